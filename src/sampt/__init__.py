@@ -1,0 +1,66 @@
+"""sampt: click an object in one frame, get its mask in every frame.
+
+The public names are loaded on first use, so that ``import sampt`` is quick and imports no back end.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "FrameMasks": "sampt.types",
+    "FramePoints": "sampt.types",
+    "HiddenBy": "sampt.types",
+    "MaskPrediction": "sampt.types",
+    "ObjectPrompt": "sampt.types",
+    "ObjectState": "sampt.types",
+    "PRESETS": "sampt.config",
+    "Points": "sampt.types",
+    "QueryMask": "sampt.types",
+    "SamptError": "sampt.errors",
+    "SegmentConfig": "sampt.config",
+    "Tracks": "sampt.types",
+    "create_segmenter": "sampt.plugins",
+    "create_tracker": "sampt.plugins",
+    "open_video": "sampt.video.open",
+    "preset": "sampt.config",
+    "read_queries": "sampt.points.parse",
+    "segment_stream": "sampt.pipeline",
+    "segment_video": "sampt.pipeline",
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]
+
+if TYPE_CHECKING:
+    from sampt.config import PRESETS as PRESETS
+    from sampt.config import SegmentConfig as SegmentConfig
+    from sampt.config import preset as preset
+    from sampt.errors import SamptError as SamptError
+    from sampt.pipeline import segment_stream as segment_stream
+    from sampt.pipeline import segment_video as segment_video
+    from sampt.plugins import create_segmenter as create_segmenter
+    from sampt.plugins import create_tracker as create_tracker
+    from sampt.points.parse import read_queries as read_queries
+    from sampt.types import FrameMasks as FrameMasks
+    from sampt.types import FramePoints as FramePoints
+    from sampt.types import HiddenBy as HiddenBy
+    from sampt.types import MaskPrediction as MaskPrediction
+    from sampt.types import ObjectPrompt as ObjectPrompt
+    from sampt.types import ObjectState as ObjectState
+    from sampt.types import Points as Points
+    from sampt.types import QueryMask as QueryMask
+    from sampt.types import Tracks as Tracks
+    from sampt.video.open import open_video as open_video
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sampt' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

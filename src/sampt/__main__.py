@@ -1,0 +1,5 @@
+"""``python -m sampt``."""
+
+from sampt.cli.main import main
+
+raise SystemExit(main())

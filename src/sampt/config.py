@@ -1,0 +1,210 @@
+"""All settings of the method, as frozen dataclasses; presets are values.
+
+The ``help`` of a field is the text that the command line shows. Numbers are those of "Segment Anything Meets Point Tracking"
+(arXiv 2307.01197) and its authors' program where they define them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args, get_type_hints
+
+from sampt.errors import ConfigError, did_you_mean
+
+__all__ = [
+    "PRESETS",
+    "PromptConfig",
+    "ReinitConfig",
+    "SamplerName",
+    "SamplingConfig",
+    "SegmentConfig",
+    "TrackingConfig",
+    "preset",
+    "setting_fields",
+    "settings_of",
+    "with_settings",
+]
+
+SamplerName: TypeAlias = Literal["random", "kmedoids", "shi-tomasi", "mixed"]
+ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
+Protocol: TypeAlias = Literal["both-ways", "vos"]
+
+
+def _setting(default: Any, help_text: str, *, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "low": low, "high": high})
+
+
+class _Checked:
+    """Checks choices and ranges of the fields when the value is made."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            choices = [c for c in _choices(hints[item.name]) if isinstance(c, str)]
+            if choices and value not in choices and not (value is None and type(None) in get_args(hints[item.name])):
+                raise ConfigError(
+                    f"{item.name} is {value!r}.{did_you_mean(str(value), choices)} Expected one of: {', '.join(choices)}."
+                )
+            low, high = item.metadata.get("low"), item.metadata.get("high")
+            if isinstance(value, (int, float)) and (
+                value != value or (low is not None and value < low) or (high is not None and value > high)
+            ):
+                span = f"at least {low}" if high is None else f"from {low} to {high}"
+                raise ConfigError(f"{item.name} is {value}; expected a number {span}.")
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The values that a Literal (or a union with one) admits."""
+    values: list[Any] = []
+    for argument in get_args(hint):
+        values += get_args(argument) if get_args(argument) else [argument]
+    return values
+
+
+@dataclass(frozen=True)
+class SamplingConfig(_Checked):
+    """How query points are drawn from a mask (algorithm, section 1)."""
+
+    positive_points: int = _setting(16, "points sampled on an object's mask", low=1)
+    negative_points: int = _setting(1, "points sampled off an object's mask", low=0)
+    positive_sampler: SamplerName = _setting("kmedoids", "how positive points are drawn from a mask")
+    negative_sampler: SamplerName = _setting("mixed", "how negative points are drawn from a mask's complement")
+    negative_margin: float | None = _setting(
+        None, "draw negative points from the object's box grown by this share of its diagonal (default: the whole frame)", low=0
+    )
+    one_click: bool = _setting(False, "replace each given mask by the segmenter's own mask for its medoid, then sample")
+
+
+@dataclass(frozen=True)
+class TrackingConfig(_Checked):
+    """How points are followed and when one counts (section 2)."""
+
+    group_size: int = _setting(5, "objects tracked together by trackers whose points influence each other", low=1)
+    border_fraction: float = _setting(0.01, "a point this close to the frame border does not count", low=0, high=0.5)
+    patch_filter: bool = _setting(False, "hide a point for good when the patch around it stops looking like its query frame's")
+    patch_size: int = _setting(3, "side of the filter's patch in pixels", low=1)
+    patch_threshold: float = _setting(0.01, "patch similarity below which a point is hidden", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class PromptConfig(_Checked):
+    """How the segmenter is asked about an object on a frame (section 3)."""
+
+    refinement_rounds: int = _setting(12, "rounds with the box and logits of the round before", low=0)
+    iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
+    other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
+    max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
+
+
+@dataclass(frozen=True)
+class ReinitConfig(_Checked):
+    """When points are sampled again from the predicted masks (section 4)."""
+
+    enabled: bool = _setting(False, "sample points again from the predicted masks")
+    variant: ReinitVariant = _setting("at-median-area", "which frame of a window the new points come from")
+    horizon: int = _setting(24, "frames of a window that are segmented", low=2)
+    tracker_horizon: int = _setting(24, "frames of a window that are tracked", low=2)
+    positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
+    negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tracker_horizon < self.horizon:
+            raise ConfigError(
+                f"tracker_horizon is {self.tracker_horizon} and horizon is {self.horizon}; expected tracker_horizon >= horizon."
+            )
+
+
+@dataclass(frozen=True)
+class SegmentConfig(_Checked):
+    """Everything that decides the masks of a run, besides the video and the queries."""
+
+    tracker: str = _setting("dis-flow", "point tracker, by name (see `sampt backends`)")
+    segmenter: str = _setting("grabcut", "promptable segmenter, by name (see `sampt backends`)")
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    prompting: PromptConfig = field(default_factory=PromptConfig)
+    reinit: ReinitConfig = field(default_factory=ReinitConfig)
+    protocol: Protocol = _setting(
+        "both-ways", "both-ways: masks before the query frame too; vos: none before it, and a given mask is kept as it is"
+    )
+    overlapping: bool = _setting(False, "masks may overlap: one mask an object instead of one label map")
+    longest_side: int | None = _setting(
+        None, "frames are worked on at this longest side in pixels (default: as they are)", low=16
+    )
+    seed: int = _setting(72, "seed of all sampling", low=0)
+
+
+PRESETS: dict[str, SegmentConfig] = {
+    "default": SegmentConfig(),
+    "fast": SegmentConfig(),
+    "paper-v1": SegmentConfig(
+        tracker="pips",
+        segmenter="sam-vit-h",
+        sampling=SamplingConfig(positive_points=8, negative_points=1),
+        reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
+    ),
+    "paper-v2": SegmentConfig(
+        tracker="cotracker",
+        segmenter="sam-hq-vit-h",
+        sampling=SamplingConfig(positive_points=16, negative_points=1),
+        reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
+    ),
+}
+"""``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows."""
+
+
+def preset(name: str) -> SegmentConfig:
+    """The preset called ``name``.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"Unknown preset {name!r}.{did_you_mean(name, PRESETS)} Available: {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def settings_of(config: SegmentConfig) -> dict[str, Any]:
+    """All settings as nested dictionaries of plain values, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def with_settings(config: SegmentConfig, changes: Mapping[str, Any]) -> SegmentConfig:
+    """A copy of ``config`` with some settings changed.
+
+    Args:
+        config: where the other settings come from.
+        changes: values by dotted name, ``{"seed": 1, "sampling.positive_points": 64}``.
+
+    Raises:
+        ConfigError: a name is unknown, or a value out of range.
+    """
+    parts: dict[str, dict[str, Any]] = {}
+    top: dict[str, Any] = {}
+    for name, value in changes.items():
+        section, dot, key = name.rpartition(".")
+        owner = getattr(config, section, None) if dot else config
+        if not dataclasses.is_dataclass(owner) or key not in {f.name for f in dataclasses.fields(owner)}:
+            known = list(setting_fields())
+            raise ConfigError(f"Unknown setting {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
+        (parts.setdefault(section, {}) if dot else top)[key] = value
+    for section, values in parts.items():
+        top[section] = dataclasses.replace(getattr(config, section), **values)
+    return dataclasses.replace(config, **top)
+
+
+def setting_fields() -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """Every setting by its dotted name, with its field (help text, range) and its resolved type."""
+    found: dict[str, tuple[dataclasses.Field[Any], Any]] = {}
+    for outer in dataclasses.fields(SegmentConfig):
+        hint = get_type_hints(SegmentConfig)[outer.name]
+        if dataclasses.is_dataclass(hint):
+            hints = get_type_hints(hint)
+            found |= {f"{outer.name}.{f.name}": (f, hints[f.name]) for f in dataclasses.fields(hint)}
+        else:
+            found[outer.name] = (outer, hint)
+    return found

@@ -1,0 +1,60 @@
+"""Every error that a user can cause, as one tree.
+
+A message is one line that says what was got, what was expected and what to do. The command line prints it and exits with
+status 2; a program catches :class:`SamptError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "EvaluationError",
+    "OutputError",
+    "QueryError",
+    "SamptError",
+    "ValueCheckError",
+    "VideoError",
+    "did_you_mean",
+]
+
+
+class SamptError(Exception):
+    """Base of all errors that sampt raises on purpose."""
+
+
+class VideoError(SamptError):
+    """The video is missing, empty, broken, or holds frames that cannot be used together."""
+
+
+class QueryError(SamptError):
+    """Points, masks or a query file do not say which objects to follow."""
+
+
+class ConfigError(SamptError):
+    """An option has a value outside its range, or two options contradict each other."""
+
+
+class BackendError(SamptError):
+    """A tracker or segmenter is unknown, cannot be imported, or broke its promise."""
+
+
+class OutputError(SamptError):
+    """Results cannot be written, or belong to another run."""
+
+
+class EvaluationError(SamptError):
+    """Predictions and ground truth cannot be compared."""
+
+
+class ValueCheckError(SamptError, ValueError):
+    """A value between two stages breaks its own promise (shape, type or range)."""
+
+
+def did_you_mean(got: str, available: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest name, or an empty string when nothing is close."""
+    close = difflib.get_close_matches(got, list(available), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,82 @@
+"""The one pixel convention; the only module that rescales, clips or tests coordinates.
+
+(0, 0) is the centre of the top-left pixel, so a frame of size (h, w) covers x in [-0.5, w - 0.5]. A point keeps its place
+on the picture when the picture is resized: ``(xy + 0.5) * scale - 0.5``. A box is the first and the last pixel, inclusive.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sampt.types import BoolArray, FloatArray
+
+__all__ = [
+    "box_of_mask",
+    "clip_xy",
+    "inside_frame",
+    "mask_at",
+    "near_border",
+    "rescale_box",
+    "rescale_xy",
+    "round_to_pixels",
+    "size_with_longest_side",
+]
+
+SizeHW = tuple[int, int]
+
+
+def rescale_xy(xy: FloatArray, from_hw: SizeHW, to_hw: SizeHW) -> FloatArray:
+    """Move (..., 2) points of a frame of ``from_hw`` to the same places in the frame resized to ``to_hw``."""
+    scale = np.array([to_hw[1] / from_hw[1], to_hw[0] / from_hw[0]])
+    return np.asarray((np.asarray(xy) + 0.5) * scale - 0.5, np.float32)
+
+
+def rescale_box(box_xyxy: FloatArray, from_hw: SizeHW, to_hw: SizeHW) -> FloatArray:
+    """Move a box (first and last pixel, inclusive) like the area its pixels cover."""
+    edges = np.asarray(box_xyxy, np.float64).reshape(2, 2) + np.array([[-0.5], [0.5]])
+    moved = rescale_xy(edges.astype(np.float32), from_hw, to_hw) + np.array([[0.5], [-0.5]])
+    return np.asarray(moved.reshape(4), np.float32)
+
+
+def clip_xy(xy: FloatArray, size_hw: SizeHW) -> FloatArray:
+    """Move (..., 2) points to the nearest pixel centre inside the frame."""
+    return np.clip(xy, 0, np.array([size_hw[1] - 1, size_hw[0] - 1], np.float32)).astype(np.float32)
+
+
+def inside_frame(xy: FloatArray, size_hw: SizeHW) -> BoolArray:
+    """Which of the (..., 2) points lie on a pixel of the frame."""
+    limit = np.array([size_hw[1], size_hw[0]]) - 0.5
+    return np.asarray(((xy >= -0.5) & (xy < limit)).all(-1))
+
+
+def near_border(xy: FloatArray, size_hw: SizeHW, fraction: float) -> BoolArray:
+    """Which of the (..., 2) points lie outside the frame or within ``fraction`` of its width / height of the border."""
+    relative = (np.asarray(xy) + 0.5) / np.array([size_hw[1], size_hw[0]])
+    return np.asarray(((relative < fraction) | (relative > 1 - fraction)).any(-1))
+
+
+def round_to_pixels(xy: FloatArray, size_hw: SizeHW) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column indices of the pixels that hold the (..., 2) points, clipped to the frame."""
+    pixels = np.floor(clip_xy(xy, size_hw) + 0.5).astype(np.intp)
+    return pixels[..., 1], pixels[..., 0]
+
+
+def mask_at(mask: BoolArray, xy: FloatArray) -> BoolArray:
+    """Which of the (..., 2) points lie inside the frame and on a set pixel of the (h, w) mask."""
+    size_hw = (mask.shape[0], mask.shape[1])
+    return np.asarray(mask[round_to_pixels(xy, size_hw)] & inside_frame(xy, size_hw))
+
+
+def box_of_mask(mask: BoolArray) -> FloatArray | None:
+    """Tight (4,) box of the set pixels of an (h, w) mask, or None when none is set."""
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(0))
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+
+
+def size_with_longest_side(size_hw: SizeHW, longest_side: int) -> SizeHW:
+    """The size, at least one pixel each way, whose longer side is ``longest_side`` and whose shape is that of ``size_hw``."""
+    scale = longest_side / max(size_hw)
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))

@@ -1,0 +1,1 @@
+"""From a segmenter's logits to the masks of a frame."""

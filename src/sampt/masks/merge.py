@@ -1,0 +1,132 @@
+"""One mask an object, cut to where it matters, and the merge of all objects of a frame (algorithm, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sampt.geometry import box_of_mask
+from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
+
+__all__ = ["ObjectMask", "merge_objects"]
+
+_MARGIN_PX = 2
+"""Logits kept around the mask, so that resizing interpolates across its edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMask:
+    """What is known of one object on one frame, small enough to wait for the other objects.
+
+    Only logits above the background's 0 can win a pixel, so the logits outside the mask's box are not needed.
+
+    Attributes:
+        object_id: from 1.
+        state: whether the object is there.
+        score: predicted IoU, or NaN when the segmenter was not asked.
+        logits: (ch, cw) float32 around the mask, or None where the object is absent.
+        origin_yx: row and column of ``logits[0, 0]`` in the frame.
+        is_given: True when the mask is the user's own and wins over every prediction.
+    """
+
+    object_id: int
+    state: ObjectState
+    score: float = float("nan")
+    logits: FloatArray | None = None
+    origin_yx: tuple[int, int] = (0, 0)
+    is_given: bool = False
+
+    @classmethod
+    def of_prediction(cls, prediction: MaskPrediction, iou_threshold: float) -> ObjectMask:
+        """The mask of a full-size prediction; absent when its score is below the gate, or when no pixel is set."""
+        assert prediction.logits is not None, "the last pass asks for full-size logits"
+        if prediction.score < iou_threshold:
+            return cls(prediction.object_id, ObjectState.LOW_SCORE, prediction.score)
+        return cls._cut(prediction.object_id, prediction.score, prediction.logits, is_given=False)
+
+    @classmethod
+    def of_given(cls, object_id: int, mask: BoolArray) -> ObjectMask:
+        """The user's own (h, w) mask."""
+        logits = np.where(mask, np.float32(1), np.float32(-1))
+        return cls._cut(object_id, 1.0, logits, is_given=True)
+
+    @classmethod
+    def _cut(cls, object_id: int, score: float, logits: FloatArray, *, is_given: bool) -> ObjectMask:
+        box = box_of_mask(logits > 0)
+        if box is None:
+            return cls(object_id, ObjectState.PRESENT, score)
+        x0, y0, x1, y1 = (int(v) for v in box)
+        y0, x0 = max(0, y0 - _MARGIN_PX), max(0, x0 - _MARGIN_PX)
+        cut = logits[y0 : y1 + 1 + _MARGIN_PX, x0 : x1 + 1 + _MARGIN_PX].astype(np.float32)
+        return cls(object_id, ObjectState.PRESENT, score, cut, (y0, x0), is_given)
+
+    def mask(self, size_hw: tuple[int, int]) -> BoolArray:
+        """(h, w) bool at the size of the frame that the logits come from."""
+        out = np.zeros(size_hw, np.bool_)
+        if self.logits is not None:
+            (y, x), (h, w) = self.origin_yx, self.logits.shape
+            out[y : y + h, x : x + w] = self.logits > 0
+        return out
+
+    def resized(self, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> ObjectMask:
+        """The same object on the frame resized; logits are interpolated (bilinear, half-pixel centres)."""
+        if self.logits is None or from_hw == to_hw:
+            return self
+        (y, x), (h, w) = self.origin_yx, self.logits.shape
+        scale_y, scale_x = to_hw[0] / from_hw[0], to_hw[1] / from_hw[1]
+        rows = slice(max(0, int(y * scale_y)), min(to_hw[0], int(np.ceil((y + h) * scale_y))))
+        columns = slice(max(0, int(x * scale_x)), min(to_hw[1], int(np.ceil((x + w) * scale_x))))
+        map_y = (np.arange(rows.start, rows.stop) + 0.5) / scale_y - 0.5 - y
+        map_x = (np.arange(columns.start, columns.stop) + 0.5) / scale_x - 0.5 - x
+        grid = np.meshgrid(map_x.astype(np.float32), map_y.astype(np.float32))
+        logits = cv2.remap(self.logits, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        origin = (rows.start, columns.start)
+        return ObjectMask(self.object_id, self.state, self.score, np.asarray(logits, np.float32), origin, self.is_given)
+
+
+def merge_objects(
+    frame_idx: int,
+    objects: Sequence[ObjectMask],
+    size_hw: tuple[int, int],
+    points: FramePoints,
+    *,
+    overlapping: bool,
+) -> FrameMasks:
+    """The masks of all objects on one frame.
+
+    Each pixel goes to the object with the largest logit above the background's 0; ties go to the smaller id; a given mask wins
+    over predictions. With ``overlapping`` every object keeps its whole mask.
+    """
+    ordered = sorted(objects, key=lambda o: o.object_id)
+    masks = np.zeros((len(ordered), *size_hw), np.bool_)
+    best = None if overlapping or len(ordered) < 2 else np.zeros(size_hw, np.float32)
+    for i, item in enumerate(ordered):
+        if item.logits is None:
+            continue
+        (y, x), (h, w) = item.origin_yx, item.logits.shape
+        area = (slice(y, y + h), slice(x, x + w))
+        if best is None:
+            masks[i][area] = item.logits > 0
+            continue
+        strength = np.where(item.logits > 0, np.float32(np.inf), np.float32(-1)) if item.is_given else item.logits
+        wins = strength > best[area]
+        best[area] = np.where(wins, strength, best[area])
+        masks[(slice(None), *area)] &= ~wins
+        masks[i][area] = wins
+    states = [_state_after_merge(item, masks[i]) for i, item in enumerate(ordered)]
+    return FrameMasks(
+        frame_idx,
+        np.array([item.object_id for item in ordered]),
+        masks,
+        np.array([item.score for item in ordered]),
+        np.array(states),
+        points,
+    )
+
+
+def _state_after_merge(item: ObjectMask, mask: BoolArray) -> ObjectState:
+    covered = item.state == ObjectState.PRESENT and item.logits is not None and not mask.any()
+    return ObjectState.HIDDEN_BY_OTHERS if covered else item.state

@@ -1,0 +1,232 @@
+"""segment_video: video -> points -> tracks -> prompts -> masks, frame by frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from sampt.config import SegmentConfig
+from sampt.errors import ConfigError, VideoError
+from sampt.geometry import rescale_xy
+from sampt.masks.merge import ObjectMask, merge_objects
+from sampt.masks.spool import Spool
+from sampt.plugins import create_segmenter, create_tracker
+from sampt.points.check import check_queries
+from sampt.preparation import Queries, QueryLike, prepare_queries, working_video
+from sampt.prompts.build import prompts_digest
+from sampt.propagation import Engine, TrackedFrame, reinitialised, tracked_frames
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.trackers.base import PointTracker
+from sampt.tracks.feed import live_feed
+from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, Points, UInt8Array
+from sampt.video.base import SubVideo, Video
+from sampt.video.open import open_video
+
+__all__ = ["Memo", "segment_stream", "segment_video"]
+
+
+class Memo(Protocol):
+    """Answers of an earlier, interrupted run with the same settings: frames found here are not segmented again."""
+
+    def lookup(self, frame_idx: int, prompt_digest: str, points: FramePoints) -> FrameMasks | None: ...
+    def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None: ...
+
+
+def segment_video(
+    video: Any,
+    queries: QueryLike,
+    *,
+    config: SegmentConfig | None = None,
+    tracker: PointTracker | str | None = None,
+    segmenter: PromptableSegmenter | str | None = None,
+    device: str = "auto",
+    memo: Memo | None = None,
+) -> Iterator[FrameMasks]:
+    """Follow objects through a video.
+
+    Args:
+        video: a Video, or what :func:`sampt.open_video` takes.
+        queries: :class:`Points`, :class:`QueryMask`, or any mixture; coordinates and masks at the video's own size. An object
+            may be named on any frame, and again on later ones.
+        config: settings; the preset ``default`` when left out.
+        tracker: a back end or its name; that of ``config`` when left out.
+        segmenter: likewise.
+        device: where back ends given by name run.
+        memo: results of an interrupted run; used without re-initialisation.
+
+    Returns:
+        An iterator over every frame of the video in order, with masks at the video's own size. Memory does not grow with the
+        video's length.
+
+    Raises:
+        SamptError: at once when the input is wrong, and while iterating when a frame cannot be read.
+    """
+    source = open_video(video)
+    engine = _engine(config, tracker, segmenter, device)
+    working = working_video(source, engine.config.longest_side)
+    prepared = prepare_queries(source, working, queries, engine.config, engine.segmenter)
+    if engine.config.reinit.enabled:
+        return _run_windows(engine, source, working, prepared)
+    return _run_steady(engine, tracked_frames(engine, working, prepared.points), prepared, source.size_hw, memo)
+
+
+def segment_stream(
+    frames: Iterable[UInt8Array],
+    points: Points,
+    *,
+    config: SegmentConfig | None = None,
+    tracker: PointTracker | str | None = None,
+    segmenter: PromptableSegmenter | str | None = None,
+    device: str = "auto",
+) -> Iterator[FrameMasks]:
+    """Follow objects through frames that arrive one by one, from a camera for example; each result needs no later frame.
+
+    Args:
+        frames: (h, w, 3) uint8 RGB, all of one size; taken only as results are asked for.
+        points: clicks; ``frame_idx`` counts the frames of this stream.
+        config: settings; ``reinit`` and ``longest_side`` must be off, since they need a video that can be read again.
+        tracker: a causal back end or its name.
+        segmenter: a back end or its name.
+        device: where back ends given by name run.
+
+    Raises:
+        SamptError: at once when the settings or the first frame do not fit.
+    """
+    engine = _engine(config, tracker, segmenter, device)
+    if engine.config.reinit.enabled or engine.config.longest_side is not None:
+        raise ConfigError("A live stream cannot be read again: switch reinit off and leave longest_side out.")
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise VideoError("The stream has no frame; expected at least one (h, w, 3) uint8 RGB frame.")
+    size_hw = (first.shape[0], first.shape[1])
+    check_queries(points, [], None, size_hw)
+    feed = live_feed(itertools.chain([first], iterator), points, engine.tracker, engine.config.tracking)
+    return _run_steady(engine, (TrackedFrame(*f) for f in feed), Queries(points, {}), size_hw, None, batch=1)
+
+
+def _engine(
+    config: SegmentConfig | None,
+    tracker: PointTracker | str | None,
+    segmenter: PromptableSegmenter | str | None,
+    device: str,
+) -> Engine:
+    chosen = config or SegmentConfig()
+    tracker = chosen.tracker if tracker is None else tracker
+    segmenter = chosen.segmenter if segmenter is None else segmenter
+    return Engine(
+        create_tracker(tracker, device=device) if isinstance(tracker, str) else tracker,
+        create_segmenter(segmenter, device=device) if isinstance(segmenter, str) else segmenter,
+        chosen,
+    )
+
+
+def _run_steady(
+    engine: Engine,
+    tracked: Iterator[TrackedFrame],
+    queries: Queries,
+    size_hw: tuple[int, int],
+    memo: Memo | None,
+    batch: int | None = None,
+) -> Iterator[FrameMasks]:
+    """Segment every tracked frame; as many at a time as the segmenter likes to encode together."""
+    finish = _Finish(engine, queries, size_hw)
+    count = batch or engine.segmenter.info.encode_batch
+    while items := list(itertools.islice(tracked, count)):
+        prompts = [engine.prompts(t.frame_idx, t.points, finish.due(t.frame_idx)) for t in items]
+        digests = [prompts_digest(p) for p in prompts]
+        known = [memo.lookup(t.frame_idx, d, t.points) if memo else None for t, d in zip(items, digests, strict=True)]
+        new = [i for i, hit in enumerate(known) if hit is None]
+        found = (
+            engine.segment(np.stack([items[i].frame for i in new]), [prompts[i] for i in new], queries.object_ids)
+            if new
+            else []
+        )
+        by_item = dict(zip(new, found, strict=True))
+        for i, t in enumerate(items):
+            result = known[i] or finish(t.frame_idx, by_item[i], t.points, (t.frame.shape[0], t.frame.shape[1]))
+            if memo and known[i] is None:
+                memo.append(result, digests[i])
+            yield result
+
+
+def _run_windows(engine: Engine, source: Video, working: Video, queries: Queries) -> Iterator[FrameMasks]:
+    """The time-reversed run first, its masks kept on disk, then the forward run, stitched at every object's query frame."""
+    finish = _Finish(engine, queries, source.size_hw)
+    spool = Spool()
+    try:
+        if engine.config.protocol == "both-ways":
+            _run_backward(engine, working, queries.points, spool)
+        for frame_idx, objects, points in reinitialised(engine, working, queries.points):
+            earlier, earlier_points = spool.take(frame_idx)
+            row = FramePoints.concat([*points, *earlier_points])
+            yield finish(frame_idx, [*objects, *earlier], row, working.size_hw)
+    finally:
+        spool.close()
+
+
+def _run_backward(engine: Engine, working: Video, points: Points, spool: Spool) -> None:
+    last = working.num_frames - 1
+    first_legs = [
+        points.select((points.object_id == o) & (points.frame_idx == points.query_frame(o)))
+        for o in points.object_ids
+        if points.query_frame(o) > 0
+    ]
+    if not first_legs:
+        return
+    joined = Points.concat(first_legs)
+    mirrored = Points(joined.xy, last - joined.frame_idx, joined.object_id, joined.is_positive)
+    query_frame = {o: joined.query_frame(o) for o in joined.object_ids}
+    reversed_video = SubVideo(working, range(last, -1, -1))
+    for mirrored_idx, objects, rows in reinitialised(engine, reversed_video, mirrored):
+        frame_idx = last - mirrored_idx
+        before = [o for o in objects if frame_idx < query_frame[o.object_id]]
+        ids = {o.object_id for o in before}
+        # Negative ids keep the points of the time-reversed run apart from those of the forward run.
+        kept = [_renumbered(r) for r in rows if len(r) and int(r.object_id[0]) in ids]
+        spool.put(frame_idx, (before, kept))
+
+
+def _renumbered(row: FramePoints) -> FramePoints:
+    return FramePoints(-1 - row.point_id, row.object_id, row.is_positive, row.xy, row.confidence, row.hidden_by)
+
+
+class _Finish:
+    """The last step on a frame: given masks, objects that are absent, the merge, at the video's own size."""
+
+    def __init__(self, engine: Engine, queries: Queries, size_hw: tuple[int, int]) -> None:
+        self._config = engine.config
+        self._given: dict[tuple[int, int], BoolArray] = queries.given
+        self._query_frames = {o: queries.points.query_frame(o) for o in queries.object_ids}
+        self._size_hw = size_hw
+
+    def due(self, frame_idx: int) -> list[int]:
+        """The objects that a frame is segmented for."""
+        vos = self._config.protocol == "vos"
+        return [o for o, first in self._query_frames.items() if not (vos and frame_idx < first)]
+
+    def __call__(
+        self, frame_idx: int, objects: Sequence[ObjectMask], points: FramePoints, from_hw: tuple[int, int]
+    ) -> FrameMasks:
+        known = {o.object_id: o.resized(from_hw, self._size_hw) for o in objects}
+        due = set(self.due(frame_idx))
+        final = []
+        for object_id in self._query_frames:
+            if (object_id, frame_idx) in self._given:
+                final.append(ObjectMask.of_given(object_id, self._given[object_id, frame_idx]))
+            elif object_id not in due:
+                final.append(ObjectMask(object_id, ObjectState.BEFORE_QUERY))
+            else:
+                final.append(known.get(object_id) or ObjectMask(object_id, ObjectState.RETIRED))
+        return merge_objects(
+            frame_idx, final, self._size_hw, self._rescaled(points, from_hw), overlapping=self._config.overlapping
+        )
+
+    def _rescaled(self, points: FramePoints, from_hw: tuple[int, int]) -> FramePoints:
+        if from_hw == self._size_hw:
+            return points
+        xy = rescale_xy(points.xy, from_hw, self._size_hw)
+        return FramePoints(points.point_id, points.object_id, points.is_positive, xy, points.confidence, points.hidden_by)

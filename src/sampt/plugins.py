@@ -1,0 +1,84 @@
+"""Names of back ends -> back ends. A back end is imported when it is created, never before.
+
+Built-in back ends stand in a table of strings; others join by the entry-point groups ``sampt.trackers`` and
+``sampt.segmenters``, each entry a factory ``create(*, weights, device)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from sampt.errors import BackendError, did_you_mean
+
+if TYPE_CHECKING:
+    from sampt.segmenters.base import PromptableSegmenter
+    from sampt.trackers.base import PointTracker
+
+__all__ = ["available", "create_segmenter", "create_tracker"]
+
+_BUILT_IN = {
+    "tracker": {
+        "dis-flow": "sampt.trackers.dis_flow:create",
+        "lucas-kanade": "sampt.trackers.lucas_kanade:create",
+    },
+    "segmenter": {
+        "grabcut": "sampt.segmenters.grabcut:create",
+    },
+}
+
+
+def available(kind: str) -> tuple[str, ...]:
+    """Names of all back ends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
+    return tuple(sorted({*_BUILT_IN[kind], *_entry_points(kind)}))
+
+
+def create_tracker(name: str, *, weights: str | None = "default", device: str = "auto") -> PointTracker:
+    """Make the tracker called ``name``.
+
+    Args:
+        name: a name of :func:`available`.
+        weights: "default", a path, or None for random weights without any download.
+        device: "auto", "cpu", or what the back end understands.
+
+    Raises:
+        BackendError: the name is unknown, or the back end cannot be imported or made.
+    """
+    tracker: PointTracker = _create("tracker", name, weights=weights, device=device)
+    return tracker
+
+
+def create_segmenter(name: str, *, weights: str | None = "default", device: str = "auto") -> PromptableSegmenter:
+    """Make the segmenter called ``name``; arguments and errors as for :func:`create_tracker`."""
+    segmenter: PromptableSegmenter = _create("segmenter", name, weights=weights, device=device)
+    return segmenter
+
+
+def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=f"sampt.{kind}s")}
+
+
+def _create(kind: str, name: str, *, weights: str | None, device: str) -> Any:
+    target = _BUILT_IN[kind].get(name)
+    entry = None if target else _entry_points(kind).get(name)
+    if target is None and entry is None:
+        names = available(kind)
+        raise BackendError(f"Unknown {kind} {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
+    try:
+        if target is not None:
+            module, _, attribute = target.partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+        else:
+            assert entry is not None
+            factory = entry.load()
+    except (ImportError, AttributeError) as error:
+        where = target or f"{entry.value} (package {entry.dist.name if entry.dist else '?'})"  # type: ignore[union-attr]
+        raise BackendError(f"The {kind} {name!r} cannot be imported from {where}: {error}. Install what it needs.") from error
+    return factory(weights=weights, device=device)
+
+
+def check_device(device: str, name: str) -> None:
+    """For back ends that run on the CPU alone: refuse any other device."""
+    if device not in ("auto", "cpu"):
+        raise BackendError(f"{name!r} cannot run on device {device!r}; it runs on the CPU: choose 'auto' or 'cpu'.")

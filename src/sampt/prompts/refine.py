@@ -1,0 +1,56 @@
+"""Asking the segmenter in several passes (algorithm, section 3); all objects of a frame go together in every pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from sampt.config import PromptConfig
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.types import MaskPrediction, ObjectPrompt
+
+__all__ = ["segment_prompts"]
+
+
+def segment_prompts(
+    segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt], config: PromptConfig
+) -> list[MaskPrediction]:
+    """Final predictions, with full-size logits, for all prompts of one frame.
+
+    Pass 1: positive points alone, for their low-resolution logits. Pass 2: all points with those logits. Then
+    ``refinement_rounds`` rounds with all points, the box and the logits of the round before, as long as the mask has two
+    pixels. A prompt without negative points needs no pass 1. Only the last pass of a prompt asks for full-size logits.
+    """
+    if not prompts:
+        return []
+    logits = _first_pass(segmenter, embedding, prompts)
+    current = [dataclasses.replace(p, mask_logits=logits.get(i)) for i, p in enumerate(prompts)]
+    rounds = config.refinement_rounds
+    answers = segmenter.decode(embedding, current, full_size=rounds == 0)
+    for i in range(rounds):
+        last = i == rounds - 1
+        asked = [n for n, answer in enumerate(answers) if answer.box_xyxy is not None]
+        refined = [
+            dataclasses.replace(prompts[n], box_xyxy=answers[n].box_xyxy, mask_logits=answers[n].low_res_logits) for n in asked
+        ]
+        # One that ended early (no two pixels left) is asked its last question again at the end, for the full size.
+        ended = [n for n in range(len(prompts)) if n not in asked] if last else []
+        replies = segmenter.decode(embedding, refined + [current[n] for n in ended], full_size=last)
+        for n, reply in zip(asked + ended, replies, strict=True):
+            answers[n] = reply
+        for n, prompt in zip(asked, refined, strict=True):
+            current[n] = prompt
+    return answers
+
+
+def _first_pass(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt]) -> dict[int, Any]:
+    """Low-resolution logits from the positive points alone, by position, for the prompts that have negative points too."""
+    mixed = [i for i, prompt in enumerate(prompts) if not prompt.is_positive.all()]
+    if not mixed:
+        return {}
+    positives = [
+        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive]) for p in (prompts[i] for i in mixed)
+    ]
+    answers = segmenter.decode(embedding, positives, full_size=False)
+    return {i: answer.low_res_logits for i, answer in zip(mixed, answers, strict=True)}

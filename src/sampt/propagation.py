@@ -1,0 +1,237 @@
+"""The two ways through a video: points followed from start to end, or sampled again from the masks window by window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sampt.config import SegmentConfig
+from sampt.masks.merge import ObjectMask
+from sampt.points.sample import sample_object_points
+from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
+from sampt.prompts.build import build_prompts
+from sampt.prompts.refine import segment_prompts
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.trackers.base import PointTracker
+from sampt.tracks.feed import track_feed, track_whole
+from sampt.tracks.reinit import next_query_frames
+from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
+from sampt.video.base import CachedVideo, SubVideo, Video
+
+__all__ = ["Engine", "TrackedFrame", "reinitialised", "tracked_frames"]
+
+
+class TrackedFrame(NamedTuple):
+    """A frame with its points, ready to be segmented."""
+
+    frame_idx: int
+    frame: UInt8Array
+    points: FramePoints
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A run's back ends and settings, and the one place that asks the segmenter."""
+
+    tracker: PointTracker
+    segmenter: PromptableSegmenter
+    config: SegmentConfig
+
+    def prompts(self, frame_idx: int, points: FramePoints, object_ids: Sequence[int]) -> list[ObjectPrompt]:
+        """The prompts of the objects that have a visible positive point."""
+        seed = self.config.seed
+        return build_prompts(points, object_ids, self.config.prompting, lambda i: rng_for(seed, 3, i, frame_idx))
+
+    def segment(
+        self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]
+    ) -> list[list[ObjectMask]]:
+        """Every object's mask on every one of the (b, h, w, 3) frames; a frame that nobody asks about is not encoded."""
+        asked = [i for i, p in enumerate(prompts) if p]
+        embeddings = dict(zip(asked, self.segmenter.encode(frames[asked]), strict=True)) if asked else {}
+        gate = self.config.prompting.iou_threshold
+        out = []
+        for i, on_frame in enumerate(prompts):
+            found = {}
+            if on_frame:
+                answers = segment_prompts(self.segmenter, embeddings[i], on_frame, self.config.prompting)
+                found = {a.object_id: ObjectMask.of_prediction(a, gate) for a in answers}
+            out.append([found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids])
+        return out
+
+    def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
+        """The masks that the tracker wants to know, if it does."""
+        if not self.tracker.info.needs_masks:
+            return None
+
+        def segment_one(frame_idx: int, frame: UInt8Array, own: Points) -> list[ObjectMask]:
+            prompt = ObjectPrompt(own.object_ids[0], own.xy, own.is_positive)
+            return self.segment(frame[None], [[prompt]], own.object_ids)[0]
+
+        return masks_for_tracker(working, points, segment_one)
+
+
+def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[TrackedFrame]:
+    """Without re-initialisation: every frame in order with all its points."""
+    feed = track_feed(
+        working,
+        points,
+        engine.tracker,
+        engine.config.tracking,
+        backward=engine.config.protocol == "both-ways",
+        query_masks=engine.query_masks(working, points),
+    )
+    return (TrackedFrame(*item) for item in feed)
+
+
+@dataclass
+class _Leg:
+    """An object's points from one query frame on."""
+
+    start: int
+    points: Points
+
+
+@dataclass
+class _Waiting:
+    """What is final on a frame that still waits for other objects."""
+
+    objects: list[ObjectMask] = field(default_factory=list)
+    points: list[FramePoints] = field(default_factory=list)
+
+
+def reinitialised(engine: Engine, video: Video, points: Points) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+    """With re-initialisation, in the one direction that ``video`` is read in.
+
+    Args:
+        engine: back ends and settings.
+        video: at the working size.
+        points: query points; an object's later ones join it when their frame is reached.
+
+    Yields:
+        for every frame in order: its index, the objects whose query frame has been reached, and their points.
+    """
+    return _WindowedRun(engine, video, points).frames()
+
+
+class _WindowedRun:
+    """Window after window: track, segment, choose each object's next query frame, sample, go on (section 4)."""
+
+    def __init__(self, engine: Engine, video: Video, points: Points) -> None:
+        self._engine = engine
+        self._config = engine.config
+        self._video = CachedVideo(video, engine.config.reinit.tracker_horizon + 1)
+        self._later: dict[int, list[_Leg]] = {}
+        self._active: dict[int, _Leg] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._next_frame = 0
+        self._next_point_id = 0
+        for object_id in points.object_ids:
+            own = points.select(points.object_id == object_id)
+            first = own.query_frame(object_id)
+            frames = [f for f in np.unique(own.frame_idx).tolist() if f >= first]
+            legs = [_Leg(f, own.select(own.frame_idx == f)) for f in frames]
+            self._active[object_id], self._later[object_id] = legs[0], legs[1:]
+
+    def frames(self) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+        while self._active:
+            start = min(leg.start for leg in self._active.values())
+            yield from self._finished(start)
+            self._run_window(start)
+        yield from self._finished(self._video.num_frames)
+
+    def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+        """Frames before ``stop``: no active object will change them any more."""
+        for frame_idx in range(self._next_frame, stop):
+            waiting = self._waiting.pop(frame_idx, None) or _Waiting()
+            self._next_frame = frame_idx + 1
+            yield frame_idx, waiting.objects, waiting.points
+
+    def _length(self, object_id: int, start: int) -> int:
+        """Frames of the window: the horizon, but a later click or the video's end ends it."""
+        stop = min(start + self._config.reinit.horizon, self._video.num_frames)
+        if self._later[object_id]:
+            stop = min(stop, self._later[object_id][0].start + 1)
+        return stop - start
+
+    def _run_window(self, start: int) -> None:
+        ready = sorted(o for o, leg in self._active.items() if leg.start == start)
+        length = self._length(ready[0], start)
+        group = [o for o in ready if self._length(o, start) == length]
+        points = Points.concat(self._active[o].points for o in group)
+        rows = self._track(start, length, points)
+        masks = [self._segment(start + i, rows[i], group) for i in range(length)]
+        if start + length == self._video.num_frames:
+            for object_id in group:
+                self._keep(start, rows, masks, object_id, length)
+                del self._active[object_id]
+            return
+        self._choose_next(start, rows, masks, group)
+
+    def _track(self, start: int, length: int, points: Points) -> list[FramePoints]:
+        stop = min(start + self._config.reinit.tracker_horizon, self._video.num_frames)
+        stop = stop if not self._engine.tracker.info.is_causal else start + length  # later frames cannot matter
+        window = SubVideo(self._video, range(start, stop))
+        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        masks = self._engine.query_masks(window, shifted)
+        tracks = track_whole(window, shifted, self._engine.tracker, self._config.tracking, masks)
+        first_id = self._next_point_id
+        self._next_point_id += len(points)
+        return [dataclasses.replace(row, point_id=row.point_id + first_id) for row in map(tracks.at, range(length))]
+
+    def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
+        others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
+        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
+        return self._engine.segment(self._video.read(frame_idx, frame_idx + 1), [prompts], group)[0]
+
+    def _choose_next(self, start: int, rows: list[FramePoints], masks: list[list[ObjectMask]], group: Sequence[int]) -> None:
+        """Give every object of the group its next leg, or retire it; what lies before the next leg is final."""
+        waiting = [leg.start - start for leg in self._active.values() if leg.start > start]
+        areas = [[_area(on_frame[m]) for on_frame in masks] for m in range(len(group))]
+        chosen = next_query_frames(areas, self._config.reinit, min(waiting, default=None))
+        for m, (object_id, offset) in enumerate(zip(group, chosen, strict=True)):
+            later = self._later[object_id]
+            last = len(rows) - 1
+            if later and later[0].start == start + last:  # the user's click ends the window
+                offset = last
+                self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
+            elif offset is not None:
+                mask = masks[offset][m].mask(self._video.size_hw)
+                self._active[object_id] = _Leg(start + offset, self._sampled(object_id, start + offset, mask))
+            elif later:  # retired until the user clicks on it again
+                self._active[object_id] = later.pop(0)
+            else:
+                del self._active[object_id]
+            self._keep(start, rows, masks, object_id, len(rows) if offset is None else offset)
+
+    def _sampled(self, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:
+        frame = self._video.read(frame_idx, frame_idx + 1)[0]
+        rng = rng_for(self._config.seed, 4, object_id, frame_idx)
+        return sample_object_points(mask, frame, object_id, frame_idx, reinit_sampling(self._config), rng)
+
+    def _keep(
+        self,
+        start: int,
+        rows: Sequence[FramePoints],
+        masks: Sequence[Sequence[ObjectMask]],
+        object_id: int,
+        count: int,
+    ) -> None:
+        for i in range(count):
+            waiting = self._waiting.setdefault(start + i, _Waiting())
+            waiting.objects += [o for o in masks[i] if o.object_id == object_id]
+            waiting.points.append(rows[i].select(rows[i].object_id == object_id))
+
+
+def _area(item: ObjectMask) -> int:
+    return 0 if item.logits is None else int(np.count_nonzero(item.logits > 0))
+
+
+def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
+    """The points of an object that are visible on the frame, and the user's new ones."""
+    kept = row.select((row.object_id == object_id) & row.visible)
+    frame = np.full(len(kept), clicks.start)
+    return _Leg(clicks.start, Points.concat([Points(kept.xy, frame, kept.object_id, kept.is_positive), clicks.points]))

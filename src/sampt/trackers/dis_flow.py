@@ -1,0 +1,87 @@
+"""Tracker ``dis-flow``: points carried by dense inverse search optical flow, chained from frame to frame.
+
+Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, in OpenCV's implementation. The flow of a pair of
+frames is computed once, both ways, for all points.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from sampt.errors import BackendError
+from sampt.plugins import check_device
+from sampt.trackers.base import CausalTracker, TrackerInfo
+from sampt.trackers.chained import ChainedStream
+from sampt.types import FloatArray, UInt8Array
+
+__all__ = ["DisFlowTracker", "create"]
+
+_MAX_ERROR_PX = 1.5
+_MAX_ERROR_SHARE = 0.05
+_MIN_SIDE = 64
+"""Below this OpenCV's coarsest pyramid level is smaller than a patch."""
+_NO_SECOND_MAP = np.zeros(0, np.float32)
+
+
+def create(*, weights: str | None = "default", device: str = "auto") -> DisFlowTracker:
+    """Make the tracker; it has no weights."""
+    check_device(device, "dis-flow")
+    if weights not in ("default", None):
+        raise BackendError(f"'dis-flow' has no weights, got {weights!r}; leave the option out.")
+    return DisFlowTracker()
+
+
+class DisFlowTracker(CausalTracker):
+    """Dense inverse search flow, chained, with a forward-backward check."""
+
+    @property
+    def info(self) -> TrackerInfo:
+        return TrackerInfo(
+            name="dis-flow",
+            licence_code="Apache-2.0",
+            licence_weights=None,
+            is_causal=True,
+            source="Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV",
+        )
+
+    def stream(self) -> _DisFlowStream:
+        return _DisFlowStream()
+
+
+class _DisFlowStream(ChainedStream):
+    def __init__(self) -> None:
+        super().__init__(_MAX_ERROR_PX, _MAX_ERROR_SHARE)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._grey: np.ndarray | None = None
+        self._forward: np.ndarray | None = None
+        self._backward: np.ndarray | None = None
+
+    def _advance(self, frame: UInt8Array) -> None:
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        if self._grey is not None and self._alive.any():
+            self._forward = self._between(self._grey, grey)
+            self._backward = self._between(grey, self._grey)
+        self._grey = grey
+
+    def _between(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(h, w, 2) flow; frames too small for the method's pyramid are enlarged by repeating their border."""
+        height, width = grey.shape
+        pad_h, pad_w = max(0, _MIN_SIDE - height), max(0, _MIN_SIDE - width)
+        if pad_h or pad_w:
+            grey, other = (cv2.copyMakeBorder(g, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE) for g in (grey, other))
+        flow = self._flow.calc(grey, other, None)  # type: ignore[call-overload]  # None: no flow to start from
+        return np.asarray(flow)[:height, :width]
+
+    def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        assert self._forward is not None
+        assert self._backward is not None
+        there = xy + _sample(self._forward, xy)
+        return there, there + _sample(self._backward, there)
+
+
+def _sample(flow: np.ndarray, xy: FloatArray) -> FloatArray:
+    """(n, 2) flow at (n, 2) points, bilinear; beyond the border that of the border."""
+    at = np.ascontiguousarray(xy[:, None, :], np.float32)
+    moved = cv2.remap(flow, at, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32).reshape(-1, 2)

@@ -1,0 +1,380 @@
+"""The values that flow between the stages: frozen, and checked when made.
+
+Arrays are stored read-only. Axis letters bind across the fields of one value, and an error names them: "visible has n=2 but
+xy has n=1". Coordinates follow :mod:`sampt.geometry`: (x, y) in pixels, (0, 0) at the centre of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sampt.errors import ValueCheckError
+
+__all__ = [
+    "BoolArray",
+    "FloatArray",
+    "FrameMasks",
+    "FramePoints",
+    "HiddenBy",
+    "IntArray",
+    "MaskPrediction",
+    "ObjectPrompt",
+    "ObjectState",
+    "Points",
+    "QueryMask",
+    "Tracks",
+    "UInt8Array",
+]
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+
+
+class HiddenBy(enum.IntEnum):
+    """Why a point does not count in a frame; ``NONE`` means that it is visible."""
+
+    NONE = 0
+    TRACKER = 1
+    """The tracker itself calls the point occluded, lost or outside the frame."""
+    BORDER = 2
+    """The point is within the border margin of the frame."""
+    PATCH = 3
+    """The patch around the point no longer looks like the one in its query frame."""
+    AFTER_PATCH = 4
+    """The patch filter rejected the point in an earlier frame (a later one, going backward)."""
+    NOT_TRACKED = 5
+    """The frame lies outside the range over which the point is followed."""
+
+
+class ObjectState(enum.IntEnum):
+    """What happened to an object in a frame."""
+
+    PRESENT = 0
+    NO_VISIBLE_POINT = 1
+    """Absent: no positive point of the object is visible."""
+    LOW_SCORE = 2
+    """Absent: the segmenter's predicted IoU is below the gate."""
+    RETIRED = 3
+    """Absent: re-initialisation found no mask to go on from."""
+    BEFORE_QUERY = 4
+    """Absent: the frame lies before the object's query frame and the protocol leaves it empty."""
+    HIDDEN_BY_OTHERS = 5
+    """Segmented, but every pixel went to other objects in the merge."""
+
+
+def _frozen(owner: object, name: str, value: Any, dtype: npt.DTypeLike, axes: str, sizes: dict[str, int]) -> None:
+    """Store ``value`` read-only under ``name`` after checking its axes against those bound so far in ``sizes``."""
+    try:
+        array = np.array(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueCheckError(f"{type(owner).__name__}.{name} cannot be read as {np.dtype(dtype)}: {error}.") from None
+    if axes and array.size == 0 and array.ndim < len(axes):
+        array = array.reshape([int(axis) if axis.isdigit() else 0 for axis in axes])
+    if array.ndim != len(axes):
+        raise ValueCheckError(
+            f"{type(owner).__name__}.{name} has shape {array.shape}, expected {len(axes)} axes ({', '.join(axes)})."
+        )
+    for axis, size in zip(axes, array.shape, strict=True):
+        expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
+        if size != expected:
+            raise ValueCheckError(f"{type(owner).__name__}.{name} has {axis}={size}, expected {axis}={expected}.")
+    array.setflags(write=False)
+    object.__setattr__(owner, name, array)
+
+
+def _check_finite(owner: object, name: str) -> None:
+    if not np.isfinite(getattr(owner, name)).all():
+        raise ValueCheckError(f"{type(owner).__name__}.{name} holds NaN or infinity, expected finite numbers.")
+
+
+def _check_ids(owner: object, ids: IntArray) -> None:
+    if ids.size and ids.min() < 1:
+        raise ValueCheckError(f"{type(owner).__name__}.object_id holds {ids.min()}, expected ids from 1 (0 is background).")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Query points: where the user (or a sampler) says what belongs to which object.
+
+    Attributes:
+        xy: (n, 2) float32, pixels.
+        frame_idx: (n,) int64, the frame on which each point was given, from 0.
+        object_id: (n,) int64, from 1.
+        is_positive: (n,) bool; True: on the object, False: not on it.
+    """
+
+    xy: FloatArray
+    frame_idx: IntArray
+    object_id: IntArray
+    is_positive: BoolArray
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
+        _frozen(self, "frame_idx", self.frame_idx, np.int64, "n", sizes)
+        _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
+        _frozen(self, "is_positive", self.is_positive, np.bool_, "n", sizes)
+        _check_finite(self, "xy")
+        _check_ids(self, self.object_id)
+        if len(self) and self.frame_idx.min() < 0:
+            raise ValueCheckError(f"Points.frame_idx holds {self.frame_idx.min()}, expected frames from 0.")
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The ids that occur, ascending."""
+        return tuple(int(i) for i in np.unique(self.object_id))
+
+    def select(self, index: npt.NDArray[Any]) -> Points:
+        """The points at ``index`` (a boolean array of length n, or positions), in that order."""
+        return Points(self.xy[index], self.frame_idx[index], self.object_id[index], self.is_positive[index])
+
+    def query_frame(self, object_id: int) -> int:
+        """The first frame on which ``object_id`` has a positive point."""
+        return int(self.frame_idx[(self.object_id == object_id) & self.is_positive].min())
+
+    @classmethod
+    def of(cls, object_id: int, frame_idx: int, xy: npt.ArrayLike, is_positive: npt.ArrayLike | bool = True) -> Points:
+        """Points of one object on one frame; ``xy`` is (n, 2), ``is_positive`` one value for all or (n,)."""
+        xy_array = np.asarray(xy, np.float32).reshape(-1, 2)
+        n = len(xy_array)
+        return cls(
+            xy_array,
+            np.full(n, frame_idx, np.int64),
+            np.full(n, object_id, np.int64),
+            np.broadcast_to(np.asarray(is_positive, np.bool_), (n,)),
+        )
+
+    @classmethod
+    def concat(cls, parts: Iterable[Points]) -> Points:
+        """All points of ``parts``, in order."""
+        items = list(parts)
+        if not items:
+            return cls(np.zeros((0, 2), np.float32), *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.bool_))
+        return cls(*(np.concatenate([getattr(p, f) for p in items]) for f in ("xy", "frame_idx", "object_id", "is_positive")))
+
+
+@dataclass(frozen=True, eq=False)
+class QueryMask:
+    """The mask of one object on one frame, given instead of points.
+
+    Attributes:
+        object_id: from 1.
+        frame_idx: from 0.
+        mask: (h, w) bool, at least one pixel set.
+    """
+
+    object_id: int
+    frame_idx: int
+    mask: BoolArray
+
+    def __post_init__(self) -> None:
+        _frozen(self, "mask", self.mask, np.bool_, "hw", {})
+        if self.object_id < 1 or self.frame_idx < 0:
+            raise ValueCheckError(
+                f"QueryMask has object_id={self.object_id}, frame_idx={self.frame_idx}; expected ids from 1, frames from 0."
+            )
+        if not self.mask.any():
+            raise ValueCheckError(f"The mask of object {self.object_id} on frame {self.frame_idx} is empty.")
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Where every query point is in every frame.
+
+    Attributes:
+        points: the n query points.
+        xy: (t, n, 2) float32, pixels; always finite, also where the point is hidden.
+        visible: (t, n) bool.
+        confidence: (t, n) float32 in [0, 1].
+        hidden_by: (t, n) uint8 codes of :class:`HiddenBy`; 0 exactly where ``visible``.
+    """
+
+    points: Points
+    xy: FloatArray
+    visible: BoolArray
+    confidence: FloatArray
+    hidden_by: UInt8Array
+
+    def __post_init__(self) -> None:
+        sizes = {"n": len(self.points)}
+        _frozen(self, "xy", self.xy, np.float32, "tn2", sizes)
+        _frozen(self, "visible", self.visible, np.bool_, "tn", sizes)
+        _frozen(self, "confidence", self.confidence, np.float32, "tn", sizes)
+        _frozen(self, "hidden_by", self.hidden_by, np.uint8, "tn", sizes)
+        _check_finite(self, "xy")
+        _check_finite(self, "confidence")
+        if not np.array_equal(self.visible, self.hidden_by == HiddenBy.NONE):
+            raise ValueCheckError(
+                "Tracks.visible and Tracks.hidden_by disagree: visible is expected exactly where the code is 0."
+            )
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.xy)
+
+    def at(self, frame_idx: int) -> FramePoints:
+        """The points on one frame."""
+        return FramePoints(
+            np.arange(len(self.points)),
+            self.points.object_id,
+            self.points.is_positive,
+            self.xy[frame_idx],
+            self.confidence[frame_idx],
+            self.hidden_by[frame_idx],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FramePoints:
+    """All tracked points on one frame.
+
+    Attributes:
+        point_id: (n,) int64; a point keeps its id over the frames. Re-initialisation makes new points with new ids.
+        object_id: (n,) int64.
+        is_positive: (n,) bool.
+        xy: (n, 2) float32, pixels, finite.
+        confidence: (n,) float32 in [0, 1].
+        hidden_by: (n,) uint8 codes of :class:`HiddenBy`.
+    """
+
+    point_id: IntArray
+    object_id: IntArray
+    is_positive: BoolArray
+    xy: FloatArray
+    confidence: FloatArray
+    hidden_by: UInt8Array
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        _frozen(self, "point_id", self.point_id, np.int64, "n", sizes)
+        _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
+        _frozen(self, "is_positive", self.is_positive, np.bool_, "n", sizes)
+        _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
+        _frozen(self, "confidence", self.confidence, np.float32, "n", sizes)
+        _frozen(self, "hidden_by", self.hidden_by, np.uint8, "n", sizes)
+        _check_finite(self, "xy")
+
+    def __len__(self) -> int:
+        return len(self.point_id)
+
+    @property
+    def visible(self) -> BoolArray:
+        """(n,) bool."""
+        return np.asarray(self.hidden_by == HiddenBy.NONE)
+
+    def select(self, index: npt.NDArray[Any]) -> FramePoints:
+        """The points at ``index`` (a boolean array of length n, or positions), in that order."""
+        return FramePoints(
+            self.point_id[index],
+            self.object_id[index],
+            self.is_positive[index],
+            self.xy[index],
+            self.confidence[index],
+            self.hidden_by[index],
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[FramePoints]) -> FramePoints:
+        """All points of ``parts``, in order."""
+        names = ("point_id", "object_id", "is_positive", "xy", "confidence", "hidden_by")
+        if not parts:
+            return cls(*(np.zeros((0, 2) if name == "xy" else 0) for name in names))  # type: ignore[arg-type]
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPrompt:
+    """What a segmenter is asked about one object on one frame.
+
+    Attributes:
+        object_id: from 1; given back in the answer.
+        xy: (k, 2) float32, pixels.
+        is_positive: (k,) bool.
+        box_xyxy: (4,) float32 or None: x and y of the first and of the last pixel (inclusive) of the object.
+        mask_logits: a previous answer's ``low_res_logits``, as the segmenter gave it, or None.
+    """
+
+    object_id: int
+    xy: FloatArray
+    is_positive: BoolArray
+    box_xyxy: FloatArray | None = None
+    mask_logits: Any = None
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        _frozen(self, "xy", self.xy, np.float32, "k2", sizes)
+        _frozen(self, "is_positive", self.is_positive, np.bool_, "k", sizes)
+        _check_finite(self, "xy")
+        if self.box_xyxy is not None:
+            _frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrediction:
+    """A segmenter's answer to one :class:`ObjectPrompt`.
+
+    Attributes:
+        object_id: of the prompt.
+        score: predicted IoU of the mask, in [0, 1].
+        low_res_logits: the answer at the segmenter's own resolution, fit to be the next prompt's ``mask_logits``. Its type,
+            shape and device are the segmenter's own business.
+        box_xyxy: (4,) float32, tight box of ``logits > 0`` (first and last pixel, inclusive), or None when fewer than two
+            pixels are set.
+        logits: (h, w) float32 at the frame's size, > 0 on the object; None when only the low resolution was asked for.
+    """
+
+    object_id: int
+    score: float
+    low_res_logits: Any
+    box_xyxy: FloatArray | None
+    logits: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameMasks:
+    """The result on one frame.
+
+    Attributes:
+        frame_idx: from 0.
+        object_ids: (m,) int64, ascending; every object of the run, also the absent ones.
+        masks: (m, h, w) bool; disjoint unless overlapping output was asked for; empty where the object is absent.
+        scores: (m,) float32: predicted IoU in [0, 1]; NaN where the object was not prompted on this frame.
+        states: (m,) uint8 codes of :class:`ObjectState`.
+        points: the tracked points on this frame.
+    """
+
+    frame_idx: int
+    object_ids: IntArray
+    masks: BoolArray
+    scores: FloatArray
+    states: UInt8Array
+    points: FramePoints = field(default_factory=lambda: FramePoints.concat([]))
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        _frozen(self, "object_ids", self.object_ids, np.int64, "m", sizes)
+        _frozen(self, "scores", self.scores, np.float32, "m", sizes)
+        _frozen(self, "states", self.states, np.uint8, "m", sizes)
+        masks = np.asarray(self.masks, np.bool_)  # not copied: the pipeline makes it for this value alone
+        if masks.ndim != 3 or len(masks) != sizes["m"]:
+            raise ValueCheckError(f"FrameMasks.masks has shape {masks.shape}, expected (m={sizes['m']}, h, w).")
+        masks.setflags(write=False)
+        object.__setattr__(self, "masks", masks)
+
+    def label_map(self) -> IntArray:
+        """(h, w) int64: the object id of every pixel, 0 for background; where masks overlap the smaller id wins."""
+        labels = np.zeros(self.masks.shape[1:], np.int64)
+        for object_id, mask in zip(self.object_ids[::-1], self.masks[::-1], strict=True):
+            labels[mask] = object_id
+        return labels

@@ -1,0 +1,188 @@
+"""What a video is, and views of one: a range of its frames, its time-reversed copy, a resized copy, a copy that remembers."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+
+from sampt.errors import VideoError
+from sampt.types import UInt8Array
+
+__all__ = ["CachedVideo", "ResizedVideo", "SubVideo", "Video", "VideoView"]
+
+
+class Video(ABC):
+    """Frames of one size that can be read in any window. Reading forward in order is fast; memory is that of the window."""
+
+    @property
+    @abstractmethod
+    def num_frames(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def size_hw(self) -> tuple[int, int]: ...
+
+    @property
+    @abstractmethod
+    def fps(self) -> float:
+        """Frames per second: the mean of a file with variable frame rate; 24 where the source has no clock."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> UInt8Array:
+        """Frames [start, stop) as (t, h, w, 3) uint8 RGB.
+
+        Raises:
+            VideoError: the range lies outside the video, or a frame cannot be read.
+        """
+
+    def frame_name(self, frame_idx: int) -> str:
+        """The name that files about this frame carry: the image's own stem, else its five-digit number."""
+        return f"{frame_idx:05d}"
+
+    def time_s(self, frame_idx: int) -> float:
+        """When the frame is shown, in seconds from the first one."""
+        return frame_idx / self.fps
+
+    @property
+    def label(self) -> str:
+        """How messages and manifests call the video."""
+        return type(self).__name__
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what the frames come from, so that a run can be recognised: here, of the frames themselves."""
+        total = hashlib.sha256(repr((self.num_frames, self.size_hw)).encode())
+        for i in range(self.num_frames):
+            total.update(self.read(i, i + 1).tobytes())
+        return total.hexdigest()
+
+    def _check_range(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self.num_frames:
+            raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
+
+
+class VideoView(Video):
+    """A video made from another one; what it does not change, it passes on."""
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+
+    @property
+    def num_frames(self) -> int:
+        return self.video.num_frames
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.video.size_hw
+
+    @property
+    def fps(self) -> float:
+        return self.video.fps
+
+    @property
+    def label(self) -> str:
+        return self.video.label
+
+    def frame_name(self, frame_idx: int) -> str:
+        return self.video.frame_name(frame_idx)
+
+    def time_s(self, frame_idx: int) -> float:
+        return self.video.time_s(frame_idx)
+
+    def digest(self) -> str:
+        return self.video.digest()
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        return self.video.read(start, stop)
+
+
+class SubVideo(VideoView):
+    """The frames of ``video`` at ``indices``, a range: a window, every k-th frame, or (with a negative step) time reversed."""
+
+    def __init__(self, video: Video, indices: range) -> None:
+        super().__init__(video)
+        if not len(indices) or min(indices) < 0 or max(indices) >= video.num_frames:
+            raise VideoError(f"Frames {indices} were asked of {video.label}, which has {video.num_frames}.")
+        self.indices = indices
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.indices)
+
+    @property
+    def fps(self) -> float:
+        return self.video.fps / abs(self.indices.step)
+
+    def frame_name(self, frame_idx: int) -> str:
+        return self.video.frame_name(self.indices[frame_idx])
+
+    def time_s(self, frame_idx: int) -> float:
+        return abs(self.video.time_s(self.indices[frame_idx]) - self.video.time_s(self.indices[0]))
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        self._check_range(start, stop)
+        wanted = self.indices[start:stop]
+        if not len(wanted):
+            return np.zeros((0, *self.size_hw, 3), np.uint8)
+        if wanted.step == 1:
+            return self.video.read(wanted[0], wanted[-1] + 1)
+        if wanted.step == -1:
+            # Contiguous: PyTorch takes no array with a negative stride.
+            return np.ascontiguousarray(self.video.read(wanted[-1], wanted[0] + 1)[::-1])
+        frames = np.empty((len(wanted), *self.size_hw, 3), np.uint8)
+        order = range(len(wanted)) if wanted.step > 0 else reversed(range(len(wanted)))
+        for i in order:  # in the order of the file, which is the fast one
+            frames[i] = self.video.read(wanted[i], wanted[i] + 1)[0]
+        return frames
+
+
+class ResizedVideo(VideoView):
+    """``video`` resized to ``size_hw``: by pixel area when it gets smaller, bilinear when it gets larger."""
+
+    def __init__(self, video: Video, size_hw: tuple[int, int]) -> None:
+        super().__init__(video)
+        self._size_hw = size_hw
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._size_hw
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        frames = self.video.read(start, stop)
+        if frames.shape[1:3] == self._size_hw:
+            return frames
+        smaller = self._size_hw[0] < frames.shape[1]
+        out = np.empty((len(frames), *self._size_hw, 3), np.uint8)
+        for frame, target in zip(frames, out, strict=True):
+            cv2.resize(frame, self._size_hw[::-1], dst=target, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        return out
+
+
+class CachedVideo(VideoView):
+    """``video`` with the ``capacity`` frames read last kept in memory, for stages that read overlapping windows."""
+
+    def __init__(self, video: Video, capacity: int) -> None:
+        super().__init__(video)
+        self._capacity = capacity
+        self._frames: OrderedDict[int, UInt8Array] = OrderedDict()
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        self._check_range(start, stop)
+        missing = [i for i in range(start, stop) if i not in self._frames]
+        fetched: dict[int, UInt8Array] = {}
+        if missing:
+            first = missing[0]
+            for i, frame in enumerate(self.video.read(first, missing[-1] + 1), first):
+                fetched[i] = frame
+        out = [self._frames[i] if i in self._frames else fetched[i] for i in range(start, stop)]
+        for i in range(max(start, stop - self._capacity), stop):
+            if i not in self._frames:
+                # A copy: a view would keep the whole window that it was read with in memory.
+                self._frames[i] = fetched[i].copy()
+            self._frames.move_to_end(i)
+        while len(self._frames) > self._capacity:
+            self._frames.popitem(last=False)
+        return np.stack(out) if out else self.video.read(start, stop)
