@@ -1,0 +1,169 @@
+"""Results on disk: everything a run writes except its manifest, opened, fed and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from sampt.errors import ConfigError, OutputError, did_you_mean
+from sampt.outputs.files import make_folder, output_errors
+from sampt.outputs.journal import Journal
+from sampt.outputs.manifest import config_digest, read_manifest, versions, write_manifest
+from sampt.outputs.masks import CocoRleWriter, LabelMapWriter, ObjectMaskWriter, check_label_ids
+from sampt.outputs.overlay import OverlayStyle, OverlayWriter, draw_overlay
+from sampt.outputs.sheet import ContactSheet
+from sampt.outputs.tracks import SavedTracks, TracksWriter, load_tracks
+from sampt.types import FrameMasks, UInt8Array
+from sampt.video.base import Video
+
+__all__ = [
+    "FORMATS",
+    "MANIFEST_NAME",
+    "CocoRleWriter",
+    "ContactSheet",
+    "Journal",
+    "LabelMapWriter",
+    "ObjectMaskWriter",
+    "OutputSet",
+    "OverlayStyle",
+    "OverlayWriter",
+    "SavedTracks",
+    "TracksWriter",
+    "config_digest",
+    "draw_overlay",
+    "load_tracks",
+    "open_outputs",
+    "read_manifest",
+    "versions",
+    "write_manifest",
+]
+
+FORMATS = {
+    "png": "masks",
+    "coco": "masks.json",
+    "npz": "tracks.npz",
+    "overlay": "overlay.mp4",
+    "sheet": "sheet.png",
+}
+"""Format -> the file or folder that it makes in the output folder."""
+
+MANIFEST_NAME = "run.json"
+
+
+class _Writer(Protocol):
+    def close(self, success: bool) -> None: ...
+
+
+_Step = Callable[[UInt8Array, FrameMasks], None]
+
+
+class OutputSet:
+    """The writers of one run. Feed it every frame, then ``close(success=True)``; as a context manager it closes by itself.
+
+    Until then files carry the suffix ``.partial``; mask PNGs get their name one by one, so only the manifest, which the caller
+    writes after ``close``, says that a run is complete.
+
+    Attributes:
+        files: format -> path of what it makes.
+    """
+
+    def __init__(self, files: dict[str, Path], video: Video, *, overlapping: bool, style: OverlayStyle | None) -> None:
+        self.files, self._video = files, video
+        self._overlapping, self._style = overlapping, style
+        self._writers: list[_Writer] = []
+        self._steps: list[_Step] = []
+        try:
+            for name, path in files.items():
+                writer, step = self._open(name, path)
+                self._writers.append(writer)
+                self._steps.append(step)
+        except BaseException:
+            self.close(success=False)
+            raise
+
+    def write(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
+        """Write one frame, (h, w, 3) uint8 RGB, and its result everywhere.
+
+        Raises:
+            OutputError: something cannot be written; call ``close(success=False)``.
+        """
+        for step in self._steps:
+            step(frame_rgb, frame_masks)
+
+    def close(self, success: bool) -> None:
+        """Complete the files, or with ``success=False`` leave none that looks complete. A second call does nothing.
+
+        Raises:
+            OutputError: a file cannot be completed; the ones after it are not completed either.
+        """
+        failure: OutputError | None = None
+        writers, self._writers, self._steps = self._writers, [], []
+        for writer in writers:
+            try:
+                writer.close(success and failure is None)
+            except OutputError as error:
+                failure = failure or error
+        if failure is not None and success:
+            raise failure
+
+    def __enter__(self) -> OutputSet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(success=kind is None)
+
+    def _open(self, name: str, path: Path) -> tuple[_Writer, _Step]:
+        video = self._video
+        if name == "png":
+            masks = ObjectMaskWriter(path) if self._overlapping else LabelMapWriter(path)
+            return masks, lambda _, result: masks.write(result, video.frame_name(result.frame_idx))
+        if name == "coco":
+            coco = CocoRleWriter(path, video)
+            return coco, lambda _, result: coco.write(result)
+        if name == "npz":
+            tracks = TracksWriter(path)
+            return tracks, lambda _, result: tracks.write(result, video.frame_name(result.frame_idx))
+        if name == "overlay":
+            overlay = OverlayWriter(path, video.fps, video.size_hw, self._style)
+            return overlay, lambda frame, result: overlay.write(frame, result, video.time_s(result.frame_idx))
+        sheet = ContactSheet(path, video.num_frames, style=self._style)
+        return sheet, lambda frame, result: sheet.write(frame, result, video.frame_name(result.frame_idx))
+
+
+def open_outputs(
+    folder: Path | str,
+    formats: Sequence[str],
+    video: Video,
+    *,
+    object_ids: Iterable[int] = (),
+    overlapping: bool = False,
+    style: OverlayStyle | None = None,
+) -> OutputSet:
+    """Prepare ``folder`` for the results of one run.
+
+    A manifest in the folder is removed: it told of an earlier run, whose files are now replaced.
+
+    Args:
+        folder: made when missing, with its parents.
+        formats: names of :data:`FORMATS`.
+        video: the frames that will be written; gives names, times, size and number.
+        object_ids: the run's objects, where known, so that ids too large for a PNG are refused at once.
+        overlapping: masks may overlap: one PNG an object instead of one label map.
+        style: how overlay and contact sheet look; None draws everything.
+
+    Raises:
+        ConfigError: a format is unknown.
+        OutputError: the folder is a file or cannot be written, or an id does not fit.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"Unknown output {name!r}.{did_you_mean(name, FORMATS)} Available: {', '.join(FORMATS)}.")
+    if "png" in formats and not overlapping:
+        check_label_ids(list(object_ids))
+    root = make_folder(Path(folder))
+    with output_errors(root / MANIFEST_NAME):
+        (root / MANIFEST_NAME).unlink(missing_ok=True)
+    files = {name: root / FORMATS[name] for name in dict.fromkeys(formats)}
+    return OutputSet(files, video, overlapping=overlapping, style=style)

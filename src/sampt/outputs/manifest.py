@@ -1,0 +1,84 @@
+"""The record of a run. A run is done when its manifest exists and holds the digest of its configuration and inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sampt.errors import OutputError
+from sampt.outputs.files import write_atomic
+
+__all__ = ["config_digest", "read_manifest", "versions", "write_manifest"]
+
+def config_digest(config: dict[str, Any]) -> str:
+    """SHA-256 (64 hex digits) of ``config`` as canonical JSON: keys sorted, no blanks, so the order of keys does not matter.
+
+    Raises:
+        OutputError: a value is NaN or infinite or none of JSON's, so that it has no one way to be written.
+    """
+    try:
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"The configuration cannot be recorded ({error}); expected numbers, text, lists and dictionaries: convert it first."
+        ) from error
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the masks: sampt, python, numpy, cv2, av, and the platform."""
+    import av
+    import cv2
+    import numpy as np
+
+    try:
+        sampt_version = metadata.version("sampt")
+    except metadata.PackageNotFoundError:  # run from a source tree
+        sampt_version = "not installed"
+    return {
+        "sampt": sampt_version,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cv2": cv2.__version__,
+        "av": av.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def write_manifest(path: Path | str, data: dict[str, Any]) -> None:
+    """Write ``data`` as JSON, on the disk before it has its name: call it last, when everything else is complete.
+
+    Raises:
+        OutputError: it cannot be written, or a value is NaN or infinite or none of JSON's.
+    """
+    try:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"The manifest {path} cannot be written ({error}); expected numbers, text, lists and dictionaries: convert it."
+        ) from error
+    write_atomic(Path(path), (text + "\n").encode("utf-8"), sync=True)
+
+
+def read_manifest(path: Path | str) -> dict[str, Any] | None:
+    """What ``write_manifest`` wrote, or None when there is no such file (the run is not done).
+
+    Raises:
+        OutputError: the file is there but cannot be read as a manifest.
+    """
+    try:
+        data = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise OutputError(
+            f"{path} cannot be read as a manifest ({reason}); expected a run.json of sampt: remove it."
+        ) from error
+    if not isinstance(data, dict):
+        raise OutputError(f"{path} holds a {type(data).__name__}; expected the object of a sampt run.json: remove it.")
+    return data

@@ -1,0 +1,49 @@
+"""For testing back ends and what is built on them: synthetic scenes with exact masks and tracks, exact fakes, contracts."""
+
+from __future__ import annotations
+
+from sampt.testing.contracts import (
+    SEGMENTER_CLAUSES,
+    TRACKER_CLAUSES,
+    ContractError,
+    SegmenterLimits,
+    TrackerLimits,
+    check_segmenter,
+    check_tracker,
+    contract_scenes,
+)
+from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker, RecordedClip
+from sampt.testing.rendering import Layer, Pose, Scene, SceneVideo
+from sampt.testing.scenes import (
+    crossing_scene,
+    demo_scene,
+    leave_and_return_scene,
+    occlusion_scene,
+    slow_scene,
+    static_scene,
+)
+
+__all__ = [
+    "SEGMENTER_CLAUSES",
+    "TRACKER_CLAUSES",
+    "ContractError",
+    "ExactSegmenter",
+    "ExactStreamTracker",
+    "ExactTracker",
+    "Layer",
+    "Pose",
+    "RecordedClip",
+    "Scene",
+    "SceneVideo",
+    "SegmenterLimits",
+    "TrackerLimits",
+    "check_segmenter",
+    "check_tracker",
+    "contract_scenes",
+    "crossing_scene",
+    "demo_scene",
+    "leave_and_return_scene",
+    "occlusion_scene",
+    "slow_scene",
+    "static_scene",
+]

@@ -1,0 +1,27 @@
+"""Contracts that every back end keeps; run them on your own.
+
+    check_tracker(create_tracker("mine"))
+    check_segmenter(create_segmenter("mine"))
+
+or one test a clause: ``@pytest.mark.parametrize(("name", "clause"), TRACKER_CLAUSES)``, then
+``clause(tracker, TrackerLimits())``.
+"""
+
+from __future__ import annotations
+
+from sampt.testing.clauses import ContractError, contract_scenes
+from sampt.testing.segmenter_contract import SEGMENTER_CLAUSES, SegmenterClause, SegmenterLimits, check_segmenter
+from sampt.testing.tracker_contract import TRACKER_CLAUSES, TrackerClause, TrackerLimits, check_tracker
+
+__all__ = [
+    "SEGMENTER_CLAUSES",
+    "TRACKER_CLAUSES",
+    "ContractError",
+    "SegmenterClause",
+    "SegmenterLimits",
+    "TrackerClause",
+    "TrackerLimits",
+    "check_segmenter",
+    "check_tracker",
+    "contract_scenes",
+]

@@ -1,0 +1,109 @@
+"""Whatever the user gives -> a video."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sampt.errors import VideoError, did_you_mean
+from sampt.video.array import ArrayVideo
+from sampt.video.base import Video
+from sampt.video.file import VideoFile
+from sampt.video.images import IMAGE_SUFFIXES, ImageVideo, image_paths
+
+__all__ = ["open_video"]
+
+_ENDINGS = ", ".join(IMAGE_SUFFIXES)
+_VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm")
+
+
+def open_video(source: str | Path | np.ndarray | Sequence[np.ndarray] | Video) -> Video:
+    """Open a video.
+
+    Args:
+        source: a video file; a folder of images (read in natural order: img2 before img10); a pattern such as
+            ``"frames/*.jpg"``; frames as one (t, h, w, 3) array or a sequence of (h, w, 3) arrays, uint8 RGB; or a video,
+            which is given back as it is.
+
+    Raises:
+        VideoError: there is nothing at the path, or what is there cannot be read as one video.
+    """
+    if isinstance(source, Video):
+        return source
+    if isinstance(source, (str, Path)):
+        return _open_path(str(source))
+    if isinstance(source, (np.ndarray, list, tuple)):
+        return ArrayVideo(source)
+    raise VideoError(
+        f"A {type(source).__name__} was given as video, expected a path, a pattern, a (t, h, w, 3) array or a list of frames."
+    )
+
+
+def _open_path(name: str) -> Video:
+    path = Path(os.path.expanduser(name))
+    if not name.strip():
+        raise VideoError("The path of the video is empty. Give a video file, a folder of images or a pattern.")
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.exists():
+        if glob.has_magic(name):
+            return _open_pattern(str(path))
+        raise VideoError(f"There is no file or folder {name}.{_sibling_hint(path)}")
+    if not path.is_file():
+        raise VideoError(f"{name} is neither a regular file nor a folder. Give a video file or a folder of images.")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise VideoError(f"{name} is one image, expected a video. Give the folder of its frames: {path.parent}.")
+    if not path.stat().st_size:
+        raise VideoError(f"{name} is empty (0 bytes). Copy or download it again.")
+    return VideoFile(path)
+
+
+def _open_folder(path: Path) -> Video:
+    try:
+        entries = list(path.iterdir())
+    except OSError as error:
+        raise VideoError(f"Folder {path} cannot be read: {error.strerror}. Check its permissions.") from error
+    images = image_paths(entries)
+    if images:
+        return ImageVideo(images, str(path))
+    if not entries:
+        raise VideoError(f"Folder {path} is empty. Give a folder with images ({_ENDINGS}) or a video file.")
+    raise VideoError(f"Folder {path} holds no image. Files that end in {_ENDINGS} are read.{_folder_hint(entries)}")
+
+
+def _folder_hint(entries: list[Path]) -> str:
+    """Where the frames may be instead."""
+    for entry in sorted(entries):
+        if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.is_file():
+            return f" Did you mean the video {entry}?"
+        if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK) and image_paths(entry.iterdir()):
+            return f" Did you mean the folder {entry}?"
+    return ""
+
+
+def _open_pattern(pattern: str) -> Video:
+    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    if not matches:
+        raise VideoError(f"Nothing matches the pattern {pattern}. Check the folder and the ending, and quote the pattern.")
+    images = image_paths(matches)
+    if not images:
+        raise VideoError(
+            f"The pattern {pattern} matches no image (but {min(matches)}). Files that end in {_ENDINGS} are read; "
+            "give one video file by its name."
+        )
+    return ImageVideo(images, pattern)
+
+
+def _sibling_hint(path: Path) -> str:
+    """The file or folder beside the missing one whose name is closest, or the parent that is missing itself."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f" The folder {parent} does not exist either."
+    try:
+        return did_you_mean(path.name, [entry.name for entry in parent.iterdir()])
+    except OSError:
+        return ""
