@@ -1,0 +1,325 @@
+"""Find and measure the constants of the segmenter ``grabcut``.
+
+    python scripts/tune_grabcut.py fit --train TRAIN     constants, by five-fold cross-validation over sequences
+    python scripts/tune_grabcut.py carried --train TRAIN mean IoU and F with points carried by optical flow, beside baselines
+    python scripts/tune_grabcut.py clicks --davis DAVIS  mean IoU on single frames with true points, some of them wrong
+
+TRAIN is a folder of NAME_NNNNN.jpg and .png (id 1 = object), DAVIS one with JPEGImages/480p and Annotations/480p.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sampt.config import SamplingConfig
+from sampt.evaluation.metrics import boundary_f, jaccard
+from sampt.geometry import rescale_xy
+from sampt.plugins import create_tracker
+from sampt.points.sample import sample_object_points
+from sampt.segmenters.grabcut import GrabCutSegmenter, GrabCutSettings
+from sampt.segmenters.grabcut.cut import min_cut
+from sampt.segmenters.grabcut.score import SCORE_FEATURES, score_features
+from sampt.segmenters.grabcut.unary import FEATURE_NAMES, gather_evidence, unary_features
+from sampt.types import ObjectPrompt
+from sampt.video.array import ArrayVideo
+
+TRAIN_FRAMES = (1, 3, 7, 12, 18)
+POINT_COUNTS = (16, 64, 128, 256)
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One frame to segment: what is asked and what is true."""
+
+    sequence: str
+    kind: str
+    frame: np.ndarray
+    truth: np.ndarray
+    prompt: ObjectPrompt
+
+
+# ---- cases -----------------------------------------------------------------------------------------------------------------
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def train_sequences(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, frames (t, h, w, 3) and masks (t, h, w) of every sequence, up to the last frame looked at."""
+    for name in sorted({re.sub(r"_\d+$", "", path.stem) for path in folder.glob("*.jpg")}):
+        paths = sorted(p for p in folder.glob(f"{name}_*.jpg") if re.fullmatch(rf"{re.escape(name)}_\d+", p.stem))
+        paths = paths[: TRAIN_FRAMES[-1] + 1]
+        masks = [cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED) for path in paths]
+        masks = [m == 1 if m.ndim == 2 else m[..., 0] > 0 for m in masks]
+        yield name, np.stack([read_rgb(path) for path in paths]), np.stack(masks)
+
+
+def carried_cases(folder: Path, margins: tuple[float | None, ...], counts: tuple[int, ...]) -> list[Case]:
+    """Points sampled on each sequence's first mask and carried to later frames by ``dis-flow``."""
+    cases = []
+    tracker = create_tracker("dis-flow")
+    for name, frames, masks in train_sequences(folder):
+        groups = [(count, margin) for count in counts for margin in margins]
+        points = []
+        for k, (count, margin) in enumerate(groups):
+            config = SamplingConfig(
+                positive_points=count,
+                negative_points=count,
+                positive_sampler="kmedoids" if count <= 128 else "random",
+                negative_sampler="kmedoids" if count <= 128 else "random",
+                negative_margin=margin,
+            )
+            points.append(sample_object_points(masks[0], frames[0], k + 1, 0, config, np.random.default_rng(k)))
+        tracks = tracker.track(ArrayVideo(frames), type(points[0]).concat(points))
+        for t in (t for t in TRAIN_FRAMES if t < len(frames) and masks[t].sum() >= 30):
+            for k, (count, margin) in enumerate(groups):
+                own = tracks.visible[t] & (tracks.points.object_id == k + 1)
+                positive = tracks.points.is_positive[own]
+                if positive.any():
+                    prompt = ObjectPrompt(1, tracks.xy[t][own], positive)
+                    cases.append(Case(name, f"{count} margin {margin}", frames[t], masks[t], prompt))
+    return cases
+
+
+def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
+    """Random points of the mask and of its surroundings; a share ``wrong`` of either bears the other's sign."""
+    parts, signs = [], []
+    for region, number, sign in ((mask, count, True), (~mask, negatives, False)):
+        pixels = np.argwhere(region)[:, ::-1]
+        parts.append(pixels[rng.choice(len(pixels), number, replace=len(pixels) < number)])
+        flipped = np.zeros(number, bool)
+        flipped[rng.permutation(number)[: round(wrong * number)]] = True
+        signs.append(np.full(number, sign) ^ flipped)
+    return ObjectPrompt(1, np.concatenate(parts).astype(np.float32), np.concatenate(signs))
+
+
+def click_cases(sequences: list[tuple[str, np.ndarray, np.ndarray]], counts: tuple[int, ...], wrong: float) -> list[Case]:
+    """Points of the true mask on every frame given; ``1+0``: positives only."""
+    cases = []
+    for name, frames, masks in sequences:
+        for t in range(len(frames)):
+            for count in counts if masks[t].sum() >= 30 else ():
+                for negatives in (count, 0) if count <= 3 or wrong == 0 else (count,):
+                    prompt = true_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
+                    if prompt.is_positive.any():
+                        cases.append(Case(name, f"clicks {count}+{negatives} wrong {wrong:g}", frames[t], masks[t], prompt))
+    return cases
+
+
+# ---- fitting ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Features of a case: of all pixels of the window for the cut, of some for the fit."""
+
+    case: Case
+    features: np.ndarray
+    labels: np.ndarray
+    window: tuple[slice, slice]
+
+
+def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
+    look = segmenter.encode(case.frame[None])[0]
+    evidence = gather_evidence(rescale_xy(case.prompt.xy, look.size_hw, look.low_hw), case.prompt.is_positive, look.low_hw)
+    window = segmenter._window(look, evidence, None)
+    features = unary_features(look, evidence, window)
+    truth = cv2.resize(case.truth.astype(np.float32), look.low_hw[::-1], interpolation=cv2.INTER_AREA)[window] > 0.5
+    index = rng.choice(truth.size, pixels, replace=True)
+    return Sample(case, features.reshape(-1, features.shape[-1])[index], truth.ravel()[index], window)
+
+
+def fit_soft_iou(samples: list[Sample], start: np.ndarray, sharpness: float = 2.0, steps: int = 400) -> np.ndarray:
+    """Weights of the features with the highest mean soft IoU over the samples (Adam from ``start``, deterministic)."""
+    x = np.stack([s.features for s in samples])[..., :-1]  # the last feature is 1
+    y = np.stack([s.labels for s in samples]).astype(np.float32)
+    mean, spread = x.mean((0, 1)), x.std((0, 1)) + 1e-6
+    x = np.dstack([(x - mean) / spread, np.ones_like(x[..., :1])])
+    b = np.append(start[:-1] * spread, start[-1] + start[:-1] @ mean).astype(np.float32)
+    b0, m, v = b.copy(), np.zeros_like(b), np.zeros_like(b)
+    for k in range(1, steps + 1):
+        p = 1 / (1 + np.exp(-np.clip(x @ b * sharpness, -30, 30)))
+        both, either = (p * y).sum(1), (p + y - p * y).sum(1) + 1
+        slope = (y / either[:, None] - (both / either**2)[:, None] * (1 - y)) * p * (1 - p) * sharpness
+        gradient = -np.einsum("nk,nkd->d", slope, x) / len(x) + 1e-3 * (b - b0)
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        b = b - 0.05 * (1 - k / steps) * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.99**k)) + 1e-8)
+    slopes = b[:-1] / spread
+    return np.append(slopes, b[-1] - slopes @ mean).astype(np.float64)
+
+
+def fold_of(cases: list[Case]) -> dict[str, int]:
+    return {name: i % FOLDS for i, name in enumerate(sorted({case.sequence for case in cases}))}
+
+
+def fit(cases: list[Case], held_out: list[Case]) -> None:
+    """Print cross-validated figures, then the constants from all cases."""
+    start = np.array(GrabCutSettings().weights)
+    rng = np.random.default_rng(0)
+    samples = [sample_of(case, GrabCutSegmenter(), rng) for case in cases]
+    folds = fold_of(cases)
+    per_fold = [fit_soft_iou([s for s in samples if folds[s.case.sequence] != f], start) for f in range(FOLDS)]
+    for smoothness in (3.0, 5.0, 7.0):
+        segmenters = [GrabCutSegmenter(GrabCutSettings(weights=tuple(b), smoothness=smoothness)) for b in per_fold]
+        print(f"cross-validated, smoothness {smoothness:g}")
+        report(
+            held_out,
+            lambda c, s=segmenters: s[folds[c.sequence]].decode(s[0].encode(c.frame[None])[0], [c.prompt])[0].logits > 0,
+        )
+    weights = fit_soft_iou(samples, start)
+    for name, weight in zip(FEATURE_NAMES, weights, strict=True):
+        print(f"{weight:8.3f}  {name}")
+    fit_score(held_out, GrabCutSegmenter(GrabCutSettings(weights=tuple(weights))))
+
+
+def fit_score(cases: list[Case], segmenter: GrabCutSegmenter) -> None:
+    """Ridge regression of the true IoU; prints cross-validated rank correlation, then the constants."""
+    x, y = [], []
+    for case in cases:
+        look = segmenter.encode(case.frame[None])[0]
+        evidence = gather_evidence(rescale_xy(case.prompt.xy, look.size_hw, look.low_hw), case.prompt.is_positive, look.low_hw)
+        window = segmenter._window(look, evidence, None)
+        logits = segmenter._unary(look, evidence, window, None, None)
+        mask = min_cut(logits, look.edges[window], GrabCutSettings().smoothness)
+        x.append(score_features(look, evidence, window, logits, mask))
+        y.append(jaccard(by_grabcut(case, segmenter), case.truth))
+    features, truth = np.stack(x).astype(np.float64), np.array(y)
+    folds = fold_of(cases)
+    fold = np.array([folds[case.sequence] for case in cases])
+    guess = np.zeros(len(truth))
+    for f in range(FOLDS):
+        guess[fold == f] = features[fold == f] @ ridge(features[fold != f], truth[fold != f])
+    guess = np.clip(guess, 0, 1)
+    error = np.abs(guess - truth).mean()
+    print(f"score, cross-validated: Spearman {spearman(guess, truth):.3f}, mean absolute error {error:.3f}")
+    for low in np.arange(0, 1, 0.1):
+        inside = (guess >= low) & (guess < low + 0.1)
+        if inside.any():
+            print(f"  predicted {low:.1f}..{low + 0.1:.1f}: {inside.sum():4d} masks, true IoU {truth[inside].mean():.2f}")
+    for name, weight in zip(SCORE_FEATURES, ridge(features, truth), strict=True):
+        print(f"{weight:8.3f}  {name}")
+
+
+def ridge(x: np.ndarray, y: np.ndarray, strength: float = 1e-3) -> np.ndarray:
+    return np.linalg.solve(x.T @ x + strength * len(x) * np.eye(x.shape[1]), x.T @ y)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; equal values share their mean rank."""
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+# ---- measuring -------------------------------------------------------------------------------------------------------------
+
+
+def report(cases: list[Case], segment: Callable[[Case], np.ndarray]) -> None:
+    """Mean IoU, boundary F and time of each kind of case."""
+    figures = defaultdict(list)
+    for case in cases:
+        start = time.perf_counter()
+        mask = segment(case)
+        elapsed = time.perf_counter() - start
+        figures[case.kind].append((jaccard(mask, case.truth), boundary_f(mask, case.truth), elapsed * 1e3))
+    for kind, rows in figures.items():
+        iou, f, ms = np.mean(rows, 0)
+        print(f"  {kind:28s} {len(rows):4d} frames  IoU {iou:.3f}  F {f:.3f}  {ms:6.1f} ms", flush=True)
+
+
+def by_grabcut(case: Case, segmenter: GrabCutSegmenter) -> np.ndarray:
+    answer = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
+    return np.asarray(answer.logits > 0)
+
+
+def report_score(cases: list[Case]) -> None:
+    """Rank correlation of the segmenter's own score with the true IoU."""
+    segmenter = GrabCutSegmenter()
+    answers = [segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0] for case in cases]
+    truth = np.array([jaccard(answer.logits > 0, case.truth) for answer, case in zip(answers, cases, strict=True)])
+    score = np.array([answer.score for answer in answers])
+    print(f"predicted against true IoU: Spearman {spearman(score, truth):.3f}, mean error {np.abs(score - truth).mean():.3f}")
+
+
+def by_box(case: Case) -> np.ndarray:
+    """Baseline: the bounding box of the positive points."""
+    mask = np.zeros(case.truth.shape, bool)
+    xy = np.round(case.prompt.xy[case.prompt.is_positive]).astype(int)
+    (x0, y0), (x1, y1) = xy.min(0), xy.max(0)
+    mask[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = True
+    return mask
+
+
+def by_plain_grabcut(case: Case) -> np.ndarray:
+    """Baseline: ``cv2.grabCut`` as its manual has it: discs at the points, the grown bounding box, five rounds."""
+    labels = np.full(case.truth.shape, cv2.GC_BGD, np.uint8)
+    positive = case.prompt.xy[case.prompt.is_positive]
+    grow = max(10.0, 0.15 * float(np.ptp(positive, 0).max()))
+    (x0, y0), (x1, y1) = (positive.min(0) - grow).astype(int), (positive.max(0) + grow).astype(int)
+    labels[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = cv2.GC_PR_FGD
+    for (x, y), sign in zip(np.round(case.prompt.xy).astype(int), case.prompt.is_positive, strict=True):
+        cv2.circle(labels, (int(x), int(y)), 2, cv2.GC_FGD if sign else cv2.GC_BGD, -1)
+    if not (labels == cv2.GC_BGD).any() or not (labels & 1).any():
+        return np.asarray(labels & 1, bool)
+    cv2.grabCut(case.frame, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
+    return np.asarray(labels & 1, bool)
+
+
+METHODS: dict[str, Callable[[Case], np.ndarray]] = {
+    "grabcut": functools.partial(by_grabcut, segmenter=GrabCutSegmenter()),
+    "box of the positives": by_box,
+    "plain cv2.grabCut": by_plain_grabcut,
+}
+
+
+def davis_sequences(folder: Path, step: int = 10) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    sequences = []
+    for images in sorted((folder / "JPEGImages" / "480p").iterdir()):
+        paths = sorted(images.glob("*.jpg"))[::step]
+        truth = [cv2.imread(str(folder / "Annotations" / "480p" / images.name / f"{p.stem}.png"), 0) > 0 for p in paths]
+        sequences.append((images.name, np.stack([read_rgb(p) for p in paths]), np.stack(truth)))
+    return sequences
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=("fit", "carried", "clicks"))
+    parser.add_argument("--train", type=Path)
+    parser.add_argument("--davis", type=Path)
+    options = parser.parse_args(arguments)
+    needed = options.davis if options.task == "clicks" else options.train
+    if needed is None:
+        parser.error(f"{options.task} needs --{'davis' if options.task == 'clicks' else 'train'} FOLDER.")
+    if options.task == "fit":
+        carried = carried_cases(options.train, (None, 0.5), POINT_COUNTS)
+        firsts = [(n, f[:1], m[:1]) for n, f, m in train_sequences(options.train)]
+        clicks = click_cases(firsts, (1, 3, 8), 0.0)
+        fit(carried + clicks, carried + clicks)
+        return
+    cases = carried_cases(options.train, (None, 0.5), POINT_COUNTS) if options.task == "carried" else []
+    for wrong in (0.0, 0.1) if options.task == "clicks" else ():
+        cases += click_cases(davis_sequences(options.davis), (1, 3, 8, 16, 32, 64, 128), wrong)
+    for name, method in METHODS.items():
+        print(name)
+        report(cases, method)
+    report_score(cases)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
