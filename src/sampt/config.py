@@ -7,6 +7,8 @@ The ``help`` of a field is the text that the command line shows. Numbers are tho
 from __future__ import annotations
 
 import dataclasses
+import math
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints
@@ -43,6 +45,7 @@ class _Checked:
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
+            _check_type(item.name, value, hints[item.name])
             choices = [c for c in _choices(hints[item.name]) if isinstance(c, str)]
             if choices and value not in choices and not (value is None and type(None) in get_args(hints[item.name])):
                 raise ConfigError(
@@ -50,10 +53,22 @@ class _Checked:
                 )
             low, high = item.metadata.get("low"), item.metadata.get("high")
             if isinstance(value, (int, float)) and (
-                value != value or (low is not None and value < low) or (high is not None and value > high)
+                not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high)
             ):
                 span = f"at least {low}" if high is None else f"from {low} to {high}"
                 raise ConfigError(f"{item.name} is {value}; expected a number {span}.")
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Refuse what another type would only show as an error much later, such as "16" for 16."""
+    options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain = tuple(option for option in options if isinstance(option, type))
+    if len(plain) < len(options):  # a Literal: the choices say what is allowed
+        return
+    accepted = (*plain, int) if float in plain else plain
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in plain):
+        expected = " or ".join("None" if option is type(None) else option.__name__ for option in plain)
+        raise ConfigError(f"{name} is {value!r}, a {type(value).__name__}; expected {expected}.")
 
 
 def _choices(hint: Any) -> list[Any]:
@@ -75,6 +90,9 @@ class SamplingConfig(_Checked):
     negative_margin: float | None = _setting(
         None, "draw negative points from the object's box grown by this share of its diagonal (default: the whole frame)", low=0
     )
+    expand_clicks: bool = _setting(
+        False, "add points sampled from the segmenter's own mask of the clicks on their frame, as many as for a given mask"
+    )
     one_click: bool = _setting(False, "replace each given mask by the segmenter's own mask for its medoid, then sample")
 
 
@@ -93,6 +111,9 @@ class TrackingConfig(_Checked):
 class PromptConfig(_Checked):
     """How the segmenter is asked about an object on a frame (section 3)."""
 
+    positives_first: bool = _setting(
+        True, "a first pass with the positive points alone gives the logits that the next one starts from"
+    )
     refinement_rounds: int = _setting(12, "rounds with the box and logits of the round before", low=0)
     iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
     other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
@@ -107,6 +128,7 @@ class ReinitConfig(_Checked):
     variant: ReinitVariant = _setting("at-median-area", "which frame of a window the new points come from")
     horizon: int = _setting(24, "frames of a window that are segmented", low=2)
     tracker_horizon: int = _setting(24, "frames of a window that are tracked", low=2)
+    keep_points: bool = _setting(False, "keep visible points that agree with the mask and sample only what is missing")
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
 
@@ -128,9 +150,7 @@ class SegmentConfig(_Checked):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     prompting: PromptConfig = field(default_factory=PromptConfig)
     reinit: ReinitConfig = field(default_factory=ReinitConfig)
-    protocol: Protocol = _setting(
-        "both-ways", "both-ways: masks before the query frame too; vos: none before it, and a given mask is kept as it is"
-    )
+    protocol: Protocol = _setting("both-ways", "both-ways: masks before an object's query frame too; vos: none before it")
     overlapping: bool = _setting(False, "masks may overlap: one mask an object instead of one label map")
     longest_side: int | None = _setting(
         None, "frames are worked on at this longest side in pixels (default: as they are)", low=16

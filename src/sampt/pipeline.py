@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sampt.config import SegmentConfig
+from sampt.config import PRESETS, SegmentConfig, with_settings
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
@@ -87,7 +87,8 @@ def segment_stream(
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; taken only as results are asked for.
         points: clicks; ``frame_idx`` counts the frames of this stream.
-        config: settings; ``reinit`` and ``longest_side`` must be off, since they need a video that can be read again.
+        config: settings; ``reinit`` and ``longest_side`` must be off, since they need a video that can be read again. Left out:
+            the preset ``default`` without them.
         tracker: a causal back end or its name.
         segmenter: a back end or its name.
         device: where back ends given by name run.
@@ -95,6 +96,8 @@ def segment_stream(
     Raises:
         SamptError: at once when the settings or the first frame do not fit.
     """
+    if config is None:
+        config = with_settings(PRESETS["default"], {"reinit.enabled": False, "longest_side": None})
     engine = _engine(config, tracker, segmenter, device)
     if engine.config.reinit.enabled or engine.config.longest_side is not None:
         raise ConfigError("A live stream cannot be read again: switch reinit off and leave longest_side out.")
@@ -102,10 +105,21 @@ def segment_stream(
     first = next(iterator, None)
     if first is None:
         raise VideoError("The stream has no frame; expected at least one (h, w, 3) uint8 RGB frame.")
-    size_hw = (first.shape[0], first.shape[1])
-    check_queries(points, [], None, size_hw)
-    feed = live_feed(itertools.chain([first], iterator), points, engine.tracker, engine.config.tracking)
+    size_hw = _checked_frame(first, 0, None).shape[:2]
+    check_queries(points, [], None, (size_hw[0], size_hw[1]))
+    checked = (_checked_frame(f, i, size_hw) for i, f in enumerate(itertools.chain([first], iterator)))
+    feed = live_feed(checked, points, engine.tracker, engine.config.tracking)
     return _run_steady(engine, (TrackedFrame(*f) for f in feed), Queries(points, {}), size_hw, None, batch=1)
+
+
+def _checked_frame(frame: Any, frame_idx: int, size_hw: tuple[int, ...] | None) -> UInt8Array:
+    """The frame of a stream, when it is one and has the size of the first one."""
+    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+    if not is_frame or not frame.size or frame.shape[:2] != (size_hw or frame.shape[:2]):
+        got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        size = "h, w" if size_hw is None else f"{size_hw[0]}, {size_hw[1]}"
+        raise VideoError(f"Frame {frame_idx} of the stream is {got}; expected a uint8 RGB array ({size}, 3).")
+    return np.asarray(frame)
 
 
 def _engine(
@@ -114,7 +128,7 @@ def _engine(
     segmenter: PromptableSegmenter | str | None,
     device: str,
 ) -> Engine:
-    chosen = config or SegmentConfig()
+    chosen = config or PRESETS["default"]
     tracker = chosen.tracker if tracker is None else tracker
     segmenter = chosen.segmenter if segmenter is None else segmenter
     return Engine(
@@ -138,7 +152,9 @@ def _run_steady(
     while items := list(itertools.islice(tracked, count)):
         prompts = [engine.prompts(t.frame_idx, t.points, finish.due(t.frame_idx)) for t in items]
         digests = [prompts_digest(p) for p in prompts]
-        known = [memo.lookup(t.frame_idx, d, t.points) if memo else None for t, d in zip(items, digests, strict=True)]
+        known: list[FrameMasks | None] = [None] * len(items)
+        if memo is not None:  # an empty one counts as False
+            known = [memo.lookup(t.frame_idx, d, t.points) for t, d in zip(items, digests, strict=True)]
         new = [i for i, hit in enumerate(known) if hit is None]
         found = (
             engine.segment(np.stack([items[i].frame for i in new]), [prompts[i] for i in new], queries.object_ids)
@@ -148,7 +164,7 @@ def _run_steady(
         by_item = dict(zip(new, found, strict=True))
         for i, t in enumerate(items):
             result = known[i] or finish(t.frame_idx, by_item[i], t.points, (t.frame.shape[0], t.frame.shape[1]))
-            if memo and known[i] is None:
+            if memo is not None and known[i] is None:
                 memo.append(result, digests[i])
             yield result
 
@@ -204,9 +220,13 @@ class _Finish:
         self._size_hw = size_hw
 
     def due(self, frame_idx: int) -> list[int]:
-        """The objects that a frame is segmented for."""
+        """The objects that the segmenter is asked about on a frame: not those whose mask is given there."""
         vos = self._config.protocol == "vos"
-        return [o for o, first in self._query_frames.items() if not (vos and frame_idx < first)]
+        return [
+            o
+            for o, first in self._query_frames.items()
+            if (o, frame_idx) not in self._given and not (vos and frame_idx < first)
+        ]
 
     def __call__(
         self, frame_idx: int, objects: Sequence[ObjectMask], points: FramePoints, from_hw: tuple[int, int]

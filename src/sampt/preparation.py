@@ -14,9 +14,10 @@ from sampt.geometry import rescale_xy, size_with_longest_side
 from sampt.masks.merge import ObjectMask
 from sampt.points.check import check_queries
 from sampt.points.sample import sample_object_points, sample_points
+from sampt.prompts.build import build_prompts
 from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.types import BoolArray, ObjectPrompt, Points, QueryMask, UInt8Array
+from sampt.types import BoolArray, FramePoints, Points, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
 
 __all__ = ["Queries", "QueryLike", "prepare_queries", "rng_for", "split_queries", "working_video"]
@@ -65,47 +66,72 @@ def working_video(video: Video, longest_side: int | None) -> Video:
 def prepare_queries(
     video: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
 ) -> Queries:
-    """Check the queries and sample points from the masks among them.
+    """Check the queries and sample points from the masks among them, and from the masks of clicks if the settings say so.
 
     Raises:
         QueryError: the queries do not fit the video.
     """
     clicks, masks = split_queries(queries)
     check_queries(clicks, masks, video.num_frames, video.size_hw)
+    given = {(m.object_id, m.frame_idx): m.mask for m in masks}
+    sources = dict(given)
+    if config.sampling.one_click:
+        sources = {key: _one_click_mask(video, working, *key, mask, config, segmenter) for key, mask in given.items()}
+        given = {}
+    if config.sampling.expand_clicks:
+        for frame_idx in sorted(set(clicks.frame_idx.tolist())):
+            on_frame = clicks.select(clicks.frame_idx == frame_idx)
+            found = _predicted_masks(video, working, on_frame, config, segmenter)
+            sources = {**{(o, frame_idx): m for o, m in found.items()}, **sources}
     parts = [clicks]
-    for mask in masks:
-        frame = video.read(mask.frame_idx, mask.frame_idx + 1)[0]
-        pixels = mask.mask
-        if config.sampling.one_click:
-            small = working.read(mask.frame_idx, mask.frame_idx + 1)[0]
-            pixels = one_click_mask(mask, frame, small, config, segmenter)
-        rng = rng_for(config.seed, 1, mask.object_id, mask.frame_idx)
-        parts.append(sample_object_points(pixels, frame, mask.object_id, mask.frame_idx, config.sampling, rng))
+    for (object_id, frame_idx), mask in sources.items():
+        frame = video.read(frame_idx, frame_idx + 1)[0]
+        rng = rng_for(config.seed, 1, object_id, frame_idx)
+        parts.append(sample_object_points(mask, frame, object_id, frame_idx, config.sampling, rng))
     points = Points.concat(parts)
     xy = rescale_xy(points.xy, video.size_hw, working.size_hw)
-    given = {} if config.sampling.one_click else {(m.object_id, m.frame_idx): m.mask for m in masks}
     return Queries(Points(xy, points.frame_idx, points.object_id, points.is_positive), given)
 
 
-def one_click_mask(
-    mask: QueryMask, frame: UInt8Array, working_frame: UInt8Array, config: SegmentConfig, segmenter: PromptableSegmenter
+def _predicted_masks(
+    video: Video, working: Video, clicks: Points, config: SegmentConfig, segmenter: PromptableSegmenter
+) -> dict[int, BoolArray]:
+    """The segmenter's masks, at the video's own size, for clicks on one frame; objects that it does not find are left out."""
+    frame_idx, to_hw, from_hw = int(clicks.frame_idx[0]), video.size_hw, working.size_hw
+    xy = rescale_xy(clicks.xy, to_hw, from_hw)
+    n = len(clicks)
+    ones, zeros = np.ones(n, np.float32), np.zeros(n, np.uint8)
+    row = FramePoints(np.arange(n), clicks.object_id, clicks.is_positive, xy, ones, zeros)
+    prompts = build_prompts(row, clicks.object_ids, config.prompting, lambda o: rng_for(config.seed, 3, o, frame_idx))
+    embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
+    answers = segment_prompts(segmenter, embedding, prompts, config.prompting)
+    found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
+    return {object_id: mask for object_id, mask in found.items() if mask.any()}
+
+
+def _one_click_mask(
+    video: Video,
+    working: Video,
+    object_id: int,
+    frame_idx: int,
+    mask: BoolArray,
+    config: SegmentConfig,
+    segmenter: PromptableSegmenter,
 ) -> BoolArray:
-    """The segmenter's own mask, at the size of ``mask``, for the single medoid of ``mask``.
+    """The segmenter's own mask for the single medoid of ``mask``.
 
     Raises:
         QueryError: the segmenter finds nothing there.
     """
-    medoid = sample_points(mask.mask, 1, "kmedoids", rng_for(config.seed, 2, mask.object_id), frame)
-    from_hw, to_hw = working_frame.shape[:2], mask.mask.shape
-    prompt = ObjectPrompt(mask.object_id, rescale_xy(medoid, to_hw, from_hw), np.ones(1, np.bool_))
-    answer = segment_prompts(segmenter, segmenter.encode(working_frame[None])[0], [prompt], config.prompting)[0]
-    found = ObjectMask.of_prediction(answer, 0.0).resized(from_hw, to_hw).mask(to_hw)
-    if not found.any():
+    frame = video.read(frame_idx, frame_idx + 1)[0]
+    medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, 2, object_id), frame)
+    found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter)
+    if object_id not in found:
         raise QueryError(
-            f"The segmenter found nothing at the centre of object {mask.object_id} on frame {mask.frame_idx}; "
+            f"The segmenter found nothing at the centre of object {object_id} on frame {frame_idx}; "
             "give points or switch one-click mode off."
         )
-    return found
+    return found[object_id]
 
 
 def reinit_sampling(config: SegmentConfig) -> SamplingConfig:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sampt.config import SegmentConfig
+from sampt.geometry import mask_at
 from sampt.masks.merge import ObjectMask
 from sampt.points.sample import sample_object_points
 from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
@@ -200,17 +201,27 @@ class _WindowedRun:
                 self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
             elif offset is not None:
                 mask = masks[offset][m].mask(self._video.size_hw)
-                self._active[object_id] = _Leg(start + offset, self._sampled(object_id, start + offset, mask))
+                self._active[object_id] = _Leg(start + offset, self._renewed(rows[offset], object_id, start + offset, mask))
             elif later:  # retired until the user clicks on it again
                 self._active[object_id] = later.pop(0)
             else:
                 del self._active[object_id]
             self._keep(start, rows, masks, object_id, len(rows) if offset is None else offset)
 
-    def _sampled(self, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:
+    def _renewed(self, row: FramePoints, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:
+        """Points to go on with: sampled from the predicted mask, or those that agree with it and samples for the rest."""
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         rng = rng_for(self._config.seed, 4, object_id, frame_idx)
-        return sample_object_points(mask, frame, object_id, frame_idx, reinit_sampling(self._config), rng)
+        sampled = sample_object_points(mask, frame, object_id, frame_idx, reinit_sampling(self._config), rng)
+        if not self._config.reinit.keep_points:
+            return sampled
+        agrees = row.visible & (row.object_id == object_id) & (mask_at(mask, row.xy) == row.is_positive)
+        parts = []
+        for sign in (True, False):
+            kept = _as_points(row.select(agrees & (row.is_positive == sign)), frame_idx)
+            fresh = np.flatnonzero(sampled.is_positive == sign)
+            parts += [kept, sampled.select(fresh[len(kept) :])]
+        return Points.concat(parts)
 
     def _keep(
         self,
@@ -233,5 +244,9 @@ def _area(item: ObjectMask) -> int:
 def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
     """The points of an object that are visible on the frame, and the user's new ones."""
     kept = row.select((row.object_id == object_id) & row.visible)
-    frame = np.full(len(kept), clicks.start)
-    return _Leg(clicks.start, Points.concat([Points(kept.xy, frame, kept.object_id, kept.is_positive), clicks.points]))
+    return _Leg(clicks.start, Points.concat([_as_points(kept, clicks.start), clicks.points]))
+
+
+def _as_points(row: FramePoints, frame_idx: int) -> Points:
+    """Tracked points as query points on the frame where they are."""
+    return Points(row.xy, np.full(len(row), frame_idx), row.object_id, row.is_positive)

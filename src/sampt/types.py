@@ -68,14 +68,19 @@ class ObjectState(enum.IntEnum):
     """Absent: the frame lies before the object's query frame and the protocol leaves it empty."""
     HIDDEN_BY_OTHERS = 5
     """Segmented, but every pixel went to other objects in the merge."""
+    EMPTY = 6
+    """Absent: the segmenter was asked and set no pixel."""
 
 
 def _frozen(owner: object, name: str, value: Any, dtype: npt.DTypeLike, axes: str, sizes: dict[str, int]) -> None:
     """Store ``value`` read-only under ``name`` after checking its axes against those bound so far in ``sizes``."""
     try:
         array = np.array(value, dtype=dtype)
-    except (TypeError, ValueError) as error:
+        unchanged = array.dtype.kind not in "iu" or np.array_equal(array, value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueCheckError(f"{type(owner).__name__}.{name} cannot be read as {np.dtype(dtype)}: {error}.") from None
+    if not unchanged:
+        raise ValueCheckError(f"{type(owner).__name__}.{name} holds numbers that are no {array.dtype}, expected whole ones.")
     if axes and array.size == 0 and array.ndim < len(axes):
         array = array.reshape([int(axis) if axis.isdigit() else 0 for axis in axes])
     if array.ndim != len(axes):
@@ -150,8 +155,8 @@ class Points:
         n = len(xy_array)
         return cls(
             xy_array,
-            np.full(n, frame_idx, np.int64),
-            np.full(n, object_id, np.int64),
+            np.full(n, frame_idx),
+            np.full(n, object_id),
             np.broadcast_to(np.asarray(is_positive, np.bool_), (n,)),
         )
 

@@ -49,15 +49,15 @@ class ObjectMask:
 
     @classmethod
     def of_given(cls, object_id: int, mask: BoolArray) -> ObjectMask:
-        """The user's own (h, w) mask."""
+        """The user's own (h, w) mask; it has no score, since the segmenter is not asked."""
         logits = np.where(mask, np.float32(1), np.float32(-1))
-        return cls._cut(object_id, 1.0, logits, is_given=True)
+        return cls._cut(object_id, float("nan"), logits, is_given=True)
 
     @classmethod
     def _cut(cls, object_id: int, score: float, logits: FloatArray, *, is_given: bool) -> ObjectMask:
         box = box_of_mask(logits > 0)
         if box is None:
-            return cls(object_id, ObjectState.PRESENT, score)
+            return cls(object_id, ObjectState.EMPTY, score)
         x0, y0, x1, y1 = (int(v) for v in box)
         y0, x0 = max(0, y0 - _MARGIN_PX), max(0, x0 - _MARGIN_PX)
         cut = logits[y0 : y1 + 1 + _MARGIN_PX, x0 : x1 + 1 + _MARGIN_PX].astype(np.float32)
@@ -128,5 +128,6 @@ def merge_objects(
 
 
 def _state_after_merge(item: ObjectMask, mask: BoolArray) -> ObjectState:
-    covered = item.state == ObjectState.PRESENT and item.logits is not None and not mask.any()
-    return ObjectState.HIDDEN_BY_OTHERS if covered else item.state
+    if item.logits is None or mask.any():
+        return item.state
+    return ObjectState.HIDDEN_BY_OTHERS if (item.logits > 0).any() else ObjectState.EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ __all__ = [
     "OverlayWriter",
     "SavedTracks",
     "TracksWriter",
+    "check_outputs",
     "config_digest",
     "draw_overlay",
     "load_tracks",
@@ -96,7 +98,7 @@ class OutputSet:
         """Complete the files, or with ``success=False`` leave none that looks complete. A second call does nothing.
 
         Raises:
-            OutputError: a file cannot be completed; the ones after it are not completed either.
+            OutputError: a file cannot be completed; none but the mask PNGs is there then.
         """
         failure: OutputError | None = None
         writers, self._writers, self._steps = self._writers, [], []
@@ -106,6 +108,10 @@ class OutputSet:
             except OutputError as error:
                 failure = failure or error
         if failure is not None and success:
+            for path in self.files.values():
+                if not path.is_dir():
+                    with contextlib.suppress(OSError):  # the first failure is the one to tell
+                        path.unlink()
             raise failure
 
     def __enter__(self) -> OutputSet:
@@ -130,6 +136,17 @@ class OutputSet:
             return overlay, lambda frame, result: overlay.write(frame, result, video.time_s(result.frame_idx))
         sheet = ContactSheet(path, video.num_frames, style=self._style)
         return sheet, lambda frame, result: sheet.write(frame, result, video.frame_name(result.frame_idx))
+
+
+def check_outputs(formats: Sequence[str], object_ids: Iterable[int], *, overlapping: bool) -> None:
+    """Whether :func:`open_outputs` would take these, before a file is touched; raises as it does."""
+    if not formats:
+        raise ConfigError(f"No output format is given; expected some of: {', '.join(FORMATS)}.")
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"Unknown output {name!r}.{did_you_mean(name, FORMATS)} Available: {', '.join(FORMATS)}.")
+    if "png" in formats and not overlapping:
+        check_label_ids(list(object_ids))
 
 
 def open_outputs(
@@ -157,11 +174,7 @@ def open_outputs(
         ConfigError: a format is unknown.
         OutputError: the folder is a file or cannot be written, or an id does not fit.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise ConfigError(f"Unknown output {name!r}.{did_you_mean(name, FORMATS)} Available: {', '.join(FORMATS)}.")
-    if "png" in formats and not overlapping:
-        check_label_ids(list(object_ids))
+    check_outputs(formats, object_ids, overlapping=overlapping)
     root = make_folder(Path(folder))
     with output_errors(root / MANIFEST_NAME):
         (root / MANIFEST_NAME).unlink(missing_ok=True)

@@ -60,7 +60,9 @@ class Journal:
         while line := self._file.readline():
             record = _parse(line)
             if record is None:
-                _log.warning("%s is damaged after %d frames; the rest is segmented again.", self.path, len(self._offsets))
+                # A torn last line is what a killed run leaves; anything else is not.
+                level = logging.WARNING if self._file.readline() else logging.INFO
+                _log.log(level, "%s is damaged after %d frames; the rest is segmented again.", self.path, len(self._offsets))
                 break
             self._offsets[record["frame_idx"]] = end
             end += len(line)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sampt import __version__
 from sampt.errors import OutputError
 from sampt.outputs.files import write_atomic
 
 __all__ = ["config_digest", "read_manifest", "versions", "write_manifest"]
+
 
 def config_digest(config: dict[str, Any]) -> str:
     """SHA-256 (64 hex digits) of ``config`` as canonical JSON: keys sorted, no blanks, so the order of keys does not matter.
@@ -35,12 +36,8 @@ def versions() -> dict[str, str]:
     import cv2
     import numpy as np
 
-    try:
-        sampt_version = metadata.version("sampt")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        sampt_version = "not installed"
     return {
-        "sampt": sampt_version,
+        "sampt": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "cv2": cv2.__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ _CLICK_FORM = "OBJECT,FRAME,X,Y with an optional sign + or - at the end, for exa
 _MOST_IDS = 100
 """More values than this are grey levels, not objects."""
 _SIGNS = {"+": True, "-": False}
+# What Pillow's readers raise on a broken file; each of them has its own habit.
+_BROKEN_IMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+_LARGEST = 2**31
+"""No id, frame or coordinate is as large; the arrays that hold them could not take much larger ones."""
 
 
 def parse_click(text: str) -> Points:
@@ -56,10 +61,10 @@ def read_queries(path: str | Path) -> Points:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise QueryError(f"The query file {str(file)!r} cannot be read: {reason}.") from None
+        raise QueryError(f"The query file {str(file)!r} cannot be read: {reason}; expected clicks as JSON or text.") from None
     return _parse_json(text, file.name) if file.suffix.lower() == ".json" else _parse_reference_text(text, file.name)
 
 
@@ -92,6 +97,8 @@ def _parse_json(text: str, name: str) -> Points:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise QueryError(f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError):
+        raise QueryError(f"{name} holds a number of thousands of digits or is nested too deeply for a query file.") from None
     objects = data.get("objects") if isinstance(data, dict) else None
     if not isinstance(objects, list) or not objects:
         raise QueryError(f'{name} has no list "objects"; expected {{"objects": [{{"id": 1, "clicks": [...]}}]}}.')
@@ -111,7 +118,7 @@ def _parse_json(text: str, name: str) -> Points:
 
 def _json_click(object_id: int, click: Any, where: str) -> Points:
     sign = _get(click, "sign", where, "+")
-    if sign not in _SIGNS:
+    if not isinstance(sign, str) or sign not in _SIGNS:
         raise QueryError(f'Cannot read {where}: its sign is {sign!r}, expected "+" or "-".')
     frame_idx = _whole(_get(click, "frame", where), where)
     x, y = (_number(_get(click, key, where), where) for key in "xy")
@@ -129,16 +136,18 @@ def _whole(value: Any, where: str) -> int:
         number = int(str(value))
     except ValueError:
         raise QueryError(f"Cannot read {where}: {str(value)[:40]!r} is not a whole number.") from None
+    if abs(number) >= _LARGEST:
+        raise QueryError(f"Cannot read {where}: {str(value)[:40]} is too large, expected a number below {_LARGEST}.")
     return number
 
 
 def _number(value: Any, where: str) -> float:
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         raise QueryError(f"Cannot read {where}: {str(value)[:40]!r} is not a number.") from None
-    if not math.isfinite(number):
-        raise QueryError(f"Cannot read {where}: a coordinate is {number}, expected a finite number of pixels.")
+    if not abs(number) < _LARGEST:  # NaN, too
+        raise QueryError(f"Cannot read {where}: a coordinate is {str(value)[:40]}, expected a finite number of pixels.")
     return number
 
 
@@ -165,8 +174,11 @@ def read_mask_image(path: str | Path, frame_idx: int) -> list[QueryMask]:
             labels = _labels(image, file.name)
     except UnidentifiedImageError:
         raise QueryError(f"The mask {str(file)!r} is not an image; expected a palette or grey PNG of object ids.") from None
-    except OSError as error:
-        raise QueryError(f"The mask {str(file)!r} cannot be read: {error.strerror or error}.") from None
+    except _BROKEN_IMAGE as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        raise QueryError(
+            f"The mask {str(file)!r} cannot be read: {reason}; expected a palette or grey PNG of object ids."
+        ) from None
     ids = [int(i) for i in np.unique(labels) if i]
     if not ids:
         raise QueryError(f"The mask {str(file)!r} is empty: every pixel is 0; expected each object's pixels to hold its id.")

@@ -20,11 +20,11 @@ def segment_prompts(
 
     Pass 1: positive points alone, for their low-resolution logits. Pass 2: all points with those logits. Then
     ``refinement_rounds`` rounds with all points, the box and the logits of the round before, as long as the mask has two
-    pixels. A prompt without negative points needs no pass 1. Only the last pass of a prompt asks for full-size logits.
+    pixels. A prompt without negative points needs no pass 1, and ``positives_first`` may switch it off. Only the last pass of a prompt asks for full-size logits.
     """
     if not prompts:
         return []
-    logits = _first_pass(segmenter, embedding, prompts)
+    logits = _first_pass(segmenter, embedding, prompts) if config.positives_first else {}
     current = [dataclasses.replace(p, mask_logits=logits.get(i)) for i, p in enumerate(prompts)]
     rounds = config.refinement_rounds
     answers = segmenter.decode(embedding, current, full_size=rounds == 0)

@@ -139,9 +139,7 @@ def frames_at_once(size_hw: tuple[int, int]) -> int:
     return max(1, min(16, (48 << 20) // (size_hw[0] * size_hw[1] * 3)))
 
 
-def frames_in_order(
-    video: FrameSource, start: int, stop: int, *, backward: bool
-) -> Iterator[tuple[int, UInt8Array]]:
+def frames_in_order(video: FrameSource, start: int, stop: int, *, backward: bool) -> Iterator[tuple[int, UInt8Array]]:
     """Frames [start, stop) one by one with their index, last frame first when ``backward``; read some at a time."""
     chunk = frames_at_once(video.size_hw)
     starts = range(start, stop, chunk)

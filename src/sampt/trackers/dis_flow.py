@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sampt.errors import BackendError
+from sampt.geometry import sample_picture
 from sampt.plugins import check_device
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream
@@ -17,11 +18,10 @@ from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["DisFlowTracker", "create"]
 
-_MAX_ERROR_PX = 1.5
+_MAX_ERROR_PX = 2.0
 _MAX_ERROR_SHARE = 0.05
 _MIN_SIDE = 64
 """Below this OpenCV's coarsest pyramid level is smaller than a patch."""
-_NO_SECOND_MAP = np.zeros(0, np.float32)
 
 
 def create(*, weights: str | None = "default", device: str = "auto") -> DisFlowTracker:
@@ -59,7 +59,7 @@ class _DisFlowStream(ChainedStream):
 
     def _advance(self, frame: UInt8Array) -> None:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        if self._grey is not None and self._alive.any():
+        if self._grey is not None and self._inside.any():
             self._forward = self._between(self._grey, grey)
             self._backward = self._between(grey, self._grey)
         self._grey = grey
@@ -76,12 +76,5 @@ class _DisFlowStream(ChainedStream):
     def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._forward is not None
         assert self._backward is not None
-        there = xy + _sample(self._forward, xy)
-        return there, there + _sample(self._backward, there)
-
-
-def _sample(flow: np.ndarray, xy: FloatArray) -> FloatArray:
-    """(n, 2) flow at (n, 2) points, bilinear; beyond the border that of the border."""
-    at = np.ascontiguousarray(xy[:, None, :], np.float32)
-    moved = cv2.remap(flow, at, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32).reshape(-1, 2)
+        there = xy + sample_picture(self._forward, xy)
+        return there, there + sample_picture(self._backward, there)

@@ -61,6 +61,7 @@ class _LucasKanadeStream(ChainedStream):
         assert self._before is not None
         assert self._now is not None
         there, found = _carry(self._before, self._now, xy)
+        there[~found] = xy[~found]
         back, found_back = _carry(self._now, self._before, there)
         back[~(found & found_back)] = np.inf  # not found: fails any check
         return there, back

@@ -6,6 +6,7 @@ pixels; only the few numbers of its backward run, for points given in mid-video,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -40,10 +41,12 @@ def track_feed(
         backward: whether points are wanted before their query frames.
         query_masks: for trackers that need them.
     """
-    if not tracker.info.is_causal:
+    info = tracker.info
+    if not info.is_causal or info.is_joint or info.needs_masks:  # a stream knows neither groups nor masks
         tracks = track_whole(video, points, tracker, config, query_masks)
         for frame_idx, frame in frames_in_order(video, 0, video.num_frames, backward=False):
-            yield frame_idx, frame, tracks.at(frame_idx)
+            row = tracks.at(frame_idx)
+            yield frame_idx, frame, row if backward else _without_later_points(row, points, frame_idx)
         return
     open_stream = _stream_of(tracker)
     rows = _Rows(points, video.num_frames if backward and points.frame_idx.max() > 0 else 0)
@@ -53,25 +56,34 @@ def track_feed(
     yield from _forward(open_stream, frames, points, config, video.size_hw, rows)
 
 
+def _without_later_points(row: FramePoints, points: Points, frame_idx: int) -> FramePoints:
+    """The row as a forward run gives it: points not given yet lie where they will be given, and count for nothing."""
+    later = points.frame_idx > frame_idx
+    return FramePoints(
+        row.point_id,
+        row.object_id,
+        row.is_positive,
+        np.where(later[:, None], points.xy, row.xy),
+        np.where(later, np.float32(0), row.confidence),
+        np.where(later, np.uint8(HiddenBy.NOT_TRACKED), row.hidden_by),
+    )
+
+
 def live_feed(frames: Iterable[UInt8Array], points: Points, tracker: PointTracker, config: TrackingConfig) -> Feed:
     """The same for frames that arrive one by one, forward only.
 
     Raises:
-        BackendError: the tracker is not causal.
+        BackendError: (at once) the tracker is not causal, or wants to know the objects' masks.
     """
-    if not tracker.info.is_causal:
+    if not tracker.info.is_causal or tracker.info.needs_masks:
         raise BackendError(f"Tracker {tracker.info.name!r} needs the whole clip; for live frames choose a causal one.")
+    open_stream = _stream_of(tracker)
     numbered = enumerate(frames)
     first = next(numbered, None)
     if first is None:
-        return
-
-    def all_frames() -> Iterator[tuple[int, UInt8Array]]:
-        yield first
-        yield from numbered
-
+        return iter(())
     size_hw = (first[1].shape[0], first[1].shape[1])
-    yield from _forward(_stream_of(tracker), all_frames(), points, config, size_hw, _Rows(points, 0))
+    return _forward(open_stream, itertools.chain([first], numbered), points, config, size_hw, _Rows(points, 0))
 
 
 def track_whole(

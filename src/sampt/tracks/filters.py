@@ -6,12 +6,10 @@ import cv2
 import numpy as np
 
 from sampt.config import TrackingConfig
-from sampt.geometry import near_border
+from sampt.geometry import near_border, sample_picture
 from sampt.types import FloatArray, HiddenBy, Points, UInt8Array
 
 __all__ = ["PointFilter"]
-
-_NO_SECOND_MAP = np.zeros(0, np.float32)
 
 
 class PointFilter:
@@ -84,6 +82,4 @@ def _lab_patches(frame: UInt8Array, xy: FloatArray, side: int) -> FloatArray:
     lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     steps = np.arange(side, dtype=np.float32) - side // 2
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
-    at = np.ascontiguousarray(xy[:, None, :] + grid, np.float32)
-    samples = cv2.remap(lab, at, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(samples, np.float32).reshape(len(xy), -1)
+    return sample_picture(np.asarray(lab), xy[:, None, :] + grid).reshape(len(xy), side * side * 3)

@@ -59,6 +59,9 @@ class Video(ABC):
             total.update(self.read(i, i + 1).tobytes())
         return total.hexdigest()
 
+    def check_complete(self, stop: int) -> None:  # noqa: B027 - most sources cannot know
+        """Raise VideoError when it is known without decoding that a frame before ``stop`` is missing."""
+
     def _check_range(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.num_frames:
             raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
@@ -95,6 +98,9 @@ class VideoView(Video):
     def digest(self) -> str:
         return self.video.digest()
 
+    def check_complete(self, stop: int) -> None:
+        self.video.check_complete(stop)
+
     def read(self, start: int, stop: int) -> UInt8Array:
         return self.video.read(start, stop)
 
@@ -118,6 +124,9 @@ class SubVideo(VideoView):
 
     def frame_name(self, frame_idx: int) -> str:
         return self.video.frame_name(self.indices[frame_idx])
+
+    def check_complete(self, stop: int) -> None:
+        self.video.check_complete(max(self.indices[:stop]) + 1)
 
     def time_s(self, frame_idx: int) -> float:
         return abs(self.video.time_s(self.indices[frame_idx]) - self.video.time_s(self.indices[0]))

@@ -81,6 +81,10 @@ class VideoFile(Video):
         base_s = float((pts[known] - pts[0]) * self._index.time_base_s) if self._index.has_clock else known / self.fps
         return base_s + (frame_idx - known) / self.fps
 
+    def check_complete(self, stop: int) -> None:
+        if stop > len(self._index.pts):
+            raise self._cut_off()
+
     def digest(self) -> str:
         return digest_of_files([self._path])
 
@@ -93,8 +97,8 @@ class VideoFile(Video):
 
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
-        if start < stop and stop > len(self._index.pts):
-            raise self._cut_off()
+        if start < stop:
+            self.check_complete(stop)
         frames = np.empty((stop - start, *self.size_hw, 3), np.uint8)
         for i, target in enumerate(frames, start):
             target[:] = self._rgb(self._frame(i), i)

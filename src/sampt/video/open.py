@@ -52,7 +52,8 @@ def _open_path(name: str) -> Video:
     if not path.exists():
         if glob.has_magic(name):
             return _open_pattern(str(path))
-        raise VideoError(f"There is no file or folder {name}.{_sibling_hint(path)}")
+        advice = "Give a video file, a folder of images or a pattern."
+        raise VideoError(f"There is no file or folder {name}.{_sibling_hint(path)} {advice}")
     if not path.is_file():
         raise VideoError(f"{name} is neither a regular file nor a folder. Give a video file or a folder of images.")
     if path.suffix.lower() in IMAGE_SUFFIXES:

@@ -1,0 +1,78 @@
+"""The command ``sampt``: one line an error, exit status 2, no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from sampt import __version__
+from sampt.errors import SamptError, did_you_mean
+
+__all__ = ["build_parser", "main"]
+
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and that takes no abbreviated options, which a later option could make ambiguous."""
+
+    def __init__(self, **keywords: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **keywords})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        _print_error(f"{message.rstrip('.')}.{self._hint(message)} See '{self.prog} --help'.")
+        raise SystemExit(2)
+
+    def _hint(self, message: str) -> str:
+        """The option or command that an unknown word is close to."""
+        found = re.search(r"unrecognized arguments: ([^\s=]+)|invalid choice: '([^']*)'", message)
+        return did_you_mean(found[1] or found[2], self._known()) if found else ""
+
+    def _known(self) -> Iterable[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            yield from action.choices or ()
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """As usual, but an unknown option is reported by the command that was given it, which knows its options."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            getattr(parsed, "parser", self).error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    from sampt.cli import backends, demo, segment
+
+    parser = _Parser(prog="sampt", description="Click an object in one frame; get its mask in every frame.")
+    parser.add_argument("--version", action="version", version=f"sampt {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
+    for module in (segment, demo, backends):
+        command = module.add_command(commands)
+        command.set_defaults(parser=command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 2 after a user's mistake, or 130 after an interruption."""
+    logging.basicConfig(format="sampt: %(message)s", level=logging.WARNING)
+    try:
+        # Imports are in here too: they take long enough to be interrupted.
+        arguments = build_parser().parse_args(argv)
+        status: int = arguments.run(arguments)
+    except SamptError as error:
+        _print_error(str(error))
+        return 2
+    except KeyboardInterrupt:
+        print("sampt: interrupted; start the same command again to go on.", file=sys.stderr)  # noqa: T201
+        return _INTERRUPTED
+    return status
+
+
+def _print_error(message: str) -> None:
+    print(f"sampt: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201

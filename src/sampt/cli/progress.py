@@ -1,0 +1,87 @@
+"""What a person sees while a run is on and when it has ended; it goes to standard error, results go to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sampt.job import JobResult, ObjectSummary, peak_memory_bytes
+from sampt.types import ObjectState
+
+__all__ = ["progress_bar", "show_summary"]
+
+_REASONS = {
+    ObjectState.NO_VISIBLE_POINT: "none of its points is visible; click it on a later frame too",
+    ObjectState.LOW_SCORE: "the segmenter's predicted IoU is below --iou-threshold",
+    ObjectState.RETIRED: "it had no mask to draw new points from; click it on a later frame too",
+    ObjectState.BEFORE_QUERY: "before its query frame",
+    ObjectState.HIDDEN_BY_OTHERS: "covered by other objects' masks",
+    ObjectState.EMPTY: "the segmenter finds nothing at its points",
+}
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} frames/s")
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with frames per second and the time left; gives the function to call with (frames done, frames in all).
+
+    It is drawn on a terminal only, and wiped when the run fails, so that what remains is the error.
+    """
+    console = Console(stderr=True)
+    columns = [
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    ]
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(escape(label), total=None, visible=False)
+        try:
+            yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+        except BaseException:
+            progress.live.transient = True
+            raise
+
+
+def show_summary(result: JobResult, *, quiet: bool) -> None:
+    """Frames, objects, speed, memory, licences, and where the results are."""
+    if quiet:
+        return
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    speed = result.num_frames / result.seconds if result.seconds else 0.0
+    peak = peak_memory_bytes()
+    memory = "" if peak is None or result.was_complete else f", peak memory {peak / 2**20:.0f} MiB"
+    if result.was_complete:
+        console.print(f"[bold]Already complete[/]: {escape(str(result.output))} holds this very run; --overwrite repeats it.")
+    if result.num_resumed:
+        console.print(f"Went on with an interrupted run; {result.num_resumed} frames were already segmented.")
+    console.print(
+        f"[bold]{_count(result.num_frames, 'frame')}, {_count(len(result.objects), 'object')}[/] in {result.seconds:.1f} s "
+        f"({speed:.1f} frames/s{memory})"
+    )
+    for item in result.objects:
+        console.print(f"  object {item.object_id}: {_told(item, result.num_frames)}")
+    console.print("licences: " + "; ".join(f"{name}: {text}" for name, text in result.licences.items()))
+    console.print(f"results in {escape(str(result.output))}: " + ", ".join(escape(path.name) for path in result.files.values()))
+
+
+def _told(item: ObjectSummary, num_frames: int) -> str:
+    score = "never segmented" if item.score is None else f"mean predicted IoU {item.score:.2f}"
+    absent = "" if item.last_state == ObjectState.PRESENT else f"; absent at the end: {_REASONS[item.last_state]}"
+    return f"mask on {item.frames_present} of {num_frames} frames, {score}{absent}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -1,0 +1,128 @@
+"""``sampt segment``: the main job."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sampt.cli.progress import progress_bar, show_summary
+from sampt.cli.settings import add_setting_options, config_from, whole_number
+from sampt.errors import ConfigError, QueryError
+from sampt.job import Job, run_job
+from sampt.outputs import FORMATS
+from sampt.points.parse import parse_click, read_mask_image, read_queries
+from sampt.types import Points, QueryMask
+
+__all__ = ["add_command"]
+
+_EXAMPLES = """\
+examples:
+  sampt segment clip.mp4 --points 1,0,420,250 --points 1,0,300,90,-
+  sampt segment frames/ --mask first.png -o out
+  sampt segment 'frames/*.jpg' --queries clicks.json --stride 2 --tracker lucas-kanade
+"""
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = commands.add_parser(
+        "segment",
+        help="follow objects through a video and save their masks",
+        description="Follow objects, named by points or a mask on any frame, through a video, and save a mask for every frame.",
+        usage="%(prog)s VIDEO (--points ... | --queries FILE | --mask PNG) [-o DIR] [options]",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("video", metavar="VIDEO", help="video file, folder of images, or glob pattern in quotes")
+    _add_query_options(parser)
+    _add_frame_options(parser)
+    _add_output_options(parser)
+    add_setting_options(parser)
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _add_query_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("queries", "at least one; they may be mixed")
+    group.add_argument(
+        "--points",
+        action="append",
+        default=[],
+        metavar="OBJECT,FRAME,X,Y[,SIGN]",
+        help="a click: object id from 1, frame from 0, pixel, sign + (on the object; the default) or - (off it); repeat it",
+    )
+    group.add_argument("--queries", metavar="FILE", help="clicks from a file: JSON, or the text format of the SAM-PT program")
+    group.add_argument("--mask", metavar="PNG", help="mask image on one frame; each value but 0 is an object's id")
+    group.add_argument("--mask-frame", type=whole_number, metavar="N", help="the frame of --mask (default: that of --start)")
+
+
+def _add_frame_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("frames")
+    group.add_argument("--start", type=whole_number, default=0, metavar="N", help="first frame (default: 0)")
+    group.add_argument("--stop", type=whole_number, metavar="N", help="end before this frame (default: to the end)")
+    group.add_argument("--stride", type=whole_number, default=1, metavar="N", help="every N-th frame (default: 1)")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the results (default: sampt-output/NAME)")
+    group.add_argument(
+        "--formats",
+        default=",".join(FORMATS),
+        metavar="LIST",
+        help=f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
+    group.add_argument("--device", default="auto", metavar="NAME", help="where back ends run: auto, cpu, cuda (default: auto)")
+    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    job = Job(
+        video=arguments.video.rstrip("/") or arguments.video,
+        queries=_queries(arguments),
+        output=arguments.output or Path("sampt-output") / _name_of(arguments.video),
+        config=config_from(arguments),
+        formats=_formats(arguments.formats),
+        start=arguments.start,
+        stop=arguments.stop,
+        stride=arguments.stride,
+        device=arguments.device,
+        overwrite=arguments.overwrite,
+    )
+    with progress_bar(_name_of(arguments.video), quiet=arguments.quiet) as on_frame:
+        result = run_job(job, on_frame)
+    show_summary(result, quiet=arguments.quiet)
+    return 0
+
+
+def _queries(arguments: argparse.Namespace) -> list[Points | QueryMask]:
+    queries: list[Points | QueryMask] = [parse_click(text) for text in arguments.points]
+    if arguments.queries is not None:
+        queries.append(read_queries(arguments.queries))
+    if arguments.mask_frame is not None and arguments.mask is None:
+        raise QueryError("--mask-frame is given without --mask; give the mask image too.")
+    if arguments.mask is not None:
+        frame_idx = arguments.start if arguments.mask_frame is None else arguments.mask_frame
+        if frame_idx < 0:
+            raise QueryError(f"--mask-frame is {frame_idx}; expected a frame from 0.")
+        queries += read_mask_image(arguments.mask, frame_idx)
+    if not queries:
+        raise QueryError("No object is named; give --points, --queries or --mask.")
+    return queries
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"--formats is empty; expected some of: {', '.join(FORMATS)}.")
+    return names
+
+
+def _name_of(video: str) -> str:
+    """A short name for the video: the file's stem, the folder's name, or the folder of a glob pattern."""
+    path = Path(video)
+    if any(c in video for c in "*?["):
+        path = next((p for p in path.parents if not any(c in str(p) for c in "*?[")), path)
+        return path.resolve().name or "video"
+    return path.resolve().name if path.is_dir() else path.resolve().stem

@@ -1,0 +1,118 @@
+"""Options for every setting of the method, made from the fields of the configuration and their help texts."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import types
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+from sampt.config import PRESETS, SegmentConfig, preset, setting_fields, with_settings
+from sampt.errors import ConfigError
+from sampt.plugins import available
+
+__all__ = ["add_preset_option", "add_setting_options", "config_from", "finite_number", "whole_number"]
+
+_PREFIX = "setting:"
+_GROUPS = {
+    "": "back ends and method",
+    "sampling": "points drawn from masks",
+    "tracking": "tracked points",
+    "prompting": "asking the segmenter",
+    "reinit": "re-initialisation",
+}
+
+
+def whole_number(text: str) -> int:
+    """For argparse: a whole number, else one line that says so."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number.") from None
+
+
+def finite_number(text: str) -> float:
+    """For argparse: a finite number, else one line that says so."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number.")
+    return number
+
+
+def add_preset_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--preset``."""
+    parser.add_argument("--preset", default="default", metavar="NAME", help=f"{', '.join(PRESETS)} (default: default)")
+
+
+def add_setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--preset`` and an option for every setting; ``reinit`` settings carry the prefix ``--reinit-``.
+
+    The defaults shown are those of the preset ``default``.
+    """
+    groups = {section: parser.add_argument_group(title) for section, title in _GROUPS.items()}
+    add_preset_option(groups[""])
+    for name, (field, hint) in setting_fields().items():
+        section = name.rpartition(".")[0]
+        kind, choices = _kind_of(hint)
+        shown = field.metadata["help"]
+        if not all(choice in shown for choice in choices):
+            shown += f": {', '.join(choices)}"
+        shown += _default_text(name)
+        keywords: dict[str, Any] = {"dest": _PREFIX + name, "default": argparse.SUPPRESS, "help": shown.replace("%", "%%")}
+        if kind is bool:
+            keywords["action"] = argparse.BooleanOptionalAction
+        else:
+            keywords["type"] = _PARSERS[kind]
+            keywords["metavar"] = {int: "N", float: "X", str: "NAME"}[kind]
+        groups[section].add_argument(_option_of(name), **keywords)
+
+
+def config_from(arguments: argparse.Namespace) -> SegmentConfig:
+    """The preset with the settings that were given.
+
+    Raises:
+        ConfigError: an unknown preset, a value out of range, or a preset whose back ends are not there.
+    """
+    given = {key[len(_PREFIX) :]: value for key, value in vars(arguments).items() if key.startswith(_PREFIX)}
+    config = with_settings(preset(arguments.preset), given)
+    for kind in ("tracker", "segmenter"):
+        name, names = getattr(config, kind), available(kind)
+        if kind not in given and name not in names:
+            raise ConfigError(
+                f"Preset {arguments.preset!r} uses the {kind} {name!r}, which is not installed; choose another preset, or one "
+                f"of these by --{kind}: {', '.join(names)}."
+            )
+    return config
+
+
+def _option_of(name: str) -> str:
+    section, _, key = name.rpartition(".")
+    if section == "reinit":
+        return "--reinit" if key == "enabled" else f"--reinit-{key.replace('_', '-')}"
+    return f"--{key.replace('_', '-')}"
+
+
+def _default_text(name: str) -> str:
+    value: Any = PRESETS["default"]
+    for part in name.split("."):
+        value = getattr(value, part)
+    if value is None:
+        return ""  # the help text itself says what happens then
+    return f" (default: { ({True: 'on', False: 'off'}[value] if isinstance(value, bool) else value) })"
+
+
+_PARSERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: finite_number, str: str}
+
+
+def _kind_of(hint: Any) -> tuple[type, list[str]]:
+    """The type to parse a setting with, and its choices."""
+    if isinstance(hint, types.UnionType):
+        return _kind_of(next(a for a in get_args(hint) if a is not type(None)))
+    if get_origin(hint) is Literal:
+        return str, [str(a) for a in get_args(hint)]
+    assert isinstance(hint, type)
+    return hint, []

@@ -1,0 +1,110 @@
+"""The folder of one run's results: whose it is, whether it is complete, and what of it may be deleted.
+
+``resume.journal`` without ``run.json`` is a run that has not ended, ``run.json`` one that has. In a folder that has neither
+nothing is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sampt.errors import OutputError, SamptError
+from sampt.outputs import FORMATS, MANIFEST_NAME, Journal, read_manifest, write_manifest
+from sampt.outputs.files import make_folder, output_errors
+from sampt.outputs.journal import run_digest_of
+
+__all__ = ["RunFolder"]
+
+_JOURNAL_NAME = "resume.journal"
+_REPLACED_NAME = f"{MANIFEST_NAME}.replaced"
+"""A manifest whose results are being cleared away: they are a run's still, and complete no more."""
+
+
+class RunFolder:
+    """The folder ``path`` for the run that ``run_digest`` names."""
+
+    def __init__(self, path: Path, run_digest: str) -> None:
+        self.path = path
+        self._run_digest = run_digest
+        self._manifest, self._journal = path / MANIFEST_NAME, path / _JOURNAL_NAME
+
+    def complete_manifest(self, files: Iterable[Path]) -> dict[str, Any] | None:
+        """The manifest of this very run when the folder holds it complete, with all ``files``, else None."""
+        manifest = read_manifest(self._manifest) if self.path.is_dir() else None
+        if manifest is None or manifest.get("run_digest") != self._run_digest or not all(f.exists() for f in files):
+            return None
+        with contextlib.suppress(OSError):
+            self._journal.unlink()  # killed between the last two steps of a run
+        return manifest
+
+    def make_room(self, *, overwrite: bool) -> None:
+        """Make the folder fit for this run, which goes on if it is in there unfinished.
+
+        Raises:
+            OutputError: it holds results of another run and ``overwrite`` is False, or files that are no run's, or it cannot
+                be written.
+        """
+        make_folder(self.path)
+        held = self._held()
+        finished, unfinished = self._finished_digest(), run_digest_of(self._journal)
+        if not held or unfinished == self._run_digest or (unfinished is None and held == [self._journal]):
+            return  # the last: killed before the journal had its first line
+        if finished is None and unfinished is None and not (self.path / _REPLACED_NAME).exists():
+            raise OutputError(
+                f"{self.path} already holds {held[0].name}, and no sampt run is noted there, so nothing in it is replaced; "
+                "choose another output folder, or move that away."
+            )
+        if overwrite:
+            with output_errors(self.path):
+                self._clear()
+        elif finished != self._run_digest:
+            what = "an unfinished run" if finished is None else "the results of a run"
+            raise OutputError(
+                f"{self.path} holds {what} with other settings or input; choose another output folder, or replace it with "
+                "--overwrite (overwrite=True)."
+            )
+
+    @contextmanager
+    def started(self) -> Iterator[Journal]:
+        """The run's journal while it is at work. A run that fails or is interrupted before its first frame leaves nothing."""
+        with Journal(self._journal, self._run_digest) as journal:
+            try:
+                yield journal
+            except (SamptError, KeyboardInterrupt):
+                if not len(journal):
+                    journal.close()
+                    with contextlib.suppress(OSError):  # the first failure is the one to tell
+                        self._clear()
+                        self.path.rmdir()  # only when nothing else is in it
+                raise
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Say that the run is complete."""
+        write_manifest(self._manifest, manifest)
+        with output_errors(self._journal):
+            self._journal.unlink()
+
+    def _finished_digest(self) -> str | None:
+        try:
+            digest = (read_manifest(self._manifest) or {}).get("run_digest")
+        except OutputError:
+            return None
+        return digest if isinstance(digest, str) else None
+
+    def _held(self) -> list[Path]:
+        """What is in the folder by the names that a run uses; what tells whose it is comes last."""
+        names = [*FORMATS.values(), MANIFEST_NAME, _JOURNAL_NAME, _REPLACED_NAME]
+        paths = [p for name in names for p in (*sorted(self.path.glob(f"{name}*.partial")), self.path / name) if p.exists()]
+        return list(dict.fromkeys(paths))  # "masks*" finds the partial files of masks.json too
+
+    def _clear(self) -> None:
+        """Remove the run's files. Killed half-way, the folder still tells that a run made them, but not that it is complete."""
+        if self._manifest.exists():
+            self._manifest.replace(self.path / _REPLACED_NAME)
+        for path in self._held():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

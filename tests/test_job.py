@@ -1,0 +1,189 @@
+"""run_job: what is written, what is done again and what is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampt.config import SegmentConfig, with_settings
+from sampt.errors import OutputError
+from sampt.job import Job, run_job
+from sampt.outputs import FORMATS, load_tracks
+from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
+from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
+from sampt.types import ObjectState, Points, QueryMask
+from sampt.video.writer import VideoWriter
+
+CONFIG = with_settings(SegmentConfig(), {"prompting.refinement_rounds": 0})
+NUM_FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return crossing_scene(NUM_FRAMES)
+
+
+@pytest.fixture
+def segmenter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ExactSegmenter:
+    """Back ends that know the scene, in the place of those that the names mean."""
+    exact = ExactSegmenter(scene)
+    monkeypatch.setattr("sampt.job.create_segmenter", lambda name, device: exact)
+    monkeypatch.setattr("sampt.job.create_tracker", lambda name, device: ExactStreamTracker(scene))
+    return exact
+
+
+def masks_of(scene: Scene, frame_idx: int = 0) -> list[QueryMask]:
+    return [QueryMask(o, frame_idx, m) for o, m in enumerate(scene.masks(frame_idx), 1)]
+
+
+def job(scene: Scene, output: Path, **changes: Any) -> Job:
+    given: dict[str, Any] = {"video": SceneVideo(scene), "queries": masks_of(scene), "output": output, "config": CONFIG}
+    return Job(**given | changes)
+
+
+def manifest(output: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((output / "run.json").read_text())
+    return data
+
+
+def labels(output: Path, name: str) -> np.ndarray:
+    return np.asarray(Image.open(output / "masks" / f"{name}.png"))
+
+
+def truth(scene: Scene, frame_idx: int) -> np.ndarray:
+    return (scene.masks(frame_idx) * np.array([1, 2])[:, None, None]).sum(0)
+
+
+class Stop:
+    """Ctrl-C after a number of frames."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        self.seen.append((done, total))
+        if done == self.number:
+            raise KeyboardInterrupt
+
+
+def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
+    scene: Scene, segmenter: ExactSegmenter, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+    result = run_job(job(scene, tmp_path), lambda done, total: seen.append((done, total)))
+    assert seen == [(i, NUM_FRAMES) for i in range(NUM_FRAMES + 1)]
+    for i in range(NUM_FRAMES):
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+    assert {p.name for p in tmp_path.iterdir()} == {"run.json", *FORMATS.values()}
+    assert result.files == {name: tmp_path / path for name, path in FORMATS.items()}
+    assert [(o.object_id, o.frames_present, o.last_state) for o in result.objects] == [
+        (1, NUM_FRAMES, ObjectState.PRESENT),
+        (2, NUM_FRAMES, ObjectState.PRESENT),
+    ]
+    data = manifest(tmp_path)
+    assert data["config"]["prompting"]["refinement_rounds"] == 0
+    assert data["frames"] == {"start": 0, "stop": NUM_FRAMES, "stride": 1, "count": NUM_FRAMES}
+    assert data["licences"] == {"exact-stream": "code Apache-2.0, no weights", "exact": "code Apache-2.0, no weights"}
+    assert set(data["seconds"]) == {"total", "read", "track", "encode", "decode", "write"}
+    assert sum(data["seconds"].values()) <= 2 * data["seconds"]["total"]
+
+
+def test_range_and_stride_keep_the_frames_own_numbers(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    queries = masks_of(scene, 3)
+    result = run_job(job(scene, tmp_path, queries=queries, start=1, stop=8, stride=2))
+    assert result.num_frames == 4
+    assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == ["00001.png", "00003.png", "00005.png", "00007.png"]
+    for i in (1, 3, 5, 7):
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+    data = manifest(tmp_path)
+    assert data["frames"] == {"start": 1, "stop": 8, "stride": 2, "count": 4}
+    assert [m["frame"] for m in data["inputs"]["masks"]] == [3, 3]
+    assert load_tracks(tmp_path / "tracks.npz").frame_names.tolist() == ["00001", "00003", "00005", "00007"]
+
+
+def test_resumed_run_segments_only_what_is_not_in_the_journal(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job(scene, tmp_path), Stop(5))
+    assert not (tmp_path / "run.json").exists()
+    before = {call.frame_idx for call in segmenter.calls}
+    in_journal = len((tmp_path / "resume.journal").read_bytes().splitlines()) - 1
+    segmenter.calls.clear()
+    result = run_job(job(scene, tmp_path))
+    assert result.num_resumed == in_journal == 5
+    assert {call.frame_idx for call in segmenter.calls} == set(range(5, NUM_FRAMES))
+    assert before >= set(range(1, 5))
+    for i in range(NUM_FRAMES):
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+    assert [o.frames_present for o in result.objects] == [NUM_FRAMES, NUM_FRAMES]
+    assert not (tmp_path / "resume.journal").exists()
+
+
+def test_complete_run_is_not_repeated_unless_told_or_damaged(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    first = run_job(job(scene, tmp_path))
+    assert (first.was_complete, run_job(job(scene, tmp_path)).was_complete) == (False, True)
+    assert run_job(job(scene, tmp_path)).objects == [
+        type(o)(o.object_id, o.frames_present, o.score or 0.0, 1, o.last_state) for o in first.objects
+    ]
+    assert not run_job(job(scene, tmp_path, overwrite=True)).was_complete
+    (tmp_path / "tracks.npz").unlink()
+    assert not run_job(job(scene, tmp_path)).was_complete
+    assert (tmp_path / "tracks.npz").exists()
+
+
+def test_a_run_is_the_same_wherever_its_file_lies(scene: Scene, tmp_path: Path) -> None:
+    clip, output = tmp_path / "clip.mp4", tmp_path / "out"
+    with VideoWriter(clip, 24, scene.size_hw) as writer:
+        for i in range(3):
+            writer.write(scene.frame(i))
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(clip, tmp_path / "elsewhere" / "clip.mp4")
+    run_job(job(scene, output, video=clip, formats=["png"]))
+    assert run_job(job(scene, output, video=tmp_path / "elsewhere" / "clip.mp4", formats=["png"], stop=3)).was_complete
+    with pytest.raises(OutputError, match="with other settings or input"):
+        run_job(job(scene, output, video=clip, formats=["png"], queries=masks_of(scene)[:1]))
+
+
+def test_interrupted_before_the_first_frame_leaves_nothing(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job(scene, tmp_path / "out"), Stop(0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_replaced_results_leave_no_file_of_the_old_run(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    run_job(job(scene, tmp_path))
+    (tmp_path / "notes.txt").write_text("mine")
+    run_job(job(scene, tmp_path, stride=4, formats=["png"], overwrite=True))
+    names = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert names == {"run.json", "notes.txt", "masks/00000.png", "masks/00004.png", "masks/00008.png"}
+
+
+def test_clearing_that_was_killed_half_way_goes_on(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    run_job(job(scene, tmp_path))
+    (tmp_path / "run.json").rename(tmp_path / "run.json.replaced")  # the first step of replacing
+    with pytest.raises(OutputError, match="unfinished run with other settings"):
+        run_job(job(scene, tmp_path, stop=3))
+    assert run_job(job(scene, tmp_path, stop=3, overwrite=True)).num_frames == 3
+    assert not (tmp_path / "run.json.replaced").exists()
+
+
+def test_vos_protocol_counts_frames_from_the_query_frame_on(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    last = NUM_FRAMES - 1
+    queries = [masks_of(scene)[0], masks_of(scene, last)[1]]
+    config = with_settings(CONFIG, {"protocol": "vos"})
+    result = run_job(job(scene, tmp_path, queries=queries, config=config))
+    assert [(o.object_id, o.frames_present) for o in result.objects] == [(1, NUM_FRAMES), (2, 1)]
+    assert not (labels(tmp_path, f"{last - 1:05d}") == 2).any()
+
+
+def test_clicks_are_recorded_as_given(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    y, x = np.argwhere(scene.masks(4)[1])[100]
+    clicks = Points.of(2, 4, [(x, y)])
+    run_job(job(scene, tmp_path, queries=clicks, start=2, stride=2, formats=["coco"]))
+    assert manifest(tmp_path)["inputs"]["points"] == [{"object": 2, "frame": 4, "x": float(x), "y": float(y), "sign": "+"}]

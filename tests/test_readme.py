@@ -1,0 +1,86 @@
+"""What README.md and CONTRIBUTING.md tell a newcomer to type works as it stands."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampt.cli.main import main
+from sampt.outputs import FORMATS
+from sampt.testing.contracts import check_tracker
+from sampt.testing.scenes import SceneVideo, demo_scene
+from sampt.video.writer import VideoWriter
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE_HW = (270, 540)
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """The files that the README's commands speak of."""
+    folder = tmp_path_factory.mktemp("readme")
+    scene = demo_scene(num_frames=92, size_hw=SIZE_HW)
+    video = SceneVideo(scene)
+    (folder / "frames").mkdir()
+    (folder / "sampt-demo").mkdir()
+    with VideoWriter(folder / "clip.mp4", 24, SIZE_HW) as writer:
+        for i in range(video.num_frames):
+            frame = video.read(i, i + 1)[0]
+            writer.write(frame)
+            Image.fromarray(frame).save(folder / "frames" / f"{i}.jpg")
+    (folder / "sampt-demo" / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
+    labels = (scene.masks(0) * np.arange(1, 4)[:, None, None]).sum(0)
+    Image.fromarray(labels.astype(np.uint8)).save(folder / "first.png")
+    ys, xs = np.nonzero(scene.masks(20)[1])
+    click = {"frame": 20, "x": int(np.median(xs)), "y": int(np.median(ys)), "sign": "+"}
+    (folder / "clicks.json").write_text(json.dumps({"objects": [{"id": 1, "clicks": [click]}]}))
+    return folder
+
+
+def segment_commands() -> list[str]:
+    lines = [line for block in blocks("README.md", "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("sampt segment")]
+
+
+@pytest.mark.parametrize("command", segment_commands())
+def test_command_of_the_readme(command, workplace, monkeypatch, tmp_path):
+    monkeypatch.chdir(workplace)
+    arguments = shlex.split(command, comments=True)[1:]
+    assert main([*arguments, "--preset", "fast", "--quiet", "--output", str(tmp_path / "out")]) == 0
+    manifest = json.loads((tmp_path / "out" / "run.json").read_text())
+    count = len(range(20, 80, 2)) if "--stride" in command else 92
+    assert manifest["num_frames"] == count == len(list((tmp_path / "out" / "masks").glob("*.png")))
+    assert sum(o["frames_present"] for o in manifest["objects"]) > 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {*FORMATS.values(), "run.json"}
+
+
+def test_there_are_commands_to_test():
+    assert len(segment_commands()) >= 4
+
+
+def test_python_of_the_readme(workplace, monkeypatch, capsys):
+    (code,) = blocks("README.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 7
+    # As long as the README's code is, its clip: 12 frames tell the same.
+    monkeypatch.chdir(workplace)
+    shown = code.replace("sampt.open_video(", "sampt.video.SubVideo(sampt.open_video(").replace('.mp4")', '.mp4"), range(12))')
+    exec(compile("import sampt.video\n" + shown, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    assert lines[3].startswith(f"3 (1, {SIZE_HW[0]}, {SIZE_HW[1]})")
+
+
+def test_tracker_in_thirty_lines_keeps_the_contract():
+    code = next(b for b in blocks("CONTRIBUTING.md", "python") if "PatchTracker" in b)
+    assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 36
+    namespace: dict = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
+    check_tracker(namespace["create"])

@@ -1,0 +1,115 @@
+"""Variants A to D on windows worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sampt.config import ReinitConfig
+from sampt.tracks.reinit import next_query_frames
+
+A, B, C, D = "on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"
+
+
+def choose(variant: Any, areas: list[list[int]], meeting: int | None = None, horizon: int = 8) -> list[int | None]:
+    config = ReinitConfig(enabled=True, variant=variant, horizon=horizon, tracker_horizon=max(horizon, 24))
+    return next_query_frames(areas, config, meeting)
+
+
+def test_a_takes_the_last_frame_for_all() -> None:
+    assert choose(A, [[100] * 8, [50] * 8]) == [7, 7]
+
+
+@pytest.mark.parametrize(("meeting", "expected"), [(3, 3), (1, 1), (7, 7), (30, 7), (None, 7)])
+def test_a_goes_no_further_than_where_another_object_waits(meeting: int | None, expected: int) -> None:
+    assert choose(A, [[100] * 8, [50] * 8], meeting) == [expected, expected]
+
+
+def test_a_retires_what_has_no_mask_on_that_frame() -> None:
+    assert choose(A, [[100] * 7 + [25], [100] * 7 + [26], [0] * 7 + [99]]) == [None, 7, 7]
+    assert choose(A, [[100, 100, 100, 0, 100, 100, 100, 100]], 3) == [None]
+
+
+@pytest.mark.parametrize(
+    ("areas", "expected"),
+    [
+        # Candidates are frames 3 to 7: horizon 8 leaves the first two out.
+        ([100, 1, 1, 40, 90, 50, 80, 60], 7),  # areas 40 50 60 80 90: the middle one is 60
+        ([100, 60, 60, 40, 90, 50, 80, 0], 5),  # 40 50 80 90: the lower middle is 50
+        ([100, 60, 60, 90, 25, 50, 25, 25], 5),  # 50 90: 25 pixels are too few
+        ([100, 60, 60, 26, 25, 0, 0, 0], 3),
+        ([100, 60, 60, 25, 25, 25, 0, 0], None),
+        ([0, 0, 0, 70, 70, 70, 70, 70], 5),  # equal areas: the middle frame
+    ],
+)
+def test_b_takes_the_median_area(areas: list[int], expected: int | None) -> None:
+    assert choose(B, [areas]) == [expected]
+
+
+def test_b_and_c_choose_for_each_object_alone() -> None:
+    areas = [[100, 0, 0, 30, 40, 50, 60, 70], [100, 0, 0, 70, 60, 50, 40, 30], [100] + [0] * 7]
+    assert choose(B, areas) == [5, 5, None]
+    assert choose(C, areas) == [7, 3, None]
+    assert choose(B, areas, 4) == choose(B, areas)
+    assert choose(C, areas, 4) == choose(C, areas)
+
+
+@pytest.mark.parametrize(
+    ("areas", "expected"),
+    [
+        ([100, 100, 100, 90, 111, 50, 99, 300], 6),
+        ([100, 100, 100, 90, 110, 50, 0, 300], 3),  # 90 and 110 are as close: the first
+        ([0, 100, 100, 90, 110, 50, 26, 300], 6),
+        ([20, 100, 100, 90, 110, 50, 21, 300], 5),  # 21 would be closest but is too small
+    ],
+)
+def test_c_takes_the_area_closest_to_the_start(areas: list[int], expected: int) -> None:
+    assert choose(C, [areas]) == [expected]
+
+
+@pytest.mark.parametrize(("horizon", "first"), [(4, 2), (7, 2), (8, 3), (24, 7)])
+def test_the_first_quarter_of_the_horizon_is_out(horizon: int, first: int) -> None:
+    assert choose(C, [[100] * horizon], horizon=horizon) == [first]
+
+
+def test_d_takes_the_least_sum_of_relative_differences() -> None:
+    # Frame:            0    1   2    3    4    5    6    7
+    areas = [[100, 0, 0, 110, 150, 100, 105, 50], [1000, 0, 0, 1300, 1000, 1400, 1100, 1000]]
+    # Sums:                  0.4  0.5  0.4  0.15 0.5
+    assert choose(D, areas) == [6, 6]
+
+
+def test_d_counts_a_missing_candidate_as_720() -> None:
+    # On frame 4 the second object has none: 720 in all. Elsewhere the first one is 719 times too large: 719 in all.
+    areas = [[26, 0, 0, 26 * 720, 26, *[26 * 720] * 3], [100, 0, 0, 100, 25, 100, 100, 100]]
+    assert choose(D, areas) == [3, 3]
+    # 721 times too large is worse than 720 for the missing one, which is then retired.
+    areas[0] = [26, 0, 0, 26 * 722, 26, *[26 * 722] * 3]
+    assert choose(D, areas) == [4, None]
+
+
+def test_d_gives_36_off_where_another_object_waits() -> None:
+    # Frame 5 costs 35.5 or 36.5 more than frame 3.
+    for extra, expected in ((35.5, 5), (36.5, 3)):
+        areas = [[100, 0, 0, 100, 100, int(100 * (1 + extra)), 100, 100]]
+        assert choose(D, areas, 5) == [expected]
+        assert choose(D, areas) == [3]
+        assert choose(D, areas, 50) == [3]  # beyond the window
+
+
+def test_d_retires_who_has_no_mask_on_the_common_frame() -> None:
+    areas = [[100, 0, 0, 100, 0, 0, 0, 0], [100, 0, 0, 0, 0, 0, 0, 0], [100, 0, 0, 120, 100, 100, 100, 100]]
+    assert choose(D, areas) == [3, None, 3]
+    assert choose(D, [[100] + [0] * 7, [50] + [20] * 7], 5) == [None, None]
+
+
+@pytest.mark.parametrize("variant", [A, B, C, D])
+def test_a_window_of_two_frames_has_one_candidate(variant: str) -> None:
+    assert choose(variant, [[100, 100], [100, 0]]) == [1, None]
+    assert choose(variant, [[100, 100], [100, 30]], 1, horizon=24) == [1, 1]
+
+
+@pytest.mark.parametrize("variant", [A, B, C, D])
+def test_nobody_is_left(variant: str) -> None:
+    assert choose(variant, [[100] + [25] * 7]) == [None]
