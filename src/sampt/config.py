@@ -127,7 +127,11 @@ class ReinitConfig(_Checked):
     enabled: bool = _setting(False, "sample points again from the predicted masks")
     variant: ReinitVariant = _setting("at-median-area", "which frame of a window the new points come from")
     horizon: int = _setting(24, "frames of a window that are segmented", low=2)
-    tracker_horizon: int = _setting(24, "frames of a window that are tracked", low=2)
+    tracker_horizon: int = _setting(
+        24,
+        "frames of a window that are tracked; an object without a mask in horizon frames is looked for over all of them",
+        low=2,
+    )
     keep_points: bool = _setting(False, "keep visible points that agree with the mask and sample only what is missing")
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
@@ -158,20 +162,31 @@ class SegmentConfig(_Checked):
     seed: int = _setting(72, "seed of all sampling", low=0)
 
 
+# Chosen on davis2016_train (docs/benchmarks.md, "How the default was chosen").
+_CLASSICAL = SegmentConfig(
+    sampling=SamplingConfig(
+        positive_points=128, negative_points=128, positive_sampler="random", negative_sampler="random", expand_clicks=True
+    ),
+    prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
+    reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24),
+)
+
 PRESETS: dict[str, SegmentConfig] = {
-    "default": SegmentConfig(),
-    "fast": SegmentConfig(),
+    "default": _CLASSICAL,
+    "fast": dataclasses.replace(_CLASSICAL, longest_side=428),
     "paper-v1": SegmentConfig(
         tracker="pips",
         segmenter="sam-vit-h",
         sampling=SamplingConfig(positive_points=8, negative_points=1),
         reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
+        longest_side=1024,
     ),
     "paper-v2": SegmentConfig(
         tracker="cotracker",
         segmenter="sam-hq-vit-h",
         sampling=SamplingConfig(positive_points=16, negative_points=1),
         reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
+        longest_side=1024,
     ),
 }
 """``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows."""

@@ -128,6 +128,7 @@ class _WindowedRun:
         self._later: dict[int, list[_Leg]] = {}
         self._active: dict[int, _Leg] = {}
         self._waiting: dict[int, _Waiting] = {}
+        self._on_second_look: set[int] = set()
         self._next_frame = 0
         self._next_point_id = 0
         for object_id in points.object_ids:
@@ -152,8 +153,10 @@ class _WindowedRun:
             yield frame_idx, waiting.objects, waiting.points
 
     def _length(self, object_id: int, start: int) -> int:
-        """Frames of the window: the horizon, but a later click or the video's end ends it."""
-        stop = min(start + self._config.reinit.horizon, self._video.num_frames)
+        """Frames of the window: the horizon, or the tracker's on a second look; a later click or the video's end ends it."""
+        reinit = self._config.reinit
+        horizon = reinit.tracker_horizon if object_id in self._on_second_look else reinit.horizon
+        stop = min(start + horizon, self._video.num_frames)
         if self._later[object_id]:
             stop = min(stop, self._later[object_id][0].start + 1)
         return stop - start
@@ -189,7 +192,10 @@ class _WindowedRun:
         return self._engine.segment(self._video.read(frame_idx, frame_idx + 1), [prompts], group)[0]
 
     def _choose_next(self, start: int, rows: list[FramePoints], masks: list[list[ObjectMask]], group: Sequence[int]) -> None:
-        """Give every object of the group its next leg, or retire it; what lies before the next leg is final."""
+        """Give every object of the group its next leg, or retire it; what lies before the next leg is final.
+
+        An object without a candidate, hidden for a while maybe, is looked at once more over the tracker's whole horizon first.
+        """
         waiting = [leg.start - start for leg in self._active.values() if leg.start > start]
         areas = [[_area(on_frame[m]) for on_frame in masks] for m in range(len(group))]
         chosen = next_query_frames(areas, self._config.reinit, min(waiting, default=None))
@@ -202,10 +208,14 @@ class _WindowedRun:
             elif offset is not None:
                 mask = masks[offset][m].mask(self._video.size_hw)
                 self._active[object_id] = _Leg(start + offset, self._renewed(rows[offset], object_id, start + offset, mask))
+            elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
+                self._on_second_look.add(object_id)
+                continue
             elif later:  # retired until the user clicks on it again
                 self._active[object_id] = later.pop(0)
             else:
                 del self._active[object_id]
+            self._on_second_look.discard(object_id)
             self._keep(start, rows, masks, object_id, len(rows) if offset is None else offset)
 
     def _renewed(self, row: FramePoints, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:

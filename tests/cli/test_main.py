@@ -93,7 +93,7 @@ def test_progress_bar_shows_speed_and_is_wiped_by_an_error(monkeypatch: pytest.M
             on_frame(i, 4)
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(r"clip .* 4/4 [0-9.]+ frames/s 0:00:00 left", shown)
-    with pytest.raises(ValueError, match="broken"), progress_bar("clip", quiet=False) as on_frame:  # noqa: PT012
+    with pytest.raises(ValueError, match="broken"), progress_bar("clip", quiet=False) as on_frame:
         on_frame(1, 4)
         raise ValueError("broken")
     assert capsys.readouterr().err.endswith("\x1b[1A\x1b[2K")  # the cursor goes up, the line is cleared

@@ -44,7 +44,7 @@ def test_overlapping_output_has_a_folder_an_object(tmp_path, kit, video):
 
 
 def test_failure_leaves_finished_masks_only(tmp_path, kit, video):
-    with pytest.raises(ZeroDivisionError), open_outputs(tmp_path, list(FORMATS), video) as outputs:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), open_outputs(tmp_path, list(FORMATS), video) as outputs:
         feed(outputs, video, kit, 2)
         raise ZeroDivisionError
     complete = {name for name in kit.names_in(tmp_path) if not name.endswith(".partial")}
@@ -104,7 +104,7 @@ def test_no_room_on_the_way_is_one_line(tmp_path, kit, video, chosen):
     outputs = open_outputs(tmp_path, chosen, video)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-        with pytest.raises(OutputError, match=r"\(File too large\): expected room on the disk") as info:  # noqa: PT012
+        with pytest.raises(OutputError, match=r"\(File too large\): expected room on the disk") as info:
             feed(outputs, video, kit)
             outputs.close(success=True)
     finally:

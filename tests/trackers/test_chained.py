@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sampt.trackers.base import TrackStep
-from sampt.trackers.chained import ChainedStream
+from sampt.trackers.chained import ChainedStream, ChainLimits
 
 GREY = np.full((40, 60, 3), 128, np.uint8)
 RED = GREY.copy()
@@ -17,7 +17,7 @@ class Known(ChainedStream):
     """Moves every point by ``step_xy`` and back to ``error_px`` away from where it was."""
 
     def __init__(self, step_xy: tuple[float, float] = (0, 0), max_error_px: float = 1.0, share: float = 0.0) -> None:
-        super().__init__(max_error_px, share)
+        super().__init__(ChainLimits(error_px=max_error_px, error_step=share))
         self.step_xy, self.error_px = step_xy, 0.0
         self.frames = 0
 

@@ -57,6 +57,6 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"Masks that wait cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); free some room there or set "
-            "TMPDIR to a folder with room."
+            f"Masks that wait cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
+            "free some room there or set TMPDIR to a folder with room."
         ) from error

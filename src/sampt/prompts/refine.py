@@ -18,9 +18,10 @@ def segment_prompts(
 ) -> list[MaskPrediction]:
     """Final predictions, with full-size logits, for all prompts of one frame.
 
-    Pass 1: positive points alone, for their low-resolution logits. Pass 2: all points with those logits. Then
-    ``refinement_rounds`` rounds with all points, the box and the logits of the round before, as long as the mask has two
-    pixels. A prompt without negative points needs no pass 1, and ``positives_first`` may switch it off. Only the last pass of a prompt asks for full-size logits.
+    Pass 1: positive points alone, for their low-resolution logits; a prompt without negative points needs none, and
+    ``positives_first`` may switch it off. Pass 2: all points with those logits. Then ``refinement_rounds`` rounds with all
+    points, the box and the logits of the round before, as long as the mask has two pixels. Only the last pass of a prompt asks
+    for full-size logits.
     """
     if not prompts:
         return []

@@ -9,43 +9,55 @@ another colour. A point that leaves the frame is lost: chained motion cannot fin
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from sampt.geometry import clip_xy, inside_frame, sample_picture
+from sampt.geometry import clip_xy, inside_frame, rescale_xy, sample_picture, size_with_longest_side
 from sampt.trackers.base import TrackerStream, TrackStep
 from sampt.types import FloatArray, UInt8Array
 
-__all__ = ["ChainedStream"]
+__all__ = ["ChainLimits", "ChainedStream"]
 
-# Chosen on 15 of the sequences of davis2016_train (scripts/tune_tracker.py): the colour test raises the share of visible points
-# that are on their own side of the object's outline from 0.79 to 0.84.
+_LOOK_LONGEST_SIDE = 288
+"""Colours are compared on the frame reduced to this longest side, the size on which the limits were chosen."""
 _BLUR_SIGMA_PX = 1.5
 _LAB_WEIGHTS = np.array([0.5, 1.0, 1.0], np.float32)
 """Lightness changes with shading more than colour does."""
-_MAX_COLOUR_CHANGE = 18.0
 _SURE_SHARE = 0.6
 """Below this share of the limit a point is surely itself, and what it looks like is learned on ..."""
 _LEARNING_RATE = 0.05
 """... by this much a frame."""
 
 
-class ChainedStream(TrackerStream):
-    """A stream that carries points from frame to frame; subclasses know how one step moves a point.
+@dataclass(frozen=True)
+class ChainLimits:
+    """When a carried point counts.
 
-    Args:
-        max_error_px: a point is hidden when it returns farther than this from where it came from ...
-        max_error_share: ... plus this share of the length of its step.
+    Attributes:
+        error_px: a point is hidden when it returns farther than this from where it came from ...
+        error_step: ... plus this share of the length of its step ...
+        error_side: ... plus this share of the frame's longest side.
+        colour: it is hidden, too, when its colour is farther than this from its own (Lab, lightness at half weight).
     """
 
-    def __init__(self, max_error_px: float, max_error_share: float) -> None:
-        self._max_error_px = max_error_px
-        self._max_error_share = max_error_share
+    error_px: float = 0.0
+    error_step: float = 0.0
+    error_side: float = 0.0
+    colour: float = 9.0
+
+
+class ChainedStream(TrackerStream):
+    """A stream that carries points from frame to frame; subclasses know how one step moves a point."""
+
+    def __init__(self, limits: ChainLimits) -> None:
+        self._limits = limits
         self._xy: FloatArray = np.zeros((0, 2), np.float32)
         self._inside = np.zeros(0, np.bool_)
         self._colours: FloatArray = np.zeros((0, 3), np.float32)
         self._lab: UInt8Array = np.zeros((1, 1, 3), np.uint8)
+        self._size_hw = (1, 1)
 
     @abstractmethod
     def _advance(self, frame: UInt8Array) -> None:
@@ -62,15 +74,15 @@ class ChainedStream(TrackerStream):
 
     def push(self, frame: UInt8Array) -> TrackStep:
         self._advance(frame)
-        self._lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.uint8)
+        self._size_hw = (frame.shape[0], frame.shape[1])
+        self._lab = _blurred_lab(frame)
         confidence = np.zeros(len(self._xy), np.float32)
         moving = np.flatnonzero(self._inside)
         if len(moving):
             start = self._xy[moving]
             there, back = self._there_and_back(start)
-            size_hw = (frame.shape[0], frame.shape[1])
-            self._inside[moving] = inside_frame(there, size_hw)
-            self._xy[moving] = clip_xy(there, size_hw)
+            self._inside[moving] = inside_frame(there, self._size_hw)
+            self._xy[moving] = clip_xy(there, self._size_hw)
             confidence[moving] = self._return_confidence(start, there, back) * self._colour_confidence(moving)
             confidence[~self._inside] = 0
         return TrackStep(self._xy.copy(), confidence > 0, confidence)
@@ -78,18 +90,29 @@ class ChainedStream(TrackerStream):
     def _return_confidence(self, start: FloatArray, there: FloatArray, back: FloatArray) -> FloatArray:
         """(n,) from 1 for a point that returns exactly, through 1/e at the limit, to 0 beyond it."""
         error = np.linalg.norm(back - start, axis=1)
-        limit = self._max_error_px + self._max_error_share * np.linalg.norm(there - start, axis=1)
+        limits = self._limits
+        limit = limits.error_px + limits.error_side * max(self._size_hw)
+        limit = limit + limits.error_step * np.linalg.norm(there - start, axis=1)
         return np.where(error <= limit, np.exp(-error / limit), 0).astype(np.float32)
 
     def _colour_confidence(self, moving: np.ndarray) -> FloatArray:
         """(n,) 1 where the points ``moving`` look as they did, 0 where they do not; learns on where it is sure."""
         now = self._colours_at(self._xy[moving])
         change = np.linalg.norm((now - self._colours[moving]) * _LAB_WEIGHTS, axis=1)
-        sure = change < _SURE_SHARE * _MAX_COLOUR_CHANGE
+        sure = change < _SURE_SHARE * self._limits.colour
         self._colours[moving[sure]] += _LEARNING_RATE * (now[sure] - self._colours[moving[sure]])
-        return np.asarray(change < _MAX_COLOUR_CHANGE, np.float32)
+        return np.asarray(change < self._limits.colour, np.float32)
 
     def _colours_at(self, xy: FloatArray) -> FloatArray:
         """(n, 3) Lab of the blurred frame, L in [0, 100], at (n, 2) points."""
-        scaled = sample_picture(self._lab, xy).astype(np.float32) * np.array([100 / 255, 1, 1], np.float32)
-        return np.asarray(scaled, np.float32)
+        small_hw = (self._lab.shape[0], self._lab.shape[1])
+        sampled = sample_picture(self._lab, rescale_xy(xy, self._size_hw, small_hw))
+        return np.asarray(sampled * np.array([100 / 255, 1, 1]), np.float32)
+
+
+def _blurred_lab(frame: UInt8Array) -> UInt8Array:
+    """The frame in 8-bit Lab, reduced and blurred."""
+    size_hw = (frame.shape[0], frame.shape[1])
+    small_hw = size_with_longest_side(size_hw, min(_LOOK_LONGEST_SIDE, max(size_hw)))
+    small = frame if small_hw == size_hw else cv2.resize(frame, small_hw[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.uint8)

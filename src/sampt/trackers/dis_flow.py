@@ -13,13 +13,14 @@ from sampt.errors import BackendError
 from sampt.geometry import sample_picture
 from sampt.plugins import check_device
 from sampt.trackers.base import CausalTracker, TrackerInfo
-from sampt.trackers.chained import ChainedStream
+from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["DisFlowTracker", "create"]
 
-_MAX_ERROR_PX = 2.0
-_MAX_ERROR_SHARE = 0.05
+_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, colour=9.0)
+"""Chosen on davis2016_train with the default preset (`scripts/tune_tracker.py`): a tight forward-backward limit hides points on
+the moving object itself; what a point looks like tells better whether it is still there."""
 _MIN_SIDE = 64
 """Below this OpenCV's coarsest pyramid level is smaller than a patch."""
 
@@ -33,7 +34,10 @@ def create(*, weights: str | None = "default", device: str = "auto") -> DisFlowT
 
 
 class DisFlowTracker(CausalTracker):
-    """Dense inverse search flow, chained, with a forward-backward check."""
+    """Dense inverse search flow, chained, with a forward-backward check and a check of looks."""
+
+    def __init__(self, limits: ChainLimits = _LIMITS) -> None:
+        self._limits = limits
 
     @property
     def info(self) -> TrackerInfo:
@@ -46,12 +50,12 @@ class DisFlowTracker(CausalTracker):
         )
 
     def stream(self) -> _DisFlowStream:
-        return _DisFlowStream()
+        return _DisFlowStream(self._limits)
 
 
 class _DisFlowStream(ChainedStream):
-    def __init__(self) -> None:
-        super().__init__(_MAX_ERROR_PX, _MAX_ERROR_SHARE)
+    def __init__(self, limits: ChainLimits) -> None:
+        super().__init__(limits)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._grey: np.ndarray | None = None
         self._forward: np.ndarray | None = None

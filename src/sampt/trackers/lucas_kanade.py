@@ -11,7 +11,7 @@ import numpy as np
 from sampt.errors import BackendError
 from sampt.plugins import check_device
 from sampt.trackers.base import CausalTracker, TrackerInfo
-from sampt.trackers.chained import ChainedStream
+from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["LucasKanadeTracker", "create"]
@@ -19,8 +19,7 @@ __all__ = ["LucasKanadeTracker", "create"]
 _WINDOW = (21, 21)
 _LEVELS = 4
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
-_MAX_ERROR_PX = 1.0
-_MAX_ERROR_SHARE = 0.05
+_LIMITS = ChainLimits(error_px=1.0, error_step=0.05, colour=9.0)
 
 
 def create(*, weights: str | None = "default", device: str = "auto") -> LucasKanadeTracker:
@@ -50,7 +49,7 @@ class LucasKanadeTracker(CausalTracker):
 
 class _LucasKanadeStream(ChainedStream):
     def __init__(self) -> None:
-        super().__init__(_MAX_ERROR_PX, _MAX_ERROR_SHARE)
+        super().__init__(_LIMITS)
         self._before: np.ndarray | None = None
         self._now: np.ndarray | None = None
 

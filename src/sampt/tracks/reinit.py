@@ -43,19 +43,26 @@ def next_query_frames(areas: npt.ArrayLike, config: ReinitConfig, meeting: int |
     if skipped + 1 < area.shape[1]:
         candidates[:, 1 : 1 + skipped] = np.nan
     if config.variant == "on-horizon-and-sync":
-        return _on_horizon(area, meeting)
+        return _on_horizon(area, candidates, meeting)
     if config.variant == "on-similar-area-and-sync":
         return _on_similar_area_together(candidates, area[:, 0], meeting)
     choose = _at_median_area if config.variant == "at-median-area" else _on_similar_area
     return [None if np.isnan(row).all() else choose(row, start) for row, start in zip(candidates, area[:, 0], strict=True)]
 
 
-def _on_horizon(area: _Areas, meeting: int | None) -> list[int | None]:
-    """Variant A: the last frame for all, but no further than where another object waits."""
+def _on_horizon(area: _Areas, candidates: _Areas, meeting: int | None) -> list[int | None]:
+    """Variant A: the last frame for all, but no further than where another object waits.
+
+    An object without a usable mask there goes on from its latest candidate before it; the reference would give it up.
+    """
     frame = area.shape[1] - 1
     if meeting is not None:
         frame = min(frame, max(1, meeting))
-    return [frame if a > _SMALLEST_AREA else None for a in area[:, frame]]
+    chosen: list[int | None] = []
+    for row, usable in zip(area, candidates, strict=True):
+        before = np.flatnonzero(~np.isnan(usable[:frame]))
+        chosen.append(frame if row[frame] > _SMALLEST_AREA else int(before[-1]) if len(before) else None)
+    return chosen
 
 
 def _at_median_area(row: _Areas, _: float) -> int:
