@@ -359,23 +359,6 @@ def test_objects_in_different_windows_prompt_against_each_other() -> None:
     assert asked[2] >= 9
 
 
-def test_points_that_agree_with_the_mask_can_be_kept() -> None:
-    scene = rendered_once(static_scene(8))
-    good = on(scene, 1, 0, 4)
-    wrong = Points.of(1, 0, [[3, 3]])  # a positive point off the object
-    fixed = {"base": VOS, "positive_points": 6, "negative_points": 2}
-    kept = run(scene, [good, wrong], reinit("on-horizon-and-sync", keep_points=True, **fixed))[5].points
-    assert kept.is_positive.tolist() == [True] * 6 + [False] * 2
-    assert np.abs(kept.xy[:4] - good.xy).max() < 1e-3
-    assert not (np.abs(kept.xy - [3, 3]).max(1) < 1).any()
-    anew = run(scene, [good, wrong], reinit("on-horizon-and-sync", **fixed))[5].points
-    assert len(anew) == 8
-    assert np.abs(anew.xy[:4] - good.xy).max() > 1
-    # More points than asked for are kept, too; none is added.
-    many = run(scene, on(scene, 1, 0, 9), reinit("on-horizon-and-sync", keep_points=True, **fixed))[5].points
-    assert many.is_positive.tolist() == [True] * 9 + [False] * 2
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_object_without_a_mask_to_go_on_from_is_retired(variant: str) -> None:
     outside = [i for i in range(24) if not LEAVING.masks(i)[0].any()]
@@ -388,6 +371,46 @@ def test_an_object_without_a_mask_to_go_on_from_is_retired(variant: str) -> None
     assert got[start:] == [RETIRED] * (24 - start)
     assert all(not r.masks.any() and np.isnan(r.scores[0]) for r in results[start:])
     assert states(run(LEAVING, on(LEAVING, 1, 0, 30)))[-1] == PRESENT  # without re-initialisation it comes back
+
+
+def test_a_hidden_object_is_looked_for_over_the_trackers_horizon_before_it_is_retired() -> None:
+    # Hidden on frames 8 to 11, with too few pixels to sample from on frame 7: the last leg before starts on frame 6.
+    def with_tracker_horizon(frames: int) -> list[ObjectState]:
+        settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=4, tracker_horizon=frames)
+        return states(run(OCCLUSION, on(OCCLUSION, 1, 0, 30), replace(QUICK, reinit=settings)))
+
+    found = with_tracker_horizon(12)  # up to frame 17, on which most of the object is seen again
+    assert RETIRED not in found
+    assert found[:8] + found[16:] == [PRESENT] * 12
+    lost = with_tracker_horizon(4)
+    assert lost[:8] == [PRESENT] * 8
+    assert lost[10:] == [RETIRED] * 10
+
+
+def test_points_are_drawn_where_the_objects_own_colours_are() -> None:
+    # A red square on blue; the segmenter's mask has slid half off it. Without the anchor half of the points go astray.
+    frames = np.zeros((6, 60, 90, 3), np.uint8)
+    frames[..., 2] = 200
+    frames[:, 20:40, 30:50] = (220, 30, 20)
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    true = np.zeros((6, 1, 60, 90), bool)
+    true[:, 0, 20:40, 30:50] = True
+    slid = true.copy()
+    slid[1:] = np.roll(true[1:], 10, axis=3)
+    clip = RecordedClip(frames, slid)
+    settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=3, tracker_horizon=3)
+
+    def astray(anchor: bool) -> float:
+        config = replace(VOS, sampling=SamplingConfig(positive_points=40, negative_points=40), reinit=settings)
+        config = with_settings(config, {"reinit.anchor": anchor})
+        query = QueryMask(1, 0, true[0, 0])
+        results = list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=ExactSegmenter(clip)))
+        row = results[2].points
+        x, y = row.xy.T.astype(int)
+        return float((true[0, 0][y, x] != row.is_positive).mean())
+
+    assert astray(anchor=True) < 0.02
+    assert astray(anchor=False) > 0.2
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -511,6 +534,28 @@ def test_a_live_result_needs_no_later_frame() -> None:
     for i in range(4):
         assert np.array_equal(next(results).masks[0], CROSSING.masks(i)[0])
         assert taken == list(range(i + 1))
+
+
+def test_clicks_are_expanded_to_points_of_the_segmenters_mask() -> None:
+    sampling = SamplingConfig(positive_points=30, negative_points=4, expand_clicks=True)
+    config = replace(QUICK, sampling=sampling)
+    results = run(CROSSING, [on(CROSSING, 1, 5, 1), on(CROSSING, 2, 8, 1)], config)
+    assert_exact(CROSSING, results)
+    for object_id, frame_idx in ((1, 5), (2, 8)):
+        row = results[frame_idx].points
+        row = row.select(row.object_id == object_id)
+        assert row.is_positive.sum() == 31  # the click and what is sampled
+        assert (~row.is_positive).sum() == 4
+        inside = CROSSING.masks(frame_idx)[object_id - 1][row.xy[:, 1].astype(int), row.xy[:, 0].astype(int)]
+        assert np.array_equal(inside, row.is_positive)
+
+
+def test_clicks_beside_a_given_mask_do_not_replace_it() -> None:
+    sampling = SamplingConfig(positive_points=30, negative_points=0, expand_clicks=True)
+    part = square(CROSSING)
+    row = run(CROSSING, [on(CROSSING, 1, 5, 1), QueryMask(1, 5, part)], replace(QUICK, sampling=sampling))[5].points
+    assert len(row) == 31
+    assert part[row.xy[1:, 1].astype(int), row.xy[1:, 0].astype(int)].all()
 
 
 def test_one_click_replaces_the_mask_by_the_segmenters_own() -> None:

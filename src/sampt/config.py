@@ -132,7 +132,7 @@ class ReinitConfig(_Checked):
         "frames of a window that are tracked; an object without a mask in horizon frames is looked for over all of them",
         low=2,
     )
-    keep_points: bool = _setting(False, "keep visible points that agree with the mask and sample only what is missing")
+    anchor: bool = _setting(False, "new points must agree with the object's colours on the frame where it was named")
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
 
@@ -168,7 +168,7 @@ _CLASSICAL = SegmentConfig(
         positive_points=128, negative_points=128, positive_sampler="random", negative_sampler="random", expand_clicks=True
     ),
     prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
-    reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24),
+    reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, anchor=True),
 )
 
 PRESETS: dict[str, SegmentConfig] = {

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sampt.config import SegmentConfig
-from sampt.geometry import mask_at
 from sampt.masks.merge import ObjectMask
 from sampt.points.sample import sample_object_points
 from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
@@ -18,6 +17,7 @@ from sampt.prompts.build import build_prompts
 from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
+from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
 from sampt.tracks.reinit import next_query_frames
 from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
@@ -90,10 +90,11 @@ def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[T
 
 @dataclass
 class _Leg:
-    """An object's points from one query frame on."""
+    """An object's points from one query frame on; ``is_named``: the user's own, at least in part."""
 
     start: int
     points: Points
+    is_named: bool = False
 
 
 @dataclass
@@ -129,13 +130,14 @@ class _WindowedRun:
         self._active: dict[int, _Leg] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._on_second_look: set[int] = set()
+        self._looks: dict[int, ObjectLook] = {}
         self._next_frame = 0
         self._next_point_id = 0
         for object_id in points.object_ids:
             own = points.select(points.object_id == object_id)
             first = own.query_frame(object_id)
             frames = [f for f in np.unique(own.frame_idx).tolist() if f >= first]
-            legs = [_Leg(f, own.select(own.frame_idx == f)) for f in frames]
+            legs = [_Leg(f, own.select(own.frame_idx == f), is_named=True) for f in frames]
             self._active[object_id], self._later[object_id] = legs[0], legs[1:]
 
     def frames(self) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
@@ -168,6 +170,8 @@ class _WindowedRun:
         points = Points.concat(self._active[o].points for o in group)
         rows = self._track(start, length, points)
         masks = [self._segment(start + i, rows[i], group) for i in range(length)]
+        if self._config.reinit.anchor:
+            self._remember_looks(start, masks[0])
         if start + length == self._video.num_frames:
             for object_id in group:
                 self._keep(start, rows, masks, object_id, length)
@@ -191,6 +195,13 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
         return self._engine.segment(self._video.read(frame_idx, frame_idx + 1), [prompts], group)[0]
 
+    def _remember_looks(self, frame_idx: int, on_frame: Sequence[ObjectMask]) -> None:
+        """What objects look like where the user named them, the last time if there were several."""
+        for item in on_frame:
+            if self._active[item.object_id].is_named and item.logits is not None:
+                frame = self._video.read(frame_idx, frame_idx + 1)[0]
+                self._looks[item.object_id] = ObjectLook(frame, item.mask(self._video.size_hw))
+
     def _choose_next(self, start: int, rows: list[FramePoints], masks: list[list[ObjectMask]], group: Sequence[int]) -> None:
         """Give every object of the group its next leg, or retire it; what lies before the next leg is final.
 
@@ -207,7 +218,7 @@ class _WindowedRun:
                 self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
             elif offset is not None:
                 mask = masks[offset][m].mask(self._video.size_hw)
-                self._active[object_id] = _Leg(start + offset, self._renewed(rows[offset], object_id, start + offset, mask))
+                self._active[object_id] = _Leg(start + offset, self._renewed(object_id, start + offset, mask))
             elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
                 self._on_second_look.add(object_id)
                 continue
@@ -218,20 +229,16 @@ class _WindowedRun:
             self._on_second_look.discard(object_id)
             self._keep(start, rows, masks, object_id, len(rows) if offset is None else offset)
 
-    def _renewed(self, row: FramePoints, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:
-        """Points to go on with: sampled from the predicted mask, or those that agree with it and samples for the rest."""
+    def _renewed(self, object_id: int, frame_idx: int, mask: np.ndarray) -> Points:
+        """Points to go on with, sampled from the predicted mask."""
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         rng = rng_for(self._config.seed, 4, object_id, frame_idx)
-        sampled = sample_object_points(mask, frame, object_id, frame_idx, reinit_sampling(self._config), rng)
-        if not self._config.reinit.keep_points:
-            return sampled
-        agrees = row.visible & (row.object_id == object_id) & (mask_at(mask, row.xy) == row.is_positive)
-        parts = []
-        for sign in (True, False):
-            kept = _as_points(row.select(agrees & (row.is_positive == sign)), frame_idx)
-            fresh = np.flatnonzero(sampled.is_positive == sign)
-            parts += [kept, sampled.select(fresh[len(kept) :])]
-        return Points.concat(parts)
+        sampling = reinit_sampling(self._config)
+        look = self._looks.get(object_id)
+        if look is None:
+            return sample_object_points(mask, frame, object_id, frame_idx, sampling, rng)
+        positive, negative = look.regions(frame, mask)
+        return sample_object_points(positive, frame, object_id, frame_idx, sampling, rng, negative)
 
     def _keep(
         self,
@@ -254,7 +261,7 @@ def _area(item: ObjectMask) -> int:
 def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
     """The points of an object that are visible on the frame, and the user's new ones."""
     kept = row.select((row.object_id == object_id) & row.visible)
-    return _Leg(clicks.start, Points.concat([_as_points(kept, clicks.start), clicks.points]))
+    return _Leg(clicks.start, Points.concat([_as_points(kept, clicks.start), clicks.points]), is_named=True)
 
 
 def _as_points(row: FramePoints, frame_idx: int) -> Points:

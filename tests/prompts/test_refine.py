@@ -51,6 +51,15 @@ def ask(recorder: Recorder, prompts: list[ObjectPrompt], rounds: int) -> list[Ma
     return segment_prompts(recorder, embedding, prompts, PromptConfig(refinement_rounds=rounds))
 
 
+def test_the_first_pass_can_be_switched_off() -> None:
+    recorder = Recorder()
+    config = PromptConfig(refinement_rounds=0, positives_first=False)
+    segment_prompts(recorder, recorder.encode(SCENE.frame(0)[None])[0], [prompt(1, ONE, off=[OFF])], config)
+    ((batch, full_size),) = recorder.batches
+    assert full_size
+    assert (len(batch[0].xy), batch[0].mask_logits) == (2, None)
+
+
 def test_two_passes_then_rounds_all_objects_in_one_batch() -> None:
     recorder = Recorder()
     prompts = [prompt(1, ONE, (28, 30), off=[OFF, TWO]), prompt(2, TWO, off=[ONE])]

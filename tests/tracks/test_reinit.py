@@ -26,9 +26,15 @@ def test_a_goes_no_further_than_where_another_object_waits(meeting: int | None, 
     assert choose(A, [[100] * 8, [50] * 8], meeting) == [expected, expected]
 
 
-def test_a_retires_what_has_no_mask_on_that_frame() -> None:
-    assert choose(A, [[100] * 7 + [25], [100] * 7 + [26], [0] * 7 + [99]]) == [None, 7, 7]
-    assert choose(A, [[100, 100, 100, 0, 100, 100, 100, 100]], 3) == [None]
+def test_a_goes_on_from_the_latest_candidate_where_that_frame_has_no_mask() -> None:
+    assert choose(A, [[100] * 7 + [25], [100] * 7 + [26], [0] * 7 + [99]]) == [6, 7, 7]
+    assert choose(A, [[100] * 4 + [26, 25, 0, 0]]) == [4]
+
+
+def test_a_retires_what_has_no_candidate() -> None:
+    # Horizon 8 leaves frames 1 and 2 out; frame 0 is the window's own start.
+    assert choose(A, [[100, 100, 100, 25, 0, 0, 0, 0], [100] + [0] * 7]) == [None, None]
+    assert choose(A, [[100, 100, 100, 0, 100, 100, 100, 100]], 3) == [None]  # candidates lie after where the other waits
 
 
 @pytest.mark.parametrize(

@@ -64,31 +64,33 @@ def sample_object_points(
     frame_idx: int,
     config: SamplingConfig,
     rng: np.random.Generator,
+    negative_region: BoolArray | None = None,
 ) -> Points:
     """Positive points from an object's (h, w) mask and negative ones from its complement, positives first.
 
-    An object that fills its whole frame gets no negative points.
+    ``negative_region``, (h, w) bool, stands for the complement when it is given. An object that fills its whole frame gets no
+    negative points.
     """
     positive = sample_points(mask, config.positive_points, config.positive_sampler, rng, frame)
     parts = [Points.of(object_id, frame_idx, positive)]
-    outside = _negative_region(mask, config.negative_margin)
+    outside = _near(mask, ~mask if negative_region is None else negative_region, config.negative_margin)
     if config.negative_points and outside.any():
         negative = sample_points(outside, config.negative_points, config.negative_sampler, rng, frame)
         parts.append(Points.of(object_id, frame_idx, negative, False))
     return Points.concat(parts)
 
 
-def _negative_region(mask: BoolArray, margin: float | None) -> BoolArray:
-    """The complement of the mask; within its box grown by ``margin`` times the box's diagonal, unless that is None."""
+def _near(mask: BoolArray, region: BoolArray, margin: float | None) -> BoolArray:
+    """``region`` within the mask's box grown by ``margin`` box diagonals; all of it for None, or when none is near."""
     box = box_of_mask(mask)
     if margin is None or box is None:
-        return ~mask
+        return region
     grow = margin * float(np.hypot(box[2] - box[0] + 1, box[3] - box[1] + 1))
     x0, y0 = (max(0, round(float(v) - grow)) for v in box[:2])
     x1, y1 = (round(float(v) + grow) + 1 for v in box[2:])
-    region = np.zeros_like(mask)
-    region[y0:y1, x0:x1] = ~mask[y0:y1, x0:x1]
-    return region if region.any() else ~mask
+    near = np.zeros_like(mask)
+    near[y0:y1, x0:x1] = region[y0:y1, x0:x1]
+    return near if near.any() else region
 
 
 def _random(mask: BoolArray, count: int, rng: np.random.Generator) -> FloatArray:
