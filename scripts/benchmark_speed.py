@@ -26,10 +26,10 @@ from sampt.config import PRESETS
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"
 LIMIT_RATIO = 1.5
 
-# What sampt.segmenters.grabcut asks of the graph cut: to be changed together with it.
+# What sampt.segmenters.grabcut asks of the graph cut, once a frame in the default preset: to be changed together with it.
 CUT_LONGEST_SIDE = 256
-CUTS_A_FRAME = 1
-CUT_ITERATIONS = 1
+CUT_MARGIN = 0.1
+"""How far the window of the cut reaches beyond the object, as a share of the frame's diagonal."""
 
 
 def main() -> int:
@@ -80,18 +80,28 @@ def bare_calls(frame_paths: list[Path], mask_path: Path, longest_side: int | Non
             flow.calc(last, grey, None)
             flow.calc(grey, last, None)
         last = grey
-        graph_cuts(frame, mask)
+        graph_cut(frame, mask)
 
 
-def graph_cuts(frame: np.ndarray, mask: np.ndarray) -> None:
-    """The graph cuts of one frame, at the working size, from a mask of about the right place and size."""
+def graph_cut(frame: np.ndarray, mask: np.ndarray) -> None:
+    """One minimum cut at the segmenter's working size, in a window of the object's size, with given models."""
     scale = CUT_LONGEST_SIDE / max(frame.shape)
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    prior = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    for _ in range(CUTS_A_FRAME):
-        labels = np.where(prior > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small, labels, None, background, foreground, CUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    prior = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    grow = round(CUT_MARGIN * float(np.hypot(*prior.shape)))
+    x, y, width, height = cv2.boundingRect(prior.astype(np.uint8))
+    window = (slice(max(0, y - grow), y + height + grow), slice(max(0, x - grow), x + width + grow))
+    labels = np.where(prior[window], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    cv2.grabCut(np.ascontiguousarray(small[window]), labels, None, model(90), model(160), 1, cv2.GC_EVAL_FREEZE_MODEL)
+
+
+def model(mean: float) -> np.ndarray:
+    """A colour model of one broad Gaussian, in OpenCV's layout."""
+    values = np.zeros((1, 65))
+    values[0, 0] = 1
+    values[0, 5:8] = mean
+    values[0, 20:] = np.tile(np.eye(3) * 2000, (5, 1, 1)).ravel()
+    return values
 
 
 def timed(command: list[str]) -> float:

@@ -21,6 +21,7 @@ __all__ = [
     "rescale_xy",
     "round_to_pixels",
     "sample_picture",
+    "shrink_picture",
     "size_with_longest_side",
 ]
 
@@ -84,6 +85,23 @@ def sample_picture(picture: np.ndarray, xy: FloatArray) -> np.ndarray:
         values = cv2.remap(picture, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         out[start : start + len(x)] = np.asarray(values).reshape(len(x), -1)
     return out.reshape(*np.shape(xy)[:-1], picture.shape[2])
+
+
+def shrink_picture(picture: np.ndarray, longest_side: int) -> np.ndarray:
+    """An (h, w[, c]) picture reduced by pixel area to a longest side; smaller ones are returned as they are.
+
+    Halving first is exact for areas and several times faster in OpenCV than one step by an odd factor.
+    """
+    size_hw = (picture.shape[0], picture.shape[1])
+    if max(size_hw) <= longest_side:
+        return picture
+    target_hw = size_with_longest_side(size_hw, longest_side)
+    while picture.shape[0] >= 2 * target_hw[0] and picture.shape[1] >= 2 * target_hw[1]:
+        half_wh = (picture.shape[1] // 2, picture.shape[0] // 2)
+        if picture.shape[0] % 2 or picture.shape[1] % 2:
+            break
+        picture = cv2.resize(picture, half_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(picture, target_hw[::-1], interpolation=cv2.INTER_AREA))
 
 
 def box_of_mask(mask: BoolArray) -> FloatArray | None:

@@ -24,6 +24,7 @@ from sampt.outputs import (
     open_outputs,
     versions,
 )
+from sampt.outputs.behind import WriteBehind
 from sampt.pipeline import segment_video
 from sampt.plugins import create_segmenter, create_tracker
 from sampt.points.check import check_queries
@@ -265,18 +266,22 @@ def _write_all(
 ) -> None:
     report = on_frame or (lambda done, total: None)
     report(0, video.num_frames)
-    for result in results:
-        frame = video.read(result.frame_idx, result.frame_idx + 1)[0]
-        with clock.stage("write"):
-            outputs.write(frame, result)
-        for object_id, mask, score, state in zip(result.object_ids, result.masks, result.scores, result.states, strict=True):
-            summary = summaries[int(object_id)]
-            summary.frames_present += bool(mask.any())
-            summary.last_state = ObjectState(int(state))
-            if not np.isnan(score):
-                summary.score_sum += float(score)
-                summary.frames_scored += 1
-        report(result.frame_idx + 1, video.num_frames)
+    with WriteBehind(outputs.write) as writer:
+        for result in results:
+            writer.put(video.read(result.frame_idx, result.frame_idx + 1)[0], result)
+            _count(result, summaries)
+            report(result.frame_idx + 1, video.num_frames)
+    clock.seconds["write"] = writer.seconds
+
+
+def _count(result: FrameMasks, summaries: dict[int, ObjectSummary]) -> None:
+    for object_id, mask, score, state in zip(result.object_ids, result.masks, result.scores, result.states, strict=True):
+        summary = summaries[int(object_id)]
+        summary.frames_present += bool(mask.any())
+        summary.last_state = ObjectState(int(state))
+        if not np.isnan(score):
+            summary.score_sum += float(score)
+            summary.frames_scored += 1
 
 
 def _licences(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:

@@ -90,11 +90,19 @@ def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[T
 
 @dataclass
 class _Leg:
-    """An object's points from one query frame on; ``is_named``: the user's own, at least in part."""
+    """An object's points from one query frame on.
+
+    Attributes:
+        start: the query frame.
+        points: on that frame.
+        is_named: whether they are the user's own, at least in part.
+        mask: the object there, when it is known: the one that the points were drawn from.
+    """
 
     start: int
     points: Points
     is_named: bool = False
+    mask: ObjectMask | None = None
 
 
 @dataclass
@@ -169,7 +177,8 @@ class _WindowedRun:
         group = [o for o in ready if self._length(o, start) == length]
         points = Points.concat(self._active[o].points for o in group)
         rows = self._track(start, length, points)
-        masks = [self._segment(start + i, rows[i], group) for i in range(length)]
+        masks = [self._at_start(start, rows[0], group)]
+        masks += [self._segment(start + i, rows[i], group) for i in range(1, length)]
         if self._config.reinit.anchor:
             self._remember_looks(start, masks[0])
         if start + length == self._video.num_frames:
@@ -189,6 +198,14 @@ class _WindowedRun:
         first_id = self._next_point_id
         self._next_point_id += len(points)
         return [dataclasses.replace(row, point_id=row.point_id + first_id) for row in map(tracks.at, range(length))]
+
+    def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
+        """The masks on the window's first frame; what points were drawn from is not segmented a second time."""
+        known = {o: mask for o in group if (mask := self._active[o].mask) is not None}
+        new = [o for o in group if o not in known]
+        if new:
+            known |= {item.object_id: item for item in self._segment(start, row, new)}
+        return [known[o] for o in group]
 
     def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
         others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
@@ -217,8 +234,9 @@ class _WindowedRun:
                 offset = last
                 self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
             elif offset is not None:
-                mask = masks[offset][m].mask(self._video.size_hw)
-                self._active[object_id] = _Leg(start + offset, self._renewed(object_id, start + offset, mask))
+                found = masks[offset][m]
+                points = self._renewed(object_id, start + offset, found.mask(self._video.size_hw))
+                self._active[object_id] = _Leg(start + offset, points, mask=found)
             elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
                 self._on_second_look.add(object_id)
                 continue

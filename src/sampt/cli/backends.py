@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-from rich.table import Table
-
 from sampt.errors import SamptError
 from sampt.plugins import available, create_segmenter, create_tracker
 
@@ -25,6 +22,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(_: argparse.Namespace) -> int:
+    from rich.console import Console  # Rich takes a while to import, for other commands too
+    from rich.table import Table
+
     table = Table("kind", "name", "code", "weights", "source", title="back ends and their licences", title_justify="left")
     for kind in ("tracker", "segmenter"):
         for name in available(kind):

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.markup import escape
 
-from sampt.cli.progress import progress_bar, show_summary
 from sampt.cli.settings import add_preset_option, config_from
 from sampt.evaluation.metrics import jaccard
 from sampt.job import Job, JobResult, run_job
@@ -39,6 +36,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sampt.cli.progress import progress_bar, show_summary  # Rich takes a while to import, for other commands too
+
     config = config_from(arguments)
     scene = demo_scene()
     clip = make_folder(arguments.output) / "clip.mp4"
@@ -53,6 +52,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _render(scene: Scene, clip: Path, *, quiet: bool) -> None:
+    from sampt.cli.progress import progress_bar
+
     video = SceneVideo(scene)
     with progress_bar("rendering", quiet=quiet) as on_frame, VideoWriter(clip, video.fps, video.size_hw) as writer:
         for i in range(video.num_frames):
@@ -66,6 +67,9 @@ def _objects(scene: Scene, frame_idx: int) -> list[tuple[int, np.ndarray]]:
 
 def _show_iou(scene: Scene, result: JobResult, *, quiet: bool) -> None:
     """Mean IoU over all frames but the first, which was given, against the exact masks."""
+    from rich.console import Console
+    from rich.markup import escape
+
     folder = result.files["png"]
     overlaps = []
     for i in range(1, scene.num_frames):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sampt.cli.progress import progress_bar, show_summary
 from sampt.cli.settings import add_setting_options, config_from, whole_number
 from sampt.errors import ConfigError, QueryError
 from sampt.job import Job, run_job
@@ -90,9 +89,14 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         overwrite=arguments.overwrite,
     )
-    with progress_bar(_name_of(arguments.video), quiet=arguments.quiet) as on_frame:
+    if arguments.quiet:
+        run_job(job)
+        return 0
+    from sampt.cli.progress import progress_bar, show_summary  # Rich, which takes a while to import
+
+    with progress_bar(_name_of(arguments.video), quiet=False) as on_frame:
         result = run_job(job, on_frame)
-    show_summary(result, quiet=arguments.quiet)
+    show_summary(result, quiet=False)
     return 0
 
 

@@ -23,6 +23,8 @@ Box = tuple[int, int, int, int]
 
 _REFERENCE_HEIGHT = 480  # the frame height (shorter side) for which the sizes below are in pixels
 _POINT_RADIUS = 5.0
+_MOST_POINTS = 24
+"""Of an object and a sign on one frame: more hide the object that they are on. Every k-th is drawn."""
 _FULL_SIZE_POINTS = 24  # with more points than this on a frame they shrink, so that their total area stays about the same
 _SMALLEST_POINT = 0.4
 _LABEL_SIZE = 17.0
@@ -99,6 +101,7 @@ def _draw_contour(canvas: UInt8Array, mask: BoolArray, box: Box, colour: Colour,
 def _draw_points(canvas: UInt8Array, points: FramePoints, scale: float) -> None:
     """Hidden points first and positive ones last, so that what prompts is on top."""
     drawn = (points.hidden_by != HiddenBy.NOT_TRACKED) & inside_frame(points.xy, (canvas.shape[0], canvas.shape[1]))
+    drawn &= _thinned(points)
     count = int(drawn.sum())
     if not count:
         return
@@ -113,6 +116,16 @@ def _draw_points(canvas: UInt8Array, points: FramePoints, scale: float) -> None:
     for group, kind in groups:
         for xy, object_id in zip(points.xy[group].tolist(), points.object_id[group].tolist(), strict=True):
             paste_marker(canvas, kind, xy, radius, display_colour_of(object_id))
+
+
+def _thinned(points: FramePoints) -> BoolArray:
+    """(n,) at most about _MOST_POINTS of every object and sign: the same ones as long as the points are the same."""
+    kept = np.zeros(len(points), np.bool_)
+    for object_id in np.unique(points.object_id):
+        for sign in (True, False):
+            own = np.flatnonzero((points.object_id == object_id) & (points.is_positive == sign))
+            kept[own[:: max(1, -(-len(own) // _MOST_POINTS))]] = True
+    return kept
 
 
 def _draw_labels(canvas: UInt8Array, objects: list[tuple[int, BoolArray, Box]], scale: float) -> None:

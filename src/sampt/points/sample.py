@@ -95,7 +95,7 @@ def _near(mask: BoolArray, region: BoolArray, margin: float | None) -> BoolArray
 
 def _random(mask: BoolArray, count: int, rng: np.random.Generator) -> FloatArray:
     pixels = np.flatnonzero(mask)
-    picks = rng.permutation(len(pixels))[:count] if count <= len(pixels) else np.arange(count) % len(pixels)
+    picks = rng.choice(len(pixels), count, replace=False) if count <= len(pixels) else np.arange(count) % len(pixels)
     return _centres(pixels[picks], mask)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sampt.geometry import clip_xy, inside_frame, rescale_xy, sample_picture, size_with_longest_side
+from sampt.geometry import clip_xy, inside_frame, rescale_xy, sample_picture, shrink_picture
 from sampt.trackers.base import TrackerStream, TrackStep
 from sampt.types import FloatArray, UInt8Array
 
@@ -112,7 +112,5 @@ class ChainedStream(TrackerStream):
 
 def _blurred_lab(frame: UInt8Array) -> UInt8Array:
     """The frame in 8-bit Lab, reduced and blurred."""
-    size_hw = (frame.shape[0], frame.shape[1])
-    small_hw = size_with_longest_side(size_hw, min(_LOOK_LONGEST_SIDE, max(size_hw)))
-    small = frame if small_hw == size_hw else cv2.resize(frame, small_hw[::-1], interpolation=cv2.INTER_AREA)
+    small = shrink_picture(frame, _LOOK_LONGEST_SIDE)
     return np.asarray(cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.uint8)

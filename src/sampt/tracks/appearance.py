@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sampt.geometry import size_with_longest_side
+from sampt.geometry import shrink_picture
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
 __all__ = ["ObjectLook", "PointRegions"]
@@ -80,9 +80,7 @@ def _unless_too_little(region: BoolArray, whole: BoolArray) -> BoolArray:
 
 def _colour_bins(frame: UInt8Array) -> np.ndarray:
     """(h', w') int: the histogram bin of every pixel of the reduced, slightly blurred frame."""
-    size_hw = (frame.shape[0], frame.shape[1])
-    small_hw = size_with_longest_side(size_hw, min(_LONGEST_SIDE, max(size_hw)))
-    small = cv2.resize(frame, small_hw[::-1], interpolation=cv2.INTER_AREA)
+    small = shrink_picture(frame, _LONGEST_SIDE)
     lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.int32)
     # a and b of natural pictures lie near the middle of their range: six values a bin there, the rest in the outer bins.
     colour = np.clip((lab[..., 1:] - 64) // 6, 0, _COLOUR_BINS - 1)

@@ -191,7 +191,10 @@ class CachedVideo(VideoView):
             if i not in self._frames:
                 # A copy: a view would keep the whole window that it was read with in memory.
                 self._frames[i] = fetched[i].copy()
+                self._frames[i].setflags(write=False)
             self._frames.move_to_end(i)
         while len(self._frames) > self._capacity:
             self._frames.popitem(last=False)
+        if len(out) == 1 and start in self._frames:
+            return self._frames[start][None]  # no copy: nobody can write to it
         return np.stack(out) if out else self.video.read(start, stop)

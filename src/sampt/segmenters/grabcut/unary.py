@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sampt.geometry import shrink_picture
 from sampt.types import BoolArray, FloatArray
 
 __all__ = ["FEATURE_NAMES", "Evidence", "Look", "gather_evidence", "look_at", "point_spacing", "unary_features"]
@@ -78,7 +79,7 @@ class Evidence:
 
 def look_at(frame: np.ndarray, low_hw: SizeHW) -> Look:
     """Everything that ``decode`` needs of an (h, w, 3) uint8 RGB frame."""
-    small = cv2.resize(frame, low_hw[::-1], interpolation=cv2.INTER_AREA).reshape(*low_hw, 3)
+    small = shrink_picture(frame, max(low_hw)).reshape(*low_hw, 3)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     light = np.ascontiguousarray(lab[..., 0])
     mean = cv2.GaussianBlur(light, (0, 0), 2.5)

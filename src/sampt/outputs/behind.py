@@ -1,0 +1,53 @@
+"""Writing behind the computation: encoding pictures and computing masks use the machine at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from sampt.types import FrameMasks, UInt8Array
+
+__all__ = ["WriteBehind"]
+
+_MOST_WAITING = 4
+"""Frames that may wait to be written: memory stays bounded when writing is the slower part."""
+
+
+class WriteBehind:
+    """Calls ``write`` for one frame after another, in order, in a thread of its own. Use it as a context manager.
+
+    An error of ``write`` is raised by a later ``put`` or at the end of the block.
+
+    Attributes:
+        seconds: time spent inside ``write``; it overlaps with what the caller does.
+    """
+
+    def __init__(self, write: Callable[[UInt8Array, FrameMasks], None]) -> None:
+        self._write = write
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sampt-write")
+        self._waiting: deque[Future[None]] = deque()
+        self.seconds = 0.0
+
+    def put(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
+        """Hand over one frame; waits while too many are not written yet."""
+        while len(self._waiting) >= _MOST_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._timed, frame_rgb, frame_masks))
+
+    def _timed(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
+        started = time.perf_counter()
+        try:
+            self._write(frame_rgb, frame_masks)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def __enter__(self) -> WriteBehind:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=kind is not None)
+        while kind is None and self._waiting:
+            self._waiting.popleft().result()
