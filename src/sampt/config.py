@@ -29,7 +29,7 @@ __all__ = [
     "with_settings",
 ]
 
-SamplerName: TypeAlias = Literal["random", "kmedoids", "shi-tomasi", "mixed"]
+SamplerName: TypeAlias = Literal["random", "even", "kmedoids", "shi-tomasi", "mixed"]
 ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
 Protocol: TypeAlias = Literal["both-ways", "vos"]
 
@@ -165,7 +165,7 @@ class SegmentConfig(_Checked):
 # Chosen on davis2016_train (docs/benchmarks.md, "How the default was chosen").
 _CLASSICAL = SegmentConfig(
     sampling=SamplingConfig(
-        positive_points=128, negative_points=128, positive_sampler="random", negative_sampler="random", expand_clicks=True
+        positive_points=128, negative_points=128, positive_sampler="even", negative_sampler="even", expand_clicks=True
     ),
     prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
     reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, anchor=True),

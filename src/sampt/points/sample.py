@@ -1,4 +1,5 @@
-"""Drawing query points from a mask: the four samplers of SAM-PT (arXiv 2307.01197, section 3.1 and its authors' program)."""
+"""Drawing query points from a mask: the four samplers of SAM-PT (arXiv 2307.01197, section 3.1 and its authors' program), and
+``even``, which spreads many points at little cost."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ __all__ = ["sample_object_points", "sample_points"]
 
 _KMEDOIDS_PIXELS = 1800
 """At most this many random mask pixels enter k-medoids; the reference's number."""
+_EVEN_PIXELS = 8000
+"""At most this many random mask pixels enter the even sampler."""
 _TOP_UP_PIXELS = 2000
 """The same where k-medoids tops up missing corners."""
 _EROSION_FRACTIONS = (0.06, 0.02, 0.01)
@@ -28,7 +31,7 @@ def sample_points(mask: BoolArray, count: int, sampler: SamplerName, rng: np.ran
     Args:
         mask: (h, w) bool with at least one pixel set.
         count: how many; when the mask has fewer pixels, pixels repeat.
-        sampler: random, kmedoids, shi-tomasi or mixed.
+        sampler: random, even, kmedoids, shi-tomasi or mixed.
         rng: source of all randomness.
         frame: (h, w, 3) uint8 RGB; Shi-Tomasi corners are looked for in it.
 
@@ -44,6 +47,8 @@ def sample_points(mask: BoolArray, count: int, sampler: SamplerName, rng: np.ran
         return np.zeros((0, 2), np.float32)
     if sampler == "random":
         return _random(mask, count, rng)
+    if sampler == "even":
+        return _even(mask, count, rng)
     if sampler == "kmedoids":
         return _kmedoids(mask, count, rng, _KMEDOIDS_PIXELS)
     if sampler == "shi-tomasi":
@@ -97,6 +102,27 @@ def _random(mask: BoolArray, count: int, rng: np.random.Generator) -> FloatArray
     pixels = np.flatnonzero(mask)
     picks = rng.choice(len(pixels), count, replace=False) if count <= len(pixels) else np.arange(count) % len(pixels)
     return _centres(pixels[picks], mask)
+
+
+def _even(mask: BoolArray, count: int, rng: np.random.Generator) -> FloatArray:
+    """Random pixels in the order of a Z-curve, every k-th of them: as even as k-medoids for a hundredth of its time."""
+    pixels = np.flatnonzero(mask)
+    if len(pixels) <= count:
+        return _centres(pixels[np.arange(count) % len(pixels)], mask)
+    if len(pixels) > (limit := max(_EVEN_PIXELS, count)):
+        pixels = rng.choice(pixels, limit, replace=False)
+    rows, columns = np.unravel_index(pixels, mask.shape)
+    along_curve = np.argsort(_spread_bits(rows) << 1 | _spread_bits(columns), kind="stable")
+    places = ((np.arange(count) + rng.random()) * len(pixels) / count).astype(np.intp)
+    return _centres(pixels[along_curve[places]], mask)
+
+
+def _spread_bits(values: np.ndarray) -> np.ndarray:
+    """A zero after every bit of numbers below 2^16 (Morton code)."""
+    spread = values.astype(np.uint64)
+    for shift, kept in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        spread = (spread | spread << np.uint64(shift)) & np.uint64(kept)
+    return spread
 
 
 def _kmedoids(mask: BoolArray, count: int, rng: np.random.Generator, max_pixels: int) -> FloatArray:
