@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from sampt import segment_video
-from sampt.config import SegmentConfig, preset
-from sampt.errors import ConfigError, SamptError, did_you_mean
+from sampt.config import SegmentConfig, preset, with_settings
+from sampt.errors import ConfigError, SamptError
 from sampt.evaluation import (
     DavisSequence,
     Scores,
@@ -37,7 +37,8 @@ from sampt.evaluation import (
     training_sequences,
 )
 from sampt.outputs.palette import PALETTE
-from sampt.types import IntArray
+from sampt.points.sample import sample_points
+from sampt.types import IntArray, Points
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DEFAULT_DATA = {"dev": SHARED / "davis", "train": SHARED / "training" / "davis2016_train"}
@@ -52,6 +53,7 @@ class Job:
     out: Path
     with_baseline: bool
     threads: int | None
+    clicks: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.positive_points=64; repeatable"
     )
+    parser.add_argument("--clicks", type=int, default=0, help="start from so many clicks an object, not from its mask")
     parser.add_argument("--workers", type=int, default=1, help="sequences at a time; more than one: one OpenCV thread each")
     parser.add_argument("--no-baseline", action="store_true", help="leave out flow alone")
     parser.add_argument("--out", type=Path, help="keep the label maps here")
@@ -111,25 +114,13 @@ def make_config(args: argparse.Namespace) -> SegmentConfig:
     """The preset with the overrides of the command line, in the protocol of video object segmentation."""
     named = {"tracker": args.tracker, "segmenter": args.segmenter}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None] + args.set
-    config = preset(args.preset)
+    changes: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set got {override!r}, expected KEY=VALUE such as sampling.positive_points=64.")
-        config = replaced(config, key.split("."), parsed(text))
-    return dataclasses.replace(config, protocol="vos")
-
-
-def replaced(config: Any, path: list[str], value: Any) -> Any:
-    """``config`` with the field at ``path`` set to ``value``."""
-    names = [item.name for item in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
-    if path[0] not in names:
-        raise ConfigError(
-            f"Unknown setting {path[0]!r}.{did_you_mean(path[0], names)} Available: {', '.join(names) or 'none'}."
-        )
-    if len(path) > 1:
-        value = replaced(getattr(config, path[0]), path[1:], value)
-    return dataclasses.replace(config, **{path[0]: value})
+        changes[key] = parsed(text)
+    return with_settings(preset(args.preset), {**changes, "protocol": "vos"})
 
 
 def parsed(text: str) -> Any:
@@ -142,7 +133,7 @@ def parsed(text: str) -> Any:
 
 def run_all(sequences: list[DavisSequence], config: SegmentConfig, args: argparse.Namespace, out: Path) -> list[Outcome]:
     threads = 1 if args.workers > 1 else None
-    jobs = [Job(sequence, config, out, not args.no_baseline, threads) for sequence in sequences]
+    jobs = [Job(sequence, config, out, not args.no_baseline, threads, args.clicks) for sequence in sequences]
     if args.workers == 1:
         return reported(map(run, jobs), len(jobs))
     with ProcessPoolExecutor(args.workers) as pool:
@@ -163,7 +154,8 @@ def run(job: Job) -> Outcome:
         cv2.setNumThreads(job.threads)
     sequence = job.sequence
     start_s = time.perf_counter()
-    frames = segment_video(sequence.open(), sequence.query_masks(), config=job.config)
+    queries = clicks_on(sequence, job.clicks, job.config.seed) if job.clicks else sequence.query_masks()
+    frames = segment_video(sequence.open(), queries, config=job.config)
     folder = write((frame.label_map() for frame in frames), sequence, job.out / "sampt")
     seconds = time.perf_counter() - start_s
     baseline = None
@@ -171,6 +163,17 @@ def run(job: Job) -> Outcome:
         carried = carry_by_flow(sequence.open(), sequence.label_map(0))
         baseline = score_sequence(write(carried, sequence, job.out / "flow"), sequence)
     return Outcome(len(sequence.annotation_paths), seconds, score_sequence(folder, sequence), baseline)
+
+
+def clicks_on(sequence: DavisSequence, count: int, seed: int) -> Points:
+    """``count`` positive clicks on every object of the first frame: the medoids of its true mask."""
+    frame = sequence.open().read(0, 1)[0]
+    parts = []
+    for query in sequence.query_masks():
+        rng = np.random.default_rng([seed, query.object_id])
+        xy = sample_points(query.mask, count, "kmedoids", rng, frame)
+        parts.append(Points.of(query.object_id, 0, xy))
+    return Points.concat(parts)
 
 
 def write(label_maps: Iterable[IntArray], sequence: DavisSequence, out: Path) -> Path:

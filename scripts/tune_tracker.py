@@ -2,10 +2,10 @@
 
 Examples:
     python scripts/tune_tracker.py                           # the limits below, one after another (about a minute each)
-    python scripts/tune_tracker.py --limit 0.02,0.25,9       # error_side,error_step,colour of sampt.trackers.chained.ChainLimits
+    python scripts/tune_tracker.py --limit 0.02,0.25,9       # error_side,error_step,colour of trackers.chained.ChainLimits
 
-The vos protocol from the first frame's mask; first and last frames are not scored. Never run it on the sequences that figures are
-reported on.
+The vos protocol from the first frame's mask; first and last frames are not scored. Never run it on the sequences that
+figures are reported on.
 """
 
 from __future__ import annotations

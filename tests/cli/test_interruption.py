@@ -17,12 +17,12 @@ import pytest
 
 from sampt.testing.scenes import crossing_scene
 
-NUM_FRAMES = 12
+NUM_FRAMES = 20
 SIZE_HW = (96, 160)
 REINIT = ("--reinit", "--reinit-horizon", "5", "--reinit-tracker-horizon", "5")
 # A moment in each fifth of the run: frames already finished, and a delay in seconds on top.
 _RNG = np.random.default_rng(20)
-MOMENTS = [(int(_RNG.integers(i * 2, i * 2 + 3)), round(float(_RNG.uniform(0, 0.05)), 3)) for i in range(5)]
+MOMENTS = [(int(_RNG.integers(i * 3, i * 3 + 4)), round(float(_RNG.uniform(0, 0.05)), 3)) for i in range(5)]
 
 
 class Runs:
@@ -32,7 +32,7 @@ class Runs:
         self.root, self._kit = root, kit
         self.scene = crossing_scene(NUM_FRAMES, SIZE_HW)
         kit.write_clip(root / "clip.mp4", self.scene)
-        self._common = ["segment", str(root / "clip.mp4"), *self.click(2), "--refinement-rounds", "0"]
+        self._common = ["segment", str(root / "clip.mp4"), *self.click(2), "--no-reinit"]
 
     def click(self, object_id: int) -> tuple[str, str]:
         """A click on the middle of an object on the first frame."""

@@ -31,7 +31,7 @@ def test_help_shows_every_setting_with_its_default(call: Any, monkeypatch: pytes
     assert "usage: sampt segment VIDEO (--points ... | --queries FILE | --mask PNG) [-o DIR] [options]" in text
     rounds = PRESETS["default"].prompting.refinement_rounds
     assert f"rounds with the box and logits of the round before (default: {rounds})" in text
-    assert "sample points again from the predicted masks (default: off)" in text
+    assert "sample points again from the predicted masks (default: on)" in text
     assert "(default: None)" not in text
 
 

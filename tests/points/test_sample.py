@@ -205,3 +205,23 @@ def test_negative_margin_without_room_falls_back_to_the_whole_complement() -> No
     xy = sample_object_points(mask, FRAME, 1, 0, config, rng()).xy[1:]
     assert len(xy) == 30
     assert not mask_at(mask, xy).any()
+
+
+def test_even_points_are_spread_like_k_medoids() -> None:
+    """The mean distance of a mask's pixels to the nearest point is close to that of k-medoids, and far below random's."""
+    mask = np.zeros((90, 130), bool)
+    mask[10:80, 20:110] = True
+    mask[30:50, 40:70] = False
+    pixels = np.argwhere(mask)[:, ::-1]
+    frame = np.zeros((90, 130, 3), np.uint8)
+
+    def mean_distance(sampler: str) -> float:
+        costs = []
+        for seed in range(5):
+            xy = sample_points(mask, 60, sampler, np.random.default_rng(seed), frame)  # type: ignore[arg-type]
+            costs.append(np.linalg.norm(pixels[:, None] - xy[None], axis=2).min(1).mean())
+        return float(np.mean(costs))
+
+    kmedoids, even, random = (mean_distance(s) for s in ("kmedoids", "even", "random"))
+    assert even < 1.2 * kmedoids
+    assert random > 1.3 * kmedoids
