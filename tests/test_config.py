@@ -53,7 +53,11 @@ def test_paper_presets() -> None:
         (SamplingConfig, {"positive_points": 2.5}, "positive_points is 2.5, a float; expected int"),
         (SamplingConfig, {"positive_points": True}, "positive_points is True, a bool; expected int"),
         (SamplingConfig, {"negative_margin": float("inf")}, "negative_margin is inf"),
-        (SamplingConfig, {"positive_sampler": "kmediods"}, "Did you mean 'kmedoids'. Expected one of: random, even, kmedoids, shi-"),
+        (
+            SamplingConfig,
+            {"positive_sampler": "kmediods"},
+            "Did you mean 'kmedoids'. Expected one of: random, even, kmedoids, shi-",
+        ),
         (TrackingConfig, {"border_fraction": 0.6}, "border_fraction is 0.6; expected a number from 0 to 0.5"),
         (TrackingConfig, {"border_fraction": float("nan")}, "border_fraction is nan; expected a number from 0 to 0.5"),
         (PromptConfig, {"iou_threshold": 1.01}, "iou_threshold is 1.01; expected a number from 0 to 1"),
