@@ -302,6 +302,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("task", choices=("fit", "carried", "clicks"))
     parser.add_argument("--train", type=Path)
     parser.add_argument("--davis", type=Path)
+    parser.add_argument("--only-grabcut", action="store_true", help="leave out the baselines; plain cv2.grabCut takes minutes")
     options = parser.parse_args(arguments)
     needed = options.davis if options.task == "clicks" else options.train
     if needed is None:
@@ -315,10 +316,11 @@ def main(arguments: list[str]) -> None:
     cases = carried_cases(options.train, (None, 0.5), POINT_COUNTS) if options.task == "carried" else []
     for wrong in (0.0, 0.1) if options.task == "clicks" else ():
         cases += click_cases(davis_sequences(options.davis), (1, 3, 8, 16, 32, 64, 128), wrong)
-    for name, method in METHODS.items():
-        print(name)
-        report(cases, method)
     report_score(cases)
+    for name, method in METHODS.items():
+        if name == "grabcut" or not options.only_grabcut:
+            print(name)
+            report(cases, method)
 
 
 if __name__ == "__main__":
