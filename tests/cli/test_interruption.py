@@ -183,7 +183,10 @@ def test_control_c_while_starting_is_one_line_too(runs: Runs, tmp_path: Path) ->
         time.sleep(0.25)  # while modules are imported
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "sampt: interrupted; start the same command again to go on.\n")
+    # When the signal meets an exec() inside an import (namedtuple, dataclasses), CPython ends by the signal itself although the
+    # exception was handled; a shell shows 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert err == "sampt: interrupted; start the same command again to go on.\n"
     assert not (tmp_path / "out" / "run.json").exists()
 
 
