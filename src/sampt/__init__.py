@@ -14,6 +14,7 @@ _WHERE = {
     "FrameMasks": "sampt.types",
     "FramePoints": "sampt.types",
     "HiddenBy": "sampt.types",
+    "Job": "sampt.job",
     "MaskPrediction": "sampt.types",
     "ObjectPrompt": "sampt.types",
     "ObjectState": "sampt.types",
@@ -28,6 +29,7 @@ _WHERE = {
     "open_video": "sampt.video.open",
     "preset": "sampt.config",
     "read_queries": "sampt.points.parse",
+    "run_job": "sampt.job",
     "segment_stream": "sampt.pipeline",
     "segment_video": "sampt.pipeline",
 }
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from sampt.config import SegmentConfig as SegmentConfig
     from sampt.config import preset as preset
     from sampt.errors import SamptError as SamptError
+    from sampt.job import Job as Job
+    from sampt.job import run_job as run_job
     from sampt.pipeline import segment_stream as segment_stream
     from sampt.pipeline import segment_video as segment_video
     from sampt.plugins import create_segmenter as create_segmenter

@@ -40,8 +40,6 @@ from sampt.video.open import open_video
 
 __all__ = ["Job", "JobResult", "ObjectSummary", "peak_memory_bytes", "run_job"]
 
-_CACHE_BYTES = 256 << 20
-
 
 @dataclass(frozen=True)
 class Job:
@@ -115,8 +113,9 @@ class JobResult:
 def run_job(job: Job, on_frame: Callable[[int, int], None] | None = None) -> JobResult:
     """Segment a video into ``job.output``.
 
-    A run that was killed goes on where it stopped when it is started again with the same input and settings: frames that are in
-    the journal are not segmented again. A complete run is recognised by its manifest and not repeated.
+    A run that was killed is taken up when it is started again with the same input and settings: without re-initialisation it
+    goes on, frames that are in the journal are not segmented again; with re-initialisation it starts over. A complete run is
+    recognised by its manifest and not repeated.
 
     Args:
         job: what to do.
@@ -251,9 +250,8 @@ def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
 
 
 def _cache_frames(job: Job, size_hw: tuple[int, int]) -> int:
-    """Enough frames to write a frame's results without decoding it again, within a memory limit."""
-    ahead = frames_at_once(size_hw) + (job.config.reinit.tracker_horizon if job.config.reinit.enabled else 0)
-    return max(2, min(ahead + 1, _CACHE_BYTES // (size_hw[0] * size_hw[1] * 3)))
+    """Enough frames to write a frame's results without decoding it again."""
+    return frames_at_once(size_hw) + 1 + (job.config.reinit.horizon if job.config.reinit.enabled else 0)
 
 
 def _write_all(

@@ -133,7 +133,7 @@ class _WindowedRun:
     def __init__(self, engine: Engine, video: Video, points: Points) -> None:
         self._engine = engine
         self._config = engine.config
-        self._video = CachedVideo(video, engine.config.reinit.tracker_horizon + 1)
+        self._video = CachedVideo(video, engine.config.reinit.horizon + 1)
         self._later: dict[int, list[_Leg]] = {}
         self._active: dict[int, _Leg] = {}
         self._waiting: dict[int, _Waiting] = {}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
-from sampt.video import CachedVideo, ResizedVideo, SubVideo
+from sampt.video import CachedVideo, ResizedVideo, SubVideo, Video
 from sampt.video.array import ArrayVideo
 
 
@@ -98,3 +100,20 @@ def test_the_cache_holds_no_more_than_its_capacity() -> None:
     assert list(cached._frames) == [7, 8, 9]
     # A view of the window that was read would keep all ten frames.
     assert all(frame.base is None for frame in cached._frames.values())
+
+
+def test_the_cache_holds_few_large_frames() -> None:
+    class Large(Video):
+        """Frames of 69 MiB: two fit into the cache's 192 MiB."""
+
+        num_frames, size_hw, fps = 5, (4000, 6000), 24.0
+        asked: ClassVar[list[int]] = []
+
+        def read(self, start: int, stop: int) -> np.ndarray:
+            self.asked.extend(range(start, stop))
+            return np.zeros((stop - start, *self.size_hw, 3), np.uint8)
+
+    cached = CachedVideo(Large(), capacity=5)
+    for i in (0, 1, 2, 2, 1, 0):
+        cached.read(i, i + 1)
+    assert Large.asked == [0, 1, 2, 0]

@@ -67,6 +67,9 @@ class Video(ABC):
             raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
 
 
+_MOST_CACHED_BYTES = 192 << 20
+
+
 class VideoView(Video):
     """A video made from another one; what it does not change, it passes on."""
 
@@ -171,11 +174,15 @@ class ResizedVideo(VideoView):
 
 
 class CachedVideo(VideoView):
-    """``video`` with the ``capacity`` frames read last kept in memory, for stages that read overlapping windows."""
+    """``video`` with the ``capacity`` frames read last kept in memory, for stages that read overlapping windows.
+
+    Large frames are kept in smaller numbers: at most 192 MiB of them, but two at least.
+    """
 
     def __init__(self, video: Video, capacity: int) -> None:
         super().__init__(video)
-        self._capacity = capacity
+        height, width = video.size_hw
+        self._capacity = max(2, min(capacity, _MOST_CACHED_BYTES // (height * width * 3)))
         self._frames: OrderedDict[int, UInt8Array] = OrderedDict()
 
     def read(self, start: int, stop: int) -> UInt8Array:
