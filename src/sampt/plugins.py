@@ -78,6 +78,12 @@ def _create(kind: str, name: str, *, weights: str | None, device: str) -> Any:
     return factory(weights=weights, device=device)
 
 
+def check_no_weights(weights: str | None, name: str) -> None:
+    """For back ends without weights: refuse a file of them."""
+    if weights not in ("default", None):
+        raise BackendError(f"{name!r} has no weights, got {weights!r}; leave the option out.")
+
+
 def check_device(device: str, name: str) -> None:
     """For back ends that run on the CPU alone: refuse any other device."""
     if device not in ("auto", "cpu"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sampt.errors import OutputError
 
-__all__ = ["make_folder", "output_errors", "partial_of", "write_atomic"]
+__all__ = ["SpooledWriter", "completing", "make_folder", "output_errors", "partial_of", "write_atomic"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -51,18 +53,53 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
     Raises:
         OutputError: it cannot be written; no ``path`` is made and the partial file is removed.
     """
+    with completing(path) as partial, partial.open("wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def completing(path: Path) -> Iterator[Path]:
+    """The partial file to write inside the block; it becomes ``path`` when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written; no ``path`` is made and the partial file is removed.
+    """
     partial = partial_of(path)
     with output_errors(path):
         try:
-            with partial.open("wb") as file:
-                file.write(data)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
+            yield partial
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
+
+
+class SpooledWriter(ABC):
+    """A writer whose data wait in a file beside ``path`` and are assembled into ``path`` at the end."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._spool_path = self.path.with_name(self.path.name + ".spool.partial")
+        with output_errors(self.path):
+            self._spool = self._spool_path.open("w+b")
+
+    def close(self, success: bool) -> None:
+        """Assemble the file when the run succeeded; the spool is removed either way."""
+        try:
+            if success:
+                with completing(self.path) as partial:
+                    self._assemble(partial)
+        finally:
+            with contextlib.suppress(OSError):  # the full disk was reported where it was met
+                self._spool.close()
+            self._spool_path.unlink(missing_ok=True)
+
+    @abstractmethod
+    def _assemble(self, partial: Path) -> None:
+        """Write the whole file from the spool."""
 
 
 def make_folder(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from sampt.errors import OutputError
-from sampt.outputs.files import make_folder, output_errors, partial_of, write_atomic
+from sampt.outputs.files import SpooledWriter, make_folder, output_errors, write_atomic
 from sampt.outputs.palette import PALETTE
 from sampt.outputs.rle import encode_mask
 from sampt.types import FrameMasks, UInt8Array
@@ -128,7 +127,7 @@ class _Segments:
         return {int(row[0]): tuple(row[1:].tolist()) for row in table}
 
 
-class CocoRleWriter:
+class CocoRleWriter(SpooledWriter):
     """Writes one JSON file in the YouTube-VIS layout: ``videos``, ``annotations`` and ``categories``.
 
     An annotation is an object, its ``id`` the object's. ``segmentations``, ``areas`` and ``bboxes`` ([x, y, width, height])
@@ -141,11 +140,9 @@ class CocoRleWriter:
     """
 
     def __init__(self, path: Path | str, video: Video) -> None:
-        self.path, self._video = Path(path), video
-        self._spool_path = self.path.with_name(self.path.name + ".spool.partial")
+        super().__init__(path)
+        self._video = video
         self._objects: dict[int, _Segments] = {}
-        with output_errors(self.path):
-            self._spool = self._spool_path.open("w+b")
 
     def write(self, frame_masks: FrameMasks) -> None:
         for object_id, mask, score in zip(
@@ -163,26 +160,9 @@ class CocoRleWriter:
             area = int(np.count_nonzero(mask))
             segments.add((frame_masks.frame_idx, offset, len(code), area, x, y, width, height))
 
-    def close(self, success: bool) -> None:
-        """Assemble the file when the run succeeded; the spool is removed either way."""
-        try:
-            if success:
-                self._assemble()
-        finally:
-            with contextlib.suppress(OSError):  # the full disk was reported where it was met
-                self._spool.close()
-            self._spool_path.unlink(missing_ok=True)
-
-    def _assemble(self) -> None:
-        partial = partial_of(self.path)
-        with output_errors(self.path):
-            try:
-                with partial.open("w", encoding="ascii") as file:
-                    file.writelines(self._pieces())
-                partial.replace(self.path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
+    def _assemble(self, partial: Path) -> None:
+        with partial.open("w", encoding="ascii") as file:
+            file.writelines(self._pieces())
 
     def _pieces(self) -> Iterator[str]:
         height, width = self._video.size_hw

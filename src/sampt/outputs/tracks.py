@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import zipfile
 from array import array
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.errors import OutputError
-from sampt.outputs.files import output_errors, partial_of
+from sampt.outputs.files import SpooledWriter, output_errors
 from sampt.types import BoolArray, FloatArray, FrameMasks, IntArray, UInt8Array
 
 __all__ = ["DenseTracks", "SavedTracks", "TracksWriter", "load_tracks"]
@@ -82,7 +81,7 @@ class SavedTracks:
         return DenseTracks(point_id, xy, known)
 
 
-class TracksWriter:
+class TracksWriter(SpooledWriter):
     """Writes the points of every frame into one NPZ (see :class:`SavedTracks`); frames in the order of writing.
 
     Rows wait in a file beside ``path`` until ``close``; memory grows by a name and two numbers a frame.
@@ -92,11 +91,8 @@ class TracksWriter:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._spool_path = self.path.with_name(self.path.name + ".spool.partial")
+        super().__init__(path)
         self._splits, self._frame_idx, self._names = array("q", [0]), array("q"), list[str]()
-        with output_errors(self.path):
-            self._spool = self._spool_path.open("w+b")
 
     def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
         points = frame_masks.points
@@ -109,31 +105,14 @@ class TracksWriter:
         self._frame_idx.append(frame_masks.frame_idx)
         self._names.append(frame_name)
 
-    def close(self, success: bool) -> None:
-        """Assemble the file when the run succeeded; the spool is removed either way."""
-        try:
-            if success:
-                self._assemble()
-        finally:
-            with contextlib.suppress(OSError):  # the full disk was reported where it was met
-                self._spool.close()
-            self._spool_path.unlink(missing_ok=True)
-
-    def _assemble(self) -> None:
-        partial = partial_of(self.path)
-        with output_errors(self.path):
-            try:
-                self._spool.flush()
-                with zipfile.ZipFile(partial, "w") as archive:
-                    _add(archive, "frame_splits", np.frombuffer(self._splits, np.int64))
-                    _add(archive, "frame_idx", np.array(self._frame_idx, np.int64))
-                    _add(archive, "frame_names", np.array(self._names, np.str_))
-                    for name in _ROW.names or ():
-                        self._add_column(archive, name)
-                partial.replace(self.path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
+    def _assemble(self, partial: Path) -> None:
+        self._spool.flush()
+        with zipfile.ZipFile(partial, "w") as archive:
+            _add(archive, "frame_splits", np.frombuffer(self._splits, np.int64))
+            _add(archive, "frame_idx", np.array(self._frame_idx, np.int64))
+            _add(archive, "frame_names", np.array(self._names, np.str_))
+            for name in _ROW.names or ():
+                self._add_column(archive, name)
 
     def _add_column(self, archive: zipfile.ZipFile, name: str) -> None:
         sample = np.zeros(0, _ROW)[name]

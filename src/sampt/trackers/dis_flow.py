@@ -9,9 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sampt.errors import BackendError
 from sampt.geometry import rescale_xy, sample_picture
-from sampt.plugins import check_device
+from sampt.plugins import check_device, check_no_weights
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
@@ -29,8 +28,7 @@ _MIN_SIDE = 64
 def create(*, weights: str | None = "default", device: str = "auto") -> DisFlowTracker:
     """Make the tracker; it has no weights."""
     check_device(device, "dis-flow")
-    if weights not in ("default", None):
-        raise BackendError(f"'dis-flow' has no weights, got {weights!r}; leave the option out.")
+    check_no_weights(weights, "dis-flow")
     return DisFlowTracker()
 
 
@@ -59,15 +57,17 @@ class _DisFlowStream(ChainedStream):
         super().__init__(limits)
         self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._grey: np.ndarray | None = None
+        self._small = np.zeros((1, 1), np.uint8)
         self._forward: np.ndarray | None = None
         self._backward: np.ndarray | None = None
 
     def _advance(self, frame: UInt8Array) -> None:
         grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+        small = _halved(grey)
         if self._grey is not None and self._inside.any():
             self._forward = self._flow(self._grey, grey)
-            self._backward = self._flow(_halved(grey), _halved(self._grey))
-        self._grey = grey
+            self._backward = self._flow(small, self._small)
+        self._grey, self._small = grey, small
 
     def _flow(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(h, w, 2) flow; frames too small for the method's pyramid are enlarged by repeating their border."""

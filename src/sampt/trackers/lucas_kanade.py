@@ -8,8 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sampt.errors import BackendError
-from sampt.plugins import check_device
+from sampt.plugins import check_device, check_no_weights
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
@@ -25,8 +24,7 @@ _LIMITS = ChainLimits(error_px=1.0, error_step=0.05, colour=9.0)
 def create(*, weights: str | None = "default", device: str = "auto") -> LucasKanadeTracker:
     """Make the tracker; it has no weights."""
     check_device(device, "lucas-kanade")
-    if weights not in ("default", None):
-        raise BackendError(f"'lucas-kanade' has no weights, got {weights!r}; leave the option out.")
+    check_no_weights(weights, "lucas-kanade")
     return LucasKanadeTracker()
 
 
