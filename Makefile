@@ -11,8 +11,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint types layers pytest
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts training
+	$(BIN)/ruff format --check src tests scripts training
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

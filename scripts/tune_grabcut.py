@@ -2,9 +2,8 @@
 
     python scripts/tune_grabcut.py fit --train TRAIN     constants, by five-fold cross-validation over sequences
     python scripts/tune_grabcut.py carried --train TRAIN mean IoU and F with points carried by optical flow, beside baselines
-    python scripts/tune_grabcut.py clicks --davis DAVIS  mean IoU on single frames with true points, some of them wrong
 
-TRAIN is a folder of NAME_NNNNN.jpg and .png (id 1 = object), DAVIS one with JPEGImages/480p and Annotations/480p.
+TRAIN is a folder of NAME_NNNNN.jpg and .png (id 1 = object). Single frames with true points: scripts/benchmark_segmenter.py.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmark_segmenter import Case, by_box, click_cases, read_rgb, spearman
 from sampt.config import SamplingConfig
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.geometry import rescale_xy
@@ -37,24 +37,6 @@ from sampt.video.array import ArrayVideo
 TRAIN_FRAMES = (1, 3, 7, 12, 18)
 POINT_COUNTS = (16, 64, 128, 256)
 FOLDS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One frame to segment: what is asked and what is true."""
-
-    sequence: str
-    kind: str
-    frame: np.ndarray
-    truth: np.ndarray
-    prompt: ObjectPrompt
-
-
-# ---- cases -----------------------------------------------------------------------------------------------------------------
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
 def train_sequences(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -91,31 +73,6 @@ def carried_cases(folder: Path, margins: tuple[float | None, ...], counts: tuple
                 if positive.any():
                     prompt = ObjectPrompt(1, tracks.xy[t][own], positive)
                     cases.append(Case(name, f"{count} margin {margin}", frames[t], masks[t], prompt))
-    return cases
-
-
-def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
-    """Random points of the mask and of its surroundings; a share ``wrong`` of either bears the other's sign."""
-    parts, signs = [], []
-    for region, number, sign in ((mask, count, True), (~mask, negatives, False)):
-        pixels = np.argwhere(region)[:, ::-1]
-        parts.append(pixels[rng.choice(len(pixels), number, replace=len(pixels) < number)])
-        flipped = np.zeros(number, bool)
-        flipped[rng.permutation(number)[: round(wrong * number)]] = True
-        signs.append(np.full(number, sign) ^ flipped)
-    return ObjectPrompt(1, np.concatenate(parts).astype(np.float32), np.concatenate(signs))
-
-
-def click_cases(sequences: list[tuple[str, np.ndarray, np.ndarray]], counts: tuple[int, ...], wrong: float) -> list[Case]:
-    """Points of the true mask on every frame given; ``1+0``: positives only."""
-    cases = []
-    for name, frames, masks in sequences:
-        for t in range(len(frames)):
-            for count in counts if masks[t].sum() >= 30 else ():
-                for negatives in (count, 0) if count <= 3 or wrong == 0 else (count,):
-                    prompt = true_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
-                    if prompt.is_positive.any():
-                        cases.append(Case(name, f"clicks {count}+{negatives} wrong {wrong:g}", frames[t], masks[t], prompt))
     return cases
 
 
@@ -217,16 +174,6 @@ def ridge(x: np.ndarray, y: np.ndarray, strength: float = 1e-3) -> np.ndarray:
     return np.linalg.solve(x.T @ x + strength * len(x) * np.eye(x.shape[1]), x.T @ y)
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation; equal values share their mean rank."""
-
-    def ranks(values: np.ndarray) -> np.ndarray:
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
-
-
 # ---- measuring -------------------------------------------------------------------------------------------------------------
 
 
@@ -257,15 +204,6 @@ def report_score(cases: list[Case]) -> None:
     print(f"predicted against true IoU: Spearman {spearman(score, truth):.3f}, mean error {np.abs(score - truth).mean():.3f}")
 
 
-def by_box(case: Case) -> np.ndarray:
-    """Baseline: the bounding box of the positive points."""
-    mask = np.zeros(case.truth.shape, bool)
-    xy = np.round(case.prompt.xy[case.prompt.is_positive]).astype(int)
-    (x0, y0), (x1, y1) = xy.min(0), xy.max(0)
-    mask[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = True
-    return mask
-
-
 def by_plain_grabcut(case: Case) -> np.ndarray:
     """Baseline: ``cv2.grabCut`` as its manual has it: discs at the points, the grown bounding box, five rounds."""
     labels = np.full(case.truth.shape, cv2.GC_BGD, np.uint8)
@@ -283,44 +221,28 @@ def by_plain_grabcut(case: Case) -> np.ndarray:
 
 METHODS: dict[str, Callable[[Case], np.ndarray]] = {
     "grabcut": functools.partial(by_grabcut, segmenter=GrabCutSegmenter()),
-    "box of the positives": by_box,
+    "box of the positives": lambda case: by_box(case)[0],
     "plain cv2.grabCut": by_plain_grabcut,
 }
 
 
-def davis_sequences(folder: Path, step: int = 10) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    sequences = []
-    for images in sorted((folder / "JPEGImages" / "480p").iterdir()):
-        paths = sorted(images.glob("*.jpg"))[::step]
-        truth = [cv2.imread(str(folder / "Annotations" / "480p" / images.name / f"{p.stem}.png"), 0) > 0 for p in paths]
-        sequences.append((images.name, np.stack([read_rgb(p) for p in paths]), np.stack(truth)))
-    return sequences
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("fit", "carried", "clicks"))
-    parser.add_argument("--train", type=Path)
-    parser.add_argument("--davis", type=Path)
+    parser.add_argument("task", choices=("fit", "carried"))
+    parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--only-grabcut", action="store_true", help="leave out the baselines; plain cv2.grabCut takes minutes")
     options = parser.parse_args(arguments)
-    needed = options.davis if options.task == "clicks" else options.train
-    if needed is None:
-        parser.error(f"{options.task} needs --{'davis' if options.task == 'clicks' else 'train'} FOLDER.")
+    carried = carried_cases(options.train, (None, 0.5), POINT_COUNTS)
     if options.task == "fit":
-        carried = carried_cases(options.train, (None, 0.5), POINT_COUNTS)
         firsts = [(n, f[:1], m[:1]) for n, f, m in train_sequences(options.train)]
         clicks = click_cases(firsts, (1, 3, 8), 0.0)
         fit(carried + clicks, carried + clicks)
         return
-    cases = carried_cases(options.train, (None, 0.5), POINT_COUNTS) if options.task == "carried" else []
-    for wrong in (0.0, 0.1) if options.task == "clicks" else ():
-        cases += click_cases(davis_sequences(options.davis), (1, 3, 8, 16, 32, 64, 128), wrong)
-    report_score(cases)
+    report_score(carried)
     for name, method in METHODS.items():
         if name == "grabcut" or not options.only_grabcut:
             print(name)
-            report(cases, method)
+            report(carried, method)
 
 
 if __name__ == "__main__":

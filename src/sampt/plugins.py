@@ -25,6 +25,7 @@ _BUILT_IN = {
     },
     "segmenter": {
         "grabcut": "sampt.segmenters.grabcut:create",
+        "nano": "sampt.segmenters.nano:create",
     },
 }
 

@@ -1,0 +1,201 @@
+"""Measure segmenters on single frames, with points of the true mask.
+
+    python scripts/benchmark_segmenter.py --davis ../shared/davis [--segmenter nano grabcut box] [--json FILE]
+    python scripts/benchmark_segmenter.py --train ../shared/training/davis2016_train      the held-out training sequences
+
+DAVIS is a folder with JPEGImages/480p and Annotations/480p, of which every 10th frame is asked about; TRAIN one of
+NAME_NNNNN.jpg and .png, of which every 4th frame of the sequences that training/segmenter/config.toml holds out. Every choice
+is made on the second; the first is for reporting. Printed for each kind of prompt: mean IoU, mean boundary F and milliseconds;
+for each segmenter also the rank correlation of predicted and true IoU, and the IoU lost when a tenth of the points are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sampt.evaluation.metrics import boundary_f, jaccard
+from sampt.plugins import create_segmenter
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.types import ObjectPrompt
+
+COUNTS = (1, 3, 8, 16, 32, 64, 128)
+CONFIG = Path(__file__).parents[1] / "training" / "segmenter" / "config.toml"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One frame to segment: what is asked and what is true."""
+
+    sequence: str
+    kind: str
+    frame: np.ndarray
+    truth: np.ndarray
+    prompt: ObjectPrompt
+
+
+Sequences = list[tuple[str, np.ndarray, np.ndarray]]
+"""Name, frames (t, h, w, 3) uint8 RGB and masks (t, h, w) bool."""
+
+
+# ---- cases -----------------------------------------------------------------------------------------------------------------
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def davis_sequences(folder: Path, step: int = 10) -> Sequences:
+    sequences = []
+    for images in sorted((folder / "JPEGImages" / "480p").iterdir()):
+        paths = sorted(images.glob("*.jpg"))[::step]
+        truth = [cv2.imread(str(folder / "Annotations" / "480p" / images.name / f"{p.stem}.png"), 0) > 0 for p in paths]
+        sequences.append((images.name, np.stack([read_rgb(p) for p in paths]), np.stack(truth)))
+    return sequences
+
+
+def held_out_sequences(folder: Path, step: int = 4) -> Sequences:
+    """The training sequences that no network was trained on."""
+    sequences = []
+    for name in tomllib.loads(CONFIG.read_text())["data"]["held_out"]:
+        paths = sorted(folder.glob(f"{name}_*.jpg"))[::step]
+        masks = [cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED) for path in paths]
+        masks = [m == 1 if m.ndim == 2 else m[..., 0] > 0 for m in masks]
+        sequences.append((name, np.stack([read_rgb(path) for path in paths]), np.stack(masks)))
+    return sequences
+
+
+def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
+    """Random points of the mask and of its surroundings; a share ``wrong`` of either bears the other's sign."""
+    parts, signs = [], []
+    for region, number, sign in ((mask, count, True), (~mask, negatives, False)):
+        pixels = np.argwhere(region)[:, ::-1]
+        parts.append(pixels[rng.choice(len(pixels), number, replace=len(pixels) < number)])
+        flipped = np.zeros(number, bool)
+        flipped[rng.permutation(number)[: round(wrong * number)]] = True
+        signs.append(np.full(number, sign) ^ flipped)
+    return ObjectPrompt(1, np.concatenate(parts).astype(np.float32), np.concatenate(signs))
+
+
+def click_cases(sequences: Sequences, counts: Sequence[int], wrong: float) -> list[Case]:
+    """Points of the true mask on every frame given: with as many negatives, and without any where no point is wrong."""
+    cases = []
+    for name, frames, masks in sequences:
+        for t in range(len(frames)):
+            for count in counts if masks[t].sum() >= 30 else ():
+                if wrong * count < 0.5 and wrong:  # not one point would be wrong
+                    continue
+                for negatives in (count, 0) if wrong == 0 else (count,):
+                    prompt = true_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
+                    if prompt.is_positive.any():
+                        cases.append(Case(name, f"{count}+{negatives} wrong {wrong:g}", frames[t], masks[t], prompt))
+    return cases
+
+
+# ---- methods ---------------------------------------------------------------------------------------------------------------
+
+Method = Callable[[Case], tuple[np.ndarray, float]]
+"""Mask and predicted IoU (NaN: none)."""
+
+
+def by_segmenter(segmenter: PromptableSegmenter) -> Method:
+    def method(case: Case) -> tuple[np.ndarray, float]:
+        answer = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
+        return np.asarray(answer.logits > 0), answer.score
+
+    return method
+
+
+def by_box(case: Case) -> tuple[np.ndarray, float]:
+    """Baseline: the bounding box of the positive points."""
+    mask = np.zeros(case.truth.shape, bool)
+    xy = np.round(case.prompt.xy[case.prompt.is_positive]).astype(int)
+    (x0, y0), (x1, y1) = xy.min(0), xy.max(0)
+    mask[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = True
+    return mask, float("nan")
+
+
+def method_called(name: str) -> Method:
+    return by_box if name == "box" else by_segmenter(create_segmenter(name))
+
+
+# ---- measuring -------------------------------------------------------------------------------------------------------------
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; equal values share their mean rank."""
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def measure(cases: list[Case], method: Method) -> dict[str, dict[str, float]]:
+    """Figures of each kind of case, and ``all`` with the correlation of predicted and true IoU."""
+    rows: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
+    for case in cases:
+        start = time.perf_counter()
+        mask, score = method(case)
+        elapsed = (time.perf_counter() - start) * 1e3
+        rows[case.kind].append((jaccard(mask, case.truth), boundary_f(mask, case.truth), elapsed, score))
+    figures = {}
+    for kind, values in rows.items():
+        iou, f = np.mean(values, 0)[:2]
+        figures[kind] = {
+            "frames": len(values),
+            "iou": float(iou),
+            "f": float(f),
+            "ms": float(np.median([v[2] for v in values])),
+        }
+    pairs = np.array([(v[0], v[3]) for values in rows.values() for v in values])
+    if np.isfinite(pairs[:, 1]).all():
+        error = float(np.abs(pairs[:, 0] - pairs[:, 1]).mean())
+        figures["all"] = {"spearman": spearman(pairs[:, 1], pairs[:, 0]), "score_error": error}
+    return figures
+
+
+def show(name: str, figures: dict[str, dict[str, float]]) -> None:
+    print(name)
+    for kind, row in figures.items():
+        if kind != "all":
+            print(f"  {kind:18s} {row['frames']:4.0f} frames  IoU {row['iou']:.3f}  F {row['f']:.3f}  {row['ms']:6.1f} ms")
+    if "all" in figures:
+        print("  predicted against true IoU: Spearman {spearman:.3f}, mean error {score_error:.3f}".format(**figures["all"]))
+    for kind in figures:
+        if kind.endswith("wrong 0.1") and (right := figures.get(kind.replace("0.1", "0"))):
+            print(f"  a tenth wrong at {kind.split()[0]}: IoU {right['iou'] - figures[kind]['iou']:+.3f} lost", flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--davis", type=Path, help="folder with JPEGImages and Annotations")
+    where.add_argument("--train", type=Path, help="folder of davis2016_train; its held-out sequences are used")
+    parser.add_argument("--segmenter", nargs="+", default=["nano", "grabcut", "box"], help="names of back ends, or 'box'")
+    parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="positives a frame")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args(arguments)
+    sequences = davis_sequences(options.davis) if options.davis else held_out_sequences(options.train)
+    cases = [case for wrong in (0.0, 0.1) for case in click_cases(sequences, options.counts, wrong)]
+    found = {}
+    for name in options.segmenter:
+        found[name] = measure(cases, method_called(name))
+        show(name, found[name])
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""`nano`: the bundled promptable network, trained here; its weights are in the package and it needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sampt.errors import BackendError
+from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
+
+__all__ = ["BUNDLED_WEIGHTS", "NanoSegmenter", "NanoSettings", "create"]
+
+BUNDLED_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def create(*, weights: str | None = "default", device: str = "auto") -> NanoSegmenter:
+    """Make the segmenter.
+
+    Args:
+        weights: "default" for those in the package, or a folder with ``encoder.onnx`` and ``decoder.onnx`` as
+            ``training/segmenter/export.py`` writes them. None (random) needs PyTorch.
+        device: "auto" and "cpu" run ONNX Runtime; anything else is a PyTorch device such as "cuda".
+
+    Raises:
+        BackendError: the weights are not there or not those of this network, or PyTorch is needed and missing.
+    """
+    folder = BUNDLED_WEIGHTS if weights == "default" else None if weights is None else Path(weights)
+    if folder is not None:
+        for name in ("encoder.onnx", "decoder.onnx"):
+            if not (folder / name).is_file():
+                raise BackendError(
+                    f"'nano' found no {name} in {folder}; expected what training/segmenter/export.py writes, or 'default'."
+                )
+    if folder is not None and device in ("auto", "cpu"):
+        from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
+
+        return NanoSegmenter(OnnxRuntime(folder))
+    try:
+        from sampt.segmenters.nano.torch_runtime import TorchRuntime
+    except ImportError as error:
+        what = "random weights" if folder is None else f"device {device!r}"
+        raise BackendError(
+            f"'nano' with {what} needs PyTorch and onnx ({error}). Run: pip install 'sampt[torch]', or use device 'cpu'."
+        ) from error
+    return NanoSegmenter(TorchRuntime(folder, "cpu" if device == "auto" else device))

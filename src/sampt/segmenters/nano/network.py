@@ -1,0 +1,289 @@
+"""The network of ``nano`` in PyTorch: what training fits, what a GPU runs, and what the ONNX files were exported from.
+
+Two halves. The encoder knows nothing of prompts and is convolutional throughout, so that a whole frame is encoded once and
+every object reads its own window of the features. The decoder looks at one window for each object: it turns points, box and
+previous mask into maps, compares the features of every place with those under the points (a kernel classifier with learned
+embeddings: what looks like a positive click and unlike a negative one), and a small U-shaped network makes logits of all that.
+
+Sizes: a window is (s, s) pixels with s a multiple of 16. Every tensor is (n, channels, height, width).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["STRIDES", "NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
+
+STRIDES = (2, 4, 8, 16)
+"""Strides of the four feature maps that the encoder returns, in pixels."""
+
+
+@dataclass(frozen=True)
+class NetworkSizes:
+    """Widths of the network.
+
+    Attributes:
+        stem: channels at stride 2.
+        fine: channels at stride 4.
+        middle: channels at stride 8.
+        coarse: channels at stride 16.
+        heads: comparisons of the kernel classifier.
+        head_width: length of the embedding that each compares.
+        prompt: channels that the prompt maps are mixed into.
+    """
+
+    stem: int = 16
+    fine: int = 48
+    middle: int = 96
+    coarse: int = 128
+    heads: int = 4
+    head_width: int = 12
+    prompt: int = 32
+
+
+class ConvNorm(nn.Module):
+    """Convolution with batch normalisation, which :meth:`fold` merges into the convolution for inference."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=True)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+    def fold(self) -> None:
+        """Replace normalisation by a convolution that does both (inference only)."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+            self.norm = nn.Identity()
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside an identity (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(width, width)
+        self.second = ConvNorm(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class NanoEncoder(nn.Module):
+    """Picture to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017)."""
+
+    def __init__(self, sizes: NetworkSizes) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, sizes.stem, stride=2)
+        self.fine = nn.Sequential(
+            ConvNorm(sizes.stem, sizes.fine, stride=2), nn.ReLU(), Residual(sizes.fine), Residual(sizes.fine)
+        )
+        self.middle = nn.Sequential(
+            ConvNorm(sizes.fine, sizes.middle, stride=2), nn.ReLU(), Residual(sizes.middle), Residual(sizes.middle)
+        )
+        self.coarse = nn.Sequential(ConvNorm(sizes.middle, sizes.coarse, stride=2), nn.ReLU(), Residual(sizes.coarse))
+        self.coarse_to_middle = nn.Conv2d(sizes.coarse, sizes.middle, 1)
+        self.middle_to_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode a picture.
+
+        Args:
+            picture: (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16; outside a frame 0.
+
+        Returns:
+            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16).
+        """
+        stem = F.relu(self.stem(picture))
+        fine = self.fine(stem)
+        middle = self.middle(fine)
+        coarse = self.coarse(middle)
+        middle = middle + _twice(self.coarse_to_middle(coarse))
+        fine = fine + _twice(self.middle_to_fine(middle))
+        return stem, fine, middle, coarse
+
+
+class NanoDecoder(nn.Module):
+    """Features of a window and a prompt to logits and predicted IoU."""
+
+    MAPS = 8  # two widths of click maps for either sign, previous mask and whether there is one, box, inside the frame
+
+    def __init__(self, sizes: NetworkSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        heads, width = sizes.heads, sizes.head_width
+        self.embed = nn.Conv2d(sizes.fine, heads * width, 1)
+        self.sharpness = nn.Parameter(torch.full((heads,), 2.0))  # log of the factor on the cosine
+        # How fast a point's say falls with distance: from not at all to within a tenth of the window.
+        self.reach = nn.Parameter(torch.linspace(-2.0, 4.0, heads))
+        self.prior = nn.Parameter(torch.zeros(2, heads))  # what speaks for either side where no point looks alike
+        self.mix = nn.Conv2d(self.MAPS + 2 * heads, sizes.prompt, 1)
+        self.enter = ConvNorm(sizes.fine + sizes.prompt, sizes.fine)
+        self.down_middle = ConvNorm(sizes.fine, sizes.middle, stride=2)
+        self.at_middle = Residual(sizes.middle)
+        self.down_coarse = ConvNorm(sizes.middle, sizes.coarse, stride=2)
+        self.at_coarse = Residual(sizes.coarse)
+        self.context = nn.Sequential(
+            nn.Conv2d(sizes.coarse, sizes.coarse // 2, 1), nn.ReLU(), nn.Conv2d(sizes.coarse // 2, sizes.coarse, 1)
+        )
+        self.up_middle = nn.Conv2d(sizes.coarse, sizes.middle, 1)
+        self.out_middle = Residual(sizes.middle)
+        self.up_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
+        self.out_fine = Residual(sizes.fine)
+        self.up_stem = nn.Conv2d(sizes.fine, sizes.stem, 1)
+        self.out_stem = ConvNorm(2 * sizes.stem + 2, sizes.stem)
+        self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a place
+        self.score = nn.Sequential(nn.Conv2d(2 * sizes.fine + 6, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 1))
+
+    def forward(
+        self,
+        stem: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        inside: Tensor,
+        points_xy: Tensor,
+        labels: Tensor,
+        box: Tensor,
+        previous: Tensor,
+        has_previous: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Answer n prompts, each about its own window of s x s pixels.
+
+        Args:
+            stem, fine, middle, coarse: the window's features; 0 outside the frame.
+            inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
+            points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
+            labels: (n, p) 1 positive, 0 negative, -1 no point.
+            box: (n, 4) x0, y0, x1, y1 like the points; x1 <= x0: no box.
+            previous: (n, 1, s/4, s/4) probability in [0, 1] of the previous mask.
+            has_previous: (n,) 1 where ``previous`` counts.
+
+        Returns:
+            Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
+        """
+        side = fine.shape[-1]
+        positive = (labels == 1).to(fine.dtype)
+        negative = (labels == 0).to(fine.dtype)
+        at_fine = points_xy / 4.0
+        sharp2 = [_click_map(points_xy / 2.0, weight, 2 * side, 1.5) for weight in (positive, negative)]
+        maps = [F.avg_pool2d(m, 2) for m in sharp2]
+        maps += [_click_map(at_fine, weight, side, side / 10.0) for weight in (positive, negative)]
+        given = has_previous.view(-1, 1, 1, 1).expand(-1, 1, side, side)
+        maps += [(previous - 0.5) * given, given, _box_map(box / 4.0, side), inside]
+        with torch.autocast(fine.device.type, enabled=False):  # exponents want more than bfloat16
+            evidence = self._compare(fine.float(), at_fine, positive, negative, side)
+        prompt = F.relu(self.mix(torch.cat([*maps, evidence], 1)))
+        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)))
+        d8 = self.at_middle(F.relu(self.down_middle(d4) + middle))
+        d16 = self.at_coarse(F.relu(self.down_coarse(d8) + coarse))
+        d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
+        u8 = self.out_middle(F.relu(d8 + _twice(self.up_middle(d16))))
+        u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
+        u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
+        logits = F.pixel_shuffle(self.logits(u2), 2)
+        return logits, self._score(logits, u4, inside, sharp2, positive, negative)
+
+    def _compare(self, fine: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
+        """(n, 2 heads, side, side): how much every place is like the positive, and like the negative, points.
+
+        The log of the mean over points of exp(sharpness cosine - reach distance^2), a kernel density in the learned space.
+        """
+        heads, width = self.sizes.heads, self.sizes.head_width
+        n, points = xy.shape[:2]
+        embedding = F.normalize(self.embed(fine).float().view(n, heads, width, side, side), dim=2, eps=1e-4)
+        embedding = embedding.view(n, heads * width, side, side)
+        xy = xy.float() / side
+        grid = (2.0 * xy - 1.0).view(n, 1, points, 2)
+        at_points = F.grid_sample(embedding, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        at_points = at_points.view(n, heads, width, points).transpose(2, 3)
+        places = embedding.view(n, heads, width, side * side)
+        # The exponent is bilinear in what belongs to a place and what belongs to a point, so that one matrix product gives it:
+        # sharpness (cosine - 1) - reach (|a|^2 - 2 a.b + |b|^2).
+        sharpness = self.sharpness.float().exp().view(1, heads, 1, 1)
+        reach = self.reach.float().exp().view(1, heads, 1, 1)
+        axis = (torch.arange(side, device=xy.device, dtype=torch.float32) + 0.5) / side - 0.5
+        at = torch.stack([axis.view(1, side).expand(side, side), axis.view(side, 1).expand(side, side)]).view(1, 1, 2, -1)
+        ones = torch.ones_like(places[:, :, :1])
+        far = -at.square().sum(2, keepdim=True).expand(n, heads, 1, side * side)
+        of_place = torch.cat([places, at.expand(n, heads, 2, side * side), far, ones], 2)
+        b = (xy - 0.5).view(n, 1, points, 2)
+        constant = -sharpness - reach * b.square().sum(3, keepdim=True)
+        of_point = torch.cat([at_points * sharpness, 2.0 * reach * b, reach.expand(n, heads, points, 1), constant], 3)
+        kernel = torch.exp(torch.matmul(of_point, of_place))  # (n, heads, points, side^2)
+        weights = torch.stack([positive, negative], 1).float().view(n, 1, 2, points)
+        total = torch.matmul(weights, kernel)  # (n, heads, 2, side^2)
+        virtual = torch.exp(self.prior.float().t() - 4.0).view(1, heads, 2, 1)
+        count = weights.sum(3, keepdim=True)
+        mean = torch.log((total + virtual) / (count + 1.0)) * 0.5
+        return mean.view(n, 2 * heads, side, side).to(fine.dtype)
+
+    def _score(
+        self, logits: Tensor, features: Tensor, inside: Tensor, clicks: list[Tensor], positive: Tensor, negative: Tensor
+    ) -> Tensor:
+        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with the clicks."""
+        probability = torch.sigmoid(logits.detach().float())
+        at_fine = F.avg_pool2d(probability, 4) * inside
+        at_stem = F.avg_pool2d(probability, 2)
+        features = features.detach().float()
+        area = at_fine.sum((2, 3), keepdim=True)
+        on_mask = (features * at_fine).sum((2, 3), keepdim=True) / (area + 1.0)
+        everywhere = features.mean((2, 3), keepdim=True)
+        certain = (2.0 * probability - 1.0).abs().mean((2, 3), keepdim=True)
+        doubt = (at_fine * (1.0 - at_fine)).sum((2, 3), keepdim=True) / (area + 1.0)
+        hits = [(at_stem * c).sum((2, 3), keepdim=True) / (c.sum((2, 3), keepdim=True) + 1e-3) for c in clicks]
+        counts = [torch.log1p(w.sum(1)).view(-1, 1, 1, 1).to(features.dtype) for w in (positive, negative)]
+        score: Tensor = self.score(torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts], 1))
+        return score.view(-1)
+
+
+def _click_map(xy: Tensor, weight: Tensor, side: int, sigma: float) -> Tensor:
+    """(n, 1, side, side): a Gaussian bump at every point of weight 1, their sum saturating at 1.
+
+    A Gaussian is the product of one along x and one along y, so the sum over points is a matrix product.
+    """
+    axis = torch.arange(side, device=xy.device, dtype=torch.float32) + 0.5
+    spread = 2.0 * sigma * sigma
+    along_x = torch.exp(-(axis.view(1, 1, side) - xy[..., :1].float()).square() / spread)  # (n, p, side)
+    along_y = torch.exp(-(axis.view(1, 1, side) - xy[..., 1:].float()).square() / spread)
+    total = torch.matmul((along_y * weight.float().unsqueeze(2)).transpose(1, 2), along_x)
+    return torch.clamp(total, max=1.0).unsqueeze(1).to(weight.dtype)
+
+
+def _box_map(box: Tensor, side: int) -> Tensor:
+    """(n, 1, side, side): 1 inside the box, -1 outside it, 0 everywhere when there is no box."""
+    axis = torch.arange(side, device=box.device, dtype=torch.float32) + 0.5
+    x0, y0, x1, y1 = (box[:, k].float().view(-1, 1) for k in range(4))
+    in_x = ((axis >= x0) & (axis <= x1)).float()
+    in_y = ((axis >= y0) & (axis <= y1)).float()
+    given = (x1 > x0).float().view(-1, 1, 1)
+    inside = in_y.unsqueeze(2) * in_x.unsqueeze(1)
+    return ((2.0 * inside - 1.0) * given).unsqueeze(1).to(box.dtype)
+
+
+class NanoNetwork(nn.Module):
+    """Encoder and decoder together, as they are trained."""
+
+    def __init__(self, sizes: NetworkSizes | None = None) -> None:
+        super().__init__()
+        self.sizes = sizes or NetworkSizes()
+        self.encoder = NanoEncoder(self.sizes)
+        self.decoder = NanoDecoder(self.sizes)
+
+    def fold(self) -> NanoNetwork:
+        """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                module.fold()
+        return self.eval()

@@ -1,0 +1,55 @@
+"""The network on the CPU by ONNX Runtime; no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from sampt.errors import BackendError
+from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
+from sampt.types import FloatArray
+
+__all__ = ["OnnxRuntime"]
+
+_FEATURES = ("stem", "fine", "middle", "coarse")
+
+
+class OnnxRuntime:
+    """``encoder.onnx`` and ``decoder.onnx`` of a folder."""
+
+    device = "cpu"
+
+    def __init__(self, folder: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # its warnings about the graph are for those who export it
+        try:
+            self._encoder, self._decoder = (
+                onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+                for name in ("encoder.onnx", "decoder.onnx")
+            )
+        except Exception as error:  # onnxruntime raises classes of its own that it does not publish
+            line = str(error).splitlines()[0]
+            raise BackendError(f"'nano' cannot read its weights in {folder}: {line}. Export them again.") from error
+        expected = [*_FEATURES, *(field.name for field in fields(PromptArrays))]
+        got = [item.name for item in self._decoder.get_inputs()]
+        if got != expected:
+            raise BackendError(f"'nano' got a decoder.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
+
+    def encode(self, pictures: FloatArray) -> list[Features]:
+        maps = self._encoder.run(None, {"picture": pictures})
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+
+    def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
+        feeds = {field.name: getattr(prompts, field.name) for field in fields(prompts)}
+        for k, (name, stride) in enumerate(zip(_FEATURES, STRIDES, strict=True)):
+            channels = places[0].features[k].shape[1]
+            windows = np.zeros((len(places), channels, side // stride, side // stride), np.float32)
+            for out, place in zip(windows, places, strict=True):
+                cut(place.features[k][0], out, place.x // stride, place.y // stride)
+            feeds[name] = windows
+        logits, score = self._decoder.run(None, feeds)
+        return logits[:, 0], 1 / (1 + np.exp(-np.clip(score, -30, 30)))

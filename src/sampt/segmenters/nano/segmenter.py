@@ -1,0 +1,301 @@
+"""The segmenter: where to look, what to ask, and the answer at the frame's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sampt import geometry
+from sampt.errors import BackendError
+from sampt.segmenters.base import SegmenterInfo
+from sampt.segmenters.nano.runtime import PromptArrays, Runtime
+from sampt.segmenters.nano.sharpen import guided_upsample
+from sampt.segmenters.nano.windows import Encoded, Positions, Window, encode_level, place_window, places_of
+from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
+
+__all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
+
+MAX_LOGIT = 8.0
+
+
+@dataclass(frozen=True)
+class NanoSettings:
+    """Constants chosen on held-out DAVIS-2016 train sequences (`training/segmenter/README.md`).
+
+    Attributes:
+        side: of a window in its own pixels, a multiple of 16.
+        shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
+        few_points: up to so many positive points say nothing of the object's size: the first look is at the whole frame.
+        points_extent: side of the first window over the extent of the points.
+        mask_extents: sides of the last windows over the extent of the mask found first; their answers are averaged.
+        sharpen_radius: of the edge filter, in pixels of the window.
+        sharpen_epsilon: its least colour variance.
+        batch: windows that are decoded together at most.
+    """
+
+    side: int = 160
+    shared_longest: int = 453
+    few_points: int = 3
+    points_extent: float = 1.6
+    mask_extents: tuple[float, ...] = (1.5,)
+    sharpen_radius: int = 2
+    sharpen_epsilon: float = 1e-3
+    batch: int = 16
+
+
+@dataclass(frozen=True, eq=False)
+class LowResolution:
+    """An answer at the network's own resolution.
+
+    Attributes:
+        logits: (s, s) float32 of the window.
+        window: where it lies on the frame.
+        size_hw: of the frame.
+    """
+
+    logits: FloatArray
+    window: Window
+    size_hw: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer."""
+
+    xy: FloatArray
+    is_positive: BoolArray
+    box: FloatArray | None
+    previous: LowResolution | None
+
+
+class NanoSegmenter:
+    """Point-promptable segmentation by the bundled network; fills :class:`~sampt.segmenters.base.PromptableSegmenter`.
+
+    A first look, at a window around the points or at the whole frame when they are few, finds roughly where the object is; a
+    second, around what was found, answers. ``low_res_logits`` are :class:`LowResolution`. No randomness, no state.
+    """
+
+    def __init__(self, runtime: Runtime, settings: NanoSettings | None = None) -> None:
+        self._runtime = runtime
+        self._settings = settings or NanoSettings()
+
+    @property
+    def info(self) -> SegmenterInfo:
+        return SegmenterInfo(
+            name="nano",
+            licence_code="Apache-2.0",
+            licence_weights="Apache-2.0",
+            device=self._runtime.device,
+            source="ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter",
+        )
+
+    def encode(self, frames: UInt8Array) -> Sequence[Encoded]:
+        """Encode (b, h, w, 3) uint8 RGB frames at the size of the first look; larger sizes follow when a prompt needs them."""
+        encoded = [Encoded(frame) for frame in frames]
+        for item in encoded:
+            encode_level(item, self._settings.side, self._runtime)
+        return encoded
+
+    def decode(self, embedding: Encoded, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
+        """Answer all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
+
+        Raises:
+            BackendError: a prompt has neither a positive point nor a box, or logits that are no answer of this segmenter about
+                a frame of this size.
+        """
+        size = self._settings.batch
+        answers: list[MaskPrediction] = []
+        for start in range(0, len(prompts), size):
+            answers += self._decode(embedding, prompts[start : start + size], full_size)
+        return answers
+
+    def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
+        questions = [_question(prompt, encoded.size_hw) for prompt in prompts]
+        windows = [self._first_window(question, encoded.size_hw) for question in questions]
+        found, _ = self._ask(encoded, questions, windows)
+        looks: list[list[LowResolution]] = [[] for _ in prompts]
+        scores = np.zeros(len(prompts))
+        for extent in self._settings.mask_extents:
+            windows = [self._window_around(q, low, extent) for q, low in zip(questions, found, strict=True)]
+            again = [_Question(q.xy, q.is_positive, q.box, low) for q, low in zip(questions, found, strict=True)]
+            answers, answer_scores = self._ask(encoded, again, windows)
+            scores += answer_scores / len(self._settings.mask_extents)
+            for look, answer in zip(looks, answers, strict=True):
+                look.append(answer)
+        return [
+            self._prediction(encoded, prompt, look, float(score), full_size)
+            for prompt, look, score in zip(prompts, looks, scores, strict=True)
+        ]
+
+    def _first_window(self, question: _Question, size_hw: tuple[int, int]) -> Window:
+        """Around the box, the previous mask or the points; the whole frame when they do not tell the object's size."""
+        s = self._settings
+        low: Positions
+        high: Positions
+        if question.box is not None:
+            low, high = question.box[:2], question.box[2:]
+        elif question.previous is not None and (question.previous.logits > 0).any():
+            return self._window_around(question, question.previous, s.points_extent)
+        elif np.count_nonzero(question.is_positive) > s.few_points:
+            low, high = _robust_extent(question.xy[question.is_positive])
+        else:
+            low, high = np.zeros(2), np.array(size_hw[::-1], np.float64)
+            return place_window(size_hw, (low + high) / 2, float(max(size_hw)), s.side, s.shared_longest)
+        extent = float((high - low).max()) * s.points_extent
+        return place_window(size_hw, (low + high) / 2, extent, s.side, s.shared_longest)
+
+    def _window_around(self, question: _Question, found: LowResolution, factor: float) -> Window:
+        """Around the mask of an answer and the positive points."""
+        s = self._settings
+        mask = found.logits > 0
+        if not mask.any():
+            return found.window
+        bounds: list[Positions] = [found.window.to_frame(edge) for edge in _mass_extent(mask)]
+        if question.is_positive.any():
+            low, high = _robust_extent(question.xy[question.is_positive])
+            bounds = [np.minimum(bounds[0], low), np.maximum(bounds[1], high)]
+        centre, extent = (bounds[0] + bounds[1]) / 2, float((bounds[1] - bounds[0]).max())
+        return place_window(found.size_hw, centre, extent * factor, s.side, s.shared_longest)
+
+    def _ask(
+        self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window]
+    ) -> tuple[list[LowResolution], FloatArray]:
+        """Decode every question in its window."""
+        side = self._settings.side
+        places = places_of(encoded, windows, side, self._runtime)
+        logits, scores = self._runtime.decode(places, side, _prompt_arrays(questions, windows, side, encoded.size_hw))
+        logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+        return [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows, strict=True)], scores
+
+    def _prediction(
+        self, encoded: Encoded, prompt: ObjectPrompt, looks: list[LowResolution], score: float, full_size: bool
+    ) -> MaskPrediction:
+        full = self._at_frame_size(encoded.frame, looks[0])
+        for look in looks[1:]:
+            full += self._at_frame_size(encoded.frame, look)
+        full /= len(looks)
+        mask: BoolArray = full > 0
+        box = geometry.box_of_mask(mask) if np.count_nonzero(mask) > 1 else None
+        return MaskPrediction(prompt.object_id, score, looks[0], box, full if full_size else None)
+
+    def _at_frame_size(self, frame: UInt8Array, look: LowResolution) -> FloatArray:
+        """(h, w) logits: those of the window sharpened on the frame, the surest background elsewhere."""
+        s = self._settings
+        full = np.full(look.size_hw, -MAX_LOGIT, np.float32)
+        signal = np.tanh(look.logits / 2)  # 2 p - 1, so that the filter's 0 is the border of the mask
+        rows, columns = _part_of_interest(look)
+        guide = frame[rows, columns]
+        if guide.size == 0:
+            return full
+        low = np.array([columns.start, rows.start], np.float32)
+        shrink = np.minimum(np.array(look.window.scale), 1.0)
+        size = np.maximum(np.ceil(np.array(guide.shape[1::-1]) * shrink), 1).astype(int)
+        step = np.array(guide.shape[1::-1]) / size
+        scale = np.array(look.window.scale)
+        corner = look.window.to_window(low + step / 2) - 0.5
+        matrix = np.array([[step[0] * scale[0], 0, corner[0]], [0, step[1] * scale[1], corner[1]]])
+        coarse = cv2.warpAffine(
+            signal, matrix, (int(size[0]), int(size[1])), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        fine = guided_upsample(np.asarray(coarse, np.float32), guide, s.sharpen_radius, s.sharpen_epsilon)
+        full[rows, columns] = 2 * np.arctanh(np.clip(fine, -0.999, 0.999))
+        return full
+
+
+def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
+    if not prompt.is_positive.any() and prompt.box_xyxy is None:
+        raise BackendError(
+            f"'nano' got no positive point and no box for object {prompt.object_id}, expected one of them: add a point."
+        )
+    previous = prompt.mask_logits
+    if previous is not None and (not isinstance(previous, LowResolution) or previous.size_hw != size_hw):
+        got = f"answers about frames of {previous.size_hw}" if isinstance(previous, LowResolution) else type(previous).__name__
+        raise BackendError(
+            f"'nano' got mask_logits that are {got}, expected low_res_logits that it gave for a frame of (h, w) = {size_hw}."
+        )
+    box = None if prompt.box_xyxy is None else np.asarray(prompt.box_xyxy + np.array([0.0, 0.0, 1.0, 1.0]), np.float32)
+    return _Question(np.asarray(prompt.xy + 0.5, np.float32), prompt.is_positive, box, previous)
+
+
+def _robust_extent(xy: FloatArray) -> tuple[Positions, Positions]:
+    """First and last of the (n, 2) positions along each axis, a twentieth left out at either end when they are many."""
+    share = 0.05 if len(xy) >= 10 else 0.0
+    low, high = np.quantile(xy, [share, 1 - share], axis=0)
+    return low, high
+
+
+def _mass_extent(mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Corners of the box that holds a mask but for specks: a two-hundredth of its pixels at each side."""
+    bounds = []
+    for axis in (0, 1):
+        mass = np.cumsum(mask.sum(axis))
+        first, last = np.searchsorted(mass, [0.005 * mass[-1], 0.995 * mass[-1]])
+        bounds.append((first, last + 1))
+    (x0, x1), (y0, y1) = bounds
+    return np.array([x0, y0], np.float32), np.array([x1, y1], np.float32)
+
+
+def _part_of_interest(look: LowResolution) -> tuple[slice, slice]:
+    """Rows and columns of the frame within the window where the mask is, and a little around."""
+    margin = 8
+    near = look.logits > -4.0
+    rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    height, width = look.logits.shape
+    low = np.array([max(columns[0] - margin, 0), max(rows[0] - margin, 0)], np.float32)
+    high = np.array([min(columns[-1] + 1 + margin, width), min(rows[-1] + 1 + margin, height)], np.float32)
+    size_xy = np.array(look.size_hw[::-1])
+    x0, y0 = np.clip(np.floor(look.window.to_frame(low)), 0, size_xy).astype(int)
+    x1, y1 = np.clip(np.ceil(look.window.to_frame(high)), 0, size_xy).astype(int)
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _prompt_arrays(questions: Sequence[_Question], windows: list[Window], side: int, size_hw: tuple[int, int]) -> PromptArrays:
+    n, quarter = len(questions), side // 4
+    most = max(1, *(len(q.xy) for q in questions))
+    arrays = PromptArrays(
+        np.zeros((n, 1, quarter, quarter), np.float32),
+        np.zeros((n, most, 2), np.float32),
+        np.full((n, most), -1, np.float32),
+        np.zeros((n, 4), np.float32),
+        np.zeros((n, 1, quarter, quarter), np.float32),
+        np.zeros(n, np.float32),
+    )
+    for k, (question, window) in enumerate(zip(questions, windows, strict=True)):
+        arrays.inside[k, 0] = _inside(window, quarter, size_hw)
+        xy = window.to_window(question.xy)
+        there = ((xy >= 0) & (xy <= side)).all(1)
+        count = np.count_nonzero(there)
+        arrays.points_xy[k, :count] = xy[there]
+        arrays.labels[k, :count] = question.is_positive[there]
+        if question.box is not None:
+            arrays.box[k] = window.to_window(question.box.reshape(2, 2)).ravel()
+        if question.previous is not None:
+            arrays.previous[k, 0] = _seen_from(question.previous, window, quarter)
+            arrays.has_previous[k] = 1
+    return arrays
+
+
+def _inside(window: Window, quarter: int, size_hw: tuple[int, int]) -> FloatArray:
+    """(s/4, s/4) share of each place that the frame covers."""
+    high = window.to_window(np.array(size_hw[::-1], np.float32)) / 4
+    low = window.to_window(np.zeros(2, np.float32)) / 4
+    edges = np.arange(quarter)
+    x, y = (np.clip(np.minimum(edges + 1, high[k]) - np.maximum(edges, low[k]), 0, 1) for k in (0, 1))
+    return np.asarray(y[:, None] * x[None], np.float32)
+
+
+def _seen_from(answer: LowResolution, window: Window, quarter: int) -> FloatArray:
+    """(s/4, s/4) probabilities of an earlier answer in another window; 0 where it said nothing."""
+    probability = 0.5 + 0.5 * np.tanh(answer.logits / 2)
+    small = cv2.resize(probability, (answer.logits.shape[1] // 4, answer.logits.shape[0] // 4), interpolation=cv2.INTER_AREA)
+    first, second = (answer.window.to_window(window.to_frame(np.full(2, at, np.float32))) / 4 - 0.5 for at in (2.0, 6.0))
+    step = second - first
+    matrix = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(small, matrix, (quarter, quarter), flags=flags, borderValue=0), np.float32)

@@ -1,0 +1,79 @@
+"""The network by PyTorch, on a GPU say, with the weights of the same ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from sampt.errors import BackendError
+from sampt.segmenters.nano.network import NanoNetwork
+from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
+from sampt.types import FloatArray
+
+__all__ = ["TorchRuntime", "load_network"]
+
+
+def load_network(folder: Path | None) -> NanoNetwork:
+    """The folded network with the weights of ``encoder.onnx`` and ``decoder.onnx``, or random ones.
+
+    Raises:
+        BackendError: the files do not hold exactly this network's weights.
+    """
+    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the global generator
+        torch.manual_seed(0)
+        network = NanoNetwork().fold()
+    if folder is None:
+        return network
+    state = {}
+    for half in ("encoder", "decoder"):
+        names = {name for name, _ in getattr(network, half).named_parameters()}
+        for tensor in onnx.load(str(folder / f"{half}.onnx")).graph.initializer:
+            if tensor.name in names:
+                state[f"{half}.{tensor.name}"] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise BackendError(f"'nano' got weights of another network in {folder}: {str(error).splitlines()[0]}") from error
+    return network
+
+
+class TorchRuntime:
+    """The network on a PyTorch device."""
+
+    def __init__(self, folder: Path | None, device: str) -> None:
+        try:
+            self._device = torch.device(device)
+            self._network = load_network(folder).to(self._device)
+        except (RuntimeError, AssertionError) as error:
+            line = str(error).splitlines()[0]
+            raise BackendError(
+                f"'nano' cannot run on device {device!r}: {line}. Choose 'cpu', or a device PyTorch has."
+            ) from error
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    @torch.inference_mode()
+    def encode(self, pictures: FloatArray) -> list[Features]:
+        maps = self._network.encoder(torch.from_numpy(pictures).to(self._device))
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+
+    @torch.inference_mode()
+    def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
+        windows = []
+        for k, stride in enumerate(STRIDES):
+            like = places[0].features[k]
+            out = like.new_zeros((len(places), like.shape[1], side // stride, side // stride))
+            for window, place in zip(out, places, strict=True):
+                cut(place.features[k][0], window, place.x // stride, place.y // stride)
+            windows.append(out)
+        arrays = (torch.from_numpy(getattr(prompts, f.name)).to(self._device) for f in fields(prompts))
+        logits, score = self._network.decoder(*windows, *arrays)
+        return np.asarray(logits[:, 0].cpu().numpy()), np.asarray(torch.sigmoid(score).cpu().numpy())

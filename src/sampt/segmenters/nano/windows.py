@@ -1,0 +1,163 @@
+"""Where the network looks: square windows of the frame, and the encoded pictures that they are read from.
+
+A frame is encoded at sizes a factor of the square root of two apart ("levels"), each the first time that a window needs it, and
+every window of that size reads its part. Windows so small that their level would be larger than ``shared_longest`` are encoded
+by themselves: a level costs the whole frame, and few objects are that small.
+
+Within this folder a position on a frame is in pixels from the *corner* of the frame, half a pixel more than the convention of
+:mod:`sampt.geometry`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sampt.geometry import shrink_picture
+from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime
+from sampt.types import FloatArray, UInt8Array
+
+__all__ = ["Encoded", "Positions", "Window", "encode_level", "place_window", "places_of", "prepare_picture"]
+
+Positions: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the frame that the decoder looks at.
+
+    Attributes:
+        x0, y0: its corner, pixels from the frame's corner.
+        scale: pixels of the window to one of the frame, (across, down); the two differ by rounding only.
+        level: longest side of the encoded frame that it is part of, or None when it is encoded by itself.
+    """
+
+    x0: float
+    y0: float
+    scale: tuple[float, float]
+    level: int | None
+
+    def to_window(self, xy: Positions) -> FloatArray:
+        """(..., 2) positions on the frame as positions in the window, both from the corner."""
+        return np.asarray((xy - np.array([self.x0, self.y0])) * np.array(self.scale), np.float32)
+
+    def to_frame(self, xy: Positions) -> FloatArray:
+        """The inverse of :meth:`to_window`."""
+        return np.asarray(xy / np.array(self.scale) + np.array([self.x0, self.y0]), np.float32)
+
+
+@dataclass(eq=False)
+class Encoded:
+    """A frame and what has been encoded of it.
+
+    Attributes:
+        frame: (h, w, 3) uint8 RGB.
+        levels: features by level.
+    """
+
+    frame: UInt8Array
+    levels: dict[int, Features] = field(default_factory=dict)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.frame.shape[0], self.frame.shape[1]
+
+
+def level_of(wanted: float, smallest: int) -> int:
+    """The longest side, of those a factor of sqrt(2) apart from ``smallest`` on, that is nearest to ``wanted``."""
+    step = round(2 * math.log2(max(wanted, smallest) / smallest))
+    return round(smallest * 2 ** (step / 2))
+
+
+def place_window(size_hw: tuple[int, int], centre: Positions, extent: float, side: int, shared_longest: int) -> Window:
+    """The window of about ``extent`` frame pixels around ``centre``, moved into the frame as far as it fits.
+
+    Args:
+        size_hw: of the frame.
+        centre: (2,) from the frame's corner.
+        extent: side of the square, frame pixels; at most the frame's longest side.
+        side: of the window in its own pixels, a multiple of 16.
+        shared_longest: the largest level at which the whole frame is encoded.
+    """
+    longest = max(size_hw)
+    size_xy = np.array(size_hw[::-1], np.float64)
+    extent = min(max(extent, 16.0), float(longest))
+    level = level_of(side * longest / extent, side)
+    if level > shared_longest:
+        corner = _moved_inside(centre, extent, size_xy)
+        x0, y0 = np.round(corner)
+        scale = side / round(extent)
+        return Window(float(x0), float(y0), (scale, scale), None)
+    level_xy = np.array(_level_size(size_hw, level)[::-1], np.float64)
+    scale_xy = level_xy / size_xy
+    corner = _moved_inside(centre * scale_xy, side, level_xy)
+    # Where the frame ends the window has to reach its end, elsewhere the nearest place will do.
+    at_end = corner >= level_xy - side
+    x, y = np.where(at_end, np.ceil(corner / STRIDE), np.round(corner / STRIDE)) * STRIDE
+    return Window(x / scale_xy[0], y / scale_xy[1], (float(scale_xy[0]), float(scale_xy[1])), level)
+
+
+def _moved_inside(centre: Positions, side: float, size_xy: Positions) -> Positions:
+    """Corner of the square, inside the frame; centred on it along an axis on which it is too large."""
+    low = np.minimum(side / 2, size_xy / 2)
+    return np.asarray(np.clip(centre, low, size_xy - low) - side / 2)
+
+
+def _level_size(size_hw: tuple[int, int], level: int) -> tuple[int, int]:
+    scale = level / max(size_hw)
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+
+
+def prepare_picture(frame: UInt8Array, size_hw: tuple[int, int]) -> FloatArray:
+    """(1, 3, h, w) in [-1, 1] of a frame resized to ``size_hw``; 0 from there to the next multiples of 16."""
+    if size_hw[0] < frame.shape[0] or size_hw[1] < frame.shape[1]:
+        frame = np.asarray(shrink_picture(frame, max(size_hw)), np.uint8)
+    if frame.shape[:2] != size_hw:
+        frame = np.asarray(cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    out = np.zeros((1, 3, *(math.ceil(n / STRIDE) * STRIDE for n in size_hw)), np.float32)
+    np.multiply(frame.transpose(2, 0, 1), 1 / 127.5, out=out[0, :, : size_hw[0], : size_hw[1]], casting="unsafe")
+    out[0, :, : size_hw[0], : size_hw[1]] -= 1.0
+    return out
+
+
+def encode_level(encoded: Encoded, level: int, runtime: Runtime) -> Features:
+    """Features of the whole frame at ``level``, computed once."""
+    if level not in encoded.levels:
+        picture = prepare_picture(encoded.frame, _level_size(encoded.size_hw, level))
+        encoded.levels[level] = runtime.encode(picture)[0]
+    return encoded.levels[level]
+
+
+def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runtime) -> list[Place]:
+    """Where the decoder reads each window; windows that are not part of a level are encoded together here."""
+    places: list[Place | None] = []
+    own = [window for window in windows if window.level is None]
+    pictures = [_own_picture(encoded.frame, window, side) for window in own]
+    features = iter(runtime.encode(np.concatenate(pictures))) if own else iter(())
+    for window in windows:
+        if window.level is None:
+            places.append(Place(next(features), 0, 0))
+        else:
+            x, y = (round(at * scale) for at, scale in zip((window.x0, window.y0), window.scale, strict=True))
+            places.append(Place(encode_level(encoded, window.level, runtime), x, y))
+    return [place for place in places if place is not None]
+
+
+def _own_picture(frame: UInt8Array, window: Window, side: int) -> FloatArray:
+    """(1, 3, side, side) of the window alone; 0 outside the frame."""
+    x0, y0, extent = round(window.x0), round(window.y0), round(side / window.scale[0])
+    left, top = max(x0, 0), max(y0, 0)
+    part = frame[top : y0 + extent, left : x0 + extent]
+    out = np.zeros((1, 3, side, side), np.float32)
+    scale = window.scale[0]
+    size = (max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale)))
+    at_y, at_x = round((top - y0) * scale), round((left - x0) * scale)
+    size = (min(size[0], side - at_y), min(size[1], side - at_x))
+    picture = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    out[0, :, at_y : at_y + size[0], at_x : at_x + size[1]] = np.asarray(picture, np.float32).transpose(2, 0, 1) / 127.5 - 1
+    return out

@@ -1,0 +1,262 @@
+"""The bundled segmenter `nano`: contract, windows, edges, runtimes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sampt.errors import BackendError
+from sampt.plugins import create_segmenter
+from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
+from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
+from sampt.segmenters.nano.runtime import Place, PromptArrays
+from sampt.segmenters.nano.sharpen import guided_upsample
+from sampt.segmenters.nano.windows import Encoded, level_of, place_window, places_of, prepare_picture
+from sampt.testing.contracts import check_segmenter
+from sampt.types import MaskPrediction, ObjectPrompt
+
+RED, BLUE = (200, 60, 50), (50, 80, 190)
+
+
+@pytest.fixture(scope="module")
+def nano() -> NanoSegmenter:
+    segmenter = create_segmenter("nano")
+    assert isinstance(segmenter, NanoSegmenter)
+    return segmenter
+
+
+def disc(size_hw: tuple[int, int], centre_xy: tuple[float, float], radius: float) -> np.ndarray:
+    y, x = np.mgrid[: size_hw[0], : size_hw[1]]
+    return np.hypot(x - centre_xy[0], y - centre_xy[1]) <= radius
+
+
+def picture(mask: np.ndarray) -> np.ndarray:
+    """A red object on blue, with some noise."""
+    clean = np.where(mask[..., None], RED, BLUE) + np.random.default_rng(1).normal(0, 8, (*mask.shape, 3))
+    return np.clip(clean, 0, 255).astype(np.uint8)
+
+
+def prompt(positive: list[tuple[float, float]], negative: list[tuple[float, float]] | None = None) -> ObjectPrompt:
+    points = [*positive, *(negative or [])]
+    return ObjectPrompt(1, np.array(points, np.float32), np.arange(len(points)) < len(positive))
+
+
+def ask(segmenter: NanoSegmenter, frame: np.ndarray, question: ObjectPrompt) -> MaskPrediction:
+    return segmenter.decode(segmenter.encode(frame[None])[0], [question])[0]
+
+
+def iou(answer: MaskPrediction, mask: np.ndarray) -> float:
+    assert answer.logits is not None
+    found = answer.logits > 0
+    return float((found & mask).sum() / (found | mask).sum())
+
+
+def test_contract(nano: NanoSegmenter) -> None:
+    check_segmenter(nano)
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "centre", "radius"),
+    [
+        ((480, 854), (600, 200), 90),
+        ((480, 854), (120, 400), 22),
+        ((1080, 1920), (1500, 300), 30),
+        ((854, 480), (240, 500), 200),
+    ],
+)
+def test_a_disc_of_any_size_is_found_from_points(
+    nano: NanoSegmenter, size_hw: tuple[int, int], centre: tuple[int, int], radius: int
+) -> None:
+    mask = disc(size_hw, centre, radius)
+    x, y = centre
+    d = radius * 0.6
+    question = prompt(
+        [(x, y), (x - d, y), (x + d, y), (x, y - d), (x, y + d)], [(x - 2 * radius, y - radius), (x + 2 * radius, y)]
+    )
+    answer = ask(nano, picture(mask), question)
+    assert iou(answer, mask) > 0.9
+    assert answer.score > 0.7
+
+
+def test_one_click_finds_a_disc(nano: NanoSegmenter) -> None:
+    mask = disc((480, 854), (430, 240), 80)
+    assert iou(ask(nano, picture(mask), prompt([(430, 240)])), mask) > 0.85
+
+
+def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> None:
+    left, right = disc((240, 426), (130, 120), 50), disc((240, 426), (270, 120), 50)
+    frame = picture(left | right)
+    clicks = [(130.0, 120.0), (110.0, 100.0), (150.0, 140.0), (130.0, 90.0)]
+    apart = ask(nano, frame, prompt(clicks, [(270, 120), (250, 100), (290, 140), (270, 150)]))
+    assert apart.logits is not None
+    assert iou(apart, left) > 0.8
+    assert (apart.logits > 0)[right].mean() < 0.1
+
+
+def test_a_wrong_score_is_lower_than_a_right_one(nano: NanoSegmenter) -> None:
+    mask = disc((240, 320), (150, 110), 50)
+    right = ask(nano, picture(mask), prompt([(150, 110), (125, 95), (170, 135), (150, 80)], [(40, 40), (280, 60)]))
+    noise = np.random.default_rng(3).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    wrong = ask(nano, noise, prompt([(150, 110), (20, 15), (270, 225), (150, 40)], [(152, 112), (22, 16), (268, 222)]))
+    assert right.score > wrong.score + 0.2
+
+
+def test_a_box_alone_and_a_previous_answer_lead_to_the_object(nano: NanoSegmenter) -> None:
+    mask = disc((240, 320), (150, 110), 50)
+    embedding = nano.encode(picture(mask)[None])[0]
+    none = ObjectPrompt(1, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.array([100, 60, 200, 160], np.float32))
+    boxed = nano.decode(embedding, [none])[0]
+    assert iou(boxed, mask) > 0.85
+    again = nano.decode(embedding, [replace(prompt([(150, 110)]), mask_logits=boxed.low_res_logits)])[0]
+    assert iou(again, mask) > 0.85
+
+
+def test_previous_logits_of_another_frame_size_or_back_end_are_refused(nano: NanoSegmenter) -> None:
+    small, large = picture(disc((120, 160), (80, 60), 30)), picture(disc((240, 320), (80, 60), 30))
+    other = ask(nano, small, prompt([(80, 60)])).low_res_logits
+    for wrong in (other, np.zeros((256, 256), np.float32)):
+        with pytest.raises(BackendError, match=r"expected low_res_logits that it gave for a frame of \(h, w\) = \(240, 320\)"):
+            ask(nano, large, replace(prompt([(80, 60)]), mask_logits=wrong))
+
+
+def test_no_positive_point_and_no_box_is_refused(nano: NanoSegmenter) -> None:
+    with pytest.raises(BackendError, match="add a point"):
+        ask(nano, picture(disc((120, 160), (80, 60), 30)), prompt([], [(10, 10)]))
+
+
+def test_more_prompts_than_a_batch_get_their_own_answers(nano: NanoSegmenter) -> None:
+    frame = picture(disc((240, 320), (150, 110), 50))
+    prompts = [replace(prompt([(20.0 + 7 * k, 110.0)]), object_id=k + 1) for k in range(40)]
+    embedding = nano.encode(frame[None])[0]
+    answers = nano.decode(embedding, prompts)
+    assert [a.object_id for a in answers] == [p.object_id for p in prompts]
+    alone = nano.decode(embedding, [prompts[33]])[0]
+    assert alone.logits is not None
+    np.testing.assert_allclose(answers[33].logits, alone.logits, atol=1e-3)
+
+
+# ---- windows ---------------------------------------------------------------------------------------------------------------
+
+
+def test_levels_are_a_factor_of_root_two_apart() -> None:
+    assert [level_of(w, 160) for w in (10, 160, 200, 226, 300, 320, 453)] == [160, 160, 226, 226, 320, 320, 453]
+
+
+@pytest.mark.parametrize("extent", [40.0, 120.0, 300.0, 700.0, 5000.0])
+@pytest.mark.parametrize("centre", [(0.0, 0.0), (427.0, 240.0), (853.0, 479.0)])
+def test_a_window_holds_its_centre_and_positions_go_there_and_back(extent: float, centre: tuple[float, float]) -> None:
+    window = place_window((480, 854), np.array(centre, np.float32), extent, 160, 453)
+    at = window.to_window(np.array(centre, np.float32))
+    assert (at >= 0).all()
+    assert (at <= 160).all()
+    np.testing.assert_allclose(window.to_frame(at), centre, atol=1e-2)
+
+
+def test_a_pattern_stands_where_the_window_says_it_does(nano: NanoSegmenter) -> None:
+    """The same spot seen through a shared level and through a window of its own has features in the same place."""
+    frame = np.zeros((480, 854, 3), np.uint8)
+    frame[240:248, 420:428] = 255
+    runtime = OnnxRuntime(BUNDLED_WEIGHTS)
+    for extent, shared in ((300.0, 1000), (300.0, 0), (120.0, 453)):
+        window = place_window((480, 854), np.array([424.0, 244.0], np.float32), extent, 160, shared)
+        assert (window.level is None) == (shared < 453 or extent < 200)
+        encoded, blank = Encoded(frame), Encoded(np.zeros_like(frame))
+        maps = [places_of(e, [window], 160, runtime)[0] for e in (encoded, blank)]
+        difference = np.abs(maps[0].features[0] - maps[1].features[0]).sum((0, 1))
+        y, x = np.unravel_index(difference.argmax(), difference.shape)
+        seen = np.array([x + 0.5, y + 0.5]) * 2 - np.array([maps[0].x, maps[0].y])
+        expected = window.to_window(np.array([424.0, 244.0], np.float32))
+        assert np.abs(seen - expected).max() <= 5
+
+
+def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
+    out = prepare_picture(np.full((30, 50, 3), 255, np.uint8), (30, 50))
+    assert out.shape == (1, 3, 32, 64)
+    assert (out[0, :, :30, :50] == 1).all()
+    assert not out[0, :, 30:].any()
+    assert not out[0, :, :, 50:].any()
+
+
+# ---- edges -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_blurred_edge_moves_onto_the_edge_of_the_guide() -> None:
+    mask = disc((160, 160), (80, 80), 41)
+    coarse = np.where(mask[::4, ::4], 1, -1).astype(np.float32)
+    coarse = np.roll(coarse, 1, 1)  # 4 pixels off
+    plain = guided_upsample(coarse, picture(mask), 0, 1e-3) > 0
+    sharp = guided_upsample(coarse, picture(mask), 3, 1e-3) > 0
+    wrong = [(found ^ mask).sum() for found in (plain, sharp)]
+    assert wrong[1] < 0.6 * wrong[0]
+
+
+def test_on_a_flat_guide_the_filter_keeps_the_values_in_range() -> None:
+    coarse = np.where(disc((40, 40), (20, 20), 10), 1, -1).astype(np.float32)
+    out = guided_upsample(coarse, np.full((80, 80, 3), 90, np.uint8), 2, 1e-3)
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() <= 1.001
+
+
+# ---- weights and runtimes --------------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_weights_are_small() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED_WEIGHTS.iterdir()) <= 8e6
+
+
+def test_pytorch_computes_what_onnx_runtime_computes() -> None:
+    pytest.importorskip("torch")
+    from sampt.segmenters.nano.torch_runtime import TorchRuntime
+
+    rng = np.random.default_rng(0)
+    onnx, torch = OnnxRuntime(BUNDLED_WEIGHTS), TorchRuntime(BUNDLED_WEIGHTS, "cpu")
+    for side, height, width, n, points in ((160, 96, 160, 3, 7), (128, 208, 256, 1, 40), (64, 64, 64, 2, 1)):
+        pictures = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+        features = [runtime.encode(pictures)[0] for runtime in (onnx, torch)]
+        for a, b in zip(*features, strict=True):
+            np.testing.assert_allclose(a, b.numpy(), atol=1e-3)
+        quarter = side // 4
+        prompts = PromptArrays(
+            np.ones((n, 1, quarter, quarter), np.float32),
+            rng.uniform(0, side, (n, points, 2)).astype(np.float32),
+            rng.integers(-1, 2, (n, points)).astype(np.float32),
+            rng.uniform(0, side, (n, 4)).astype(np.float32),
+            rng.uniform(0, 1, (n, 1, quarter, quarter)).astype(np.float32),
+            rng.integers(0, 2, n).astype(np.float32),
+        )
+        answers = [
+            runtime.decode([Place(f, 16 * k, -16) for k in range(n)], side, prompts)
+            for runtime, f in zip((onnx, torch), features, strict=True)
+        ]
+        np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
+        np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+
+
+def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
+    torch = pytest.importorskip("torch")
+    state = torch.random.get_rng_state()
+    segmenter = create_segmenter("nano", weights=None)
+    assert torch.equal(state, torch.random.get_rng_state())
+    check_segmenter(segmenter, min_iou=None)
+
+
+def test_a_missing_or_foreign_weight_file_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"found no encoder\.onnx"):
+        create_segmenter("nano", weights=str(tmp_path))
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (tmp_path / name).write_bytes(b"not a network")
+    with pytest.raises(BackendError, match="cannot read its weights"):
+        create_segmenter("nano", weights=str(tmp_path))
+    (tmp_path / "encoder.onnx").write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
+    (tmp_path / "decoder.onnx").write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
+    with pytest.raises(BackendError, match=r"decoder\.onnx with inputs"):
+        create_segmenter("nano", weights=str(tmp_path))
+
+
+def test_an_unknown_device_is_one_clear_error() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(BackendError, match="cannot run on device 'banana'"):
+        create_segmenter("nano", device="banana")

@@ -1,0 +1,181 @@
+"""The training code of the click segmenter on a few made pictures: what it draws is what it says, and a run resumes."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.segmenter.augment import Maker  # noqa: E402
+from training.segmenter.data import KINDS, Store, load_store  # noqa: E402
+from training.segmenter.train import Trainer  # noqa: E402
+
+CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sequences, two persons, two photos; objects are bright on dark."""
+    root = tmp_path_factory.mktemp("training")
+    rng = np.random.default_rng(0)
+
+    def write(folder: str, name: str, ids: np.ndarray, suffixes: tuple[str, ...] = ("",)) -> None:
+        (root / folder).mkdir(exist_ok=True)
+        colour = np.where(ids[..., None] == 1, 220, np.where(ids[..., None] > 1, 160, 40))
+        picture = np.clip(colour + rng.normal(0, 5, (*ids.shape, 3)), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(root / folder / f"{name}.jpg"), picture)
+        for suffix in suffixes:
+            cv2.imwrite(str(root / folder / f"{name}{suffix}.png"), ids)
+
+    for sequence in ("seen", "held"):
+        for t in range(4):
+            ids = np.zeros((162, 288), np.uint8)
+            cv2.circle(ids, (100 + 10 * t, 80), 35, 1, -1)
+            write("davis2016_train", f"{sequence}_{2 * t:05d}", ids)
+    for k in range(2):
+        ids = np.zeros((288, 192), np.uint8)
+        ids[80:150, 60:130] = 1
+        ids[150:240, 60:130] = 2 + k
+        write("clothing_co_parsing", f"{k:04d}", ids)
+        ids = np.ones((192, 288), np.uint8)
+        ids[:, 150:] = 2
+        write("bsds500", f"10{k}", ids, ("_0", "_1"))
+    return root
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    s = tomllib.loads(CONFIG.read_text())
+    s["data"]["held_out"] = ["held"]
+    s["train"] |= {"batch": 6, "steps": 6, "warmup": 2}
+    s["crop"] |= {"sides": [64], "side_shares": [1.0]}
+    s["points"] |= {"caps": [4], "cap_shares": [1.0]}
+    return copy.deepcopy(s)
+
+
+def store_of(data: Path, settings: dict[str, Any]) -> Store:
+    d = settings["data"]
+    return load_store(data, d["held_out"], d["canvas"], d["smallest"], d["largest"], "cpu")
+
+
+def test_held_out_sequences_are_not_loaded_and_every_kind_is(data: Path, settings: dict[str, Any]) -> None:
+    store = store_of(data, settings)
+    assert len(store.pictures) == 4 + 2 + 2
+    kinds = np.bincount(store.regions.kind.numpy(), minlength=len(KINDS))
+    assert kinds.tolist() == [4, 2, 4, 8]
+    settings["data"]["held_out"] = []
+    assert len(store_of(data, settings).pictures) == 4 + 4 + 2 + 2
+
+
+def test_the_real_configuration_holds_out_sequences_that_exist() -> None:
+    shared = Path(__file__).parents[3] / "shared" / "training" / "davis2016_train"
+    held = tomllib.loads(CONFIG.read_text())["data"]["held_out"]
+    assert len(held) >= 5
+    assert all(list(shared.glob(f"{name}_*.jpg")) for name in held)
+
+
+def test_nothing_reported_on_is_trained_on() -> None:
+    shared = Path(__file__).parents[3] / "shared"
+    reported = {path.name for path in (shared / "davis" / "JPEGImages" / "480p").iterdir()}
+    trained = {path.stem.rsplit("_", 1)[0] for path in (shared / "training" / "davis2016_train").glob("*.jpg")}
+    assert reported
+    assert not reported & trained
+
+
+def test_points_are_where_they_say_when_none_are_wrong(data: Path, settings: dict[str, Any]) -> None:
+    settings["points"] |= {"wrong_share": 0.0, "jitter": 0.0}
+    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    seen = {1: 0, 0: 0}
+    for _ in range(4):
+        batch = maker.batch()
+        for prompts in (batch.first, batch.second):
+            for target, xy, labels in zip(batch.target[:, 0], prompts.points, prompts.labels, strict=True):
+                for (x, y), label in zip(xy, labels, strict=True):
+                    if label >= 0:
+                        assert target[int(y), int(x)] == label
+                        seen[int(label)] += 1
+    assert min(seen.values()) > 20
+
+
+def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) -> None:
+    settings["points"] |= {"caps": [32], "wrong_share": 1.0, "wrong": [0.2, 0.2001], "jitter": 0.0}
+    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    wrong = total = 0
+    for _ in range(12):
+        batch = maker.batch()
+        for target, xy, labels in zip(batch.target[:, 0], batch.first.points, batch.first.labels, strict=True):
+            if (labels == 1).sum() >= 4:
+                at = xy.long()
+                on = target[at[:, 1], at[:, 0]]
+                wrong += int(((labels >= 0) & (on != labels)).sum())
+                total += int((labels >= 0).sum())
+    assert total > 300
+    assert 0.12 < wrong / total < 0.28
+
+
+def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]) -> None:
+    """Without made samples and colour changes, object 1 of the sequences is bright and all else dark."""
+    settings["made"] = dict.fromkeys(settings["made"], 0.0)
+    settings["made"]["pasted"] = 1e-9
+    settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
+    for name in ("few_clicks", "many_clicks"):
+        settings["data"][name] = {"davis": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
+    batch = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0)).batch()
+    bright = batch.picture.mean(1, keepdim=True) > 0
+    agree = ((bright == (batch.target > 0)) | (batch.inside == 0)).float().mean()
+    assert agree > 0.98
+    assert (batch.picture * (1 - batch.inside)).abs().max() == 0
+
+
+def test_a_stale_mask_is_near_the_target_and_not_the_target(data: Path, settings: dict[str, Any]) -> None:
+    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    batch = maker.batch()
+    target = torch.nn.functional.avg_pool2d(batch.target, 4)
+    error = (batch.first.previous - target).abs().mean((1, 2, 3))
+    assert (error > 0.001).all()
+    assert error.mean() < 0.3
+
+
+def test_a_run_goes_on_from_its_checkpoint_as_if_never_stopped(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    whole = Trainer(settings, data, tmp_path, "cpu")
+    losses = [whole.one()["loss"] for _ in range(4)]
+    first = Trainer(settings, data, tmp_path, "cpu")
+    for expected in losses[:2]:
+        assert first.one()["loss"] == pytest.approx(expected, rel=1e-4)
+    first.save()
+    second = Trainer(settings, data, tmp_path, "cpu")
+    second.load(tmp_path / "checkpoint.pt")
+    assert second.step == 2
+    for expected in losses[2:]:
+        assert second.one()["loss"] == pytest.approx(expected, rel=0.02)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_loss_falls(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"steps": 40, "batch": 8, "rate": 3e-3}
+    for name in ("few_clicks", "many_clicks"):
+        settings["data"][name] = {"davis": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
+    trainer = Trainer(settings, data, tmp_path, "cpu")
+    logged = [trainer.one() for _ in range(30)]
+    start, end = (np.mean([entry["loss"] for entry in part]) for part in (logged[:5], logged[-5:]))
+    assert end < 0.8 * start
+
+
+def test_the_rate_warms_up_stays_and_falls(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"steps": 100, "warmup": 10, "decay": 0.2, "rate": 1.0}
+    trainer = Trainer(settings, data, tmp_path, "cpu")
+    rates = []
+    for trainer.step in range(101):
+        rates.append(trainer.rate())
+    assert rates[:2] == [0.1, 0.2]
+    assert set(rates[9:80]) == {1.0}
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0

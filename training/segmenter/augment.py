@@ -1,0 +1,320 @@
+"""Samples made on the device, a batch at a time: pictures, targets, clicks and stale masks.
+
+All of it is torch on whatever device the store is on, drawn from one generator, so that a GPU never waits for a loader and a
+run can be repeated. Coordinates of a crop are pixels with (0, 0) at its top-left corner, as the decoder takes them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from training.segmenter.data import KINDS, Store
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One set of prompts for every sample: points (b, p, 2), labels (b, p) in 1, 0, -1; box (b, 4); stale mask."""
+
+    points: Tensor
+    labels: Tensor
+    box: Tensor
+    previous: Tensor
+    has_previous: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """picture (b, 3, s, s) in [-1, 1]; target (b, 1, s, s) 0 or 1; inside (b, 1, s, s); two sets of prompts."""
+
+    picture: Tensor
+    target: Tensor
+    inside: Tensor
+    first: Prompts
+    second: Prompts
+
+
+class Maker:
+    """Draws batches from a store."""
+
+    def __init__(self, store: Store, settings: Settings, generator: Generator) -> None:
+        self.store = store
+        self.settings = settings
+        self.rng = generator
+        self.device = store.pictures.device
+        regions = store.regions
+        self.weights = {}
+        for name in ("few_clicks", "many_clicks"):
+            weight = torch.zeros(len(regions), device=self.device)
+            for k, kind in enumerate(KINDS):
+                own = (regions.kind == k).float() * regions.weight
+                weight += own / own.sum() * settings["data"][name][kind]
+            self.weights[name] = weight
+        whole = regions.kind <= KINDS.index("person")
+        self.weights["whole"] = self.weights["many_clicks"] * whole
+
+    # ---- random numbers ----------------------------------------------------------------------------------------------------
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.rand(shape, generator=self.rng, device=self.device) * (high - low) + low
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.rng, device=self.device)
+
+    def chance(self, share: float, b: int) -> Tensor:
+        return self.uniform(b) < share
+
+    def pick(self, shares: list[float]) -> int:
+        return int(torch.multinomial(torch.tensor(shares, dtype=torch.float32, device=self.device), 1, generator=self.rng))
+
+    def log_uniform(self, b: int, low: float, high: float) -> Tensor:
+        return torch.exp(self.uniform(b, low=math.log(low), high=math.log(high)))
+
+    # ---- one batch ---------------------------------------------------------------------------------------------------------
+
+    def batch(self) -> Batch:
+        """The next batch."""
+        s = self.settings
+        b = s["train"]["batch"]
+        side = s["crop"]["sides"][self.pick(s["crop"]["side_shares"])]
+        cap = s["points"]["caps"][self.pick(s["points"]["cap_shares"])]
+        few = cap <= 2
+        region = torch.multinomial(self.weights["few_clicks" if few else "many_clicks"], b, True, generator=self.rng)
+        grid = self._grid(region, side, s["crop"]["ratio_few" if few else "ratio_many"])
+        index = self.store.regions.picture[region]
+        picture, inside = self._picture(index, grid)
+        mask = self._mask(region, self.store.regions.labels[region], grid) * inside
+        picture, mask, inside = self._made(picture, mask, inside, side)
+        stale = self._stale(region, grid, mask)
+        target = (mask > 0.5).float()
+        # An object that is hardly in the crop teaches nothing.
+        seen = target.sum((1, 2, 3)) >= 0.004 * side * side
+        keep = torch.nonzero(seen)[:, 0]
+        picture, target, inside, stale = picture[keep], target[keep], inside[keep], stale[keep]
+        picture = self._colour(picture) * inside
+        # How much object there is within 7 pixels.
+        near = F.interpolate(F.avg_pool2d(F.avg_pool2d(target, 2), 7, 1, 3), scale_factor=2.0)
+        first = self._prompts(target, inside, near, cap, stale, s["previous"]["first"])
+        second = self._prompts(target, inside, near, cap, stale, 0.0)
+        return Batch(picture.contiguous(memory_format=torch.channels_last), target, inside, first, second)
+
+    def _grid(self, region: Tensor, side: int, ratio: list[float]) -> Tensor:
+        """(b, side, side, 2) canvas positions, from its corner, of the pixels of a crop about each region."""
+        s = self.settings["crop"]
+        b = len(region)
+        box = self.store.regions.box[region]
+        centre = (box[:, :2] + box[:, 2:]) / 2
+        size = (box[:, 2:] - box[:, :2]).amax(1)
+        half = size * self.log_uniform(b, *ratio) / 2
+        half = torch.minimum(half, self.store.sizes[self.store.regions.picture[region]].amax(1) * 0.62)
+        centre = centre + self.uniform(b, 2, low=-0.7, high=0.7) * (half - 0.4 * size).clamp(min=0.0).unsqueeze(1)
+        # Mostly moved into the picture as far as it fits, as the segmenter does.
+        extent = self.store.sizes[self.store.regions.picture[region]].flip(1)
+        low = torch.minimum(half.unsqueeze(1), extent / 2)
+        within = torch.minimum(torch.maximum(centre, low), extent - low)
+        centre = torch.where(self.chance(s["within"], b).unsqueeze(1), within, centre)
+        turn = self.normal(b) * math.radians(s["turn_degrees"]) * (self.uniform(b) < 0.5)
+        stretch = torch.exp(self.normal(b) * s["stretch"] / 2)
+        flip = torch.where(self.chance(s["flip"], b), -1.0, 1.0)
+        cos, sin = torch.cos(turn), torch.sin(turn)
+        matrix = torch.stack([cos * stretch * flip, -sin / stretch, sin * stretch * flip, cos / stretch], 1).view(b, 2, 2)
+        axis = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
+        unit = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
+        place = (unit @ matrix.transpose(1, 2)) * half.view(b, 1, 1) + centre.view(b, 1, 2)
+        return place.view(b, side, side, 2)
+
+    def _picture(self, index: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures in [-1, 1] at ``grid`` and (b, 1, s, s) 1 where the grid is inside the picture."""
+        canvas = self.store.pictures.shape[-1]
+        source = self.store.pictures[index].float()
+        picture = F.grid_sample(source, grid * (2 / canvas) - 1, mode="bilinear", align_corners=False)
+        size = self.store.sizes[index].flip(1).view(-1, 1, 1, 2)
+        inside = ((grid >= 0) & (grid <= size)).all(-1).float().unsqueeze(1)
+        return picture / 127.5 - 1, inside
+
+    def _mask(self, region: Tensor, labels: Tensor, grid: Tensor) -> Tensor:
+        canvas = self.store.labels.shape[-1]
+        ids = self.store.labels[labels].long()
+        mask = torch.gather(self.store.regions.table[region], 1, ids.view(len(region), -1)).view(len(region), 1, canvas, canvas)
+        return F.grid_sample(mask.float(), grid * (2 / canvas) - 1, mode="bilinear", align_corners=False)
+
+    def _elsewhere(self, b: int, side: int) -> Tensor:
+        """Crops of other pictures, wholly inside them."""
+        index = torch.randint(len(self.store.pictures), (b,), generator=self.rng, device=self.device)
+        size = self.store.sizes[index].flip(1)
+        half = size.amin(1) * self.uniform(b, low=0.2, high=0.5)
+        centre = half.unsqueeze(1) + self.uniform(b, 2) * (size - 2 * half.unsqueeze(1)).clamp(min=0)
+        axis = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
+        unit = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+        flip = torch.where(self.uniform(b, 2) < 0.5, -1.0, 1.0)
+        grid = centre.view(b, 1, 1, 2) + unit * (half.unsqueeze(1) * flip).view(b, 1, 1, 2)
+        return self._picture(index, grid)[0]
+
+    def _clouds(self, b: int, channels: int, side: int, cells: int) -> Tensor:
+        """Smooth noise of unit variance."""
+        coarse = self.normal(b, channels, cells, cells)
+        return F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
+
+    def _made(self, picture: Tensor, mask: Tensor, inside: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Objects on other pictures, behind other objects; shapes of noise."""
+        s = self.settings["made"]
+        b = len(picture)
+        soft = F.avg_pool2d(mask, 3, 1, 1)
+        which = torch.nonzero(self.chance(s["pasted"], b))[:, 0]
+        if len(which):
+            n = len(which)
+            back = self._elsewhere(n, side)
+            plain = (self._clouds(n, 3, side, 5) * 0.4 + self.normal(n, 3, 1, 1) * 0.4).clamp(-1, 1)
+            back = torch.where(self.chance(s["plain"] / s["pasted"], n).view(n, 1, 1, 1), plain, back)
+            alpha = soft[which]
+            picture[which] = picture[which] * alpha + self._shift_colour(back) * (1 - alpha)
+            inside[which] = 1.0
+        which = torch.nonzero(self.chance(s["occluded"], b))[:, 0]
+        if len(which):
+            n = len(which)
+            other = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
+            grid = self._grid(other, side, [1.5, 4.0])
+            front, valid = self._picture(self.store.regions.picture[other], grid)
+            alpha = self._mask(other, self.store.regions.labels[other], grid) * valid
+            covered = mask[which] * (1 - alpha)
+            # Not so that the object all but disappears.
+            fine = (covered.sum((1, 2, 3)) > 0.4 * mask[which].sum((1, 2, 3))).view(n, 1, 1, 1)
+            alpha = alpha * fine
+            soft_front = F.avg_pool2d(alpha, 3, 1, 1)
+            picture[which] = self._shift_colour(front) * soft_front + picture[which] * (1 - soft_front)
+            mask[which] = mask[which] * (1 - alpha)
+        which = torch.nonzero(self.chance(s["blob"], b))[:, 0]
+        if len(which):
+            n = len(which)
+            axis = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
+            centre = self.uniform(n, 2, 1, low=-0.5, high=0.5)
+            away = (axis - centre[:, :1]).square().view(n, 1, side) + (axis - centre[:, 1:]).square().view(n, side, 1)
+            size = self.log_uniform(n, 0.15, 0.7).view(n, 1, 1, 1)
+            height = 1 - away.unsqueeze(1) / size.square() + 0.5 * self._clouds(n, 1, side, 8)
+            shape = (height > 0).float()
+            alpha = F.avg_pool2d(shape, 3, 1, 1)
+            picture[which] = self._shift_colour(self._elsewhere(n, side)) * alpha + picture[which] * (1 - alpha)
+            mask[which] = shape
+            inside[which] = torch.maximum(inside[which], shape)
+        return picture, mask, inside
+
+    def _shift_colour(self, picture: Tensor) -> Tensor:
+        b = len(picture)
+        s = self.settings["colour"]
+        gain = 1 + self.normal(b, 3, 1, 1) * s["gain"] / 2
+        return (picture * gain + self.normal(b, 3, 1, 1) * s["offset"]).clamp(-1, 1)
+
+    def _colour(self, picture: Tensor) -> Tensor:
+        """Exposure, white balance, gamma, grey, blur and noise."""
+        s = self.settings["colour"]
+        b, _, side, _ = picture.shape
+        on = self.chance(s["share"], b).float().view(b, 1, 1, 1)
+        gain = 1 + on * (self.normal(b, 1, 1, 1) + 0.4 * self.normal(b, 3, 1, 1)) * s["gain"]
+        offset = on * (self.normal(b, 1, 1, 1) + 0.4 * self.normal(b, 3, 1, 1)) * s["offset"]
+        unit = ((picture * gain + offset) * 0.5 + 0.5).clamp(0, 1)
+        unit = (unit + 1e-3).pow(torch.exp(on * self.normal(b, 1, 1, 1) * s["gamma"]))
+        grey = unit.mean(1, keepdim=True)
+        depth = torch.where(self.chance(s["grey"], b).view(b, 1, 1, 1), 0.0, 1 + on * 0.3 * self.normal(b, 1, 1, 1))
+        unit = grey + (unit - grey) * depth
+        which = torch.nonzero(self.chance(s["blur"], b))[:, 0]
+        if len(which):
+            small = F.interpolate(
+                unit[which], scale_factor=float(self.uniform(1, low=0.3, high=0.8)), mode="bilinear", antialias=True
+            )
+            unit[which] = F.interpolate(small, (side, side), mode="bilinear", align_corners=False)
+        noise = self.uniform(b, 1, 1, 1) * s["noise"] * on
+        return (unit + noise * self.normal(*unit.shape)).clamp(0, 1) * 2 - 1
+
+    # ---- prompts -----------------------------------------------------------------------------------------------------------
+
+    def _stale(self, region: Tensor, grid: Tensor, mask: Tensor) -> Tensor:
+        """(b, 1, s, s) the mask as an earlier frame may have shown it: moved, grown, shrunken."""
+        s = self.settings["previous"]
+        b, _, side, _ = mask.shape
+        neighbour = self.store.regions.neighbour[region]
+        use = (neighbour >= 0) & self.chance(s["neighbour"], b)
+        earlier = self._mask(region, torch.where(use, neighbour, self.store.regions.labels[region]), grid)
+        # What was pasted or covered has no neighbour: there the mask of the sample itself is moved.
+        unchanged = (F.avg_pool2d(mask, side) - F.avg_pool2d(earlier, side)).abs().view(b) < 0.03
+        base = torch.where((use & unchanged).view(b, 1, 1, 1), earlier, mask)
+        move = torch.where((use & unchanged).unsqueeze(1), 0.0, self.normal(b, 2) * 0.05)
+        scale = torch.exp(torch.where(use & unchanged, 0.0, self.normal(b) * 0.07))
+        theta = torch.zeros(b, 2, 3, device=self.device)
+        theta[:, 0, 0] = theta[:, 1, 1] = scale
+        theta[:, :, 2] = move
+        base = F.grid_sample(base, F.affine_grid(theta, list(base.shape), align_corners=False), align_corners=False)
+        reach = 2 * int(torch.randint(1, 6, (1,), generator=self.rng, device=self.device)) + 1
+        level = self.uniform(b, 1, 1, 1, low=0.2, high=0.8) + 0.15 * self._clouds(b, 1, side, 6)
+        return torch.sigmoid(6 * (F.avg_pool2d(base, reach, 1, reach // 2) - level) / 0.5)
+
+    def _prompts(self, target: Tensor, inside: Tensor, near: Tensor, cap: int, stale: Tensor, previous: float) -> Prompts:
+        s = self.settings["points"]
+        b = len(target)
+        positives = self.log_uniform(b, 1, cap + 0.99).floor()
+        equal = self.chance(0.5, b)
+        negatives = torch.where(equal, positives, self.log_uniform(b, 1, cap + 0.99).floor())
+        negatives = torch.where(self.chance(s["no_negatives"], b), 0.0, negatives)
+        rate = torch.where(
+            self.chance(s["wrong_share"], b) & (positives >= 4), self.uniform(b, low=s["wrong"][0], high=s["wrong"][1]), 0.0
+        )
+        outside = (1 - target) * inside
+        # A person's few clicks lie well inside; a tracker's points anywhere.
+        central = target * (near - 0.5).clamp(min=0) * self.uniform(b, 1, 1, 1, low=0.0, high=3.0 if cap <= 2 else 0.0)
+        on = self._draw(target, central, cap)
+        off_anywhere = self._draw(outside, torch.zeros_like(target), cap)
+        off_near = self._draw(outside * (near > 0), torch.zeros_like(target), cap)
+        beside = self.uniform(b, cap) < s["near"]
+        off = _choose(beside, off_near, off_anywhere)
+        wrong_on = self.uniform(b, cap) < rate.unsqueeze(1)
+        wrong_off = self.uniform(b, cap) < rate.unsqueeze(1)
+        on_xy, on_valid = _choose(wrong_on, _roll(off), on)
+        off_xy, off_valid = _choose(wrong_off, _roll(on), off)
+        count = torch.arange(cap, device=self.device)
+        with_box = self.chance(s["box"], b)
+        # A sample with a box may have no click at all.
+        positives = torch.where(with_box & self.chance(0.4, b), 0.0, positives)
+        negatives = torch.where(positives == 0, 0.0, negatives)
+        labels = torch.full((b, 2 * cap), -1.0, device=self.device)
+        labels[:, :cap][on_valid & (count < positives.unsqueeze(1))] = 1.0
+        labels[:, cap:][off_valid & (count < negatives.unsqueeze(1))] = 0.0
+        xy = torch.cat([on_xy, off_xy], 1)
+        xy = xy + self.normal(*xy.shape) * self.uniform(b, 1, 1) * s["jitter"]
+        box = self._boxes(target) * with_box.unsqueeze(1)
+        has = self.chance(previous, b).float()
+        return Prompts(xy, labels, box, F.avg_pool2d(stale, 4), has)
+
+    def _draw(self, where: Tensor, favour: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Random pixels with ``where`` > 0: (b, count, 2) xy and (b, count) whether there was one."""
+        b, _, side, _ = where.shape
+        order = torch.where(where > 0, self.uniform(*where.shape) + favour, torch.full_like(where, -1.0)).view(b, -1)
+        value, flat = order.topk(count, dim=1)
+        xy = torch.stack([flat % side, flat // side], -1).float() + 0.5
+        return xy, value >= 0
+
+    def _boxes(self, target: Tensor) -> Tensor:
+        """(b, 4) tight boxes, a few pixels off."""
+        side = target.shape[-1]
+        axis = torch.arange(side, device=self.device, dtype=torch.float32)
+        edges = []
+        for dim in (2, 3):
+            there = target.amax(dim)[:, 0] > 0
+            edges.append((torch.where(there, axis, side).amin(1), torch.where(there, axis + 1, 0).amax(1)))
+        box = torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], 1)
+        size = torch.stack([box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]] * 2, 1)
+        return box + self.normal(*box.shape) * 0.04 * size
+
+
+def _choose(which: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.where(which.unsqueeze(-1), a[0], b[0]), torch.where(which, a[1], b[1])
+
+
+def _roll(points: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The same points in another order, so that a wrong positive is not also the negative of its place."""
+    return points[0].flip(1), points[1].flip(1)

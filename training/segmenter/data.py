@@ -1,0 +1,178 @@
+"""The training pictures on the device, and the regions in them that can be asked for.
+
+A folder of training data holds JPEGs and, beside each, one or more index PNGs: every non-zero id is a region. What a region
+is decides when it is drawn: ``davis`` (a whole moving object), ``person`` (all clothing parts together), ``part`` (one of
+them), ``segment`` (a region that a person outlined in a photo).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+KINDS = ("davis", "person", "part", "segment")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """r regions, the parallel columns of a table.
+
+    Attributes:
+        picture: (r,) index of the picture.
+        labels: (r,) index of the label map.
+        table: (r, 256) uint8: 1 for the ids that belong to the region.
+        box: (r, 4) float x0, y0, x1, y1 in canvas pixels, edges.
+        kind: (r,) index into :data:`KINDS`.
+        weight: (r,) how often it is drawn among its kind.
+        neighbour: (r,) a label map of a frame nearby that shows the same region, or -1.
+    """
+
+    picture: Tensor
+    labels: Tensor
+    table: Tensor
+    box: Tensor
+    kind: Tensor
+    weight: Tensor
+    neighbour: Tensor
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+
+@dataclass(frozen=True)
+class Store:
+    """All pictures, in the top-left corners of square canvases.
+
+    Attributes:
+        pictures: (m, 3, c, c) uint8 RGB.
+        sizes: (m, 2) float height and width of each within its canvas.
+        labels: (k, c, c) uint8 ids.
+        regions: what can be asked for.
+    """
+
+    pictures: Tensor
+    sizes: Tensor
+    labels: Tensor
+    regions: Regions
+
+
+def sequence_of(path: Path) -> str:
+    """``bear_00012.jpg`` belongs to ``bear``."""
+    return re.sub(r"_\d+$", "", path.stem)
+
+
+def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float, largest: float, device: str) -> Store:
+    """Read everything under ``root`` but the held-out DAVIS sequences.
+
+    Raises:
+        SystemExit: a folder is missing or empty.
+    """
+    pictures: list[np.ndarray] = []
+    sizes: list[tuple[int, int]] = []
+    labels: list[np.ndarray] = []
+    rows: list[tuple[int, int, tuple[int, ...], tuple[float, ...], int, float, int]] = []
+
+    def fit(image: np.ndarray, interpolation: int) -> np.ndarray:
+        height, width = image.shape[:2]
+        if max(height, width) > canvas:
+            shape = (round(width * canvas / max(height, width)), round(height * canvas / max(height, width)))
+            image = cv2.resize(image, shape, interpolation=interpolation)
+        out = np.zeros((canvas, canvas, *image.shape[2:]), np.uint8)
+        out[: image.shape[0], : image.shape[1]] = image
+        return out
+
+    def add_picture(path: Path) -> int:
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        scale = min(1.0, canvas / max(image.shape[:2]))
+        pictures.append(fit(image, cv2.INTER_AREA))
+        sizes.append((round(image.shape[0] * scale), round(image.shape[1] * scale)))
+        return len(pictures) - 1
+
+    def add_labels(path: Path, size: tuple[int, int]) -> int:
+        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        ids = ids if ids.ndim == 2 else (ids[..., 0] > 0).astype(np.uint8)
+        labels.append(fit(cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST), cv2.INTER_NEAREST))
+        return len(labels) - 1
+
+    def add_region(picture: int, label: int, ids: tuple[int, ...], kind: str, neighbour: int = -1, weight: float = 1.0) -> None:
+        mask = np.isin(labels[label], ids)
+        share = mask.sum() / (sizes[picture][0] * sizes[picture][1])
+        if smallest <= share <= largest:
+            ys, xs = np.nonzero(mask)
+            box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+            rows.append((picture, label, ids, tuple(map(float, box)), KINDS.index(kind), weight, neighbour))
+
+    davis: dict[str, list[Path]] = {}
+    for path in _pictures(root / "davis2016_train"):
+        if sequence_of(path) not in held_out:
+            davis.setdefault(sequence_of(path), []).append(path)
+    for paths in davis.values():
+        first = len(labels)
+        for k, path in enumerate(paths):
+            index = add_picture(path)
+            add_labels(path.with_suffix(".png"), sizes[index])
+            last = len(labels) - 1
+            # Every sequence counts alike, however long; a neighbour is one or two stored frames away.
+            add_region(index, last, (1,), "davis", first + max(k - 1 - k % 2, 0) if k else -1, 1 / len(paths))
+    for path in _pictures(root / "clothing_co_parsing"):
+        index = add_picture(path)
+        label = add_labels(path.with_suffix(".png"), sizes[index])
+        ids = tuple(int(i) for i in np.unique(labels[label]) if i)
+        add_region(index, label, ids, "person")
+        for i in ids:
+            add_region(index, label, (i,), "part")
+    for path in _pictures(root / "bsds500"):
+        index = add_picture(path)
+        for level in (0, 1):
+            label = add_labels(path.with_name(f"{path.stem}_{level}.png"), sizes[index])
+            for i in np.unique(labels[label]):
+                if i:
+                    add_region(index, label, (int(i),), "segment")
+
+    table = np.zeros((len(rows), 256), np.uint8)
+    for k, row in enumerate(rows):
+        table[k, list(row[2])] = 1
+    column = list(zip(*rows, strict=True))
+    regions = Regions(
+        torch.tensor(column[0], device=device),
+        torch.tensor(column[1], device=device),
+        torch.from_numpy(table).to(device),
+        torch.tensor(column[3], device=device),
+        torch.tensor(column[4], device=device),
+        torch.tensor(column[5], device=device),
+        torch.tensor(column[6], device=device),
+    )
+    return Store(
+        torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor(sizes, dtype=torch.float32, device=device),
+        torch.from_numpy(np.stack(labels)).to(device),
+        regions,
+    )
+
+
+def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(sequence, frame RGB, mask) of every ``every``-th stored frame of the held-out sequences."""
+    out = []
+    for name in sequences:
+        paths = [p for p in _pictures(root / "davis2016_train") if sequence_of(p) == name]
+        for path in paths[::every]:
+            frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            mask = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+            mask = mask == 1 if mask.ndim == 2 else mask[..., 0] > 0
+            if mask.sum() >= 30:
+                out.append((name, frame, mask))
+    return out
+
+
+def _pictures(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("*.jpg"))
+    if not paths:
+        raise SystemExit(f"No .jpg in {folder}. Give the folder of training data with --data.")
+    return paths

@@ -1,0 +1,118 @@
+"""Turn trained weights into the two ONNX files of the package.
+
+    python -m training.segmenter.export --weights training-runs/segmenter/weights.pt --out src/sampt/segmenters/nano/weights
+
+``encoder.onnx`` and ``decoder.onnx`` hold the folded network (no normalisation left); every parameter keeps its name, so that
+PyTorch loads its weights from the same files. What ONNX Runtime computes is compared with PyTorch before a file is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from sampt.segmenters.nano.network import NanoNetwork
+
+FEATURES = ("stem", "fine", "middle", "coarse")
+PROMPT = ("inside", "points_xy", "labels", "box", "previous", "has_previous")
+OPSET = 17
+
+
+def load_weights(path: Path) -> NanoNetwork:
+    """The folded network from ``weights.pt``, or the averaged one of a ``checkpoint.pt``."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network = NanoNetwork()
+    network.load_state_dict(state.get("average", state))
+    return network.fold()
+
+
+def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """A picture, and prompts for windows of it."""
+    rng = torch.Generator().manual_seed(0)
+
+    def rand(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=rng)
+
+    prompts = (
+        torch.ones(objects, 1, side // 4, side // 4),
+        rand(objects, points, 2) * side,
+        torch.randint(-1, 2, (objects, points), generator=rng).float(),
+        torch.tensor([[8.0, 8.0, 90.0, 120.0], [0.0] * 4])[:objects],
+        rand(objects, 1, side // 4, side // 4),
+        torch.tensor([1.0, 0.0])[:objects],
+    )
+    return rand(1, 3, side, side) * 2 - 1, prompts
+
+
+def export(network: NanoNetwork, out: Path) -> None:
+    """Write both files, checked, each complete or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    picture, prompts = example()
+    features = network.encoder(picture)
+    windows = tuple(f.expand(2, -1, -1, -1) for f in features)
+    _write(
+        network.encoder,
+        (picture,),
+        out / "encoder.onnx",
+        ["picture"],
+        list(FEATURES),
+        {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES}},
+    )
+    axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
+    axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
+    axes |= {"points_xy": {0: "n", 1: "p"}, "labels": {0: "n", 1: "p"}, "box": {0: "n"}, "has_previous": {0: "n"}}
+    axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
+    _write(network.decoder, (*windows, *prompts), out / "decoder.onnx", [*FEATURES, *PROMPT], ["logits", "score"], axes)
+
+
+def _write(
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    path: Path,
+    names: list[str],
+    outputs: list[str],
+    axes: dict[str, dict[int, str]],
+) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, inputs, str(partial), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET,
+            dynamo=False, do_constant_folding=False,
+        )  # fmt: skip
+    held = {t.name for t in onnx.load(str(partial)).graph.initializer}
+    missing = {name for name, _ in module.named_parameters()} - held
+    if missing:
+        raise SystemExit(f"The exporter renamed {sorted(missing)}; PyTorch could not load them.")
+    session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+    got = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+    with torch.no_grad():
+        expected = module(*inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for name, a, b in zip(outputs, got, expected, strict=True):
+        difference = float(np.abs(a - b.numpy()).max())
+        print(f"{path.name} {name}: largest difference between ONNX Runtime and PyTorch {difference:.2e}")
+        if difference > 1e-3:
+            raise SystemExit(f"{path.name} differs from PyTorch by {difference:.2e} in {name!r}; expected at most 1e-3.")
+    os.replace(partial, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt, or checkpoint.pt of a run that goes on")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "src/sampt/segmenters/nano/weights")
+    args = parser.parse_args()
+    with torch.no_grad():
+        export(load_weights(args.weights), args.out)
+
+
+if __name__ == "__main__":
+    main()
