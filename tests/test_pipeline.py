@@ -307,6 +307,28 @@ def reinit(variant: str, horizon: int = 5, *, base: SegmentConfig = QUICK, **mor
     return replace(base, reinit=settings)
 
 
+ONE_PASS = {"prompting.positives_first": False, "prompting.refinement_rounds": 0, "prompting.iou_threshold": 0.5}
+
+
+@pytest.mark.parametrize("previous", [False, True])
+def test_a_frame_is_asked_about_with_the_answer_on_the_frame_before(previous: bool) -> None:
+    segmenter = ExactSegmenter(CROSSING)
+    config = with_settings(reinit("on-horizon-and-sync", base=VOS, previous_mask=previous), ONE_PASS)
+    results = run(CROSSING, [on(CROSSING, 1, 0)], config, segmenter=segmenter)
+    assert all(r.masks.any() for r in results)
+    with_logits = {call.frame_idx for call in segmenter.calls if call.has_mask_logits}
+    assert with_logits == (set(range(1, CROSSING.num_frames)) if previous else set())
+
+
+def test_after_a_frame_without_the_object_nothing_is_passed_on() -> None:
+    gone = {3, 4}
+    segmenter = ExactSegmenter(CROSSING, score=lambda frame_idx, _: 0.0 if frame_idx in gone else 1.0)
+    config = with_settings(reinit("on-horizon-and-sync", 9, base=VOS, previous_mask=True), ONE_PASS)
+    run(CROSSING, [on(CROSSING, 1, 0)], config, segmenter=segmenter)
+    without = {call.frame_idx for call in segmenter.calls if not call.has_mask_logits}
+    assert without == {0} | {frame_idx + 1 for frame_idx in gone}
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("frames", [(0, 0), (3, 8), (11, 0), (2, 9)])
 def test_reinitialised_masks_are_exact_both_ways(variant: str, frames: tuple[int, int]) -> None:

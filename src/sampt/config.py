@@ -133,6 +133,7 @@ class ReinitConfig(_Checked):
         low=2,
     )
     anchor: bool = _setting(False, "new points must agree with the object's colours on the frame where it was named")
+    previous_mask: bool = _setting(False, "a frame is asked about with the segmenter's answer on the frame before")
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
 
@@ -149,7 +150,7 @@ class SegmentConfig(_Checked):
     """Everything that decides the masks of a run, besides the video and the queries."""
 
     tracker: str = _setting("dis-flow", "point tracker, by name (see `sampt backends`)")
-    segmenter: str = _setting("grabcut", "promptable segmenter, by name (see `sampt backends`)")
+    segmenter: str = _setting("nano", "promptable segmenter, by name (see `sampt backends`)")
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     prompting: PromptConfig = field(default_factory=PromptConfig)
@@ -162,18 +163,22 @@ class SegmentConfig(_Checked):
     seed: int = _setting(72, "seed of all sampling", low=0)
 
 
-# Chosen on davis2016_train (docs/benchmarks.md, "How the default was chosen").
+# Chosen on davis2016_train (docs/benchmarks.md, "How the default was chosen"): the classical one on all sequences, the other
+# on those that its segmenter was not trained on.
 _CLASSICAL = SegmentConfig(
+    segmenter="grabcut",
     sampling=SamplingConfig(
         positive_points=128, negative_points=128, positive_sampler="even", negative_sampler="even", expand_clicks=True
     ),
     prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
     reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, anchor=True),
 )
+_BUNDLED = dataclasses.replace(_CLASSICAL, segmenter="nano")
 
 PRESETS: dict[str, SegmentConfig] = {
-    "default": _CLASSICAL,
-    "fast": dataclasses.replace(_CLASSICAL, longest_side=428),
+    "default": _BUNDLED,
+    "fast": dataclasses.replace(_BUNDLED, longest_side=428),
+    "classical": _CLASSICAL,
     "paper-v1": SegmentConfig(
         tracker="pips",
         segmenter="sam-vit-h",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from sampt.trackers.base import PointTracker
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
 from sampt.tracks.reinit import next_query_frames
-from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
+from sampt.types import FramePoints, MaskPrediction, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
 from sampt.video.base import CachedVideo, SubVideo, Video
 
 __all__ = ["Engine", "TrackedFrame", "reinitialised", "tracked_frames"]
@@ -51,17 +51,20 @@ class Engine:
         self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]
     ) -> list[list[ObjectMask]]:
         """Every object's mask on every one of the (b, h, w, 3) frames; a frame that nobody asks about is not encoded."""
+        return [self.masks(answers, object_ids) for answers in self.answers(frames, prompts)]
+
+    def answers(self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]]) -> list[list[MaskPrediction]]:
+        """What the segmenter says of the prompts on every one of the (b, h, w, 3) frames."""
         asked = [i for i, p in enumerate(prompts) if p]
         embeddings = dict(zip(asked, self.segmenter.encode(frames[asked]), strict=True)) if asked else {}
+        config = self.config.prompting
+        return [segment_prompts(self.segmenter, embeddings[i], p, config) if p else [] for i, p in enumerate(prompts)]
+
+    def masks(self, answers: Sequence[MaskPrediction], object_ids: Sequence[int]) -> list[ObjectMask]:
+        """Every object's mask from the answers about one frame; one that nobody asked about is absent."""
         gate = self.config.prompting.iou_threshold
-        out = []
-        for i, on_frame in enumerate(prompts):
-            found = {}
-            if on_frame:
-                answers = segment_prompts(self.segmenter, embeddings[i], on_frame, self.config.prompting)
-                found = {a.object_id: ObjectMask.of_prediction(a, gate) for a in answers}
-            out.append([found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids])
-        return out
+        found = {a.object_id: ObjectMask.of_prediction(a, gate) for a in answers}
+        return [found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids]
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
         """The masks that the tracker wants to know, if it does."""
@@ -139,6 +142,7 @@ class _WindowedRun:
         self._waiting: dict[int, _Waiting] = {}
         self._on_second_look: set[int] = set()
         self._looks: dict[int, ObjectLook] = {}
+        self._last_logits: dict[tuple[int, int], Any] = {}  # by object and frame, of the window at work
         self._next_frame = 0
         self._next_point_id = 0
         for object_id in points.object_ids:
@@ -157,6 +161,7 @@ class _WindowedRun:
 
     def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
+        self._last_logits = {key: logits for key, logits in self._last_logits.items() if key[1] >= stop}
         for frame_idx in range(self._next_frame, stop):
             waiting = self._waiting.pop(frame_idx, None) or _Waiting()
             self._next_frame = frame_idx + 1
@@ -210,7 +215,19 @@ class _WindowedRun:
     def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
         others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
-        return self._engine.segment(self._video.read(frame_idx, frame_idx + 1), [prompts], group)[0]
+        if self._config.reinit.previous_mask:
+            last = self._last_logits
+            prompts = [dataclasses.replace(p, mask_logits=last.get((p.object_id, frame_idx - 1))) for p in prompts]
+        answers = self._engine.answers(self._video.read(frame_idx, frame_idx + 1), [prompts])[0]
+        masks = self._engine.masks(answers, group)
+        if self._config.reinit.previous_mask:
+            present = {mask.object_id for mask in masks if mask.state is ObjectState.PRESENT}
+            for object_id in group:  # a frame may be looked at again, from another window
+                self._last_logits.pop((object_id, frame_idx), None)
+            for answer in answers:
+                if answer.object_id in present:
+                    self._last_logits[answer.object_id, frame_idx] = answer.low_res_logits
+        return masks
 
     def _remember_looks(self, frame_idx: int, on_frame: Sequence[ObjectMask]) -> None:
         """What objects look like where the user named them, the last time if there were several."""

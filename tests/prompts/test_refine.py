@@ -163,3 +163,14 @@ def test_no_prompt_no_question() -> None:
     recorder = Recorder()
     assert ask(recorder, [], rounds=3) == []
     assert recorder.batches == []
+
+
+def test_logits_of_an_earlier_frame_start_the_first_question_and_no_other() -> None:
+    earlier = object()
+    recorder = Recorder()
+    asked = replace(prompt(1, ONE, off=[OFF]), mask_logits=earlier)
+    ask(recorder, [asked, replace(prompt(2, TWO), mask_logits=earlier)], rounds=1)
+    first, second, third = (batch for batch, _ in recorder.batches)
+    assert [p.mask_logits for p in first] == [earlier]  # object 1's positives; object 2 has nothing else
+    assert [p.mask_logits for p in second] == [recorder.given[0][0], earlier]
+    assert [p.mask_logits for p in third] == recorder.given[1]

@@ -18,7 +18,8 @@ def segment_prompts(
 ) -> list[MaskPrediction]:
     """Final predictions, with full-size logits, for all prompts of one frame.
 
-    Pass 1: positive points alone, for their low-resolution logits; a prompt without negative points needs none, and
+    A prompt that comes with ``mask_logits``, an answer about the frame before say, is first asked with these. Pass 1: positive
+    points alone, for their low-resolution logits; a prompt without negative points needs none, and
     ``positives_first`` may switch it off. Pass 2: all points with those logits. Then ``refinement_rounds`` rounds with all
     points, the box and the logits of the round before, as long as the mask has two pixels. Only the last pass of a prompt asks
     for full-size logits.
@@ -26,7 +27,7 @@ def segment_prompts(
     if not prompts:
         return []
     logits = _first_pass(segmenter, embedding, prompts) if config.positives_first else {}
-    current = [dataclasses.replace(p, mask_logits=logits.get(i)) for i, p in enumerate(prompts)]
+    current = [dataclasses.replace(p, mask_logits=logits.get(i, p.mask_logits)) for i, p in enumerate(prompts)]
     rounds = config.refinement_rounds
     answers = segmenter.decode(embedding, current, full_size=rounds == 0)
     for i in range(rounds):
@@ -51,7 +52,8 @@ def _first_pass(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequenc
     if not mixed:
         return {}
     positives = [
-        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive]) for p in (prompts[i] for i in mixed)
+        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive], mask_logits=p.mask_logits)
+        for p in (prompts[i] for i in mixed)
     ]
     answers = segmenter.decode(embedding, positives, full_size=False)
     return {i: answer.low_res_logits for i, answer in zip(mixed, answers, strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,9 +28,11 @@ class NanoSettings:
     Attributes:
         side: of a window in its own pixels, a multiple of 16.
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
-        few_points: up to so many positive points say nothing of the object's size: the first look is at the whole frame.
-        points_extent: side of the first window over the extent of the points.
-        mask_extents: sides of the last windows over the extent of the mask found first; their answers are averaged.
+        few_points: up to so many positive points say little of the object's size.
+        few_extents: sides of the first windows then, over the longest side of the frame; the answer with the best score counts.
+        points_extents: sides of the first windows over the extent of the points when they are more; likewise.
+        mask_extents: sides of the later windows over the extent of the mask found last; each is asked with the answer before.
+        averaged: so many of the last answers are averaged.
         sharpen_radius: of the edge filter, in pixels of the window.
         sharpen_epsilon: its least colour variance.
         batch: windows that are decoded together at most.
@@ -39,8 +41,10 @@ class NanoSettings:
     side: int = 160
     shared_longest: int = 453
     few_points: int = 3
-    points_extent: float = 1.6
+    few_extents: tuple[float, ...] = (1.0,)
+    points_extents: tuple[float, ...] = (1.6,)
     mask_extents: tuple[float, ...] = (1.5,)
+    averaged: int = 1
     sharpen_radius: int = 2
     sharpen_epsilon: float = 1e-3
     batch: int = 16
@@ -114,38 +118,53 @@ class NanoSegmenter:
 
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
         questions = [_question(prompt, encoded.size_hw) for prompt in prompts]
-        windows = [self._first_window(question, encoded.size_hw) for question in questions]
-        found, _ = self._ask(encoded, questions, windows)
-        looks: list[list[LowResolution]] = [[] for _ in prompts]
-        scores = np.zeros(len(prompts))
+        found, scores = self._first_look(encoded, questions)
+        looks = [[low] for low in found]
         for extent in self._settings.mask_extents:
             windows = [self._window_around(q, low, extent) for q, low in zip(questions, found, strict=True)]
-            again = [_Question(q.xy, q.is_positive, q.box, low) for q, low in zip(questions, found, strict=True)]
-            answers, answer_scores = self._ask(encoded, again, windows)
-            scores += answer_scores / len(self._settings.mask_extents)
-            for look, answer in zip(looks, answers, strict=True):
+            again = [replace(q, previous=low) for q, low in zip(questions, found, strict=True)]
+            found, scores = self._ask(encoded, again, windows)
+            for look, answer in zip(looks, found, strict=True):
                 look.append(answer)
         return [
-            self._prediction(encoded, prompt, look, float(score), full_size)
+            self._prediction(encoded, prompt, look[-self._settings.averaged :], float(score), full_size)
             for prompt, look, score in zip(prompts, looks, scores, strict=True)
         ]
 
-    def _first_window(self, question: _Question, size_hw: tuple[int, int]) -> Window:
-        """Around the box, the previous mask or the points; the whole frame when they do not tell the object's size."""
+    def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> tuple[list[LowResolution], FloatArray]:
+        """The answer with the best score of those in each question's first windows."""
+        windows = [self._first_windows(question, encoded.size_hw) for question in questions]
+        flat = [(k, window) for k, mine in enumerate(windows) for window in mine]
+        answers, scores = self._ask(encoded, [questions[k] for k, _ in flat], [window for _, window in flat])
+        best: list[LowResolution] = []
+        best_scores = []
+        start = 0
+        for mine in windows:
+            at = start + int(np.argmax(scores[start : start + len(mine)]))
+            best.append(answers[at])
+            best_scores.append(scores[at])
+            start += len(mine)
+        return best, np.array(best_scores, np.float32)
+
+    def _first_windows(self, question: _Question, size_hw: tuple[int, int]) -> list[Window]:
+        """Around the box, the previous mask or the points; at several sizes when these do not tell the object's."""
         s = self._settings
+        positive = question.xy[question.is_positive]
         low: Positions
         high: Positions
         if question.box is not None:
             low, high = question.box[:2], question.box[2:]
         elif question.previous is not None and (question.previous.logits > 0).any():
-            return self._window_around(question, question.previous, s.points_extent)
-        elif np.count_nonzero(question.is_positive) > s.few_points:
-            low, high = _robust_extent(question.xy[question.is_positive])
+            return [self._window_around(question, question.previous, s.mask_extents[0])]
+        elif len(positive) > s.few_points:
+            low, high = _robust_extent(positive)
         else:
-            low, high = np.zeros(2), np.array(size_hw[::-1], np.float64)
-            return place_window(size_hw, (low + high) / 2, float(max(size_hw)), s.side, s.shared_longest)
-        extent = float((high - low).max()) * s.points_extent
-        return place_window(size_hw, (low + high) / 2, extent, s.side, s.shared_longest)
+            centre = (positive.min(0) + positive.max(0)) / 2
+            spread = float((positive.max(0) - positive.min(0)).max())
+            sizes = [max(f * max(size_hw), 1.5 * spread) for f in s.few_extents]
+            return [place_window(size_hw, centre, size, s.side, s.shared_longest) for size in sizes]
+        size = float((high - low).max())
+        return [place_window(size_hw, (low + high) / 2, size * f, s.side, s.shared_longest) for f in s.points_extents]
 
     def _window_around(self, question: _Question, found: LowResolution, factor: float) -> Window:
         """Around the mask of an answer and the positive points."""
@@ -179,7 +198,7 @@ class NanoSegmenter:
         full /= len(looks)
         mask: BoolArray = full > 0
         box = geometry.box_of_mask(mask) if np.count_nonzero(mask) > 1 else None
-        return MaskPrediction(prompt.object_id, score, looks[0], box, full if full_size else None)
+        return MaskPrediction(prompt.object_id, score, looks[-1], box, full if full_size else None)
 
     def _at_frame_size(self, frame: UInt8Array, look: LowResolution) -> FloatArray:
         """(h, w) logits: those of the window sharpened on the frame, the surest background elsewhere."""

@@ -1,0 +1,97 @@
+"""Pictures of the model card: the course of a training run, and the held-out frames on which the weights do best and worst.
+
+    python -m training.segmenter.report --log training/segmenter/log.jsonl --data ../shared/training --out docs/images
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+
+from sampt.evaluation.metrics import jaccard
+from sampt.plugins import create_segmenter
+from sampt.types import ObjectPrompt
+from training.segmenter.data import held_out_frames
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+HERE = Path(__file__).parent
+
+
+def plot(log: Path, out: Path) -> None:
+    """Loss and IoU over steps."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    step = [entry["step"] for entry in entries]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    left.plot(step, [entry["loss"] for entry in entries], label="loss")
+    left.plot(step, [entry["mask"] for entry in entries], label="mask part")
+    left.set(xlabel="step", ylabel="loss, mean of 50 steps", ylim=(0.2, 1.2))
+    left.legend()
+    right.plot(step, [entry["iou_second"] for entry in entries], color="0.7", label="training, second decoding")
+    held = [entry for entry in entries if "held_out" in entry]
+    for key in held[-1]["held_out"] if held else ():
+        right.plot([e["step"] for e in held], [e["held_out"][key] for e in held], "o-", ms=3, label=f"held out, {key[4:]} points")
+    right.set(xlabel="step", ylabel="mean IoU", ylim=(0.3, 0.95))
+    right.legend()
+    figure.tight_layout()
+    figure.savefig(out, dpi=90)
+
+
+def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8) -> None:
+    """The frame of each held-out sequence's worst mask, then the best ones: truth in green, found in red, clicks as dots."""
+    segmenter = create_segmenter("nano")
+    config = tomllib.loads((HERE / "config.toml").read_text())
+    found = []
+    for k, (name, frame, mask) in enumerate(held_out_frames(data, config["data"]["held_out"])):
+        rng = np.random.default_rng(k)
+        points = [np.argwhere(region)[:, ::-1] for region in (mask, ~mask)]
+        xy = np.concatenate([p[rng.choice(len(p), count)] for p in points]).astype(np.float32)
+        prompt = ObjectPrompt(1, xy, np.arange(2 * count) < count)
+        answer = segmenter.decode(segmenter.encode(frame[None])[0], [prompt])[0]
+        guess = np.asarray(answer.logits > 0)
+        found.append((jaccard(guess, mask), name, frame, mask, guess, prompt, answer.score))
+    found.sort(key=lambda item: item[0])
+    worst, names = [], []
+    for item in found:  # one frame a sequence, or the sheet would be the same object over and over
+        if names.count(item[1]) < 1:
+            worst.append(item)
+            names.append(item[1])
+    chosen = worst[:columns] + found[:-1][:: -max(1, len(found) // (2 * columns))][: columns * (rows - 1)]
+    tiles = [_tile(item) for item in chosen]
+    picture = np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
+    cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _tile(item: tuple[float, str, np.ndarray, np.ndarray, np.ndarray, ObjectPrompt, float]) -> np.ndarray:
+    iou, name, frame, mask, guess, prompt, score = item
+    tile = frame.copy()
+    for region, colour in ((mask, (0, 255, 0)), (guess, (255, 40, 40))):
+        contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tile, contours, -1, colour, 1)
+    for (x, y), positive in zip(prompt.xy, prompt.is_positive, strict=True):
+        cv2.circle(tile, (int(x), int(y)), 2, (80, 160, 255) if positive else (255, 200, 0), -1)
+    tile = cv2.copyMakeBorder(tile, 16, 2, 1, 1, cv2.BORDER_CONSTANT)
+    text = f"{name}: IoU {iou:.2f}, predicted {score:.2f}"
+    cv2.putText(tile, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (255, 255, 255), 1, cv2.LINE_AA)
+    return tile
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--log", type=Path, default=HERE / "log.jsonl")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "images")
+    args = parser.parse_args()
+    plot(args.log, args.out / "nano-training.png")
+    sheet(args.data, args.out / "nano-held-out.png")
+
+
+if __name__ == "__main__":
+    main()
