@@ -49,10 +49,39 @@ def test_loading_the_public_names_imports_no_back_end() -> None:
     code = "import sampt, sys; [getattr(sampt, n) for n in sampt.__all__]; print(*sys.modules)"
     imported = set(run_python(code).split())
     assert "torch" not in imported
-    backends = {"sampt.trackers.dis_flow", "sampt.trackers.lucas_kanade", "sampt.segmenters.grabcut", "sampt.testing"}
+    backends = {
+        "sampt.trackers.dis_flow",
+        "sampt.trackers.lucas_kanade",
+        "sampt.segmenters.grabcut",
+        "sampt.segmenters.nano",
+        "sampt.testing",
+    }
     assert not imported & backends
 
 
 def test_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"module 'sampt' has no attribute 'segment_vidoe'"):
         sampt.segment_vidoe  # noqa: B018
+
+
+def test_the_default_segmenter_runs_without_pytorch() -> None:
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["onnx"] = None  # importing them fails, as where they are not installed
+import numpy as np
+from sampt.plugins import create_segmenter
+from sampt.types import ObjectPrompt
+frame = np.zeros((60, 80, 3), np.uint8)
+frame[20:45, 25:60] = 220
+nano = create_segmenter("nano")
+answer = nano.decode(nano.encode(frame[None])[0], [ObjectPrompt(1, np.array([[40.0, 30.0]]), np.array([True]))])[0]
+print((answer.logits > 0)[32, 42], (answer.logits > 0)[5, 5])
+try:
+    create_segmenter("nano", device="cuda")
+except Exception as error:
+    print(error)
+"""
+    first, second = run_python(code).splitlines()
+    assert first == "True False"
+    assert second.startswith("'nano' with device 'cuda' needs PyTorch and onnx")
+    assert second.endswith("Run: pip install 'sampt[torch]', or use device 'cpu'.")

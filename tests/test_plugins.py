@@ -196,7 +196,7 @@ def test_every_back_end_answers_to_its_name() -> None:
 def test_unknown_names_are_answered_with_the_closest() -> None:
     with pytest.raises(BackendError, match=r"'lucas-canade'. Did you mean 'lucas-kanade'\? Available: dis-flow, "):
         create_tracker("lucas-canade")
-    with pytest.raises(BackendError, match=r"Unknown segmenter 'zzz'. Available: grabcut"):
+    with pytest.raises(BackendError, match=r"Unknown segmenter 'zzz'. Available: grabcut, nano"):
         create_segmenter("zzz")
 
 

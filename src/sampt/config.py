@@ -173,7 +173,12 @@ _CLASSICAL = SegmentConfig(
     prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
     reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, anchor=True),
 )
-_BUNDLED = dataclasses.replace(_CLASSICAL, segmenter="nano")
+_BUNDLED = dataclasses.replace(
+    _CLASSICAL,
+    segmenter="nano",
+    sampling=dataclasses.replace(_CLASSICAL.sampling, positive_points=64, negative_points=64),
+    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True),
+)
 
 PRESETS: dict[str, SegmentConfig] = {
     "default": _BUNDLED,

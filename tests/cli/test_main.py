@@ -78,7 +78,7 @@ def test_backends_lists_names_and_licences(call: Any, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "160")
     outcome = call("backends")
     assert outcome.status == 0
-    for kind, name in (("tracker", "dis-flow"), ("tracker", "lucas-kanade"), ("segmenter", "grabcut")):
+    for kind, name in (("tracker", "dis-flow"), ("tracker", "lucas-kanade"), ("segmenter", "grabcut"), ("segmenter", "nano")):
         row = next(line for line in outcome.out.splitlines() if name in line)
         assert kind in row
         assert "Apache-2.0" in row
@@ -100,6 +100,7 @@ def test_progress_bar_shows_speed_and_is_wiped_by_an_error(monkeypatch: pytest.M
 
 
 def test_importing_the_command_loads_no_back_end() -> None:
-    code = "import sys, sampt.cli.main; print(sorted(m for m in sys.modules if m in ('cv2', 'av', 'torch', 'PIL', 'rich')))"
+    heavy = ("cv2", "av", "torch", "onnxruntime", "PIL", "rich")
+    code = f"import sys, sampt.cli.main; print(sorted(m for m in sys.modules if m in {heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -179,3 +179,21 @@ def test_the_rate_warms_up_stays_and_falls(data: Path, settings: dict[str, Any],
     assert set(rates[9:80]) == {1.0}
     assert rates[90] == pytest.approx(0.5)
     assert rates[100] == 0
+
+
+def test_a_longer_run_starts_from_the_weights_before_the_fall(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["train"] |= {"steps": 4, "decay": 0.5}
+    first = Trainer(settings, data, tmp_path, "cpu")
+    first.one()
+    assert not (tmp_path / "before-decay.pt").exists()
+    first.one()
+    kept = {name: value.clone() for name, value in first.network.state_dict().items()}
+    first.one()
+    second = Trainer(settings, data, tmp_path, "cpu")
+    second.start_from(tmp_path / "before-decay.pt")
+    assert second.step == 0
+    assert second.samples > 0
+    for name, value in second.network.state_dict().items():
+        torch.testing.assert_close(value, kept[name], rtol=1e-3, atol=1e-3)
+    assert (tmp_path / "before-decay.pt").stat().st_size < 9e6
+    assert np.isfinite(second.one()["loss"])

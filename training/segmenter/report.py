@@ -1,6 +1,6 @@
 """Pictures of the model card: the course of a training run, and the held-out frames on which the weights do best and worst.
 
-    python -m training.segmenter.report --log training/segmenter/log.jsonl --data ../shared/training --out docs/images
+python -m training.segmenter.report --log training/segmenter/log.jsonl --data ../shared/training --out docs/images
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def plot(log: Path, out: Path) -> None:
     right.plot(step, [entry["iou_second"] for entry in entries], color="0.7", label="training, second decoding")
     held = [entry for entry in entries if "held_out" in entry]
     for key in held[-1]["held_out"] if held else ():
-        right.plot([e["step"] for e in held], [e["held_out"][key] for e in held], "o-", ms=3, label=f"held out, {key[4:]} points")
+        right.plot(
+            [e["step"] for e in held], [e["held_out"][key] for e in held], "o-", ms=3, label=f"held out, {key[4:]} points"
+        )
     right.set(xlabel="step", ylabel="mean IoU", ylim=(0.3, 0.95))
     right.legend()
     figure.tight_layout()

@@ -3,9 +3,8 @@
     python -m training.segmenter.train --data ../shared/training --out training-runs/segmenter [--steps N] [--device cuda]
 
 Writes ``checkpoint.pt`` (every few minutes, and when stopped), ``log.jsonl`` and, when the last step is done, ``weights.pt``.
-Started again with the same ``--out`` it goes on from the checkpoint. ``--start-from weights.pt`` begins a new run with the
-weights of an earlier one. The learning rate warms up, stays, and falls at the end, so that runs add up: a checkpoint from
-before the fall can be given more ``--steps``.
+Started again with the same ``--out`` it goes on from the checkpoint. The learning rate warms up, stays, and falls at the end, so
+that runs add up: ``before-decay.pt``, written when the fall begins, is what ``--start-from`` takes to begin a longer run.
 """
 
 from __future__ import annotations
@@ -73,6 +72,23 @@ class Trainer:
         torch.save(state, partial)
         os.replace(partial, self.out / name)
 
+    def save_compact(self, name: str) -> None:
+        """Write the weights and their average alone, at half precision: small enough to keep, and to start a longer run from."""
+        state: dict[str, Any] = {"step": self.step, "seconds": self.seconds, "samples": self.samples}
+        for key, network in (("network", self.network), ("average", self.average)):
+            values = network.state_dict().items()
+            state[key] = {k: v.half() if v.dtype.is_floating_point else v for k, v in values}
+        partial = self.out / f"{name}.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.out / name)
+
+    def start_from(self, path: Path) -> None:
+        """Begin at the first step with the weights of another run: ``before-decay.pt`` or ``weights.pt``."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state.get("network", state))
+        self.average.load_state_dict(state.get("average", state))
+        self.seconds, self.samples = state.get("seconds", 0.0), state.get("samples", 0)
+
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -112,6 +128,8 @@ class Trainer:
         self.optimiser.step()
         self._follow()
         self.step += 1
+        if self.step == int((1 - self.settings["train"]["decay"]) * self.settings["train"]["steps"]):
+            self.save_compact("before-decay.pt")
         self.samples += len(batch.picture)
         with torch.no_grad():
             iou = [float(_iou(x, batch).mean()) for x in (first, second)]
@@ -178,7 +196,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop (resumable) after so long")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--start-from", type=Path, help="weights.pt of an earlier run")
+    parser.add_argument("--start-from", type=Path, help="before-decay.pt or weights.pt of another run")
     args = parser.parse_args()
     settings = tomllib.loads(args.config.read_text())
     if args.steps:
@@ -190,9 +208,7 @@ def main() -> None:
     if checkpoint.exists():
         trainer.load(checkpoint)
     elif args.start_from:
-        state = torch.load(args.start_from, map_location=args.device, weights_only=True)
-        trainer.network.load_state_dict(state)
-        trainer.average.load_state_dict(state)
+        trainer.start_from(args.start_from)
     run(trainer, args.minutes, args.data)
 
 

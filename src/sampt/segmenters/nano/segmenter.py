@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,6 +21,7 @@ from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UIn
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
 
 MAX_LOGIT = 8.0
+SURE_LOGIT = 4.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class NanoSettings:
 
     Attributes:
         side: of a window in its own pixels, a multiple of 16.
+        first_side: likewise of the first windows.
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
         few_points: up to so many positive points say little of the object's size.
         few_extents: sides of the first windows then, over the longest side of the frame; the answer with the best score counts.
@@ -39,14 +43,15 @@ class NanoSettings:
     """
 
     side: int = 160
+    first_side: int = 128
     shared_longest: int = 453
     few_points: int = 3
-    few_extents: tuple[float, ...] = (1.0,)
-    points_extents: tuple[float, ...] = (1.6,)
+    few_extents: tuple[float, ...] = (1.0, 0.5)
+    points_extents: tuple[float, ...] = (2.0,)
     mask_extents: tuple[float, ...] = (1.5,)
     averaged: int = 1
-    sharpen_radius: int = 2
-    sharpen_epsilon: float = 1e-3
+    sharpen_radius: int = 3
+    sharpen_epsilon: float = 3e-4
     batch: int = 16
 
 
@@ -85,6 +90,7 @@ class NanoSegmenter:
     def __init__(self, runtime: Runtime, settings: NanoSettings | None = None) -> None:
         self._runtime = runtime
         self._settings = settings or NanoSettings()
+        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nano")
 
     @property
     def info(self) -> SegmenterInfo:
@@ -100,7 +106,7 @@ class NanoSegmenter:
         """Encode (b, h, w, 3) uint8 RGB frames at the size of the first look; larger sizes follow when a prompt needs them."""
         encoded = [Encoded(frame) for frame in frames]
         for item in encoded:
-            encode_level(item, self._settings.side, self._runtime)
+            encode_level(item, self._settings.first_side, self._runtime)
         return encoded
 
     def decode(self, embedding: Encoded, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
@@ -121,21 +127,26 @@ class NanoSegmenter:
         found, scores = self._first_look(encoded, questions)
         looks = [[low] for low in found]
         for extent in self._settings.mask_extents:
-            windows = [self._window_around(q, low, extent) for q, low in zip(questions, found, strict=True)]
+            side = self._settings.side
+            windows = [self._window_around(q, low, extent, side) for q, low in zip(questions, found, strict=True)]
             again = [replace(q, previous=low) for q, low in zip(questions, found, strict=True)]
-            found, scores = self._ask(encoded, again, windows)
+            found, scores = self._ask(encoded, again, windows, side)
             for look, answer in zip(looks, found, strict=True):
                 look.append(answer)
-        return [
-            self._prediction(encoded, prompt, look[-self._settings.averaged :], float(score), full_size)
-            for prompt, look, score in zip(prompts, looks, scores, strict=True)
-        ]
+
+        def predict(k: int) -> MaskPrediction:
+            return self._prediction(encoded, prompts[k], looks[k][-self._settings.averaged :], float(scores[k]), full_size)
+
+        # OpenCV works on one object in one thread for the most part, and without the interpreter's lock.
+        return list(self._workers.map(predict, range(len(prompts)))) if len(prompts) > 1 else [predict(0)]
 
     def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> tuple[list[LowResolution], FloatArray]:
         """The answer with the best score of those in each question's first windows."""
         windows = [self._first_windows(question, encoded.size_hw) for question in questions]
         flat = [(k, window) for k, mine in enumerate(windows) for window in mine]
-        answers, scores = self._ask(encoded, [questions[k] for k, _ in flat], [window for _, window in flat])
+        answers, scores = self._ask(
+            encoded, [questions[k] for k, _ in flat], [window for _, window in flat], self._settings.first_side
+        )
         best: list[LowResolution] = []
         best_scores = []
         start = 0
@@ -155,35 +166,34 @@ class NanoSegmenter:
         if question.box is not None:
             low, high = question.box[:2], question.box[2:]
         elif question.previous is not None and (question.previous.logits > 0).any():
-            return [self._window_around(question, question.previous, s.mask_extents[0])]
+            return [self._window_around(question, question.previous, s.mask_extents[0], s.first_side)]
         elif len(positive) > s.few_points:
             low, high = _robust_extent(positive)
         else:
             centre = (positive.min(0) + positive.max(0)) / 2
             spread = float((positive.max(0) - positive.min(0)).max())
             sizes = [max(f * max(size_hw), 1.5 * spread) for f in s.few_extents]
-            return [place_window(size_hw, centre, size, s.side, s.shared_longest) for size in sizes]
+            return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
-        return [place_window(size_hw, (low + high) / 2, size * f, s.side, s.shared_longest) for f in s.points_extents]
+        return [place_window(size_hw, (low + high) / 2, size * f, s.first_side, s.shared_longest) for f in s.points_extents]
 
-    def _window_around(self, question: _Question, found: LowResolution, factor: float) -> Window:
-        """Around the mask of an answer and the positive points."""
-        s = self._settings
-        mask = found.logits > 0
+    def _window_around(self, question: _Question, found: LowResolution, factor: float, side: int) -> Window:
+        """Around the mask of an answer and the positive points; where the answer was empty, what it was asked about."""
+        mask = np.asarray(found.logits > 0)
         if not mask.any():
-            return found.window
+            mask = np.ones_like(mask)
+            factor = 1.0
         bounds: list[Positions] = [found.window.to_frame(edge) for edge in _mass_extent(mask)]
         if question.is_positive.any():
             low, high = _robust_extent(question.xy[question.is_positive])
             bounds = [np.minimum(bounds[0], low), np.maximum(bounds[1], high)]
         centre, extent = (bounds[0] + bounds[1]) / 2, float((bounds[1] - bounds[0]).max())
-        return place_window(found.size_hw, centre, extent * factor, s.side, s.shared_longest)
+        return place_window(found.size_hw, centre, extent * factor, side, self._settings.shared_longest)
 
     def _ask(
-        self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window]
+        self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window], side: int
     ) -> tuple[list[LowResolution], FloatArray]:
         """Decode every question in its window."""
-        side = self._settings.side
         places = places_of(encoded, windows, side, self._runtime)
         logits, scores = self._runtime.decode(places, side, _prompt_arrays(questions, windows, side, encoded.size_hw))
         logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
@@ -204,7 +214,8 @@ class NanoSegmenter:
         """(h, w) logits: those of the window sharpened on the frame, the surest background elsewhere."""
         s = self._settings
         full = np.full(look.size_hw, -MAX_LOGIT, np.float32)
-        signal = np.tanh(look.logits / 2)  # 2 p - 1, so that the filter's 0 is the border of the mask
+        # What is sure counts no more than what is fairly sure: the filter is to move borders.
+        signal = np.clip(look.logits, -SURE_LOGIT, SURE_LOGIT)
         rows, columns = _part_of_interest(look)
         guide = frame[rows, columns]
         if guide.size == 0:
@@ -221,7 +232,7 @@ class NanoSegmenter:
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         fine = guided_upsample(np.asarray(coarse, np.float32), guide, s.sharpen_radius, s.sharpen_epsilon)
-        full[rows, columns] = 2 * np.arctanh(np.clip(fine, -0.999, 0.999))
+        full[rows, columns] = fine
         return full
 
 

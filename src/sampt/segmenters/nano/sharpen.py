@@ -29,12 +29,13 @@ def guided_upsample(coarse: FloatArray, guide: UInt8Array, radius: int, epsilon:
     size_wh = (guide.shape[1], guide.shape[0])
     if radius == 0:
         return _resize(coarse, size_wh)
-    small = np.asarray(cv2.resize(guide, coarse.shape[::-1], interpolation=cv2.INTER_AREA), np.float32).reshape(
-        *coarse.shape, 3
-    )
-    slope, offset = _coefficients(coarse, small / 255.0, radius, epsilon)
-    slope = np.asarray(cv2.resize(slope, size_wh, interpolation=cv2.INTER_LINEAR), np.float32).reshape(*guide.shape)
-    return np.asarray(np.einsum("hwc,hwc->hw", slope, guide.astype(np.float32) / 255.0) + _resize(offset, size_wh), np.float32)
+    small = np.asarray(cv2.resize(guide, coarse.shape[::-1], interpolation=cv2.INTER_AREA)).reshape(*coarse.shape, 3)
+    slope, offset = _coefficients(coarse, np.asarray(small / np.float32(255), np.float32), radius, epsilon)
+    # OpenCV mixes the types and sums the channels without copies of the frame as floating point.
+    slopes = np.asarray(cv2.resize(slope, size_wh, interpolation=cv2.INTER_LINEAR)).reshape(*guide.shape)
+    product = cv2.multiply(slopes, np.ascontiguousarray(guide), scale=1 / 255, dtype=cv2.CV_32F)
+    total = cv2.transform(np.asarray(product).reshape(*guide.shape), np.ones((1, 3), np.float32))
+    return np.asarray(cv2.add(np.asarray(total).reshape(guide.shape[:2]), _resize(offset, size_wh)), np.float32)
 
 
 def _resize(values: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
