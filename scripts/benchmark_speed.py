@@ -1,11 +1,11 @@
-"""Speed: wall time of the whole command `sampt segment` against that of the bare OpenCV calls it needs, on the same frames.
+"""Speed: wall time of the whole command `sampt segment` against that of the bare library calls it needs, on the same frames.
 
 Examples:
     python scripts/benchmark_speed.py                        # camel of ../shared/davis, default preset and outputs
 
 Both are processes of their own, from the start of the interpreter to its end, run alternately; medians are compared. The bare
-calls of a frame: read it, dense flow from the frame before and back at the size that the default preset works at, and the
-graph cut at the segmenter's.
+calls of a frame: read it, dense flow from the frame before and back at the size that the default preset works at (OpenCV), and
+the two looks of the bundled network at one object, with the encoding that they need (ONNX Runtime).
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 
 from sampt.config import PRESETS
+from sampt.segmenters.nano import BUNDLED_WEIGHTS
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"
 LIMIT_RATIO = 1.5
 
-# What sampt.segmenters.grabcut asks of the graph cut, once a frame in the default preset: to be changed together with it.
-CUT_LONGEST_SIDE = 256
-CUT_MARGIN = 0.1
-"""How far the window of the cut reaches beyond the object, as a share of the frame's diagonal."""
+# What sampt.segmenters.nano asks of the network, once a frame in the default preset: to be changed together with it.
+ENCODED_HW = ((80, 128), (192, 320))
+WINDOW_SIDES = (128, 160)
+POINTS = 128
 
 
 def main() -> int:
@@ -37,9 +39,9 @@ def main() -> int:
     frames, mask = DAVIS / "JPEGImages" / "480p" / args.sequence, DAVIS / "Annotations" / "480p" / args.sequence / "00000.png"
     frames, mask = args.frames or frames, args.mask or mask
     if args.bare:
-        bare_calls(sorted(frames.glob("*.jpg")), mask, args.longest_side)
+        bare_calls(sorted(frames.glob("*.jpg")), args.longest_side)
         return 0
-    bare = [sys.executable, __file__, "--bare", "--frames", str(frames), "--mask", str(mask)]
+    bare = [sys.executable, __file__, "--bare", "--frames", str(frames)]
     if PRESETS["default"].longest_side is not None:
         bare += ["--longest-side", str(PRESETS["default"].longest_side)]
     whole_s, bare_s = [], []
@@ -65,10 +67,16 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def bare_calls(frame_paths: list[Path], mask_path: Path, longest_side: int | None) -> None:
-    """What OpenCV has to do for the default preset, with nothing around it."""
+def bare_calls(frame_paths: list[Path], longest_side: int | None) -> None:
+    """What OpenCV and ONNX Runtime have to do for the default preset, with nothing around it."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as sampt does: it would slow the flow
+    encoder, decoder = (
+        onnxruntime.InferenceSession(str(BUNDLED_WEIGHTS / f"{half}.onnx"), options) for half in ("encoder", "decoder")
+    )
+    pictures = [np.zeros((1, 3, *size_hw), np.float32) for size_hw in ENCODED_HW]
+    windows = [decoder_inputs(encoder, side) for side in WINDOW_SIDES]
     last = None
     for path in frame_paths:
         frame = cv2.imread(str(path))
@@ -80,28 +88,25 @@ def bare_calls(frame_paths: list[Path], mask_path: Path, longest_side: int | Non
             flow.calc(last, grey, None)
             flow.calc(grey, last, None)
         last = grey
-        graph_cut(frame, mask)
+        for picture in pictures:
+            encoder.run(None, {"picture": picture})
+        for window in windows:
+            decoder.run(None, window)
 
 
-def graph_cut(frame: np.ndarray, mask: np.ndarray) -> None:
-    """One minimum cut at the segmenter's working size, in a window of the object's size, with given models."""
-    scale = CUT_LONGEST_SIDE / max(frame.shape)
-    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    prior = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    grow = round(CUT_MARGIN * float(np.hypot(*prior.shape)))
-    x, y, width, height = cv2.boundingRect(prior.astype(np.uint8))
-    window = (slice(max(0, y - grow), y + height + grow), slice(max(0, x - grow), x + width + grow))
-    labels = np.where(prior[window], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    cv2.grabCut(np.ascontiguousarray(small[window]), labels, None, model(90), model(160), 1, cv2.GC_EVAL_FREEZE_MODEL)
-
-
-def model(mean: float) -> np.ndarray:
-    """A colour model of one broad Gaussian, in OpenCV's layout."""
-    values = np.zeros((1, 65))
-    values[0, 0] = 1
-    values[0, 5:8] = mean
-    values[0, 20:] = np.tile(np.eye(3) * 2000, (5, 1, 1)).ravel()
-    return values
+def decoder_inputs(encoder: onnxruntime.InferenceSession, side: int) -> dict[str, np.ndarray]:
+    """Inputs of the right shapes: how long a network takes does not depend on the values."""
+    features = encoder.run(None, {"picture": np.zeros((1, 3, side, side), np.float32)})
+    quarter = (1, 1, side // 4, side // 4)
+    rng = np.random.default_rng(0)
+    return dict(zip(("stem", "fine", "middle", "coarse"), features, strict=True)) | {
+        "inside": np.ones(quarter, np.float32),
+        "points_xy": rng.uniform(0, side, (1, POINTS, 2)).astype(np.float32),
+        "labels": (np.arange(POINTS) % 2).astype(np.float32)[None],
+        "box": np.zeros((1, 4), np.float32),
+        "previous": rng.random(quarter, np.float32),
+        "has_previous": np.ones(1, np.float32),
+    }
 
 
 def timed(command: list[str]) -> float:

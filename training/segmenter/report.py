@@ -20,7 +20,7 @@ from sampt.types import ObjectPrompt
 from training.segmenter.data import held_out_frames
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 

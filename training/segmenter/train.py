@@ -2,9 +2,9 @@
 
     python -m training.segmenter.train --data ../shared/training --out training-runs/segmenter [--steps N] [--device cuda]
 
-Writes ``checkpoint.pt`` (every few minutes, and when stopped), ``log.jsonl`` and, when the last step is done, ``weights.pt``.
-Started again with the same ``--out`` it goes on from the checkpoint. The learning rate warms up, stays, and falls at the end, so
-that runs add up: ``before-decay.pt``, written when the fall begins, is what ``--start-from`` takes to begin a longer run.
+Writes ``checkpoint.pt`` (every few minutes, and when stopped), ``log.jsonl`` and, after the last step, ``weights.pt``.
+Started again with the same ``--out`` it goes on from the checkpoint. The learning rate warms up, stays, and falls at the end,
+so that runs add up: ``before-decay.pt``, written when the fall begins, is what ``--start-from`` takes to begin a longer run.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Trainer:
         os.replace(partial, self.out / name)
 
     def save_compact(self, name: str) -> None:
-        """Write the weights and their average alone, at half precision: small enough to keep, and to start a longer run from."""
+        """Write the weights and their average alone, at half precision: small enough to keep; a longer run starts from it."""
         state: dict[str, Any] = {"step": self.step, "seconds": self.seconds, "samples": self.samples}
         for key, network in (("network", self.network), ("average", self.average)):
             values = network.state_dict().items()

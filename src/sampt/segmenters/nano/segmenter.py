@@ -15,7 +15,7 @@ from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo
 from sampt.segmenters.nano.runtime import PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, Positions, Window, encode_level, place_window, places_of
+from sampt.segmenters.nano.windows import Encoded, Positions, Window, place_window, places_of
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
@@ -103,11 +103,8 @@ class NanoSegmenter:
         )
 
     def encode(self, frames: UInt8Array) -> Sequence[Encoded]:
-        """Encode (b, h, w, 3) uint8 RGB frames at the size of the first look; larger sizes follow when a prompt needs them."""
-        encoded = [Encoded(frame) for frame in frames]
-        for item in encoded:
-            encode_level(item, self._settings.first_side, self._runtime)
-        return encoded
+        """Take (b, h, w, 3) uint8 RGB frames; each is encoded once at every size at which a prompt first needs it."""
+        return [Encoded(frame) for frame in frames]
 
     def decode(self, embedding: Encoded, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
         """Answer all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
