@@ -220,16 +220,18 @@ def run(trainer: Trainer, minutes: float, data: Path) -> None:
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
     begin = last_save = last = time.monotonic()
     sums: dict[str, float] = {}
+    count = 0
     while trainer.step < s["steps"] and not stop and time.monotonic() - begin < 60 * minutes:
         for key, value in trainer.one().items():
             sums[key] = sums.get(key, 0.0) + value
+        count += 1
         now = time.monotonic()
         trainer.seconds += now - last
         last = now
         if trainer.step % s["log_every"] == 0:
             entry = {"step": trainer.step, "minutes": round(trainer.seconds / 60, 2), "samples": trainer.samples,
-                     "rate": trainer.rate(), **{k: round(v / s["log_every"], 4) for k, v in sums.items()}}  # fmt: skip
-            sums = {}
+                     "rate": trainer.rate(), **{k: round(v / count, 4) for k, v in sums.items()}}  # fmt: skip
+            sums, count = {}, 0
             if trainer.step % s["evaluate_every"] == 0:
                 entry["held_out"] = crop_iou(trainer.average, data, trainer.settings["data"]["held_out"])
                 last = time.monotonic()

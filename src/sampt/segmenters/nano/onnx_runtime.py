@@ -26,6 +26,7 @@ class OnnxRuntime:
     def __init__(self, folder: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # its warnings about the graph are for those who export it
+        options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._encoder, self._decoder = (
