@@ -86,6 +86,14 @@ def test_one_click_finds_a_disc(nano: NanoSegmenter) -> None:
     assert iou(ask(nano, picture(mask), prompt([(430, 240)])), mask) > 0.85
 
 
+def test_three_close_clicks_mean_the_small_object_and_not_what_it_sits_on(nano: NanoSegmenter) -> None:
+    large, small = disc((480, 854), (430, 240), 180), disc((480, 854), (470, 260), 24)
+    frame = picture(large)
+    frame[small] = (60, 50, 40)
+    answer = ask(nano, frame, prompt([(460, 255), (478, 268), (472, 248)]))
+    assert iou(answer, small) > 0.8
+
+
 def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> None:
     left, right = disc((240, 426), (130, 120), 50), disc((240, 426), (270, 120), 50)
     frame = picture(left | right)

@@ -33,7 +33,9 @@ class NanoSettings:
         first_side: likewise of the first windows.
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
         few_points: up to so many positive points say little of the object's size.
-        few_extents: sides of the first windows then, over the longest side of the frame; the answer with the best score counts.
+        few_extents: sides of the first windows around one, over the longest side of the frame; the best score counts.
+        few_spreads: the same around two and more, over their spread.
+        few_least: and no smaller than this share of the frame's longest side.
         points_extents: sides of the first windows over the extent of the points when they are more; likewise.
         mask_extents: sides of the later windows over the extent of the mask found last; each is asked with the answer before.
         averaged: so many of the last answers are averaged.
@@ -47,6 +49,8 @@ class NanoSettings:
     shared_longest: int = 453
     few_points: int = 3
     few_extents: tuple[float, ...] = (1.0, 0.5)
+    few_spreads: tuple[float, ...] = (3.5, 5.0)
+    few_least: float = 0.1
     points_extents: tuple[float, ...] = (2.0,)
     mask_extents: tuple[float, ...] = (1.5,)
     averaged: int = 1
@@ -169,10 +173,14 @@ class NanoSegmenter:
         else:
             centre = (positive.min(0) + positive.max(0)) / 2
             spread = float((positive.max(0) - positive.min(0)).max())
-            sizes = [max(f * max(size_hw), 1.5 * spread) for f in s.few_extents]
+            if len(positive) == 1:
+                sizes = [f * max(size_hw) for f in s.few_extents]
+            else:  # a few points of a small object lie close together
+                sizes = [max(f * spread, s.few_least * max(size_hw)) for f in s.few_spreads]
             return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
-        return [place_window(size_hw, (low + high) / 2, size * f, s.first_side, s.shared_longest) for f in s.points_extents]
+        sizes = [size * f for f in s.points_extents]
+        return [place_window(size_hw, (low + high) / 2, size, s.first_side, s.shared_longest) for size in sizes]
 
     def _window_around(self, question: _Question, found: LowResolution, factor: float, side: int) -> Window:
         """Around the mask of an answer and the positive points; where the answer was empty, what it was asked about."""
