@@ -3,7 +3,7 @@
     python scripts/benchmark_segmenter.py --davis ../shared/davis [--segmenter nano grabcut box] [--json FILE]
     python scripts/benchmark_segmenter.py --train ../shared/training/davis2016_train      the held-out training sequences
 
-DAVIS is a folder with JPEGImages/480p and Annotations/480p, of which every 10th frame is asked about; TRAIN one of
+DAVIS is a folder with ImageSets, JPEGImages and Annotations, of which every 10th frame is asked about; TRAIN one of
 NAME_NNNNN.jpg and .png, of which every 4th frame of the sequences that training/segmenter/config.toml holds out. Every choice
 is made on the second; the first is for reporting. Printed for each kind of prompt: mean IoU, mean boundary F and milliseconds;
 for each segmenter also the rank correlation of predicted and true IoU, and the IoU lost when a tenth of the points are wrong.
@@ -17,13 +17,13 @@ import sys
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from sampt.evaluation.datasets import DavisSequence, davis_sequences, select_sequences, training_sequences
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.plugins import create_segmenter
 from sampt.segmenters.base import PromptableSegmenter
@@ -44,35 +44,21 @@ class Case:
     prompt: ObjectPrompt
 
 
-Sequences = list[tuple[str, np.ndarray, np.ndarray]]
-"""Name, frames (t, h, w, 3) uint8 RGB and masks (t, h, w) bool."""
-
-
 # ---- cases -----------------------------------------------------------------------------------------------------------------
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
-def davis_sequences(folder: Path, step: int = 10) -> Sequences:
-    sequences = []
-    for images in sorted((folder / "JPEGImages" / "480p").iterdir()):
-        paths = sorted(images.glob("*.jpg"))[::step]
-        truth = [cv2.imread(str(folder / "Annotations" / "480p" / images.name / f"{p.stem}.png"), 0) > 0 for p in paths]
-        sequences.append((images.name, np.stack([read_rgb(p) for p in paths]), np.stack(truth)))
-    return sequences
-
-
-def held_out_sequences(folder: Path, step: int = 4) -> Sequences:
+def held_out_sequences(folder: Path) -> list[DavisSequence]:
     """The training sequences that no network was trained on."""
-    sequences = []
-    for name in tomllib.loads(CONFIG.read_text())["data"]["held_out"]:
-        paths = sorted(folder.glob(f"{name}_*.jpg"))[::step]
-        masks = [cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED) for path in paths]
-        masks = [m == 1 if m.ndim == 2 else m[..., 0] > 0 for m in masks]
-        sequences.append((name, np.stack([read_rgb(path) for path in paths]), np.stack(masks)))
-    return sequences
+    return select_sequences(training_sequences(folder), tomllib.loads(CONFIG.read_text())["data"]["held_out"])
+
+
+def every(step: int, sequences: Iterable[DavisSequence]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, frames (t, h, w, 3) uint8 RGB and masks (t, h, w) bool of every ``step``-th frame of each sequence."""
+    for sequence in sequences:
+        video = sequence.open()
+        frames = range(0, video.num_frames, step)
+        masks = np.stack([sequence.label_map(i) > 0 for i in frames])
+        yield sequence.name, np.stack([video.read(i, i + 1)[0] for i in frames]), masks
 
 
 def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
@@ -87,7 +73,7 @@ def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng:
     return ObjectPrompt(1, np.concatenate(parts).astype(np.float32), np.concatenate(signs))
 
 
-def click_cases(sequences: Sequences, counts: Sequence[int], wrong: float) -> list[Case]:
+def click_cases(sequences: Iterable[tuple[str, np.ndarray, np.ndarray]], counts: Sequence[int], wrong: float) -> list[Case]:
     """Points of the true mask on every frame given: with as many negatives, and without any where no point is wrong."""
     cases = []
     for name, frames, masks in sequences:
@@ -181,13 +167,14 @@ def show(name: str, figures: dict[str, dict[str, float]]) -> None:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--davis", type=Path, help="folder with JPEGImages and Annotations")
+    where.add_argument("--davis", type=Path, help="folder with ImageSets, JPEGImages and Annotations")
     where.add_argument("--train", type=Path, help="folder of davis2016_train; its held-out sequences are used")
     parser.add_argument("--segmenter", nargs="+", default=["nano", "grabcut", "box"], help="names of back ends, or 'box'")
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="positives a frame")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
-    sequences = davis_sequences(options.davis) if options.davis else held_out_sequences(options.train)
+    chosen = every(10, davis_sequences(options.davis)) if options.davis else every(4, held_out_sequences(options.train))
+    sequences = list(chosen)
     cases = [case for wrong in (0.0, 0.1) for case in click_cases(sequences, options.counts, wrong)]
     found = {}
     for name in options.segmenter:

@@ -38,7 +38,9 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from benchmark_segmenter import read_rgb, true_points
+from benchmark_segmenter import true_points
+from sampt.errors import SamptError
+from sampt.evaluation.datasets import davis_sequences, select_sequences
 from sampt.plugins import create_segmenter
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import ObjectPrompt
@@ -188,13 +190,12 @@ def to_markdown(times: dict[str, list[float]], ratios: list[dict[str, Any]], set
 
 def main() -> int:
     args = parse_arguments()
-    image = args.davis / "JPEGImages" / "480p" / "camel" / "00000.jpg"
-    truth = args.davis / "Annotations" / "480p" / "camel" / "00000.png"
-    for path in (image, truth):
-        if not path.is_file():
-            raise SystemExit(f"There is no {path}; expected a frame of DAVIS and its mask. Name DAVIS's folder with --davis.")
-    frame, mask = read_rgb(image), cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE) > 0
-
+    try:
+        sequence = select_sequences(davis_sequences(args.davis), ["camel"])[0]
+        frame, mask = sequence.open().read(0, 1)[0], sequence.label_map(0) > 0
+    except SamptError as error:
+        print(f"{error} Name DAVIS's folder with --davis.", file=sys.stderr)
+        return 2
     picture = encoder_input(frame)
     try:
         session, parameters = tiny_vit_session(picture)
@@ -229,7 +230,7 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--davis", type=Path, default=DAVIS, help="folder with JPEGImages and Annotations")
+    parser.add_argument("--davis", type=Path, default=DAVIS, help="folder with ImageSets, JPEGImages and Annotations")
     parser.add_argument("--rounds", type=int, default=7, help="calls of each that count, taking turns")
     parser.add_argument("--json", type=Path, help="write every time and the ratios there too")
     args = parser.parse_args()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import re
 import sys
 import time
 from collections import defaultdict
@@ -21,8 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmark_segmenter import Case, by_box, click_cases, read_rgb, spearman
+from benchmark_segmenter import Case, by_box, click_cases, spearman
 from sampt.config import SamplingConfig
+from sampt.evaluation.datasets import training_sequences
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.geometry import rescale_xy
 from sampt.plugins import create_tracker
@@ -41,12 +41,10 @@ FOLDS = 5
 
 def train_sequences(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, frames (t, h, w, 3) and masks (t, h, w) of every sequence, up to the last frame looked at."""
-    for name in sorted({re.sub(r"_\d+$", "", path.stem) for path in folder.glob("*.jpg")}):
-        paths = sorted(p for p in folder.glob(f"{name}_*.jpg") if re.fullmatch(rf"{re.escape(name)}_\d+", p.stem))
-        paths = paths[: TRAIN_FRAMES[-1] + 1]
-        masks = [cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED) for path in paths]
-        masks = [m == 1 if m.ndim == 2 else m[..., 0] > 0 for m in masks]
-        yield name, np.stack([read_rgb(path) for path in paths]), np.stack(masks)
+    for sequence in training_sequences(folder):
+        video = sequence.open()
+        count = min(video.num_frames, TRAIN_FRAMES[-1] + 1)
+        yield sequence.name, video.read(0, count), np.stack([sequence.label_map(i) == 1 for i in range(count)])
 
 
 def carried_cases(folder: Path, margins: tuple[float | None, ...], counts: tuple[int, ...]) -> list[Case]:

@@ -215,9 +215,8 @@ class _WindowedRun:
     def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
         others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
-        if self._config.reinit.previous_mask:
-            last = self._last_logits
-            prompts = [dataclasses.replace(p, mask_logits=last.get((p.object_id, frame_idx - 1))) for p in prompts]
+        last = self._last_logits  # empty unless the setting asks for it
+        prompts = [dataclasses.replace(p, mask_logits=last.get((p.object_id, frame_idx - 1))) for p in prompts]
         answers = self._engine.answers(self._video.read(frame_idx, frame_idx + 1), [prompts])[0]
         masks = self._engine.masks(answers, group)
         if self._config.reinit.previous_mask:

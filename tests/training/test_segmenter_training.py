@@ -123,7 +123,6 @@ def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) 
 def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]) -> None:
     """Without made samples and colour changes, object 1 of the sequences is bright and all else dark."""
     settings["made"] = dict.fromkeys(settings["made"], 0.0)
-    settings["made"]["pasted"] = 1e-9
     settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
     for name in ("few_clicks", "many_clicks"):
         settings["data"][name] = {"davis": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}

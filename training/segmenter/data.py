@@ -8,7 +8,7 @@ them), ``segment`` (a region that a person outlined in a photo).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from sampt.evaluation.datasets import read_label_map, select_sequences, training_sequences
 
 KINDS = ("davis", "person", "part", "segment")
 
@@ -96,8 +98,7 @@ def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float
         return len(pictures) - 1
 
     def add_labels(path: Path, size: tuple[int, int]) -> int:
-        ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        ids = ids if ids.ndim == 2 else (ids[..., 0] > 0).astype(np.uint8)
+        ids = read_label_map(path).astype(np.uint8)
         labels.append(fit(cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST), cv2.INTER_NEAREST))
         return len(labels) - 1
 
@@ -157,18 +158,14 @@ def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float
     )
 
 
-def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(sequence, frame RGB, mask) of every ``every``-th stored frame of the held-out sequences."""
-    out = []
-    for name in sequences:
-        paths = [p for p in _pictures(root / "davis2016_train") if sequence_of(p) == name]
-        for path in paths[::every]:
-            frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-            mask = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
-            mask = mask == 1 if mask.ndim == 2 else mask[..., 0] > 0
+def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(sequence, frame RGB, mask) of every ``every``-th stored frame of the held-out sequences that shows the object."""
+    for sequence in select_sequences(training_sequences(root / "davis2016_train"), list(sequences)):
+        video = sequence.open()
+        for i in range(0, video.num_frames, every):
+            mask = sequence.label_map(i) > 0
             if mask.sum() >= 30:
-                out.append((name, frame, mask))
-    return out
+                yield sequence.name, video.read(i, i + 1)[0], mask
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from sampt.segmenters.nano.network import NanoNetwork
 from training.segmenter.data import held_out_frames
@@ -39,7 +38,7 @@ def crop_iou(
         inside = torch.from_numpy(valid.astype(np.float32))[None, None].to(device)
         picture = (torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1) * inside
         with torch.no_grad():
-            features = [f * F.avg_pool2d(inside, s) for f, s in zip(network.encoder(picture), (2, 4, 8, 16), strict=True)]
+            features, inside_fine = network.encode_crop(picture, inside)
             for n in COUNTS:
                 rng = np.random.default_rng([k, n])
                 points = [np.argwhere(region) for region in (target, ~target & valid)]
@@ -47,7 +46,7 @@ def crop_iou(
                 labels = torch.tensor([[1.0] * n + [0.0] * n], device=device)
                 none = torch.zeros(1, device=device)
                 logits, _ = network.decoder(
-                    *features, F.avg_pool2d(inside, 4), torch.from_numpy(xy.astype(np.float32))[None].to(device), labels,
+                    *features, inside_fine, torch.from_numpy(xy.astype(np.float32))[None].to(device), labels,
                     torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
                 )  # fmt: skip
                 guess = (logits[0, 0].cpu().numpy() > 0) & valid

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ import onnxruntime
 import torch
 
 from sampt.segmenters.nano.network import NanoNetwork
+from sampt.segmenters.nano.runtime import FEATURES, PromptArrays
 
-FEATURES = ("stem", "fine", "middle", "coarse")
-PROMPT = ("inside", "points_xy", "labels", "box", "previous", "has_previous")
+PROMPT = tuple(field.name for field in fields(PromptArrays))
 OPSET = 17
 
 

@@ -62,7 +62,7 @@ def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8
     found.sort(key=lambda item: item[0])
     worst, names = [], []
     for item in found:  # one frame a sequence, or the sheet would be the same object over and over
-        if names.count(item[1]) < 1:
+        if item[1] not in names:
             worst.append(item)
             names.append(item[1])
     chosen = worst[:columns] + found[:-1][:: -max(1, len(found) // (2 * columns))][: columns * (rows - 1)]

@@ -113,9 +113,7 @@ class Trainer:
             group["lr"] = self.rate()
         self.network.train()
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            features = self.network.encoder(batch.picture)
-            inside = F.avg_pool2d(batch.inside, 4)
-            features = tuple(f * F.avg_pool2d(batch.inside, k) for f, k in zip(features, (2, 4, 8, 16), strict=True))
+            features, inside = self.network.encode_crop(batch.picture, batch.inside)
             first, first_score = self._decode(features, inside, batch.first)
             second_prompts = self._again(batch, first)
             second, second_score = self._decode(features, inside, second_prompts)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from sampt.errors import BackendError
 from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["PromptableSegmenter", "SegmenterInfo"]
+__all__ = ["PromptableSegmenter", "SegmenterInfo", "check_prompt"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,15 @@ class PromptableSegmenter(Protocol):
             One answer a prompt, in order.
         """
         ...
+
+
+def check_prompt(prompt: ObjectPrompt, name: str) -> None:
+    """For the segmenter called ``name``: refuse a prompt that says nowhere where the object is.
+
+    Raises:
+        BackendError: the prompt has neither a positive point nor a box.
+    """
+    if not prompt.is_positive.any() and prompt.box_xyxy is None:
+        raise BackendError(
+            f"{name!r} got no positive point and no box for object {prompt.object_id}, expected one of them: add a point."
+        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from sampt import geometry
 from sampt.errors import BackendError
-from sampt.segmenters.base import SegmenterInfo
+from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.grabcut import score as scoring
 from sampt.segmenters.grabcut.cut import min_cut
 from sampt.segmenters.grabcut.unary import Evidence, Look, gather_evidence, look_at, unary_features
@@ -136,11 +136,9 @@ def _evidence(look: Look, prompt: ObjectPrompt, box: FloatArray | None) -> Evide
     """The prompt's points at the working size; a box alone stands for points in its middle and on its edge."""
     xy = geometry.rescale_xy(prompt.xy, look.size_hw, look.low_hw)
     is_positive: BoolArray = prompt.is_positive
+    check_prompt(prompt, "grabcut")
     if not is_positive.any():
-        if box is None:
-            raise BackendError(
-                f"'grabcut' got no positive point and no box for object {prompt.object_id}, expected one of them: add a point."
-            )
+        assert box is not None
         extra, extra_positive = _points_of_box(box)
         xy, is_positive = np.concatenate([xy, extra]), np.concatenate([is_positive, extra_positive])
     return gather_evidence(xy, is_positive, look.low_hw)

@@ -16,10 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["STRIDES", "NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
+from sampt.segmenters.nano.runtime import STRIDES
 
-STRIDES = (2, 4, 8, 16)
-"""Strides of the four feature maps that the encoder returns, in pixels."""
+__all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
 
 
 @dataclass(frozen=True)
@@ -280,6 +279,20 @@ class NanoNetwork(nn.Module):
         self.sizes = sizes or NetworkSizes()
         self.encoder = NanoEncoder(self.sizes)
         self.decoder = NanoDecoder(self.sizes)
+
+    def encode_crop(self, picture: Tensor, inside: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Features of crops that may reach beyond their picture, as a window cut from an encoded frame has them.
+
+        Args:
+            picture: (n, 3, s, s), see :class:`NanoEncoder`.
+            inside: (n, 1, s, s) 1 inside the picture, 0 outside.
+
+        Returns:
+            The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
+        """
+        shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
+        features = tuple(f * share for f, share in zip(self.encoder(picture), shares, strict=True))
+        return features, shares[1]
 
     def fold(self) -> NanoNetwork:
         """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""

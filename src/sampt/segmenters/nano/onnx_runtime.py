@@ -10,12 +10,10 @@ import numpy as np
 import onnxruntime
 
 from sampt.errors import BackendError
-from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
+from sampt.segmenters.nano.runtime import FEATURES, STRIDES, Features, Place, PromptArrays, cut
 from sampt.types import FloatArray
 
 __all__ = ["OnnxRuntime"]
-
-_FEATURES = ("stem", "fine", "middle", "coarse")
 
 
 class OnnxRuntime:
@@ -36,7 +34,7 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime raises classes of its own that it does not publish
             line = str(error).splitlines()[0]
             raise BackendError(f"'nano' cannot read its weights in {folder}: {line}. Export them again.") from error
-        expected = [*_FEATURES, *(field.name for field in fields(PromptArrays))]
+        expected = [*FEATURES, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
         if got != expected:
             raise BackendError(f"'nano' got a decoder.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
@@ -47,7 +45,7 @@ class OnnxRuntime:
 
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
         feeds = {field.name: getattr(prompts, field.name) for field in fields(prompts)}
-        for k, (name, stride) in enumerate(zip(_FEATURES, STRIDES, strict=True)):
+        for k, (name, stride) in enumerate(zip(FEATURES, STRIDES, strict=True)):
             channels = places[0].features[k].shape[1]
             windows = np.zeros((len(places), channels, side // stride, side // stride), np.float32)
             for out, place in zip(windows, places, strict=True):

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from sampt.types import FloatArray
 
-__all__ = ["STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime"]
+__all__ = ["FEATURES", "STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime", "cut"]
 
 STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
 STRIDE = STRIDES[-1]
+FEATURES = ("stem", "fine", "middle", "coarse")
+"""Names of the four maps."""
 
 Features = tuple[Any, ...]
 """Four maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from sampt import geometry
 from sampt.errors import BackendError
-from sampt.segmenters.base import SegmenterInfo
+from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.nano.runtime import PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, Positions, Window, place_window, places_of
@@ -36,9 +36,8 @@ class NanoSettings:
         few_extents: sides of the first windows around one, over the longest side of the frame; the best score counts.
         few_spreads: the same around two and more, over their spread.
         few_least: and no smaller than this share of the frame's longest side.
-        points_extents: sides of the first windows over the extent of the points when they are more; likewise.
-        mask_extents: sides of the later windows over the extent of the mask found last; each is asked with the answer before.
-        averaged: so many of the last answers are averaged.
+        points_extent: side of the first window over the extent of the points when they are more.
+        mask_extent: side of the second window over the extent of the mask found in the first.
         sharpen_radius: of the edge filter, in pixels of the window.
         sharpen_epsilon: its least colour variance.
         batch: windows that are decoded together at most.
@@ -51,9 +50,8 @@ class NanoSettings:
     few_extents: tuple[float, ...] = (1.0, 0.5)
     few_spreads: tuple[float, ...] = (3.5, 5.0)
     few_least: float = 0.1
-    points_extents: tuple[float, ...] = (2.0,)
-    mask_extents: tuple[float, ...] = (1.5,)
-    averaged: int = 1
+    points_extent: float = 2.0
+    mask_extent: float = 1.5
     sharpen_radius: int = 3
     sharpen_epsilon: float = 3e-4
     batch: int = 16
@@ -125,38 +123,27 @@ class NanoSegmenter:
 
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
         questions = [_question(prompt, encoded.size_hw) for prompt in prompts]
-        found, scores = self._first_look(encoded, questions)
-        looks = [[low] for low in found]
-        for extent in self._settings.mask_extents:
-            side = self._settings.side
-            windows = [self._window_around(q, low, extent, side) for q, low in zip(questions, found, strict=True)]
-            again = [replace(q, previous=low) for q, low in zip(questions, found, strict=True)]
-            found, scores = self._ask(encoded, again, windows, side)
-            for look, answer in zip(looks, found, strict=True):
-                look.append(answer)
+        found = self._first_look(encoded, questions)
+        s = self._settings
+        windows = [self._window_around(q, low, s.mask_extent, s.side) for q, low in zip(questions, found, strict=True)]
+        again = [replace(q, previous=low) for q, low in zip(questions, found, strict=True)]
+        answers, scores = self._ask(encoded, again, windows, s.side)
 
         def predict(k: int) -> MaskPrediction:
-            return self._prediction(encoded, prompts[k], looks[k][-self._settings.averaged :], float(scores[k]), full_size)
+            return self._prediction(encoded, prompts[k], answers[k], float(scores[k]), full_size)
 
         # OpenCV works on one object in one thread for the most part, and without the interpreter's lock.
         return list(self._workers.map(predict, range(len(prompts)))) if len(prompts) > 1 else [predict(0)]
 
-    def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> tuple[list[LowResolution], FloatArray]:
+    def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> list[LowResolution]:
         """The answer with the best score of those in each question's first windows."""
-        windows = [self._first_windows(question, encoded.size_hw) for question in questions]
-        flat = [(k, window) for k, mine in enumerate(windows) for window in mine]
-        answers, scores = self._ask(
-            encoded, [questions[k] for k, _ in flat], [window for _, window in flat], self._settings.first_side
-        )
-        best: list[LowResolution] = []
-        best_scores = []
-        start = 0
-        for mine in windows:
-            at = start + int(np.argmax(scores[start : start + len(mine)]))
-            best.append(answers[at])
-            best_scores.append(scores[at])
-            start += len(mine)
-        return best, np.array(best_scores, np.float32)
+        asked = [(q, window) for q in questions for window in self._first_windows(q, encoded.size_hw)]
+        answers, scores = self._ask(encoded, [q for q, _ in asked], [w for _, w in asked], self._settings.first_side)
+        best: dict[_Question, tuple[float, LowResolution]] = {}
+        for (question, _), answer, score in zip(asked, answers, scores, strict=True):
+            if question not in best or score > best[question][0]:
+                best[question] = (float(score), answer)
+        return [best[question][1] for question in questions]
 
     def _first_windows(self, question: _Question, size_hw: tuple[int, int]) -> list[Window]:
         """Around the box, the previous mask or the points; at several sizes when these do not tell the object's."""
@@ -167,7 +154,7 @@ class NanoSegmenter:
         if question.box is not None:
             low, high = question.box[:2], question.box[2:]
         elif question.previous is not None and (question.previous.logits > 0).any():
-            return [self._window_around(question, question.previous, s.mask_extents[0], s.first_side)]
+            return [self._window_around(question, question.previous, s.mask_extent, s.first_side)]
         elif len(positive) > s.few_points:
             low, high = _robust_extent(positive)
         else:
@@ -179,8 +166,7 @@ class NanoSegmenter:
                 sizes = [max(f * spread, s.few_least * max(size_hw)) for f in s.few_spreads]
             return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
-        sizes = [size * f for f in s.points_extents]
-        return [place_window(size_hw, (low + high) / 2, size, s.first_side, s.shared_longest) for size in sizes]
+        return [place_window(size_hw, (low + high) / 2, size * s.points_extent, s.first_side, s.shared_longest)]
 
     def _window_around(self, question: _Question, found: LowResolution, factor: float, side: int) -> Window:
         """Around the mask of an answer and the positive points; where the answer was empty, what it was asked about."""
@@ -205,15 +191,12 @@ class NanoSegmenter:
         return [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows, strict=True)], scores
 
     def _prediction(
-        self, encoded: Encoded, prompt: ObjectPrompt, looks: list[LowResolution], score: float, full_size: bool
+        self, encoded: Encoded, prompt: ObjectPrompt, answer: LowResolution, score: float, full_size: bool
     ) -> MaskPrediction:
-        full = self._at_frame_size(encoded.frame, looks[0])
-        for look in looks[1:]:
-            full += self._at_frame_size(encoded.frame, look)
-        full /= len(looks)
+        full = self._at_frame_size(encoded.frame, answer)
         mask: BoolArray = full > 0
         box = geometry.box_of_mask(mask) if np.count_nonzero(mask) > 1 else None
-        return MaskPrediction(prompt.object_id, score, looks[-1], box, full if full_size else None)
+        return MaskPrediction(prompt.object_id, score, answer, box, full if full_size else None)
 
     def _at_frame_size(self, frame: UInt8Array, look: LowResolution) -> FloatArray:
         """(h, w) logits: those of the window sharpened on the frame, the surest background elsewhere."""
@@ -242,10 +225,7 @@ class NanoSegmenter:
 
 
 def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
-    if not prompt.is_positive.any() and prompt.box_xyxy is None:
-        raise BackendError(
-            f"'nano' got no positive point and no box for object {prompt.object_id}, expected one of them: add a point."
-        )
+    check_prompt(prompt, "nano")
     previous = prompt.mask_logits
     if previous is not None and (not isinstance(previous, LowResolution) or previous.size_hw != size_hw):
         got = f"answers about frames of {previous.size_hw}" if isinstance(previous, LowResolution) else type(previous).__name__

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sampt.geometry import shrink_picture
+from sampt.geometry import shrink_picture, size_with_longest_side
 from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime
 from sampt.types import FloatArray, UInt8Array
 
-__all__ = ["Encoded", "Positions", "Window", "encode_level", "place_window", "places_of", "prepare_picture"]
+__all__ = ["Encoded", "Positions", "Window", "place_window", "places_of", "prepare_picture"]
 
 Positions: TypeAlias = npt.NDArray[np.floating[Any]]
 
@@ -93,7 +93,7 @@ def place_window(size_hw: tuple[int, int], centre: Positions, extent: float, sid
         x0, y0 = np.round(corner)
         scale = side / round(extent)
         return Window(float(x0), float(y0), (scale, scale), None)
-    level_xy = np.array(_level_size(size_hw, level)[::-1], np.float64)
+    level_xy = np.array(size_with_longest_side(size_hw, level)[::-1], np.float64)
     scale_xy = level_xy / size_xy
     corner = _moved_inside(centre * scale_xy, side, level_xy)
     # Where the frame ends the window has to reach its end, elsewhere the nearest place will do.
@@ -108,11 +108,6 @@ def _moved_inside(centre: Positions, side: float, size_xy: Positions) -> Positio
     return np.asarray(np.clip(centre, low, size_xy - low) - side / 2)
 
 
-def _level_size(size_hw: tuple[int, int], level: int) -> tuple[int, int]:
-    scale = level / max(size_hw)
-    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
-
-
 def prepare_picture(frame: UInt8Array, size_hw: tuple[int, int]) -> FloatArray:
     """(1, 3, h, w) in [-1, 1] of a frame resized to ``size_hw``; 0 from there to the next multiples of 16."""
     if size_hw[0] < frame.shape[0] or size_hw[1] < frame.shape[1]:
@@ -120,15 +115,20 @@ def prepare_picture(frame: UInt8Array, size_hw: tuple[int, int]) -> FloatArray:
     if frame.shape[:2] != size_hw:
         frame = np.asarray(cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     out = np.zeros((1, 3, *(math.ceil(n / STRIDE) * STRIDE for n in size_hw)), np.float32)
-    np.multiply(frame.transpose(2, 0, 1), 1 / 127.5, out=out[0, :, : size_hw[0], : size_hw[1]], casting="unsafe")
-    out[0, :, : size_hw[0], : size_hw[1]] -= 1.0
+    _put(out[0, :, : size_hw[0], : size_hw[1]], frame)
     return out
 
 
-def encode_level(encoded: Encoded, level: int, runtime: Runtime) -> Features:
+def _put(out: FloatArray, picture: np.ndarray) -> None:
+    """Write an (h, w, 3) uint8 picture into (3, h, w) ``out``, from 0 .. 255 to [-1, 1]."""
+    np.multiply(picture.transpose(2, 0, 1), 1 / 127.5, out=out, casting="unsafe")
+    out -= 1.0
+
+
+def _encode_level(encoded: Encoded, level: int, runtime: Runtime) -> Features:
     """Features of the whole frame at ``level``, computed once."""
     if level not in encoded.levels:
-        picture = prepare_picture(encoded.frame, _level_size(encoded.size_hw, level))
+        picture = prepare_picture(encoded.frame, size_with_longest_side(encoded.size_hw, level))
         encoded.levels[level] = runtime.encode(picture)[0]
     return encoded.levels[level]
 
@@ -144,7 +144,7 @@ def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runti
             places.append(Place(next(features), 0, 0))
         else:
             x, y = (round(at * scale) for at, scale in zip((window.x0, window.y0), window.scale, strict=True))
-            places.append(Place(encode_level(encoded, window.level, runtime), x, y))
+            places.append(Place(_encode_level(encoded, window.level, runtime), x, y))
     return [place for place in places if place is not None]
 
 
@@ -159,5 +159,5 @@ def _own_picture(frame: UInt8Array, window: Window, side: int) -> FloatArray:
     at_y, at_x = round((top - y0) * scale), round((left - x0) * scale)
     size = (min(size[0], side - at_y), min(size[1], side - at_x))
     picture = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    out[0, :, at_y : at_y + size[0], at_x : at_x + size[1]] = np.asarray(picture, np.float32).transpose(2, 0, 1) / 127.5 - 1
+    _put(out[0, :, at_y : at_y + size[0], at_x : at_x + size[1]], picture)
     return out
