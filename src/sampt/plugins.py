@@ -22,6 +22,8 @@ _BUILT_IN = {
     "tracker": {
         "dis-flow": "sampt.trackers.dis_flow:create",
         "lucas-kanade": "sampt.trackers.lucas_kanade:create",
+        "raft": "sampt.trackers.raft:create",
+        "raft-small": "sampt.trackers.raft:create_small",
     },
     "segmenter": {
         "grabcut": "sampt.segmenters.grabcut:create",

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
 from sampt.plugins import available, create_tracker
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits
+from sampt.trackers.base import PointTracker
+
+RANDOM = {"raft-small"}
+"""No weights in the package: everything but accuracy is asked of random ones, with one iteration for speed."""
+CHECKED_ELSEWHERE = {"raft"}
+"""The code of raft-small with other sizes; its arithmetic is checked in test_raft.py."""
+
+
+@cache
+def tracker_of(name: str) -> PointTracker:
+    if name not in RANDOM:
+        return create_tracker(name)
+    torch = pytest.importorskip("torch")
+    from sampt.trackers.raft.adapter import RaftTracker, load_network
+
+    return RaftTracker(name, load_network(name, None), torch.device("cpu"), iterations=1)
 
 
 @pytest.mark.parametrize(("name", "clause"), TRACKER_CLAUSES, ids=[name for name, _ in TRACKER_CLAUSES])
-@pytest.mark.parametrize("tracker", available("tracker"))
+@pytest.mark.parametrize("tracker", [name for name in available("tracker") if name not in CHECKED_ELSEWHERE])
 def test_tracker_keeps_clause(tracker: str, name: str, clause: Callable[..., None]) -> None:
-    clause(create_tracker(tracker), TrackerLimits())
+    clause(tracker_of(tracker), TrackerLimits(exact_tolerance_px=None) if tracker in RANDOM else TrackerLimits())

@@ -1,0 +1,195 @@
+"""RAFT behind the seam of a tracker: frames in, chained points out.
+
+Each frame is encoded once, whatever it is used for: as the target and the source of the flow to and from the frame before it,
+and of that to and from the next one. The flow of a pair is computed once, both ways, for all points.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sampt.errors import BackendError
+from sampt.geometry import sample_picture
+from sampt.trackers.base import CausalTracker, TrackerInfo
+from sampt.trackers.chained import ChainedStream, ChainLimits
+from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
+from sampt.types import FloatArray, UInt8Array
+
+__all__ = ["RaftTracker", "fit_of", "load_network"]
+
+_SIZES = {"raft": FULL, "raft-small": SMALL}
+_MARKS = {"update_block.mask.0.weight": "raft", "update_block.gru.convz.weight": "raft-small"}
+"""A parameter that only this network has."""
+_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, colour=9.0)
+"""Those of `dis-flow`, where they were chosen on davis2016_train; not chosen again for RAFT."""
+_ITERATIONS = 12
+"""As the network was trained, and as the official program's default."""
+_MIN_SIDE = 128
+"""Below this the coarsest of the four levels has fewer than two places, for which the official program divides by zero; so what
+is done there is ours to choose: such frames are enlarged, for points on things of a few pixels drift at a stride of 8 ..."""
+_MOST_ENLARGED = 4
+"""... by this at most, and the rest is padding."""
+
+
+class RaftTracker(CausalTracker):
+    """RAFT flow, chained, with a forward-backward check and a check of looks.
+
+    Args:
+        name: "raft" or "raft-small".
+        network: the network, in evaluation mode, on ``device``.
+        device: where frames are sent.
+        iterations: of the network's update; more is slower, and SAM-PT's program runs 32.
+        limits: when a carried point counts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: RaftNetwork,
+        device: torch.device,
+        *,
+        iterations: int = _ITERATIONS,
+        limits: ChainLimits = _LIMITS,
+    ) -> None:
+        self._name, self._network, self._device = name, network, device
+        self._iterations, self._limits = iterations, limits
+
+    @classmethod
+    def load(cls, name: str, weights: str | None, device: str) -> RaftTracker:
+        """See :func:`sampt.trackers.raft.create`; ``weights`` is a path, or None for random ones."""
+        network = load_network(name, weights)
+        wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        try:
+            place = torch.device(wanted)
+            return cls(name, network.to(place), place)
+        except (RuntimeError, AssertionError) as error:
+            line = str(error).splitlines()[0]
+            raise BackendError(
+                f"{name!r} cannot run on device {device!r}: {line}. Choose 'auto', 'cpu', or a device PyTorch has."
+            ) from error
+
+    @property
+    def info(self) -> TrackerInfo:
+        return TrackerInfo(
+            name=self._name,
+            licence_code="BSD-3-Clause",
+            licence_weights="BSD-3-Clause",
+            is_causal=True,
+            device=str(self._device),
+            source="Teed and Deng, ECCV 2020 (arXiv 2003.12039)",
+        )
+
+    def stream(self) -> _RaftStream:
+        return _RaftStream(self)
+
+    @property
+    def limits(self) -> ChainLimits:
+        """When a carried point counts."""
+        return self._limits
+
+    @torch.inference_mode()
+    def encode(self, frame: UInt8Array) -> Encoded:
+        """What the network keeps of an (h, w, 3) uint8 RGB frame, made to fit as :func:`fit_of` says."""
+        picture = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
+        factor, padding = fit_of((frame.shape[0], frame.shape[1]))
+        if factor > 1:
+            picture = F.interpolate(picture, scale_factor=float(factor), mode="bilinear", align_corners=False)
+        return self._network.encode(F.pad(picture, padding, mode="replicate"))
+
+    @torch.inference_mode()
+    def flows(self, first: Encoded, second: Encoded, size_hw: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+        """(h, w, 2) flow in pixels from the first frame to the second, and from the second to the first."""
+        there, back = self._network.both_ways(first, second, self._iterations)
+        return _on_frame(there, size_hw), _on_frame(back, size_hw)
+
+
+def fit_of(size_hw: tuple[int, int]) -> tuple[int, tuple[int, int, int, int]]:
+    """How a frame is made to fit the network: enlarged by a whole factor, then padded by its border.
+
+    Returns:
+        The factor, 1 for frames whose sides are all 128 or more, and pixels added (left, right, top, bottom) to reach multiples
+        of 8 and at least 128: half on each side, the odd one last, as the official program does outside driving scenes.
+    """
+    factor = min(_MOST_ENLARGED, -(-_MIN_SIDE // min(size_hw)))
+    enlarged_hw = [side * factor for side in size_hw]
+    pad_h, pad_w = (max(_MIN_SIDE, -(-side // STRIDE) * STRIDE) - side for side in enlarged_hw)
+    return factor, (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2)
+
+
+def _on_frame(flow: Tensor, size_hw: tuple[int, int]) -> FloatArray:
+    """(h, w, 2) flow in the frame's own pixels from (1, 2, rows, columns) flow of what :func:`fit_of` made of it."""
+    factor, (left, _, top, _) = fit_of(size_hw)
+    inner = flow[:, :, top : top + size_hw[0] * factor, left : left + size_hw[1] * factor]
+    if factor > 1:
+        inner = F.avg_pool2d(inner, factor) / factor
+    return np.ascontiguousarray(inner[0].permute(1, 2, 0).cpu().numpy())
+
+
+def load_network(name: str, weights: str | None) -> RaftNetwork:
+    """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
+
+    Raises:
+        BackendError: the file is not there, is no checkpoint, or holds other weights than exactly this network's.
+    """
+    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the CPU's global generator
+        torch.default_generator.manual_seed(0)
+        network = RaftNetwork(_SIZES[name]).eval().requires_grad_(False)
+    if weights is None:
+        return network
+    state = _read_checkpoint(name, Path(weights))
+    own = {key: value.shape for key, value in network.state_dict().items()}
+    wrong = sorted(key for key in own.keys() | state.keys() if key not in state or own.get(key) != state[key].shape)
+    if wrong:
+        other = [model for mark, model in _MARKS.items() if mark in state and model != name]
+        hint = f"; they are those of {other[0]!r}" if other else ""
+        raise BackendError(
+            f"{name!r} got weights of another network in {weights}: {len(wrong)} parameters are missing, unknown or of another"
+            f" size, the first is {wrong[0]!r}{hint}. Expected an official {name} checkpoint."
+        )
+    network.load_state_dict(state, strict=True)
+    return network
+
+
+def _read_checkpoint(name: str, path: Path) -> dict[str, Tensor]:
+    """Name -> tensor, with the network's own names."""
+    if not path.is_file():
+        raise BackendError(f"{name!r} found no file of weights at {path}; expected an official {name} checkpoint (.pth).")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # for a file that is no checkpoint torch raises nearly anything
+        raise BackendError(
+            f"{name!r} cannot read weights from {path} ({type(error).__name__}); expected an official {name} checkpoint (.pth)."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BackendError(f"{name!r} found no table of weights in {path}; expected an official {name} checkpoint (.pth).")
+    return convert_state_dict(state)
+
+
+class _RaftStream(ChainedStream):
+    def __init__(self, tracker: RaftTracker) -> None:
+        super().__init__(tracker.limits)
+        self._tracker = tracker
+        self._last: UInt8Array | Encoded | None = None
+        """The frame before; not encoded as long as there was no point to follow."""
+        self._flows: tuple[FloatArray, FloatArray] | None = None
+
+    def _advance(self, frame: UInt8Array) -> None:
+        now: UInt8Array | Encoded
+        if self._last is None or not self._inside.any():
+            now = frame.copy()  # whoever gave it may reuse its memory
+        else:
+            before = self._last if isinstance(self._last, Encoded) else self._tracker.encode(self._last)
+            now = self._tracker.encode(frame)
+            self._flows = self._tracker.flows(before, now, (frame.shape[0], frame.shape[1]))
+        self._last = now
+
+    def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        assert self._flows is not None
+        forward, backward = self._flows
+        there = xy + sample_picture(forward, xy)
+        return there, there + sample_picture(backward, there)
