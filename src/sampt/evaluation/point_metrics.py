@@ -1,0 +1,166 @@
+"""How good point tracks are: the TAP-Vid measures, and the share of correct key points (PCK).
+
+Source: Doersch et al., "TAP-Vid: A Benchmark for Tracking Any Point in a Video" (NeurIPS 2022), and the behaviour of
+``compute_tapvid_metrics`` in the program google-deepmind/tapnet, query mode "first". A place counts as within a threshold when
+it is strictly nearer than that, as there and in the programs that report PCK on BADJA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sampt.errors import EvaluationError
+from sampt.types import BoolArray
+
+__all__ = ["TAP_VID_SIDE", "TAP_VID_THRESHOLDS", "TapVidScore", "mean_tap_vid", "pck", "tap_vid_score"]
+
+TAP_VID_SIDE = 256
+"""The frame is scaled to a square of this side, pixels, before distances are measured."""
+TAP_VID_THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Pixels in that square."""
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TapVidScore:
+    """The TAP-Vid measures of one clip, or their mean over clips; all in [0, 1].
+
+    Attributes:
+        occlusion_accuracy: share of points and frames on which predicted and true visibility agree.
+        within: for each of ``TAP_VID_THRESHOLDS``, the share of truly visible points within it, predicted visible or not.
+        jaccard: for each of them, true positives over the sum of true positives, false positives and false negatives.
+    """
+
+    occlusion_accuracy: float
+    within: tuple[float, ...]
+    jaccard: tuple[float, ...]
+
+    @property
+    def delta_avg(self) -> float:
+        """Mean of ``within`` over the thresholds."""
+        return float(np.mean(self.within))
+
+    @property
+    def average_jaccard(self) -> float:
+        """Mean of ``jaccard`` over the thresholds."""
+        return float(np.mean(self.jaccard))
+
+
+def tap_vid_score(
+    pred_xy: Array,
+    pred_visible: Array,
+    true_xy: Array,
+    true_visible: Array,
+    query_frame_idx: Array,
+    size_hw: tuple[int, int],
+) -> TapVidScore:
+    """Score one clip on the frames after each point's query frame.
+
+    At a threshold, a true positive is a point predicted visible that is truly visible and within it; a false positive one
+    predicted visible that is truly hidden or not within it; a false negative one truly visible that is predicted hidden or not
+    within it. So a visible point at a wrong place is both a false positive and a false negative.
+
+    Args:
+        pred_xy: (t, n, 2) predicted places, pixels of the frame.
+        pred_visible: (t, n) bool.
+        true_xy: (t, n, 2); values of hidden points do not matter.
+        true_visible: (t, n) bool.
+        query_frame_idx: (n,) the frame on which each point was given, from 0; it and those before it do not count.
+        size_hw: of the frame; x is scaled by 256 / w and y by 256 / h.
+
+    Raises:
+        EvaluationError: shapes or types do not fit together, or no point is truly visible after its query frame.
+    """
+    pred_visible, true_visible = _flags("pred_visible", pred_visible), _flags("true_visible", true_visible)
+    _check_tracks(pred_xy, true_xy, {"pred_visible": pred_visible, "true_visible": true_visible})
+    counted = _after_query(query_frame_idx, true_visible.shape)
+    truth = true_visible & counted
+    if not truth.any():
+        raise EvaluationError("No point is truly visible after its query frame; expected at least one to score.")
+    scale = TAP_VID_SIDE / np.array([size_hw[1], size_hw[0]], np.float64)
+    near = _within(pred_xy, true_xy, TAP_VID_THRESHOLDS, scale)
+    claimed = pred_visible & counted
+    found = (near & truth).sum((1, 2))
+    true_positives = (near & truth & claimed).sum((1, 2))
+    false_positives = claimed.sum() - true_positives
+    # True positives and false negatives together are the truly visible points.
+    jaccard = true_positives / (truth.sum() + false_positives)
+    accuracy = float((pred_visible == true_visible)[counted].mean())
+    return TapVidScore(accuracy, tuple((found / truth.sum()).tolist()), tuple(jaccard.tolist()))
+
+
+def mean_tap_vid(scores: Sequence[TapVidScore]) -> TapVidScore:
+    """The plain mean over clips, which is the benchmark's figure for a set of them.
+
+    Raises:
+        EvaluationError: there is no score.
+    """
+    if not scores:
+        raise EvaluationError("There is no scored clip, expected at least one to take the mean of.")
+    return TapVidScore(
+        float(np.mean([score.occlusion_accuracy for score in scores])),
+        tuple(np.mean([score.within for score in scores], 0).tolist()),
+        tuple(np.mean([score.jaccard for score in scores], 0).tolist()),
+    )
+
+
+def pck(pred_xy: Array, true_xy: Array, counted: Array, thresholds_px: Sequence[float]) -> tuple[float, ...]:
+    """For each threshold, the share of the ``counted`` places whose prediction is strictly nearer than it.
+
+    Args:
+        pred_xy: (t, n, 2) predicted places; whether they are called visible does not matter.
+        true_xy: (t, n, 2) in the same pixels; values that are not counted do not matter.
+        counted: (t, n) bool: annotated as visible, and not a query.
+        thresholds_px: pixels.
+
+    Raises:
+        EvaluationError: shapes or types do not fit together, or nothing is counted.
+    """
+    counted = _flags("counted", counted)
+    _check_tracks(pred_xy, true_xy, {"counted": counted})
+    if not counted.any():
+        raise EvaluationError("No place is counted; expected at least one that is annotated as visible.")
+    near = _within(pred_xy, true_xy, thresholds_px, np.ones(2))
+    return tuple(near[:, counted].mean(1).tolist())
+
+
+def _within(pred_xy: Array, true_xy: Array, thresholds_px: Sequence[float], scale_xy: Array) -> BoolArray:
+    """(k, t, n): nearer than each of k thresholds, both scaled by ``scale_xy``; the half pixel of a rescaling cancels."""
+    offset = (np.asarray(pred_xy, np.float64) - np.asarray(true_xy, np.float64)) * scale_xy
+    limits = np.square(np.asarray(thresholds_px, np.float64))[:, None, None]
+    return np.asarray(np.square(offset).sum(-1) < limits)
+
+
+def _after_query(query_frame_idx: Array, shape_tn: tuple[int, ...]) -> BoolArray:
+    """(t, n): the frame comes after the point's query frame."""
+    frames, points = shape_tn
+    idx = np.asarray(query_frame_idx)
+    if idx.shape != (points,) or idx.dtype.kind not in "iu":
+        raise EvaluationError(f"query_frame_idx is {idx.dtype} {idx.shape}, expected ({points},) integers: one a point.")
+    if points and not (idx.min() >= 0 and idx.max() < frames):
+        raise EvaluationError(f"query_frame_idx holds {idx.min()} to {idx.max()}, expected frames of a clip of {frames}.")
+    return np.asarray(np.arange(frames)[:, None] > idx)
+
+
+def _flags(name: str, values: Array) -> BoolArray:
+    values = np.asarray(values)
+    if values.dtype != np.bool_:
+        raise EvaluationError(f"{name} has type {values.dtype}, expected bool; a confidence is compared with a limit first.")
+    return values
+
+
+def _check_tracks(pred_xy: Array, true_xy: Array, flags: dict[str, BoolArray]) -> None:
+    shape = np.shape(true_xy)
+    if len(shape) != 3 or shape[2] != 2:
+        raise EvaluationError(f"true_xy has shape {shape}, expected (t, n, 2).")
+    if np.shape(pred_xy) != shape:
+        raise EvaluationError(f"pred_xy has shape {np.shape(pred_xy)}, expected {shape} as true_xy.")
+    for name, values in flags.items():
+        if values.shape != shape[:2]:
+            raise EvaluationError(f"{name} has shape {values.shape}, expected (t, n) = {shape[:2]} as true_xy.")
