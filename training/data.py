@@ -8,7 +8,8 @@ them), ``segment`` (a region that a person outlined in a photo).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,22 @@ def sequence_of(path: Path) -> str:
     return re.sub(r"_\d+$", "", path.stem)
 
 
-def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float, largest: float, device: str) -> Store:
-    """Read everything under ``root`` but the held-out DAVIS sequences.
+def is_held_out(path: Path, sequences: Sequence[str]) -> bool:
+    """Whether a picture belongs to a held-out DAVIS sequence, or is one of the tenth of the other photos that is kept back."""
+    if path.parent.name == "davis2016_train":
+        return sequence_of(path) in sequences
+    return zlib.crc32(path.stem.encode()) % 10 == 0
+
+
+def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: float, largest: float, device: str) -> Store:
+    """Read the pictures under ``root`` that ``keep`` says yes to.
+
+    Args:
+        root: the folder of training data.
+        keep: asked for the path of every picture.
+        canvas: side of the squares that pictures are reduced to fit in, pixels.
+        smallest, largest: regions of a smaller or larger share of their picture are left out.
+        device: where the tensors go.
 
     Raises:
         SystemExit: a folder is missing or empty.
@@ -112,7 +127,7 @@ def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float
 
     davis: dict[str, list[Path]] = {}
     for path in _pictures(root / "davis2016_train"):
-        if sequence_of(path) not in held_out:
+        if keep(path):
             davis.setdefault(sequence_of(path), []).append(path)
     for paths in davis.values():
         first = len(labels)
@@ -122,14 +137,14 @@ def load_store(root: Path, held_out: Sequence[str], canvas: int, smallest: float
             last = len(labels) - 1
             # Every sequence counts alike, however long; a neighbour is one or two stored frames away.
             add_region(index, last, (1,), "davis", first + max(k - 1 - k % 2, 0) if k else -1, 1 / len(paths))
-    for path in _pictures(root / "clothing_co_parsing"):
+    for path in filter(keep, _pictures(root / "clothing_co_parsing")):
         index = add_picture(path)
         label = add_labels(path.with_suffix(".png"), sizes[index])
         ids = tuple(int(i) for i in np.unique(labels[label]) if i)
         add_region(index, label, ids, "person")
         for i in ids:
             add_region(index, label, (i,), "part")
-    for path in _pictures(root / "bsds500"):
+    for path in filter(keep, _pictures(root / "bsds500")):
         index = add_picture(path)
         for level in (0, 1):
             label = add_labels(path.with_name(f"{path.stem}_{level}.png"), sizes[index])

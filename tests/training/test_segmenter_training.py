@@ -13,8 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from training.data import KINDS, Store, load_store, sequence_of  # noqa: E402
 from training.segmenter.augment import Maker  # noqa: E402
-from training.segmenter.data import KINDS, Store, load_store  # noqa: E402
 from training.segmenter.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
@@ -62,7 +62,9 @@ def settings() -> dict[str, Any]:
 
 def store_of(data: Path, settings: dict[str, Any]) -> Store:
     d = settings["data"]
-    return load_store(data, d["held_out"], d["canvas"], d["smallest"], d["largest"], "cpu")
+    return load_store(
+        data, lambda path: sequence_of(path) not in d["held_out"], d["canvas"], d["smallest"], d["largest"], "cpu"
+    )
 
 
 def test_held_out_sequences_are_not_loaded_and_every_kind_is(data: Path, settings: dict[str, Any]) -> None:

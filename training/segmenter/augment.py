@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.segmenter.data import KINDS, Store
+from training.data import KINDS, Store
 
 Settings = dict[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sampt.segmenters.nano.network import NanoNetwork
-from training.segmenter.data import held_out_frames
+from training.data import held_out_frames
 
 COUNTS = (1, 3, 16)
 

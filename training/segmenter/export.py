@@ -9,21 +9,16 @@ PyTorch loads its weights from the same files. What ONNX Runtime computes is com
 from __future__ import annotations
 
 import argparse
-import os
-import warnings
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime
 import torch
 
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import FEATURES, PromptArrays
+from training.onnx_export import write_onnx
 
 PROMPT = tuple(field.name for field in fields(PromptArrays))
-OPSET = 17
 
 
 def load_weights(path: Path) -> NanoNetwork:
@@ -58,7 +53,7 @@ def export(network: NanoNetwork, out: Path) -> None:
     picture, prompts = example()
     features = network.encoder(picture)
     windows = tuple(f.expand(2, -1, -1, -1) for f in features)
-    _write(
+    write_onnx(
         network.encoder,
         (picture,),
         out / "encoder.onnx",
@@ -70,40 +65,7 @@ def export(network: NanoNetwork, out: Path) -> None:
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
     axes |= {"points_xy": {0: "n", 1: "p"}, "labels": {0: "n", 1: "p"}, "box": {0: "n"}, "has_previous": {0: "n"}}
     axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
-    _write(network.decoder, (*windows, *prompts), out / "decoder.onnx", [*FEATURES, *PROMPT], ["logits", "score"], axes)
-
-
-def _write(
-    module: torch.nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    path: Path,
-    names: list[str],
-    outputs: list[str],
-    axes: dict[str, dict[int, str]],
-) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module, inputs, str(partial), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET,
-            dynamo=False, do_constant_folding=False,
-        )  # fmt: skip
-    held = {t.name for t in onnx.load(str(partial)).graph.initializer}
-    missing = {name for name, _ in module.named_parameters()} - held
-    if missing:
-        raise SystemExit(f"The exporter renamed {sorted(missing)}; PyTorch could not load them.")
-    session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
-    got = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
-    with torch.no_grad():
-        expected = module(*inputs)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    for name, a, b in zip(outputs, got, expected, strict=True):
-        difference = float(np.abs(a - b.numpy()).max())
-        print(f"{path.name} {name}: largest difference between ONNX Runtime and PyTorch {difference:.2e}")
-        if difference > 1e-3:
-            raise SystemExit(f"{path.name} differs from PyTorch by {difference:.2e} in {name!r}; expected at most 1e-3.")
-    os.replace(partial, path)
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    write_onnx(network.decoder, (*windows, *prompts), out / "decoder.onnx", [*FEATURES, *PROMPT], ["logits", "score"], axes)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from sampt.evaluation.metrics import jaccard
 from sampt.plugins import create_segmenter
 from sampt.types import ObjectPrompt
-from training.segmenter.data import held_out_frames
+from training.data import held_out_frames
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.onnx_files import weights_folder
 from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoSegmenter", "NanoSettings", "create"]
@@ -23,13 +24,8 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoSegm
     Raises:
         BackendError: the weights are not there or not those of this network, or PyTorch is needed and missing.
     """
-    folder = BUNDLED_WEIGHTS if weights == "default" else None if weights is None else Path(weights)
-    if folder is not None:
-        for name in ("encoder.onnx", "decoder.onnx"):
-            if not (folder / name).is_file():
-                raise BackendError(
-                    f"'nano' found no {name} in {folder}; expected what training/segmenter/export.py writes, or 'default'."
-                )
+    files = ("encoder.onnx", "decoder.onnx")
+    folder = weights_folder(weights, BUNDLED_WEIGHTS, files, "nano", "training/segmenter/export.py")
     if folder is not None and device in ("auto", "cpu"):
         from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.blocks import ConvNorm, Residual, fold_norms
 from sampt.segmenters.nano.runtime import STRIDES
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
@@ -42,37 +43,6 @@ class NetworkSizes:
     heads: int = 4
     head_width: int = 12
     prompt: int = 32
-
-
-class ConvNorm(nn.Module):
-    """Convolution with batch normalisation, which :meth:`fold` merges into the convolution for inference."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=True)
-        self.norm: nn.Module = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(x))
-        return out
-
-    def fold(self) -> None:
-        """Replace normalisation by a convolution that does both (inference only)."""
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
-            self.norm = nn.Identity()
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions beside an identity (He et al. 2016)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = ConvNorm(width, width)
-        self.second = ConvNorm(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(F.relu(self.first(x))))
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -296,7 +266,5 @@ class NanoNetwork(nn.Module):
 
     def fold(self) -> NanoNetwork:
         """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
-        for module in self.modules():
-            if isinstance(module, ConvNorm):
-                module.fold()
-        return self.eval()
+        fold_norms(self)
+        return self

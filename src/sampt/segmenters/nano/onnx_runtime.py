@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from sampt.errors import BackendError
+from sampt.onnx_files import open_session
 from sampt.segmenters.nano.runtime import FEATURES, STRIDES, Features, Place, PromptArrays, cut
 from sampt.types import FloatArray
 
@@ -22,18 +22,7 @@ class OnnxRuntime:
     device = "cpu"
 
     def __init__(self, folder: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # its warnings about the graph are for those who export it
-        options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._encoder, self._decoder = (
-                onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-                for name in ("encoder.onnx", "decoder.onnx")
-            )
-        except Exception as error:  # onnxruntime raises classes of its own that it does not publish
-            line = str(error).splitlines()[0]
-            raise BackendError(f"'nano' cannot read its weights in {folder}: {line}. Export them again.") from error
+        self._encoder, self._decoder = (open_session(folder / name, "nano") for name in ("encoder.onnx", "decoder.onnx"))
         expected = [*FEATURES, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
         if got != expected:

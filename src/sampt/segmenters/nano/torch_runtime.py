@@ -7,10 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 
+from sampt.blocks import load_from_onnx
 from sampt.errors import BackendError
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
@@ -30,16 +29,8 @@ def load_network(folder: Path | None) -> NanoNetwork:
         network = NanoNetwork().fold()
     if folder is None:
         return network
-    state = {}
     for half in ("encoder", "decoder"):
-        names = {name for name, _ in getattr(network, half).named_parameters()}
-        for tensor in onnx.load(str(folder / f"{half}.onnx")).graph.initializer:
-            if tensor.name in names:
-                state[f"{half}.{tensor.name}"] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BackendError(f"'nano' got weights of another network in {folder}: {str(error).splitlines()[0]}") from error
+        load_from_onnx(getattr(network, half), folder / f"{half}.onnx", "nano")
     return network
 
 

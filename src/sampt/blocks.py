@@ -1,0 +1,74 @@
+"""What the bundled networks share in PyTorch: building blocks, and weights out of ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from sampt.errors import BackendError
+
+__all__ = ["ConvNorm", "Residual", "fold_norms", "load_from_onnx"]
+
+
+class ConvNorm(nn.Module):
+    """Convolution with batch normalisation, which :meth:`fold` merges into the convolution for inference."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=True)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+    def fold(self) -> None:
+        """Replace normalisation by a convolution that does both (inference only)."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = nn.utils.fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+            self.norm = nn.Identity()
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside an identity (He et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(width, width)
+        self.second = ConvNorm(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Merge every normalisation in ``module`` into its convolution and set it to inference."""
+    module.eval()
+    for part in module.modules():
+        if isinstance(part, ConvNorm):
+            part.fold()
+
+
+def load_from_onnx(module: nn.Module, path: Path, name: str) -> None:
+    """Give ``module`` the weights of an ONNX file that was exported from it.
+
+    Args:
+        module: folded, if the exported one was.
+        path: the file; its initialisers carry the names of the parameters.
+        name: of the back end, for the error.
+
+    Raises:
+        BackendError: the file does not hold exactly this module's weights.
+    """
+    names = {key for key, _ in module.named_parameters()}
+    held = onnx.load(str(path)).graph.initializer
+    state = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in held if t.name in names}
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise BackendError(f"{name!r} got weights of another network in {path}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,51 @@
+"""Networks kept as ONNX files: where they lie, and how ONNX Runtime opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnxruntime
+
+from sampt.errors import BackendError
+
+__all__ = ["open_session", "weights_folder"]
+
+
+def weights_folder(weights: str | None, bundled: Path, files: Sequence[str], name: str, exporter: str) -> Path | None:
+    """The folder that a back end reads its ONNX files from, or None for random weights.
+
+    Args:
+        weights: "default", a folder, or None.
+        bundled: the folder in the package.
+        files: what has to be there.
+        name: of the back end, for the error.
+        exporter: what writes such a folder, for the error.
+
+    Raises:
+        BackendError: one of the files is missing.
+    """
+    if weights is None:
+        return None
+    folder = bundled if weights == "default" else Path(weights)
+    for file in files:
+        if not (folder / file).is_file():
+            raise BackendError(f"{name!r} found no {file} in {folder}; expected what {exporter} writes, or 'default'.")
+    return folder
+
+
+def open_session(path: Path, name: str) -> onnxruntime.InferenceSession:
+    """Open one file on the CPU.
+
+    Raises:
+        BackendError: it is no network that ONNX Runtime can run.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings about the graph are for those who export it
+    options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that it does not publish
+        line = str(error).splitlines()[0]
+        raise BackendError(f"{name!r} cannot read its weights in {path}: {line}. Export them again.") from error

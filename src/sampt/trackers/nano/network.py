@@ -1,0 +1,282 @@
+"""The network of the tracker ``nano``: features of a frame, and one step of points onto a frame.
+
+A recipe of the field, scaled down and made recurrent. As in TAP-Net and TAPIR (Doersch et al., arXiv 2211.03726, 2306.08637)
+a point's feature is matched against the whole frame, so that it is found wherever it comes back. As in RAFT, CoTracker3 and
+LocoTrack (Cho et al., arXiv 2407.15420) the correlation of two neighbourhoods, the template's and the frame's, tells how to
+move a place. Two places are looked at: where the point was a frame ago, and the best match; the better one goes on. What
+carries over from frame to frame is a fixed state for each point, so that the tracker streams.
+
+Positions are pixels of the network's picture, (0, 0) at the centre of the top-left pixel. Batches are b clips of n points.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sampt.blocks import ConvNorm, Residual, fold_norms
+from sampt.trackers.nano.runtime import HIDDEN, PointState
+
+__all__ = ["COARSE", "NanoTrackerNetwork", "StepDetails"]
+
+FINE, COARSE = 4, 8
+"""Pixels to a cell of the two feature maps."""
+FINE_CHANNELS, COARSE_CHANNELS = 64, 128
+SUPPORT = 3
+"""Cells to a side of a point's template."""
+REACH = 7
+"""Cells to a side of the neighbourhood it is compared with."""
+_AROUND = 2
+"""The place of the best match is averaged over so many cells on every side of it."""
+_OUTSIDE_PX = 16.0
+"""Points are followed so far beyond the border."""
+_LEARN = 0.2
+"""How fast the recent template follows what a confident point looks like."""
+_SURE = 0.6
+
+
+class StepDetails(NamedTuple):
+    """What training looks at beside the state.
+
+    Attributes:
+        match: (b, n, cells) logits of the match over the coarse map.
+        likeness: (b, n, cells) cosine with the query template alone.
+        starts: (b, n, 2, 2) the two places looked at for every point: where it was, and the match.
+        looks: position (b, n, 2, 2), visibility and certainty logits (b, n, 2) after a look at each.
+        final: position (b, n, 2), visibility and certainty logits (b, n) after the second look at the better one.
+    """
+
+    match: Tensor
+    likeness: Tensor
+    starts: Tensor
+    looks: tuple[Tensor, Tensor, Tensor]
+    final: tuple[Tensor, Tensor, Tensor]
+
+
+class NanoTrackerEncoder(nn.Module):
+    """A picture -> features of unit length every 4 and every 8 pixels."""
+
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 48, 96, 128)) -> None:
+        super().__init__()
+        stem, fine, coarse, deep = widths
+        self.stem = ConvNorm(3, stem, stride=2)
+        self.fine = nn.Sequential(ConvNorm(stem, fine, stride=2), nn.ReLU(), Residual(fine), Residual(fine))
+        self.coarse = nn.Sequential(ConvNorm(fine, coarse, stride=2), nn.ReLU(), Residual(coarse), Residual(coarse))
+        self.deep = nn.Sequential(ConvNorm(coarse, deep, stride=2), nn.ReLU(), Residual(deep), Residual(deep))
+        self.deep_to_wide = nn.Conv2d(deep, COARSE_CHANNELS, 1)
+        self.coarse_to_wide = nn.Conv2d(coarse, COARSE_CHANNELS, 1)
+        self.wide_out = nn.Conv2d(COARSE_CHANNELS, COARSE_CHANNELS, 3, 1, 1)
+        self.wide_to_narrow = nn.Conv2d(COARSE_CHANNELS, FINE_CHANNELS, 1)
+        self.fine_to_narrow = nn.Conv2d(fine, FINE_CHANNELS, 1)
+        self.narrow_out = nn.Conv2d(FINE_CHANNELS, FINE_CHANNELS, 3, 1, 1)
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, 3, h, w) in [-1, 1], h and w multiples of 16 -> (b, 64, h/4, w/4) and (b, 128, h/8, w/8)."""
+        fine = self.fine(F.relu(self.stem(picture)))
+        coarse = self.coarse(fine)
+        wide = F.relu(self.coarse_to_wide(coarse) + _twice(self.deep_to_wide(self.deep(coarse))))
+        narrow = F.relu(self.fine_to_narrow(fine) + _twice(self.wide_to_narrow(wide)))
+        return _unit(self.narrow_out(narrow), 1), _unit(self.wide_out(wide), 1)
+
+
+class _Recur(nn.Module):
+    """A gated recurrent unit (Cho et al. 2014), of parts that every ONNX exporter knows."""
+
+    def __init__(self, inputs: int, memory: int) -> None:
+        super().__init__()
+        self.gates = nn.Linear(inputs + memory, 2 * memory)
+        self.new = nn.Linear(inputs + memory, memory)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        reset, update = torch.sigmoid(self.gates(torch.cat([x, memory], -1))).chunk(2, -1)
+        new = torch.tanh(self.new(torch.cat([x, reset * memory], -1)))
+        return memory + update * (new - memory)
+
+
+class NanoTrackerStep(nn.Module):
+    """Points, and what is known of them, onto the next frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.match = nn.Parameter(torch.tensor([12.0, 8.0, 1.0, 1.0]))
+        """What counts in the match over the frame: likeness to the query template and to the recent one, being near the last
+        place of a point that was seen there, being not too far from it."""
+        pairs = 2 * SUPPORT * SUPPORT * REACH * REACH
+        self.look_fine = nn.Linear(pairs, 128)
+        self.look_coarse = nn.Linear(pairs, 128)
+        self.mix = nn.Linear(256 + 10, HIDDEN)
+        self.recur = _Recur(HIDDEN, HIDDEN)
+        self.out = nn.Sequential(nn.Linear(2 * HIDDEN, 128), nn.ReLU(), nn.Linear(128, 4))
+
+    def begin(self, fine: Tensor, coarse: Tensor, xy: Tensor) -> PointState:
+        """The state of (b, n, 2) points given on a frame with these features."""
+        first_fine, first_coarse = _template(fine, xy, FINE), _template(coarse, xy, COARSE)
+        hidden = xy.new_zeros((*xy.shape[:2], HIDDEN))
+        seen = torch.ones_like(xy[..., 0])
+        return PointState(xy, torch.zeros_like(xy), seen, hidden, first_fine, first_coarse, first_fine, first_coarse)
+
+    def forward(self, fine: Tensor, coarse: Tensor, state: PointState) -> tuple[PointState, StepDetails]:
+        """One frame on: features as the encoder gives them, (b, c, h, w)."""
+        likeness, match, found, strength = self._global(coarse, state)
+        templates = (
+            torch.cat([state.first_fine, state.recent_fine], 2).transpose(2, 3),
+            torch.cat([state.first_coarse, state.recent_coarse], 2).transpose(2, 3),
+        )
+        hints = torch.cat([strength, state.seen.unsqueeze(-1)], -1).unsqueeze(2)
+        starts = torch.stack([state.xy, found], 2)
+        looks, hidden = self._look((fine, coarse), templates, state, starts, state.hidden.unsqueeze(2), hints)
+        better = (looks[2][:, :, 1:] > looks[2][:, :, :1]).unsqueeze(-1)
+        place = torch.where(better, looks[0][:, :, 1:], looks[0][:, :, :1]).detach()
+        hidden = torch.where(better, hidden[:, :, 1:], hidden[:, :, :1])
+        (xy, visible, certain), hidden = self._look((fine, coarse), templates, state, place, hidden, hints)
+        final = xy[:, :, 0], visible[:, :, 0], certain[:, :, 0]
+        return self._after(fine, coarse, state, final, hidden[:, :, 0]), StepDetails(match, likeness, starts, looks, final)
+
+    def _after(
+        self, fine: Tensor, coarse: Tensor, state: PointState, final: tuple[Tensor, Tensor, Tensor], hidden: Tensor
+    ) -> PointState:
+        """What is carried on."""
+        xy = final[0].detach()
+        seen = (torch.sigmoid(final[1]) * torch.sigmoid(final[2])).detach()
+        learn = (_LEARN * (seen > _SURE).to(fine.dtype)).unsqueeze(-1).unsqueeze(-1)
+        recent_fine = state.recent_fine + learn * (_template(fine, xy, FINE) - state.recent_fine)
+        recent_coarse = state.recent_coarse + learn * (_template(coarse, xy, COARSE) - state.recent_coarse)
+        return PointState(xy, xy - state.xy, seen, hidden, state.first_fine, state.first_coarse, recent_fine, recent_coarse)
+
+    def _global(self, coarse: Tensor, state: PointState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Over the whole frame: likeness to the query template, match, the place found, and how well it matches (b, n, 3)."""
+        h, w = coarse.shape[2:]
+        middle = SUPPORT * SUPPORT // 2
+        cells = coarse.flatten(2)
+        first = state.first_coarse[:, :, middle] @ cells
+        recent = state.recent_coarse[:, :, middle] @ cells
+        cell = (state.xy + 0.5) / COARSE - 0.5
+        # exp(-(dx^2 + dy^2)) is a product: one row and one column for each point instead of a map.
+        near = _bell(cell, h, w, 1.5) * state.seen.unsqueeze(2)
+        far = _bell(cell, h, w, 6.0)
+        match = self.match[0] * first + self.match[1] * recent + self.match[2] * near + self.match[3] * far
+        match = match.float()
+        best = match.argmax(2, keepdim=True)
+        top = torch.gather(match, 2, best)
+        share = 1 / torch.exp(match - top).sum(2, keepdim=True)
+        strength = torch.cat([torch.gather(first.float(), 2, best), torch.gather(recent.float(), 2, best), share], 2)
+        # The place is averaged over the cells about the best one.
+        column, row = best % w, torch.div(best, w, rounding_mode="floor")
+        steps = torch.arange(-_AROUND, _AROUND + 1, device=coarse.device)
+        columns, rows = (column + steps).clamp(0, w - 1), (row + steps).clamp(0, h - 1)
+        index = (rows.unsqueeze(3) * w + columns.unsqueeze(2)).flatten(2)
+        weight = torch.exp(torch.gather(match, 2, index) - top)
+        x = (weight * (index % w)).sum(2) / weight.sum(2)
+        y = (weight * torch.div(index, w, rounding_mode="floor")).sum(2) / weight.sum(2)
+        found = (torch.stack([x, y], 2) + 0.5) * COARSE - 0.5
+        return first, match, found.detach(), strength.detach()
+
+    def _look(
+        self,
+        maps: tuple[Tensor, Tensor],
+        templates: tuple[Tensor, Tensor],
+        state: PointState,
+        start: Tensor,
+        hidden: Tensor,
+        hints: Tensor,
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Compare the neighbourhoods at (b, n, p, 2) places with the templates.
+
+        Returns:
+            Better places (b, n, p, 2), visibility and certainty logits (b, n, p); memory (b, n, p, h).
+        """
+        b, n, p, _ = start.shape
+        near = self.look_fine(_compare(maps[0], start, FINE, templates[0]))
+        wide = self.look_coarse(_compare(maps[1], start, COARSE, templates[1]))
+        # By a product, not torch.tensor: an ONNX file would keep the size of the picture that it was exported with.
+        size_xy = torch.stack([start.new_ones(()) * (maps[1].shape[k] * COARSE - 1) for k in (3, 2)])
+        moved = (start - state.xy.unsqueeze(2)) / 16
+        ahead = moved - state.velocity.unsqueeze(2) / 16
+        border = torch.minimum(start, size_xy - start) / 32
+        hints = torch.cat(
+            [ahead.clamp(-4, 4), moved.clamp(-4, 4), border.clamp(-1, 1), hints.expand(b, n, p, hints.shape[-1])], -1
+        )
+        mixed = F.relu(self.mix(torch.cat([F.relu(near), F.relu(wide), hints.to(near.dtype)], -1)))
+        hidden = self.recur(mixed, hidden.to(mixed.dtype).expand(b, n, p, HIDDEN))
+        out = self.out(torch.cat([hidden, mixed], -1)).float()
+        place = start + out[..., :2] * FINE
+        low = torch.full_like(size_xy, -_OUTSIDE_PX)
+        place = torch.minimum(torch.maximum(place, low), size_xy + _OUTSIDE_PX)
+        return (place, out[..., 2], out[..., 3]), hidden
+
+
+class NanoTrackerNetwork(nn.Module):
+    """Encoder and step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = NanoTrackerEncoder()
+        self.step = NanoTrackerStep()
+
+    def fold(self) -> NanoTrackerNetwork:
+        """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
+        fold_norms(self)
+        return self
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _unit(x: Tensor, axis: int) -> Tensor:
+    return x * torch.rsqrt((x * x).sum(axis, keepdim=True) + 1e-6)
+
+
+def _bell(cell: Tensor, h: int, w: int, radius: float) -> Tensor:
+    """(b, n, h * w): exp(-d^2 / (2 radius^2)) of the distance d of each cell from (b, n, 2) places, in cells."""
+    x = torch.arange(w, device=cell.device) - cell[..., 0:1]
+    y = torch.arange(h, device=cell.device) - cell[..., 1:2]
+    row, column = torch.exp(x * x * (-0.5 / radius**2)), torch.exp(y * y * (-0.5 / radius**2))
+    return (column.unsqueeze(3) * row.unsqueeze(2)).flatten(2)
+
+
+def _neighbourhood(features: Tensor, xy: Tensor, stride: int, side: int) -> tuple[Tensor, Tensor]:
+    """The (side + 1)^2 cells about each of (b, m, 2) places, (b, m, cells, c), border cells repeated; the fraction (b, m, 2).
+
+    With ``side`` cells between them, interpolated at the fraction, the middle one lies exactly at the place.
+    """
+    b, c, h, w = features.shape
+    cell = (xy + 0.5) / stride - 0.5
+    low = torch.floor(cell)
+    steps = torch.arange(side + 1, device=xy.device) - side // 2
+    column = (low[..., 0:1].long() + steps).clamp(0, w - 1)
+    row = (low[..., 1:2].long() + steps).clamp(0, h - 1)
+    clip = (torch.arange(b, device=xy.device) * h).view(b, 1, 1)
+    index = ((row + clip) * w).unsqueeze(-1) + column.unsqueeze(-2)
+    cells = features.permute(0, 2, 3, 1).reshape(b * h * w, c)
+    patch = torch.index_select(cells, 0, index.reshape(-1))
+    return patch.view(b, xy.shape[1], (side + 1) ** 2, c), (cell - low).to(features.dtype)
+
+
+def _between(values: Tensor, fraction: Tensor, side: int) -> Tensor:
+    """(b, m, (side + 1)^2, c) interpolated at the fraction -> (b, m, side, side, c)."""
+    b, m, _, c = values.shape
+    v = values.view(b, m, side + 1, side + 1, c)
+    fx, fy = (fraction[..., k].view(b, m, 1, 1, 1) for k in (0, 1))
+    rows = v[:, :, :-1] * (1 - fy) + v[:, :, 1:] * fy
+    return rows[:, :, :, :-1] * (1 - fx) + rows[:, :, :, 1:] * fx
+
+
+def _template(features: Tensor, xy: Tensor, stride: int) -> Tensor:
+    """(b, n, 9, c) features about each of (b, n, 2) points."""
+    patch, fraction = _neighbourhood(features, xy, stride, SUPPORT)
+    return _between(patch, fraction, SUPPORT).flatten(2, 3)
+
+
+def _compare(features: Tensor, start: Tensor, stride: int, templates: Tensor) -> Tensor:
+    """(b, n, p, 49 * 18) products of the features about (b, n, p, 2) places with the point's templates (b, n, c, 18).
+
+    Products are interpolated, not features: they are fewer, and both are linear.
+    """
+    b, n, p, _ = start.shape
+    patch, fraction = _neighbourhood(features, start.flatten(1, 2), stride, REACH)
+    products = patch.view(b, n, p * (REACH + 1) ** 2, -1) @ templates
+    return _between(products.view(b, n * p, (REACH + 1) ** 2, -1), fraction, REACH).reshape(b, n, p, -1)

@@ -1,0 +1,49 @@
+"""The network on the CPU by ONNX Runtime; no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sampt.errors import BackendError
+from sampt.onnx_files import open_session
+from sampt.trackers.nano.runtime import FILES, HIDDEN, Features, PointState
+from sampt.types import FloatArray
+
+__all__ = ["OnnxRuntime"]
+
+
+class OnnxRuntime:
+    """The three files of a folder."""
+
+    device = "cpu"
+
+    def __init__(self, folder: Path) -> None:
+        self._encoder, self._begin, self._step = (open_session(folder / name, "nano") for name in FILES)
+        expected = ["fine", "coarse", *PointState._fields]
+        got = [item.name for item in self._step.get_inputs()]
+        if got != expected:
+            raise BackendError(f"'nano' got a step.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
+
+    def encode(self, picture: FloatArray) -> Features:
+        fine, coarse = self._encoder.run(None, {"picture": picture})
+        return fine, coarse
+
+    def begin(self, features: Features, xy: FloatArray) -> PointState:
+        n = len(xy)
+        places = np.asarray(xy, np.float32)[None]
+        fine, coarse = self._begin.run(None, {"fine": features[0], "coarse": features[1], "xy": places})
+        memory = np.zeros((1, n, HIDDEN), np.float32)
+        return PointState(places, np.zeros_like(places), np.ones((1, n), np.float32), memory, fine, coarse, fine, coarse)
+
+    def join(self, state: PointState, more: PointState) -> PointState:
+        return PointState(*(np.concatenate(pair, 1) for pair in zip(state, more, strict=True)))
+
+    def step(self, features: Features, state: PointState) -> PointState:
+        feeds = {"fine": features[0], "coarse": features[1], **state._asdict()}
+        xy, velocity, seen, memory, recent_fine, recent_coarse = self._step.run(None, feeds)
+        return PointState(xy, velocity, seen, memory, state.first_fine, state.first_coarse, recent_fine, recent_coarse)
+
+    def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:
+        return state.xy[0], state.seen[0]
