@@ -1,0 +1,84 @@
+"""The network of HQ-SAM: Segment Anything with one more output token and finer features of the frame.
+
+Parts and parameters' names are those of `transformers`; the way through them is the official program's. `SamHQMaskDecoder` of
+`transformers` 5.23 makes its masks from the frame's embedding as it was before the decoder's transformer, with rows and columns
+exchanged; the official program makes them from what the transformer returns, and so does this.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers.models.sam_hq.configuration_sam_hq import SamHQMaskDecoderConfig, SamHQVisionConfig
+from transformers.models.sam_hq.modeling_sam_hq import SamHQMaskDecoder, SamHQVisionEncoder
+
+from sampt.segmenters.sam.network import (
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    FrameFeatures,
+    SamNetwork,
+    VitSizes,
+    decoder_settings,
+    prompt_encoder,
+    vision_settings,
+)
+
+__all__ = ["HqSamNetwork", "build_vit", "build_vit_b", "build_vit_h", "build_vit_l", "hq_decoder"]
+
+
+class HqSamNetwork(SamNetwork):
+    """HQ-SAM: the HQ token's mask is added to that of the single mask, or to the best of three."""
+
+    def encode(self, pictures: Tensor) -> FrameFeatures:
+        """Look at (b, 3, side, side) normalised pictures; finer features come from the first early ones and the embedding."""
+        decoder = self.mask_decoder
+        seen = self.vision_encoder(pictures)
+        embedding, early = seen.last_hidden_state, seen.intermediate_embeddings[0].permute(0, 3, 1, 2)
+        late = decoder.encoder_conv2(decoder.activation(decoder.encoder_norm(decoder.encoder_conv1(embedding))))
+        early = decoder.activation(decoder.compress_vit_norm(decoder.compress_vit_conv1(early)))
+        return FrameFeatures(embedding, late + decoder.compress_vit_conv2(early))
+
+    def _output_tokens(self) -> Tensor:
+        return torch.cat([super()._output_tokens(), self.mask_decoder.hq_token.weight])
+
+    def _masks(
+        self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        assert image.fine is not None
+        decoder = self.mask_decoder
+        masks, iou = super()._masks(tokens[:, :-1], features, iou, image, multimask)
+        if multimask:
+            iou, best = iou.max(1, keepdim=True)
+            masks = masks.take_along_dim(best[..., None, None], 1)
+        fine = decoder.mask_conv2(decoder.activation(decoder.mask_norm(decoder.mask_conv1(features)))) + image.fine
+        kernel = decoder.hq_mask_mlp(tokens[:, -1:])
+        return masks + (kernel @ fine.flatten(2)).reshape(masks.shape), iou
+
+
+def hq_decoder(early_width: int) -> nn.Module:
+    """HQ-SAM's decoder for a vision encoder whose early features have so many channels."""
+    module: nn.Module = SamHQMaskDecoder(SamHQMaskDecoderConfig(vit_dim=early_width, **decoder_settings()))
+    return module
+
+
+def build_vit(sizes: VitSizes) -> HqSamNetwork:
+    """HQ-SAM of these sizes; the vision encoder's parameters are still without memory (PyTorch's "meta" device)."""
+    with torch.device("meta"):
+        vision = SamHQVisionEncoder(SamHQVisionConfig(**vision_settings(sizes)))
+    return HqSamNetwork(vision, prompt_encoder(sizes.side), hq_decoder(sizes.width), sizes.side)
+
+
+def build_vit_b() -> HqSamNetwork:
+    """As :func:`build_vit` for `hq-sam-vit-b`."""
+    return build_vit(VIT_B)
+
+
+def build_vit_l() -> HqSamNetwork:
+    """As :func:`build_vit` for `hq-sam-vit-l`."""
+    return build_vit(VIT_L)
+
+
+def build_vit_h() -> HqSamNetwork:
+    """As :func:`build_vit` for `hq-sam-vit-h`."""
+    return build_vit(VIT_H)

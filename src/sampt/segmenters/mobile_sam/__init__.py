@@ -1,0 +1,22 @@
+"""`mobile-sam` and `light-hq-sam`: Segment Anything with the small TinyViT encoder. They need `sampt[sam]` and weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sampt.segmenters.sam.models import create_model
+
+if TYPE_CHECKING:
+    from sampt.segmenters.sam.segmenter import SamSegmenter
+
+__all__ = ["create", "create_light_hq"]
+
+
+def create(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+    """Make `mobile-sam`; see :func:`~sampt.segmenters.sam.models.create_model`."""
+    return create_model("mobile-sam", weights, device)
+
+
+def create_light_hq(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+    """Make `light-hq-sam`; see :func:`~sampt.segmenters.sam.models.create_model`."""
+    return create_model("light-hq-sam", weights, device)

@@ -1,0 +1,118 @@
+"""The published models of the Segment Anything family: what they are called, whose weights they take, where these come from.
+
+Imports nothing heavy: a model's network is built, and its packages imported, when a segmenter of it is made.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sampt.errors import BackendError
+
+if TYPE_CHECKING:
+    from sampt.segmenters.sam.segmenter import SamSegmenter
+
+__all__ = ["MODELS", "SamModel", "create_model", "locate_weights"]
+
+_SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
+_HQ = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
+_MOBILE = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
+_META = "https://dl.fbaipublicfiles.com/segment_anything"
+_LKEAB = "https://huggingface.co/lkeab/hq-sam/resolve/main"
+
+
+@dataclass(frozen=True)
+class SamModel:
+    """One model.
+
+    Attributes:
+        name: of the back end.
+        builder: "module:function"; the function takes no arguments and returns the network without its weights.
+        file: the official checkpoint.
+        url: where it is.
+        source: the paper.
+        packages: what the network is built from, besides PyTorch.
+    """
+
+    name: str
+    builder: str
+    file: str
+    url: str
+    source: str
+    packages: tuple[str, ...] = ("transformers",)
+
+
+def _vit(family: str, letter: str, file: str, folder: str, source: str) -> SamModel:
+    module = f"sampt.segmenters.{family.replace('-', '_')}.network"
+    return SamModel(f"{family}-vit-{letter}", f"{module}:build_vit_{letter}", file, f"{folder}/{file}", source)
+
+
+def _tiny(name: str, function: str, file: str, folder: str, source: str) -> SamModel:
+    builder = f"sampt.segmenters.mobile_sam.network:{function}"
+    return SamModel(name, builder, file, f"{folder}/{file}", source, ("transformers", "kornia"))
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        _vit("sam", "b", "sam_vit_b_01ec64.pth", _META, _SAM),
+        _vit("sam", "l", "sam_vit_l_0b3195.pth", _META, _SAM),
+        _vit("sam", "h", "sam_vit_h_4b8939.pth", _META, _SAM),
+        _vit("hq-sam", "b", "sam_hq_vit_b.pth", _LKEAB, _HQ),
+        _vit("hq-sam", "l", "sam_hq_vit_l.pth", _LKEAB, _HQ),
+        _vit("hq-sam", "h", "sam_hq_vit_h.pth", _LKEAB, _HQ),
+        _tiny("light-hq-sam", "build_light_hq_sam", "sam_hq_vit_tiny.pth", _LKEAB, _HQ),
+        _tiny(
+            "mobile-sam",
+            "build_mobile_sam",
+            "mobile_sam.pt",
+            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights",
+            _MOBILE,
+        ),
+    )
+}
+"""By name of the back end."""
+
+
+def create_model(name: str, weights: str | None, device: str) -> SamSegmenter:
+    """Make the segmenter called ``name``.
+
+    Args:
+        name: a key of :data:`MODELS`.
+        weights: path of the official checkpoint, or of a folder as ``transformers`` writes it; None for random weights, made
+            when the first frame is encoded; "default" is refused as long as nothing downloads them.
+        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
+
+    Raises:
+        BackendError: there are no weights, they are not those of this model, the device is not there, or a package is missing.
+    """
+    model = MODELS[name]
+    path = locate_weights(model, weights)
+    missing = [package for package in ("torch", *model.packages) if importlib.util.find_spec(package) is None]
+    if missing:
+        raise BackendError(f"{name!r} needs {' and '.join(missing)}, not installed here. Run: pip install 'sampt[sam]'.")
+    try:
+        from sampt.segmenters.sam.segmenter import SamSegmenter
+
+        return SamSegmenter.load(model, path, device)
+    except ImportError as error:
+        raise BackendError(
+            f"{name!r} cannot import what it is built from ({error}). Run: pip install --upgrade 'sampt[sam]'."
+        ) from error
+
+
+def locate_weights(model: SamModel, weights: str | None) -> Path | None:
+    """The file or folder to read, or None for random weights: the one place that will ask for a download.
+
+    Raises:
+        BackendError: the default weights are asked for.
+    """
+    if weights == "default":
+        raise BackendError(
+            f"{model.name!r} has no weights in the package; get {model.url} and give its path: "
+            f"create_segmenter({model.name!r}, weights='{model.file}')."
+        )
+    return None if weights is None else Path(weights)

@@ -1,0 +1,307 @@
+"""The network of Segment Anything out of the parts that `transformers` has, with a way of its own through them.
+
+The parts (vision encoder, prompt encoder, mask decoder) and their parameters' names are those of `transformers`. Going through
+the decoder is done here: objects lie on the batch axis, which its own way does not allow with masks; a prompt is a list of
+tokens of any kinds; only the masks that are asked for are made; and what depends on the frame alone is made once a frame.
+
+Every tensor is (n, channels, height, width).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.sam.configuration_sam import (
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
+from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
+
+from sampt.segmenters.sam.prompts import NOTHING, PromptBatch
+
+__all__ = [
+    "PATCH",
+    "VIT_B",
+    "VIT_H",
+    "VIT_L",
+    "FrameFeatures",
+    "SamNetwork",
+    "VitSizes",
+    "build_vit",
+    "build_vit_b",
+    "build_vit_h",
+    "build_vit_l",
+    "convert_state_dict",
+    "decoder_settings",
+    "prompt_encoder",
+    "vision_settings",
+]
+
+SIDE = 1024
+PATCH = 16
+_DECODER_EPSILON = 1e-5
+"""Of the norms in the two-way transformer, which the official program leaves at PyTorch's default; `transformers` says 1e-6."""
+
+
+@dataclass(frozen=True)
+class VitSizes:
+    """Sizes of a vision transformer.
+
+    Attributes:
+        width: channels.
+        depth: layers.
+        heads: of every attention.
+        global_layers: those that look at the whole picture; the others at windows of 14 x 14 places.
+        side: of the square picture, in pixels.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    global_layers: tuple[int, ...]
+    side: int = SIDE
+
+
+VIT_B = VitSizes(768, 12, 12, (2, 5, 8, 11))
+VIT_L = VitSizes(1024, 24, 16, (5, 11, 17, 23))
+VIT_H = VitSizes(1280, 32, 16, (7, 15, 23, 31))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFeatures:
+    """What the decoder needs of b frames.
+
+    Attributes:
+        embedding: (b, 256, s, s), s places of 16 pixels.
+        fine: (b, 32, 4 s, 4 s) features that HQ-SAM adds, or None.
+    """
+
+    embedding: Tensor
+    fine: Tensor | None = None
+
+    def at(self, k: int) -> FrameFeatures:
+        """Those of one frame, with b = 1, in memory of their own: a kept frame does not keep its neighbours."""
+        fine = None if self.fine is None else self.fine[k : k + 1].clone()
+        return FrameFeatures(self.embedding[k : k + 1].clone(), fine)
+
+
+class SamNetwork(nn.Module):
+    """Segment Anything; in evaluation mode and without gradients.
+
+    Args:
+        vision: takes normalised pictures; gives an object with ``last_hidden_state`` and, for HQ-SAM, early features
+            ``intermediate_embeddings``.
+        prompts: a ``SamPromptEncoder``.
+        decoder: a ``SamMaskDecoder``.
+        side: of the pictures, in pixels.
+    """
+
+    def __init__(self, vision: nn.Module, prompts: nn.Module, decoder: nn.Module, side: int = SIDE) -> None:
+        super().__init__()
+        self.vision_encoder = vision
+        self.prompt_encoder: Any = prompts
+        self.mask_decoder: Any = decoder
+        self.side = side
+        self._places: Tensor | None = None  # the positional encoding, once it is known
+        self.eval().requires_grad_(False)
+
+    @property
+    def mask_side(self) -> int:
+        """Of low-resolution logits."""
+        return self.side // 4
+
+    def encode(self, pictures: Tensor) -> FrameFeatures:
+        """Look at (b, 3, side, side) normalised pictures."""
+        return FrameFeatures(self.vision_encoder(pictures).last_hidden_state)
+
+    def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """Answer n prompts about one frame.
+
+        Args:
+            image: with b = 1.
+            prompts: about it.
+            multimask: give the three masks for ambiguous prompts instead of the single one.
+
+        Returns:
+            Low-resolution logits (n, k, side / 4, side / 4) and predicted IoU (n, k), k = 1 or 3; HQ-SAM always gives one.
+        """
+        decoder = self.mask_decoder
+        output = self._output_tokens()
+        tokens = torch.cat([output.expand(len(prompts.xy), -1, -1), self._sparse(prompts)], 1)
+        queries, keys = decoder.transformer(
+            point_embeddings=tokens[:, None],
+            image_embeddings=image.embedding + self._dense(prompts),
+            image_positional_embeddings=self._positions(),
+            attention_similarity=None,
+        )
+        places = self.side // PATCH
+        features = keys.transpose(2, 3).reshape(len(keys), -1, places, places)
+        features = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(features)))
+        features = decoder.activation(decoder.upscale_conv2(features))
+        iou = decoder.iou_prediction_head(queries[:, 0, 0])
+        return self._masks(queries[:, 0, 1 : len(output)], features, iou, image, multimask)
+
+    def _output_tokens(self) -> Tensor:
+        """(k, 256): predicted IoU, single mask, three masks."""
+        return torch.cat([self.mask_decoder.iou_token.weight, self.mask_decoder.mask_tokens.weight])
+
+    def _masks(
+        self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Masks and IoU from the decoded mask tokens (n, k, 256) and features (n, 32, m, m)."""
+        asked = range(1, tokens.shape[1]) if multimask else range(1)
+        kernels = torch.stack([self.mask_decoder.output_hypernetworks_mlps[k](tokens[:, k]) for k in asked], 1)
+        return (kernels @ features.flatten(2)).reshape(len(tokens), -1, *features.shape[2:]), iou[:, asked.start : asked.stop]
+
+    def _sparse(self, prompts: PromptBatch) -> Tensor:
+        """(n, t, 256): where each token is, and of what kind."""
+        encoder = self.prompt_encoder
+        kinds = [encoder.not_a_point_embed.weight, *(kind.weight for kind in encoder.point_embed)]
+        where = encoder.shared_embedding(prompts.xy[:, None] + 0.5, (self.side, self.side))[:, 0]
+        tokens: Tensor = where * (prompts.kinds != NOTHING)[..., None] + torch.cat(kinds)[prompts.kinds - NOTHING]
+        return tokens
+
+    def _dense(self, prompts: PromptBatch) -> Tensor:
+        """(n, 256, s, s): the previous masks."""
+        encoder, places = self.prompt_encoder, self.side // PATCH
+        nothing: Tensor = encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(len(prompts.xy), -1, places, places)
+        if prompts.masks is None:
+            return nothing
+        return torch.where(prompts.has_mask.view(-1, 1, 1, 1), encoder.mask_embed(prompts.masks), nothing)
+
+    def _positions(self) -> Tensor:
+        """(1, 256, s, s): the encoding of every place of the embedding, the same for every frame."""
+        table = self.prompt_encoder.shared_embedding
+        device = table.positional_embedding.device
+        if self._places is None or self._places.device != device:
+            places = self.side // PATCH
+            at = (torch.arange(places, device=device) + 0.5) / places
+            y, x = torch.meshgrid(at, at, indexing="ij")
+            self._places = table(torch.stack([x, y], -1)).permute(2, 0, 1)[None]
+        return self._places
+
+
+def vision_settings(sizes: VitSizes) -> dict[str, Any]:
+    """What ``SamVisionConfig`` and ``SamHQVisionConfig`` are made with."""
+    return {
+        "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.depth,
+        "num_attention_heads": sizes.heads,
+        "global_attn_indexes": list(sizes.global_layers),
+        "image_size": sizes.side,
+        "attn_implementation": "sdpa",
+    }
+
+
+def decoder_settings() -> dict[str, Any]:
+    """What ``SamMaskDecoderConfig`` and ``SamHQMaskDecoderConfig`` are made with."""
+    return {"layer_norm_eps": _DECODER_EPSILON, "attn_implementation": "sdpa"}
+
+
+def prompt_encoder(side: int = SIDE) -> nn.Module:
+    """The prompt encoder, the same for the whole family."""
+    config = SamConfig(vision_config=SamVisionConfig(), prompt_encoder_config=SamPromptEncoderConfig(image_size=side))
+    module: nn.Module = SamPromptEncoder(config)
+    return module
+
+
+def build_vit(sizes: VitSizes) -> SamNetwork:
+    """Segment Anything of these sizes; the vision encoder's parameters are still without memory (PyTorch's "meta" device)."""
+    with torch.device("meta"):
+        vision = SamVisionEncoder(SamVisionConfig(**vision_settings(sizes)))
+    decoder = SamMaskDecoder(SamMaskDecoderConfig(**decoder_settings()))
+    return SamNetwork(vision, prompt_encoder(sizes.side), decoder, sizes.side)
+
+
+def build_vit_b() -> SamNetwork:
+    """As :func:`build_vit` for `sam-vit-b`."""
+    return build_vit(VIT_B)
+
+
+def build_vit_l() -> SamNetwork:
+    """As :func:`build_vit` for `sam-vit-l`."""
+    return build_vit(VIT_L)
+
+
+def build_vit_h() -> SamNetwork:
+    """As :func:`build_vit` for `sam-vit-h`."""
+    return build_vit(VIT_H)
+
+
+_VIT_NAMES = (
+    (r"^vision_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
+    (r"^vision_encoder\.blocks\.(\d+)\.norm(\d)\.", r"vision_encoder.layers.\1.layer_norm\2."),
+    (r"^vision_encoder\.blocks\.", "vision_encoder.layers."),
+    (r"^vision_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
+    (r"^vision_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
+    (r"^vision_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
+    (r"^vision_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
+)
+_MLP = r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head|hq_mask_mlp))\.layers\."
+_NAMES = (
+    (
+        r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
+        "prompt_encoder.shared_embedding.positional_embedding",
+    ),
+    (r"^prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
+    (r"^prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
+    (r"^prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
+    (r"^prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
+    (r"^prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
+    (r"^prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
+    (r"^mask_decoder\.transformer\.layers\.(\d+)\.norm(\d)\.", r"mask_decoder.transformer.layers.\1.layer_norm\2."),
+    (r"^mask_decoder\.transformer\.norm_final_attn\.", "mask_decoder.transformer.layer_norm_final_attn."),
+    (r"^mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
+    (r"^mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
+    (r"^mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
+    (r"^mask_decoder\.hf_token\.", "mask_decoder.hq_token."),
+    (r"^mask_decoder\.hf_mlp\.", "mask_decoder.hq_mask_mlp."),
+    (_MLP + r"0\.", r"\1.proj_in."),
+    (_MLP + r"2\.", r"\1.proj_out."),
+    (_MLP + r"1\.", r"\1.layers.0."),
+    *(
+        (rf"^mask_decoder\.{official}\.{place}\.", f"mask_decoder.{ours}_{part}.")
+        for official, ours in (
+            ("compress_vit_feat", "compress_vit"),
+            ("embedding_encoder", "encoder"),
+            ("embedding_maskfeature", "mask"),
+        )
+        for place, part in ((0, "conv1"), (1, "norm"), (3, "conv2"))
+    ),
+)
+"""Pattern and replacement from the official programs' names, in order."""
+
+
+def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint of any model of the family with this network's names.
+
+    Args:
+        state: with the names of the official programs, or those of `transformers`, whose positional embedding may stand under
+            either of its two names.
+
+    Returns:
+        The same tensors. Unknown names are kept, so that loading finds them.
+    """
+    if not any(name.startswith("image_encoder.") for name in state):
+        shared = "shared_image_embedding.positional_embedding"
+        out = {name: value for name, value in state.items() if name != shared}
+        if shared in state:
+            out.setdefault("prompt_encoder.shared_embedding.positional_embedding", state[shared])
+        return out
+    rules = (*_VIT_NAMES, *_NAMES) if "image_encoder.pos_embed" in state else _NAMES
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    return {_renamed(name, compiled): value for name, value in state.items()}
+
+
+def _renamed(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
+    name = re.sub(r"^image_encoder\.", "vision_encoder.", name)
+    for pattern, replacement in rules:
+        name = pattern.sub(replacement, name)
+    return name

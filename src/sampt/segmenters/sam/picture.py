@@ -1,0 +1,130 @@
+"""Frames to the network's square, and logits back: resized as the official program does, to the last bit.
+
+The official program resizes 8-bit frames by Pillow's bilinear filter, which averages when it shrinks, to a longest side of
+1024, normalises, and pads on the right and at the bottom.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from sampt.types import FloatArray, UInt8Array
+
+__all__ = ["Fit", "boxes_of", "resize_bilinear", "to_square", "upsample"]
+
+_MEAN_RGB = (123.675, 116.28, 103.53)
+_DEVIATION_RGB = (58.395, 57.12, 57.375)
+_FRACTION_BITS = 22
+"""Of Pillow's integer weights for 8-bit pictures: 8 bits of the value, 2 to spare, the rest of 32."""
+_LOGIT_STRIDE = 4
+"""Pixels of the square for one of the low-resolution logits."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a frame lies in the network's square.
+
+    Attributes:
+        size_hw: of the frame.
+        resized_hw: what it takes of the square, from its top left corner.
+        side: of the square.
+    """
+
+    size_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    side: int
+
+    @classmethod
+    def of(cls, size_hw: tuple[int, int], side: int) -> Fit:
+        """The longest side fills the square; the other is rounded half up, and at least one pixel."""
+        scale = side / max(size_hw)
+        height, width = (max(1, int(length * scale + 0.5)) for length in size_hw)
+        return cls(size_hw, (height, width), side)
+
+    def scale_xy(self, xy: FloatArray) -> FloatArray:
+        """(..., 2) pixels of the frame to those of the square, as the official program does it.
+
+        Pixel centres are multiplied by the scale and half a pixel is added later, by the network. The place on the picture
+        would be half of (scale - 1) pixels further (``geometry.rescale_xy``), but that is how the networks were trained.
+        """
+        scale = np.array([self.resized_hw[1] / self.size_hw[1], self.resized_hw[0] / self.size_hw[0]])
+        return np.asarray(np.asarray(xy, np.float64) * scale, np.float32)
+
+
+def to_square(frames: UInt8Array, fit: Fit, device: torch.device) -> Tensor:
+    """(b, 3, side, side) float32, normalised, of (b, h, w, 3) uint8 RGB frames."""
+    height, width = fit.resized_hw
+    if device.type == "cpu":  # Pillow itself is quicker than PyTorch's gathering, and equal
+        small = [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BILINEAR)) for f in frames]
+        pictures = torch.from_numpy(np.stack(small))
+    else:
+        pictures = resize_bilinear(torch.from_numpy(np.array(frames)).to(device), fit.resized_hw)
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN_RGB, _DEVIATION_RGB))
+    normal = (pictures.permute(0, 3, 1, 2).float() - mean) / deviation
+    return F.pad(normal, (0, fit.side - width, 0, fit.side - height))
+
+
+def resize_bilinear(pictures: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """(b, h, w, c) uint8 pictures resized to ``size_hw``, equal to Pillow's bilinear filter on any device.
+
+    Widths first, then heights, rounded to 8 bits in between; a triangle of the width of an output pixel, at least of an input
+    pixel, as integer weights.
+    """
+    return _resample(_resample(pictures, 2, size_hw[1]), 1, size_hw[0])
+
+
+def _resample(pictures: Tensor, axis: int, size: int) -> Tensor:
+    if pictures.shape[axis] == size:
+        return pictures
+    index, weights = _taps(pictures.shape[axis], size)
+    shape = [1, 1, 1, 1]
+    shape[axis] = size
+    total = torch.full((1,), 1 << (_FRACTION_BITS - 1), dtype=torch.int32, device=pictures.device)
+    for places, weight in zip(index.T, weights.T, strict=True):
+        values = pictures.index_select(axis, torch.from_numpy(places.copy()).to(pictures.device)).int()
+        total = total + values * torch.from_numpy(weight.copy()).to(pictures.device).view(shape)
+    return (total >> _FRACTION_BITS).clamp(0, 255).to(torch.uint8)
+
+
+def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``target`` outputs the inputs that it is made of and their weights: (target, taps) int64 and int32."""
+    scale = source / target
+    reach = max(scale, 1.0)
+    centre = (np.arange(target) + 0.5) * scale
+    first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    stop = np.minimum((centre + reach + 0.5).astype(np.int64), source)
+    index = first[:, None] + np.arange(2 * math.ceil(reach) + 1)
+    weights = np.maximum(1 - np.abs((index - centre[:, None] + 0.5) / reach), 0) * (index < stop[:, None])
+    weights /= weights.sum(1, keepdims=True)
+    whole = (weights * (1 << _FRACTION_BITS) + 0.5).astype(np.int32)
+    used = whole.any(0)  # the last taps may be needed by none
+    return np.minimum(index, source - 1)[:, used], whole[:, used]
+
+
+def upsample(low_res: Tensor, fit: Fit) -> Tensor:
+    """(n, h, w) logits at the frame's size from (n, side / 4, side / 4): to the square, cut to the frame, to its own size."""
+    height, width = fit.resized_hw
+    # The rest of the square is cut off anyway; one place more than the cut reaches leaves what is before it unchanged.
+    rows, columns = -(-height // _LOGIT_STRIDE) + 1, -(-width // _LOGIT_STRIDE) + 1
+    part = low_res[:, None, :rows, :columns]
+    square = F.interpolate(part, scale_factor=float(_LOGIT_STRIDE), mode="bilinear", align_corners=False)
+    cut = square[:, :, :height, :width]
+    return F.interpolate(cut, fit.size_hw, mode="bilinear", align_corners=False)[:, 0]
+
+
+def boxes_of(logits: Tensor) -> Tensor:
+    """(n, 5): first and last column and row of what is > 0 in (n, h, w) logits as x0, y0, x1, y1, and how many pixels are."""
+    mask = logits > 0
+    limits = []
+    for along in (mask.any(1), mask.any(2)):
+        places = along.int()
+        limits.append((places.argmax(1), along.shape[1] - 1 - places.flip(1).argmax(1)))
+    (x0, x1), (y0, y1) = limits
+    return torch.stack([x0, y0, x1, y1, mask.sum((1, 2))], 1)

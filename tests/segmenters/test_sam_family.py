@@ -1,0 +1,385 @@
+"""Segment Anything, HQ-SAM, MobileSAM and Light HQ-SAM: equal to the official programs, and what the adapter adds to them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
+pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
+pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
+
+from transformers.models.sam.configuration_sam import SamConfig  # noqa: E402
+from transformers.models.sam.modeling_sam import SamModel as TransformersSam  # noqa: E402
+
+from sampt.config import PromptConfig  # noqa: E402
+from sampt.errors import BackendError  # noqa: E402
+from sampt.plugins import create_segmenter  # noqa: E402
+from sampt.prompts.refine import segment_prompts  # noqa: E402
+from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
+from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
+from sampt.segmenters.sam.checkpoint import build, fill_random, load_network, load_weights, read_state  # noqa: E402
+from sampt.segmenters.sam.models import MODELS  # noqa: E402
+from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit, convert_state_dict  # noqa: E402
+from sampt.segmenters.sam.picture import Fit, to_square  # noqa: E402
+from sampt.segmenters.sam.prompts import batch_of, group  # noqa: E402
+from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
+from sampt.testing import SEGMENTER_CLAUSES, SegmenterLimits  # noqa: E402
+from sampt.types import MaskPrediction, ObjectPrompt  # noqa: E402
+
+PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
+needs_shared = pytest.mark.skipif(not PARITY.is_dir(), reason="the project's shared data is not beside this checkout")
+CPU = torch.device("cpu")
+SMALL = VitSizes(width=32, depth=2, heads=2, global_layers=(1,), side=128)
+FIXTURES = {
+    "mobile-sam": "mobile_sam",
+    "light-hq-sam": "sam_hq_vit_tiny",
+    "sam-vit-b": "sam_vit_b",
+    "hq-sam-vit-b": "sam_hq_vit_b",
+}
+
+
+@cache
+def parity() -> Any:
+    spec = importlib.util.spec_from_file_location("parity", PARITY / "parity.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def official_state(fixture: str) -> dict[str, torch.Tensor]:
+    """A checkpoint with the official names, filled by the formula of the shared fixtures."""
+    return {name: torch.from_numpy(np.asarray(v)) for name, v in parity().state_dict(PARITY / f"{fixture}.json").items()}
+
+
+def names_only(fixture: str) -> dict[str, torch.Tensor]:
+    """The official names and shapes, without memory."""
+    parameters = json.loads((PARITY / f"{fixture}.json").read_text())["parameters"]
+    return {name: torch.empty(shape, device="meta") for name, (shape, _) in parameters.items()}
+
+
+def segmenter_of(network: SamNetwork, name: str = "mobile-sam") -> SamSegmenter:
+    return SamSegmenter(MODELS[name], lambda: network, CPU)
+
+
+@cache
+def small_network(kind: str) -> SamNetwork:
+    """A reduced network of each kind, with random weights."""
+    builders = {
+        "sam": lambda: build_vit(SMALL),
+        "hq-sam": lambda: build_hq_vit(SMALL),
+        "mobile-sam": lambda: build_mobile_sam(128),
+        "light-hq-sam": lambda: build_light_hq_sam(128),
+    }
+    with torch.random.fork_rng(devices=[]):
+        network = builders[kind]()
+    fill_random(network)
+    return network
+
+
+def prompt(
+    points: int,
+    negatives: int = 0,
+    *,
+    box: tuple[float, ...] | None = None,
+    mask: Any = None,
+    seed: int = 0,
+    object_id: int = 1,
+) -> ObjectPrompt:
+    """So many points, the last of them negative, anywhere on a frame of 480 x 854."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform((0, 0), (853, 479), (points, 2)).astype(np.float32)
+    corners = None if box is None else np.array(box, np.float32)
+    return ObjectPrompt(object_id, xy, np.arange(points) < points - negatives, corners, mask)
+
+
+class Official:
+    """A fixture: the official call repeated with our network, and what the official program gave."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        source, fixture = parity(), FIXTURES[name]
+        path = folder / MODELS[name].file
+        torch.save(official_state(fixture), path)
+        segmenter = create_segmenter(name, weights=str(path), device="cpu")
+        path.unlink()
+        assert isinstance(segmenter, SamSegmenter)
+        self.segmenter = segmenter
+        self.expected: Any = np.load(PARITY / f"{fixture}.npz")
+        self.embedding = segmenter.encode(source.video(1, 480, 854, 0))[0]
+        xy = source.queries(6, 1, 480, 854, 0)[:, 1:]
+        self.points = ObjectPrompt(1, xy, np.array([1, 1, 1, 0, 0, 1], np.bool_))
+
+    def predict(self, asked: ObjectPrompt, multimask: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Low-resolution logits (k, 256, 256) and predicted IoU (k,), as the network gives them."""
+        with torch.inference_mode():
+            batch = batch_of([asked], self.embedding.fit, 256, CPU, "test")
+            logits, iou = self.segmenter.network.predict(self.embedding.features, batch, multimask=multimask)
+        return logits[0].numpy(), iou[0].numpy()
+
+    def check(self) -> None:
+        """The README of the fixtures asks for 0.02 (logits), 2e-3 (IoU) and 0.99 (mask); half floats alone make 1e-3 of 4."""
+        sample = self.embedding.features.embedding[0, ::16, ::4, ::4].numpy()
+        assert np.abs(sample - self.expected["embedding_sample"]).max() < 1e-4
+        logits, iou = self.predict(self.points)
+        self._close("", logits, iou)
+        box = np.concatenate([self.points.xy.min(0), self.points.xy.max(0)])
+        self._close("_refined", *self.predict(replace(self.points, box_xyxy=box, mask_logits=logits[0])))
+        first = ObjectPrompt(1, self.points.xy[:1], self.points.is_positive[:1])
+        self._close("_multi", *self.predict(first, multimask=True))
+        answer = self.segmenter.decode(self.embedding, [self.points])[0]
+        mask = np.unpackbits(self.expected["mask_packed"])[: 480 * 854].reshape(480, 854) > 0
+        assert answer.logits is not None
+        assert (mask != (answer.logits > 0)).sum() <= 4
+        assert np.array_equal(answer.low_res_logits.numpy(), logits[0])
+        assert answer.score == pytest.approx(float(self.expected["iou"][0]), abs=1e-4)
+
+    def _close(self, which: str, logits: np.ndarray, iou: np.ndarray) -> None:
+        expected = self.expected[f"low_res{which}"].astype(np.float32)
+        assert logits.shape == expected.shape
+        assert np.abs(logits - expected).max() < 2e-3
+        assert np.abs(iou - self.expected[f"iou{which}"]).max() < 1e-5
+
+
+@pytest.fixture(scope="module", params=["mobile-sam", "light-hq-sam"])
+def official(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Official:
+    return Official(request.param, tmp_path_factory.mktemp("official"))
+
+
+@needs_shared
+def test_tiny_models_equal_the_official_programs(official: Official) -> None:
+    official.check()
+
+
+@needs_shared
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sam-vit-b", "hq-sam-vit-b"])
+def test_large_models_equal_the_official_programs(name: str, tmp_path: Path) -> None:
+    Official(name, tmp_path).check()
+
+
+def same(one: MaskPrediction, two: MaskPrediction, tolerance: float) -> None:
+    assert one.logits is not None
+    assert two.logits is not None
+    assert np.abs(one.logits - two.logits).max() < tolerance
+    assert (one.low_res_logits - two.low_res_logits).abs().max() < tolerance
+    assert abs(one.score - two.score) < tolerance
+    assert one.object_id == two.object_id
+
+
+@needs_shared
+def test_objects_together_get_the_answers_that_they_get_alone(official: Official) -> None:
+    ask, embedding = official.segmenter.decode, official.embedding
+    earlier = ask(embedding, [prompt(2, seed=9)])[0].low_res_logits
+    prompts = [
+        prompt(4, 2, seed=1, object_id=5),
+        prompt(1, seed=2, object_id=2),
+        prompt(4, seed=3, object_id=7, mask=earlier),
+        prompt(3, 1, seed=4, object_id=4, box=(100, 50, 400, 300)),  # as many tokens as four points without a box
+        prompt(0, seed=5, object_id=1, box=(200, 100, 700, 400)),
+        prompt(3, 1, seed=6, object_id=3, box=(10, 20, 80, 90), mask=earlier.numpy()),
+    ]
+    together = ask(embedding, prompts)
+    assert [answer.object_id for answer in together] == [5, 2, 7, 4, 1, 3]
+    for answer, asked in zip(together, prompts, strict=True):
+        same(answer, ask(embedding, [asked])[0], 1e-4)  # 1e-3 is asked for; logits are up to 4
+
+
+@needs_shared
+def test_previous_logits_and_boxes_matter(official: Official) -> None:
+    plain = official.predict(official.points)[0][0]
+    boxed = official.predict(replace(official.points, box_xyxy=np.array([100, 50, 400, 300], np.float32)))[0][0]
+    masked = official.predict(replace(official.points, mask_logits=plain))[0][0]
+    assert np.abs(plain - boxed).max() > 0.01
+    assert np.abs(plain - masked).max() > 0.01
+
+
+def test_prompts_are_grouped_by_tokens() -> None:
+    box = (1, 2, 3, 4)
+    prompts = [prompt(2), prompt(3), prompt(1, box=box), prompt(2), prompt(0, box=box), prompt(2)]
+    assert group(prompts, 16) == [[0, 2, 3, 5], [1], [4]]
+    assert group(prompts, 3) == [[0, 2, 3], [5], [1], [4]]
+    assert group([], 3) == []
+
+
+@pytest.mark.parametrize(("name", "clause"), SEGMENTER_CLAUSES, ids=[name for name, _ in SEGMENTER_CLAUSES])
+@pytest.mark.parametrize("kind", ["sam", "hq-sam", "mobile-sam", "light-hq-sam"])
+def test_reduced_network_keeps_clause(kind: str, name: str, clause: Any) -> None:
+    clause(segmenter_of(small_network(kind)), SegmenterLimits(min_iou=None))
+
+
+@pytest.mark.parametrize("kind", ["sam", "hq-sam", "mobile-sam", "light-hq-sam"])
+def test_frames_in_one_batch_are_encoded_as_alone(kind: str) -> None:
+    network = small_network(kind)
+    frames = np.random.default_rng(0).integers(0, 256, (3, 60, 100, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        squares = to_square(frames, Fit.of((60, 100), 128), CPU)
+        together, alone = network.encode(squares), network.encode(squares[1:2])
+    assert (together.at(1).embedding - alone.embedding).abs().max() < 1e-4
+    assert together.embedding.std() > 0.1  # random weights see something
+    assert (together.fine is None) == (kind in ("sam", "mobile-sam"))
+    if together.fine is not None:
+        assert (together.at(1).fine - alone.fine).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("size_hw", [(1, 300), (300, 1), (2000, 3)])
+def test_frames_one_pixel_wide_are_answered(size_hw: tuple[int, int]) -> None:
+    segmenter = segmenter_of(small_network("sam"))
+    frame = np.zeros((1, *size_hw, 3), np.uint8)
+    answer = segmenter.decode(segmenter.encode(frame)[0], [ObjectPrompt(1, [[0, 0]], [True])])[0]  # type: ignore[arg-type]
+    assert answer.logits is not None
+    assert answer.logits.shape == size_hw
+
+
+@pytest.mark.parametrize("kind", ["sam", "hq-sam"])
+def test_refining_objects_together_is_refining_them_alone(kind: str) -> None:
+    segmenter = segmenter_of(small_network(kind))
+    frame = np.random.default_rng(0).integers(0, 256, (1, 480, 854, 3), dtype=np.uint8)
+    embedding, config = segmenter.encode(frame)[0], PromptConfig(refinement_rounds=2)
+    prompts = [prompt(5, 2, seed=1, object_id=1), prompt(1, seed=2, object_id=2), prompt(3, seed=3, object_id=3)]
+    for answer, asked in zip(segment_prompts(segmenter, embedding, prompts, config), prompts, strict=True):
+        same(answer, segment_prompts(segmenter, embedding, [asked], config)[0], 1e-4)
+
+
+def test_logits_of_another_segmenter_are_refused() -> None:
+    segmenter = segmenter_of(small_network("sam"))
+    embedding = segmenter.encode(np.zeros((1, 60, 100, 3), np.uint8))[0]
+    asked = ObjectPrompt(1, np.ones((1, 2), np.float32), np.array([True]), mask_logits=np.zeros((8, 9), np.float32))
+    with pytest.raises(
+        BackendError, match=r"'mobile-sam' got mask_logits of shape \(8, 9\), expected \(32, 32\): pass low_res"
+    ):
+        segmenter.decode(embedding, [asked])
+
+
+def test_a_folder_of_transformers_loads_and_answers_as_transformers_does(tmp_path: Path) -> None:
+    vision = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "global_attn_indexes": [1],
+        "image_size": 128,
+    }
+    config = SamConfig(vision_config=vision, prompt_encoder_config={"image_size": 128})
+    config.mask_decoder_config.layer_norm_eps = 1e-5
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        theirs = TransformersSam(config).eval()
+        torch.nn.init.normal_(theirs.vision_encoder.pos_embed, std=0.5)
+    theirs.save_pretrained(tmp_path)
+    network, model = build_vit(SMALL), MODELS["sam-vit-b"]
+    load_weights(network, read_state(tmp_path, model), tmp_path, model)
+    pictures = torch.randn((1, 3, 128, 128), generator=torch.Generator().manual_seed(1))
+    asked = ObjectPrompt(1, np.array([[20, 30], [90, 60]], np.float32), np.array([True, False]))
+    with torch.inference_mode():
+        ours = network.predict(network.encode(pictures), batch_of([asked], Fit.of((128, 128), 128), 32, CPU, "test"))
+        answer = theirs(
+            pictures,
+            input_points=torch.tensor(asked.xy)[None, None],
+            input_labels=torch.tensor([[[1, 0]]]),
+            multimask_output=False,
+        )
+    assert (ours[0] - answer.pred_masks[:, 0]).abs().max() < 1e-5
+    assert (ours[1] - answer.iou_scores[:, 0]).abs().max() < 1e-5
+
+
+@needs_shared
+@pytest.mark.parametrize("name", FIXTURES)
+def test_official_names_become_exactly_the_networks(name: str) -> None:
+    converted = convert_state_dict(names_only(FIXTURES[name]))
+    own = {key: value.shape for key, value in build(MODELS[name]).state_dict().items()}
+    assert {key: value.shape for key, value in converted.items()} == own
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "vit-l" in name or "vit-h" in name])
+def test_larger_networks_have_the_published_sizes(name: str) -> None:
+    network = build(MODELS[name])
+    count = sum(parameter.numel() for parameter in network.parameters())
+    # segment_anything has 312,342,832 and 641,090,608 parameters, and 2 x 128 frequencies that are none there
+    plain = {"l": 312_342_832, "h": 641_090_608}[name[-1]] + 256
+    width = {"l": 1024, "h": 1280}[name[-1]]
+    # what HQ-SAM adds
+    added = 256 + 2 * (256 * 256 + 256) + (256 * 32 + 32)  # token, MLP
+    added += (width * 256 * 4 + 256) + 2 * 256 + (256 * 32 * 4 + 32)  # early features
+    added += (256 * 64 * 4 + 64) + 2 * 64 + (64 * 32 * 4 + 32)  # embedding
+    added += (32 * 64 * 9 + 64) + 2 * 64 + (64 * 32 * 9 + 32)  # masks
+    assert count == plain + (added if name.startswith("hq") else 0)
+    early = {"l": 5, "h": 7}[name[-1]]
+    assert [layer.window_size for layer in network.vision_encoder.layers][: early + 1] == [14] * early + [0]
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "fixture", "hint"),
+    [
+        ("mobile-sam", "sam_hq_vit_tiny", "; they are those of 'light-hq-sam'"),
+        ("light-hq-sam", "mobile_sam", "; they are those of 'mobile-sam'"),
+        ("mobile-sam", "sam_vit_b", "; they are those of 'sam-vit-b'"),
+        ("hq-sam-vit-l", "sam_hq_vit_b", "; they are those of 'hq-sam-vit-b'"),
+        ("sam-vit-b", "raft", ""),
+    ],
+)
+def test_weights_of_another_network_are_named(name: str, fixture: str, hint: str) -> None:
+    network, model = build(MODELS[name]), MODELS[name]
+    with pytest.raises(BackendError) as caught:
+        load_weights(network, names_only(fixture), Path("my.pth"), model)
+    text = str(caught.value)
+    assert text.startswith(f"'{name}' got weights of another network in my.pth: ")
+    assert text.endswith(f"{hint}. Expected those of the official {model.file}.")
+    assert "\n" not in text
+
+
+def test_files_that_are_no_checkpoints_are_refused_in_one_line(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pt"
+    torch.save({"x": torch.zeros(1000)}, whole)
+    contents = {
+        "cut.pt": (whole.read_bytes()[:2000], "it is incomplete or damaged"),
+        "page.pt": (b"<!DOCTYPE html><html>no such file</html>", "it is a web page"),
+        "empty.pt": (b"", "it is empty"),
+        "lfs.pt": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a pointer of Git LFS"),
+        "cut.safetensors": (b"\x99\x99", "SafetensorError"),
+    }
+    for name, (content, reason) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BackendError) as caught:
+            create_segmenter("mobile-sam", weights=str(tmp_path / name), device="cpu")
+        assert f"'mobile-sam' cannot read weights from {tmp_path / name} (" in str(caught.value)
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+    torch.save([1, 2], whole)
+    with pytest.raises(BackendError, match=f"'mobile-sam' found no table of weights in {whole}; expected the official mobile"):
+        create_segmenter("mobile-sam", weights=str(whole))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BackendError, match=r"found none of model.safetensors, pytorch_model.bin in the folder"):
+        create_segmenter("sam-vit-b", weights=str(tmp_path / "folder"))
+    with pytest.raises(
+        BackendError, match=r"'sam-vit-b' found no weights at nowhere.pth; expected the official sam_vit_b_01ec64"
+    ):
+        create_segmenter("sam-vit-b", weights="nowhere.pth")
+
+
+def test_a_package_without_what_it_should_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mobile_sam.pt"
+    torch.save({"x": torch.zeros(1)}, path)
+    monkeypatch.delitem(sys.modules, "sampt.segmenters.mobile_sam.network")
+    monkeypatch.setitem(sys.modules, "kornia.models.tiny_vit", ModuleType("kornia.models.tiny_vit"))
+    with pytest.raises(BackendError, match=r"'mobile-sam' cannot import what it is built from \(cannot import name 'TinyViT'"):
+        create_segmenter("mobile-sam", weights=str(path))
+
+
+def test_random_weights_are_always_the_same_and_leave_the_global_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    one, two = (load_network(MODELS["mobile-sam"], None) for _ in range(2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    for (name, first), second in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        assert torch.equal(first, second), name
+    assert one.mask_decoder.mask_tokens.weight.std() == pytest.approx(0.02, rel=0.1)

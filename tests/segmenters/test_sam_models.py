@@ -1,0 +1,44 @@
+"""Making a model of the Segment Anything family: what is missing is said in one line, nothing is built before it is needed."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
+pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
+pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
+
+from sampt.errors import BackendError
+from sampt.plugins import create_segmenter
+from sampt.segmenters.sam.models import MODELS
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_default_weights_are_asked_for_by_their_official_file(name: str) -> None:
+    with pytest.raises(BackendError) as caught:
+        create_segmenter(name)
+    assert MODELS[name].url in str(caught.value)
+    assert f"weights='{MODELS[name].file}'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("sam-vit-b", "transformers"), ("mobile-sam", "kornia"), ("hq-sam-vit-h", "torch")]
+)
+def test_missing_packages_are_named_with_the_extra(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    with pytest.raises(BackendError, match=rf"'{name}' needs {package}, not installed here. Run: pip install 'sampt\[sam\]'"):
+        create_segmenter(name, weights=None)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BackendError, match=r"'mobile-sam' cannot run on device 'toaster': "):
+        create_segmenter("mobile-sam", weights=None, device="toaster")
+
+
+def test_random_weights_are_made_when_first_needed() -> None:
+    segmenter = create_segmenter("sam-vit-h", weights=None, device="cpu")
+    assert "network" not in vars(segmenter)  # 2.5 GB
+    assert segmenter.info.licence_weights is None
