@@ -133,8 +133,8 @@ class Run(ABC):
         if self.falling() and not was_falling:
             self.save_compact("before-decay.pt")
         self.samples += samples
-        values = {"loss": loss.detach(), **logged, "norm": norm}
-        return {name: float(value) for name, value in values.items()}
+        values = {"loss": loss, **logged, "norm": norm}
+        return {name: float(v.detach() if isinstance(v, torch.Tensor) else v) for name, v in values.items()}
 
     def _follow(self) -> None:
         """Move the average a little towards the network; faster in the beginning."""

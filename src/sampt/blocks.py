@@ -63,10 +63,14 @@ def load_from_onnx(module: nn.Module, path: Path, name: str) -> None:
         name: of the back end, for the error.
 
     Raises:
-        BackendError: the file does not hold exactly this module's weights.
+        BackendError: the file cannot be read, or does not hold exactly this module's weights.
     """
     names = {key for key, _ in module.named_parameters()}
-    held = onnx.load(str(path)).graph.initializer
+    try:
+        held = onnx.load(str(path)).graph.initializer
+    except Exception as error:  # protobuf raises classes of its own
+        line = " ".join(str(error).split())
+        raise BackendError(f"{name!r} cannot read its weights in {path}: {line}. Export them again.") from error
     state = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in held if t.name in names}
     try:
         module.load_state_dict(state, strict=True)

@@ -217,14 +217,34 @@ def test_random_weights_are_always_the_same_and_touch_no_global_generator() -> N
 
 
 @pytest.mark.parametrize(("name", "file"), [("raft", "raft-things.pth"), ("raft-small", "raft-small.pth")])
-def test_default_weights_are_refused_with_the_place_to_get_them(name: str, file: str) -> None:
+def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMPT_OFFLINE", "1")
+    monkeypatch.setenv("SAMPT_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(BackendError) as caught:
         create_tracker(name)
     assert str(caught.value) == (
-        f"'{name}' has no weights in the package; get {file} out of"
-        " https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip and give its path:"
-        f" create_tracker('{name}', weights='{file}')."
+        f"'{file.removesuffix('.pth')}' is not in the cache and SAMPT_OFFLINE is set; fetch {file} out of"
+        " https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip on a machine with network and put it at"
+        f" {tmp_path / file}, or unset SAMPT_OFFLINE."
     )
+
+
+@needs_checkpoint
+def test_default_weights_are_those_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: RaftTracker) -> None:
+    monkeypatch.setenv("SAMPT_OFFLINE", "1")
+    monkeypatch.setenv("SAMPT_WEIGHTS_DIR", str(tmp_path))
+    (tmp_path / "raft-small.pth").write_bytes(CHECKPOINT.read_bytes())  # put there by hand
+    tracker = create_tracker("raft-small", device="cpu")
+    assert isinstance(tracker, RaftTracker)
+    frame = np.random.default_rng(6).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    assert torch.equal(tracker.encode(frame).features, small.encode(frame).features)
+    (tmp_path / "raft-small.pth").write_bytes(b"something else")
+    with pytest.raises(
+        BackendError, match=r"raft-small\.pth has 14 bytes, expected 3984814: it is not the official raft-small"
+    ):
+        create_tracker("raft-small")
 
 
 def test_wrong_files_are_refused_in_one_line(tmp_path: Path, random_small: RaftNetwork) -> None:
@@ -247,9 +267,11 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, random_small: RaftN
         "'raft-small' got weights of another network in FILE: 1 parameters are missing, unknown or of another size, the first"
         " is 'fnet.conv1.bias'. Expected an official raft-small checkpoint."
     )
-    assert message(b"no checkpoint").startswith("'raft' cannot read weights from FILE (UnpicklingError); expected an official")
-    assert message({"model": {}}).startswith("'raft' found no table of weights in FILE; expected an official raft checkpoint")
-    with pytest.raises(BackendError, match=r"^'raft' found no file of weights at .*none\.pth; expected an official raft"):
+    assert message(b"no checkpoint").startswith("FILE cannot be read as weights (UnpicklingError: ")
+    assert message({"optimizer": {}}).startswith(
+        "FILE holds the keys 'optimizer', expected names with tensors; give an official"
+    )
+    with pytest.raises(BackendError, match=r"^No file of weights is at .*none\.pth; expected a checkpoint"):
         create_tracker("raft", weights=str(tmp_path / "none.pth"))
 
 
@@ -275,9 +297,9 @@ for weights in ("default", "some.pth"):
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     first, second = done.stdout.splitlines()
-    assert first.startswith("BackendError 'raft' has no weights in the package; get raft-things.pth")
-    assert second.startswith("BackendError 'raft' needs PyTorch (")
-    assert second.endswith("Run: pip install 'sampt[torch]'.")
+    assert first == second  # nothing is downloaded in vain
+    assert first.startswith("BackendError 'raft' needs PyTorch (")
+    assert first.endswith("Run: pip install 'sampt[torch]'.")
 
 
 def test_points_move_with_the_flow() -> None:

@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -18,36 +17,6 @@ from training.segmenter.augment import Maker  # noqa: E402
 from training.segmenter.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sequences, two persons, two photos; objects are bright on dark."""
-    root = tmp_path_factory.mktemp("training")
-    rng = np.random.default_rng(0)
-
-    def write(folder: str, name: str, ids: np.ndarray, suffixes: tuple[str, ...] = ("",)) -> None:
-        (root / folder).mkdir(exist_ok=True)
-        colour = np.where(ids[..., None] == 1, 220, np.where(ids[..., None] > 1, 160, 40))
-        picture = np.clip(colour + rng.normal(0, 5, (*ids.shape, 3)), 0, 255).astype(np.uint8)
-        cv2.imwrite(str(root / folder / f"{name}.jpg"), picture)
-        for suffix in suffixes:
-            cv2.imwrite(str(root / folder / f"{name}{suffix}.png"), ids)
-
-    for sequence in ("seen", "held"):
-        for t in range(4):
-            ids = np.zeros((162, 288), np.uint8)
-            cv2.circle(ids, (100 + 10 * t, 80), 35, 1, -1)
-            write("davis2016_train", f"{sequence}_{2 * t:05d}", ids)
-    for k in range(2):
-        ids = np.zeros((288, 192), np.uint8)
-        ids[80:150, 60:130] = 1
-        ids[150:240, 60:130] = 2 + k
-        write("clothing_co_parsing", f"{k:04d}", ids)
-        ids = np.ones((192, 288), np.uint8)
-        ids[:, 150:] = 2
-        write("bsds500", f"10{k}", ids, ("_0", "_1"))
-    return root
 
 
 @pytest.fixture

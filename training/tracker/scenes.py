@@ -2,7 +2,7 @@
 
 A clip is a background and up to four objects in front of each other. What a layer shows at a place of the frame is given by a
 map from the frame to the layer: the inverse of its homography and of the camera's, then a smooth deformation (waves, and a bend
-of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel; it is visible where it is
+of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel (the picture, drawn from an interpolated map, follows to 0.02 pixels on the average); it is visible where it is
 inside the frame and no layer before it is opaque there. Positions: pixels, (0, 0) at the centre of the top-left one.
 """
 
@@ -64,11 +64,12 @@ class _Layer:
     """One layer of b clips.
 
     Attributes:
-        texture: (b, 4, c, c) colour in [0, 1] and opacity.
+        texture: (b, 4, c, c) colour in [0, 1] and opacity; with ``light`` a fifth channel, what the light changes where.
         centre, scale: (b, 2) pixels of the texture: place = centre + scale * layer unit.
         inverse, forward: (b, t, 3, 3) homographies frame unit -> layer unit, and back.
         bend: (b, t, 2, g, g) deformation in layer units.
         endless: the texture goes on, mirrored, beyond its border.
+        light: (b, t) how much.
     """
 
     texture: Tensor
@@ -78,6 +79,7 @@ class _Layer:
     forward: Tensor
     bend: Tensor
     endless: bool = False
+    light: Tensor | None = None
 
 
 class SceneMaker:
@@ -190,8 +192,8 @@ class SceneMaker:
         place = _reflected(start + self._path(b, t, speed, 8.0, s["jump"]), bound)
         turn = self.smooth(b, 1, t, 8.0)[:, 0] * self.log_uniform(b, 1, low=0.02, high=0.5) + self.normal(b, 1) * 0.2
         grow = self.smooth(b, 1, t, 10.0)[:, 0] * self.log_uniform(b, 1, low=0.02, high=0.3) + torch.log(size)
-        stretch = self.smooth(b, 1, t, 10.0)[:, 0] * 0.08
-        tilt = self.smooth(b, 2, t, 10.0) * 0.06
+        stretch = self.smooth(b, 1, t, 10.0)[:, 0] * s["stretch"]
+        tilt = self.smooth(b, 2, t, 10.0) * s["tilt"]
         own = _homography(place, turn, grow, stretch, tilt)
         flip = torch.diag_embed(
             torch.stack([1 - 2 * self.chance(0.5, b), torch.ones(b, device=self.device), torch.ones(b, device=self.device)], 1)
@@ -199,7 +201,10 @@ class SceneMaker:
         forward = camera @ own @ flip.unsqueeze(1)
         bend = self._bend(b, t, s["bend"], s["swing"])
         middle = torch.full((b, 2), texture.shape[-1] / 2 - 0.5, device=self.device)
-        return _Layer(torch.cat([colour, alpha], 1), middle, half, torch.linalg.inv(forward), forward, bend)
+        clouds = F.interpolate(self.normal(b, 1, 6, 6), texture.shape[-2:], mode="bicubic", align_corners=False)
+        light = self.smooth(b, 1, t, 6.0)[:, 0] * self.uniform(b, 1, high=s["shade"])
+        shaded = torch.cat([colour, alpha, clouds], 1)
+        return _Layer(shaded, middle, half, torch.linalg.inv(forward), forward, bend, light=light)
 
     def _cut(self, region: int, side_px: float) -> tuple[Tensor, Tensor]:
         """A region's colour and opacity (4, s, s) in the middle of a square, reduced so that it is not much finer than it will
@@ -279,7 +284,9 @@ class SceneMaker:
         for k, (layer, coarse) in enumerate(zip(layers, maps, strict=True)):
             dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]
             sampled = _sample(layer, dense.permute(0, 2, 3, 1))
-            colour, alpha = sampled[:, :3], sampled[:, 3:]
+            colour, alpha = sampled[:, :3], sampled[:, 3:4]
+            if layer.light is not None:
+                colour = (colour * (1 + sampled[:, 4:] * layer.light.reshape(-1, 1, 1, 1))).clamp(0, 1)
             picture = picture + (colour - picture) * alpha
             owner = torch.where(alpha[:, 0] > 0.5, k, owner)
         return picture, owner
@@ -374,6 +381,8 @@ def _homography(place: Tensor, turn: Tensor, grow: Tensor, stretch: Tensor, tilt
     wide, high = torch.exp(grow + stretch), torch.exp(grow - stretch)
     out[..., 0, 0], out[..., 0, 1] = turn.cos() * wide, -turn.sin() * high
     out[..., 1, 0], out[..., 1, 1] = turn.sin() * wide, turn.cos() * high
+    # About the layer's own middle: the same tilt wherever it is.
+    out[..., :2, :2] += place.transpose(1, 2).unsqueeze(3) * tilt.transpose(1, 2).unsqueeze(2)
     out[..., 0, 2], out[..., 1, 2] = place[:, 0], place[:, 1]
     out[..., 2, 0], out[..., 2, 1] = tilt[:, 0], tilt[:, 1]
     out[..., 2, 2] = 1
@@ -461,18 +470,18 @@ def _grid_of(layer: _Layer, place: Tensor) -> Tensor:
 
 
 def _sample(layer: _Layer, place: Tensor) -> Tensor:
-    """Colour and opacity (b * t, 4, h, w) at layer units (b * t, h, w, 2)."""
+    """What the texture holds, (b * t, 4 or 5, h, w), at layer units (b * t, h, w, 2)."""
     b = len(layer.texture)
     t = len(place) // b
     grid = _grid_of(layer, place.reshape(b, -1, *place.shape[2:])).clamp(-20, 20)
     padding = "reflection" if layer.endless else "zeros"
     out = F.grid_sample(layer.texture, grid, mode="bilinear", padding_mode=padding, align_corners=False)
-    return out.view(b, 4, t, place.shape[1], -1).transpose(1, 2).flatten(0, 1)
+    return out.view(b, out.shape[1], t, place.shape[1], -1).transpose(1, 2).flatten(0, 1)
 
 
 def _sample_points(layer: _Layer, place: Tensor) -> Tensor:
     """Opacity (b, t, n) at layer units (b, t, n, 2)."""
-    return F.grid_sample(layer.texture[:, 3:], _grid_of(layer, place).clamp(-20, 20), mode="bilinear", align_corners=False)[
+    return F.grid_sample(layer.texture[:, 3:4], _grid_of(layer, place).clamp(-20, 20), mode="bilinear", align_corners=False)[
         :, 0
     ]
 

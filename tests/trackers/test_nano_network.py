@@ -1,0 +1,356 @@
+"""The network of the tracker `nano` with random weights: reading of maps, matching, independence, ONNX, weights folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import torch.nn.functional as F  # noqa: E402
+from torch import Generator, Tensor  # noqa: E402
+from training.tracker.export import export  # noqa: E402
+
+from sampt.blocks import ConvNorm  # noqa: E402
+from sampt.errors import BackendError  # noqa: E402
+from sampt.trackers.nano import NanoTracker, create  # noqa: E402
+from sampt.trackers.nano.network import (  # noqa: E402
+    COARSE,
+    FINE,
+    REACH,
+    SUPPORT,
+    NanoTrackerNetwork,
+    _bell,
+    _between,
+    _compare,
+    _neighbourhood,
+    _template,
+)
+from sampt.trackers.nano.onnx_runtime import OnnxRuntime  # noqa: E402
+from sampt.trackers.nano.runtime import FILES, PointState  # noqa: E402
+from sampt.trackers.nano.torch_runtime import TorchRuntime  # noqa: E402
+from sampt.trackers.nano.tracker import network_size  # noqa: E402
+
+
+def random_network() -> NanoTrackerNetwork:
+    """Not folded; its normalisation does something, and points are sure enough to learn what they look like."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NanoTrackerNetwork().eval()
+        for part in network.modules():
+            if isinstance(part, ConvNorm):
+                assert isinstance(part.norm, torch.nn.BatchNorm2d)
+                part.norm.running_mean.normal_(0, 0.1)
+                part.norm.running_var.uniform_(0.5, 1.5)
+        with torch.no_grad():
+            network.step.out[2].bias[2:] = 2.0
+            network.step.out[2].weight *= 4
+    return network
+
+
+@pytest.fixture(scope="module")
+def network() -> NanoTrackerNetwork:
+    torch.set_num_threads(1)
+    return random_network().fold()
+
+
+@pytest.fixture(scope="module")
+def folder(network: NanoTrackerNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("nano")
+    export(network, out)
+    return out
+
+
+def uniform(*shape: int, low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=Generator().manual_seed(seed)) * (high - low) + low
+
+
+def read(maps: Tensor, xy: Tensor, stride: int) -> Tensor:
+    """What ``grid_sample`` says of (b, m, 2) places in pixels, (b, m, c)."""
+    h, w = maps.shape[2:]
+    grid = (xy + 0.5) * 2 / torch.tensor([w * stride, h * stride]) - 1
+    out = F.grid_sample(maps, grid.unsqueeze(1), padding_mode="border", align_corners=False)
+    return out[:, :, 0].transpose(1, 2)
+
+
+def clouds(frames: int, size_hw: tuple[int, int], shift: int = 3) -> np.ndarray:
+    """(t, h, w, 3) uint8: a coarse random picture that moves to the right."""
+    small = uniform(1, 3, size_hw[0] // 6 + 2, (size_hw[1] + frames * shift) // 6 + 2)
+    wide = F.interpolate(small, (size_hw[0], size_hw[1] + frames * shift), mode="bilinear")[0].permute(1, 2, 0)
+    picture = (wide * 255).byte().numpy()
+    return np.stack([picture[:, (frames - t) * shift : (frames - t) * shift + size_hw[1]] for t in range(frames)])
+
+
+# ---- reading maps ------------------------------------------------------------------------------------------------------------
+
+PLACES = {
+    "inside": uniform(2, 40, 2, low=8.0, high=40.0),
+    "centres": torch.tensor([[[3.5, 3.5], [11.5, 27.5], [51.5, 35.5]], [[43.5, 3.5], [19.5, 19.5], [3.5, 35.5]]]),
+    "border": torch.tensor([[[0.0, 0.0], [55.0, 39.0], [-0.5, 20.0]], [[55.5, 39.5], [2.0, 38.0], [54.0, 1.0]]]),
+    "outside": torch.tensor([[[-16.0, 5.0], [71.0, 55.0], [20.0, -9.0]], [[60.0, -3.0], [-1.0, 50.0], [100.0, 20.0]]]),
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("stride", [FINE, COARSE])
+@pytest.mark.parametrize("side", [SUPPORT, REACH])
+def test_a_neighbourhood_is_read_bilinearly_about_its_place(where: str, stride: int, side: int) -> None:
+    maps = uniform(2, 6, 40 // stride, 56 // stride, low=-1.0)
+    xy = PLACES[where]
+    patch, fraction = _neighbourhood(maps, xy, stride, side)
+    got = _between(patch, fraction, side)
+    assert got.shape == (*xy.shape[:2], side, side, 6)
+    torch.testing.assert_close(got[:, :, side // 2, side // 2], read(maps, xy, stride), rtol=0, atol=1e-5)
+    for row in range(side):
+        for column in range(side):
+            aside = xy + stride * torch.tensor([column - side // 2, row - side // 2])
+            torch.testing.assert_close(got[:, :, row, column], read(maps, aside, stride), rtol=0, atol=1e-5)
+
+
+def test_on_the_centre_of_a_cell_the_template_is_that_cell() -> None:
+    maps = uniform(1, 5, 6, 7)
+    template = _template(maps, torch.tensor([[[8 * 4 + 3.5, 8 * 2 + 3.5]]]), COARSE)
+    assert torch.equal(template[0, 0].view(3, 3, 5), maps[0, :, 1:4, 3:6].permute(1, 2, 0))
+
+
+def test_comparing_is_the_product_of_interpolated_features() -> None:
+    maps, starts = uniform(2, 8, 10, 14, low=-1.0), uniform(2, 3, 2, 2, low=-4.0, high=60.0, seed=1)
+    templates = uniform(2, 3, 8, 18, low=-1.0, seed=2)
+    got = _compare(maps, starts, FINE, templates).view(2, 3, 2, REACH, REACH, 18)
+    for row in (0, 3, 6):
+        for column in (0, 3, 6):
+            aside = starts + FINE * torch.tensor([column - 3, row - 3])
+            features = read(maps, aside.flatten(1, 2), FINE).view(2, 3, 2, 8)
+            torch.testing.assert_close(got[:, :, :, row, column], features @ templates, rtol=0, atol=1e-5)
+
+
+def test_the_bell_is_highest_at_its_cell_and_falls_as_a_gaussian() -> None:
+    cells = torch.tensor([[[2.0, 1.0], [4.3, 3.8], [-2.0, 9.0]]])
+    bell = _bell(cells, 5, 6, 1.5)[0].view(3, 5, 6)
+    assert [divmod(int(b.argmax()), 6) for b in bell] == [(1, 2), (4, 4), (4, 0)]
+    assert bell[0, 1, 2] == 1
+    assert float(bell[0, 3, 3]) == pytest.approx(np.exp(-(1 + 4) / (2 * 1.5**2)))
+    assert float(bell[1, 0, 5]) == pytest.approx(np.exp(-(0.7**2 + 3.8**2) / (2 * 1.5**2)), rel=1e-5)
+
+
+# ---- matching ----------------------------------------------------------------------------------------------------------------
+
+
+def distinct(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Maps of h x w coarse cells; every one of them has a direction of its own."""
+    coarse = torch.eye(128)[: h * w].T.reshape(1, 128, h, w)
+    fine = uniform(1, 64, 2 * h, 2 * w, low=-1.0)
+    return fine, coarse
+
+
+@torch.no_grad()
+def test_on_the_same_frame_the_match_is_the_points_own_place(network: NanoTrackerNetwork) -> None:
+    fine, coarse = distinct(8, 12)
+    xy = uniform(1, 200, 2) * torch.tensor([95.0, 63.0])
+    state = network.step.begin(fine, coarse, xy)
+    # What is known of the last place leads nowhere: all points were seen in a corner.
+    lost = state._replace(xy=torch.zeros_like(xy), seen=torch.zeros_like(state.seen))
+    for known in (state, lost):
+        _, match, found, strength = network.step._global(coarse, known)
+        assert match.shape == (1, 200, 96)
+        assert (found - xy).abs().max() <= COARSE / 2 + 1e-3
+        assert (strength[..., 2] <= 1).all()
+    middle = torch.tensor([[[43.5, 27.5]]])  # the centre of cell (5, 3)
+    state = network.step.begin(fine, coarse, middle)
+    _, match, found, strength = network.step._global(coarse, state)
+    torch.testing.assert_close(found, middle, rtol=0, atol=0.05)
+    assert int(match.argmax()) == 3 * 12 + 5
+    torch.testing.assert_close(strength[0, 0, :2], torch.ones(2))
+
+
+@torch.no_grad()
+def test_the_match_follows_a_moved_frame_however_far(network: NanoTrackerNetwork) -> None:
+    fine, coarse = distinct(8, 12)
+    xy = torch.tensor([[[19.5, 11.5], [27.5, 35.5]]])
+    state = network.step.begin(fine, coarse, xy)
+    _, _, found, _ = network.step._global(coarse.roll((2, 6), (2, 3)), state)
+    torch.testing.assert_close(found, xy + torch.tensor([48.0, 16.0]), rtol=0, atol=0.05)
+
+
+# ---- independence ------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def run_steps(network: NanoTrackerNetwork, pictures: Tensor, xy: Tensor) -> PointState:
+    """(b, t, 3, h, w) and (b, n, 2) -> the state after the last picture."""
+    fine, coarse = (f.unflatten(0, pictures.shape[:2]) for f in network.encoder(pictures.flatten(0, 1)))
+    state = network.step.begin(fine[:, 0], coarse[:, 0], xy)
+    for k in range(1, pictures.shape[1]):
+        state, _ = network.step(fine[:, k], coarse[:, k], state)
+    return state
+
+
+def as_pictures(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+
+
+def assert_same(got: PointState, expected: PointState) -> None:
+    for name, a, b in zip(PointState._fields, got, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=2e-3 if name in ("xy", "velocity") else 1e-4)
+
+
+def test_points_do_not_know_of_each_other_nor_of_their_order(network: NanoTrackerNetwork) -> None:
+    pictures = as_pictures(clouds(4, (64, 96)))
+    xy = uniform(1, 12, 2) * torch.tensor([95.0, 63.0])
+    whole = run_steps(network, pictures, xy)
+    assert (whole.xy - xy).norm(dim=-1).median() > 1
+    order = torch.randperm(12, generator=Generator().manual_seed(0))
+    assert_same(run_steps(network, pictures, xy[:, order]), PointState(*(part[:, order] for part in whole)))
+    assert_same(run_steps(network, pictures, xy[:, 7:8]), PointState(*(part[:, 7:8] for part in whole)))
+
+
+def test_clips_of_a_batch_do_not_know_of_each_other(network: NanoTrackerNetwork) -> None:
+    frames = clouds(4, (64, 96))
+    pictures = torch.cat([as_pictures(frames), as_pictures(frames[::-1, :, ::-1].copy())])
+    xy = uniform(2, 6, 2) * torch.tensor([95.0, 63.0])
+    both = run_steps(network, pictures, xy)
+    for k in (0, 1):
+        alone = run_steps(network, pictures[k : k + 1], xy[k : k + 1])
+        assert_same(alone, PointState(*(part[k : k + 1] for part in both)))
+
+
+def test_folding_keeps_what_the_network_computes(network: NanoTrackerNetwork) -> None:
+    pictures, xy = as_pictures(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
+    assert_same(run_steps(network, pictures, xy), run_steps(random_network(), pictures, xy))
+
+
+def test_a_point_given_twice_is_one_point(network: NanoTrackerNetwork) -> None:
+    pictures, xy = as_pictures(clouds(3, (64, 96))), torch.tensor([[[30.0, 20.0], [60.0, 40.0], [30.0, 20.0]]])
+    state = run_steps(network, pictures, xy)
+    torch.testing.assert_close(state.xy[:, 0], state.xy[:, 2])
+
+
+# ---- runtimes ----------------------------------------------------------------------------------------------------------------
+
+
+def trackers(folder: Path) -> tuple[NanoTracker, NanoTracker]:
+    return NanoTracker(OnnxRuntime(folder)), NanoTracker(TorchRuntime(folder, "cpu"))
+
+
+def test_the_exported_files_hold_the_networks_weights(network: NanoTrackerNetwork, folder: Path) -> None:
+    pictures, xy = as_pictures(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
+    loaded = TorchRuntime(folder, "cpu")._network
+    assert_same(run_steps(loaded, pictures, xy), run_steps(network, pictures, xy))
+    assert sum((folder / name).stat().st_size for name in FILES) < 8e6
+
+
+@pytest.mark.parametrize("size_hw", [(61, 97), (480, 854), (16, 16), (97, 61), (96, 128)])
+def test_onnx_runtime_equals_pytorch_with_points_added_in_mid_stream(folder: Path, size_hw: tuple[int, int]) -> None:
+    """Sizes other than that of the export's example count: nothing of it may stay in the files."""
+    frames = clouds(6, size_hw)
+    limit = np.array([size_hw[1] - 1, size_hw[0] - 1])
+    first, more = (np.random.default_rng(k).random((8, 2)) * limit for k in (0, 1))
+    first[0] = limit
+    streams = [tracker.stream() for tracker in trackers(folder)]
+    for t, frame in enumerate(frames):
+        one, other = (stream.push(frame) for stream in streams)
+        assert len(one.xy) == (0 if t == 0 else 8 if t <= 3 else 16)
+        np.testing.assert_allclose(one.xy, other.xy, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(one.confidence, other.confidence, rtol=0, atol=1e-3)
+        assert np.isfinite(one.xy).all()
+        assert (one.xy >= 0).all()
+        assert (one.xy <= limit).all()
+        for stream in streams:
+            if t in (0, 3):
+                stream.add((first if t == 0 else more).astype(np.float32))
+
+
+def test_points_are_told_apart_beyond_the_size_of_the_exported_example(folder: Path) -> None:
+    """A step may move points a little, not bring them to x = 143, the border of the example."""
+    frames = clouds(2, (160, 384), shift=0)
+    stream = NanoTracker(OnnxRuntime(folder)).stream()
+    stream.push(frames[0])
+    stream.add(np.array([[350.0, 150.0], [250.0, 140.0]], np.float32))
+    xy = stream.push(frames[1]).xy
+    assert xy[:, 0].min() > 180
+
+
+def test_what_a_stream_keeps_does_not_grow(folder: Path) -> None:
+    frames = clouds(10, (48, 64))
+    for tracker in trackers(folder):
+        stream = tracker.stream()
+        stream.push(frames[0])
+        stream.add(np.array([[10.0, 10.0], [40.0, 20.0]], np.float32))
+        kept = []
+        for frame in frames[1:]:
+            stream.push(frame)
+            kept.append(
+                [tuple(part.shape) for part in (*stream._state, *stream._features)]  # type: ignore[attr-defined]
+            )
+        assert all(shapes == kept[0] for shapes in kept)
+        assert kept[0][0] == (1, 2, 2)
+
+
+def test_the_size_that_the_network_sees() -> None:
+    assert network_size((480, 854), 384) == (224, 384)
+    assert network_size((61, 97), 384) == (240, 384)
+    assert network_size((16, 16), 384) == (384, 384)
+    assert network_size((4, 900), 384) == (32, 384)
+
+
+def test_a_frame_that_is_scaled_up_keeps_its_points_where_they_are(folder: Path) -> None:
+    """The state holds places of the network's picture; a point reported unmoved has to come back to where it was."""
+    stream = NanoTracker(OnnxRuntime(folder)).stream()
+    stream.push(clouds(1, (60, 96))[0])
+    given = np.array([[0.0, 0.0], [95.0, 59.0], [10.25, 33.5]], np.float32)
+    stream.add(given)
+    held = stream._state.xy[0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(held, (given + 0.5) * 4 - 0.5)
+
+
+# ---- weights folders ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "broken"))
+
+
+def refusal(folder: Path, device: str) -> str:
+    with pytest.raises(BackendError) as caught:
+        create(weights=str(folder), device=device)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "'nano'" in message
+    return message
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"], ids=["onnx", "torch"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(broken: Path, name: str, device: str) -> None:
+    (broken / name).unlink()
+    assert f"no {name} in" in refusal(broken, device)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"], ids=["onnx", "torch"])
+@pytest.mark.parametrize("kept", [0, 1000, -5000], ids=["empty", "start", "most"])
+def test_a_truncated_file_is_named(broken: Path, kept: int, device: str) -> None:
+    whole = (broken / "step.onnx").read_bytes()
+    (broken / "step.onnx").write_bytes(whole[:kept])
+    assert "step.onnx" in refusal(broken, device)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"], ids=["onnx", "torch"])
+def test_another_networks_step_is_refused(broken: Path, device: str) -> None:
+    shutil.copy(broken / "encoder.onnx", broken / "step.onnx")
+    assert "step.onnx" in refusal(broken, device)
+
+
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    assert "Choose 'cpu'" in refusal(folder, "nonsense")
+
+
+def test_random_weights_are_the_same_every_time() -> None:
+    before = torch.random.get_rng_state()
+    one, other = (create(weights=None)._runtime._network.state_dict() for _ in range(2))  # type: ignore[attr-defined]
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert torch.equal(before, torch.random.get_rng_state())
