@@ -150,7 +150,7 @@ def test_more_prompts_than_a_batch_get_their_own_answers(nano: NanoSegmenter) ->
 
 
 def test_levels_are_a_factor_of_root_two_apart() -> None:
-    assert [level_of(w, 160) for w in (10, 160, 200, 226, 300, 320, 453)] == [160, 160, 226, 226, 320, 320, 453]
+    assert [level_of(w) for w in (10, 128, 150, 160, 181, 256, 362)] == [128, 128, 128, 181, 181, 256, 362]
 
 
 @pytest.mark.parametrize("extent", [40.0, 120.0, 300.0, 700.0, 5000.0])

@@ -68,10 +68,14 @@ class Encoded:
         return self.frame.shape[0], self.frame.shape[1]
 
 
-def level_of(wanted: float, smallest: int) -> int:
-    """The longest side, of those a factor of sqrt(2) apart from ``smallest`` on, that is nearest to ``wanted``."""
-    step = round(2 * math.log2(max(wanted, smallest) / smallest))
-    return round(smallest * 2 ** (step / 2))
+_SMALLEST_LEVEL = 128
+"""First and second looks climb the same ladder, though their windows differ: what one encoded serves the other."""
+
+
+def level_of(wanted: float) -> int:
+    """The longest side, of those a factor of sqrt(2) apart, that is nearest to ``wanted``."""
+    step = round(2 * math.log2(max(wanted, _SMALLEST_LEVEL) / _SMALLEST_LEVEL))
+    return round(_SMALLEST_LEVEL * 2 ** (step / 2))
 
 
 def place_window(size_hw: tuple[int, int], centre: Positions, extent: float, side: int, shared_longest: int) -> Window:
@@ -87,7 +91,7 @@ def place_window(size_hw: tuple[int, int], centre: Positions, extent: float, sid
     longest = max(size_hw)
     size_xy = np.array(size_hw[::-1], np.float64)
     extent = min(max(extent, 16.0), float(longest))
-    level = level_of(side * longest / extent, side)
+    level = level_of(side * longest / extent)
     if level > shared_longest:
         corner = _moved_inside(centre, extent, size_xy)
         x0, y0 = np.round(corner)
