@@ -409,6 +409,20 @@ def test_a_hidden_object_is_looked_for_over_the_trackers_horizon_before_it_is_re
     assert lost[10:] == [RETIRED] * 10
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", [ExactTracker, ExactStreamTracker])
+def test_a_lost_object_comes_back_by_the_users_own_points(variant: str, kind: Any) -> None:
+    config = with_settings(reinit(variant, 8), {"reinit.keep_queries": True})
+    results = run(LEAVING, on(LEAVING, 1, 0, 30), config, tracker=kind(LEAVING))
+    got = states(results)
+    assert RETIRED not in got
+    back = max(i for i, state in enumerate(got) if state == NONE_VISIBLE) + 1
+    assert 8 < back < 20
+    assert_exact(LEAVING, results, absent_at_most=sum(not LEAVING.masks(i)[0].any() for i in range(24)) + 4)
+    for result in results:  # whatever a point came from, it is listed once
+        assert len(np.unique(result.points.point_id)) == len(result.points)
+
+
 def test_points_are_drawn_where_the_objects_own_colours_are() -> None:
     # A red square on blue; the segmenter's mask has slid half off it. Without the anchor half of the points go astray.
     frames = np.zeros((6, 60, 90, 3), np.uint8)
@@ -641,7 +655,7 @@ EXACT = {"tracker": ExactStreamTracker(CROSSING), "segmenter": ExactSegmenter(CR
         ([], {}, QueryError, "No object is named"),
         ([3], {}, QueryError, "A query is a int, expected Points or QueryMask"),
         (QueryMask(1, 0, np.ones((3, 3), bool)), {}, QueryError, "give a mask of the frame's size"),
-        (Points.of(1, 0, [[3, 3]]), {"tracker": "raft"}, BackendError, "Unknown tracker 'raft'"),
+        (Points.of(1, 0, [[3, 3]]), {"tracker": "reft"}, BackendError, "Unknown tracker 'reft'"),
         (Points.of(1, 0, [[3, 3]]), {"segmenter": "sam"}, BackendError, "Unknown segmenter 'sam'"),
     ],
 )

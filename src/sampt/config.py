@@ -134,6 +134,9 @@ class ReinitConfig(_Checked):
     )
     anchor: bool = _setting(False, "new points must agree with the object's colours on the frame where it was named")
     previous_mask: bool = _setting(False, "a frame is asked about with the segmenter's answer on the frame before")
+    keep_queries: bool = _setting(
+        False, "the user's own points are followed through the whole video, too; an object that was lost comes back by them"
+    )
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
 

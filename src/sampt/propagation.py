@@ -130,6 +130,30 @@ def reinitialised(engine: Engine, video: Video, points: Points) -> Iterator[tupl
     return _WindowedRun(engine, video, points).frames()
 
 
+class _OwnPoints:
+    """The user's points, followed from their frames to the end whatever happens to the masks."""
+
+    def __init__(self, engine: Engine, video: Video, points: Points) -> None:
+        self._feed = track_feed(
+            video, points, engine.tracker, engine.config.tracking, backward=False, query_masks=engine.query_masks(video, points)
+        )
+        self._rows: dict[int, FramePoints] = {}
+        self._next = 0
+
+    def at(self, frame_idx: int, object_ids: Sequence[int]) -> FramePoints:
+        """Those of some objects on a frame; frames before the one last given to :meth:`forget` are no longer known."""
+        while self._next <= frame_idx:
+            self._next, _, row = next(self._feed)
+            self._rows[self._next] = row
+            self._next += 1
+        row = self._rows[frame_idx]
+        return row.select(np.isin(row.object_id, object_ids))
+
+    def forget(self, before: int) -> None:
+        """Frames before this one will not be asked for again."""
+        self._rows = {i: row for i, row in self._rows.items() if i >= before}
+
+
 class _WindowedRun:
     """Window after window: track, segment, choose each object's next query frame, sample, go on (section 4)."""
 
@@ -144,7 +168,8 @@ class _WindowedRun:
         self._looks: dict[int, ObjectLook] = {}
         self._last_logits: dict[tuple[int, int], Any] = {}  # by object and frame, of the window at work
         self._next_frame = 0
-        self._next_point_id = 0
+        self._own = _OwnPoints(engine, self._video, points) if engine.config.reinit.keep_queries else None
+        self._next_point_id = len(points) if self._own else 0  # the user's own have the first ids
         for object_id in points.object_ids:
             own = points.select(points.object_id == object_id)
             first = own.query_frame(object_id)
@@ -162,6 +187,8 @@ class _WindowedRun:
     def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
         self._last_logits = {key: logits for key, logits in self._last_logits.items() if key[1] >= stop}
+        if self._own is not None:
+            self._own.forget(stop)
         for frame_idx in range(self._next_frame, stop):
             waiting = self._waiting.pop(frame_idx, None) or _Waiting()
             self._next_frame = frame_idx + 1
@@ -181,7 +208,7 @@ class _WindowedRun:
         length = self._length(ready[0], start)
         group = [o for o in ready if self._length(o, start) == length]
         points = Points.concat(self._active[o].points for o in group)
-        rows = self._track(start, length, points)
+        rows = self._with_own(start, self._track(start, length, points), group)
         masks = [self._at_start(start, rows[0], group)]
         masks += [self._segment(start + i, rows[i], group) for i in range(1, length)]
         if self._config.reinit.anchor:
@@ -203,6 +230,13 @@ class _WindowedRun:
         first_id = self._next_point_id
         self._next_point_id += len(points)
         return [dataclasses.replace(row, point_id=row.point_id + first_id) for row in map(tracks.at, range(length))]
+
+    def _with_own(self, start: int, rows: list[FramePoints], group: Sequence[int]) -> list[FramePoints]:
+        """The rows with the user's points of the objects whose window does not start from those anyway."""
+        if self._own is None:
+            return rows
+        ids = [o for o in group if not self._active[o].is_named]
+        return [FramePoints.concat([row, self._own.at(start + i, ids)]) for i, row in enumerate(rows)]
 
     def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[ObjectMask]:
         """The masks on the window's first frame; what points were drawn from is not segmented a second time."""
@@ -256,6 +290,9 @@ class _WindowedRun:
             elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
                 self._on_second_look.add(object_id)
                 continue
+            elif self._own is not None:  # absent, until enough of the user's points are seen again
+                offset = last
+                self._active[object_id] = _Leg(start + last, Points.concat([]))
             elif later:  # retired until the user clicks on it again
                 self._active[object_id] = later.pop(0)
             else:
