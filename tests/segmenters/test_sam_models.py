@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,16 @@ from sampt.segmenters.sam.models import MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_default_weights_are_asked_for_by_their_official_file(name: str) -> None:
+def test_default_weights_are_fetched_and_offline_their_place_is_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMPT_OFFLINE", "1")
+    monkeypatch.setenv("SAMPT_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(BackendError) as caught:
         create_segmenter(name)
     assert MODELS[name].url in str(caught.value)
-    assert f"weights='{MODELS[name].file}'" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert MODELS[name].file in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

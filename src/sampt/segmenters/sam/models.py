@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.errors import BackendError
+from sampt.weights import default_source, fetch
 
 if TYPE_CHECKING:
     from sampt.segmenters.sam.segmenter import SamSegmenter
 
-__all__ = ["MODELS", "SamModel", "create_model", "locate_weights"]
+__all__ = ["MODELS", "SamModel", "create_model"]
 
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
@@ -82,18 +83,18 @@ def create_model(name: str, weights: str | None, device: str) -> SamSegmenter:
 
     Args:
         name: a key of :data:`MODELS`.
-        weights: path of the official checkpoint, or of a folder as ``transformers`` writes it; None for random weights, made
-            when the first frame is encoded; "default" is refused as long as nothing downloads them.
+        weights: "default" for the official checkpoint, fetched as :func:`sampt.weights.fetch` says; its path, or that of a folder
+            as ``transformers`` writes it; None for random weights, made when the first frame is encoded.
         device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
 
     Raises:
-        BackendError: there are no weights, they are not those of this model, the device is not there, or a package is missing.
+        BackendError: the weights cannot be fetched, they are not those of this model, the device is not there, or a package is missing.
     """
     model = MODELS[name]
-    path = locate_weights(model, weights)
     missing = [package for package in ("torch", *model.packages) if importlib.util.find_spec(package) is None]
     if missing:
         raise BackendError(f"{name!r} needs {' and '.join(missing)}, not installed here. Run: pip install 'sampt[sam]'.")
+    path = fetch(default_source(name)) if weights == "default" else None if weights is None else Path(weights)
     try:
         from sampt.segmenters.sam.segmenter import SamSegmenter
 
@@ -102,17 +103,3 @@ def create_model(name: str, weights: str | None, device: str) -> SamSegmenter:
         raise BackendError(
             f"{name!r} cannot import what it is built from ({error}). Run: pip install --upgrade 'sampt[sam]'."
         ) from error
-
-
-def locate_weights(model: SamModel, weights: str | None) -> Path | None:
-    """The file or folder to read, or None for random weights: the one place that will ask for a download.
-
-    Raises:
-        BackendError: the default weights are asked for.
-    """
-    if weights == "default":
-        raise BackendError(
-            f"{model.name!r} has no weights in the package; get {model.url} and give its path: "
-            f"create_segmenter({model.name!r}, weights='{model.file}')."
-        )
-    return None if weights is None else Path(weights)

@@ -5,26 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sampt.errors import BackendError
+from sampt.weights import default_source, fetch
 
 if TYPE_CHECKING:
     from sampt.trackers.raft.adapter import RaftTracker
 
 __all__ = ["create", "create_small"]
 
-_FILES = {"raft": "raft-things.pth", "raft-small": "raft-small.pth"}
-_SOURCE = "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip"
-
 
 def create(*, weights: str | None = "default", device: str = "auto") -> RaftTracker:
     """Make the tracker `raft`, the full network.
 
     Args:
-        weights: path of an official checkpoint of this network (``raft-things.pth``, or one fitted on other data); None for
-            random ones. "default" is refused: none are in the package.
+        weights: "default" for ``raft-things.pth``, fetched as :func:`sampt.weights.fetch` says; the path of an official
+            checkpoint of this network, also one fitted on other data; or None for random ones.
         device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
 
     Raises:
-        BackendError: there are no weights, they are not those of this network, the device is not there, or PyTorch is missing.
+        BackendError: the weights cannot be fetched or are not those of this network, the device is not there, or PyTorch is
+            missing.
     """
     return _create("raft", weights, device)
 
@@ -35,13 +34,9 @@ def create_small(*, weights: str | None = "default", device: str = "auto") -> Ra
 
 
 def _create(name: str, weights: str | None, device: str) -> RaftTracker:
-    if weights == "default":
-        raise BackendError(
-            f"{name!r} has no weights in the package; get {_FILES[name]} out of {_SOURCE} and give its path: "
-            f"create_tracker({name!r}, weights='{_FILES[name]}')."
-        )
     try:
         from sampt.trackers.raft.adapter import RaftTracker
     except ImportError as error:
         raise BackendError(f"{name!r} needs PyTorch ({error}). Run: pip install 'sampt[torch]'.") from error
-    return RaftTracker.load(name, weights, device)
+    path = str(fetch(default_source(name))) if weights == "default" else weights
+    return RaftTracker.load(name, path, device)

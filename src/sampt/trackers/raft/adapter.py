@@ -6,8 +6,6 @@ and of that to and from the next one. The flow of a pair is computed once, both 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,6 +17,7 @@ from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
 from sampt.types import FloatArray, UInt8Array
+from sampt.weights import load_checkpoint
 
 __all__ = ["RaftTracker", "fit_of", "load_network"]
 
@@ -141,7 +140,7 @@ def load_network(name: str, weights: str | None) -> RaftNetwork:
         network = RaftNetwork(_SIZES[name]).eval().requires_grad_(False)
     if weights is None:
         return network
-    state = _read_checkpoint(name, Path(weights))
+    state = convert_state_dict(load_checkpoint(weights))
     own = {key: value.shape for key, value in network.state_dict().items()}
     wrong = sorted(key for key in own.keys() | state.keys() if key not in state or own.get(key) != state[key].shape)
     if wrong:
@@ -153,21 +152,6 @@ def load_network(name: str, weights: str | None) -> RaftNetwork:
         )
     network.load_state_dict(state, strict=True)
     return network
-
-
-def _read_checkpoint(name: str, path: Path) -> dict[str, Tensor]:
-    """Name -> tensor, with the network's own names."""
-    if not path.is_file():
-        raise BackendError(f"{name!r} found no file of weights at {path}; expected an official {name} checkpoint (.pth).")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # for a file that is no checkpoint torch raises nearly anything
-        raise BackendError(
-            f"{name!r} cannot read weights from {path} ({type(error).__name__}); expected an official {name} checkpoint (.pth)."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackendError(f"{name!r} found no table of weights in {path}; expected an official {name} checkpoint (.pth).")
-    return convert_state_dict(state)
 
 
 class _RaftStream(ChainedStream):

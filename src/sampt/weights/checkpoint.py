@@ -1,0 +1,190 @@
+"""Reading a checkpoint: names and tensors, and nothing of it is run.
+
+PyTorch's own files are pickles. They are opened in its mode for weights alone; those in the cache are then kept as safetensors,
+too, so that they are unpickled once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import logging
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from sampt.errors import BackendError
+from sampt.weights.cache import digest_of, locked, partial_of, weights_folder, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["load_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin")
+_NESTED = ("model", "state_dict", "model_state_dict", "state_dict_ema")
+"""Where official files keep the weights when they keep other things, too; the first that is there counts."""
+
+
+def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
+    """Name -> tensor on the CPU, as they stand in the file.
+
+    Args:
+        path: .safetensors, .npz of NumPy, or a file of PyTorch with any other suffix; a table of weights under "model",
+            "state_dict", "model_state_dict" or "state_dict_ema" is taken out.
+
+    Raises:
+        BackendError: it is not there, no checkpoint, incomplete, or holds something else; or a package is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BackendError(f"No file of weights is at {path}; expected a checkpoint (.pth, .pt, .safetensors, .npz).")
+    is_kept = path.suffix in _PICKLES and path.absolute().parent == weights_folder()
+    if is_kept and (state := _load_kept(path)) is not None:
+        return state
+    state = _read(path)
+    if is_kept:
+        _keep(path, state)
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        found = _READERS.get(path.suffix, _read_pickle)(path)
+    except ImportError as error:
+        package = "safetensors" if path.suffix == ".safetensors" else "sampt[torch]"
+        raise BackendError(f"{path} needs a package that is not here ({error}). Run: pip install '{package}'.") from error
+    except Exception as error:  # for a file that is no checkpoint PyTorch raises nearly anything
+        reason = _looks_like(path) or _told(error, path)
+        raise BackendError(
+            f"{path} cannot be read as weights ({reason}); expected an official checkpoint: fetch it again."
+        ) from error
+    return _table(found, path)
+
+
+def _told(error: Exception, path: Path) -> str:
+    if path.suffix in _READERS:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    # PyTorch's own words advise to open it all the same, which runs what is in it.
+    return f"it is no file of PyTorch, or holds more than tensors and is not opened: {type(error).__name__}"
+
+
+def _read_pickle(path: Path) -> Any:
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_safetensors(path: Path) -> Any:
+    importlib.import_module("torch")  # its absence has its own error
+    return importlib.import_module("safetensors.torch").load_file(path)
+
+
+def _read_npz(path: Path) -> Any:
+    import numpy as np
+    import torch
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+
+
+_READERS = {".safetensors": _read_safetensors, ".npz": _read_npz}
+
+
+def _table(found: object, path: Path) -> dict[str, Tensor]:
+    """The table of weights in what a file holds."""
+    for name in ("", *_NESTED):
+        table = found.get(name) if name and isinstance(found, dict) else found
+        if _is_table(table):
+            return dict(table)
+    keys = ", ".join(map(repr, list(found)[:5])) if isinstance(found, dict) else None
+    holds = f"a {type(found).__name__}" if keys is None else f"the keys {keys}" if keys else "nothing"
+    raise BackendError(f"{path} holds {holds}, expected names with tensors; give an official checkpoint.")
+
+
+def _is_table(value: object) -> TypeGuard[dict[str, Tensor]]:
+    from torch import Tensor
+
+    return (
+        isinstance(value, dict) and bool(value) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    )
+
+
+def _looks_like(path: Path) -> str:
+    """What a file that cannot be read seems to be."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file"
+    return "it is incomplete" if start.startswith(b"pk\x03\x04") and not zipfile.is_zipfile(path) else ""
+
+
+def _kept_path(path: Path) -> Path:
+    return path.with_name(path.name + ".safetensors")
+
+
+def _note_path(path: Path) -> Path:
+    """Of what the kept copy was made from; written last, so that a copy without it does not count."""
+    return path.with_name(path.name + ".safetensors.json")
+
+
+def _load_kept(path: Path) -> dict[str, Tensor] | None:
+    """The kept copy, if it was made from the file as it is now."""
+    if not _is_kept(path) or importlib.util.find_spec("safetensors") is None:
+        return None
+    try:
+        return _read(_kept_path(path))
+    except BackendError as error:
+        logger.warning("%s is made again: %s", _kept_path(path), error)
+        with contextlib.suppress(OSError):  # in a cache that may only be read
+            _note_path(path).unlink(missing_ok=True)
+        return None
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        note, stat = json.loads(_note_path(path).read_text(encoding="utf-8")), path.stat()
+        return _kept_path(path).is_file() and (note["size"], note["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _keep(path: Path, state: dict[str, Tensor]) -> None:
+    """Write the copy. The weights are read by then, so a failure is told and stops nothing."""
+    if importlib.util.find_spec("safetensors") is None:
+        return
+    partial = partial_of(_kept_path(path))
+    try:
+        with locked(_kept_path(path).name):
+            if _is_kept(path):
+                return  # by another process, meanwhile
+            _note_path(path).unlink(missing_ok=True)
+            stat = path.stat()
+            importlib.import_module("safetensors.torch").save_file(_apart(state), partial)
+            partial.replace(_kept_path(path))
+            made_from = {"original": path.name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            write_json(_note_path(path), made_from | {"sha256": digest_of(path, "sha256")})
+    except Exception as error:  # safetensors has exceptions of its own for a full disk
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        logger.warning("%s is not kept as safetensors: %s", path, " ".join(str(error).split()))
+
+
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same values with memory of their own: safetensors refuses tensors that share it."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        is_whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        apart[name] = tensor.contiguous() if place not in seen and is_whole else tensor.clone().contiguous()
+        seen.add(place)
+    return apart

@@ -1,0 +1,168 @@
+"""From a description of a checkpoint to the file: at hand already, or downloaded, verified and renamed in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import zipfile
+import zlib
+from hashlib import sha256
+from pathlib import Path
+from shutil import copyfileobj
+
+from sampt.errors import BackendError
+from sampt.weights.cache import (
+    Verification,
+    check_room,
+    disk_errors,
+    find_verified,
+    is_offline,
+    locked,
+    partial_of,
+    record_of,
+    weights_folder,
+)
+from sampt.weights.download import Progress, Request, discard, download
+from sampt.weights.sources import SOURCES, WeightsSource, told_bytes
+
+__all__ = ["Progress", "fetch"]
+
+logger = logging.getLogger(__name__)
+
+
+class _WrongContentsError(BackendError):
+    """What was downloaded is not what it should be; unlike a full disk, it will not do another time either."""
+
+
+def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
+    """The file of ``source`` with the right digest: from the cache, from the hub's cache, or downloaded.
+
+    A download that was cut, even by a killed process, goes on where it stopped; the file gets its name when it is complete and
+    verified; a second process waits for the first one's file.
+
+    Args:
+        source: an entry of :data:`sampt.weights.SOURCES`, or one of your own.
+        progress: called with (bytes there, bytes in all or None); without it one line is logged that a download begins.
+
+    Returns:
+        Its path, which may lie in the hub's cache: only for reading.
+
+    Raises:
+        BackendError: it cannot be fetched or is not what it should be, or ``SAMPT_OFFLINE`` is set and it is not at hand.
+    """
+    found = find_verified(source)
+    if found:
+        return found.path
+    _refuse_without_network(source)
+    with locked(_download_name(source)):
+        found = find_verified(source)  # another process may have fetched it meanwhile
+        return found.path if found else _download(source, progress).path
+
+
+def _refuse_without_network(source: WeightsSource) -> None:
+    target = weights_folder() / source.file
+    if source.url is None:
+        raise BackendError(
+            f"{source.name!r} cannot be downloaded directly; get it as {source.page} says and put it at {target}."
+        )
+    if is_offline():
+        part = f"{source.member} out of " if source.member else ""
+        raise BackendError(
+            f"{source.name!r} is not in the cache and SAMPT_OFFLINE is set; fetch {part}{source.url} on a machine with network"
+            f" and put it at {target}, or unset SAMPT_OFFLINE."
+        )
+
+
+def _by_hand(source: WeightsSource) -> str:
+    return f"get {source.member or source.file} from {source.page} and put it at {weights_folder() / source.file}"
+
+
+def _download_name(source: WeightsSource) -> str:
+    """Of the file that comes over the line; sources in one archive share it."""
+    if source.member is None:
+        return source.file
+    assert source.url is not None
+    return f"{sha256(source.url.encode()).hexdigest()[:8]}-{source.url.rpartition('/')[2]}"
+
+
+def _download(source: WeightsSource, progress: Progress | None) -> Verification:
+    assert source.url is not None
+    folder = weights_folder()
+    if progress is None:
+        size = told_bytes(source.num_bytes)
+        licence = f"licence of the weights: {source.licence_weights}"
+        logger.warning("downloading %s (%s) from %s to %s; %s", source.file, size, source.url, folder, licence)
+    is_file = source.member is None
+    request = Request(
+        source.url,
+        partial_of(folder / _download_name(source)),
+        source.name,
+        _by_hand(source),
+        exact_bytes=source.num_bytes if is_file and source.is_exact_size else None,
+        has_digest=is_file and source.digest is not None,
+    )
+    download(request, progress or (lambda done, total: None))
+    return _accept(source, request.partial) if is_file else _unpack(source, request.partial)
+
+
+def _accept(source: WeightsSource, partial: Path) -> Verification:
+    """Give a complete file its name, if it is the right one."""
+    target = weights_folder() / source.file
+    with disk_errors(target.parent, source.name):
+        try:
+            found = record_of(source, partial, is_named=target)
+        except BackendError as error:
+            discard(partial)
+            raise _WrongContentsError(
+                f"What {source.url} gave for {source.name!r} {error}; it was removed. Run it again; if that does not help,"
+                f" {_by_hand(source)}."
+            ) from error
+        with partial.open("rb+") as file:  # its contents have to reach the disk before its name does
+            os.fsync(file.fileno())
+        partial.replace(target)
+        discard(partial)
+    return found
+
+
+def _unpack(source: WeightsSource, archive: Path) -> Verification:
+    """Take the file out of a downloaded zip archive, with the others there that are known and not at hand, and remove it."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            found = _take(source, file)
+            for other in SOURCES.values():
+                if other.url == source.url and other.file != source.file and not (weights_folder() / other.file).exists():
+                    with contextlib.suppress(BackendError):  # nobody asked for it
+                        _take(other, file)
+    except _WrongContentsError:
+        discard(archive)
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        discard(archive)
+        raise BackendError(
+            f"What {source.url} gave for {source.name!r} is no sound zip archive ({error}); it was removed. Run it again,"
+            f" or {_by_hand(source)}."
+        ) from error
+    discard(archive)
+    return found
+
+
+def _take(source: WeightsSource, archive: zipfile.ZipFile) -> Verification:
+    entries = [e for e in archive.infolist() if not e.is_dir() and e.filename.rpartition("/")[2] == source.member]
+    if len(entries) != 1:
+        raise _WrongContentsError(
+            f"The archive {source.url} holds {source.member} {len(entries)} times, expected it once; {_by_hand(source)}."
+        )
+    partial = partial_of(weights_folder() / source.file)
+    check_room(partial.parent, entries[0].file_size, source.name)
+    try:
+        with (
+            disk_errors(partial.parent, source.name, entries[0].file_size),
+            archive.open(entries[0]) as packed,
+            partial.open("wb") as file,
+        ):
+            copyfileobj(packed, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return _accept(source, partial)

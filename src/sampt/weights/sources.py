@@ -1,0 +1,247 @@
+"""The table of official checkpoints. Facts only: nothing is opened here.
+
+A digest stands here only where one is published with the checkpoint; the others are recorded on the first download.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sampt.errors import BackendError, did_you_mean
+
+__all__ = ["SOURCES", "WeightsSource", "default_source", "find_source", "told_bytes"]
+
+_HEX_DIGITS = {"sha256": 64, "md5": 32}
+_HUB = re.compile(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/[^/]+/(.+)")
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """One checkpoint: what it is, where it is, and how to tell that it is the right one.
+
+    Attributes:
+        name: what users call it.
+        backend: the tracker or segmenter whose "default" weights it holds.
+        file: its name in the cache, unlike any other's.
+        url: of the file, or of the zip archive that holds it; None where it cannot be downloaded directly.
+        page: where a person finds it.
+        licence_code: of the official program; SPDX identifier where there is one.
+        licence_weights: of the checkpoint, likewise.
+        sha256: in lower-case hexadecimal digits, or None where it is not published.
+        md5: likewise.
+        num_bytes: size of the file, or None.
+        is_exact_size: False when ``num_bytes`` is rounded: then it is shown and not checked.
+        member: name of the file in the zip archive, without folders; None when ``url`` is the file itself.
+
+    Raises:
+        ValueError: a name that is no plain file name, or a digest that is none.
+    """
+
+    name: str
+    backend: str
+    file: str
+    url: str | None
+    page: str
+    licence_code: str
+    licence_weights: str
+    sha256: str | None = None
+    md5: str | None = None
+    num_bytes: int | None = None
+    is_exact_size: bool = False
+    member: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]*", self.file):
+            raise ValueError(f"{self.name!r} has the file {self.file!r}; expected a name without folders.")
+        for algorithm, length in _HEX_DIGITS.items():
+            digest = getattr(self, algorithm)
+            if digest is not None and not re.fullmatch(f"[0-9a-f]{{{length}}}", digest):
+                raise ValueError(f"{self.name!r} has the {algorithm} {digest!r}; expected {length} digits of 0-9, a-f.")
+
+    @property
+    def digest(self) -> tuple[str, str] | None:
+        """("sha256" or "md5", digits): the best published digest, or None."""
+        for algorithm in _HEX_DIGITS:
+            if digits := getattr(self, algorithm):
+                return algorithm, digits
+        return None
+
+    @property
+    def hub_file(self) -> tuple[str, str] | None:
+        """(repository, path in it) on the Hugging Face hub, or None where it is elsewhere."""
+        found = _HUB.fullmatch(self.url or "")
+        return (found[1], found[2]) if found else None
+
+
+def told_bytes(count: int | None) -> str:
+    """A size for people, in decimal units: "41 MB"; "size unknown" for None."""
+    if count is None:
+        return "size unknown"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
+    return f"{count} bytes"
+
+
+def find_source(name: str) -> WeightsSource:
+    """The checkpoint called ``name``.
+
+    Raises:
+        BackendError: there is none.
+    """
+    if name not in SOURCES:
+        raise BackendError(f"Unknown weights {name!r}.{did_you_mean(name, SOURCES)} Available: {', '.join(SOURCES)}.")
+    return SOURCES[name]
+
+
+def default_source(backend: str) -> WeightsSource:
+    """The checkpoint that the back end ``backend`` loads when it is asked for its default weights.
+
+    Raises:
+        BackendError: there is none.
+    """
+    for source in SOURCES.values():
+        if source.backend == backend:
+            return source
+    raise BackendError(f"No weights are known for {backend!r}; give the path of a checkpoint.")
+
+
+_META = "https://dl.fbaipublicfiles.com/segment_anything"
+_DEEPMIND = "https://storage.googleapis.com/dm-tapnet"
+_RAFT = "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip"
+
+
+def _hub(repository: str, file: str = "model.safetensors") -> str:
+    return f"https://huggingface.co/{repository}/resolve/main/{file}"
+
+
+def _sam(letter: str, code: str, md5: str, num_bytes: int) -> WeightsSource:
+    name, file = f"sam-vit-{letter}", f"sam_vit_{letter}_{code}.pth"
+    page = "https://github.com/facebookresearch/segment-anything"
+    licence = "Apache-2.0"
+    exact = letter != "l"  # public copies of that one differ in size; its digest is checked as all are
+    return WeightsSource(
+        name, name, file, f"{_META}/{file}", page, licence, licence, md5=md5, num_bytes=num_bytes, is_exact_size=exact
+    )
+
+
+def _hq_sam(name: str, file: str, md5: str, num_bytes: int) -> WeightsSource:
+    url, licence = _hub("lkeab/hq-sam", file), "Apache-2.0"
+    return WeightsSource(
+        name, name, file, url, "https://huggingface.co/lkeab/hq-sam", licence, licence, md5=md5, num_bytes=num_bytes
+    )
+
+
+def _from_hub(name: str, repository: str, num_bytes: int | None, licence_weights: str = "Apache-2.0") -> WeightsSource:
+    page = f"https://huggingface.co/{repository}"
+    return WeightsSource(
+        name, name, f"{name}.safetensors", _hub(repository), page, "Apache-2.0", licence_weights, num_bytes=num_bytes
+    )
+
+
+def _deepmind(name: str, path: str, num_bytes: int | None = None, folder: str = _DEEPMIND) -> WeightsSource:
+    page, licence = "https://github.com/google-deepmind/tapnet", "Apache-2.0"
+    return WeightsSource(name, name, path.rpartition("/")[2], f"{folder}/{path}", page, licence, licence, num_bytes=num_bytes)
+
+
+def _cotracker(kind: str) -> WeightsSource:
+    name, file, licence = f"cotracker3-{kind}", f"scaled_{kind}.pth", "CC-BY-NC-4.0"
+    page = "https://huggingface.co/facebook/cotracker3"
+    return WeightsSource(name, name, file, _hub("facebook/cotracker3", file), page, licence, licence, num_bytes=100_000_000)
+
+
+def _raft(name: str, backend: str, md5: str, num_bytes: int, is_exact_size: bool) -> WeightsSource:
+    file, page, licence = f"{name}.pth", "https://github.com/princeton-vl/RAFT", "BSD-3-Clause"
+    return WeightsSource(
+        name,
+        backend,
+        file,
+        _RAFT,
+        page,
+        licence,
+        licence,
+        md5=md5,
+        num_bytes=num_bytes,
+        is_exact_size=is_exact_size,
+        member=file,
+    )
+
+
+_TABLE = (
+    _sam("b", "01ec64", "01ec64d29a2fca3f0661936605ae66f8", 375_042_383),
+    _sam("l", "0b3195", "0b3195507c641ddb6910d2bb5adee89c", 1_249_524_607),
+    _sam("h", "4b8939", "4b8939a88964f0f4ff5f5b2642c598a6", 2_564_550_879),
+    _hq_sam("hq-sam-vit-b", "sam_hq_vit_b.pth", "c6b8953247bcfdc8bb8ef91e36a6cacc", 380_000_000),
+    _hq_sam("hq-sam-vit-l", "sam_hq_vit_l.pth", "08947267966e4264fb39523eccc33f86", 1_260_000_000),
+    _hq_sam("hq-sam-vit-h", "sam_hq_vit_h.pth", "3560f6b6a5a6edacd814a1325c39640a", 2_570_000_000),
+    _hq_sam("light-hq-sam", "sam_hq_vit_tiny.pth", "3a661ab92d4088ccd6232fa542998a65", 42_500_000),
+    WeightsSource(
+        "mobile-sam",
+        "mobile-sam",
+        "mobile_sam.pt",
+        "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+        "https://github.com/ChaoningZhang/MobileSAM",
+        "Apache-2.0",
+        "Apache-2.0",
+        md5="f3c0d8cda613564d499310dab6c812cd",
+        num_bytes=40_728_226,
+        is_exact_size=True,
+    ),
+    # The sizes of these follow from the published numbers of parameters, 4 bytes each.
+    _from_hub("sam2.1-tiny", "facebook/sam2.1-hiera-tiny", 156_000_000),
+    _from_hub("sam2.1-small", "facebook/sam2.1-hiera-small", 184_000_000),
+    _from_hub("sam2.1-base-plus", "facebook/sam2.1-hiera-base-plus", 323_000_000),
+    _from_hub("sam2.1-large", "facebook/sam2.1-hiera-large", 898_000_000),
+    _from_hub("edgetam", "yonigozlan/EdgeTAM-hf", None),
+    _cotracker("offline"),
+    _cotracker("online"),
+    _deepmind("tapir", "tapir_checkpoint_panning.pt"),
+    _deepmind("bootstapir", "bootstap/bootstapir_checkpoint_v2.pt"),
+    _deepmind("bootstapir-causal", "bootstap/causal_bootstapir_checkpoint.pt"),
+    _deepmind("tapnext", "tapnext/bootstapnext_ckpt.npz", 740_000_000),
+    _deepmind("tapnext-pp", "tapnextpp/tapnextpp_ckpt.pt"),
+    _deepmind("tapnext-pp-512", "tapnextpp/tapnextpp_512.ckpt", folder="https://storage.googleapis.com/gresearch"),
+    WeightsSource(
+        "pips",
+        "pips",
+        "pips-model-000200000.pth",
+        _hub("aharley/pips", "model-000200000.pth"),
+        "https://huggingface.co/aharley/pips",
+        "MIT",
+        "MIT",
+        md5="9f34c4cd5d6f54cb11e1911841ac702c",
+        num_bytes=344_000_000,
+    ),
+    WeightsSource(
+        "pips-pp",
+        "pips-pp",
+        "pips2-model-000200000.pth",
+        None,  # a script of the official program fetches it
+        "https://github.com/aharley/pips2",
+        "MIT",
+        "MIT",
+        md5="e599fd3ba978d67c4cf35f225be3c2af",
+        num_bytes=421_000_000,
+    ),
+    _raft("raft-things", "raft", "55b58de5d9022eb37893916d246e14a3", 21_000_000, False),
+    _raft("raft-small", "raft-small", "925642262acc623b3996690eac7d14c9", 3_984_814, True),
+    _from_hub("superglue", "magic-leap-community/superglue_outdoor", None, "non-commercial (Magic Leap)"),
+    _from_hub(
+        "lightglue-superpoint",
+        "ETH-CVG/lightglue_superpoint",
+        None,
+        "Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
+    ),
+    WeightsSource(
+        "lightglue-aliked",
+        "lightglue-aliked",
+        "lightglue-aliked.safetensors",
+        None,  # no single official place is known
+        "https://huggingface.co/ETH-CVG",
+        "Apache-2.0",
+        "Apache-2.0; ALIKED in it: BSD-3-Clause",
+    ),
+)
+SOURCES = {source.name: source for source in _TABLE}
+"""Every known checkpoint by its name."""
