@@ -26,21 +26,25 @@ HERE = Path(__file__).parent
 
 
 def plot(log: Path, out: Path) -> None:
-    """Loss and IoU over steps."""
+    """Loss and IoU over the crops seen, of the runs that built on each other."""
     entries = [json.loads(line) for line in log.read_text().splitlines()]
-    step = [entry["step"] for entry in entries]
+    samples = [entry["samples"] / 1000 for entry in entries]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
-    left.plot(step, [entry["loss"] for entry in entries], label="loss")
-    left.plot(step, [entry["mask"] for entry in entries], label="mask part")
-    left.set(xlabel="step", ylabel="loss, mean of 50 steps", ylim=(0.2, 1.2))
+    left.plot(samples, [entry["loss"] for entry in entries], label="loss")
+    left.plot(samples, [entry["mask"] for entry in entries], label="mask part")
+    left.set(xlabel="thousand crops", ylabel="loss, mean of 50 steps", ylim=(0.2, 1.2))
     left.legend()
-    right.plot(step, [entry["iou_second"] for entry in entries], color="0.7", label="training, second decoding")
+    right.plot(samples, [entry["iou_second"] for entry in entries], color="0.7", label="training, second decoding")
     held = [entry for entry in entries if "held_out" in entry]
     for key in held[-1]["held_out"] if held else ():
         right.plot(
-            [e["step"] for e in held], [e["held_out"][key] for e in held], "o-", ms=3, label=f"held out, {key[4:]} points"
+            [e["samples"] / 1000 for e in held],
+            [e["held_out"][key] for e in held],
+            "o-",
+            ms=3,
+            label=f"held out, {key[4:]} points",
         )
-    right.set(xlabel="step", ylabel="mean IoU", ylim=(0.3, 0.95))
+    right.set(xlabel="thousand crops", ylabel="mean IoU", ylim=(0.3, 0.95))
     right.legend()
     figure.tight_layout()
     figure.savefig(out, dpi=90)
