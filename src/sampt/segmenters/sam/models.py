@@ -83,12 +83,13 @@ def create_model(name: str, weights: str | None, device: str) -> SamSegmenter:
 
     Args:
         name: a key of :data:`MODELS`.
-        weights: "default" for the official checkpoint, fetched as :func:`sampt.weights.fetch` says; its path, or that of a folder
-            as ``transformers`` writes it; None for random weights, made when the first frame is encoded.
+        weights: "default" for the official checkpoint, fetched as :func:`sampt.weights.fetch` says; its path, or that of a
+            folder as ``transformers`` writes it; None for random weights, made when the first frame is encoded.
         device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
 
     Raises:
-        BackendError: the weights cannot be fetched, they are not those of this model, the device is not there, or a package is missing.
+        BackendError: the weights cannot be fetched, they are not those of this model, the device is not there, or a package is
+            missing.
     """
     model = MODELS[name]
     missing = [package for package in ("torch", *model.packages) if importlib.util.find_spec(package) is None]
