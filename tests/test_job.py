@@ -90,7 +90,10 @@ def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
     data = manifest(tmp_path)
     assert data["config"]["prompting"]["refinement_rounds"] == 0
     assert data["frames"] == {"start": 0, "stop": NUM_FRAMES, "stride": 1, "count": NUM_FRAMES}
-    assert data["licences"] == {"exact-stream": "code Apache-2.0, no weights", "exact": "code Apache-2.0, no weights"}
+    assert data["licences"] == {
+        "tracker exact-stream": "code Apache-2.0, no weights",
+        "segmenter exact": "code Apache-2.0, no weights",
+    }
     assert set(data["seconds"]) == {"total", "read", "track", "encode", "decode", "write"}
     assert sum(data["seconds"].values()) <= 2 * data["seconds"]["total"]
 

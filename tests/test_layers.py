@@ -64,24 +64,28 @@ def test_unknown_public_name_is_an_attribute_error() -> None:
         sampt.segment_vidoe  # noqa: B018
 
 
-def test_the_default_segmenter_runs_without_pytorch() -> None:
+def test_the_bundled_networks_run_without_pytorch() -> None:
     code = """
 import sys
 sys.modules["torch"] = sys.modules["onnx"] = None  # importing them fails, as where they are not installed
 import numpy as np
-from sampt.plugins import create_segmenter
-from sampt.types import ObjectPrompt
+from sampt.plugins import create_segmenter, create_tracker
+from sampt.types import ObjectPrompt, Points
+from sampt.video import open_video
 frame = np.zeros((60, 80, 3), np.uint8)
 frame[20:45, 25:60] = 220
 nano = create_segmenter("nano")
 answer = nano.decode(nano.encode(frame[None])[0], [ObjectPrompt(1, np.array([[40.0, 30.0]]), np.array([True]))])[0]
 print((answer.logits > 0)[32, 42], (answer.logits > 0)[5, 5])
+tracks = create_tracker("nano").track(open_video(np.stack([frame, np.roll(frame, 3, 1)])), Points.of(1, 0, [[25, 20]]))
+print(bool(abs(tracks.xy[1, 0] - [28, 20]).max() < 2))
 try:
     create_segmenter("nano", device="cuda")
 except Exception as error:
     print(error)
 """
-    first, second = run_python(code).splitlines()
+    first, tracked, second = run_python(code).splitlines()
     assert first == "True False"
+    assert tracked == "True"
     assert second.startswith("'nano' with device 'cuda' needs PyTorch and onnx")
     assert second.endswith("Run: pip install 'sampt[torch]', or use device 'cpu'.")

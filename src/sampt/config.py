@@ -178,9 +178,10 @@ _CLASSICAL = SegmentConfig(
 )
 _BUNDLED = dataclasses.replace(
     _CLASSICAL,
+    tracker="nano",
     segmenter="nano",
     sampling=dataclasses.replace(_CLASSICAL.sampling, positive_points=64, negative_points=64),
-    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True),
+    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True),
 )
 
 PRESETS: dict[str, SegmentConfig] = {
@@ -196,7 +197,7 @@ PRESETS: dict[str, SegmentConfig] = {
     ),
     "paper-v2": SegmentConfig(
         tracker="cotracker",
-        segmenter="sam-hq-vit-h",
+        segmenter="hq-sam-vit-h",
         sampling=SamplingConfig(positive_points=16, negative_points=1),
         reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
         longest_side=1024,

@@ -94,7 +94,7 @@ class JobResult:
         files: format -> what it made.
         num_frames: frames of the result.
         objects: one summary an object.
-        licences: back end -> the licences it comes under.
+        licences: "tracker NAME" and "segmenter NAME" -> the licences it comes under.
         seconds: wall time of the run.
         was_complete: True when the folder already held this very run, so that nothing was done.
         num_resumed: frames that an interrupted run had already segmented.
@@ -287,7 +287,8 @@ def _licences(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
         weights = info.licence_weights
         return f"code {info.licence_code}, " + ("no weights" if weights is None else f"weights {weights}")
 
-    return {tracker.name: both(tracker), segmenter.name: both(segmenter)}
+    # The two may bear the same name.
+    return {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
 
 
 def _manifest(identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:

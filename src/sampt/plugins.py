@@ -22,12 +22,21 @@ _BUILT_IN = {
     "tracker": {
         "dis-flow": "sampt.trackers.dis_flow:create",
         "lucas-kanade": "sampt.trackers.lucas_kanade:create",
+        "nano": "sampt.trackers.nano:create",
         "raft": "sampt.trackers.raft:create",
         "raft-small": "sampt.trackers.raft:create_small",
     },
     "segmenter": {
         "grabcut": "sampt.segmenters.grabcut:create",
+        "hq-sam-vit-b": "sampt.segmenters.hq_sam:create_vit_b",
+        "hq-sam-vit-h": "sampt.segmenters.hq_sam:create_vit_h",
+        "hq-sam-vit-l": "sampt.segmenters.hq_sam:create_vit_l",
+        "light-hq-sam": "sampt.segmenters.mobile_sam:create_light_hq",
+        "mobile-sam": "sampt.segmenters.mobile_sam:create",
         "nano": "sampt.segmenters.nano:create",
+        "sam-vit-b": "sampt.segmenters.sam:create_vit_b",
+        "sam-vit-h": "sampt.segmenters.sam:create_vit_h",
+        "sam-vit-l": "sampt.segmenters.sam:create_vit_l",
     },
 }
 

@@ -27,7 +27,9 @@ def test_summary_tells_what_was_done(media: Any, kit: Any, call: Any, tmp_path: 
     assert lines[0].startswith("6 frames, 1 object in ")
     assert "frames/s, peak memory " in lines[0]
     assert lines[1].startswith("  object 1: mask on 6 of 6 frames, mean predicted IoU ")
-    assert lines[2] == "licences: dis-flow: code Apache-2.0, no weights; nano: code Apache-2.0, weights Apache-2.0"
+    assert lines[2] == (
+        "licences: tracker nano: code Apache-2.0, weights Apache-2.0; segmenter nano: code Apache-2.0, weights Apache-2.0"
+    )
     assert lines[3] == f"results in {output}: masks, masks.json, tracks.npz, overlay.mp4, sheet.png"
     assert len(lines) == 4
     assert {p.name for p in output.iterdir()} == {"run.json", *FORMATS.values()}

@@ -17,7 +17,7 @@ from training.tracker.export import export  # noqa: E402
 
 from sampt.blocks import ConvNorm  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
-from sampt.trackers.nano import NanoTracker, create  # noqa: E402
+from sampt.trackers.nano import NanoTracker, NanoTrackerSettings, create  # noqa: E402
 from sampt.trackers.nano.network import (  # noqa: E402
     COARSE,
     FINE,
@@ -267,7 +267,7 @@ def test_onnx_runtime_equals_pytorch_with_points_added_in_mid_stream(folder: Pat
 def test_points_are_told_apart_beyond_the_size_of_the_exported_example(folder: Path) -> None:
     """A step may move points a little, not bring them to x = 143, the border of the example."""
     frames = clouds(2, (160, 384), shift=0)
-    stream = NanoTracker(OnnxRuntime(folder)).stream()
+    stream = NanoTracker(OnnxRuntime(folder), NanoTrackerSettings(longest_side=384)).stream()
     stream.push(frames[0])
     stream.add(np.array([[350.0, 150.0], [250.0, 140.0]], np.float32))
     xy = stream.push(frames[1]).xy
@@ -299,7 +299,7 @@ def test_the_size_that_the_network_sees() -> None:
 
 def test_a_frame_that_is_scaled_up_keeps_its_points_where_they_are(folder: Path) -> None:
     """The state holds places of the network's picture; a point reported unmoved has to come back to where it was."""
-    stream = NanoTracker(OnnxRuntime(folder)).stream()
+    stream = NanoTracker(OnnxRuntime(folder), NanoTrackerSettings(longest_side=384)).stream()
     stream.push(clouds(1, (60, 96))[0])
     given = np.array([[0.0, 0.0], [95.0, 59.0], [10.25, 33.5]], np.float32)
     stream.add(given)

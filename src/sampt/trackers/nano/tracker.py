@@ -6,6 +6,8 @@ the same memory on its last frame as on its first.
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import cv2
@@ -26,10 +28,13 @@ class NanoTrackerSettings:
     Attributes:
         longest_side: of the picture that the network sees, pixels.
         visible: least confidence of a visible point.
+        kept_frames: features of so many frames are kept for streams that look at the same frames: another direction, the next
+            window of re-initialisation; about 2 MB each.
     """
 
-    longest_side: int = 384
-    visible: float = 0.5
+    longest_side: int = 256
+    visible: float = 0.2
+    kept_frames: int = 24
 
 
 class NanoTracker(CausalTracker):
@@ -38,6 +43,7 @@ class NanoTracker(CausalTracker):
     def __init__(self, runtime: Runtime, settings: NanoTrackerSettings | None = None) -> None:
         self._runtime = runtime
         self._settings = settings or NanoTrackerSettings()
+        self._encoder = _Encoder(runtime, self._settings)
 
     @property
     def info(self) -> TrackerInfo:
@@ -51,13 +57,36 @@ class NanoTracker(CausalTracker):
         )
 
     def stream(self) -> TrackerStream:
-        return _NanoStream(self._runtime, self._settings)
+        return _NanoStream(self._runtime, self._encoder, self._settings.visible)
 
 
-class _NanoStream(TrackerStream):
+class _Encoder:
+    """Frames to features, each once as long as it is remembered; all streams of a tracker share one."""
+
     def __init__(self, runtime: Runtime, settings: NanoTrackerSettings) -> None:
         self._runtime = runtime
         self._settings = settings
+        self._kept: OrderedDict[bytes, Features] = OrderedDict()
+
+    def encode(self, frame: UInt8Array) -> tuple[Features, SizeHW]:
+        """Features of a frame, and the size of the picture that they are of."""
+        size_hw = network_size((frame.shape[0], frame.shape[1]), self._settings.longest_side)
+        picture = resized(frame, size_hw)
+        key = hashlib.blake2b(picture.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
+        features = self._kept.pop(key, None)
+        if features is None:
+            features = self._runtime.encode(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
+        self._kept[key] = features
+        while len(self._kept) > self._settings.kept_frames:
+            self._kept.popitem(last=False)
+        return features, size_hw
+
+
+class _NanoStream(TrackerStream):
+    def __init__(self, runtime: Runtime, encoder: _Encoder, visible: float) -> None:
+        self._runtime = runtime
+        self._encoder = encoder
+        self._visible = visible
         self._size_hw: SizeHW = (1, 1)
         self._network_hw: SizeHW = (STRIDE, STRIDE)
         self._features: Features | None = None
@@ -65,15 +94,14 @@ class _NanoStream(TrackerStream):
 
     def push(self, frame: UInt8Array) -> TrackStep:
         self._size_hw = (frame.shape[0], frame.shape[1])
-        self._network_hw = network_size(self._size_hw, self._settings.longest_side)
-        self._features = self._runtime.encode(picture_of(frame, self._network_hw))
+        self._features, self._network_hw = self._encoder.encode(frame)
         if self._state is None:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
         self._state = self._runtime.step(self._features, self._state)
         xy, confidence = self._runtime.where(self._state)
         xy = rescale_xy(xy, self._network_hw, self._size_hw)
         confidence = np.where(inside_frame(xy, self._size_hw), confidence, 0).astype(np.float32)
-        return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._settings.visible, confidence)
+        return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._visible, confidence)
 
     def add(self, xy: FloatArray) -> None:
         if not len(xy):
@@ -89,8 +117,8 @@ def network_size(size_hw: SizeHW, longest_side: int) -> SizeHW:
     return max(2, round(height / STRIDE)) * STRIDE, max(2, round(width / STRIDE)) * STRIDE
 
 
-def picture_of(frame: UInt8Array, size_hw: SizeHW) -> FloatArray:
-    """A frame (h, w, 3) resized to ``size_hw``, (1, 3, h, w) in [-1, 1]."""
+def resized(frame: UInt8Array, size_hw: SizeHW) -> UInt8Array:
+    """A frame (h, w, 3) at ``size_hw``."""
     smaller = size_hw[0] * size_hw[1] < frame.shape[0] * frame.shape[1]
-    resized = cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return np.ascontiguousarray(resized.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.ascontiguousarray(cv2.resize(frame, size_hw[::-1], interpolation=method), np.uint8)
