@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "images")
     args = parser.parse_args()
     plot(args.log, args.out / "nano-tracker-training.png")
-    sheet(args.data, args.out / "nano-tracker-held-out.png")
+    sheet(args.data, args.out / "nano-tracker-held-out.jpg")
 
 
 if __name__ == "__main__":
