@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,11 @@ REINIT = ("--reinit", "--reinit-horizon", "5", "--reinit-tracker-horizon", "5")
 # A moment in each fifth of the run: frames already finished, and a delay in seconds on top.
 _RNG = np.random.default_rng(20)
 MOMENTS = [(int(_RNG.integers(i * 3, i * 3 + 4)), round(float(_RNG.uniform(0, 0.05)), 3)) for i in range(5)]
+
+
+def _heed_control_c() -> None:
+    """In the child: a shell that starts tests in the background has Control-C ignored, and children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Runs:
@@ -50,7 +54,7 @@ class Runs:
     def stop(self, output: Path, number: int, delay_s: float, how: signal.Signals, *options: str) -> tuple[int, str]:
         """Start a run, send a signal when ``number`` frames are on disk and ``delay_s`` are over; its status and messages."""
         command = [sys.executable, "-m", "sampt", *self.command(output, *options)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_control_c) as process:
             deadline = time.monotonic() + 60
             while len(list(output.glob("masks/*.png"))) < number or not output.exists():
                 assert process.poll() is None, "the run ended before it could be stopped"
@@ -183,7 +187,7 @@ def test_control_c_ends_with_130_and_one_line(runs: Runs, whole: Any, tmp_path: 
 
 def test_control_c_while_starting_is_one_line_too(runs: Runs, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sampt", *runs.command(tmp_path / "out")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_control_c) as process:
         time.sleep(0.25)  # while modules are imported
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
