@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import onnxruntime
 
 from sampt.errors import BackendError
 
-__all__ = ["open_session", "weights_folder"]
+__all__ = ["choose_runtime", "find_folder", "open_session"]
 
 
-def weights_folder(weights: str | None, bundled: Path, files: Sequence[str], name: str, exporter: str) -> Path | None:
+R = TypeVar("R")
+
+
+def choose_runtime(folder: Path | None, device: str, onnx: Callable[[Path], R], torch: Callable[[Path | None, str], R]) -> R:
+    """ONNX Runtime for weights on the CPU, PyTorch for anything else.
+
+    Args:
+        folder: of ONNX files, or None for random weights.
+        device: "auto" and "cpu" run ONNX Runtime; anything else is a PyTorch device such as "cuda".
+        onnx, torch: make the runtimes; the second one imports PyTorch only when it is called.
+
+    Raises:
+        BackendError: PyTorch is needed and missing.
+    """
+    if folder is not None and device in ("auto", "cpu"):
+        return onnx(folder)
+    try:
+        return torch(folder, "cpu" if device == "auto" else device)
+    except ImportError as error:
+        what = "random weights" if folder is None else f"device {device!r}"
+        raise BackendError(
+            f"'nano' with {what} needs PyTorch and onnx ({error}). Run: pip install 'sampt[torch]', or use device 'cpu'."
+        ) from error
+
+
+def find_folder(weights: str | None, bundled: Path, files: Sequence[str], name: str, exporter: str) -> Path | None:
     """The folder that a back end reads its ONNX files from, or None for random weights.
 
     Args:

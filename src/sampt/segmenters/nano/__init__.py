@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sampt.errors import BackendError
-from sampt.onnx_files import weights_folder
+from sampt.onnx_files import choose_runtime, find_folder
+from sampt.segmenters.nano.runtime import FILES, Runtime
 from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoSegmenter", "NanoSettings", "create"]
@@ -24,17 +24,17 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoSegm
     Raises:
         BackendError: the weights are not there or not those of this network, or PyTorch is needed and missing.
     """
-    files = ("encoder.onnx", "decoder.onnx")
-    folder = weights_folder(weights, BUNDLED_WEIGHTS, files, "nano", "training/segmenter/export.py")
-    if folder is not None and device in ("auto", "cpu"):
-        from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
+    folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/segmenter/export.py")
+    return NanoSegmenter(choose_runtime(folder, device, _onnx, _torch))
 
-        return NanoSegmenter(OnnxRuntime(folder))
-    try:
-        from sampt.segmenters.nano.torch_runtime import TorchRuntime
-    except ImportError as error:
-        what = "random weights" if folder is None else f"device {device!r}"
-        raise BackendError(
-            f"'nano' with {what} needs PyTorch and onnx ({error}). Run: pip install 'sampt[torch]', or use device 'cpu'."
-        ) from error
-    return NanoSegmenter(TorchRuntime(folder, "cpu" if device == "auto" else device))
+
+def _onnx(folder: Path) -> Runtime:
+    from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(folder)
+
+
+def _torch(folder: Path | None, device: str) -> Runtime:
+    from sampt.segmenters.nano.torch_runtime import TorchRuntime
+
+    return TorchRuntime(folder, device)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sampt.errors import BackendError
 from sampt.onnx_files import open_session
-from sampt.segmenters.nano.runtime import FEATURES, STRIDES, Features, Place, PromptArrays, cut
+from sampt.segmenters.nano.runtime import FEATURES, FILES, STRIDES, Features, Place, PromptArrays, cut
 from sampt.types import FloatArray
 
 __all__ = ["OnnxRuntime"]
@@ -22,7 +22,7 @@ class OnnxRuntime:
     device = "cpu"
 
     def __init__(self, folder: Path) -> None:
-        self._encoder, self._decoder = (open_session(folder / name, "nano") for name in ("encoder.onnx", "decoder.onnx"))
+        self._encoder, self._decoder = (open_session(folder / name, "nano") for name in FILES)
         expected = [*FEATURES, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
         if got != expected:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from sampt.types import FloatArray
 
-__all__ = ["FEATURES", "STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime", "cut"]
+__all__ = ["FEATURES", "FILES", "STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime", "cut"]
 
+FILES = ("encoder.onnx", "decoder.onnx")
 STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
 STRIDE = STRIDES[-1]

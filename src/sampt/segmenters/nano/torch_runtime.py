@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from sampt.blocks import load_from_onnx
-from sampt.errors import BackendError
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
+from sampt.torch_networks import repeatable, running_on
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime", "load_network"]
@@ -24,8 +24,7 @@ def load_network(folder: Path | None) -> NanoNetwork:
     Raises:
         BackendError: the files do not hold exactly this network's weights.
     """
-    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the global generator
-        torch.manual_seed(0)
+    with repeatable():
         network = NanoNetwork().fold()
     if folder is None:
         return network
@@ -38,14 +37,8 @@ class TorchRuntime:
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        try:
-            self._device = torch.device(device)
+        with running_on(device, "nano") as self._device:
             self._network = load_network(folder).to(self._device)
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
-            raise BackendError(
-                f"'nano' cannot run on device {device!r}: {line}. Choose 'cpu', or a device PyTorch has."
-            ) from error
 
     @property
     def device(self) -> str:

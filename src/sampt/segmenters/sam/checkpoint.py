@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.torch_networks import load_exactly, repeatable
+from sampt.weights import load_checkpoint
 
 if TYPE_CHECKING:
     from sampt.segmenters.sam.models import SamModel
@@ -25,8 +27,7 @@ _RANDOM_DEVIATION = 0.02
 def build(model: SamModel) -> SamNetwork:
     """The network of ``model``, without its weights; the global random state is left alone."""
     module, _, function = model.builder.partition(":")
-    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the CPU's global generator
-        torch.default_generator.manual_seed(0)
+    with repeatable():
         network: SamNetwork = getattr(importlib.import_module(module), function)()
     return network
 
@@ -70,45 +71,19 @@ def read_state(path: Path, model: SamModel) -> dict[str, Tensor]:
     Raises:
         BackendError: it is not there, or no table of weights.
     """
-    file, expected = path, f"expected the official {model.file} ({model.url}) or a folder as transformers writes it"
+    file, official = path, f"{model.file} ({model.url})"
     if path.is_dir():
         found = [path / name for name in _IN_FOLDER if (path / name).is_file()]
         if not found:
-            raise BackendError(f"{model.name!r} found none of {', '.join(_IN_FOLDER)} in the folder {path}; {expected}.")
+            raise BackendError(
+                f"{model.name!r} found none of {', '.join(_IN_FOLDER)} in the folder {path}; expected a folder as transformers "
+                f"writes it, or the official {official}."
+            )
         file = found[0]
-    elif not path.is_file():
-        raise BackendError(f"{model.name!r} found no weights at {path}; {expected}.")
     try:
-        state = _read(file)
-    except Exception as error:  # for a file that is no checkpoint PyTorch raises nearly anything
-        what = _looks_like(file)
-        raise BackendError(
-            f"{model.name!r} cannot read weights from {file} ({what or type(error).__name__}); {expected}."
-        ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackendError(f"{model.name!r} found no table of weights in {file}; {expected}.")
-    return state
-
-
-def _read(file: Path) -> object:
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _looks_like(file: Path) -> str:
-    """What a file that is no checkpoint seems to be, as far as its first bytes and its size tell."""
-    with file.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
-    if not start:
-        return "it is empty"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it is a web page"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the file"
-    return "it is incomplete or damaged" if start.startswith(b"pk\x03\x04") else ""
+        return load_checkpoint(file)
+    except BackendError as error:
+        raise BackendError(f"{error} For {model.name!r} that is {official}.") from error
 
 
 def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, model: SamModel) -> None:
@@ -126,18 +101,14 @@ def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, m
     from sampt.segmenters.sam.network import convert_state_dict
 
     converted = convert_state_dict(state)
-    own = {name: value.shape for name, value in network.state_dict().items()}
-    wrong = sorted(n for n in own.keys() | converted.keys() if n not in converted or own.get(n) != converted[n].shape)
-    if wrong:
-        other = _model_of(converted)
-        hint = f"; they are those of {other!r}" if other and other != model.name else ""
-        raise BackendError(
-            f"{model.name!r} got weights of another network in {path}: {len(wrong)} parameters are missing, unknown or of"
-            f" another size, the first is {wrong[0]!r}{hint}. Expected those of the official {model.file}."
-        )
-    single = {name: value.float() if value.is_floating_point() else value for name, value in converted.items()}
-    network.load_state_dict(single, strict=True, assign=True)  # the file's memory, not a copy
-    network.requires_grad_(False)
+    found = _model_of(converted)
+    load_exactly(
+        network,
+        converted,
+        whose=f"{model.name!r} got weights of another network in {path}",
+        other=found if found != model.name else None,
+        expected=f"those of the official {model.file}",
+    )
 
 
 def _model_of(converted: Mapping[str, Tensor]) -> str | None:

@@ -21,8 +21,6 @@ __all__ = ["MODELS", "SamModel", "create_model"]
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
 _MOBILE = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
-_META = "https://dl.fbaipublicfiles.com/segment_anything"
-_LKEAB = "https://huggingface.co/lkeab/hq-sam/resolve/main"
 
 
 @dataclass(frozen=True)
@@ -32,47 +30,47 @@ class SamModel:
     Attributes:
         name: of the back end.
         builder: "module:function"; the function takes no arguments and returns the network without its weights.
-        file: the official checkpoint.
-        url: where it is.
         source: the paper.
         packages: what the network is built from, besides PyTorch.
     """
 
     name: str
     builder: str
-    file: str
-    url: str
     source: str
     packages: tuple[str, ...] = ("transformers",)
 
+    @property
+    def file(self) -> str:
+        """Name of the official checkpoint."""
+        return default_source(self.name).file
 
-def _vit(family: str, letter: str, file: str, folder: str, source: str) -> SamModel:
+    @property
+    def url(self) -> str | None:
+        """Where it is."""
+        return default_source(self.name).url
+
+
+def _vit(family: str, letter: str, source: str) -> SamModel:
     module = f"sampt.segmenters.{family.replace('-', '_')}.network"
-    return SamModel(f"{family}-vit-{letter}", f"{module}:build_vit_{letter}", file, f"{folder}/{file}", source)
+    return SamModel(f"{family}-vit-{letter}", f"{module}:build_vit_{letter}", source)
 
 
-def _tiny(name: str, function: str, file: str, folder: str, source: str) -> SamModel:
-    builder = f"sampt.segmenters.mobile_sam.network:{function}"
-    return SamModel(name, builder, file, f"{folder}/{file}", source, ("transformers", "kornia"))
+def _tiny(name: str, source: str) -> SamModel:
+    builder = f"sampt.segmenters.mobile_sam.network:build_{name.replace('-', '_')}"
+    return SamModel(name, builder, source, ("transformers", "kornia"))
 
 
 MODELS = {
     model.name: model
     for model in (
-        _vit("sam", "b", "sam_vit_b_01ec64.pth", _META, _SAM),
-        _vit("sam", "l", "sam_vit_l_0b3195.pth", _META, _SAM),
-        _vit("sam", "h", "sam_vit_h_4b8939.pth", _META, _SAM),
-        _vit("hq-sam", "b", "sam_hq_vit_b.pth", _LKEAB, _HQ),
-        _vit("hq-sam", "l", "sam_hq_vit_l.pth", _LKEAB, _HQ),
-        _vit("hq-sam", "h", "sam_hq_vit_h.pth", _LKEAB, _HQ),
-        _tiny("light-hq-sam", "build_light_hq_sam", "sam_hq_vit_tiny.pth", _LKEAB, _HQ),
-        _tiny(
-            "mobile-sam",
-            "build_mobile_sam",
-            "mobile_sam.pt",
-            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights",
-            _MOBILE,
-        ),
+        _vit("sam", "b", _SAM),
+        _vit("sam", "l", _SAM),
+        _vit("sam", "h", _SAM),
+        _vit("hq-sam", "b", _HQ),
+        _vit("hq-sam", "l", _HQ),
+        _vit("hq-sam", "h", _HQ),
+        _tiny("light-hq-sam", _HQ),
+        _tiny("mobile-sam", _MOBILE),
     )
 }
 """By name of the back end."""

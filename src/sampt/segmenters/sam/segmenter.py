@@ -19,6 +19,7 @@ from sampt.segmenters.sam.checkpoint import load_network
 from sampt.segmenters.sam.models import SamModel
 from sampt.segmenters.sam.picture import Fit, boxes_of, to_square, upsample
 from sampt.segmenters.sam.prompts import batch_of, group
+from sampt.torch_networks import running_on
 from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
 
 if TYPE_CHECKING:
@@ -63,18 +64,10 @@ class SamSegmenter:
     @classmethod
     def load(cls, model: SamModel, path: Path | None, device: str) -> SamSegmenter:
         """See :func:`sampt.segmenters.sam.models.create_model`; weights at a path are loaded now, random ones when needed."""
-        wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        try:
-            place = torch.device(wanted)
-            torch.empty(0, device=place)
+        with running_on(device, model.name) as place:
             segmenter = cls(model, partial(load_network, model, path), place, has_weights=path is not None)
             if path is not None:
                 _ = segmenter.network
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
-            raise BackendError(
-                f"{model.name!r} cannot run on device {device!r}: {line}. Choose 'auto', 'cpu', or a device PyTorch has."
-            ) from error
         return segmenter
 
     @cached_property

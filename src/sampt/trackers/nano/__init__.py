@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sampt.errors import BackendError
-from sampt.onnx_files import weights_folder
-from sampt.trackers.nano.runtime import FILES
+from sampt.onnx_files import choose_runtime, find_folder
+from sampt.trackers.nano.runtime import FILES, Runtime
 from sampt.trackers.nano.tracker import NanoTracker, NanoTrackerSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoTracker", "NanoTrackerSettings", "create"]
@@ -25,16 +24,17 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoTrac
     Raises:
         BackendError: the weights are not there or not those of this network, or PyTorch is needed and missing.
     """
-    folder = weights_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/tracker/export.py")
-    if folder is not None and device in ("auto", "cpu"):
-        from sampt.trackers.nano.onnx_runtime import OnnxRuntime
+    folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/tracker/export.py")
+    return NanoTracker(choose_runtime(folder, device, _onnx, _torch))
 
-        return NanoTracker(OnnxRuntime(folder))
-    try:
-        from sampt.trackers.nano.torch_runtime import TorchRuntime
-    except ImportError as error:
-        what = "random weights" if folder is None else f"device {device!r}"
-        raise BackendError(
-            f"'nano' with {what} needs PyTorch and onnx ({error}). Run: pip install 'sampt[torch]', or use device 'cpu'."
-        ) from error
-    return NanoTracker(TorchRuntime(folder, "cpu" if device == "auto" else device))
+
+def _onnx(folder: Path) -> Runtime:
+    from sampt.trackers.nano.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(folder)
+
+
+def _torch(folder: Path | None, device: str) -> Runtime:
+    from sampt.trackers.nano.torch_runtime import TorchRuntime
+
+    return TorchRuntime(folder, device)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sampt.blocks import load_from_onnx
-from sampt.errors import BackendError
+from sampt.torch_networks import repeatable, running_on
 from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import Features, PointState
 from sampt.types import FloatArray
@@ -22,8 +22,7 @@ def load_network(folder: Path | None) -> NanoTrackerNetwork:
     Raises:
         BackendError: the files do not hold exactly this network's weights.
     """
-    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the global generator
-        torch.manual_seed(0)
+    with repeatable():
         network = NanoTrackerNetwork().fold()
     if folder is not None:
         load_from_onnx(network.encoder, folder / "encoder.onnx", "nano")
@@ -35,14 +34,8 @@ class TorchRuntime:
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        try:
-            self._device = torch.device(device)
+        with running_on(device, "nano") as self._device:
             self._network = load_network(folder).to(self._device)
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
-            raise BackendError(
-                f"'nano' cannot run on device {device!r}: {line}. Choose 'cpu', or a device PyTorch has."
-            ) from error
 
     @property
     def device(self) -> str:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sampt.errors import BackendError
 from sampt.geometry import sample_picture
+from sampt.torch_networks import load_exactly, repeatable, running_on
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
@@ -62,15 +62,8 @@ class RaftTracker(CausalTracker):
     def load(cls, name: str, weights: str | None, device: str) -> RaftTracker:
         """See :func:`sampt.trackers.raft.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        try:
-            place = torch.device(wanted)
+        with running_on(device, name) as place:
             return cls(name, network.to(place), place)
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
-            raise BackendError(
-                f"{name!r} cannot run on device {device!r}: {line}. Choose 'auto', 'cpu', or a device PyTorch has."
-            ) from error
 
     @property
     def info(self) -> TrackerInfo:
@@ -135,22 +128,19 @@ def load_network(name: str, weights: str | None) -> RaftNetwork:
     Raises:
         BackendError: the file is not there, is no checkpoint, or holds other weights than exactly this network's.
     """
-    with torch.random.fork_rng(devices=[]):  # layers draw their first values from the CPU's global generator
-        torch.default_generator.manual_seed(0)
+    with repeatable():
         network = RaftNetwork(_SIZES[name]).eval().requires_grad_(False)
     if weights is None:
         return network
     state = convert_state_dict(load_checkpoint(weights))
-    own = {key: value.shape for key, value in network.state_dict().items()}
-    wrong = sorted(key for key in own.keys() | state.keys() if key not in state or own.get(key) != state[key].shape)
-    if wrong:
-        other = [model for mark, model in _MARKS.items() if mark in state and model != name]
-        hint = f"; they are those of {other[0]!r}" if other else ""
-        raise BackendError(
-            f"{name!r} got weights of another network in {weights}: {len(wrong)} parameters are missing, unknown or of another"
-            f" size, the first is {wrong[0]!r}{hint}. Expected an official {name} checkpoint."
-        )
-    network.load_state_dict(state, strict=True)
+    others = [model for mark, model in _MARKS.items() if mark in state and model != name]
+    load_exactly(
+        network,
+        state,
+        whose=f"{name!r} got weights of another network in {weights}",
+        other=others[0] if others else None,
+        expected=f"an official {name} checkpoint",
+    )
     return network
 
 
