@@ -4,6 +4,7 @@ Examples:
     python scripts/benchmark_tracker.py                                                     # every measure, default trackers
     python scripts/benchmark_tracker.py --measure badja --tracker dis-flow --tracker raft-small=../shared/weights/raft-small.pth
     python scripts/benchmark_tracker.py --measure masks --sequences camel dog --frames 40
+    python scripts/benchmark_tracker.py --measure masks --split train --sequences flamingo motorbike     # for choosing settings
 
 Measures (shares are in [0, 1]; `-`: there is nothing to divide by):
   synthetic  TAP-Vid measures on held-out generated clips with exact tracks, 24 and 100 frames: mean over the clips.
@@ -36,7 +37,15 @@ from typing import Any
 import numpy as np
 
 from sampt.errors import EvaluationError, SamptError
-from sampt.evaluation import DavisSequence, davis_point_tracks, davis_sequences, mean_tap_vid, pck, select_sequences
+from sampt.evaluation import (
+    DavisSequence,
+    davis_point_tracks,
+    davis_sequences,
+    mean_tap_vid,
+    pck,
+    select_sequences,
+    training_sequences,
+)
 from sampt.evaluation import tap_vid_score as score_clip
 from sampt.geometry import mask_at
 from sampt.plugins import create_tracker
@@ -89,9 +98,12 @@ def parse_arguments() -> argparse.Namespace:
         "--tracker", action="append", metavar="NAME[=WEIGHTS]", help=f"repeatable (default: {', '.join(TRACKERS)})"
     )
     parser.add_argument("--measure", action="append", choices=list(MEASURES), help="repeatable (default: all)")
+    parser.add_argument(
+        "--split", choices=("dev", "train"), default="dev", help="videos: dev of --davis, or train of --data, for choosing"
+    )
     parser.add_argument("--davis", type=Path, default=SHARED / "davis", help="folder with ImageSets, JPEGImages, Annotations")
     parser.add_argument("--data", type=Path, default=SHARED / "training", help="folder of which the held-out clips are made")
-    parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these of --davis")
+    parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these of the split")
     parser.add_argument("--frames", type=positive, help="at most so many frames of each video")
     parser.add_argument("--clips", type=positive, default=16, help="generated clips of each length")
     parser.add_argument("--repeats", type=positive, default=3, help="runs of each tracker that are timed")
@@ -126,7 +138,8 @@ def progress(text: str) -> None:
 
 
 def chosen_sequences(args: argparse.Namespace) -> list[DavisSequence]:
-    sequences = davis_sequences(args.davis)
+    train = args.split == "train"
+    sequences = training_sequences(args.data / "davis2016_train") if train else davis_sequences(args.davis)
     return select_sequences(sequences, args.sequences) if args.sequences else sequences
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from training.data import KINDS, Store
+from training.draws import Draws
 
 Settings = dict[str, Any]
 
@@ -41,14 +42,13 @@ class Batch:
     second: Prompts
 
 
-class Maker:
+class Maker(Draws):
     """Draws batches from a store."""
 
     def __init__(self, store: Store, settings: Settings, generator: Generator) -> None:
+        super().__init__(generator, store.pictures.device)
         self.store = store
         self.settings = settings
-        self.rng = generator
-        self.device = store.pictures.device
         regions = store.regions
         self.weights = {}
         for name in ("few_clicks", "many_clicks"):
@@ -62,20 +62,8 @@ class Maker:
 
     # ---- random numbers ----------------------------------------------------------------------------------------------------
 
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return torch.rand(shape, generator=self.rng, device=self.device) * (high - low) + low
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.rng, device=self.device)
-
-    def chance(self, share: float, b: int) -> Tensor:
-        return self.uniform(b) < share
-
     def pick(self, shares: list[float]) -> int:
         return int(torch.multinomial(torch.tensor(shares, dtype=torch.float32, device=self.device), 1, generator=self.rng))
-
-    def log_uniform(self, b: int, low: float, high: float) -> Tensor:
-        return torch.exp(self.uniform(b, low=math.log(low), high=math.log(high)))
 
     # ---- one batch ---------------------------------------------------------------------------------------------------------
 
@@ -112,7 +100,7 @@ class Maker:
         box = self.store.regions.box[region]
         centre = (box[:, :2] + box[:, 2:]) / 2
         size = (box[:, 2:] - box[:, :2]).amax(1)
-        half = size * self.log_uniform(b, *ratio) / 2
+        half = size * self.log_uniform(b, low=ratio[0], high=ratio[1]) / 2
         half = torch.minimum(half, self.store.sizes[self.store.regions.picture[region]].amax(1) * 0.62)
         centre = centre + self.uniform(b, 2, low=-0.7, high=0.7) * (half - 0.4 * size).clamp(min=0.0).unsqueeze(1)
         # Mostly moved into the picture as far as it fits, as the segmenter does.
@@ -196,7 +184,7 @@ class Maker:
             axis = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
             centre = self.uniform(n, 2, 1, low=-0.5, high=0.5)
             away = (axis - centre[:, :1]).square().view(n, 1, side) + (axis - centre[:, 1:]).square().view(n, side, 1)
-            size = self.log_uniform(n, 0.15, 0.7).view(n, 1, 1, 1)
+            size = self.log_uniform(n, low=0.15, high=0.7).view(n, 1, 1, 1)
             height = 1 - away.unsqueeze(1) / size.square() + 0.5 * self._clouds(n, 1, side, 8)
             shape = (height > 0).float()
             alpha = F.avg_pool2d(shape, 3, 1, 1)
@@ -257,9 +245,9 @@ class Maker:
     def _prompts(self, target: Tensor, inside: Tensor, near: Tensor, cap: int, stale: Tensor, previous: float) -> Prompts:
         s = self.settings["points"]
         b = len(target)
-        positives = self.log_uniform(b, 1, cap + 0.99).floor()
+        positives = self.log_uniform(b, low=1, high=cap + 0.99).floor()
         equal = self.chance(0.5, b)
-        negatives = torch.where(equal, positives, self.log_uniform(b, 1, cap + 0.99).floor())
+        negatives = torch.where(equal, positives, self.log_uniform(b, low=1, high=cap + 0.99).floor())
         negatives = torch.where(self.chance(s["no_negatives"], b), 0.0, negatives)
         rate = torch.where(
             self.chance(s["wrong_share"], b) & (positives >= 4), self.uniform(b, low=s["wrong"][0], high=s["wrong"][1]), 0.0

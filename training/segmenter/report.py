@@ -5,7 +5,6 @@ python -m training.segmenter.report --log training/segmenter/log.jsonl --data ..
 
 from __future__ import annotations
 
-import argparse
 import json
 import tomllib
 from pathlib import Path
@@ -18,6 +17,7 @@ from sampt.evaluation.metrics import jaccard
 from sampt.plugins import create_segmenter
 from sampt.types import ObjectPrompt
 from training.data import held_out_frames
+from training.report import command_line
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -89,15 +89,5 @@ def _tile(item: tuple[float, str, np.ndarray, np.ndarray, np.ndarray, ObjectProm
     return tile
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, default=HERE / "log.jsonl")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "images")
-    args = parser.parse_args()
-    plot(args.log, args.out / "nano-training.png")
-    sheet(args.data, args.out / "nano-held-out.png")
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, HERE, plot, sheet, "nano", ".png")

@@ -5,7 +5,6 @@ python -m training.tracker.report --log training/tracker/log.jsonl --data ../sha
 
 from __future__ import annotations
 
-import argparse
 import colorsys
 import json
 import tomllib
@@ -19,6 +18,7 @@ from sampt.evaluation.datasets import select_sequences, training_sequences
 from sampt.plugins import create_tracker
 from sampt.points.sample import sample_points
 from sampt.types import Points
+from training.report import command_line
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -66,15 +66,5 @@ def sheet(data: Path, out: Path, columns: int = 5, count: int = 32) -> None:
     cv2.imwrite(str(out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, default=HERE / "log.jsonl")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "images")
-    args = parser.parse_args()
-    plot(args.log, args.out / "nano-tracker-training.png")
-    sheet(args.data, args.out / "nano-tracker-held-out.jpg")
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, HERE, plot, sheet, "nano-tracker", ".jpg")
