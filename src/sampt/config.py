@@ -118,6 +118,12 @@ class PromptConfig(_Checked):
     iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
     other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
     max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
+    least_visible: float = _setting(
+        0.0,
+        "share of an object's positive points that must be visible, or it is absent; one must be in any case",
+        low=0,
+        high=1,
+    )
 
 
 @dataclass(frozen=True)

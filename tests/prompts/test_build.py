@@ -47,6 +47,19 @@ def test_own_visible_points_then_the_others_visible_positives_as_negatives() -> 
     assert all(p.box_xyxy is None and p.mask_logits is None for p in prompts)
 
 
+def test_too_small_a_share_of_visible_points_is_absence() -> None:
+    # Object 1 has three positive points, two of them visible; object 2 two of two.
+    assert [p.object_id for p in build(least_visible=0.66)] == [1, 2]
+    assert [p.object_id for p in build(least_visible=0.67)] == [2]
+    assert [p.object_id for p in build(least_visible=1.0)] == [2]
+    codes = row().hidden_by.copy()
+    codes[3] = HiddenBy.NOT_TRACKED  # a point that is not followed here counts for nothing
+    points = replace(row(), hidden_by=codes)
+    config = replace(PromptConfig(), least_visible=1.0)
+    assert [p.object_id for p in build_prompts(points, (1, 2, 3), config, np.random.default_rng)] == [1, 2]
+    assert plain(build(least_visible=1.0)[0])[-2:] == [(0, False), (8, False)]  # absent, but still a neighbour
+
+
 def test_others_can_be_left_out() -> None:
     assert plain(build(other_objects_as_negatives=False)[0]) == [(0, True), (2, False), (8, True)]
     assert plain(build(max_other_points=0)[0]) == [(0, True), (2, False), (8, True)]

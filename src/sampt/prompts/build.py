@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sampt.config import PromptConfig
-from sampt.types import FramePoints, ObjectPrompt
+from sampt.types import FramePoints, HiddenBy, ObjectPrompt
 
 __all__ = ["build_prompts", "prompts_digest"]
 
@@ -19,21 +19,22 @@ def build_prompts(
     config: PromptConfig,
     rng_for: Callable[[int], np.random.Generator],
 ) -> list[ObjectPrompt]:
-    """One prompt for each of ``object_ids`` that has a visible positive point; an object without one is absent.
+    """One prompt for each of ``object_ids`` that has enough visible positive points; an object without is absent.
 
     The object's own visible points, then the visible positive points of all other objects in ``points`` as negatives.
 
     Args:
         points: all tracked points on the frame.
         object_ids: the objects to ask about.
-        config: whether and how many points of other objects count.
+        config: how many visible points are enough, and whether and how many points of other objects count.
         rng_for: the source of randomness for an object, used when there are more of them than ``max_other_points``.
     """
     visible = points.visible
     prompts = []
     for object_id in object_ids:
         own = visible & (points.object_id == object_id)
-        if not (own & points.is_positive).any():
+        positive = points.is_positive & (points.object_id == object_id) & (points.hidden_by != HiddenBy.NOT_TRACKED)
+        if (own & positive).sum() < max(1, config.least_visible * positive.sum()):
             continue
         xy = [points.xy[own]]
         labels = [points.is_positive[own]]
