@@ -187,6 +187,7 @@ _BUNDLED = dataclasses.replace(
     tracker="nano",
     segmenter="nano",
     sampling=dataclasses.replace(_CLASSICAL.sampling, positive_points=64, negative_points=64),
+    prompting=dataclasses.replace(_CLASSICAL.prompting, least_visible=0.05),
     reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True),
 )
 

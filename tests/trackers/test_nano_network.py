@@ -24,10 +24,9 @@ from sampt.trackers.nano.network import (  # noqa: E402
     REACH,
     SUPPORT,
     NanoTrackerNetwork,
-    _bell,
-    _between,
+    _bells,
+    _cells,
     _compare,
-    _neighbourhood,
     _template,
 )
 from sampt.trackers.nano.onnx_runtime import OnnxRuntime  # noqa: E402
@@ -97,18 +96,27 @@ PLACES = {
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("stride", [FINE, COARSE])
-@pytest.mark.parametrize("side", [SUPPORT, REACH])
-def test_a_neighbourhood_is_read_bilinearly_about_its_place(where: str, stride: int, side: int) -> None:
+def test_a_template_is_read_bilinearly_about_its_place(where: str, stride: int) -> None:
     maps = uniform(2, 6, 40 // stride, 56 // stride, low=-1.0)
     xy = PLACES[where]
-    patch, fraction = _neighbourhood(maps, xy, stride, side)
-    got = _between(patch, fraction, side)
-    assert got.shape == (*xy.shape[:2], side, side, 6)
-    torch.testing.assert_close(got[:, :, side // 2, side // 2], read(maps, xy, stride), rtol=0, atol=1e-5)
-    for row in range(side):
-        for column in range(side):
-            aside = xy + stride * torch.tensor([column - side // 2, row - side // 2])
-            torch.testing.assert_close(got[:, :, row, column], read(maps, aside, stride), rtol=0, atol=1e-5)
+    got = _template(maps, xy, stride)
+    assert got.shape == (*xy.shape[:2], SUPPORT * SUPPORT, 6)
+    for k in range(SUPPORT * SUPPORT):
+        aside = xy + stride * torch.tensor([k % SUPPORT - SUPPORT // 2, k // SUPPORT - SUPPORT // 2])
+        torch.testing.assert_close(got[:, :, k], read(maps, aside, stride), rtol=0, atol=1e-5)
+
+
+def test_cells_beyond_the_border_are_those_at_the_border() -> None:
+    maps = uniform(2, 3, 5, 7)
+    low = torch.tensor([[[-2.0, -1.0], [4.0, 3.0], [20.0, -9.0]], [[0.0, 0.0], [6.0, 4.0], [-30.0, 2.0]]])
+    got = _cells(maps, low, 4)
+    assert got.shape == (2, 3, 16, 3)
+    for clip in range(2):
+        for point in range(3):
+            for k in range(16):
+                x = min(max(int(low[clip, point, 0]) + k % 4, 0), 6)
+                y = min(max(int(low[clip, point, 1]) + k // 4, 0), 4)
+                assert torch.equal(got[clip, point, k], maps[clip, :, y, x])
 
 
 def test_on_the_centre_of_a_cell_the_template_is_that_cell() -> None:
@@ -117,24 +125,27 @@ def test_on_the_centre_of_a_cell_the_template_is_that_cell() -> None:
     assert torch.equal(template[0, 0].view(3, 3, 5), maps[0, :, 1:4, 3:6].permute(1, 2, 0))
 
 
-def test_comparing_is_the_product_of_interpolated_features() -> None:
-    maps, starts = uniform(2, 8, 10, 14, low=-1.0), uniform(2, 3, 2, 2, low=-4.0, high=60.0, seed=1)
+def test_comparing_is_the_product_of_the_features_about_a_cell() -> None:
+    maps, cells = uniform(2, 8, 10, 14, low=-1.0), uniform(2, 3, 2, 2, low=-1.0, high=14.0, seed=1).floor()
     templates = uniform(2, 3, 8, 18, low=-1.0, seed=2)
-    got = _compare(maps, starts, FINE, templates).view(2, 3, 2, REACH, REACH, 18)
+    got = _compare(maps, cells, templates).view(2, 3, 2, REACH, REACH, 18)
     for row in (0, 3, 6):
         for column in (0, 3, 6):
-            aside = starts + FINE * torch.tensor([column - 3, row - 3])
+            aside = (cells + torch.tensor([column - 3, row - 3]) + 0.5) * FINE - 0.5
             features = read(maps, aside.flatten(1, 2), FINE).view(2, 3, 2, 8)
             torch.testing.assert_close(got[:, :, :, row, column], features @ templates, rtol=0, atol=1e-5)
 
 
-def test_the_bell_is_highest_at_its_cell_and_falls_as_a_gaussian() -> None:
+def test_bells_are_highest_at_their_cell_and_fall_as_gaussians() -> None:
     cells = torch.tensor([[[2.0, 1.0], [4.3, 3.8], [-2.0, 9.0]]])
-    bell = _bell(cells, 5, 6, 1.5)[0].view(3, 5, 6)
+    heights = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]]])
+    bell = _bells(cells, 5, 6, (1.5, 4.0), heights)[0].view(3, 5, 6)
     assert [divmod(int(b.argmax()), 6) for b in bell] == [(1, 2), (4, 4), (4, 0)]
     assert bell[0, 1, 2] == 1
     assert float(bell[0, 3, 3]) == pytest.approx(np.exp(-(1 + 4) / (2 * 1.5**2)))
-    assert float(bell[1, 0, 5]) == pytest.approx(np.exp(-(0.7**2 + 3.8**2) / (2 * 1.5**2)), rel=1e-5)
+    assert float(bell[1, 0, 5]) == pytest.approx(np.exp(-(0.7**2 + 3.8**2) / (2 * 4**2)), rel=1e-5)
+    both = np.exp(-(2**2 + 5**2) / (2 * 1.5**2)) + 2 * np.exp(-(2**2 + 5**2) / (2 * 4**2))
+    assert float(bell[2, 4, 0]) == pytest.approx(both, rel=1e-5)
 
 
 # ---- matching ----------------------------------------------------------------------------------------------------------------
@@ -165,6 +176,19 @@ def test_on_the_same_frame_the_match_is_the_points_own_place(network: NanoTracke
     torch.testing.assert_close(found, middle, rtol=0, atol=0.05)
     assert int(match.argmax()) == 3 * 12 + 5
     torch.testing.assert_close(strength[0, 0, :2], torch.ones(2))
+
+
+@torch.no_grad()
+def test_cells_beyond_the_border_do_not_pull_the_place_of_a_match(network: NanoTrackerNetwork) -> None:
+    fine, coarse = distinct(8, 12)
+    flat = coarse.mean((2, 3), keepdim=True).expand_as(coarse)  # every cell matches alike, the corner a little better
+    corner = flat.clone()
+    corner[:, :, 0, 0] += 0.01 * flat[:, :, 0, 0]
+    state = network.step.begin(fine, flat, torch.tensor([[[40.0, 30.0]]]))
+    lost = state._replace(xy=torch.tensor([[[-4000.0, -4000.0]]]), seen=torch.zeros(1, 1))
+    _, _, found, _ = network.step._global(corner, lost)
+    # The mean of cells 0, 1 and 2 in each direction is cell 1.
+    torch.testing.assert_close(found, torch.tensor([[[11.5, 11.5]]]), rtol=0, atol=0.3)
 
 
 @torch.no_grad()
@@ -346,7 +370,7 @@ def test_another_networks_step_is_refused(broken: Path, device: str) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
-    assert "Choose 'cpu'" in refusal(folder, "nonsense")
+    assert "Choose 'auto', 'cpu', or" in refusal(folder, "nonsense")
 
 
 def test_random_weights_are_the_same_every_time() -> None:

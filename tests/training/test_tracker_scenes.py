@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 from training.data import Store, is_held_out  # noqa: E402
-from training.tracker.scenes import Clips, SceneMaker, _frame_map, _Layer, _to_layer, _to_unit, held_out_clips  # noqa: E402
+from training.tracker.scenes import Clips, SceneMaker, _frame_map, _Layer, _to_layer, held_out_clips, to_unit  # noqa: E402
 from training.tracker.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "tracker" / "config.toml"
@@ -208,7 +208,7 @@ def test_pixels_and_tracks_use_the_same_map(clean: dict[str, Any], watched: Watc
     maker = watched(clean)
     h, w = SIZE_HW
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    unit = _to_unit(torch.stack([x, y], -1).float().view(1, 1, -1, 2), SIZE_HW).expand(2, 4, -1, 2)
+    unit = to_unit(torch.stack([x, y], -1).float().view(1, 1, -1, 2), SIZE_HW).expand(2, 4, -1, 2)
     for layer in maker._layers(2, 4, SIZE_HW):
         coarse = _frame_map(layer, SIZE_HW, 4)
         dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.data import Store  # noqa: E402
+from training.tracker.real import Followed  # noqa: E402
 from training.tracker.scenes import SceneMaker  # noqa: E402
 from training.tracker.train import Pool, Trainer, _Clip, _match_loss  # noqa: E402
 
@@ -51,7 +52,9 @@ def marked_clip() -> _Clip:
         xy[k] = np.stack([cells % 24, cells // 24], 1)
         for p in np.flatnonzero(visible[k]):
             frames[k, 0, int(xy[k, p, 1]), int(xy[k, p, 0])] = 40 * (p + 1)
-    return _Clip(torch.from_numpy(frames), torch.from_numpy(xy), torch.from_numpy(visible))
+    known = rng.random((t, n)) < 0.8
+    known[0] = True
+    return _Clip(torch.from_numpy(frames), torch.from_numpy(xy), torch.from_numpy(visible), torch.from_numpy(known))
 
 
 def test_a_cut_keeps_point_and_pixel_together_in_every_direction(settings: dict[str, Any], pool: Pool) -> None:
@@ -59,10 +62,10 @@ def test_a_cut_keeps_point_and_pixel_together_in_every_direction(settings: dict[
     clip = marked_clip()
     seen, asked = set(), set()
     for _ in range(60):
-        frames, xy, visible = pool._cut(clip, 5)
+        frames, xy, visible, known = pool._cut(clip, 5)
         assert frames.shape == (5, 3, 16, 24)
         assert xy.shape == (5, 4, 2)
-        assert visible[0].all()
+        assert (visible & known)[0].all()
         shown = ((frames + 1) * 127.5).round().int()
         times = (shown[:, 1, 0, 0] // 10).tolist()
         forward = times == list(range(times[0], times[0] + 5))
@@ -78,6 +81,7 @@ def test_a_cut_keeps_point_and_pixel_together_in_every_direction(settings: dict[
             expected = torch.stack([23 - expected[..., 0], expected[..., 1]], -1)
         assert torch.equal(xy, expected)  # also of hidden points
         assert torch.equal(visible, clip.visible[times][:, who])
+        assert torch.equal(known, clip.known[times][:, who])
         assert times[0] != 7  # nothing can be asked about there
         seen.add((forward, mirrored))
         asked.add(times[0])
@@ -113,6 +117,30 @@ def test_the_match_loss_is_the_cross_entropy_with_the_four_cells_about_the_place
     torch.testing.assert_close(loss, torch.tensor([-math.log(0.2), between, -math.log(0.1), -math.log(0.1)]))
 
 
+@torch.no_grad()
+def test_nothing_is_learnt_of_what_is_not_known(data: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer(tiny, data, tmp_path, "cpu")
+    batch = trainer.batch()
+    fine, coarse = (f.unflatten(0, batch.frames.shape[:2]) for f in trainer.network.encoder(batch.frames.flatten(0, 1)))
+    state = trainer.network.step.begin(fine[:, 0], coarse[:, 0], batch.xy[:, 0])
+    _, details = trainer.network.step(fine[:, 1], coarse[:, 1], state)
+    known = batch.known[:, 1].clone()
+    known[:, ::2] = False
+
+    def losses(xy: Any, visible: Any) -> dict[str, Any]:
+        return trainer._losses(details, xy, visible, known, coarse.shape[-2:])
+
+    xy, visible = batch.xy[:, 1], batch.visible[:, 1]
+    other_xy, other_visible = xy.clone(), visible.clone()
+    other_xy[:, ::2] += 9.0
+    other_visible[:, ::2] ^= True
+    right = losses(xy, visible)
+    assert right == losses(other_xy, other_visible)
+    other_xy[:, 1::2] += 9.0
+    wrong = losses(other_xy, other_visible ^ True)
+    assert all(wrong[name] != right[name] for name in ("match", "likeness", "place", "look", "visible"))
+
+
 # ---- runs --------------------------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +161,22 @@ def test_stages_follow_each_other(data: Path, tiny: dict[str, Any], tmp_path: Pa
     for trainer.step in range(7):
         frames.append(trainer.stage()["frames"])
     assert frames == [3, 3, 3, 4, 4, 4, 4]
+
+
+def test_a_stage_may_ask_for_real_clips(
+    data: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = Followed(torch.full((4, 3, 80, 144), 99, dtype=torch.uint8), torch.full((4, 9, 2), 70.0), torch.ones(4, 9) > 0)
+    monkeypatch.setattr("training.tracker.train.follow_clips", lambda *_: [clip])
+    tiny["real"]["crossing"] = 0
+    tiny["train"]["stages"][1]["real"] = 1.0
+    trainer = Trainer(tiny, data, tmp_path, "cpu")
+    assert trainer.batch().frames.std() > 0.05
+    trainer.step = 3
+    batch = trainer.batch()
+    assert batch.frames.shape == (1, 4, 3, 32, 64)
+    assert batch.frames[:, 0].std((-1, -2)).max() < 0.2  # the grey clip, with noise
+    assert np.isfinite(trainer.one()["loss"])
 
 
 def test_a_run_goes_on_where_it_stopped(data: Path, tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from training.data import KINDS, Store, is_held_out, load_store
+from training.draws import Draws
 
 Settings = dict[str, Any]
 _DEFORM_CELLS = 33
@@ -41,13 +42,15 @@ class Clips:
         frames: (b, t, 3, h, w) in [0, 1].
         xy: (b, t, n, 2) exact places, also where hidden.
         visible: (b, t, n) bool.
-        usable: (b, n) bool; False for a point whose track could not be solved.
+        usable: (b, n) bool; False for a point that cannot be asked about, as its track could not be solved, say.
+        known: (b, t, n) bool; False where place and visibility are not known and nothing is to be learnt.
     """
 
     frames: Tensor
     xy: Tensor
     visible: Tensor
     usable: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,13 @@ class _Layer:
     light: Tensor | None = None
 
 
-class SceneMaker:
+class SceneMaker(Draws):
     """Draws clips from a store of pictures and regions."""
 
     def __init__(self, store: Store, settings: Settings, generator: Generator) -> None:
+        super().__init__(generator, store.pictures.device)
         self.store = store
         self.settings = settings
-        self.rng = generator
-        self.device = store.pictures.device
         regions = store.regions
         self.weights = torch.zeros(len(regions), device=self.device)
         for k, kind in enumerate(KINDS):
@@ -98,18 +100,6 @@ class SceneMaker:
             self.weights += own / own.sum().clamp(min=1e-6) * settings["objects"]["kinds"][kind]
 
     # ---- random numbers ----------------------------------------------------------------------------------------------------
-
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return torch.rand(shape, generator=self.rng, device=self.device) * (high - low) + low
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.rng, device=self.device)
-
-    def chance(self, share: float, *shape: int) -> Tensor:
-        return (self.uniform(*shape) < share).float()
-
-    def log_uniform(self, *shape: int, low: float, high: float) -> Tensor:
-        return torch.exp(self.uniform(*shape, low=math.log(low), high=math.log(high)))
 
     def smooth(self, b: int, dims: int, t: int, frames_a_knot: float) -> Tensor:
         """(b, dims, t) smooth noise of about unit variance."""
@@ -131,30 +121,52 @@ class SceneMaker:
         start = self._start_points(owner, points)
         xy, visible, usable = self._follow(layers, owner, start, size_hw)
         frames = self._finish(picture.view(b, t, 3, *size_hw))
-        return Clips(frames, xy, visible, usable)
+        return Clips(frames, xy, visible, usable, torch.ones_like(visible))
+
+    @torch.no_grad()
+    def crossed(self, frames: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """Objects that pass in front of clips, and changes of the picture.
+
+        Args:
+            frames: (b, t, 3, h, w) in [0, 1].
+            xy: (b, t, n, 2) points in pixels.
+
+        Returns:
+            Frames like the given ones, and (b, t, n) which points are covered.
+        """
+        b, t, _, h, w = frames.shape
+        still = torch.eye(3, device=self.device).expand(b, t, 3, 3)
+        layers = [self._object(b, t, still, (h, w)) for _ in range(self.settings["real"]["crossing"])]
+        maps = [_frame_map(layer, (h, w), t) for layer in layers]
+        picture, _ = self._paint(layers, maps, (h, w), frames.flatten(0, 1))
+        covered = torch.zeros(xy.shape[:3], dtype=torch.bool, device=self.device)
+        unit = to_unit(xy, (h, w))
+        for layer in layers:
+            covered |= _sample_points(layer, _to_layer(layer, unit, slice(None))) > 0.5
+        return self._finish(picture.view(b, t, 3, h, w)), covered
 
     def _layers(self, b: int, t: int, size_hw: tuple[int, int]) -> list[_Layer]:
         """Background first, then objects from back to front."""
         s = self.settings["camera"]
-        speed = self.log_uniform(b, 1, 1, low=s["slow"], high=s["fast"]) * (1 - self.chance(s["still"], b, 1, 1))
-        pan = self._path(b, t, speed, 10.0, s["jump"])
-        pan = pan + self.smooth(b, 2, t, 1.0) * self.chance(s["shaking"], b, 1, 1) * self.log_uniform(
+        speed = self.log_uniform(b, 1, 1, low=s["slow"], high=s["fast"]) * (1 - self.switch(s["still"], b, 1, 1))
+        pan = self.path(b, t, speed, 10.0, s["jump"])
+        pan = pan + self.smooth(b, 2, t, 1.0) * self.switch(s["shaking"], b, 1, 1) * self.log_uniform(
             b, 1, 1, low=3e-3, high=0.03
         )
         moving = (speed > 0).float()
         zoom = self.smooth(b, 1, t, 12.0)[:, 0] * 0.12 * moving[:, 0]
         turn = self.smooth(b, 1, t, 12.0)[:, 0] * 0.08 * moving[:, 0]
         tilt = self.smooth(b, 2, t, 12.0) * 0.04 * moving
-        camera = _homography(pan, turn, zoom, torch.zeros_like(zoom), tilt)
+        camera = homography(pan, turn, zoom, torch.zeros_like(zoom), tilt)
         layers = [self._background(b, t, camera)]
         for _ in range(self.settings["objects"]["most"]):
             layers.append(self._object(b, t, camera, size_hw))
         return layers
 
-    def _path(self, b: int, t: int, speed: Tensor, knot: float, jump: float) -> Tensor:
+    def path(self, b: int, t: int, speed: Tensor, knot: float, jump: float) -> Tensor:
         """(b, 2, t) a path of about ``speed`` half widths a frame, with sudden jumps."""
         step = self.smooth(b, 2, t, knot) * speed
-        jumps = self.chance(jump, b, 1, t) * self.chance(0.5, b, 1, 1)
+        jumps = self.switch(jump, b, 1, t) * self.switch(0.5, b, 1, 1)
         angle = self.uniform(b, 1, t, high=2 * math.pi)
         length = self.uniform(b, 1, t, low=0.15, high=0.4) * jumps
         return torch.cumsum(step + length * torch.cat([torch.cos(angle), torch.sin(angle)], 1), 2)
@@ -184,20 +196,20 @@ class SceneMaker:
         texture, half = torch.stack([c[0] for c in cut]), torch.stack([c[1] for c in cut])
         colour = self._plain(texture[:, :3], s["plain"])
         colour = (colour * (1 + self.normal(b, 3, 1, 1) * 0.12) + self.normal(b, 3, 1, 1) * 0.06).clamp(0, 1)
-        alpha = texture[:, 3:] * (1 - self.chance(s["absent"], b, 1, 1, 1))
-        speed = self.log_uniform(b, 1, 1, low=s["slow"], high=s["fast"]) * (1 - self.chance(s["still"], b, 1, 1))
+        alpha = texture[:, 3:] * (1 - self.switch(s["absent"], b, 1, 1, 1))
+        speed = self.log_uniform(b, 1, 1, low=s["slow"], high=s["fast"]) * (1 - self.switch(s["still"], b, 1, 1))
         start = torch.cat(
             [self.uniform(b, 1, 1, low=-0.8, high=0.8), self.uniform(b, 1, 1, low=-0.8 * ratio, high=0.8 * ratio)], 1
         )
         bound = torch.tensor([1.0, ratio], device=self.device).view(1, 2, 1) + 0.25
-        place = _reflected(start + self._path(b, t, speed, 8.0, s["jump"]), bound)
+        place = _reflected(start + self.path(b, t, speed, 8.0, s["jump"]), bound)
         turn = self.smooth(b, 1, t, 8.0)[:, 0] * self.log_uniform(b, 1, low=0.02, high=0.5) + self.normal(b, 1) * 0.2
         grow = self.smooth(b, 1, t, 10.0)[:, 0] * self.log_uniform(b, 1, low=0.02, high=0.3) + torch.log(size)
         stretch = self.smooth(b, 1, t, 10.0)[:, 0] * s["stretch"]
         tilt = self.smooth(b, 2, t, 10.0) * s["tilt"]
-        own = _homography(place, turn, grow, stretch, tilt)
+        own = homography(place, turn, grow, stretch, tilt)
         flip = torch.diag_embed(
-            torch.stack([1 - 2 * self.chance(0.5, b), torch.ones(b, device=self.device), torch.ones(b, device=self.device)], 1)
+            torch.stack([1 - 2 * self.switch(0.5, b), torch.ones(b, device=self.device), torch.ones(b, device=self.device)], 1)
         )
         forward = camera @ own @ flip.unsqueeze(1)
         bend = self._bend(b, t, s["bend"], s["swing"])
@@ -230,7 +242,7 @@ class SceneMaker:
     def _plain(self, texture: Tensor, share: float) -> Tensor:
         """Some textures replaced by clouds of noise, from all but flat to rough."""
         b, _, c, _ = texture.shape
-        on = self.chance(share, b, 1, 1, 1)
+        on = self.switch(share, b, 1, 1, 1)
         if not bool(on.any()):
             return texture
         clouds = self.uniform(b, 3, 1, 1) + F.interpolate(self.normal(b, 3, 6, 6), (c, c), mode="bicubic") * 0.08
@@ -279,9 +291,12 @@ class SceneMaker:
         picture, owner = self._paint(layers, maps, size_hw)
         return picture, owner.view(b, t, *size_hw)
 
-    def _paint(self, layers: list[_Layer], maps: list[Tensor], size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        picture = torch.zeros((len(maps[0]), 3, *size_hw), device=self.device)
-        owner = torch.zeros((len(maps[0]), *size_hw), dtype=torch.long, device=self.device)
+    def _paint(
+        self, layers: list[_Layer], maps: list[Tensor], size_hw: tuple[int, int], behind: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures (b * t, 3, h, w), the layers before ``behind``; and (b * t, h, w) which layer shows."""
+        picture = torch.zeros((len(maps[0]), 3, *size_hw), device=self.device) if behind is None else behind
+        owner = torch.zeros((len(picture), *size_hw), dtype=torch.long, device=self.device)
         for k, (layer, coarse) in enumerate(zip(layers, maps, strict=True)):
             dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]
             sampled = _sample(layer, dense.permute(0, 2, 3, 1))
@@ -296,7 +311,7 @@ class SceneMaker:
         """Exposure, light, colour, sharpness, compression and noise; all but the last two change slowly."""
         s = self.settings["picture"]
         b, t, _, h, w = frames.shape
-        on = self.chance(s["change"], b, 1, 1, 1, 1)
+        on = self.switch(s["change"], b, 1, 1, 1, 1)
         drift = self.smooth(b, 3, t, 8.0).transpose(1, 2).reshape(b, t, 3, 1, 1) * 0.05
         common = self.smooth(b, 1, t, 6.0).transpose(1, 2).reshape(b, t, 1, 1, 1) * 0.15
         light = F.interpolate(self.normal(b, t and 2, 4, 4), (h, w), mode="bicubic", align_corners=False)
@@ -306,13 +321,13 @@ class SceneMaker:
         frames = (frames * (1 + on * (common + drift + light) + static)).clamp(1e-3, 1)
         frames = frames.pow(torch.exp(self.normal(b, 1, 1, 1, 1) * s["gamma"]))
         grey = frames.mean(2, keepdim=True)
-        frames = grey + (frames - grey) * (1 - self.chance(s["grey"], b, 1, 1, 1, 1))
+        frames = grey + (frames - grey) * (1 - self.switch(s["grey"], b, 1, 1, 1, 1))
         flat = frames.flatten(0, 1)
         if float(self.uniform(1)) < s["soft"]:
             flat = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), 3, 1)
         if float(self.uniform(1)) < s["compressed"]:
             flat = _compressed(flat, float(self.log_uniform(1, low=0.02, high=0.12)))
-        noise = self.chance(0.5, b, 1, 1, 1, 1) * self.uniform(b, 1, 1, 1, 1, high=s["noise"])
+        noise = self.switch(0.5, b, 1, 1, 1, 1) * self.uniform(b, 1, 1, 1, 1, high=s["noise"])
         return (flat.view_as(frames) + self.normal(*frames.shape) * noise).clamp(0, 1)
 
     # ---- points ------------------------------------------------------------------------------------------------------------
@@ -342,16 +357,16 @@ class SceneMaker:
         own = torch.gather(owner[:, 0].reshape(b, -1), 1, index)
         xy = torch.zeros(b, t, n, 2, device=self.device)
         usable = torch.ones(b, n, dtype=torch.bool, device=self.device)
-        unit = _to_unit(start, size_hw)
+        unit = to_unit(start, size_hw)
         for k, layer in enumerate(layers):
             place = _to_layer(layer, unit.unsqueeze(1), slice(0, 1))
             there, error = _from_layer(layer, place)
             mine = own == k
-            xy = torch.where(mine.view(b, 1, n, 1), _from_unit(there, size_hw), xy)
+            xy = torch.where(mine.view(b, 1, n, 1), from_unit(there, size_hw), xy)
             usable &= ~mine | (error * size_hw[1] / 2 < _SOLVED_PX)
         inside = ((xy >= -0.5) & (xy <= torch.tensor([w - 0.5, h - 0.5], device=self.device))).all(-1)
         covered = torch.zeros(b, t, n, dtype=torch.bool, device=self.device)
-        unit = _to_unit(xy, size_hw)
+        unit = to_unit(xy, size_hw)
         for k, layer in enumerate(layers[1:], 1):
             sampled = _sample_points(layer, _to_layer(layer, unit, slice(None)))
             covered |= (own < k).unsqueeze(1) & (sampled > 0.5)
@@ -375,7 +390,7 @@ def held_out_clips(data: Path, frames: int, count: int, seed: int) -> Iterator[H
         yield HeldOutClip(pictures, xy[0].copy(), xy, visible)
 
 
-def _homography(place: Tensor, turn: Tensor, grow: Tensor, stretch: Tensor, tilt: Tensor) -> Tensor:
+def homography(place: Tensor, turn: Tensor, grow: Tensor, stretch: Tensor, tilt: Tensor) -> Tensor:
     """(b, t, 3, 3) from place (b, 2, t), angle, log of size, log of aspect (b, t), perspective (b, 2, t)."""
     b, t = turn.shape
     out = torch.zeros(b, t, 3, 3, device=turn.device)
@@ -404,18 +419,18 @@ def _mirrored(texture: Tensor, size: Tensor) -> Tensor:
     return F.grid_sample(texture, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _to_unit(xy: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def to_unit(xy: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Pixels -> frame unit: (0, 0) in the middle, half the width is 1."""
     h, w = size_hw
     return (xy - torch.tensor([(w - 1) / 2, (h - 1) / 2], device=xy.device)) / (w / 2)
 
 
-def _from_unit(unit: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def from_unit(unit: Tensor, size_hw: tuple[int, int]) -> Tensor:
     h, w = size_hw
     return unit * (w / 2) + torch.tensor([(w - 1) / 2, (h - 1) / 2], device=unit.device)
 
 
-def _project(matrix: Tensor, unit: Tensor) -> Tensor:
+def project(matrix: Tensor, unit: Tensor) -> Tensor:
     """(..., 3, 3) applied to (..., n, 2)."""
     moved = unit @ matrix[..., :2, :2].transpose(-1, -2) + matrix[..., None, :2, 2]
     depth = unit @ matrix[..., 2:, :2].transpose(-1, -2) + matrix[..., None, 2:, 2]
@@ -430,7 +445,7 @@ def _bend_at(bend: Tensor, place: Tensor) -> Tensor:
 
 def _to_layer(layer: _Layer, unit: Tensor, frames: slice) -> Tensor:
     """Frame unit (b, t, n, 2) -> layer unit."""
-    z = _project(layer.inverse[:, frames], unit)
+    z = project(layer.inverse[:, frames], unit)
     b, t, n, _ = z.shape
     return z + _bend_at(layer.bend[:, frames].flatten(0, 1), z.flatten(0, 1)).view(b, t, n, 2)
 
@@ -445,7 +460,7 @@ def _from_layer(layer: _Layer, place: Tensor) -> tuple[Tensor, Tensor]:
     for _ in range(_SOLVE_STEPS):
         z = goal - _bend_at(bend, z)
     left = (z + _bend_at(bend, z) - goal).norm(dim=-1).view(b, t, n)
-    unit = _project(layer.forward, z.view(b, t, n, 2))
+    unit = project(layer.forward, z.view(b, t, n, 2))
     shift = layer.forward[..., :2, :2].flatten(2).norm(dim=-1).unsqueeze(-1)
     return unit, (left * shift).amax(1)
 
@@ -457,7 +472,7 @@ def _frame_map(layer: _Layer, size_hw: tuple[int, int], t: int) -> Tensor:
     x = torch.arange(-1, w // 4 + 1, device=device) * 4 + 1.5
     y = torch.arange(-1, h // 4 + 1, device=device) * 4 + 1.5
     yy, xx = torch.meshgrid(y, x, indexing="ij")
-    unit = _to_unit(torch.stack([xx, yy], -1).view(1, 1, -1, 2), size_hw).expand(len(layer.inverse), t, -1, 2)
+    unit = to_unit(torch.stack([xx, yy], -1).view(1, 1, -1, 2), size_hw).expand(len(layer.inverse), t, -1, 2)
     place = _to_layer(layer, unit, slice(None))
     return place.flatten(0, 1).transpose(1, 2).reshape(-1, 2, len(y), len(x))
 

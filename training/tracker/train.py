@@ -21,6 +21,7 @@ from sampt.evaluation import mean_tap_vid, tap_vid_score
 from sampt.trackers.nano.network import COARSE, NanoTrackerNetwork, StepDetails
 from training.data import is_held_out, load_store
 from training.run import Run, command_line
+from training.tracker.real import RealMaker, follow_clips
 from training.tracker.scenes import HeldOutClip, SceneMaker, held_out_clips
 
 _LIKENESS_SCALE = 16.0
@@ -29,26 +30,28 @@ _LIKENESS_SCALE = 16.0
 
 @dataclass(frozen=True)
 class _Clip:
-    """One clip of the pool: frames (t, 3, h, w) uint8, xy (t, n, 2), visible (t, n)."""
+    """One clip of the pool: frames (t, 3, h, w) uint8, xy (t, n, 2), visible and known (t, n)."""
 
     frames: Tensor
     xy: Tensor
     visible: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """frames (b, t, 3, h, w) in [-1, 1]; xy (b, t, n, 2); visible (b, t, n), all true on frame 0."""
+    """frames (b, t, 3, h, w) in [-1, 1]; xy (b, t, n, 2); visible and known (b, t, n), all true on frame 0."""
 
     frames: Tensor
     xy: Tensor
     visible: Tensor
+    known: Tensor
 
 
 class Pool:
     """Clips that are used some times before new ones take their places."""
 
-    def __init__(self, maker: SceneMaker, settings: dict[str, Any]) -> None:
+    def __init__(self, maker: SceneMaker | RealMaker, settings: dict[str, Any]) -> None:
         self.maker = maker
         self.settings = settings
         self.clips: list[_Clip] = []
@@ -68,22 +71,24 @@ class Pool:
             self.owed -= pool["together"]
         order = torch.randperm(len(self.clips), generator=self.maker.rng, device=self.maker.device)
         cut = [self._cut(self.clips[int(i)], stage["frames"]) for i in order[: stage["clips"]]]
-        frames, xy, visible = (torch.stack(part) for part in zip(*cut, strict=True))
-        return Batch(frames, xy, visible)
+        return Batch(*(torch.stack(part) for part in zip(*cut, strict=True)))
 
     def _make(self, b: int, most: int) -> None:
         t, *size_hw = self.shape
         made = self.maker.batch(b, t, (size_hw[0], size_hw[1]), self.settings["points"]["made"])
         for k in range(b):
             keep = made.usable[k]
-            clip = _Clip((made.frames[k] * 255).round().byte(), made.xy[k][:, keep], made.visible[k][:, keep])
+            if not bool(keep.any()):
+                continue
+            frames = (made.frames[k] * 255).round().byte()
+            clip = _Clip(frames, made.xy[k][:, keep], made.visible[k][:, keep], made.known[k][:, keep])
             if len(self.clips) < most:
                 self.clips.append(clip)
             else:
                 self.clips[self.next % most] = clip
                 self.next += 1
 
-    def _cut(self, clip: _Clip, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _cut(self, clip: _Clip, frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A window, either way, mirrored or not, and points that are visible on its first frame."""
         rng, device = self.maker.rng, self.maker.device
         draw = torch.rand(3, generator=rng, device=device).tolist()
@@ -91,16 +96,17 @@ class Pool:
         order = torch.arange(first, first + frames, device=device)
         if draw[1] < 0.5:
             order = order.flip(0)
-        if not bool(clip.visible[order[0]].any()):
+        given = clip.visible & clip.known
+        if not bool(given[order[0]].any()):
             order = torch.arange(frames, device=device)  # all points are visible on frame 0
         picture, xy = clip.frames[order].float() / 127.5 - 1, clip.xy[order]
         if draw[2] < 0.5:
             picture = picture.flip(3)
             xy = torch.stack([picture.shape[3] - 1 - xy[..., 0], xy[..., 1]], -1)
-        weight = clip.visible[order[0]].float()
+        weight = given[order[0]].float()
         count = self.settings["points"]["count"]
         points = torch.multinomial(weight, count, int(weight.sum()) < count, generator=rng)
-        return picture, xy[:, points], clip.visible[order][:, points]
+        return picture, xy[:, points], clip.visible[order][:, points], clip.known[order][:, points]
 
 
 class Trainer(Run):
@@ -117,6 +123,7 @@ class Trainer(Run):
         )
         self.data = data
         self.pool = Pool(SceneMaker(store, settings, self.rng), settings)
+        self._real: Pool | None = None
         self._clips: list[HeldOutClip] = []
 
     def stage(self) -> dict[str, Any]:
@@ -130,9 +137,27 @@ class Trainer(Run):
                 return stage
         return stages[-1]
 
+    def batch(self) -> Batch:
+        """The next batch: made, or as often as the stage says of real clips."""
+        stage = self.stage()
+        share = stage.get("real", 0.0)
+        if share and float(torch.rand((), generator=self.rng, device=self.device)) < share:
+            return self._real_pool(stage).batch(stage)
+        return self.pool.batch(stage)
+
+    def _real_pool(self, stage: dict[str, Any]) -> Pool:
+        """The pool of real clips; they are followed with the network's average, once in a run."""
+        if self._real is None:
+            self.average.eval()
+            seed = self.settings["seed"]
+            followed = follow_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
+            assert isinstance(self.pool.maker, SceneMaker)
+            self._real = Pool(RealMaker(followed, self.pool.maker), self.settings)
+        return self._real
+
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
         """One batch, frame by frame."""
-        batch = self.pool.batch(self.stage())
+        batch = self.batch()
         # At the end the network learns with the statistics that it will run with.
         self.network.train(not self.falling())
         b, t = batch.frames.shape[:2]
@@ -143,7 +168,7 @@ class Trainer(Run):
             state = self.network.step.begin(fine[:, 0], coarse[:, 0], batch.xy[:, 0])
             for k in range(1, t):
                 state, details = self.network.step(fine[:, k], coarse[:, k], state)
-                parts = self._losses(details, batch.xy[:, k], batch.visible[:, k], coarse.shape[-2:])
+                parts = self._losses(details, batch.xy[:, k], batch.visible[:, k], batch.known[:, k], coarse.shape[-2:])
                 for name, value in parts.items():
                     sums[name] = sums.get(name, value.new_zeros(())) + value / (t - 1)
         weights = self.settings["loss"]
@@ -151,9 +176,9 @@ class Trainer(Run):
         assert isinstance(loss, Tensor)
         return loss, b, {name.strip("_"): value.detach() for name, value in sums.items()}
 
-    def _losses(self, details: StepDetails, xy: Tensor, visible: Tensor, size: torch.Size) -> dict[str, Tensor]:
+    def _losses(self, details: StepDetails, xy: Tensor, visible: Tensor, known: Tensor, size: torch.Size) -> dict[str, Tensor]:
         s = self.settings["loss"]
-        seen = visible.float()
+        seen, told = (visible & known).float(), known.float()
         counted = seen.sum().clamp(min=1)
         places = {
             "look": (
@@ -161,8 +186,9 @@ class Trainer(Run):
                 *details.looks,
                 xy.unsqueeze(2).expand(-1, -1, 2, -1),
                 seen.unsqueeze(2).expand(-1, -1, 2),
+                told.unsqueeze(2).expand(-1, -1, 2),
             ),
-            "place": (None, *details.final, xy, seen),
+            "place": (None, *details.final, xy, seen, told),
         }
         losses = {
             "match": (_match_loss(details.match, xy, size) * seen).sum() / counted,
@@ -170,16 +196,17 @@ class Trainer(Run):
             "visible": xy.new_zeros(()),
             "certain": xy.new_zeros(()),
         }
-        for name, (start, place, visible_logit, certain_logit, truth, there) in places.items():
+        for name, (start, place, visible_logit, certain_logit, truth, there, asked) in places.items():
             error = (place - truth).square().sum(-1).add(1e-4).sqrt()
             extent = torch.tensor([size[1] * COARSE - 1.0, size[0] * COARSE - 1.0], device=xy.device)
             inside = ((truth > -16) & (truth < extent + 16)).all(-1).float()
             begun = error.detach() if start is None else (start - truth).norm(dim=-1)
-            weight = (there + s["hidden"] * (1 - there) * inside) * (begun < s["reach_px"]).float()
+            weight = asked * (there + s["hidden"] * (1 - there) * inside) * (begun < s["reach_px"]).float()
             losses[name] = (weight * _robust(error / 4)).sum() / weight.sum().clamp(min=1)
-            losses["visible"] = losses["visible"] + F.binary_cross_entropy_with_logits(visible_logit, there) / 2
+            bce = F.binary_cross_entropy_with_logits(visible_logit, there, reduction="none")
+            losses["visible"] = losses["visible"] + (bce * asked).sum() / asked.sum().clamp(min=1) / 2
             near = (error.detach() < s["sure_px"]).float()
-            weight = there + s["hidden"] * (1 - there) * inside
+            weight = asked * (there + s["hidden"] * (1 - there) * inside)
             bce = F.binary_cross_entropy_with_logits(certain_logit, near, reduction="none")
             losses["certain"] = losses["certain"] + (bce * weight).sum() / weight.sum().clamp(min=1) / 2
         with torch.no_grad():
@@ -187,7 +214,8 @@ class Trainer(Run):
             losses["_within_4px"] = ((error < 4) * seen).sum() / counted
             found = (details.starts[:, :, 1] - xy).norm(dim=-1)
             losses["_found_8px"] = ((found < 8) * seen).sum() / counted
-            losses["_seen_right"] = ((details.final[1] > 0) == visible).float().mean()
+            right = ((details.final[1] > 0) == visible).float()
+            losses["_seen_right"] = (right * told).sum() / told.sum().clamp(min=1)
         return losses
 
     def held_out(self) -> dict[str, float]:

@@ -36,6 +36,8 @@ _OUTSIDE_PX = 16.0
 _LEARN = 0.2
 """How fast the recent template follows what a confident point looks like."""
 _SURE = 0.6
+_HINTS = 14
+"""Numbers beside the comparison: see :meth:`NanoTrackerStep._look`."""
 
 
 class StepDetails(NamedTuple):
@@ -107,7 +109,7 @@ class NanoTrackerStep(nn.Module):
         pairs = 2 * SUPPORT * SUPPORT * REACH * REACH
         self.look_fine = nn.Linear(pairs, 128)
         self.look_coarse = nn.Linear(pairs, 128)
-        self.mix = nn.Linear(256 + 10, HIDDEN)
+        self.mix = nn.Linear(256 + _HINTS, HIDDEN)
         self.recur = _Recur(HIDDEN, HIDDEN)
         self.out = nn.Sequential(nn.Linear(2 * HIDDEN, 128), nn.ReLU(), nn.Linear(128, 4))
 
@@ -151,28 +153,31 @@ class NanoTrackerStep(nn.Module):
         h, w = coarse.shape[2:]
         middle = SUPPORT * SUPPORT // 2
         cells = coarse.flatten(2)
-        first = state.first_coarse[:, :, middle] @ cells
-        recent = state.recent_coarse[:, :, middle] @ cells
+        first, recent = state.first_coarse[:, :, middle], state.recent_coarse[:, :, middle]
         cell = (state.xy + 0.5) / COARSE - 0.5
-        # exp(-(dx^2 + dy^2)) is a product: one row and one column for each point instead of a map.
-        near = _bell(cell, h, w, 1.5) * state.seen.unsqueeze(2)
-        far = _bell(cell, h, w, 6.0)
-        match = self.match[0] * first + self.match[1] * recent + self.match[2] * near + self.match[3] * far
-        match = match.float()
+        # One product for both templates, one for both bells: maps of all points are what costs here.
+        match = (self.match[0] * first + self.match[1] * recent) @ cells
+        heights = torch.stack([self.match[2] * state.seen, self.match[3].expand_as(state.seen)], 2)
+        match = match.float() + _bells(cell, h, w, (1.5, 6.0), heights)
         best = match.argmax(2, keepdim=True)
         top = torch.gather(match, 2, best)
         share = 1 / torch.exp(match - top).sum(2, keepdim=True)
-        strength = torch.cat([torch.gather(first.float(), 2, best), torch.gather(recent.float(), 2, best), share], 2)
+        clip = torch.arange(coarse.shape[0], device=coarse.device).view(-1, 1) * (h * w)
+        there = torch.index_select(cells.transpose(1, 2).flatten(0, 1), 0, (best[..., 0] + clip).flatten()).view_as(first)
+        like = [(template * there).sum(2, keepdim=True).float() for template in (first, recent)]
+        strength = torch.cat([*like, share], 2)
         # The place is averaged over the cells about the best one.
         column, row = best % w, torch.div(best, w, rounding_mode="floor")
         steps = torch.arange(-_AROUND, _AROUND + 1, device=coarse.device)
         columns, rows = (column + steps).clamp(0, w - 1), (row + steps).clamp(0, h - 1)
         index = (rows.unsqueeze(3) * w + columns.unsqueeze(2)).flatten(2)
-        weight = torch.exp(torch.gather(match, 2, index) - top)
+        # Cells beyond the border do not count.
+        there = (rows == row + steps).unsqueeze(3) & (columns == column + steps).unsqueeze(2)
+        weight = torch.exp(torch.gather(match, 2, index) - top) * there.flatten(2).float()
         x = (weight * (index % w)).sum(2) / weight.sum(2)
         y = (weight * torch.div(index, w, rounding_mode="floor")).sum(2) / weight.sum(2)
         found = (torch.stack([x, y], 2) + 0.5) * COARSE - 0.5
-        return first, match, found.detach(), strength.detach()
+        return first @ cells, match, found.detach(), strength.detach()  # the first one for training alone
 
     def _look(
         self,
@@ -183,21 +188,37 @@ class NanoTrackerStep(nn.Module):
         hidden: Tensor,
         hints: Tensor,
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Compare the neighbourhoods at (b, n, p, 2) places with the templates.
+        """Compare the neighbourhoods of the cells at (b, n, p, 2) places with the templates.
+
+        Nothing is interpolated: the neighbourhood is the nearest cell's, and hints say where in the cell the place was and
+        in which quarter of the coarse cell the fine one lies.
 
         Returns:
             Better places (b, n, p, 2), visibility and certainty logits (b, n, p); memory (b, n, p, h).
         """
         b, n, p, _ = start.shape
-        near = self.look_fine(_compare(maps[0], start, FINE, templates[0]))
-        wide = self.look_coarse(_compare(maps[1], start, COARSE, templates[1]))
         # By a product, not torch.tensor: an ONNX file would keep the size of the picture that it was exported with.
         size_xy = torch.stack([start.new_ones(()) * (maps[1].shape[k] * COARSE - 1) for k in (3, 2)])
+        cell = torch.floor((start + 0.5) / FINE)
+        coarse_cell = torch.floor(cell / 2)
+        near = self.look_fine(_compare(maps[0], cell, templates[0]))
+        wide = self.look_coarse(_compare(maps[1], coarse_cell, templates[1]))
+        quarter = 2 * (cell - 2 * coarse_cell) - 1
+        centre = (cell + 0.5) * FINE - 0.5
+        within, start = (start - centre) / FINE, centre
         moved = (start - state.xy.unsqueeze(2)) / 16
         ahead = moved - state.velocity.unsqueeze(2) / 16
         border = torch.minimum(start, size_xy - start) / 32
         hints = torch.cat(
-            [ahead.clamp(-4, 4), moved.clamp(-4, 4), border.clamp(-1, 1), hints.expand(b, n, p, hints.shape[-1])], -1
+            [
+                ahead.clamp(-4, 4),
+                moved.clamp(-4, 4),
+                border.clamp(-1, 1),
+                hints.expand(b, n, p, hints.shape[-1]),
+                within,
+                quarter,
+            ],
+            -1,
         )
         mixed = F.relu(self.mix(torch.cat([F.relu(near), F.relu(wide), hints.to(near.dtype)], -1)))
         hidden = self.recur(mixed, hidden.to(mixed.dtype).expand(b, n, p, HIDDEN))
@@ -230,53 +251,43 @@ def _unit(x: Tensor, axis: int) -> Tensor:
     return x * torch.rsqrt((x * x).sum(axis, keepdim=True) + 1e-6)
 
 
-def _bell(cell: Tensor, h: int, w: int, radius: float) -> Tensor:
-    """(b, n, h * w): exp(-d^2 / (2 radius^2)) of the distance d of each cell from (b, n, 2) places, in cells."""
+def _bells(cell: Tensor, h: int, w: int, radii: tuple[float, ...], heights: Tensor) -> Tensor:
+    """Sum of bells about each of (b, n, 2) places over all cells, (b, n, h * w), distances in cells.
+
+    A bell is height * exp(-d^2 / (2 radius^2)), heights (b, n, radii); it is a product of a row and a column.
+    """
     x = torch.arange(w, device=cell.device) - cell[..., 0:1]
     y = torch.arange(h, device=cell.device) - cell[..., 1:2]
-    row, column = torch.exp(x * x * (-0.5 / radius**2)), torch.exp(y * y * (-0.5 / radius**2))
-    return (column.unsqueeze(3) * row.unsqueeze(2)).flatten(2)
+    rows = torch.stack([torch.exp(x * x * (-0.5 / r**2)) for r in radii], 2)
+    columns = torch.stack([torch.exp(y * y * (-0.5 / r**2)) for r in radii], 3)
+    return ((columns * heights.unsqueeze(2)) @ rows).flatten(2)
 
 
-def _neighbourhood(features: Tensor, xy: Tensor, stride: int, side: int) -> tuple[Tensor, Tensor]:
-    """The (side + 1)^2 cells about each of (b, m, 2) places, (b, m, cells, c), border cells repeated; the fraction (b, m, 2).
-
-    With ``side`` cells between them, interpolated at the fraction, the middle one lies exactly at the place.
-    """
+def _cells(features: Tensor, low: Tensor, side: int) -> Tensor:
+    """The side^2 cells from each of (b, m, 2) lowest ones on, (b, m, side^2, c); border cells are repeated."""
     b, c, h, w = features.shape
-    cell = (xy + 0.5) / stride - 0.5
-    low = torch.floor(cell)
-    steps = torch.arange(side + 1, device=xy.device) - side // 2
+    steps = torch.arange(side, device=low.device)
     column = (low[..., 0:1].long() + steps).clamp(0, w - 1)
     row = (low[..., 1:2].long() + steps).clamp(0, h - 1)
-    clip = (torch.arange(b, device=xy.device) * h).view(b, 1, 1)
+    clip = (torch.arange(b, device=low.device) * h).view(b, 1, 1)
     index = ((row + clip) * w).unsqueeze(-1) + column.unsqueeze(-2)
     cells = features.permute(0, 2, 3, 1).reshape(b * h * w, c)
-    patch = torch.index_select(cells, 0, index.reshape(-1))
-    return patch.view(b, xy.shape[1], (side + 1) ** 2, c), (cell - low).to(features.dtype)
-
-
-def _between(values: Tensor, fraction: Tensor, side: int) -> Tensor:
-    """(b, m, (side + 1)^2, c) interpolated at the fraction -> (b, m, side, side, c)."""
-    b, m, _, c = values.shape
-    v = values.view(b, m, side + 1, side + 1, c)
-    fx, fy = (fraction[..., k].view(b, m, 1, 1, 1) for k in (0, 1))
-    rows = v[:, :, :-1] * (1 - fy) + v[:, :, 1:] * fy
-    return rows[:, :, :, :-1] * (1 - fx) + rows[:, :, :, 1:] * fx
+    return torch.index_select(cells, 0, index.reshape(-1)).view(b, low.shape[1], side * side, c)
 
 
 def _template(features: Tensor, xy: Tensor, stride: int) -> Tensor:
-    """(b, n, 9, c) features about each of (b, n, 2) points."""
-    patch, fraction = _neighbourhood(features, xy, stride, SUPPORT)
-    return _between(patch, fraction, SUPPORT).flatten(2, 3)
+    """(b, n, 9, c) features about each of (b, n, 2) points, interpolated: the middle one lies exactly at the point."""
+    cell = (xy + 0.5) / stride - 0.5
+    low = torch.floor(cell)
+    b, n, _ = xy.shape
+    v = _cells(features, low - SUPPORT // 2, SUPPORT + 1).view(b, n, SUPPORT + 1, SUPPORT + 1, -1)
+    fx, fy = ((cell - low).to(features.dtype)[..., k].view(b, n, 1, 1, 1) for k in (0, 1))
+    rows = v[:, :, :-1] * (1 - fy) + v[:, :, 1:] * fy
+    return (rows[:, :, :, :-1] * (1 - fx) + rows[:, :, :, 1:] * fx).flatten(2, 3)
 
 
-def _compare(features: Tensor, start: Tensor, stride: int, templates: Tensor) -> Tensor:
-    """(b, n, p, 49 * 18) products of the features about (b, n, p, 2) places with the point's templates (b, n, c, 18).
-
-    Products are interpolated, not features: they are fewer, and both are linear.
-    """
-    b, n, p, _ = start.shape
-    patch, fraction = _neighbourhood(features, start.flatten(1, 2), stride, REACH)
-    products = patch.view(b, n, p * (REACH + 1) ** 2, -1) @ templates
-    return _between(products.view(b, n * p, (REACH + 1) ** 2, -1), fraction, REACH).reshape(b, n, p, -1)
+def _compare(features: Tensor, cell: Tensor, templates: Tensor) -> Tensor:
+    """(b, n, p, 49 * 18) products of the features about (b, n, p, 2) cells with the point's templates (b, n, c, 18)."""
+    b, n, p, _ = cell.shape
+    patch = _cells(features, cell.flatten(1, 2) - REACH // 2, REACH)
+    return (patch.view(b, n, p * REACH * REACH, -1) @ templates).reshape(b, n, p, -1)

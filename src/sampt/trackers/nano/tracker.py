@@ -29,10 +29,10 @@ class NanoTrackerSettings:
         longest_side: of the picture that the network sees, pixels.
         visible: least confidence of a visible point.
         kept_frames: features of so many frames are kept for streams that look at the same frames: another direction, the next
-            window of re-initialisation; about 2 MB each.
+            window of re-initialisation; about 1.5 MB each.
     """
 
-    longest_side: int = 256
+    longest_side: int = 320
     visible: float = 0.2
     kept_frames: int = 24
 
