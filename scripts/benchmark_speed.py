@@ -27,7 +27,7 @@ from sampt.segmenters.nano import BUNDLED_WEIGHTS
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"
 LIMIT_RATIO = 1.5
-TRACKER = ("--tracker", "dis-flow", "--no-reinit-keep-queries")
+TRACKER = ("--tracker", "dis-flow", "--no-reinit-keep-queries", "--no-reinit-look-back")
 """What the bare calls stand for; the rest is the default preset."""
 
 # What sampt.segmenters.nano asks of the network on most frames of camel in the default preset: to be changed together with it.

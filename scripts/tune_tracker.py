@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sampt.config import SegmentConfig, preset
+from sampt.config import SegmentConfig, preset, with_settings
 from sampt.evaluation import DavisSequence, select_sequences, training_sequences
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.pipeline import segment_video
@@ -44,8 +44,8 @@ def main() -> int:
         config = tomllib.loads((ROOT / "training" / "tracker" / "config.toml").read_text(encoding="utf-8"))
         sequences = select_sequences(sequences, config["data"]["held_out"])
     base = preset("default")
-    if args.tracker == "dis-flow":  # whose points are not worth following throughout
-        base = dataclasses.replace(base, reinit=dataclasses.replace(base.reinit, keep_queries=False))
+    if args.tracker == "dis-flow":  # chosen before these were there, and its points are not worth following throughout
+        base = with_settings(base, {"reinit.keep_queries": False, "reinit.look_back": False, "prompting.least_visible": 0.0})
     print(f"| setting | seed | J&F | J | F | {' | '.join(s.name for s in sequences)} |\n" + "|---" * (5 + len(sequences)) + "|")
     for label, tracker in candidates(args):
         for seed in args.seeds:

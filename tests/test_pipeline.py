@@ -449,6 +449,31 @@ def test_points_are_drawn_where_the_objects_own_colours_are() -> None:
     assert astray(anchor=False) > 0.2
 
 
+def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:
+    # Nothing moves; from frame 1 on the segmenter's mask has slid half off the square.
+    rng = np.random.default_rng(0)
+    frames = np.repeat(rng.integers(0, 256, (1, 60, 90, 3), np.uint8), 6, 0)
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    true = np.zeros((6, 1, 60, 90), bool)
+    true[:, 0, 15:45, 25:55] = True
+    slid = true.copy()
+    slid[1:] = np.roll(true[1:], 15, axis=3)
+    settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=3, tracker_horizon=3)
+
+    def astray(look_back: bool) -> float:
+        config = replace(VOS, sampling=SamplingConfig(positive_points=40, negative_points=40), reinit=settings)
+        config = with_settings(config, {"reinit.look_back": look_back})
+        query = QueryMask(1, 0, true[0, 0])
+        segmenter = ExactSegmenter(RecordedClip(frames, slid))
+        results = list(segment_video(frames, query, config=config, tracker="dis-flow", segmenter=segmenter))
+        row = results[2].points
+        x, y = np.rint(row.xy.T).astype(int)
+        return float((true[0, 0][y, x] != row.is_positive).mean())
+
+    assert astray(look_back=False) > 0.25
+    assert astray(look_back=True) < 0.1
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_retired_object_comes_back_with_a_later_click(variant: str) -> None:
     results = run(LEAVING, [on(LEAVING, 1, 0, 30), on(LEAVING, 1, 22, 5)], reinit(variant, 8))

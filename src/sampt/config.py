@@ -143,6 +143,9 @@ class ReinitConfig(_Checked):
     keep_queries: bool = _setting(
         False, "the user's own points are followed through the whole video, too; an object that was lost comes back by them"
     )
+    look_back: bool = _setting(
+        False, "new points are tracked back to the window's start; those seen on the other side of its mask there change sign"
+    )
     positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
     negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
 
@@ -188,7 +191,7 @@ _BUNDLED = dataclasses.replace(
     segmenter="nano",
     sampling=dataclasses.replace(_CLASSICAL.sampling, positive_points=64, negative_points=64),
     prompting=dataclasses.replace(_CLASSICAL.prompting, least_visible=0.05),
-    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True),
+    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True, look_back=True),
 )
 
 PRESETS: dict[str, SegmentConfig] = {

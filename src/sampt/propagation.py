@@ -19,7 +19,7 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
-from sampt.tracks.reinit import next_query_frames
+from sampt.tracks.reinit import next_query_frames, signs_by_origin
 from sampt.types import FramePoints, MaskPrediction, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
 from sampt.video.base import CachedVideo, SubVideo, Video
 
@@ -286,6 +286,8 @@ class _WindowedRun:
             elif offset is not None:
                 found = masks[offset][m]
                 points = self._renewed(object_id, start + offset, found.mask(self._video.size_hw))
+                if self._config.reinit.look_back and masks[0][m].logits is not None:
+                    points = self._looked_back(points, start, masks[0][m].mask(self._video.size_hw))
                 self._active[object_id] = _Leg(start + offset, points, mask=found)
             elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
                 self._on_second_look.add(object_id)
@@ -310,6 +312,19 @@ class _WindowedRun:
             return sample_object_points(mask, frame, object_id, frame_idx, sampling, rng)
         positive, negative = look.regions(frame, mask)
         return sample_object_points(positive, frame, object_id, frame_idx, sampling, rng, negative)
+
+    def _looked_back(self, points: Points, start: int, mask: np.ndarray) -> Points:
+        """The points, their signs checked by where they came from: ``mask`` is the object on the frame ``start``.
+
+        A mask that has grown onto the background takes points there for the object's, and the mistake adds up from window to
+        window. Tracks know better: what was off the object a window ago and is seen to be so is still off it.
+        """
+        window = SubVideo(self._video, range(start, int(points.frame_idx[0]) + 1))
+        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        tracks = track_whole(
+            window, shifted, self._engine.tracker, self._config.tracking, self._engine.query_masks(window, shifted)
+        )
+        return Points(points.xy, points.frame_idx, points.object_id, signs_by_origin(tracks.at(0), mask))
 
     def _keep(
         self,

@@ -1,13 +1,15 @@
-"""Variants A to D on windows worked out by hand."""
+"""Variants A to D on windows worked out by hand; signs of points by where they came from."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sampt.config import ReinitConfig
-from sampt.tracks.reinit import next_query_frames
+from sampt.tracks.reinit import next_query_frames, signs_by_origin
+from sampt.types import FramePoints, HiddenBy
 
 A, B, C, D = "on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"
 
@@ -119,3 +121,36 @@ def test_a_window_of_two_frames_has_one_candidate(variant: str) -> None:
 @pytest.mark.parametrize("variant", [A, B, C, D])
 def test_nobody_is_left(variant: str) -> None:
     assert choose(variant, [[100] + [25] * 7]) == [None]
+
+
+def row_at(xy: list[tuple[float, float]], signs: list[bool], visible: list[bool]) -> FramePoints:
+    n = len(xy)
+    codes = np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
+    ones = np.ones(n)
+    return FramePoints(np.arange(n), ones.astype(np.int64), np.array(signs), np.array(xy, np.float32), ones, codes)  # type: ignore[arg-type]
+
+
+def test_points_change_sign_where_they_were_seen_on_the_other_side() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[10:50, 20:60] = True  # 40 x 40: the margin is 2 pixels
+    xy = [(40, 30), (40, 30), (10, 30), (10, 30), (61, 30), (58, 30), (40, 30), (10, 30), (25, 15), (30, 40)]
+    signs = [True, False, True, False, True, False, False, True, True, True]
+    visible = [True] * 6 + [False] * 2 + [True] * 2
+    #       on   was on  was off  off   near   near   hidden ones stay  on    on
+    wanted = [True, True, False, False, True, False, False, True, True, True]
+    assert signs_by_origin(row_at(xy, signs, visible), mask).tolist() == wanted
+
+
+def test_a_mask_at_the_border_of_the_frame_has_its_border_there() -> None:
+    mask = np.ones((20, 100), bool)  # margin 2.2
+    row = row_at([(1, 10), (50, 10)], [False, False], [True, True])
+    assert signs_by_origin(row, mask).tolist() == [False, True]
+
+
+def test_when_nearly_all_points_were_off_the_older_mask_is_not_believed() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[:5, :5] = True
+    row = row_at([(30, 30)] * 7 + [(2, 2)], [True] * 8, [True] * 8)
+    assert signs_by_origin(row, mask).all()
+    row = row_at([(30, 30)] * 6 + [(2, 2)] * 2, [True] * 8, [True] * 8)
+    assert signs_by_origin(row, mask).tolist() == [False] * 6 + [True] * 2

@@ -6,12 +6,14 @@ masks in pixels. The answer is the index in the window of each object's next que
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sampt.config import ReinitConfig
+from sampt.types import BoolArray, FramePoints
 
-__all__ = ["next_query_frames"]
+__all__ = ["next_query_frames", "signs_by_origin"]
 
 _SMALLEST_AREA = 25
 """Masks of this many pixels or fewer are no place to sample points; the reference's number."""
@@ -19,6 +21,11 @@ _NO_CANDIDATE_COST = 720.0
 """What an object without a usable mask adds to a frame's sum of relative area differences; the reference's number."""
 _MEETING_BONUS = 36.0
 """What a frame at which another object waits gets off that sum; the reference's number."""
+
+_MARGIN = 0.05
+"""A point is off or on a mask when it is so by this share of the root of the mask's area, and by two pixels at least."""
+_LEAST_POSITIVE = 0.25
+"""With fewer of the positive points left, none is changed: then it is the older mask that is wrong."""
 
 _Areas = npt.NDArray[np.float64]
 
@@ -87,3 +94,25 @@ def _on_similar_area_together(candidates: _Areas, start_areas: _Areas, meeting: 
         cost[meeting] -= _MEETING_BONUS
     frame = int(cost.argmin())
     return [None if np.isnan(a) else frame for a in candidates[:, frame]]
+
+
+def signs_by_origin(row: FramePoints, mask: BoolArray) -> BoolArray:
+    """Signs of new points by where they were before: on the object or not.
+
+    Args:
+        row: where the points lie on an earlier frame, and whether they are visible there.
+        mask: (h, w) bool, the object on that frame, not empty.
+
+    Returns:
+        (n,) bool: the signs of ``row``; other ones for visible points that lie clearly on the other side of the mask's border.
+    """
+    margin_px = max(2.0, _MARGIN * float(np.sqrt(np.count_nonzero(mask))))
+    padded = np.pad(mask.astype(np.uint8), 1)  # beyond the frame nothing is the object's
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    x, y = np.clip(np.rint(row.xy.T).astype(np.intp), 0, np.array(mask.shape[::-1])[:, None] - 1)
+    was_off = row.visible & (outside[y, x] > margin_px)
+    was_on = row.visible & (inside[y, x] > margin_px)
+    signs = np.where(row.is_positive, ~was_off, was_on)
+    kept = np.count_nonzero(signs & row.is_positive)
+    return signs if kept >= _LEAST_POSITIVE * np.count_nonzero(row.is_positive) else row.is_positive.copy()
