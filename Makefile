@@ -11,8 +11,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint types layers pytest
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests scripts training
-	$(BIN)/ruff format --check src tests scripts training
+	$(BIN)/ruff check src tests scripts scripts/parity training
+	$(BIN)/ruff format --check src tests scripts scripts/parity training
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

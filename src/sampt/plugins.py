@@ -37,6 +37,10 @@ _BUILT_IN = {
         "sam-vit-b": "sampt.segmenters.sam:create_vit_b",
         "sam-vit-h": "sampt.segmenters.sam:create_vit_h",
         "sam-vit-l": "sampt.segmenters.sam:create_vit_l",
+        "sam2.1-base-plus": "sampt.segmenters.sam2:create_base_plus",
+        "sam2.1-large": "sampt.segmenters.sam2:create_large",
+        "sam2.1-small": "sampt.segmenters.sam2:create_small",
+        "sam2.1-tiny": "sampt.segmenters.sam2:create_tiny",
     },
 }
 

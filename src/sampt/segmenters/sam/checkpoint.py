@@ -55,8 +55,9 @@ def fill_random(network: SamNetwork, deviation: float = _RANDOM_DEVIATION, seed:
     if any(parameter.is_meta for parameter in network.vision_encoder.parameters()):
         network.vision_encoder.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
+    frequencies = ((name, value) for name, value in network.named_buffers() if name.endswith("positional_embedding"))
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
+        for name, parameter in (*network.named_parameters(), *frequencies):
             if name.endswith("positional_embedding"):
                 parameter.normal_(0, 1, generator=generator)
             elif parameter.ndim > 1:
@@ -99,8 +100,9 @@ def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, m
         BackendError: names or sizes are not exactly those of the network.
     """
     from sampt.segmenters.sam.network import convert_state_dict
+    from sampt.segmenters.sam2 import names as sam2
 
-    converted = convert_state_dict(state)
+    converted = sam2.convert_state_dict(state) if sam2.is_sam2(state) else convert_state_dict(state)
     found = _model_of(converted)
     load_exactly(
         network,
@@ -116,6 +118,11 @@ def _model_of(converted: Mapping[str, Tensor]) -> str | None:
     is_hq = "mask_decoder.hq_token.weight" in converted
     if "vision_encoder.patch_embed.seq.0.c.weight" in converted:
         return "light-hq-sam" if is_hq else "mobile-sam"
+    hiera = converted.get("vision_encoder.backbone.pos_embed")
+    if hiera is not None:
+        shorter = "small" if "vision_encoder.backbone.blocks.12.layer_norm1.weight" in converted else "tiny"
+        size = {96: shorter, 112: "base-plus", 144: "large"}.get(hiera.shape[1])
+        return size and f"sam2.1-{size}"
     position = converted.get("vision_encoder.pos_embed")
     letter = None if position is None else {768: "b", 1024: "l", 1280: "h"}.get(position.shape[-1])
     return letter and f"{'hq-sam' if is_hq else 'sam'}-vit-{letter}"

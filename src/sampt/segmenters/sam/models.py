@@ -20,6 +20,7 @@ __all__ = ["MODELS", "SamModel", "create_model"]
 
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
+_SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
 _MOBILE = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
 
 
@@ -60,6 +61,10 @@ def _tiny(name: str, source: str) -> SamModel:
     return SamModel(name, builder, source, ("transformers", "kornia"))
 
 
+def _hiera(size: str) -> SamModel:
+    return SamModel(f"sam2.1-{size}", f"sampt.segmenters.sam2.network:build_{size.replace('-', '_')}", _SAM2)
+
+
 MODELS = {
     model.name: model
     for model in (
@@ -71,6 +76,7 @@ MODELS = {
         _vit("hq-sam", "h", _HQ),
         _tiny("light-hq-sam", _HQ),
         _tiny("mobile-sam", _MOBILE),
+        *(_hiera(size) for size in ("tiny", "small", "base-plus", "large")),
     )
 }
 """By name of the back end."""

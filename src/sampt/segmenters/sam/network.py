@@ -10,7 +10,7 @@ Every tensor is (n, channels, height, width).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,13 @@ from transformers.models.sam.configuration_sam import (
 )
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
+from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import NOTHING, PromptBatch
 
 __all__ = [
+    "DECODER_NAMES",
     "PATCH",
+    "SIDE",
     "VIT_B",
     "VIT_H",
     "VIT_L",
@@ -41,6 +44,7 @@ __all__ = [
     "convert_state_dict",
     "decoder_settings",
     "prompt_encoder",
+    "renamed",
     "vision_settings",
 ]
 
@@ -80,16 +84,18 @@ class FrameFeatures:
 
     Attributes:
         embedding: (b, 256, s, s), s places of 16 pixels.
-        fine: (b, 32, 4 s, 4 s) features that HQ-SAM adds, or None.
+        fine: (b, 32, 4 s, 4 s) features that HQ-SAM and SAM 2 add, or None.
+        middle: (b, 64, 2 s, 2 s) features that SAM 2 adds, or None.
     """
 
     embedding: Tensor
     fine: Tensor | None = None
+    middle: Tensor | None = None
 
     def at(self, k: int) -> FrameFeatures:
         """Those of one frame, with b = 1, in memory of their own: a kept frame does not keep its neighbours."""
-        fine = None if self.fine is None else self.fine[k : k + 1].clone()
-        return FrameFeatures(self.embedding[k : k + 1].clone(), fine)
+        fine, middle = (None if part is None else part[k : k + 1].clone() for part in (self.fine, self.middle))
+        return FrameFeatures(self.embedding[k : k + 1].clone(), fine, middle)
 
 
 class SamNetwork(nn.Module):
@@ -101,7 +107,14 @@ class SamNetwork(nn.Module):
         prompts: a ``SamPromptEncoder``.
         decoder: a ``SamMaskDecoder``.
         side: of the pictures, in pixels.
+
+    Attributes:
+        ends_boxes: prompts with a box have a token that stands for nothing, too.
+        logit_limit: low-resolution logits are given back cut to within plus and minus this; None as they are.
     """
+
+    ends_boxes = False
+    logit_limit: float | None = None
 
     def __init__(self, vision: nn.Module, prompts: nn.Module, decoder: nn.Module, side: int = SIDE) -> None:
         super().__init__()
@@ -116,6 +129,10 @@ class SamNetwork(nn.Module):
     def mask_side(self) -> int:
         """Of low-resolution logits."""
         return self.side // 4
+
+    def fit(self, size_hw: tuple[int, int]) -> Fit:
+        """How frames of this size lie in the pictures."""
+        return Fit.of(size_hw, self.side)
 
     def encode(self, pictures: Tensor) -> FrameFeatures:
         """Look at (b, 3, side, side) normalised pictures."""
@@ -142,15 +159,20 @@ class SamNetwork(nn.Module):
             attention_similarity=None,
         )
         places = self.side // PATCH
-        features = keys.transpose(2, 3).reshape(len(keys), -1, places, places)
-        features = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(features)))
-        features = decoder.activation(decoder.upscale_conv2(features))
+        features = self._upscale(keys.transpose(2, 3).reshape(len(keys), -1, places, places), image)
         iou = decoder.iou_prediction_head(queries[:, 0, 0])
         return self._masks(queries[:, 0, 1 : len(output)], features, iou, image, multimask)
 
     def _output_tokens(self) -> Tensor:
         """(k, 256): predicted IoU, single mask, three masks."""
         return torch.cat([self.mask_decoder.iou_token.weight, self.mask_decoder.mask_tokens.weight])
+
+    def _upscale(self, features: Tensor, image: FrameFeatures) -> Tensor:
+        """(n, 32, 4 s, 4 s) from (n, 256, s, s)."""
+        decoder = self.mask_decoder
+        features = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(features)))
+        upscaled: Tensor = decoder.activation(decoder.upscale_conv2(features))
+        return upscaled
 
     def _masks(
         self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
@@ -162,11 +184,14 @@ class SamNetwork(nn.Module):
 
     def _sparse(self, prompts: PromptBatch) -> Tensor:
         """(n, t, 256): where each token is, and of what kind."""
-        encoder = self.prompt_encoder
-        kinds = [encoder.not_a_point_embed.weight, *(kind.weight for kind in encoder.point_embed)]
-        where = encoder.shared_embedding(prompts.xy[:, None] + 0.5, (self.side, self.side))[:, 0]
-        tokens: Tensor = where * (prompts.kinds != NOTHING)[..., None] + torch.cat(kinds)[prompts.kinds - NOTHING]
+        where = self.prompt_encoder.shared_embedding(prompts.xy[:, None] + 0.5, (self.side, self.side))[:, 0]
+        tokens: Tensor = where * (prompts.kinds != NOTHING)[..., None] + self._kinds()[prompts.kinds - NOTHING]
         return tokens
+
+    def _kinds(self) -> Tensor:
+        """(5, 256): nothing, negative point, positive point, first and last corner."""
+        encoder = self.prompt_encoder
+        return torch.cat([encoder.not_a_point_embed.weight, *(kind.weight for kind in encoder.point_embed)])
 
     def _dense(self, prompts: PromptBatch) -> Tensor:
         """(n, 256, s, s): the previous masks."""
@@ -245,7 +270,7 @@ _VIT_NAMES = (
     (r"^vision_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
 )
 _MLP = r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head|hq_mask_mlp))\.layers\."
-_NAMES = (
+DECODER_NAMES = (
     (
         r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
         "prompt_encoder.shared_embedding.positional_embedding",
@@ -295,13 +320,16 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if shared in state:
             out.setdefault("prompt_encoder.shared_embedding.positional_embedding", state[shared])
         return out
-    rules = (*_VIT_NAMES, *_NAMES) if "image_encoder.pos_embed" in state else _NAMES
+    rules = (*_VIT_NAMES, *DECODER_NAMES) if "image_encoder.pos_embed" in state else DECODER_NAMES
+    return renamed(state, ((r"^image_encoder\.", "vision_encoder."), *rules))
+
+
+def renamed(state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """The same tensors, each name after all ``rules``: pattern and replacement, in order."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
-    return {_renamed(name, compiled): value for name, value in state.items()}
-
-
-def _renamed(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
-    name = re.sub(r"^image_encoder\.", "vision_encoder.", name)
-    for pattern, replacement in rules:
-        name = pattern.sub(replacement, name)
-    return name
+    out = {}
+    for name, value in state.items():
+        for pattern, replacement in compiled:
+            name = pattern.sub(replacement, name)
+        out[name] = value
+    return out

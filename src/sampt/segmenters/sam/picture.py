@@ -1,7 +1,8 @@
-"""Frames to the network's square, and logits back: resized as the official program does, to the last bit.
+"""Frames to the network's square, and logits back: resized as the official programs do.
 
-The official program resizes 8-bit frames by Pillow's bilinear filter, which averages when it shrinks, to a longest side of
-1024, normalises, and pads on the right and at the bottom.
+That of Segment Anything resizes 8-bit frames by Pillow's bilinear filter, which averages when it shrinks, to a longest side of
+1024, normalises, and pads on the right and at the bottom; here it is equal to the last bit. That of SAM 2 resizes in floating
+point, by PyTorch's filter of that kind, to the whole square, whatever the shape of the frame.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class Fit:
         size_hw: of the frame.
         resized_hw: what it takes of the square, from its top left corner.
         side: of the square.
+        is_stretched: True when it is resized as SAM 2 does it, to all of the square.
     """
 
     size_hw: tuple[int, int]
     resized_hw: tuple[int, int]
     side: int
+    is_stretched: bool = False
 
     @classmethod
     def of(cls, size_hw: tuple[int, int], side: int) -> Fit:
@@ -47,6 +50,11 @@ class Fit:
         scale = side / max(size_hw)
         height, width = (max(1, int(length * scale + 0.5)) for length in size_hw)
         return cls(size_hw, (height, width), side)
+
+    @classmethod
+    def stretched(cls, size_hw: tuple[int, int], side: int) -> Fit:
+        """Both sides fill the square."""
+        return cls(size_hw, (side, side), side, is_stretched=True)
 
     def scale_xy(self, xy: FloatArray) -> FloatArray:
         """(..., 2) pixels of the frame to those of the square, as the official program does it.
@@ -61,12 +69,15 @@ class Fit:
 def to_square(frames: UInt8Array, fit: Fit, device: torch.device) -> Tensor:
     """(b, 3, side, side) float32, normalised, of (b, h, w, 3) uint8 RGB frames."""
     height, width = fit.resized_hw
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN_RGB, _DEVIATION_RGB))
+    if fit.is_stretched:
+        whole = torch.from_numpy(np.array(frames)).to(device).permute(0, 3, 1, 2).float()
+        return (F.interpolate(whole, fit.resized_hw, mode="bilinear", antialias=True) - mean) / deviation
     if device.type == "cpu":  # Pillow itself is quicker than PyTorch's gathering, and equal
         small = [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.BILINEAR)) for f in frames]
         pictures = torch.from_numpy(np.stack(small))
     else:
         pictures = resize_bilinear(torch.from_numpy(np.array(frames)).to(device), fit.resized_hw)
-    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN_RGB, _DEVIATION_RGB))
     normal = (pictures.permute(0, 3, 1, 2).float() - mean) / deviation
     return F.pad(normal, (0, fit.side - width, 0, fit.side - height))
 
@@ -109,7 +120,12 @@ def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def upsample(low_res: Tensor, fit: Fit) -> Tensor:
-    """(n, h, w) logits at the frame's size from (n, side / 4, side / 4): to the square, cut to the frame, to its own size."""
+    """(n, h, w) logits at the frame's size from (n, side / 4, side / 4).
+
+    To the square, cut to the frame, to its own size; or at once where the frame was stretched to the square.
+    """
+    if fit.is_stretched:
+        return F.interpolate(low_res[:, None], fit.size_hw, mode="bilinear", align_corners=False)[:, 0]
     height, width = fit.resized_hw
     # The rest of the square is cut off anyway; one place more than the cut reaches leaves what is before it unchanged.
     rows, columns = -(-height // _LOGIT_STRIDE) + 1, -(-width // _LOGIT_STRIDE) + 1

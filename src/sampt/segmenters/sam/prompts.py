@@ -1,7 +1,8 @@
 """Prompts about one frame as tensors: all with equally many tokens make one batch.
 
-A point is a token; so is each corner of a box; without a box the official program adds one that stands for nothing. More of
-those would change the answer, so prompts are grouped by their number of tokens instead of padded.
+A point is a token; so is each corner of a box; without a box the official programs add one that stands for nothing, and that of
+SAM 2 does so with a box, too. More of those would change the answer, so prompts are grouped by their number of tokens instead
+of padded.
 """
 
 from __future__ import annotations
@@ -40,21 +41,36 @@ class PromptBatch:
     has_mask: Tensor
 
 
-def group(prompts: Sequence[ObjectPrompt], most: int) -> list[list[int]]:
-    """Positions of prompts that can be asked together, at most so many at a time."""
+def group(prompts: Sequence[ObjectPrompt], most: int, *, ends_boxes: bool = False) -> list[list[int]]:
+    """Positions of prompts that can be asked together, at most so many at a time.
+
+    Args:
+        prompts: any.
+        most: so many.
+        ends_boxes: prompts with a box have the token that stands for nothing, too, as in SAM 2.
+    """
+    with_box = 3 if ends_boxes else 2
     by_length: dict[int, list[int]] = {}
     for k, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt.xy) + (1 if prompt.box_xyxy is None else 2), []).append(k)
+        by_length.setdefault(len(prompt.xy) + (1 if prompt.box_xyxy is None else with_box), []).append(k)
     return [members[i : i + most] for members in by_length.values() for i in range(0, len(members), most)]
 
 
-def batch_of(prompts: Sequence[ObjectPrompt], fit: Fit, mask_side: int, device: torch.device, name: str) -> PromptBatch:
+def batch_of(
+    prompts: Sequence[ObjectPrompt],
+    fit: Fit,
+    mask_side: int,
+    device: torch.device,
+    name: str,
+    *,
+    ends_boxes: bool = False,
+) -> PromptBatch:
     """The prompts of one group of :func:`group` for the segmenter called ``name``.
 
     Raises:
         BackendError: a prompt has neither a positive point nor a box, or logits of another size.
     """
-    tokens = [_tokens(prompt, fit, name) for prompt in prompts]
+    tokens = [_tokens(prompt, fit, name, ends_boxes) for prompt in prompts]
     masks = [_mask(prompt, mask_side, device, name) for prompt in prompts]
     some = any(mask is not None for mask in masks)
     zero = torch.zeros(1, mask_side, mask_side, device=device) if some else None
@@ -66,14 +82,15 @@ def batch_of(prompts: Sequence[ObjectPrompt], fit: Fit, mask_side: int, device: 
     )
 
 
-def _tokens(prompt: ObjectPrompt, fit: Fit, name: str) -> tuple[FloatArray, IntArray]:
+def _tokens(prompt: ObjectPrompt, fit: Fit, name: str, ends_boxes: bool) -> tuple[FloatArray, IntArray]:
     """(t, 2) places in the square and (t,) kinds."""
     check_prompt(prompt, name)
     box = prompt.box_xyxy
-    extra = np.zeros((1, 2), np.float32) if box is None else fit.scale_xy(box.reshape(2, 2))
-    extra_kinds = [NOTHING] if box is None else [FIRST_CORNER, LAST_CORNER]
-    kinds = np.concatenate([prompt.is_positive.astype(np.int64), extra_kinds])
-    return np.concatenate([fit.scale_xy(prompt.xy), extra]), kinds
+    corners = np.zeros((0, 2), np.float32) if box is None else fit.scale_xy(box.reshape(2, 2))
+    ends = 1 if box is None or ends_boxes else 0
+    xy = np.concatenate([fit.scale_xy(prompt.xy), corners, np.zeros((ends, 2), np.float32)])
+    extra = [FIRST_CORNER, LAST_CORNER][: len(corners)] + [NOTHING] * ends
+    return xy, np.concatenate([prompt.is_positive.astype(np.int64), np.array(extra, np.int64)])
 
 
 def _mask(prompt: ObjectPrompt, side: int, device: torch.device, name: str) -> Tensor | None:

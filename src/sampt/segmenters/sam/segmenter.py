@@ -93,7 +93,7 @@ class SamSegmenter:
         Raises:
             BackendError: the device's memory is too small.
         """
-        fit = Fit.of((frames.shape[1], frames.shape[2]), self.network.side)
+        fit = self.network.fit((frames.shape[1], frames.shape[2]))
         size = self.info.encode_batch
         embeddings: list[SamEmbedding] = []
         with self._memory():
@@ -116,11 +116,12 @@ class SamSegmenter:
         answers: dict[int, MaskPrediction] = {}
         network, fit = self.network, embedding.fit
         with self._memory():
-            for members in group(prompts, _MOST_TOGETHER):
+            for members in group(prompts, _MOST_TOGETHER, ends_boxes=network.ends_boxes):
                 asked = [prompts[k] for k in members]
-                batch = batch_of(asked, fit, network.mask_side, self._device, self._model.name)
+                batch = batch_of(asked, fit, network.mask_side, self._device, self._model.name, ends_boxes=network.ends_boxes)
                 logits, iou = network.predict(embedding.features, batch)
-                answers |= zip(members, _answers(asked, logits[:, 0], iou[:, 0], fit, full_size), strict=True)
+                found = _answers(asked, logits[:, 0], iou[:, 0], fit, full_size, network.logit_limit)
+                answers |= zip(members, found, strict=True)
         return [answers[k] for k in range(len(prompts))]
 
     @contextmanager
@@ -134,8 +135,11 @@ class SamSegmenter:
             ) from error
 
 
-def _answers(prompts: Sequence[ObjectPrompt], low_res: Tensor, iou: Tensor, fit: Fit, full_size: bool) -> list[MaskPrediction]:
+def _answers(
+    prompts: Sequence[ObjectPrompt], low_res: Tensor, iou: Tensor, fit: Fit, full_size: bool, limit: float | None
+) -> list[MaskPrediction]:
     """Low-resolution logits (n, m, m) and IoU (n,) as answers; only what the caller sees leaves the device."""
+    kept = low_res if limit is None else low_res.clamp(-limit, limit)
     scores = np.clip(iou.float().cpu().numpy(), 0, 1)
     size = max(1, _MOST_LOGITS // (fit.size_hw[0] * fit.size_hw[1]))
     answers: list[MaskPrediction] = []
@@ -149,7 +153,7 @@ def _answers(prompts: Sequence[ObjectPrompt], low_res: Tensor, iou: Tensor, fit:
                 MaskPrediction(
                     prompts[at].object_id,
                     float(scores[at]),
-                    low_res[at],
+                    kept[at],
                     box[:4].astype(np.float32) if box[4] > 1 else None,
                     None if arrays is None else arrays[k],
                 )
