@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.errors import BackendError
 
-__all__ = ["load_exactly", "repeatable", "running_on"]
+__all__ = ["linear", "load_exactly", "quicken", "repeatable", "running_on"]
+
+_MANY_ROWS = 256
+"""From so many rows on a product pays for being handed over as a convolution."""
 
 
 @contextmanager
@@ -68,3 +72,31 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], *, whose: str,
     single = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     network.load_state_dict(single, strict=True, assign=True)
     network.requires_grad_(False)
+
+
+def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``torch.nn.functional.linear`` for (..., c) rows and a (d, c) weight; on the CPU many rows go through oneDNN.
+
+    PyTorch multiplies matrices by MKL there, which on processors that are not Intel's takes two to three times as long as a
+    convolution by oneDNN, of pixels without neighbours, that computes the same (docs/benchmarks.md, "Segment Anything").
+    """
+    count = rows.numel() // rows.shape[-1]
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or count < _MANY_ROWS or torch.jit.is_tracing():
+        return F.linear(rows, weight, bias)
+    pixels = rows.reshape(1, -1, 1, rows.shape[-1]).permute(0, 3, 1, 2)  # channels last in memory: no copy
+    out = F.conv2d(pixels, weight[..., None, None], bias)
+    return out.permute(0, 2, 3, 1).reshape(*rows.shape[:-1], len(weight))
+
+
+class _QuickLinear(nn.Linear):
+    """The layer, by :func:`linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+def quicken(network: nn.Module) -> None:
+    """Let all linear layers of ``network`` multiply as :func:`linear` does; its parameters stay what they are."""
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = _QuickLinear

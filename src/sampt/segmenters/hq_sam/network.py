@@ -8,11 +8,13 @@ exchanged; the official program makes them from what the transformer returns, an
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.sam_hq.configuration_sam_hq import SamHQMaskDecoderConfig, SamHQVisionConfig
 from transformers.models.sam_hq.modeling_sam_hq import SamHQMaskDecoder, SamHQVisionEncoder
 
 from sampt.segmenters.sam.network import (
+    PATCH,
     VIT_B,
     VIT_H,
     VIT_L,
@@ -23,6 +25,7 @@ from sampt.segmenters.sam.network import (
     prompt_encoder,
     vision_settings,
 )
+from sampt.segmenters.sam.two_way import FrameParts, from_blocks
 
 __all__ = ["HqSamNetwork", "build_vit", "build_vit_b", "build_vit_h", "build_vit_l", "hq_decoder"]
 
@@ -42,18 +45,39 @@ class HqSamNetwork(SamNetwork):
     def _output_tokens(self) -> Tensor:
         return torch.cat([super()._output_tokens(), self.mask_decoder.hq_token.weight])
 
-    def _masks(
-        self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+    def parts(self, image: FrameFeatures) -> FrameParts:
+        """What every answer about a frame needs of it; the finer features are only looked at by masks."""
         assert image.fine is not None
+        return FrameParts(super().parts(image).places, fine=image.fine)
+
+    def _masks(
+        self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        assert parts.fine is not None
         decoder = self.mask_decoder
-        masks, iou = super()._masks(tokens[:, :-1], features, iou, image, multimask)
+        masks, iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask)
         if multimask:
             iou, best = iou.max(1, keepdim=True)
             masks = masks.take_along_dim(best[..., None, None], 1)
-        fine = decoder.mask_conv2(decoder.activation(decoder.mask_norm(decoder.mask_conv1(features)))) + image.fine
-        kernel = decoder.hq_mask_mlp(tokens[:, -1:])
-        return masks + (kernel @ fine.flatten(2)).reshape(masks.shape), iou
+        kernel = decoder.hq_mask_mlp(tokens[:, -1])
+        pixels = from_blocks(features, self.side // PATCH)
+        finer = decoder.activation(decoder.mask_norm(decoder.mask_conv1(pixels)))
+        hq = self._through_last(finer, kernel) + (kernel @ parts.fine[0].flatten(1)).unflatten(1, masks.shape[2:])
+        return masks + hq[:, None], iou
+
+    def _through_last(self, finer: Tensor, kernel: Tensor) -> Tensor:
+        """(n, m, m): the last convolution of (n, 64, m, m) features, and a product with each prompt's kernel (n, 32).
+
+        Both are linear: the kernel goes through the convolution first, which then has one channel left to make instead of 32,
+        by a product for each of its 3 x 3 steps.
+        """
+        last = self.mask_decoder.mask_conv2
+        steps = (kernel @ last.weight.flatten(1)).unflatten(1, (-1, 9))  # (n, 64, 9)
+        seen = finer.permute(0, 2, 3, 1).flatten(1, 2) @ steps
+        seen = F.pad(seen.transpose(1, 2).unflatten(2, finer.shape[2:]), (1, 1, 1, 1))
+        height, width = finer.shape[2:]
+        moved = [seen[:, 3 * y + x, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        return torch.stack(moved).sum(0) + (kernel @ last.bias).view(-1, 1, 1)
 
 
 def hq_decoder(early_width: int) -> nn.Module:

@@ -2,9 +2,10 @@
 
 The parts (vision encoder, prompt encoder, mask decoder) and their parameters' names are those of `transformers`. Going through
 the decoder is done here: objects lie on the batch axis, which its own way does not allow with masks; a prompt is a list of
-tokens of any kinds; only the masks that are asked for are made; and what depends on the frame alone is made once a frame.
+tokens of any kinds; only the masks that are asked for are made; and what depends on the frame alone is made once a frame
+(:mod:`sampt.segmenters.sam.two_way`).
 
-Every tensor is (n, channels, height, width).
+Every tensor is (n, channels, height, width), unless it says rows: (n, places, channels).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.sam.configuration_sam import (
     SamConfig,
@@ -26,6 +28,8 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import NOTHING, PromptBatch
+from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
+from sampt.torch_networks import linear, quicken
 
 __all__ = [
     "DECODER_NAMES",
@@ -122,7 +126,9 @@ class SamNetwork(nn.Module):
         self.prompt_encoder: Any = prompts
         self.mask_decoder: Any = decoder
         self.side = side
-        self._places: Tensor | None = None  # the positional encoding, once it is known
+        self._derived: TwoWay | None = None
+        self._seen: tuple[FrameFeatures, FrameParts] | None = None  # the frame that was asked about last
+        quicken(self)
         self.eval().requires_grad_(False)
 
     @property
@@ -149,38 +155,87 @@ class SamNetwork(nn.Module):
         Returns:
             Low-resolution logits (n, k, side / 4, side / 4) and predicted IoU (n, k), k = 1 or 3; HQ-SAM always gives one.
         """
-        decoder = self.mask_decoder
+        if self._seen is None or self._seen[0] is not image:
+            self._seen = (image, self.parts(image))
+        return self.answer(self._seen[1], prompts, multimask=multimask)
+
+    def parts(self, image: FrameFeatures) -> FrameParts:
+        """What every answer about a frame needs of it, from features with b = 1."""
+        return FrameParts(self._two_way.project(image.embedding))
+
+    def answer(self, parts: FrameParts, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """As :meth:`predict`, from what :meth:`parts` gave."""
         output = self._output_tokens()
         tokens = torch.cat([output.expand(len(prompts.xy), -1, -1), self._sparse(prompts)], 1)
-        queries, keys = decoder.transformer(
-            point_embeddings=tokens[:, None],
-            image_embeddings=image.embedding + self._dense(prompts),
-            image_positional_embeddings=self._positions(),
-            attention_similarity=None,
-        )
-        places = self.side // PATCH
-        features = self._upscale(keys.transpose(2, 3).reshape(len(keys), -1, places, places), image)
-        iou = decoder.iou_prediction_head(queries[:, 0, 0])
-        return self._masks(queries[:, 0, 1 : len(output)], features, iou, image, multimask)
+        masks = None if prompts.masks is None else self._mask_rows(prompts.masks)
+        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, len(output))
+        iou = self.mask_decoder.iou_prediction_head(queries[:, 0])
+        return self._masks(queries[:, 1:], self._upscale(keys, parts), iou, parts, multimask)
 
     def _output_tokens(self) -> Tensor:
         """(k, 256): predicted IoU, single mask, three masks."""
         return torch.cat([self.mask_decoder.iou_token.weight, self.mask_decoder.mask_tokens.weight])
 
-    def _upscale(self, features: Tensor, image: FrameFeatures) -> Tensor:
-        """(n, 32, 4 s, 4 s) from (n, 256, s, s)."""
+    def _upscale(self, keys: Tensor, parts: FrameParts) -> Tensor:
+        """Rows (n, 16 p, 32), a place's 4 x 4 pixels by blocks, from the decoded places (n, p, 256)."""
         decoder = self.mask_decoder
-        features = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(features)))
-        upscaled: Tensor = decoder.activation(decoder.upscale_conv2(features))
-        return upscaled
+        twice = self._twice_as_fine(decoder.upscale_conv1, keys).unflatten(1, (-1, 4))
+        if parts.middle is not None:
+            twice = twice + parts.middle
+        norm = decoder.upscale_layer_norm
+        twice = decoder.activation(F.layer_norm(twice, norm.normalized_shape, norm.weight, norm.bias, norm.eps)).flatten(1, 2)
+        upscaled = self._twice_as_fine(decoder.upscale_conv2, twice)
+        if parts.middle is not None and parts.fine is not None:
+            upscaled = upscaled + parts.fine
+        activated: Tensor = decoder.activation(upscaled)
+        return activated
+
+    @staticmethod
+    def _twice_as_fine(convolution: nn.ConvTranspose2d, rows: Tensor) -> Tensor:
+        """Rows (n, 4 r, c'), the 2 x 2 pixels of each one after another, by a convolution whose kernels do not overlap."""
+        assert convolution.bias is not None
+        weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return linear(rows, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1)).flatten(1, 2)
 
     def _masks(
-        self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
+        self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """Masks and IoU from the decoded mask tokens (n, k, 256) and features (n, 32, m, m)."""
+        """Masks and IoU from the decoded mask tokens (n, k, 256) and rows of features (n, 16 p, 32)."""
         asked = range(1, tokens.shape[1]) if multimask else range(1)
         kernels = torch.stack([self.mask_decoder.output_hypernetworks_mlps[k](tokens[:, k]) for k in asked], 1)
-        return (kernels @ features.flatten(2)).reshape(len(tokens), -1, *features.shape[2:]), iou[:, asked.start : asked.stop]
+        masks = from_blocks(features @ kernels.transpose(1, 2), self.side // PATCH)
+        return masks, iou[:, asked.start : asked.stop]
+
+    def _mask_rows(self, masks: Tensor) -> Tensor:
+        """Rows (n, p, 16) of the previous masks, up to the last step of their embedding."""
+        embed = self.prompt_encoder.mask_embed
+        features = embed.activation(embed.layer_norm1(embed.conv1(masks)))
+        rows: Tensor = embed.activation(embed.layer_norm2(embed.conv2(features))).flatten(2).transpose(1, 2)
+        return rows
+
+    @property
+    def _two_way(self) -> TwoWay:
+        """The transformer with what follows from the weights, made when it is first needed."""
+        if self._derived is None:
+            encoder = self.prompt_encoder
+            last = encoder.mask_embed.conv3
+            self._derived = TwoWay(
+                self.mask_decoder.transformer,
+                self._positions(),
+                last.weight.flatten(1),
+                last.bias,
+                encoder.no_mask_embed.weight[0],
+            )
+        return self._derived
+
+    def _apply(self, *arguments: Any, **keywords: Any) -> Any:  # it moves to a device, or changes its type
+        self._derived = self._seen = None
+        return super()._apply(*arguments, **keywords)
+
+    def load_state_dict(self, *arguments: Any, **keywords: Any) -> Any:
+        """As usual; what follows from the weights is made again."""
+        self._derived = self._seen = None
+        return super().load_state_dict(*arguments, **keywords)
 
     def _sparse(self, prompts: PromptBatch) -> Tensor:
         """(n, t, 256): where each token is, and of what kind."""
@@ -193,24 +248,14 @@ class SamNetwork(nn.Module):
         encoder = self.prompt_encoder
         return torch.cat([encoder.not_a_point_embed.weight, *(kind.weight for kind in encoder.point_embed)])
 
-    def _dense(self, prompts: PromptBatch) -> Tensor:
-        """(n, 256, s, s): the previous masks."""
-        encoder, places = self.prompt_encoder, self.side // PATCH
-        nothing: Tensor = encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(len(prompts.xy), -1, places, places)
-        if prompts.masks is None:
-            return nothing
-        return torch.where(prompts.has_mask.view(-1, 1, 1, 1), encoder.mask_embed(prompts.masks), nothing)
-
     def _positions(self) -> Tensor:
-        """(1, 256, s, s): the encoding of every place of the embedding, the same for every frame."""
+        """(p, 256): the encoding of every place of the embedding, the same for every frame."""
         table = self.prompt_encoder.shared_embedding
-        device = table.positional_embedding.device
-        if self._places is None or self._places.device != device:
-            places = self.side // PATCH
-            at = (torch.arange(places, device=device) + 0.5) / places
-            y, x = torch.meshgrid(at, at, indexing="ij")
-            self._places = table(torch.stack([x, y], -1)).permute(2, 0, 1)[None]
-        return self._places
+        places = self.side // PATCH
+        at = (torch.arange(places, device=table.positional_embedding.device) + 0.5) / places
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        encoding: Tensor = table(torch.stack([x, y], -1)).flatten(0, 1)
+        return encoding
 
 
 def vision_settings(sizes: VitSizes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder, Sam2PromptEn
 
 from sampt.segmenters.sam.network import SIDE, FrameFeatures, SamNetwork
 from sampt.segmenters.sam.picture import Fit
+from sampt.segmenters.sam.two_way import FrameParts, in_blocks
 
 __all__ = [
     "HieraSizes",
@@ -87,6 +88,11 @@ class Sam2Network(SamNetwork):
         embedding = embedding + self.no_memory_embedding.view(1, -1, 1, 1)
         return FrameFeatures(embedding, decoder.conv_s0(fine), decoder.conv_s1(middle))
 
+    def parts(self, image: FrameFeatures) -> FrameParts:
+        """What every answer about a frame needs of it; finer features go by blocks, as places are upsampled."""
+        assert image.middle is not None and image.fine is not None
+        return FrameParts(super().parts(image).places, in_blocks(image.middle, 2), in_blocks(image.fine, 4).flatten(1, 2))
+
     def _output_tokens(self) -> Tensor:
         # The official order has the last one first; attention does not depend on the order.
         return torch.cat([super()._output_tokens(), self.mask_decoder.obj_score_token.weight])
@@ -95,19 +101,13 @@ class Sam2Network(SamNetwork):
         encoder = self.prompt_encoder
         return torch.cat([encoder.not_a_point_embed.weight, encoder.point_embed.weight])
 
-    def _upscale(self, features: Tensor, image: FrameFeatures) -> Tensor:
-        decoder = self.mask_decoder
-        features = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(features) + image.middle))
-        upscaled: Tensor = decoder.activation(decoder.upscale_conv2(features) + image.fine)
-        return upscaled
-
     def _masks(
-        self, tokens: Tensor, features: Tensor, iou: Tensor, image: FrameFeatures, multimask: bool
+        self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        several, several_iou = super()._masks(tokens[:, :-1], features, iou, image, multimask=True)
+        several, several_iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask=True)
         if multimask:
             return several, several_iou
-        single, single_iou = super()._masks(tokens[:, :-1], features, iou, image, multimask=False)
+        single, single_iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask=False)
         best_iou, best = several_iou.max(1, keepdim=True)
         stable = _is_stable(single)
         masks = torch.where(stable[..., None, None], single, several.take_along_dim(best[..., None, None], 1))

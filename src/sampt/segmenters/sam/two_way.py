@@ -1,0 +1,195 @@
+"""The decoder's transformer between tokens and places, with what depends on the frame alone computed once a frame.
+
+The arithmetic is that of the official programs, put in another order; the order below is what saves time.
+
+- What a previous mask adds to the frame is a linear map of 16 channels. The first layer's projections of 256 channels are
+  therefore made once a frame, and a prompt adds its own share of them from 16.
+- The positional encoding is added behind a projection instead of before: it is a constant there.
+- The last attention is only asked for the tokens that become masks and scores. For so few, queries and values are moved through
+  the projections of the tokens' side instead of those of all places.
+- Places stay in rows, channels last, up to the masks: upsampling by transposed convolutions without overlap is a product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sampt.torch_networks import linear
+
+__all__ = ["FrameParts", "TwoWay", "from_blocks", "in_blocks"]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameParts:
+    """What a frame gives to every prompt about it; p places in rows, from the top left.
+
+    Attributes:
+        places: (1, p, 256 + 3 * 128): the embedding, and the first layer's keys, values and queries of it.
+        middle: (1, p, 4, 64) features that are added after the first upsampling, or None.
+        fine: features that are added later, as the network likes them, or None.
+    """
+
+    places: Tensor
+    middle: Tensor | None = None
+    fine: Tensor | None = None
+
+
+def in_blocks(features: Tensor, side: int) -> Tensor:
+    """(b, c, h, w) features as (b, h / side * w / side, side * side, c): by blocks, then by pixels in them, as upsampling does.
+
+    Blocks of 4 x 4 are blocks of 2 x 2 blocks of 2 x 2.
+    """
+    b, c, h, w = features.shape
+    steps = side.bit_length() - 1
+    rows, columns = h // side, w // side
+    split = features.reshape(b, c, rows, *[2] * steps, columns, *[2] * steps)
+    # Axes: b, c, row, its halves, column, its halves -> b, row, column, (half of row, half of column) ..., c.
+    halves = [axis for k in range(steps) for axis in (3 + k, 4 + steps + k)]
+    return split.permute(0, 2, 3 + steps, *halves, 1).reshape(b, rows * columns, side * side, c)
+
+
+def from_blocks(rows: Tensor, places: int) -> Tensor:
+    """The inverse for blocks of 4 x 4: (n, places * places * 16, c) -> (n, c, 4 places, 4 places), channels last in memory."""
+    split = rows.unflatten(1, (places, places, 2, 2, 2, 2))
+    pixels = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(len(rows), 4 * places, 4 * places, -1)
+    return pixels.permute(0, 3, 1, 2)
+
+
+class TwoWay:
+    """The transformer of one decoder, made for its weights as they are now.
+
+    Args:
+        transformer: of a ``SamMaskDecoder`` or one of its kin in `transformers`.
+        positions: (p, 256) encoding of every place.
+        mask_weight: (256, 16) and
+        mask_bias: (256,): the last step of what embeds a previous mask.
+        no_mask: (256,): what stands for none.
+    """
+
+    def __init__(self, transformer: Any, positions: Tensor, mask_weight: Tensor, mask_bias: Tensor, no_mask: Tensor) -> None:
+        self._layers = list(transformer.layers)
+        self._final, self._final_norm = transformer.final_attn_token_to_image, transformer.layer_norm_final_attn
+        self._positions = positions
+        self._projections = [_Projection.of(layer, positions) for layer in self._layers]
+        first = self._projections[0].weight
+
+        def with_projections(rows: Tensor) -> Tensor:
+            return torch.cat([rows, rows @ first.T], -1)
+
+        masked, unmasked = with_projections(mask_bias[None]), with_projections(no_mask[None])
+        self._of_mask = torch.cat([with_projections(mask_weight.T), masked, unmasked])
+        self._of_no_mask = unmasked
+
+    def project(self, embedding: Tensor) -> Tensor:
+        """``FrameParts.places`` of a (1, 256, s, s) embedding."""
+        rows = embedding.flatten(2).transpose(1, 2)
+        first = self._projections[0]
+        return torch.cat([rows, linear(rows, first.weight) + first.constant], -1)
+
+    def __call__(
+        self, places: Tensor, tokens: Tensor, masks: Tensor | None, has_mask: Tensor, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Let n prompts and the frame look at each other.
+
+        Args:
+            places: as :meth:`project` gives it.
+            tokens: (n, t, 256), output tokens first.
+            masks: (n, p, 16) what is made of the previous masks, or None when no prompt has one.
+            has_mask: (n,) bool, where ``masks`` counts.
+            count: of the output tokens that are wanted.
+
+        Returns:
+            Output tokens (n, count, 256) and places (n, p, 256).
+        """
+        keys, projected = self._seen_first(places, masks, has_mask)
+        queries = tokens
+        for k, layer in enumerate(self._layers):
+            if k:
+                projection = self._projections[k]
+                projected = linear(keys, projection.weight).add_(projection.constant)
+            queries, keys = _layer(layer, queries, keys, projected, tokens, is_first=k == 0)
+        return self._last(queries[:, :count], tokens[:, :count], keys), keys
+
+    def _seen_first(self, places: Tensor, masks: Tensor | None, has_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, p, 256) embeddings with previous masks, and the first layer's projections (n, p, 384) of them."""
+        if masks is None:
+            both = (places + self._of_no_mask).expand(len(has_mask), -1, -1)
+        else:
+            is_masked = has_mask.to(masks.dtype).view(-1, 1, 1)
+            is_masked = is_masked.expand(-1, masks.shape[1], 1)
+            both = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1) @ self._of_mask
+            both.add_(places)
+        width = self._positions.shape[1]
+        return both[..., :width], both[..., width:]
+
+    def _last(self, queries: Tensor, tokens: Tensor, keys: Tensor) -> Tensor:
+        """The attention of a few tokens to all places; what each key adds to all of a query's logits alike is left out."""
+        final, n = self._final, len(queries)
+        heads = final.num_attention_heads
+        asked = _split(final.q_proj(queries + tokens), heads)  # (n, heads, count, c)
+        of_keys = final.k_proj.weight.view(heads, -1, keys.shape[-1])
+        moved = (asked @ of_keys).flatten(1, 2) * final.scaling  # (n, heads * count, 256)
+        logits = moved @ keys.transpose(1, 2) + moved @ self._positions.T
+        seen = (logits.softmax(-1) @ keys).view(n, heads, -1, keys.shape[-1])
+        of_values = final.v_proj.weight.view(heads, -1, keys.shape[-1])
+        values = (seen @ of_values.transpose(1, 2)).transpose(1, 2).flatten(2) + final.v_proj.bias
+        answer: Tensor = self._final_norm(queries + _out(final)(values))
+        return answer
+
+
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """A layer's projections of the places, as one: ``weight`` (384, 256), and ``constant`` (p, 384) to be added.
+
+    Keys and values of what tokens look at, and queries of what looks at tokens.
+    """
+
+    weight: Tensor
+    constant: Tensor
+
+    @classmethod
+    def of(cls, layer: Any, positions: Tensor) -> _Projection:
+        to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        parts = (to_image.k_proj, to_image.v_proj, to_token.q_proj)
+        at_places = (positions, torch.zeros_like(positions), positions)  # values do not know where they are
+        constant = [rows @ part.weight.T + part.bias for rows, part in zip(at_places, parts, strict=True)]
+        return cls(torch.cat([part.weight for part in parts]), torch.cat(constant, 1))
+
+
+def _layer(
+    layer: Any, queries: Tensor, keys: Tensor, projected: Tensor, tokens: Tensor, *, is_first: bool
+) -> tuple[Tensor, Tensor]:
+    """One layer: tokens look at each other and at the places, think, and are looked at by the places."""
+    own = layer.self_attn
+    placed = queries if is_first else queries + tokens
+    seen = _out(own)(_attend(own.q_proj(placed), own.k_proj(placed), own.v_proj(queries), own))
+    queries = layer.layer_norm1(seen if is_first else queries + seen)
+    k, v, q = projected.chunk(3, -1)
+    to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+    seen = _out(to_image)(_attend(to_image.q_proj(queries + tokens), k, v, to_image))
+    queries = layer.layer_norm2(queries + seen)
+    queries = layer.layer_norm3(queries + layer.mlp(queries))
+    seen = _attend(q, to_token.k_proj(queries + tokens), to_token.v_proj(queries), to_token)
+    return queries, layer.layer_norm4(keys + _out(to_token)(seen))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, attention: Any) -> Tensor:
+    """(n, t, c) answers of (n, s, c) keys and values to (n, t, c) queries."""
+    heads = attention.num_attention_heads
+    seen = F.scaled_dot_product_attention(*(_split(part, heads) for part in (q, k, v)), scale=attention.scaling)
+    return seen.transpose(1, 2).flatten(2)
+
+
+def _split(rows: Tensor, heads: int) -> Tensor:
+    """(n, t, c) -> (n, heads, t, c / heads)."""
+    return rows.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _out(attention: Any) -> Any:
+    """The last projection, which has another name in SAM 2."""
+    return attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
