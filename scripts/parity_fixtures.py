@@ -195,7 +195,7 @@ class SamCase:
 
     def predict(self, asked: ObjectPrompt, multimask: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Low-resolution logits (k, 256, 256) and predicted IoU (k,), as the network gives them."""
-        network = self.segmenter.network
+        network = self.segmenter.runtime
         with torch.inference_mode():
             batch = batch_of([asked], self.embedding.fit, network.mask_side, CPU, "parity")
             logits, iou = network.predict(self.embedding.features, batch, multimask=multimask)

@@ -10,6 +10,7 @@ import pytest
 
 from sampt.config import (
     PRESETS,
+    PRESETS_TOLD,
     PromptConfig,
     ReinitConfig,
     SamplingConfig,
@@ -42,7 +43,30 @@ def test_paper_presets() -> None:
     assert (two.reinit.horizon, two.reinit.variant, two.reinit.negative_points) == (24, "at-median-area", 1)
     assert [p.prompting.refinement_rounds for p in (one, two)] == [12, 12]
     assert [p.reinit.enabled for p in (one, two)] == [False, False]
-    assert set(PRESETS) >= {"default", "fast", "paper-v1", "paper-v2"}
+
+
+def test_presets_that_need_nothing_from_the_network() -> None:
+    assert preset("offline") == preset("default")
+    assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")
+    assert preset("fast-offline") == dataclasses.replace(preset("default"), longest_side=428)
+
+
+def test_presets_with_fetched_weights_ask_as_the_paper_does() -> None:
+    chosen = {"best": ("hq-sam-vit-h", 12), "balanced": ("sam2.1-base-plus", 12), "fast": ("mobile-sam", 3)}
+    paper = preset("paper-v2")
+    for name, (segmenter, rounds) in chosen.items():
+        found = preset(name)
+        assert (found.tracker, found.segmenter, found.longest_side) == ("nano", segmenter, None)
+        assert found.sampling == dataclasses.replace(paper.sampling, expand_clicks=True)
+        assert found.prompting == dataclasses.replace(paper.prompting, refinement_rounds=rounds)
+        expected = dataclasses.replace(paper.reinit, enabled=True, keep_queries=True, look_back=True, negative_points=None)
+        assert found.reinit == expected
+
+
+def test_every_preset_is_told_in_a_line() -> None:
+    assert list(PRESETS_TOLD) == list(PRESETS)
+    assert max(map(len, PRESETS_TOLD.values())) <= 110
+    assert {config.tracker_weights for config in PRESETS.values()} == {"default"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +112,7 @@ def test_values_on_the_edge_of_the_range_are_taken() -> None:
 
 
 def test_unknown_preset_names_the_closest() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown preset 'paper-v3'. Did you mean 'paper-v\d'\? Available: default, fast"):
+    with pytest.raises(ConfigError, match=r"Unknown preset 'paper-v3'. Did you mean 'paper-v\d'\? Available: default, offline"):
         preset("paper-v3")
 
 
@@ -107,7 +131,7 @@ def test_settings_change_by_dotted_name() -> None:
 def test_unknown_setting_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"Unknown setting") as caught:
         with_settings(SegmentConfig(), {name: 1})
-    assert "Known: tracker, segmenter, sampling.positive_points" in str(caught.value)
+    assert "Known: tracker, segmenter, tracker_weights, segmenter_weights, sampling.positive_points" in str(caught.value)
 
 
 def test_changed_settings_are_checked_too() -> None:

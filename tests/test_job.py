@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sampt.config import SegmentConfig, with_settings
-from sampt.errors import OutputError
+from sampt.errors import BackendError, OutputError
 from sampt.job import Job, run_job
 from sampt.outputs import FORMATS, load_tracks
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
@@ -33,8 +33,8 @@ def scene() -> Scene:
 def segmenter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ExactSegmenter:
     """Back ends that know the scene, in the place of those that the names mean."""
     exact = ExactSegmenter(scene)
-    monkeypatch.setattr("sampt.job.create_segmenter", lambda name, device: exact)
-    monkeypatch.setattr("sampt.job.create_tracker", lambda name, device: ExactStreamTracker(scene))
+    monkeypatch.setattr("sampt.job.create_segmenter", lambda name, **options: exact)
+    monkeypatch.setattr("sampt.job.create_tracker", lambda name, **options: ExactStreamTracker(scene))
     return exact
 
 
@@ -190,3 +190,69 @@ def test_clicks_are_recorded_as_given(scene: Scene, segmenter: ExactSegmenter, t
     clicks = Points.of(2, 4, [(x, y)])
     run_job(job(scene, tmp_path, queries=clicks, start=2, stride=2, formats=["coco"]))
     assert manifest(tmp_path)["inputs"]["points"] == [{"object": 2, "frame": 4, "x": float(x), "y": float(y), "sign": "+"}]
+
+
+def with_weights(path: Path, **changes: Any) -> SegmentConfig:
+    return with_settings(CONFIG, {"segmenter_weights": str(path), **changes})
+
+
+def test_other_weights_of_the_same_name_are_another_run(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    weights, elsewhere, output = tmp_path / "w.pth", tmp_path / "elsewhere", tmp_path / "out"
+    weights.write_bytes(b"first")
+    elsewhere.mkdir()
+    shutil.copy2(weights, elsewhere)
+    first = run_job(job(scene, output, config=with_weights(weights)))
+    assert first.licences["segmenter exact"] == "code Apache-2.0, weights unknown (not an official file)"
+    assert manifest(output)["config"]["segmenter_weights"] == str(weights)
+    assert run_job(job(scene, output, config=with_weights(elsewhere / "w.pth"))).was_complete
+    weights.write_bytes(b"other")
+    for changed in (with_weights(weights), CONFIG, with_weights(Path("random"))):
+        with pytest.raises(OutputError, match="with other settings or input"):
+            run_job(job(scene, output, config=changed))
+
+
+def test_weights_are_told_before_anything_is_made(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("sampt.job.create_tracker", lambda *_, **__: pytest.fail(f"made after {len(told)} lines"))
+    for name in ("t.pth", "s.pth"):
+        (tmp_path / name).write_bytes(bytes(1500))
+    config = with_weights(tmp_path / "s.pth", tracker_weights=str(tmp_path / "t.pth"))
+    with pytest.raises(pytest.fail.Exception, match="made after 2 lines"):
+        run_job(job(scene, tmp_path / "out", config=config), on_weights=told.append)
+    end = "(1.5 kB); licence of the weights: unknown (not an official file)"
+    assert told == [
+        f"tracker 'dis-flow' loads {tmp_path / 't.pth'} {end}",
+        f"segmenter 'nano' loads {tmp_path / 's.pth'} {end}",
+    ]
+
+
+def test_options_go_to_the_back_end_that_has_the_choice(
+    scene: Scene, segmenter: ExactSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, dict[str, str]] = {}
+    make = {"tracker": ExactStreamTracker, "segmenter": ExactSegmenter}
+    for kind in make:
+        monkeypatch.setattr(
+            f"sampt.job.create_{kind}", lambda name, kind=kind, **options: seen.update({kind: options}) or make[kind](scene)
+        )
+    config = with_weights(Path("random"), segmenter="sam-vit-b")
+    run_job(job(scene, tmp_path, config=config, runtime="openvino", precision="float32", device="cpu"))
+    assert seen == {
+        "tracker": {"weights": "default", "device": "cpu"},
+        "segmenter": {"weights": "random", "device": "cpu", "runtime": "openvino", "precision": "float32"},
+    }
+    for changes in ({}, {"runtime": "torch", "precision": "float32"}, {"runtime": "openvino"}):
+        with pytest.raises(OutputError, match="with other settings or input"):
+            run_job(job(scene, tmp_path, config=config, device="cpu", **changes))
+
+
+def test_a_choice_that_no_back_end_leaves_is_refused(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(BackendError) as caught:
+        run_job(job(scene, tmp_path / "out", precision="float16"))
+    assert str(caught.value) == (
+        "Neither the tracker 'dis-flow' nor the segmenter 'nano' has a choice of precision, got 'float16'; "
+        "leave the option out."
+    )
+    with pytest.raises(BackendError, match=r"Unknown runtime 'onnx-runtime'\. Did you mean 'onnxruntime'\?"):
+        run_job(job(scene, tmp_path / "out", runtime="onnx-runtime"))
+    assert not (tmp_path / "out").exists()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sampt
 from sampt.errors import BackendError
-from sampt.plugins import available, check_device, create_segmenter, create_tracker
+from sampt.plugins import available, check_device, create_segmenter, create_tracker, options_of
 
 _PROJECT = """\
 [build-system]
@@ -214,3 +216,67 @@ def test_device_check_lets_the_cpu_pass() -> None:
     check_device("cpu", "x")
     with pytest.raises(BackendError, match=r"'x' cannot run on device 'mps'"):
         check_device("mps", "x")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str | None]]:
+    """What the segmenters "plain", with no choice, "chosen", of the runtime, and "open", of all, were made with."""
+    calls: list[dict[str, str | None]] = []
+
+    def plain(*, weights: str | None, device: str) -> None:
+        calls.append({"weights": weights, "device": device})
+
+    def chosen(*, weights: str | None, device: str, runtime: str = "own") -> None:
+        calls.append({"weights": weights, "device": device, "runtime": runtime})
+
+    def open_(**given: str | None) -> None:
+        calls.append(given)
+
+    module = types.ModuleType("made_up")
+    vars(module).update(plain=plain, chosen=chosen, open=open_)
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    for name in ("plain", "chosen", "open"):
+        monkeypatch.setitem(sampt.plugins._BUILT_IN["segmenter"], name, f"made_up:{name}")
+    return calls
+
+
+def test_a_choice_reaches_the_back_ends_that_leave_it(made: Any) -> None:
+    names = ("plain", "chosen", "open", "grabcut")
+    assert [sorted(options_of("segmenter", name)) for name in names] == [[], ["runtime"], ["precision", "runtime"], []]
+    for name in names[:3]:
+        create_segmenter(name)
+    create_segmenter("chosen", weights="a.pth", device="cpu", runtime="openvino")
+    create_segmenter("open", weights="random", precision="float16")
+    usual = {"weights": "default", "device": "auto"}
+    assert made == [
+        usual,
+        usual | {"runtime": "own"},
+        usual,
+        {"weights": "a.pth", "device": "cpu", "runtime": "openvino"},
+        {"weights": None, "device": "auto", "precision": "float16"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("grabcut", {"runtime": "openvino"}, "'grabcut' has no choice of runtime, got 'openvino'; leave the option out."),
+        ("chosen", {"precision": "float32"}, "'chosen' has no choice of precision, got 'float32'; leave the option out."),
+        (
+            "plain",
+            {"runtime": "openvno"},
+            "Unknown runtime 'openvno'. Did you mean 'openvino'? Expected one of: auto, torch, compiled, onnxruntime, "
+            "openvino.",
+        ),
+        (
+            "open",
+            {"precision": "fp16"},
+            "Unknown precision 'fp16'. Expected one of: auto, float32, bfloat16, float16.",
+        ),
+    ],
+)
+def test_choices_that_are_not_there_are_refused(name: str, options: dict[str, str], message: str, made: Any) -> None:
+    with pytest.raises(BackendError) as caught:
+        create_segmenter(name, **options)
+    assert str(caught.value) == message
+    assert not made

@@ -54,7 +54,7 @@ def segment_commands() -> list[str]:
 def test_command_of_the_readme(command, workplace, monkeypatch, tmp_path):
     monkeypatch.chdir(workplace)
     arguments = shlex.split(command, comments=True)[1:]
-    assert main([*arguments, "--preset", "fast", "--quiet", "--output", str(tmp_path / "out")]) == 0
+    assert main([*arguments, "--preset", "fast-offline", "--quiet", "--output", str(tmp_path / "out")]) == 0
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
     count = len(range(20, 80, 2)) if "--stride" in command else 92
     assert manifest["num_frames"] == count == len(list((tmp_path / "out" / "masks").glob("*.png")))

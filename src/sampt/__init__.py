@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "CachedSegmenter": "sampt.segmenters.cache",
     "FrameMasks": "sampt.types",
     "FramePoints": "sampt.types",
     "HiddenBy": "sampt.types",
@@ -28,6 +29,7 @@ _WHERE = {
     "create_tracker": "sampt.plugins",
     "open_video": "sampt.video.open",
     "preset": "sampt.config",
+    "propose_masks": "sampt.segmenters.everything",
     "read_queries": "sampt.points.parse",
     "run_job": "sampt.job",
     "segment_stream": "sampt.pipeline",
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from sampt.plugins import create_segmenter as create_segmenter
     from sampt.plugins import create_tracker as create_tracker
     from sampt.points.parse import read_queries as read_queries
+    from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
+    from sampt.segmenters.everything import propose_masks as propose_masks
     from sampt.types import FrameMasks as FrameMasks
     from sampt.types import FramePoints as FramePoints
     from sampt.types import HiddenBy as HiddenBy

@@ -17,6 +17,7 @@ from sampt.errors import ConfigError, did_you_mean
 
 __all__ = [
     "PRESETS",
+    "PRESETS_TOLD",
     "PromptConfig",
     "ReinitConfig",
     "SamplerName",
@@ -32,6 +33,11 @@ __all__ = [
 SamplerName: TypeAlias = Literal["random", "even", "kmedoids", "shi-tomasi", "mixed"]
 ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
 Protocol: TypeAlias = Literal["both-ways", "vos"]
+
+_WEIGHTS = (
+    "default, random (to try something out), a file or folder, or OWNER/NAME on the Hugging Face hub for segmenters of the "
+    "Segment Anything family"
+)
 
 
 def _setting(default: Any, help_text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -115,6 +121,12 @@ class PromptConfig(_Checked):
         True, "a first pass with the positive points alone gives the logits that the next one starts from"
     )
     refinement_rounds: int = _setting(12, "rounds with the box and logits of the round before", low=0)
+    stop_share: float | None = _setting(
+        None,
+        "an object's rounds end when no more than this share of its mask changes; 0: when no pixel does (default: never early)",
+        low=0,
+        high=1,
+    )
     iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
     other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
     max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
@@ -163,6 +175,8 @@ class SegmentConfig(_Checked):
 
     tracker: str = _setting("dis-flow", "point tracker, by name (see `sampt backends`)")
     segmenter: str = _setting("nano", "promptable segmenter, by name (see `sampt backends`)")
+    tracker_weights: str = _setting("default", f"weights of the tracker: {_WEIGHTS}")
+    segmenter_weights: str = _setting("default", f"weights of the segmenter: {_WEIGHTS}")
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     prompting: PromptConfig = field(default_factory=PromptConfig)
@@ -194,10 +208,28 @@ _BUNDLED = dataclasses.replace(
     reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True, look_back=True),
 )
 
+
+def _fetched(segmenter: str, rounds: int) -> SegmentConfig:
+    """A segmenter whose weights are fetched, asked as the paper's second version asks, behind the bundled tracker."""
+    return SegmentConfig(
+        tracker="nano",
+        segmenter=segmenter,
+        sampling=SamplingConfig(positive_points=16, negative_points=1, expand_clicks=True),
+        prompting=PromptConfig(refinement_rounds=rounds, iou_threshold=0.7),
+        reinit=ReinitConfig(
+            enabled=True, variant="at-median-area", horizon=24, tracker_horizon=24, keep_queries=True, look_back=True
+        ),
+    )
+
+
 PRESETS: dict[str, SegmentConfig] = {
     "default": _BUNDLED,
-    "fast": dataclasses.replace(_BUNDLED, longest_side=428),
+    "offline": _BUNDLED,
+    "fast-offline": dataclasses.replace(_BUNDLED, longest_side=428),
     "classical": _CLASSICAL,
+    "best": _fetched("hq-sam-vit-h", rounds=12),
+    "balanced": _fetched("sam2.1-base-plus", rounds=12),
+    "fast": _fetched("mobile-sam", rounds=3),
     "paper-v1": SegmentConfig(
         tracker="pips",
         segmenter="sam-vit-h",
@@ -213,7 +245,23 @@ PRESETS: dict[str, SegmentConfig] = {
         longest_side=1024,
     ),
 }
-"""``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows."""
+"""``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows.
+
+``best``, ``balanced`` and ``fast`` fetch official weights, of permissive licences, and were not tuned here.
+"""
+
+PRESETS_TOLD: dict[str, str] = {
+    "default": "the bundled networks, both called nano; needs no download and no PyTorch; chosen on DAVIS-2016 train",
+    "offline": "another name of default",
+    "fast-offline": "the same at half the resolution",
+    "classical": "no network at all: graph cut and optical flow",
+    "best": "hq-sam-vit-h behind the tracker nano; 2.6 GB of weights; not tuned here, where no official weights are at hand",
+    "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",
+    "fast": "mobile-sam behind the tracker nano; 41 MB of weights; not tuned here either",
+    "paper-v1": "the numbers of the paper's first version; its tracker pips is not there yet: give another with --tracker",
+    "paper-v2": "the numbers of its second version; its tracker cotracker is not there yet: give another with --tracker",
+}
+"""What the presets are, in a line each."""
 
 
 def preset(name: str) -> SegmentConfig:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sampt.config import SegmentConfig, settings_of
-from sampt.errors import OutputError, QueryError, VideoError
+from sampt.errors import BackendError, OutputError, QueryError, VideoError
 from sampt.outputs import (
     FORMATS,
     OutputSet,
@@ -26,19 +26,22 @@ from sampt.outputs import (
 )
 from sampt.outputs.behind import WriteBehind
 from sampt.pipeline import segment_video
-from sampt.plugins import create_segmenter, create_tracker
+from sampt.plugins import check_option, create_segmenter, create_tracker, options_of
 from sampt.points.check import check_queries
 from sampt.preparation import QueryLike, split_queries
 from sampt.run_folder import RunFolder
-from sampt.segmenters.base import SegmenterInfo
+from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
-from sampt.trackers.base import TrackerInfo, frames_at_once
+from sampt.trackers.base import PointTracker, TrackerInfo, frames_at_once
 from sampt.types import FrameMasks, ObjectState, Points, QueryMask
 from sampt.video.base import CachedVideo, SubVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.open import open_video
+from sampt.weights import facts_of, told_source, weights_identity
 
 __all__ = ["Job", "JobResult", "ObjectSummary", "peak_memory_bytes", "run_job"]
+
+_Info = TypeVar("_Info", TrackerInfo, SegmenterInfo)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Job:
         formats: names of :data:`sampt.outputs.FORMATS`.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end.
         device: where the back ends run.
+        runtime, precision: values of :data:`sampt.plugins.OPTIONS`, for the back end that leaves this choice; for both when
+            both do.
         overwrite: replace the results of another run in ``output``, and repeat this one when it is complete; when it is not, it
             goes on all the same.
     """
@@ -66,6 +71,8 @@ class Job:
     stop: int | None = None
     stride: int = 1
     device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
     overwrite: bool = False
 
 
@@ -110,7 +117,9 @@ class JobResult:
     num_resumed: int = 0
 
 
-def run_job(job: Job, on_frame: Callable[[int, int], None] | None = None) -> JobResult:
+def run_job(
+    job: Job, on_frame: Callable[[int, int], None] | None = None, on_weights: Callable[[str], None] | None = None
+) -> JobResult:
     """Segment a video into ``job.output``.
 
     A run that was killed is taken up when it is started again with the same input and settings: without re-initialisation it
@@ -120,6 +129,8 @@ def run_job(job: Job, on_frame: Callable[[int, int], None] | None = None) -> Job
     Args:
         job: what to do.
         on_frame: called with (frames done, frames in all) before the first and after every frame.
+        on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
+            under which licence. All lines come before anything is fetched or loaded.
 
     Raises:
         SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
@@ -132,9 +143,9 @@ def run_job(job: Job, on_frame: Callable[[int, int], None] | None = None) -> Job
     queries = _on_chosen_frames(points, masks, video)
     object_ids = sorted({*points.object_ids, *(m.object_id for m in masks)})
     _check_before(job, video, queries, object_ids)
-    tracker = create_tracker(job.config.tracker, device=job.device)
-    segmenter = create_segmenter(job.config.segmenter, device=job.device)
-    identity = _identity(job, video, points, masks, tracker.info, segmenter.info)
+    tracker, segmenter = _back_ends(job, on_weights)
+    infos = (_info_of(job, tracker.info), _info_of(job, segmenter.info))
+    identity = _identity(job, video, points, masks, *infos)
     folder = RunFolder(job.output, config_digest(identity))
     finished = _finished_result(job, folder)
     if finished is not None:
@@ -153,12 +164,51 @@ def run_job(job: Job, on_frame: Callable[[int, int], None] | None = None) -> Job
         outputs.files,
         video.num_frames,
         list(summaries.values()),
-        _licences(tracker.info, segmenter.info),
+        _licences(*infos),
         time.perf_counter() - started,
         num_resumed=num_resumed,
     )
-    folder.finish(_manifest(identity, video, result, clock))
+    folder.finish(_manifest(job, identity, video, result, clock))
     return result
+
+
+def _back_ends(job: Job, on_weights: Callable[[str], None] | None) -> tuple[PointTracker, PromptableSegmenter]:
+    config = job.config
+    of_tracker, of_segmenter = _options(job)
+    for kind in ("tracker", "segmenter"):
+        name = getattr(config, kind)
+        told = told_source(name, getattr(config, f"{kind}_weights"))
+        if told is not None and on_weights is not None:
+            on_weights(f"{kind} {name!r} {told}")
+    return (
+        create_tracker(config.tracker, weights=config.tracker_weights, device=job.device, **of_tracker),
+        create_segmenter(config.segmenter, weights=config.segmenter_weights, device=job.device, **of_segmenter),
+    )
+
+
+def _options(job: Job) -> tuple[dict[str, str], dict[str, str]]:
+    """Runtime and precision for the tracker and for the segmenter: each goes to those that leave the choice of it."""
+    names = {"tracker": job.config.tracker, "segmenter": job.config.segmenter}
+    chosen: dict[str, dict[str, str]] = {kind: {} for kind in names}
+    for what, value in (("runtime", job.runtime), ("precision", job.precision)):
+        check_option(what, value)
+        taking = [kind for kind, name in names.items() if what in options_of(kind, name)]
+        if value != "auto" and not taking:
+            raise BackendError(
+                f"Neither the tracker {names['tracker']!r} nor the segmenter {names['segmenter']!r} has a choice of {what}, "
+                f"got {value!r}; leave the option out."
+            )
+        for kind in taking:
+            chosen[kind][what] = value
+    return chosen["tracker"], chosen["segmenter"]
+
+
+def _info_of(job: Job, info: _Info) -> _Info:
+    """What a back end says of itself, with the licence of the weights that it was given: it knows that of its own alone."""
+    kind = "tracker" if isinstance(info, TrackerInfo) else "segmenter"
+    name, weights = getattr(job.config, kind), getattr(job.config, f"{kind}_weights")
+    facts = None if weights == "default" else facts_of(name, weights)
+    return info if facts is None else dataclasses.replace(info, licence_weights=facts.licence)
 
 
 def _chosen_frames(job: Job, video: Video) -> Video:
@@ -215,8 +265,9 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything that decides the results: equal identities give equal results, wherever the files lie."""
     stop = job.start + (video.num_frames - 1) * job.stride + 1
+    config = job.config
     return {
-        "config": settings_of(job.config),
+        "config": {name: value for name, value in settings_of(config).items() if not name.endswith("_weights")},
         "formats": list(job.formats),
         "frames": {"start": job.start, "stop": stop, "stride": job.stride, "count": video.num_frames},
         "inputs": {
@@ -231,6 +282,12 @@ def _identity(
             ],
         },
         "backends": {"tracker": dataclasses.asdict(tracker), "segmenter": dataclasses.asdict(segmenter)},
+        "weights": {
+            "tracker": weights_identity(config.tracker, config.tracker_weights),
+            "segmenter": weights_identity(config.segmenter, config.segmenter_weights),
+        },
+        "runtime": job.runtime,
+        "precision": job.precision,
         "versions": {name: version for name, version in versions().items() if name != "platform"},
     }
 
@@ -291,9 +348,10 @@ def _licences(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
     return {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
 
 
-def _manifest(identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
+def _manifest(job: Job, identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
     return {
         **identity,
+        "config": settings_of(job.config),
         "video": video.label,
         "platform": versions()["platform"],
         "run_digest": config_digest(identity),

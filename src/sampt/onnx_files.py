@@ -60,13 +60,19 @@ def find_folder(weights: str | None, bundled: Path, files: Sequence[str], name: 
     return folder
 
 
-def open_session(path: Path, name: str) -> onnxruntime.InferenceSession:
+def open_session(path: Path, name: str, *, threads: int | None = None) -> onnxruntime.InferenceSession:
     """Open one file on the CPU.
+
+    Args:
+        path: the file.
+        name: of the back end, for the error.
+        threads: that one call uses; None for one a core.
 
     Raises:
         BackendError: it is no network that ONNX Runtime can run.
     """
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3  # its warnings about the graph are for those who export it
     options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

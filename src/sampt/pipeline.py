@@ -131,11 +131,11 @@ def _engine(
     chosen = config or PRESETS["default"]
     tracker = chosen.tracker if tracker is None else tracker
     segmenter = chosen.segmenter if segmenter is None else segmenter
-    return Engine(
-        create_tracker(tracker, device=device) if isinstance(tracker, str) else tracker,
-        create_segmenter(segmenter, device=device) if isinstance(segmenter, str) else segmenter,
-        chosen,
-    )
+    if isinstance(tracker, str):
+        tracker = create_tracker(tracker, weights=chosen.tracker_weights, device=device)
+    if isinstance(segmenter, str):
+        segmenter = create_segmenter(segmenter, weights=chosen.segmenter_weights, device=device)
+    return Engine(tracker, segmenter, chosen)
 
 
 def _run_steady(

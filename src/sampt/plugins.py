@@ -1,12 +1,15 @@
 """Names of back ends -> back ends. A back end is imported when it is created, never before.
 
 Built-in back ends stand in a table of strings; others join by the entry-point groups ``sampt.trackers`` and
-``sampt.segmenters``, each entry a factory ``create(*, weights, device)``.
+``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
+``precision`` leaves its users that choice.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,13 @@ if TYPE_CHECKING:
     from sampt.segmenters.base import PromptableSegmenter
     from sampt.trackers.base import PointTracker
 
-__all__ = ["available", "create_segmenter", "create_tracker"]
+__all__ = ["OPTIONS", "available", "check_option", "create_segmenter", "create_tracker", "options_of"]
+
+OPTIONS = {
+    "runtime": ("auto", "torch", "compiled", "onnxruntime", "openvino"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+}
+"""What some back ends leave the choice of, and the values; "auto" is what the back end does by itself."""
 
 _BUILT_IN = {
     "tracker": {
@@ -50,32 +59,76 @@ def available(kind: str) -> tuple[str, ...]:
     return tuple(sorted({*_BUILT_IN[kind], *_entry_points(kind)}))
 
 
-def create_tracker(name: str, *, weights: str | None = "default", device: str = "auto") -> PointTracker:
+def create_tracker(
+    name: str, *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> PointTracker:
     """Make the tracker called ``name``.
 
     Args:
         name: a name of :func:`available`.
-        weights: "default", a path, or None for random weights without any download.
+        weights: "default"; a path; OWNER/NAME on the Hugging Face hub, for back ends that say so; "random" or None for random
+            ones without any download.
         device: "auto", "cpu", or what the back end understands.
+        runtime: what runs the network, of :data:`OPTIONS`; other values than "auto" only for back ends with that choice.
+        precision: of the computation, likewise.
 
     Raises:
-        BackendError: the name is unknown, or the back end cannot be imported or made.
+        BackendError: the name or a value is unknown, the back end has no such choice, or cannot be imported or made.
     """
-    tracker: PointTracker = _create("tracker", name, weights=weights, device=device)
+    tracker: PointTracker = _create("tracker", name, weights, device, {"runtime": runtime, "precision": precision})
     return tracker
 
 
-def create_segmenter(name: str, *, weights: str | None = "default", device: str = "auto") -> PromptableSegmenter:
+def create_segmenter(
+    name: str, *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> PromptableSegmenter:
     """Make the segmenter called ``name``; arguments and errors as for :func:`create_tracker`."""
-    segmenter: PromptableSegmenter = _create("segmenter", name, weights=weights, device=device)
+    options = {"runtime": runtime, "precision": precision}
+    segmenter: PromptableSegmenter = _create("segmenter", name, weights, device, options)
     return segmenter
+
+
+def options_of(kind: str, name: str) -> frozenset[str]:
+    """Which of :data:`OPTIONS` the back end ``name`` leaves the choice of; it is imported for that, and not made.
+
+    Raises:
+        BackendError: the name is unknown, or the back end cannot be imported.
+    """
+    return _options_taken(_factory(kind, name))
+
+
+def check_option(what: str, value: str) -> None:
+    """Refuse a value that :data:`OPTIONS` does not have for ``what``.
+
+    Raises:
+        BackendError: it does not.
+    """
+    choices = OPTIONS[what]
+    if value not in choices:
+        raise BackendError(f"Unknown {what} {value!r}.{did_you_mean(value, choices)} Expected one of: {', '.join(choices)}.")
 
 
 def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in metadata.entry_points(group=f"sampt.{kind}s")}
 
 
-def _create(kind: str, name: str, *, weights: str | None, device: str) -> Any:
+def _create(kind: str, name: str, weights: str | None, device: str, options: dict[str, str]) -> Any:
+    for what, value in options.items():
+        check_option(what, value)
+    factory = _factory(kind, name)
+    given = {what: value for what, value in options.items() if value != "auto"}
+    for what in sorted(given.keys() - _options_taken(factory)):
+        raise BackendError(f"{name!r} has no choice of {what}, got {given[what]!r}; leave the option out.")
+    return factory(weights=None if weights == "random" else weights, device=device, **given)
+
+
+def _options_taken(factory: Callable[..., Any]) -> frozenset[str]:
+    parameters = inspect.signature(factory).parameters.values()
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return frozenset(OPTIONS if takes_all else OPTIONS.keys() & {p.name for p in parameters})
+
+
+def _factory(kind: str, name: str) -> Callable[..., Any]:
     target = _BUILT_IN[kind].get(name)
     entry = None if target else _entry_points(kind).get(name)
     if target is None and entry is None:
@@ -91,7 +144,8 @@ def _create(kind: str, name: str, *, weights: str | None, device: str) -> Any:
     except (ImportError, AttributeError) as error:
         where = target or f"{entry.value} (package {entry.dist.name if entry.dist else '?'})"  # type: ignore[union-attr]
         raise BackendError(f"The {kind} {name!r} cannot be imported from {where}: {error}. Install what it needs.") from error
-    return factory(weights=weights, device=device)
+    made: Callable[..., Any] = factory
+    return made
 
 
 def check_no_weights(weights: str | None, name: str) -> None:

@@ -16,6 +16,7 @@ from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
 from sampt.prompts.build import build_prompts
 from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.cache import EmbeddingMemory
 from sampt.trackers.base import PointTracker
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
@@ -36,11 +37,16 @@ class TrackedFrame(NamedTuple):
 
 @dataclass(frozen=True)
 class Engine:
-    """A run's back ends and settings, and the one place that asks the segmenter."""
+    """A run's back ends and settings, and the one place that asks the segmenter.
+
+    Attributes:
+        kept_bytes: room for embeddings of frames that another window may need again; used with re-initialisation.
+    """
 
     tracker: PointTracker
     segmenter: PromptableSegmenter
     config: SegmentConfig
+    kept_bytes: int = 64 << 20
 
     def prompts(self, frame_idx: int, points: FramePoints, object_ids: Sequence[int]) -> list[ObjectPrompt]:
         """The prompts of the objects that have a visible positive point."""
@@ -168,6 +174,8 @@ class _WindowedRun:
         self._looks: dict[int, ObjectLook] = {}
         self._last_logits: dict[tuple[int, int], Any] = {}  # by object and frame, of the window at work
         self._next_frame = 0
+        # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
+        self._kept: EmbeddingMemory[int] = EmbeddingMemory(engine.segmenter, engine.kept_bytes, min)
         self._own = _OwnPoints(engine, self._video, points) if engine.config.reinit.keep_queries else None
         self._next_point_id = len(points) if self._own else 0  # the user's own have the first ids
         for object_id in points.object_ids:
@@ -187,6 +195,7 @@ class _WindowedRun:
     def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
         self._last_logits = {key: logits for key, logits in self._last_logits.items() if key[1] >= stop}
+        self._kept.drop_all(lambda frame_idx: frame_idx < stop)
         if self._own is not None:
             self._own.forget(stop)
         for frame_idx in range(self._next_frame, stop):
@@ -251,7 +260,7 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
         last = self._last_logits  # empty unless the setting asks for it
         prompts = [dataclasses.replace(p, mask_logits=last.get((p.object_id, frame_idx - 1))) for p in prompts]
-        answers = self._engine.answers(self._video.read(frame_idx, frame_idx + 1), [prompts])[0]
+        answers = self._answers(frame_idx, prompts)
         masks = self._engine.masks(answers, group)
         if self._config.reinit.previous_mask:
             present = {mask.object_id for mask in masks if mask.state is ObjectState.PRESENT}
@@ -261,6 +270,19 @@ class _WindowedRun:
                 if answer.object_id in present:
                     self._last_logits[answer.object_id, frame_idx] = answer.low_res_logits
         return masks
+
+    def _answers(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[MaskPrediction]:
+        """What the segmenter says of the prompts; a frame that an earlier window has asked about is not encoded again."""
+        if not prompts:
+            return []
+        embedding = self._kept.get(frame_idx)
+        if embedding is None:
+            frame = np.array(self._video.read(frame_idx, frame_idx + 1))  # a copy: frames of this video cannot be written to
+            embedding = self._engine.segmenter.encode(frame)[0]
+            self._kept.put_all({frame_idx: embedding})
+        answers = segment_prompts(self._engine.segmenter, embedding, prompts, self._config.prompting)
+        self._kept.trim()  # an embedding may grow when it is asked about
+        return answers
 
     def _remember_looks(self, frame_idx: int, on_frame: Sequence[ObjectMask]) -> None:
         """What objects look like where the user named them, the last time if there were several."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.segmenters.base import Passes, PromptableSegmenter, SegmenterView
 from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 from sampt.video.base import Video, VideoView
@@ -54,24 +54,24 @@ class TimedVideo(VideoView):
             return self.video.read(start, stop)
 
 
-class TimedSegmenter:
+class TimedSegmenter(SegmenterView):
     """A segmenter whose work counts as ``encode`` and ``decode``."""
 
     def __init__(self, segmenter: PromptableSegmenter, clock: StageClock) -> None:
-        self._segmenter = segmenter
+        super().__init__(segmenter)
         self._clock = clock
-
-    @property
-    def info(self) -> SegmenterInfo:
-        return self._segmenter.info
 
     def encode(self, frames: UInt8Array) -> Sequence[Any]:
         with self._clock.stage("encode"):
-            return self._segmenter.encode(frames)
+            return self.segmenter.encode(frames)
 
     def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
         with self._clock.stage("decode"):
-            return self._segmenter.decode(embedding, prompts, full_size=full_size)
+            return self.segmenter.decode(embedding, prompts, full_size=full_size)
+
+    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+        with self._clock.stage("decode"):
+            return super().decode_in_rounds(embedding, prompts, passes)
 
 
 class TimedTracker:

@@ -30,13 +30,14 @@ def running_on(device: str, name: str) -> Iterator[torch.device]:
     """The device to move a network to, inside the block.
 
     Args:
-        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
+        device: "auto" for the GPU when PyTorch has one, NVIDIA's or Apple's, else the CPU; or a PyTorch device such as
+            "cuda:1".
         name: of the back end, for the error.
 
     Raises:
         BackendError: there is no such device, or PyTorch fails on it inside the block.
     """
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    wanted = _best_device() if device == "auto" else device
     try:
         place = torch.device(wanted)
         torch.empty(0, device=place)
@@ -46,6 +47,12 @@ def running_on(device: str, name: str) -> Iterator[torch.device]:
         raise BackendError(
             f"{name!r} cannot run on device {device!r}: {line}. Choose 'auto', 'cpu', or a device PyTorch has."
         ) from error
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def load_exactly(network: nn.Module, state: Mapping[str, Tensor], *, whose: str, other: str | None, expected: str) -> None:
@@ -81,11 +88,16 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     convolution by oneDNN, of pixels without neighbours, that computes the same (docs/benchmarks.md, "Segment Anything").
     """
     count = rows.numel() // rows.shape[-1]
-    if rows.device.type != "cpu" or rows.dtype != torch.float32 or count < _MANY_ROWS or torch.jit.is_tracing():
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or count < _MANY_ROWS or _is_traced():
         return F.linear(rows, weight, bias)
     pixels = rows.reshape(1, -1, 1, rows.shape[-1]).permute(0, 3, 1, 2)  # channels last in memory: no copy
     out = F.conv2d(pixels, weight[..., None, None], bias)
     return out.permute(0, 2, 3, 1).reshape(*rows.shape[:-1], len(weight))
+
+
+def _is_traced() -> bool:
+    """Whether a graph is being made: its runtime chooses by itself how to multiply."""
+    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
 
 
 class _QuickLinear(nn.Linear):

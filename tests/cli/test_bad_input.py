@@ -219,6 +219,21 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     # settings
     "unknown tracker": (on_clip("--tracker", "lukas-kanade"), ["tracker 'lukas-kanade'", "Did you mean 'lucas-kanade'"]),
     "unknown segmenter": (on_clip("--segmenter", "grabcat"), ["Unknown segmenter 'grabcat'", "Did you mean 'grabcut'"]),
+    "SAM misspelt": (on_clip("--segmenter", "sam-vit-he"), ["Unknown segmenter 'sam-vit-he'", "Did you mean 'sam-vit-h'"]),
+    "unknown runtime": (
+        on_clip("--runtime", "opnvino"),
+        ["Unknown runtime 'opnvino'", "Did you mean 'openvino'", "auto, torch"],
+    ),
+    "unknown precision": (on_clip("--precision", "float23"), ["'float23'", "Did you mean 'float32'", "Expected one of: auto"]),
+    "no choice of runtime": (
+        on_clip("--runtime", "openvino"),
+        ["tracker 'nano' nor the segmenter 'nano' has a choice of runtime, got 'openvino'", "leave the option out"],
+    ),
+    "weights for a back end without": (
+        lambda m: [*on_clip("--segmenter", "grabcut", "--segmenter-weights", m.path("mask.png"))(m)],
+        ["'grabcut' has no weights", "leave weights out"],
+    ),
+    "weights that are not there": (on_clip("--tracker-weights", "no/such"), ["found no", "no/such", "or 'default'"]),
     "unknown preset": (on_clip("--preset", "defualt"), ["Unknown preset 'defualt'", "Did you mean 'default'", "Available"]),
     "preset without its tracker": (on_clip("--preset", "paper-v1"), ["'paper-v1' uses the tracker 'pips'", "--tracker"]),
     "unknown format": (on_clip("--formats", "png,overly"), ["output 'overly'", "Did you mean 'overlay'", "Available: png"]),

@@ -41,9 +41,9 @@ def test_options_reach_the_settings_they_name(call: Any) -> None:
 
     given = ["--seed", "5", "--reinit", "--reinit-horizon", "9", "--no-other-objects-as-negatives", "--border-fraction", "0.2"]
     given += ["--negative-sampler", "random", "--tracker", "lucas-kanade"]
-    arguments = build_parser().parse_args(["segment", "clip.mp4", "--preset", "fast", *given])
+    arguments = build_parser().parse_args(["segment", "clip.mp4", "--preset", "fast-offline", *given])
     expected: SegmentConfig = with_settings(
-        PRESETS["fast"],
+        PRESETS["fast-offline"],
         {
             "seed": 5,
             "reinit.enabled": True,

@@ -25,7 +25,7 @@ from sampt.segmenters.sam.checkpoint import build as build_model  # noqa: E402
 from sampt.segmenters.sam.checkpoint import fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.picture import Fit, to_square, upsample  # noqa: E402
-from sampt.segmenters.sam.prompts import batch_of, group  # noqa: E402
+from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
 from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam2 import network as sam2  # noqa: E402
 from sampt.segmenters.sam2.names import convert_state_dict, is_sam2  # noqa: E402
@@ -177,7 +177,6 @@ def test_objects_together_get_the_answers_that_they_get_alone() -> None:
         prompt(0, seed=5, object_id=1, box=(20, 10, 70, 40)),
         prompt(2, 1, seed=6, object_id=3, box=(1, 2, 8, 9), mask=earlier.numpy()),
     ]
-    assert group(prompts, 16, ends_boxes=True) == [[0, 2, 3, 5], [1], [4]]
     together = segmenter.decode(embedding, prompts)
     assert [answer.object_id for answer in together] == [5, 2, 7, 4, 1, 3]
     for answer, asked in zip(together, prompts, strict=True):
@@ -338,7 +337,7 @@ def test_an_official_file_loads(tmp_path: Path) -> None:
     torch.save({"model": official(network.state_dict())}, tmp_path / "sam2.1_hiera_tiny.pt")
     segmenter = create_segmenter("sam2.1-tiny", weights=str(tmp_path / "sam2.1_hiera_tiny.pt"), device="cpu")
     assert isinstance(segmenter, SamSegmenter)
-    loaded = segmenter.network.state_dict()
+    loaded = segmenter.runtime.network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
     assert segmenter.info.name == "sam2.1-tiny"
     assert segmenter.info.licence_weights == "Apache-2.0"

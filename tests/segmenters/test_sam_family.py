@@ -31,7 +31,7 @@ from sampt.segmenters.sam.checkpoint import build, fill_random, load_network, lo
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit, convert_state_dict  # noqa: E402
 from sampt.segmenters.sam.picture import Fit, to_square  # noqa: E402
-from sampt.segmenters.sam.prompts import batch_of, group  # noqa: E402
+from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
 from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
 from sampt.testing import SEGMENTER_CLAUSES, SegmenterLimits  # noqa: E402
 from sampt.types import MaskPrediction, ObjectPrompt  # noqa: E402
@@ -164,12 +164,17 @@ def test_previous_logits_and_boxes_matter(official: SamCase) -> None:
     assert np.abs(plain - masked).max() > 0.01
 
 
-def test_prompts_are_grouped_by_tokens() -> None:
-    box = (1, 2, 3, 4)
-    prompts = [prompt(2), prompt(3), prompt(1, box=box), prompt(2), prompt(0, box=box), prompt(2)]
-    assert group(prompts, 16) == [[0, 2, 3, 5], [1], [4]]
-    assert group(prompts, 3) == [[0, 2, 3], [5], [1], [4]]
-    assert group([], 3) == []
+def test_shorter_prompts_are_filled_up() -> None:
+    prompts = [prompt(2, 1), prompt(1, box=(1, 2, 3, 4)), prompt(1)]
+    batch = batch_of(prompts, Fit.of((480, 854), 1024), 256, CPU, "test")
+    assert batch.kinds.tolist() == [[1, 0, -1], [1, 2, 3], [1, -1, -2]]
+    assert batch.is_filled
+    assert not batch_of(prompts[:2], Fit.of((480, 854), 1024), 256, CPU, "test").is_filled
+    boxed = batch.at(torch.tensor([2])).with_boxes(torch.tensor([[[1.0, 2], [3, 4]]]), ends_boxes=False)
+    assert boxed.kinds.tolist() == [[1, -2, -2, 2, 3]]  # the token for nothing gives way to the box
+    assert boxed.xy[0, 3:].tolist() == [[1, 2], [3, 4]]
+    kept = batch.at(torch.tensor([2])).with_boxes(torch.tensor([[[1.0, 2], [3, 4]]]), ends_boxes=True)
+    assert kept.kinds.tolist() == [[1, -1, -2, 2, 3]]
 
 
 @pytest.mark.parametrize(("name", "clause"), SEGMENTER_CLAUSES, ids=[name for name, _ in SEGMENTER_CLAUSES])
@@ -201,14 +206,66 @@ def test_frames_one_pixel_wide_are_answered(size_hw: tuple[int, int]) -> None:
     assert answer.logits.shape == size_hw
 
 
-@pytest.mark.parametrize("kind", ["sam", "hq-sam"])
-def test_refining_objects_together_is_refining_them_alone(kind: str) -> None:
-    segmenter = segmenter_of(small_network(kind))
+class PassByPass:
+    """The segmenter without its own way through the rounds."""
+
+    def __init__(self, segmenter: SamSegmenter) -> None:
+        self.info, self.encode, self.decode = segmenter.info, segmenter.encode, segmenter.decode
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["sam", "hq-sam", "mobile-sam", "light-hq-sam"])
+def test_rounds_on_the_device_are_those_of_any_segmenter(kind: str, rounds: int) -> None:
+    network = small_network(kind)
+    segmenter = segmenter_of(network)
     frame = np.random.default_rng(0).integers(0, 256, (1, 480, 854, 3), dtype=np.uint8)
-    embedding, config = segmenter.encode(frame)[0], PromptConfig(refinement_rounds=2)
-    prompts = [prompt(5, 2, seed=1, object_id=1), prompt(1, seed=2, object_id=2), prompt(3, seed=3, object_id=3)]
-    for answer, asked in zip(segment_prompts(segmenter, embedding, prompts, config), prompts, strict=True):
+    embedding, config = segmenter.encode(frame)[0], PromptConfig(refinement_rounds=rounds)
+    earlier = segmenter.decode(embedding, [prompt(2, seed=9)])[0].low_res_logits
+    prompts = [
+        prompt(5, 2, seed=1, object_id=4),
+        prompt(1, seed=2, object_id=2),
+        prompt(3, seed=3, object_id=3),
+        prompt(3, seed=4, object_id=7, mask=earlier),
+        prompt(4, 1, seed=5, object_id=1, mask=earlier),
+    ]
+    together = segment_prompts(segmenter, embedding, prompts, config)
+    plain = segment_prompts(PassByPass(segmenter), embedding, prompts, config)
+    assert any(answer.box_xyxy is not None for answer in plain)
+    for answer, expected, asked in zip(together, plain, prompts, strict=True):
+        same(answer, expected, 1e-4)
         same(answer, segment_prompts(segmenter, embedding, [asked], config)[0], 1e-4)
+
+
+def test_rounds_end_where_a_mask_is_gone_and_where_nothing_changes() -> None:
+    calls: list[int] = []
+
+    class Counting:
+        """The network, but the object at the second row has no mask, and counts what it is asked."""
+
+        side, ends_boxes, logit_limit, mask_side, fit, encode = 128, False, None, 32, None, None
+
+        def __init__(self, network: SamNetwork) -> None:
+            self.fit, self.encode, self._network = network.fit, network.encode, network  # type: ignore[assignment]
+
+        def predict(self, image: Any, batch: Any, *, multimask: bool = False) -> Any:
+            calls.append(len(batch.xy))
+            logits, iou = self._network.predict(image, batch)
+            logits = torch.full_like(logits, -1.0)
+            logits[..., 4:9, 5:20] = 1.0
+            if len(batch.xy) == 2 and len(calls) == 1:
+                logits[1] = -1.0
+            return logits, iou
+
+    segmenter = SamSegmenter(MODELS["mobile-sam"], lambda: Counting(small_network("sam")), CPU)  # type: ignore[arg-type, return-value]
+    embedding = segmenter.encode(np.zeros((1, 60, 100, 3), np.uint8))[0]
+    prompts = [prompt(2, seed=1, object_id=1), prompt(2, seed=2, object_id=2)]
+    gone = segment_prompts(segmenter, embedding, prompts, PromptConfig(refinement_rounds=4))
+    assert calls == [2, 1, 1, 1, 1]
+    assert gone[0].box_xyxy is not None
+    assert gone[1].box_xyxy is None
+    calls.clear()
+    segment_prompts(segmenter, embedding, prompts, PromptConfig(refinement_rounds=4, stop_share=0.0))
+    assert calls == [2, 1]  # the first round changes nothing
 
 
 def test_logits_of_another_segmenter_are_refused() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
+pytest.importorskip("safetensors", reason="safetensors is one of the [sam] extras")
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
+import torch
+from safetensors.torch import save
+
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter
+from sampt.plugins import create_segmenter, options_of
 from sampt.segmenters.sam.models import MODELS
 
 
@@ -48,3 +53,23 @@ def test_random_weights_are_made_when_first_needed() -> None:
     segmenter = create_segmenter("sam-vit-h", weights=None, device="cpu")
     assert "network" not in vars(segmenter)  # 2.5 GB
     assert segmenter.info.licence_weights is None
+
+
+def test_weights_on_the_hub_are_fetched_and_those_of_another_model_are_told(
+    server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.address)
+    server.content = save({"image_encoder.pos_embed": torch.zeros(1, 1, 1, 1280)})
+    with pytest.raises(BackendError, match=r"'mobile-sam' got weights of another network in .*; they are those of 'sam-vit-h'"):
+        create_segmenter("mobile-sam", weights="owner/name")
+    assert [seen.path for seen in server.seen] == ["/owner/name/resolve/main/model.safetensors"]
+    assert (cache / "hub--owner--name--model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_leaves_the_choice_of_runtime_and_precision(name: str) -> None:
+    assert options_of("segmenter", name) == {"runtime", "precision"}
+    with pytest.raises(BackendError, match=rf"'{name}' with runtime 'onnxruntime' got random weights, expected"):
+        create_segmenter(name, weights="random", runtime="onnxruntime")
+    with pytest.raises(BackendError, match=rf"'{name}' with runtime 'openvino' got precision 'float16', expected"):
+        create_segmenter(name, weights="random", runtime="openvino", precision="float16")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sampt.cli.running import run_shown
 from sampt.cli.settings import add_preset_option, config_from
 from sampt.evaluation.metrics import jaccard
-from sampt.job import Job, JobResult, run_job
+from sampt.job import Job, JobResult
 from sampt.outputs.files import make_folder
 from sampt.testing.scenes import Scene, SceneVideo, demo_scene
 from sampt.types import QueryMask
@@ -36,23 +37,19 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sampt.cli.progress import progress_bar, show_summary  # Rich takes a while to import, for other commands too
-
     config = config_from(arguments)
     scene = demo_scene()
     clip = make_folder(arguments.output) / "clip.mp4"
     _render(scene, clip, quiet=arguments.quiet)
     queries = [QueryMask(o, 0, m) for o, m in _objects(scene, 0) if m.any()]
     job = Job(clip, queries, arguments.output / "result", config=config, overwrite=True)
-    with progress_bar("following", quiet=arguments.quiet) as on_frame:
-        result = run_job(job, on_frame)
-    show_summary(result, quiet=arguments.quiet)
+    result = run_shown(job, "following", quiet=arguments.quiet)
     _show_iou(scene, result, quiet=arguments.quiet)
     return 0
 
 
 def _render(scene: Scene, clip: Path, *, quiet: bool) -> None:
-    from sampt.cli.progress import progress_bar
+    from sampt.cli.progress import progress_bar  # Rich takes a while to import, for other commands too
 
     video = SceneVideo(scene)
     with progress_bar("rendering", quiet=quiet) as on_frame, VideoWriter(clip, video.fps, video.size_hw) as writer:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from sampt.job import JobResult, ObjectSummary, peak_memory_bytes
 from sampt.types import ObjectState
 
-__all__ = ["progress_bar", "show_summary"]
+__all__ = ["bytes_bar", "progress_bar", "show_summary"]
 
 _REASONS = {
     ObjectState.NO_VISIBLE_POINT: "none of its points is visible; click it on a later frame too",
@@ -35,9 +45,8 @@ class _Speed(ProgressColumn):
 def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar with frames per second and the time left; gives the function to call with (frames done, frames in all).
 
-    It is drawn on a terminal only, and wiped when the run fails, so that what remains is the error.
+    It is drawn on a terminal only, from the first call on, and wiped when the run fails, so that what remains is the error.
     """
-    console = Console(stderr=True)
     columns = [
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -46,13 +55,41 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
         TimeRemainingColumn(),
         TextColumn("left"),
     ]
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(escape(label), total=None, visible=False)
-        try:
-            yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
-        except BaseException:
-            progress.live.transient = True
-            raise
+    with _drawn(columns, label, quiet=quiet) as on_frame:
+        yield on_frame
+
+
+@contextmanager
+def bytes_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """The same for a download; gives the function to call with (bytes done, bytes in all or None)."""
+    columns = [
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with _drawn(columns, label, quiet=quiet) as on_bytes:
+        yield on_bytes
+
+
+@contextmanager
+def _drawn(columns: Sequence[ProgressColumn], label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    console = Console(stderr=True)
+    progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
+    task = progress.add_task(escape(label), total=None)
+
+    def update(done: int, total: int | None) -> None:
+        progress.update(task, completed=done, total=total)
+        progress.start()  # again and again does no harm; not before, since two bars at once disturb each other
+
+    try:
+        yield update
+    except BaseException:
+        progress.live.transient = True
+        raise
+    finally:
+        progress.stop()
 
 
 def show_summary(result: JobResult, *, quiet: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sampt.cli.settings import add_setting_options, config_from, whole_number
+from sampt.cli.running import run_shown
+from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
 from sampt.errors import ConfigError, QueryError
-from sampt.job import Job, run_job
+from sampt.job import Job
 from sampt.outputs import FORMATS
 from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.types import Points, QueryMask
@@ -19,6 +20,7 @@ examples:
   sampt segment clip.mp4 --points 1,0,420,250 --points 1,0,300,90,-
   sampt segment frames/ --mask first.png -o out
   sampt segment 'frames/*.jpg' --queries clicks.json --stride 2 --tracker lucas-kanade
+  sampt segment clip.mp4 --points 1,0,420,250 --segmenter sam-vit-b --segmenter-weights facebook/sam-vit-base
 """
 
 
@@ -29,7 +31,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="follow objects through a video and save their masks",
         description="Follow objects, named by points or a mask on any frame, through a video, and save a mask for every frame.",
         usage="%(prog)s VIDEO (--points ... | --queries FILE | --mask PNG) [-o DIR] [options]",
-        epilog=_EXAMPLES,
+        epilog=f"{told_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("video", metavar="VIDEO", help="video file, folder of images, or glob pattern in quotes")
@@ -72,8 +74,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help=f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
-    group.add_argument("--device", default="auto", metavar="NAME", help="where back ends run: auto, cpu, cuda (default: auto)")
-    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    add_running_options(group)
+    group.add_argument("--quiet", action="store_true", help="no word of weights to load, no progress bar and no summary")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -87,16 +89,11 @@ def _run(arguments: argparse.Namespace) -> int:
         stop=arguments.stop,
         stride=arguments.stride,
         device=arguments.device,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
         overwrite=arguments.overwrite,
     )
-    if arguments.quiet:
-        run_job(job)
-        return 0
-    from sampt.cli.progress import progress_bar, show_summary  # Rich, which takes a while to import
-
-    with progress_bar(_name_of(arguments.video), quiet=False) as on_frame:
-        result = run_job(job, on_frame)
-    show_summary(result, quiet=False)
+    run_shown(job, _name_of(arguments.video), quiet=arguments.quiet)
     return 0
 
 

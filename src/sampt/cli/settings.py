@@ -8,11 +8,19 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-from sampt.config import PRESETS, SegmentConfig, preset, setting_fields, with_settings
+from sampt.config import PRESETS, PRESETS_TOLD, SegmentConfig, preset, setting_fields, with_settings
 from sampt.errors import ConfigError
-from sampt.plugins import available
+from sampt.plugins import OPTIONS, available
 
-__all__ = ["add_preset_option", "add_setting_options", "config_from", "finite_number", "whole_number"]
+__all__ = [
+    "add_preset_option",
+    "add_running_options",
+    "add_setting_options",
+    "config_from",
+    "finite_number",
+    "told_presets",
+    "whole_number",
+]
 
 _PREFIX = "setting:"
 _GROUPS = {
@@ -46,6 +54,25 @@ def finite_number(text: str) -> float:
 def add_preset_option(parser: argparse._ActionsContainer) -> None:
     """Add ``--preset``."""
     parser.add_argument("--preset", default="default", metavar="NAME", help=f"{', '.join(PRESETS)} (default: default)")
+
+
+def told_presets() -> str:
+    """For the end of a help text: the presets, a line each."""
+    width = max(map(len, PRESETS_TOLD))
+    return "presets:\n" + "\n".join(f"  {name:{width}}  {told}" for name, told in PRESETS_TOLD.items())
+
+
+def add_running_options(parser: argparse._ActionsContainer) -> None:
+    """Add ``--device``, ``--runtime`` and ``--precision``: where and how back ends compute."""
+    device = "where back ends run: auto, cpu, cuda, mps (default: auto)"
+    parser.add_argument("--device", default="auto", metavar="NAME", help=device)
+    texts = {
+        "runtime": "what runs networks of back ends that leave the choice: {} (default: auto)",
+        "precision": "what such back ends compute with: {} (default: auto, what suits the device)",
+    }
+    for what, choices in OPTIONS.items():
+        help_text = texts[what].format(", ".join(choices))
+        parser.add_argument(f"--{what}", default="auto", metavar="NAME", help=help_text)
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.errors import BackendError
@@ -19,8 +19,9 @@ __all__ = ["add_command"]
 _EXAMPLES = """\
 examples:
   sampt weights list
-  sampt weights pull raft-small mobile-sam
+  sampt weights pull raft-small mobile-sam facebook/sam-vit-base
   sampt weights verify
+  sampt weights export mobile-sam
   sampt segment clip.mp4 --points 1,0,420,250 --tracker raft-small
 
 SAMPT_WEIGHTS_DIR names the folder of the cache; SAMPT_OFFLINE=1 forbids the network.
@@ -31,7 +32,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the command."""
     parser = commands.add_parser(
         "weights",
-        help="official checkpoints: list, download, verify",
+        help="official checkpoints: list, download, verify, export",
         description="List, download and verify official checkpoints of trackers and segmenters. Each has its own licence.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,7 +43,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         action = actions.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
         action.set_defaults(run=run, parser=action)
         if names is not None:
-            action.add_argument("names", nargs=names, metavar="NAME", help="as 'sampt weights list' shows it")
+            action.add_argument("names", nargs=names, metavar="NAME", help="of 'sampt weights list', or OWNER/NAME on the hub")
         return action
 
     listing = add("list", _list, "show what there is, its size and licences, and whether it is in the cache", None)
@@ -50,6 +51,10 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     pull = add("pull", _pull, "download into the cache; goes on with a download that was cut; prints the paths", "+")
     pull.add_argument("--quiet", action="store_true", help="print the paths alone")
     add("verify", _verify, "read files in the cache and compare their digests; all of them without a NAME", "*")
+    export = add("export", _export, "write a segmenter of the SAM family for --runtime onnxruntime and openvino", None)
+    export.add_argument("name", metavar="NAME", help="of the segmenter: mobile-sam, sam-vit-b, ...")
+    export.add_argument("--weights", default="default", metavar="WHICH", help="as for --segmenter-weights (default: official)")
+    export.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the graphs (default: in the cache)")
     add("path", _path, "print the path of a file in the cache, or of the cache itself", "?")
     return parser
 
@@ -89,31 +94,42 @@ def _facts(source: WeightsSource) -> dict[str, object]:
 
 
 def _pull(arguments: argparse.Namespace) -> int:
-    from sampt.weights import fetch, find_source
+    from sampt.cli.progress import bytes_bar
+    from sampt.weights import fetch_first, find_sources
     from sampt.weights.cache import find_verified
     from sampt.weights.sources import told_bytes
 
     err = _out(stderr=True)
-    for source in [find_source(name) for name in arguments.names]:  # a wrong name is told before any download
+    for sources in [find_sources(name) for name in arguments.names]:  # a wrong name is told before any download
+        source = sources[0]
         if not arguments.quiet:
             err.print(
                 f"{source.name}: {told_bytes(source.num_bytes)}, licence of code {source.licence_code}, of weights"
                 f" {source.licence_weights}; {source.page}",
                 markup=False,
             )
-        with _bar(source.name, quiet=arguments.quiet) as on_bytes:
-            path = fetch(source, on_bytes)
-        found = find_verified(source)
+        with bytes_bar(source.name, quiet=arguments.quiet) as on_bytes:
+            path = fetch_first(sources, on_bytes)
+        found = next((found for source in sources if (found := find_verified(source))), None)
         if found and not arguments.quiet:
             err.print(_told(source, found), markup=False)
         _out().print(str(path), markup=False)
     return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    from sampt.weights import SOURCES, cached_path, find_source, verify, weights_folder
+def _export(arguments: argparse.Namespace) -> int:
+    from sampt.segmenters.sam.models import export_model
 
-    named = [find_source(name) for name in arguments.names]
+    folder = export_model(arguments.name, None if arguments.weights == "random" else arguments.weights, arguments.output)
+    _out(stderr=True).print("exported, and compared with PyTorch; use it with --runtime onnxruntime or openvino", markup=False)
+    _out().print(str(folder), markup=False)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from sampt.weights import SOURCES, cached_path, verify, weights_folder
+
+    named = [_at_hand(name) for name in arguments.names]
     sources = named or [source for source in SOURCES.values() if cached_path(source)]
     if not sources:
         raise BackendError(f"The cache {weights_folder()} holds no weights; run 'sampt weights pull NAME'.")
@@ -133,17 +149,25 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _path(arguments: argparse.Namespace) -> int:
-    from sampt.weights import cached_path, find_source, weights_folder
+    from sampt.weights import cached_path, weights_folder
 
     path = weights_folder()
     if arguments.names is not None:
-        source = find_source(arguments.names)
+        source = _at_hand(arguments.names)
         found = cached_path(source)
         if found is None:
             raise BackendError(f"{source.name!r} is not in the cache {path}; run 'sampt weights pull {source.name}'.")
         path = found
     _out().print(str(path), markup=False)
     return 0
+
+
+def _at_hand(name: str) -> WeightsSource:
+    """Of the files that may hold the weights called ``name``: the one in the cache, else the first."""
+    from sampt.weights import cached_path, find_sources
+
+    sources = find_sources(name)
+    return next((source for source in sources if cached_path(source)), sources[0])
 
 
 def _told(source: WeightsSource, found: Verification) -> str:
@@ -155,25 +179,3 @@ def _out(*, stderr: bool = False, soft_wrap: bool = True) -> Console:
     from rich.console import Console  # Rich takes a while to import, for other commands too
 
     return Console(stderr=stderr, soft_wrap=soft_wrap, highlight=False)
-
-
-@contextmanager
-def _bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes on a terminal; gives the function to call with (bytes done, bytes in all or None)."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = _out(stderr=True)
-    columns = [
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(label, total=None, visible=False)
-        try:
-            yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
-        except BaseException:
-            progress.live.transient = True
-            raise

@@ -6,14 +6,26 @@ all that ``decode`` needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from sampt.errors import BackendError
 from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["PromptableSegmenter", "SegmenterInfo", "check_prompt"]
+__all__ = [
+    "Passes",
+    "PromptableSegmenter",
+    "RoundsSegmenter",
+    "SegmenterInfo",
+    "SegmenterView",
+    "SizedEmbeddings",
+    "StorableEmbeddings",
+    "check_prompt",
+    "innermost",
+]
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,90 @@ class PromptableSegmenter(Protocol):
             One answer a prompt, in order.
         """
         ...
+
+
+@runtime_checkable
+class SizedEmbeddings(Protocol):
+    """What a segmenter may add: it knows how large its embeddings are, so that they can be kept within a number of bytes."""
+
+    def embedding_bytes(self, embedding: Any) -> int:
+        """Memory that one embedding holds now, wherever it lies; asked again after every ``decode``, which may add to it."""
+        ...
+
+
+@runtime_checkable
+class StorableEmbeddings(SizedEmbeddings, Protocol):
+    """What a segmenter may add: its embeddings can be written down and read again, by another process too."""
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the embedding of an equal frame could: name, digest of the weights, precision, runtime, settings."""
+        ...
+
+    def pack(self, embedding: Any) -> Mapping[str, np.ndarray]:
+        """The embedding as arrays by name; none of objects."""
+        ...
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The inverse of :meth:`pack`: ``decode`` answers the same to the bit.
+
+        Raises:
+            Exception: any, when the arrays are not those of an embedding; they are then made anew.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often a segmenter is asked about a frame (algorithm, section 3).
+
+    Attributes:
+        positives_first: prompts with negative points start from an answer to the positive ones alone.
+        rounds: with the box and the logits of the round before.
+        stop_share: a prompt's rounds end when no more than this share of its mask changes; None: never early.
+    """
+
+    positives_first: bool
+    rounds: int
+    stop_share: float | None = None
+
+
+@runtime_checkable
+class RoundsSegmenter(Protocol):
+    """What a segmenter may add: it goes through all passes by itself, without a way back to the host in between."""
+
+    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+        """Full-size answers after the last pass to prompts without boxes, as :func:`sampt.prompts.refine.segment_prompts`."""
+        ...
+
+
+class SegmenterView:
+    """A segmenter made from another one, ``segmenter``; what it does not change, it passes on."""
+
+    def __init__(self, segmenter: PromptableSegmenter) -> None:
+        self.segmenter = segmenter
+
+    @property
+    def info(self) -> SegmenterInfo:
+        return self.segmenter.info
+
+    def encode(self, frames: UInt8Array) -> Sequence[Any]:
+        return self.segmenter.encode(frames)
+
+    def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
+        return self.segmenter.decode(embedding, prompts, full_size=full_size)
+
+    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+        """Where the innermost segmenter is a :class:`RoundsSegmenter`."""
+        assert isinstance(self.segmenter, RoundsSegmenter)
+        return self.segmenter.decode_in_rounds(embedding, prompts, passes)
+
+
+def innermost(segmenter: PromptableSegmenter) -> PromptableSegmenter:
+    """The segmenter that all views are made from: the one that knows its embeddings."""
+    while isinstance(segmenter, SegmenterView):
+        segmenter = segmenter.segmenter
+    return segmenter
 
 
 def check_prompt(prompt: ObjectPrompt, name: str) -> None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from sampt.weights.cache import Verification, cached_path, is_offline, verify, weights_folder
 from sampt.weights.checkpoint import load_checkpoint
-from sampt.weights.fetch import Progress, fetch
-from sampt.weights.sources import SOURCES, WeightsSource, default_source, find_source
+from sampt.weights.choice import WeightsFacts, facts_of, local_weights, told_source, weights_identity
+from sampt.weights.fetch import Progress, downloads_shown_by, fetch, fetch_first
+from sampt.weights.sources import SOURCES, WeightsSource, default_source, find_source, find_sources
 
 __all__ = [
     "SOURCES",
     "Progress",
     "Verification",
+    "WeightsFacts",
     "WeightsSource",
     "cached_path",
     "default_source",
+    "downloads_shown_by",
+    "facts_of",
     "fetch",
+    "fetch_first",
     "find_source",
+    "find_sources",
     "is_offline",
     "load_checkpoint",
+    "local_weights",
+    "told_source",
     "verify",
     "weights_folder",
+    "weights_identity",
 ]

@@ -25,7 +25,7 @@ from sampt import __version__
 from sampt.errors import BackendError
 from sampt.weights.cache import check_room, disk_errors, write_json
 
-__all__ = ["Progress", "Request", "discard", "download"]
+__all__ = ["NotServedError", "Progress", "Request", "discard", "download"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ _TIMEOUT_S = 30.0
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 """Waits before the second, third ... attempt; an attempt that brought something begins the count anew."""
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
+_NOT_SERVED = (401, 403, 404, 410)
+"""The hub answers 401, too, where there is no such repository, so that nobody learns which private ones there are."""
 _NOT_WEIGHTS = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a pointer of Git LFS"}
 
 
@@ -75,6 +77,18 @@ class _Version:
         pairs = [(self.etag, other.etag), (self.modified, other.modified)]
         compared = [a == b for a, b in pairs if a and b]
         return all(compared) and self.total == other.total and (bool(compared) or blindly)
+
+
+class NotServedError(BackendError):
+    """The server has no such file, or not for everybody.
+
+    Attributes:
+        answer: status and reason, "404 Not Found".
+    """
+
+    def __init__(self, message: str, answer: str) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class _CutError(Exception):
@@ -196,9 +210,11 @@ def _refuse(error: urllib.error.HTTPError, request: Request) -> None:
         raise _CutError("the file on the server is another one now") from error
     if error.code in _PASSING:
         raise _CutError(f"the server answered {error.code} {_line(error.reason)}") from error
-    raise BackendError(
-        f"{request.url} answered {error.code} {_line(error.reason)}, expected the file of {request.what}; {request.advice}."
-    ) from error
+    answer = f"{error.code} {_line(error.reason)}"
+    message = f"{request.url} answered {answer}, expected the file of {request.what}; {request.advice}."
+    if error.code in _NOT_SERVED:
+        raise NotServedError(message, answer) from error
+    raise BackendError(message) from error
 
 
 def _copy(response: IO[bytes], request: Request, done: int, total: int | None, progress: Progress) -> None:

@@ -7,6 +7,9 @@ import logging
 import os
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 from shutil import copyfileobj
@@ -23,16 +26,31 @@ from sampt.weights.cache import (
     record_of,
     weights_folder,
 )
-from sampt.weights.download import Progress, Request, discard, download
+from sampt.weights.download import NotServedError, Progress, Request, discard, download
+from sampt.weights.hub import at_endpoint
 from sampt.weights.sources import SOURCES, WeightsSource, told_bytes
 
-__all__ = ["Progress", "fetch"]
+__all__ = ["Progress", "Show", "downloads_shown_by", "fetch", "fetch_first"]
 
 logger = logging.getLogger(__name__)
+
+Show = Callable[[WeightsSource], AbstractContextManager[Progress]]
+"""Begins to show the download of a source; what it gives is called as it goes on."""
+_show: ContextVar[Show | None] = ContextVar("show", default=None)
 
 
 class _WrongContentsError(BackendError):
     """What was downloaded is not what it should be; unlike a full disk, it will not do another time either."""
+
+
+@contextmanager
+def downloads_shown_by(show: Show) -> Iterator[None]:
+    """Inside the block, downloads that are given no ``progress`` are shown by ``show``, and not by a line in the log."""
+    token = _show.set(show)
+    try:
+        yield
+    finally:
+        _show.reset(token)
 
 
 def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
@@ -60,6 +78,31 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
         return found.path if found else _download(source, progress).path
 
 
+def fetch_first(sources: Sequence[WeightsSource], progress: Progress | None = None) -> Path:
+    """The file of the first of ``sources`` that is at hand, else of the first that its server has.
+
+    Raises:
+        BackendError: as :func:`fetch`; or no server has any of them.
+    """
+    for source in sources:
+        if found := find_verified(source):
+            return found.path
+    refused: list[NotServedError] = []
+    for source in sources:
+        try:
+            return fetch(source, progress)
+        except NotServedError as error:
+            refused.append(error)
+    if len(sources) == 1:
+        raise refused[0]
+    first = sources[0]
+    names = " or ".join((source.url or source.file).rpartition("/")[2] for source in sources)
+    raise BackendError(
+        f"{first.name!r} is no file or folder here, and {first.page} has no {names} for everybody (it answered"
+        f" {refused[0].answer}); check the name, or get the file by hand and give its path."
+    ) from refused[0]
+
+
 def _refuse_without_network(source: WeightsSource) -> None:
     target = weights_folder() / source.file
     if source.url is None:
@@ -69,8 +112,8 @@ def _refuse_without_network(source: WeightsSource) -> None:
     if is_offline():
         part = f"{source.member} out of " if source.member else ""
         raise BackendError(
-            f"{source.name!r} is not in the cache and SAMPT_OFFLINE is set; fetch {part}{source.url} on a machine with network"
-            f" and put it at {target}, or unset SAMPT_OFFLINE."
+            f"{source.name!r} is not in the cache and SAMPT_OFFLINE is set; fetch {part}{at_endpoint(source.url)} on a machine"
+            f" with network and put it at {target}, or unset SAMPT_OFFLINE."
         )
 
 
@@ -89,21 +132,27 @@ def _download_name(source: WeightsSource) -> str:
 def _download(source: WeightsSource, progress: Progress | None) -> Verification:
     assert source.url is not None
     folder = weights_folder()
-    if progress is None:
+    url, show = at_endpoint(source.url), _show.get()
+    if progress is None and show is None:
         size = told_bytes(source.num_bytes)
         licence = f"licence of the weights: {source.licence_weights}"
-        logger.warning("downloading %s (%s) from %s to %s; %s", source.file, size, source.url, folder, licence)
+        logger.warning("downloading %s (%s) from %s to %s; %s", source.file, size, url, folder, licence)
     is_file = source.member is None
     request = Request(
-        source.url,
+        url,
         partial_of(folder / _download_name(source)),
         source.name,
         _by_hand(source),
         exact_bytes=source.num_bytes if is_file and source.is_exact_size else None,
         has_digest=is_file and source.digest is not None,
     )
-    download(request, progress or (lambda done, total: None))
+    with nullcontext(progress or _unseen) if progress or show is None else show(source) as on_bytes:
+        download(request, on_bytes)
     return _accept(source, request.partial) if is_file else _unpack(source, request.partial)
+
+
+def _unseen(done: int, total: int | None) -> None:
+    """A progress that nobody looks at."""
 
 
 def _accept(source: WeightsSource, partial: Path) -> Verification:

@@ -1,4 +1,4 @@
-"""Files that other programs have already put into the Hugging Face hub's cache. It is only ever read.
+"""The Hugging Face hub: where it is, and files that other programs have already put into its cache, which is only ever read.
 
 Its layout is published at https://huggingface.co/docs/hub/local-cache: ``models--OWNER--NAME/snapshots/COMMIT/FILE`` links to
 ``blobs/SHA256``, and ``refs/main`` holds the commit that the branch was at.
@@ -11,7 +11,15 @@ from pathlib import Path
 
 from sampt.weights.sources import WeightsSource
 
-__all__ = ["found_in_hub"]
+__all__ = ["at_endpoint", "found_in_hub"]
+
+_HUB = "https://huggingface.co"
+
+
+def at_endpoint(url: str) -> str:
+    """``url`` on the mirror of the hub that ``HF_ENDPOINT`` names, as for the hub's own library; other addresses stay."""
+    mirror = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return mirror + url.removeprefix(_HUB) if mirror and url.startswith(f"{_HUB}/") else url
 
 
 def found_in_hub(source: WeightsSource) -> list[Path]:

@@ -10,10 +10,23 @@ from dataclasses import dataclass
 
 from sampt.errors import BackendError, did_you_mean
 
-__all__ = ["SOURCES", "WeightsSource", "default_source", "find_source", "told_bytes"]
+__all__ = [
+    "SOURCES",
+    "WeightsSource",
+    "default_source",
+    "find_source",
+    "find_sources",
+    "hub_sources",
+    "is_hub_id",
+    "told_bytes",
+]
 
 _HEX_DIGITS = {"sha256": 64, "md5": 32}
 _HUB = re.compile(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/[^/]+/(.+)")
+_HUB_ID = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+"""As the hub allows names; what it forbids, "--", keeps the names of files made from them apart."""
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".onnx", ".zip")
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,26 @@ def find_source(name: str) -> WeightsSource:
     if name not in SOURCES:
         raise BackendError(f"Unknown weights {name!r}.{did_you_mean(name, SOURCES)} Available: {', '.join(SOURCES)}.")
     return SOURCES[name]
+
+
+def find_sources(name: str) -> tuple[WeightsSource, ...]:
+    """As :func:`find_source`, but ``name`` may also be OWNER/NAME on the hub; then the files to look for there, in order."""
+    return hub_sources(name) if is_hub_id(name) else (find_source(name),)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether ``text`` can be OWNER/NAME on the Hugging Face hub and does not end as a file of weights does."""
+    return _HUB_ID.fullmatch(text) is not None and not text.lower().endswith(_SUFFIXES)
+
+
+def hub_sources(hub_id: str) -> tuple[WeightsSource, ...]:
+    """The files that may hold the weights of the repository OWNER/NAME on the Hugging Face hub, the better one first."""
+    page = f"https://huggingface.co/{hub_id}"
+    unknown = f"see {page}"
+    begin = f"hub--{hub_id.replace('/', '--')}"
+    return tuple(
+        WeightsSource(hub_id, "", f"{begin}--{file}", _hub(hub_id, file), page, unknown, unknown) for file in _HUB_FILES
+    )
 
 
 def default_source(backend: str) -> WeightsSource:

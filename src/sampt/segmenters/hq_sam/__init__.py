@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["create_vit_b", "create_vit_h", "create_vit_l"]
 
 
-def create_vit_b(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_vit_b(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `hq-sam-vit-b`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("hq-sam-vit-b", weights, device)
+    return create_model("hq-sam-vit-b", weights, device, runtime, precision)
 
 
-def create_vit_l(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_vit_l(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `hq-sam-vit-l`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("hq-sam-vit-l", weights, device)
+    return create_model("hq-sam-vit-l", weights, device, runtime, precision)
 
 
-def create_vit_h(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_vit_h(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `hq-sam-vit-h`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("hq-sam-vit-h", weights, device)
+    return create_model("hq-sam-vit-h", weights, device, runtime, precision)

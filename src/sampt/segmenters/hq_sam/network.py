@@ -62,7 +62,7 @@ class HqSamNetwork(SamNetwork):
         kernel = decoder.hq_mask_mlp(tokens[:, -1])
         pixels = from_blocks(features, self.side // PATCH)
         finer = decoder.activation(decoder.mask_norm(decoder.mask_conv1(pixels)))
-        hq = self._through_last(finer, kernel) + (kernel @ parts.fine[0].flatten(1)).unflatten(1, masks.shape[2:])
+        hq = self._through_last(finer, kernel) + (kernel @ parts.fine[0].flatten(1)).view(-1, *masks.shape[2:])
         return masks + hq[:, None], iou
 
     def _through_last(self, finer: Tensor, kernel: Tensor) -> Tensor:
@@ -72,12 +72,13 @@ class HqSamNetwork(SamNetwork):
         by a product for each of its 3 x 3 steps.
         """
         last = self.mask_decoder.mask_conv2
-        steps = (kernel @ last.weight.flatten(1)).unflatten(1, (-1, 9))  # (n, 64, 9)
+        steps = (kernel @ last.weight.flatten(1)).view(kernel.shape[0], -1, 9)  # (n, 64, 9)
         seen = finer.permute(0, 2, 3, 1).flatten(1, 2) @ steps
-        seen = F.pad(seen.transpose(1, 2).unflatten(2, finer.shape[2:]), (1, 1, 1, 1))
         height, width = finer.shape[2:]
+        seen = F.pad(seen.transpose(1, 2).reshape(-1, 9, height, width), (1, 1, 1, 1))
         moved = [seen[:, 3 * y + x, y : y + height, x : x + width] for y in range(3) for x in range(3)]
-        return torch.stack(moved).sum(0) + (kernel @ last.bias).view(-1, 1, 1)
+        total: Tensor = torch.stack(moved).sum(0) + (kernel @ last.bias).view(-1, 1, 1)
+        return total
 
 
 def hq_decoder(early_width: int) -> nn.Module:

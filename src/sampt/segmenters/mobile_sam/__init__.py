@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["create", "create_light_hq"]
 
 
-def create(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `mobile-sam`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("mobile-sam", weights, device)
+    return create_model("mobile-sam", weights, device, runtime, precision)
 
 
-def create_light_hq(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_light_hq(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `light-hq-sam`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("light-hq-sam", weights, device)
+    return create_model("light-hq-sam", weights, device, runtime, precision)

@@ -106,7 +106,13 @@ class NanoSegmenter:
 
     def encode(self, frames: UInt8Array) -> Sequence[Encoded]:
         """Take (b, h, w, 3) uint8 RGB frames; each is encoded once at every size at which a prompt first needs it."""
-        return [Encoded(frame) for frame in frames]
+        # Copies where there are several: an embedding that is kept would keep the others' frames, too.
+        return [Encoded(frame if len(frames) == 1 else frame.copy()) for frame in frames]
+
+    def embedding_bytes(self, embedding: Encoded) -> int:
+        """See :meth:`~sampt.segmenters.base.SizedEmbeddings.embedding_bytes`: the frame and what is encoded of it so far."""
+        parts = [part for level in list(embedding.levels.values()) for part in level]
+        return int(embedding.frame.nbytes) + sum(int(part.nbytes) for part in parts)
 
     def decode(self, embedding: Encoded, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
         """Answer all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.

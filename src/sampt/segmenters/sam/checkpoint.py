@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sampt.segmenters.sam.models import SamModel
     from sampt.segmenters.sam.network import SamNetwork
 
-__all__ = ["build", "fill_random", "load_network", "load_weights", "read_state"]
+__all__ = ["build", "fill_random", "identity_of", "load_network", "load_weights", "read_state"]
 
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _RANDOM_DEVIATION = 0.02
@@ -72,19 +72,33 @@ def read_state(path: Path, model: SamModel) -> dict[str, Tensor]:
     Raises:
         BackendError: it is not there, or no table of weights.
     """
-    file, official = path, f"{model.file} ({model.url})"
-    if path.is_dir():
-        found = [path / name for name in _IN_FOLDER if (path / name).is_file()]
-        if not found:
-            raise BackendError(
-                f"{model.name!r} found none of {', '.join(_IN_FOLDER)} in the folder {path}; expected a folder as transformers "
-                f"writes it, or the official {official}."
-            )
-        file = found[0]
+    official = f"{model.file} ({model.url})"
+    file = _file_in(path)
+    if file is None:
+        raise BackendError(
+            f"{model.name!r} found none of {', '.join(_IN_FOLDER)} in the folder {path}; expected a folder as transformers "
+            f"writes it, or the official {official}."
+        )
     try:
         return load_checkpoint(file)
     except BackendError as error:
         raise BackendError(f"{error} For {model.name!r} that is {official}.") from error
+
+
+def identity_of(path: Path | None) -> str:
+    """Another one for other weights: name, size and time of the file; "random" for None."""
+    file = None if path is None else _file_in(path)
+    if file is None or not file.is_file():
+        return "random" if path is None else path.name
+    found = file.stat()
+    return f"{path.name if path else ''}:{file.name}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def _file_in(path: Path) -> Path | None:
+    """The file of weights: the path itself, or what a folder of `transformers` holds."""
+    if not path.is_dir():
+        return path
+    return next((path / name for name in _IN_FOLDER if (path / name).is_file()), None)
 
 
 def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, model: SamModel) -> None:

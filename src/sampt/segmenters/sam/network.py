@@ -27,7 +27,7 @@ from transformers.models.sam.configuration_sam import (
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
 from sampt.segmenters.sam.picture import Fit
-from sampt.segmenters.sam.prompts import NOTHING, PromptBatch
+from sampt.segmenters.sam.prompts import FILLER, NOTHING, PromptBatch
 from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
 from sampt.torch_networks import linear, quicken
 
@@ -96,8 +96,14 @@ class FrameFeatures:
     fine: Tensor | None = None
     middle: Tensor | None = None
 
+    def maps(self) -> dict[str, Tensor]:
+        """Those that are there, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
     def at(self, k: int) -> FrameFeatures:
         """Those of one frame, with b = 1, in memory of their own: a kept frame does not keep its neighbours."""
+        if len(self.embedding) == 1:
+            return self
         fine, middle = (None if part is None else part[k : k + 1].clone() for part in (self.fine, self.middle))
         return FrameFeatures(self.embedding[k : k + 1].clone(), fine, middle)
 
@@ -166,9 +172,12 @@ class SamNetwork(nn.Module):
     def answer(self, parts: FrameParts, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """As :meth:`predict`, from what :meth:`parts` gave."""
         output = self._output_tokens()
-        tokens = torch.cat([output.expand(len(prompts.xy), -1, -1), self._sparse(prompts)], 1)
+        tokens = torch.cat([output.expand(prompts.xy.shape[0], -1, -1), self._sparse(prompts)], 1)
         masks = None if prompts.masks is None else self._mask_rows(prompts.masks)
-        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, len(output))
+        seen = None
+        if prompts.is_filled:
+            seen = torch.cat([torch.ones_like(tokens[:, : len(output), 0], dtype=torch.bool), prompts.kinds != FILLER], 1)
+        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, len(output), seen)
         iou = self.mask_decoder.iou_prediction_head(queries[:, 0])
         return self._masks(queries[:, 1:], self._upscale(keys, parts), iou, parts, multimask)
 
@@ -179,12 +188,12 @@ class SamNetwork(nn.Module):
     def _upscale(self, keys: Tensor, parts: FrameParts) -> Tensor:
         """Rows (n, 16 p, 32), a place's 4 x 4 pixels by blocks, from the decoded places (n, p, 256)."""
         decoder = self.mask_decoder
-        twice = self._twice_as_fine(decoder.upscale_conv1, keys).unflatten(1, (-1, 4))
+        twice = self._twice_as_fine(decoder.upscale_conv1, keys)
         if parts.middle is not None:
             twice = twice + parts.middle
         norm = decoder.upscale_layer_norm
         twice = decoder.activation(F.layer_norm(twice, norm.normalized_shape, norm.weight, norm.bias, norm.eps)).flatten(1, 2)
-        upscaled = self._twice_as_fine(decoder.upscale_conv2, twice)
+        upscaled = self._twice_as_fine(decoder.upscale_conv2, twice).flatten(1, 2)
         if parts.middle is not None and parts.fine is not None:
             upscaled = upscaled + parts.fine
         activated: Tensor = decoder.activation(upscaled)
@@ -192,10 +201,10 @@ class SamNetwork(nn.Module):
 
     @staticmethod
     def _twice_as_fine(convolution: nn.ConvTranspose2d, rows: Tensor) -> Tensor:
-        """Rows (n, 4 r, c'), the 2 x 2 pixels of each one after another, by a convolution whose kernels do not overlap."""
+        """(n, r, 4, c'), the 2 x 2 pixels of (n, r, c) rows, by a convolution whose kernels do not overlap."""
         assert convolution.bias is not None
         weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
-        return linear(rows, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1)).flatten(1, 2)
+        return linear(rows, weight, convolution.bias.repeat(4)).view(*rows.shape[:2], 4, -1)
 
     def _masks(
         self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
@@ -230,7 +239,7 @@ class SamNetwork(nn.Module):
 
     def _apply(self, *arguments: Any, **keywords: Any) -> Any:  # it moves to a device, or changes its type
         self._derived = self._seen = None
-        return super()._apply(*arguments, **keywords)
+        return super()._apply(*arguments, **keywords)  # type: ignore[no-untyped-call]
 
     def load_state_dict(self, *arguments: Any, **keywords: Any) -> Any:
         """As usual; what follows from the weights is made again."""
@@ -240,7 +249,7 @@ class SamNetwork(nn.Module):
     def _sparse(self, prompts: PromptBatch) -> Tensor:
         """(n, t, 256): where each token is, and of what kind."""
         where = self.prompt_encoder.shared_embedding(prompts.xy[:, None] + 0.5, (self.side, self.side))[:, 0]
-        tokens: Tensor = where * (prompts.kinds != NOTHING)[..., None] + self._kinds()[prompts.kinds - NOTHING]
+        tokens: Tensor = where * (prompts.kinds > NOTHING)[..., None] + self._kinds()[(prompts.kinds - NOTHING).clamp(min=0)]
         return tokens
 
     def _kinds(self) -> Tensor:

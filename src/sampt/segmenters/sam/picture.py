@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from sampt.types import FloatArray, UInt8Array
 
-__all__ = ["Fit", "boxes_of", "resize_bilinear", "to_square", "upsample"]
+__all__ = ["Fit", "boxes_of", "boxes_of_low_res", "resize_bilinear", "to_square", "upsample"]
 
 _MEAN_RGB = (123.675, 116.28, 103.53)
 _DEVIATION_RGB = (58.395, 57.12, 57.375)
@@ -26,6 +27,8 @@ _FRACTION_BITS = 22
 """Of Pillow's integer weights for 8-bit pictures: 8 bits of the value, 2 to spare, the rest of 32."""
 _LOGIT_STRIDE = 4
 """Pixels of the square for one of the low-resolution logits."""
+_REACH = 2
+"""Low-resolution places from a positive one to the farthest that is mixed with it in a pixel: one in either step."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Fit:
         """
         scale = np.array([self.resized_hw[1] / self.size_hw[1], self.resized_hw[0] / self.size_hw[0]])
         return np.asarray(np.asarray(xy, np.float64) * scale, np.float32)
+
+    def scale_corners(self, corners_xy: Tensor) -> Tensor:
+        """The same of (..., 2) corners of boxes on the device, in float32."""
+        scale = (self.resized_hw[1] / self.size_hw[1], self.resized_hw[0] / self.size_hw[0])
+        return corners_xy.float() * torch.tensor(scale, device=corners_xy.device)
 
 
 def to_square(frames: UInt8Array, fit: Fit, device: torch.device) -> Tensor:
@@ -137,10 +145,50 @@ def upsample(low_res: Tensor, fit: Fit) -> Tensor:
 
 def boxes_of(logits: Tensor) -> Tensor:
     """(n, 5): first and last column and row of what is > 0 in (n, h, w) logits as x0, y0, x1, y1, and how many pixels are."""
-    mask = logits > 0
     limits = []
-    for along in (mask.any(1), mask.any(2)):
-        places = along.int()
+    for along in (logits.amax(1), logits.amax(2)):
+        places = (along > 0).int()
         limits.append((places.argmax(1), along.shape[1] - 1 - places.flip(1).argmax(1)))
     (x0, x1), (y0, y1) = limits
-    return torch.stack([x0, y0, x1, y1, mask.sum((1, 2))], 1)
+    return torch.stack([x0, y0, x1, y1, (logits > 0).sum((1, 2))], 1)
+
+
+def boxes_of_low_res(low_res: Tensor, fit: Fit) -> Tensor:
+    """:func:`boxes_of` the full-size logits, from (n, side / 4, side / 4), without going through the square.
+
+    Upsampling is linear along rows and along columns, so it is a product with a matrix from either side. On the CPU only the
+    part that a positive place reaches is made; elsewhere to ask which part that is would take longer than to make all of it.
+    """
+    down, across = _upsampling(fit, low_res.shape[1], low_res.device)
+    if low_res.device.type == "cpu":
+        return torch.stack([_box_near(one, down, across) for one in low_res])
+    return boxes_of(down @ low_res @ across.T)
+
+
+def _box_near(low_res: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """(5,) box of one object."""
+    parts, corner, used = [], [], []
+    for matrix, along in ((down, low_res.amax(1) > 0), (across, low_res.amax(0) > 0)):
+        places = along.nonzero()
+        if not len(places):
+            return torch.zeros(5, dtype=torch.int64)
+        reached = (matrix[:, int(places[0]) : int(places[-1]) + 1] > 0).any(1).nonzero()
+        if not len(reached):  # only beside the frame
+            return torch.zeros(5, dtype=torch.int64)
+        first, last = int(reached[0]), int(reached[-1])
+        near = slice(max(int(places[0]) - _REACH, 0), int(places[-1]) + 1 + _REACH)
+        parts.append(matrix[first : last + 1, near])
+        corner.append(first)
+        used.append(near)
+    box = boxes_of((parts[0] @ low_res[used[0], used[1]] @ parts[1].T)[None])[0]
+    return box + torch.tensor([corner[1], corner[0], corner[1], corner[0], 0]) * (box[4] > 0)
+
+
+@lru_cache(maxsize=4)
+def _upsampling(fit: Fit, low_side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Matrices (h, m) and (w, m): logits along an axis of the frame from those along one of m low-resolution places."""
+    one = torch.eye(low_side, device=device)
+    # A frame of equal rows is upsampled along its columns only, and the other way round.
+    along = [upsample(one[:, :, None].expand(-1, -1, low_side), fit)[:, :, 0].T]
+    along.append(upsample(one[:, None].expand(-1, low_side, -1), fit)[:, 0].T)
+    return along[0].contiguous(), along[1].contiguous()

@@ -1,14 +1,14 @@
-"""Prompts about one frame as tensors: all with equally many tokens make one batch.
+"""Prompts about one frame as tensors that make one batch.
 
 A point is a token; so is each corner of a box; without a box the official programs add one that stands for nothing, and that of
-SAM 2 does so with a box, too. More of those would change the answer, so prompts are grouped by their number of tokens instead
-of padded.
+SAM 2 does so with a box, too. More of those would change the answer. Prompts of unequal length are therefore filled up with
+tokens that nobody looks at (:mod:`sampt.segmenters.sam.two_way`), not with tokens for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from sampt.segmenters.base import check_prompt
 from sampt.segmenters.sam.picture import Fit
 from sampt.types import FloatArray, IntArray, ObjectPrompt
 
-__all__ = ["NOTHING", "PromptBatch", "batch_of", "group"]
+__all__ = ["FILLER", "NOTHING", "PromptBatch", "batch_of"]
 
-NOTHING, NEGATIVE, POSITIVE, FIRST_CORNER, LAST_CORNER = range(-1, 4)
+FILLER, NOTHING, NEGATIVE, POSITIVE, FIRST_CORNER, LAST_CORNER = range(-2, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,30 +30,43 @@ class PromptBatch:
 
     Attributes:
         xy: (n, t, 2) float32, pixels of the network's square.
-        kinds: (n, t) int64: -1 nothing, 0 negative point, 1 positive point, 2 and 3 first and last corner of a box.
+        kinds: (n, t) int64: -2 nobody looks at it, -1 nothing, 0 negative point, 1 positive point, 2 and 3 first and last
+            corner of a box.
         masks: (n, 1, m, m) float32 previous low-resolution logits, or None when no prompt has any.
         has_mask: (n,) bool, where ``masks`` counts.
+        is_filled: whether there may be tokens of kind -2.
     """
 
     xy: Tensor
     kinds: Tensor
     masks: Tensor | None
     has_mask: Tensor
+    is_filled: bool = False
 
+    def with_boxes(self, corners_xy: Tensor, *, ends_boxes: bool) -> PromptBatch:
+        """The same n prompts, which have no box yet, with one.
 
-def group(prompts: Sequence[ObjectPrompt], most: int, *, ends_boxes: bool = False) -> list[list[int]]:
-    """Positions of prompts that can be asked together, at most so many at a time.
+        Args:
+            corners_xy: (n, 2, 2) first and last corner, pixels of the network's square.
+            ends_boxes: the token that stands for nothing stays, as in SAM 2.
+        """
+        kinds = torch.where(self.kinds == NOTHING, NOTHING if ends_boxes else FILLER, self.kinds)
+        boxes = torch.tensor([FIRST_CORNER, LAST_CORNER], device=kinds.device).expand(len(kinds), -1)
+        return replace(
+            self,
+            xy=torch.cat([self.xy, corners_xy.to(self.xy.dtype)], 1),
+            kinds=torch.cat([kinds, boxes], 1),
+            is_filled=self.is_filled or not ends_boxes,
+        )
 
-    Args:
-        prompts: any.
-        most: so many.
-        ends_boxes: prompts with a box have the token that stands for nothing, too, as in SAM 2.
-    """
-    with_box = 3 if ends_boxes else 2
-    by_length: dict[int, list[int]] = {}
-    for k, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt.xy) + (1 if prompt.box_xyxy is None else with_box), []).append(k)
-    return [members[i : i + most] for members in by_length.values() for i in range(0, len(members), most)]
+    def with_masks(self, masks: Tensor, has_mask: Tensor) -> PromptBatch:
+        """The same prompts with other previous logits (n, 1, m, m), where ``has_mask`` (n,) says so."""
+        return replace(self, masks=masks, has_mask=has_mask)
+
+    def at(self, rows: Tensor) -> PromptBatch:
+        """Some of the prompts, by their positions (k,)."""
+        masks = None if self.masks is None else self.masks[rows]
+        return replace(self, xy=self.xy[rows], kinds=self.kinds[rows], masks=masks, has_mask=self.has_mask[rows])
 
 
 def batch_of(
@@ -65,20 +78,26 @@ def batch_of(
     *,
     ends_boxes: bool = False,
 ) -> PromptBatch:
-    """The prompts of one group of :func:`group` for the segmenter called ``name``.
+    """Prompts of any lengths for the segmenter called ``name``.
 
     Raises:
         BackendError: a prompt has neither a positive point nor a box, or logits of another size.
     """
     tokens = [_tokens(prompt, fit, name, ends_boxes) for prompt in prompts]
+    most = max(len(kinds) for _, kinds in tokens)
+    xy = np.zeros((len(prompts), most, 2), np.float32)
+    kinds = np.full((len(prompts), most), FILLER, np.int64)
+    for k, (places, of_kind) in enumerate(tokens):
+        xy[k, : len(places)], kinds[k, : len(places)] = places, of_kind
     masks = [_mask(prompt, mask_side, device, name) for prompt in prompts]
     some = any(mask is not None for mask in masks)
     zero = torch.zeros(1, mask_side, mask_side, device=device) if some else None
     return PromptBatch(
-        torch.from_numpy(np.stack([xy for xy, _ in tokens])).to(device),
-        torch.from_numpy(np.stack([kinds for _, kinds in tokens])).to(device),
+        torch.from_numpy(xy).to(device),
+        torch.from_numpy(kinds).to(device),
         torch.stack([zero if mask is None else mask for mask in masks]) if zero is not None else None,
         torch.tensor([mask is not None for mask in masks], device=device),
+        is_filled=any(len(of_kind) < most for _, of_kind in tokens),
     )
 
 

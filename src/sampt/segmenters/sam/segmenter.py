@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +16,24 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
-from sampt.segmenters.base import SegmenterInfo
-from sampt.segmenters.sam.checkpoint import load_network
+from sampt.segmenters.base import Passes, SegmenterInfo
+from sampt.segmenters.everything import Candidate, ProposalConfig
+from sampt.segmenters.sam.candidates import find_candidates
+from sampt.segmenters.sam.checkpoint import identity_of, load_network
 from sampt.segmenters.sam.models import SamModel
-from sampt.segmenters.sam.picture import Fit, boxes_of, to_square, upsample
-from sampt.segmenters.sam.prompts import batch_of, group
+from sampt.segmenters.sam.network import FrameFeatures
+from sampt.segmenters.sam.picture import Fit, boxes_of, boxes_of_low_res, to_square, upsample
+from sampt.segmenters.sam.prompts import PromptBatch, batch_of
+from sampt.segmenters.sam.rounds import Question, ask_in_rounds
+from sampt.segmenters.sam.runtime import PRECISIONS, RUNTIMES, TorchRuntime, check_choice, default_precision
 from sampt.torch_networks import running_on
-from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
+from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
+from sampt.weights import weights_folder
 
 if TYPE_CHECKING:
-    from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
+    from sampt.segmenters.sam.runtime import SamRuntime
 
-__all__ = ["SamEmbedding", "SamSegmenter"]
+__all__ = ["SamEmbedding", "SamSegmenter", "export_folder"]
 
 _ENCODE_BATCH = {"cpu": 1}
 _ENCODE_BATCH_ELSEWHERE = 4
@@ -43,37 +51,95 @@ class SamEmbedding:
     fit: Fit
 
 
+def export_folder(model: SamModel, path: Path) -> Path:
+    """Where an export of ``model`` with the weights at ``path`` belongs."""
+    digest = hashlib.sha256(identity_of(path).encode()).hexdigest()[:12]
+    return weights_folder() / "exported" / f"{model.name}-{digest}"
+
+
 class SamSegmenter:
-    """A model of the family; fills :class:`~sampt.segmenters.base.PromptableSegmenter`.
+    """A model of the family; fills :class:`~sampt.segmenters.base.PromptableSegmenter`, and goes through rounds by itself.
 
     Prompts get the single-mask output, as in SAM-PT; the score is the predicted IoU, clipped to [0, 1]; ``low_res_logits`` are
     a (256, 256) tensor on the device. No randomness, no state.
 
     Args:
         model: what it is.
-        load: gives the network, on the CPU; called once, when the network is first needed.
+        load: gives what runs the network, on ``device``; called once, when the network is first needed.
         device: where it runs.
         has_weights: False for random ones.
+        identity: of the weights, precision and runtime, for caches.
     """
 
     def __init__(
-        self, model: SamModel, load: Callable[[], SamNetwork], device: torch.device, *, has_weights: bool = False
+        self,
+        model: SamModel,
+        load: Callable[[], SamRuntime],
+        device: torch.device,
+        *,
+        has_weights: bool = False,
+        identity: str = "random",
     ) -> None:
         self._model, self._load, self._device, self._has_weights = model, load, device, has_weights
+        self._identity = identity
 
     @classmethod
-    def load(cls, model: SamModel, path: Path | None, device: str) -> SamSegmenter:
+    def load(
+        cls, model: SamModel, path: Path | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+    ) -> SamSegmenter:
         """See :func:`sampt.segmenters.sam.models.create_model`; weights at a path are loaded now, random ones when needed."""
+        kind = "torch" if runtime == "auto" else runtime
+        check_choice("runtime", kind, RUNTIMES, model.name)
+        if precision != "auto":
+            check_choice("precision", precision, tuple(PRECISIONS), model.name)
+        if kind not in ("torch", "compiled"):
+            return cls._exported(model, path, device, kind, precision)
         with running_on(device, model.name) as place:
-            segmenter = cls(model, partial(load_network, model, path), place, has_weights=path is not None)
+            chosen = default_precision(place) if precision == "auto" else precision
+
+            def make() -> SamRuntime:
+                network = load_network(model, path).to(place)
+                return TorchRuntime(network, place, chosen, compiles=kind == "compiled", name=model.name)
+
+            identity = f"{model.name} {identity_of(path)} {kind} {chosen}"
+            segmenter = cls(model, make, place, has_weights=path is not None, identity=identity)
             if path is not None:
-                _ = segmenter.network
+                _ = segmenter.runtime
+        return segmenter
+
+    @classmethod
+    def _exported(cls, model: SamModel, path: Path | None, device: str, engine: str, precision: str) -> SamSegmenter:
+        from sampt.segmenters.sam.exported import NOTE, ExportedRuntime, ExportNote
+
+        if device not in ("auto", "cpu"):
+            raise BackendError(f"{model.name!r} with runtime {engine!r} got device {device!r}, expected 'auto' or 'cpu'.")
+        if path is None:
+            raise BackendError(
+                f"{model.name!r} with runtime {engine!r} got random weights, expected a checkpoint or an export."
+            )
+        folder = path if (path / NOTE).is_file() else export_folder(model, path)
+        if not folder.is_dir():
+            raise BackendError(
+                f"{model.name!r} is not exported for runtime {engine!r} ({folder} is not there); run: sampt weights export "
+                f"{model.name}, with --weights if they are your own."
+            )
+        note = ExportNote.read(folder, model.name)
+        chosen = "float32" if precision == "auto" else precision
+        identity = f"{model.name} {note.weights_identity} {engine} {chosen}"
+        load = partial(ExportedRuntime, folder, engine, chosen, model.name)
+        segmenter = cls(model, load, torch.device("cpu"), has_weights=note.weights_identity != "random", identity=identity)
+        _ = segmenter.runtime
         return segmenter
 
     @cached_property
-    def network(self) -> SamNetwork:
-        """The network, on the device."""
-        return self._load().to(self._device)
+    def runtime(self) -> SamRuntime:
+        """What runs the network."""
+        return self._load()
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the embedding of an equal frame could."""
+        return self._identity
 
     @property
     def info(self) -> SegmenterInfo:
@@ -93,13 +159,13 @@ class SamSegmenter:
         Raises:
             BackendError: the device's memory is too small.
         """
-        fit = self.network.fit((frames.shape[1], frames.shape[2]))
+        fit = self.runtime.fit((frames.shape[1], frames.shape[2]))
         size = self.info.encode_batch
         embeddings: list[SamEmbedding] = []
         with self._memory():
             for start in range(0, len(frames), size):
                 part = frames[start : start + size]
-                seen = self.network.encode(to_square(part, fit, self._device))
+                seen = self.runtime.encode(to_square(part, fit, self._device))
                 embeddings += [SamEmbedding(seen.at(k), fit) for k in range(len(part))]
         return embeddings
 
@@ -113,25 +179,109 @@ class SamSegmenter:
             BackendError: a prompt has neither a positive point nor a box, or logits of another size, or the device's memory is
                 too small.
         """
-        answers: dict[int, MaskPrediction] = {}
-        network, fit = self.network, embedding.fit
+        limit = self.runtime.logit_limit
+        answers: list[MaskPrediction] = []
         with self._memory():
-            for members in group(prompts, _MOST_TOGETHER, ends_boxes=network.ends_boxes):
-                asked = [prompts[k] for k in members]
-                batch = batch_of(asked, fit, network.mask_side, self._device, self._model.name, ends_boxes=network.ends_boxes)
-                logits, iou = network.predict(embedding.features, batch)
-                found = _answers(asked, logits[:, 0], iou[:, 0], fit, full_size, network.logit_limit)
-                answers |= zip(members, found, strict=True)
-        return [answers[k] for k in range(len(prompts))]
+            for start in range(0, len(prompts), _MOST_TOGETHER):
+                asked = prompts[start : start + _MOST_TOGETHER]
+                logits, iou = self.runtime.predict(embedding.features, self._batch(embedding, asked))
+                answers += _answers(asked, logits[:, 0], iou[:, 0], embedding.fit, full_size, limit)
+        return answers
+
+    @torch.inference_mode()
+    def decode_in_rounds(
+        self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], passes: Passes
+    ) -> list[MaskPrediction]:
+        """All passes on the device; see :class:`~sampt.segmenters.base.RoundsSegmenter`.
+
+        Raises:
+            BackendError: as :meth:`decode`.
+        """
+        answers: list[MaskPrediction] = []
+        with self._memory():
+            for start in range(0, len(prompts), _MOST_TOGETHER):
+                asked = prompts[start : start + _MOST_TOGETHER]
+                logits, iou = self._in_rounds(embedding, asked, passes)
+                answers += _answers(asked, logits[:, 0], iou[:, 0], embedding.fit, True, self.runtime.logit_limit)
+        return answers
+
+    def _in_rounds(self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], passes: Passes) -> tuple[Tensor, Tensor]:
+        runtime, features = self.runtime, embedding.features
+        question = Question(
+            partial(runtime.predict, features),
+            partial(self._batch, embedding),
+            embedding.fit,
+            runtime.mask_side,
+            runtime.ends_boxes,
+            runtime.logit_limit,
+        )
+        beside = getattr(runtime, "predict_beside", None)
+        if beside is None or len(prompts) == 1:
+            return ask_in_rounds(question, prompts, passes)
+        question = replace(question, predict=partial(beside, features))
+
+        @torch.inference_mode()
+        def ask(prompt: ObjectPrompt) -> tuple[Tensor, Tensor]:
+            return ask_in_rounds(question, [prompt], passes)
+
+        logits, iou = zip(*self._workers.map(ask, prompts), strict=True)
+        return torch.cat(logits), torch.cat(iou)
+
+    @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        """One thread for each object that goes through its rounds beside the others."""
+        return ThreadPoolExecutor(_MOST_TOGETHER, thread_name_prefix="sampt-sam")
+
+    @torch.inference_mode()
+    def candidates(self, embedding: SamEmbedding, points_xy: FloatArray, config: ProposalConfig) -> list[Candidate]:
+        """All masks for single points; see :class:`~sampt.segmenters.everything.CandidateSegmenter`.
+
+        Raises:
+            BackendError: the network was exported for single masks, or the device's memory is too small.
+        """
+        predict = partial(self.runtime.predict, embedding.features, multimask=True)
+        with self._memory():
+            return find_candidates(predict, partial(self._batch, embedding), embedding.fit, points_xy, config)
+
+    def embedding_bytes(self, embedding: SamEmbedding) -> int:
+        """Memory of an embedding, on the device."""
+        return sum(value.nbytes for value in embedding.features.maps().values())
+
+    def pack(self, embedding: SamEmbedding) -> Mapping[str, np.ndarray]:
+        """The embedding as arrays by name; bfloat16, which NumPy lacks, as the 16 bits that it is."""
+        packed = {"size_hw": np.array(embedding.fit.size_hw)}
+        for name, value in embedding.features.maps().items():
+            is_brain = value.dtype == torch.bfloat16
+            packed[f"{name}_bfloat16" if is_brain else name] = (value.view(torch.int16) if is_brain else value).cpu().numpy()
+        return packed
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> SamEmbedding:
+        """The inverse of :meth:`pack`."""
+        height, width = (int(n) for n in arrays["size_hw"])
+        maps = {}
+        for name, value in arrays.items():
+            if name != "size_hw":
+                tensor = torch.from_numpy(value)
+                plain, found, _ = name.partition("_bfloat16")
+                maps[plain] = (tensor.view(torch.bfloat16) if found else tensor).to(self._device)
+        return SamEmbedding(FrameFeatures(**maps), self.runtime.fit((height, width)))
+
+    def _batch(self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt]) -> PromptBatch:
+        runtime = self.runtime
+        return batch_of(
+            prompts, embedding.fit, runtime.mask_side, self._device, self._model.name, ends_boxes=runtime.ends_boxes
+        )
 
     @contextmanager
     def _memory(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+                raise
             raise BackendError(
-                f"{self._model.name!r} needs more memory than {self._device} has free; choose a smaller model, "
-                "'mobile-sam' say, or device 'cpu'."
+                f"{self._model.name!r} needs more memory than {self._device} has free; choose precision 'bfloat16', a smaller "
+                "model, 'mobile-sam' say, or device 'cpu'."
             ) from error
 
 
@@ -144,9 +294,10 @@ def _answers(
     size = max(1, _MOST_LOGITS // (fit.size_hw[0] * fit.size_hw[1]))
     answers: list[MaskPrediction] = []
     for start in range(0, len(prompts), size):
-        full = upsample(low_res[start : start + size].float(), fit)
-        boxes = boxes_of(full).cpu().numpy()
-        arrays = full.cpu().numpy() if full_size else None
+        part = low_res[start : start + size]
+        full = upsample(part, fit) if full_size else None
+        boxes = (boxes_of_low_res(part, fit) if full is None else boxes_of(full)).cpu().numpy()
+        arrays = None if full is None else full.cpu().numpy()
         for k, box in enumerate(boxes):
             at = start + k
             answers.append(

@@ -12,6 +12,7 @@ The arithmetic is that of the official programs, put in another order; the order
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +30,12 @@ class FrameParts:
     """What a frame gives to every prompt about it; p places in rows, from the top left.
 
     Attributes:
-        places: (1, p, 256 + 3 * 128): the embedding, and the first layer's keys, values and queries of it.
+        places: the embedding (1, p, 256), and the first layer's keys, values and queries of it, each (1, p, 128).
         middle: (1, p, 4, 64) features that are added after the first upsampling, or None.
         fine: features that are added later, as the network likes them, or None.
     """
 
-    places: Tensor
+    places: tuple[Tensor, ...]
     middle: Tensor | None = None
     fine: Tensor | None = None
 
@@ -55,8 +56,8 @@ def in_blocks(features: Tensor, side: int) -> Tensor:
 
 def from_blocks(rows: Tensor, places: int) -> Tensor:
     """The inverse for blocks of 4 x 4: (n, places * places * 16, c) -> (n, c, 4 places, 4 places), channels last in memory."""
-    split = rows.unflatten(1, (places, places, 2, 2, 2, 2))
-    pixels = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(len(rows), 4 * places, 4 * places, -1)
+    split = rows.reshape(rows.shape[0], places, places, 2, 2, 2, 2, -1)
+    pixels = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(rows.shape[0], 4 * places, 4 * places, -1)
     return pixels.permute(0, 3, 1, 2)
 
 
@@ -75,24 +76,23 @@ class TwoWay:
         self._layers = list(transformer.layers)
         self._final, self._final_norm = transformer.final_attn_token_to_image, transformer.layer_norm_final_attn
         self._positions = positions
-        self._projections = [_Projection.of(layer, positions) for layer in self._layers]
-        first = self._projections[0].weight
+        self._projections = [_projections(layer, positions) for layer in self._layers]
+        last_step = torch.cat([mask_weight.T, mask_bias[None], no_mask[None]])  # 16 channels, with a mask, without one
+        self._of_mask = [last_step, *(last_step @ one.weight.T for one in self._projections[0])]
 
-        def with_projections(rows: Tensor) -> Tensor:
-            return torch.cat([rows, rows @ first.T], -1)
-
-        masked, unmasked = with_projections(mask_bias[None]), with_projections(no_mask[None])
-        self._of_mask = torch.cat([with_projections(mask_weight.T), masked, unmasked])
-        self._of_no_mask = unmasked
-
-    def project(self, embedding: Tensor) -> Tensor:
+    def project(self, embedding: Tensor) -> tuple[Tensor, ...]:
         """``FrameParts.places`` of a (1, 256, s, s) embedding."""
         rows = embedding.flatten(2).transpose(1, 2)
-        first = self._projections[0]
-        return torch.cat([rows, linear(rows, first.weight) + first.constant], -1)
+        return rows, *(one(rows) for one in self._projections[0])
 
     def __call__(
-        self, places: Tensor, tokens: Tensor, masks: Tensor | None, has_mask: Tensor, count: int
+        self,
+        places: Sequence[Tensor],
+        tokens: Tensor,
+        masks: Tensor | None,
+        has_mask: Tensor,
+        count: int,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let n prompts and the frame look at each other.
 
@@ -102,34 +102,33 @@ class TwoWay:
             masks: (n, p, 16) what is made of the previous masks, or None when no prompt has one.
             has_mask: (n,) bool, where ``masks`` counts.
             count: of the output tokens that are wanted.
+            seen: (n, t) bool, tokens that the others and the frame look at; None for all.
 
         Returns:
             Output tokens (n, count, 256) and places (n, p, 256).
         """
-        keys, projected = self._seen_first(places, masks, has_mask)
+        allowed = None if seen is None else seen[:, None, None]
+        keys, *projected = self._seen_first(places, masks, has_mask)
         queries = tokens
         for k, layer in enumerate(self._layers):
             if k:
-                projection = self._projections[k]
-                projected = linear(keys, projection.weight).add_(projection.constant)
-            queries, keys = _layer(layer, queries, keys, projected, tokens, is_first=k == 0)
+                projected = [one(keys) for one in self._projections[k]]
+            queries, keys = _layer(layer, queries, keys, projected, tokens, allowed, is_first=k == 0)
         return self._last(queries[:, :count], tokens[:, :count], keys), keys
 
-    def _seen_first(self, places: Tensor, masks: Tensor | None, has_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, p, 256) embeddings with previous masks, and the first layer's projections (n, p, 384) of them."""
+    def _seen_first(self, places: Sequence[Tensor], masks: Tensor | None, has_mask: Tensor) -> list[Tensor]:
+        """Embeddings with previous masks (n, p, 256), and the first layer's projections of them, each (n, p, 128)."""
         if masks is None:
-            both = (places + self._of_no_mask).expand(len(has_mask), -1, -1)
-        else:
-            is_masked = has_mask.to(masks.dtype).view(-1, 1, 1)
-            is_masked = is_masked.expand(-1, masks.shape[1], 1)
-            both = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1) @ self._of_mask
-            both.add_(places)
-        width = self._positions.shape[1]
-        return both[..., :width], both[..., width:]
+            return [
+                (part + share[-1]).expand(has_mask.shape[0], -1, -1) for part, share in zip(places, self._of_mask, strict=True)
+            ]
+        is_masked = has_mask.to(masks.dtype).view(-1, 1, 1).expand(-1, masks.shape[1], 1)
+        shares = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1)
+        return [(shares @ share).add_(part) for part, share in zip(places, self._of_mask, strict=True)]
 
     def _last(self, queries: Tensor, tokens: Tensor, keys: Tensor) -> Tensor:
         """The attention of a few tokens to all places; what each key adds to all of a query's logits alike is left out."""
-        final, n = self._final, len(queries)
+        final, n = self._final, queries.shape[0]
         heads = final.num_attention_heads
         asked = _split(final.q_proj(queries + tokens), heads)  # (n, heads, count, c)
         of_keys = final.k_proj.weight.view(heads, -1, keys.shape[-1])
@@ -144,50 +143,59 @@ class TwoWay:
 
 @dataclass(frozen=True, eq=False)
 class _Projection:
-    """A layer's projections of the places, as one: ``weight`` (384, 256), and ``constant`` (p, 384) to be added.
-
-    Keys and values of what tokens look at, and queries of what looks at tokens.
-    """
+    """A projection of the places: by ``weight`` (128, 256), and ``constant`` (p, 128) added."""
 
     weight: Tensor
     constant: Tensor
 
-    @classmethod
-    def of(cls, layer: Any, positions: Tensor) -> _Projection:
-        to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-        parts = (to_image.k_proj, to_image.v_proj, to_token.q_proj)
-        at_places = (positions, torch.zeros_like(positions), positions)  # values do not know where they are
-        constant = [rows @ part.weight.T + part.bias for rows, part in zip(at_places, parts, strict=True)]
-        return cls(torch.cat([part.weight for part in parts]), torch.cat(constant, 1))
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(n, p, 128) of (n, p, 256) rows."""
+        return linear(rows, self.weight).add_(self.constant)
+
+
+def _projections(layer: Any, positions: Tensor) -> list[_Projection]:
+    """Keys and values of what tokens look at, and queries of what looks at tokens."""
+    to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+    parts = (to_image.k_proj, to_image.v_proj, to_token.q_proj)
+    at_places = (positions, torch.zeros_like(positions), positions)  # values do not know where they are
+    return [_Projection(part.weight, rows @ part.weight.T + part.bias) for rows, part in zip(at_places, parts, strict=True)]
 
 
 def _layer(
-    layer: Any, queries: Tensor, keys: Tensor, projected: Tensor, tokens: Tensor, *, is_first: bool
+    layer: Any,
+    queries: Tensor,
+    keys: Tensor,
+    projected: Sequence[Tensor],
+    tokens: Tensor,
+    allowed: Tensor | None,
+    *,
+    is_first: bool,
 ) -> tuple[Tensor, Tensor]:
     """One layer: tokens look at each other and at the places, think, and are looked at by the places."""
     own = layer.self_attn
     placed = queries if is_first else queries + tokens
-    seen = _out(own)(_attend(own.q_proj(placed), own.k_proj(placed), own.v_proj(queries), own))
+    seen = _out(own)(_attend(own.q_proj(placed), own.k_proj(placed), own.v_proj(queries), own, allowed))
     queries = layer.layer_norm1(seen if is_first else queries + seen)
-    k, v, q = projected.chunk(3, -1)
+    k, v, q = projected
     to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
     seen = _out(to_image)(_attend(to_image.q_proj(queries + tokens), k, v, to_image))
     queries = layer.layer_norm2(queries + seen)
     queries = layer.layer_norm3(queries + layer.mlp(queries))
-    seen = _attend(q, to_token.k_proj(queries + tokens), to_token.v_proj(queries), to_token)
+    seen = _attend(q, to_token.k_proj(queries + tokens), to_token.v_proj(queries), to_token, allowed)
     return queries, layer.layer_norm4(keys + _out(to_token)(seen))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, attention: Any) -> Tensor:
-    """(n, t, c) answers of (n, s, c) keys and values to (n, t, c) queries."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, attention: Any, allowed: Tensor | None = None) -> Tensor:
+    """(n, t, c) answers of (n, s, c) keys and values to (n, t, c) queries; of those keys that are ``allowed`` (n, 1, 1, s)."""
     heads = attention.num_attention_heads
-    seen = F.scaled_dot_product_attention(*(_split(part, heads) for part in (q, k, v)), scale=attention.scaling)
+    q, k, v = (_split(part, heads) for part in (q, k, v))
+    seen = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=attention.scaling)
     return seen.transpose(1, 2).flatten(2)
 
 
 def _split(rows: Tensor, heads: int) -> Tensor:
     """(n, t, c) -> (n, heads, t, c / heads)."""
-    return rows.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return rows.view(*rows.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def _out(attention: Any) -> Any:

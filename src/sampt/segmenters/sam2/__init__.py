@@ -12,21 +12,29 @@ if TYPE_CHECKING:
 __all__ = ["create_base_plus", "create_large", "create_small", "create_tiny"]
 
 
-def create_tiny(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_tiny(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `sam2.1-tiny`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("sam2.1-tiny", weights, device)
+    return create_model("sam2.1-tiny", weights, device, runtime, precision)
 
 
-def create_small(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_small(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `sam2.1-small`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("sam2.1-small", weights, device)
+    return create_model("sam2.1-small", weights, device, runtime, precision)
 
 
-def create_base_plus(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_base_plus(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `sam2.1-base-plus`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("sam2.1-base-plus", weights, device)
+    return create_model("sam2.1-base-plus", weights, device, runtime, precision)
 
 
-def create_large(*, weights: str | None = "default", device: str = "auto") -> SamSegmenter:
+def create_large(
+    *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+) -> SamSegmenter:
     """Make `sam2.1-large`; see :func:`~sampt.segmenters.sam.models.create_model`."""
-    return create_model("sam2.1-large", weights, device)
+    return create_model("sam2.1-large", weights, device, runtime, precision)

@@ -90,7 +90,8 @@ class Sam2Network(SamNetwork):
 
     def parts(self, image: FrameFeatures) -> FrameParts:
         """What every answer about a frame needs of it; finer features go by blocks, as places are upsampled."""
-        assert image.middle is not None and image.fine is not None
+        assert image.middle is not None
+        assert image.fine is not None
         return FrameParts(super().parts(image).places, in_blocks(image.middle, 2), in_blocks(image.fine, 4).flatten(1, 2))
 
     def _output_tokens(self) -> Tensor:
@@ -110,7 +111,9 @@ class Sam2Network(SamNetwork):
         single, single_iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask=False)
         best_iou, best = several_iou.max(1, keepdim=True)
         stable = _is_stable(single)
-        masks = torch.where(stable[..., None, None], single, several.take_along_dim(best[..., None, None], 1))
+        is_best = torch.arange(several.shape[1], device=best.device) == best
+        of_best = torch.where(is_best[..., None, None], several, 0.0).sum(1, keepdim=True)
+        masks = torch.where(stable[..., None, None], single, of_best)
         return masks, torch.where(stable, single_iou, best_iou)
 
 

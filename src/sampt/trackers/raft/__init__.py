@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sampt.errors import BackendError
-from sampt.weights import default_source, fetch
+from sampt.weights.choice import local_weights
 
 if TYPE_CHECKING:
     from sampt.trackers.raft.adapter import RaftTracker
@@ -18,7 +18,7 @@ def create(*, weights: str | None = "default", device: str = "auto") -> RaftTrac
 
     Args:
         weights: "default" for ``raft-things.pth``, fetched as :func:`sampt.weights.fetch` says; the path of an official
-            checkpoint of this network, also one fitted on other data; or None for random ones.
+            checkpoint of this network, also one fitted on other data, or OWNER/NAME on the hub; or None for random ones.
         device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
 
     Raises:
@@ -38,5 +38,5 @@ def _create(name: str, weights: str | None, device: str) -> RaftTracker:
         from sampt.trackers.raft.adapter import RaftTracker
     except ImportError as error:
         raise BackendError(f"{name!r} needs PyTorch ({error}). Run: pip install 'sampt[torch]'.") from error
-    path = str(fetch(default_source(name))) if weights == "default" else weights
-    return RaftTracker.load(name, path, device)
+    path = local_weights(name, weights)
+    return RaftTracker.load(name, None if path is None else str(path), device)

@@ -1,0 +1,36 @@
+"""A job with all that a person sees of it; what goes to standard error, results go to files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from sampt.job import Job, JobResult, run_job
+from sampt.weights import Progress, WeightsSource, downloads_shown_by
+
+__all__ = ["run_shown"]
+
+
+def run_shown(job: Job, label: str, *, quiet: bool) -> JobResult:
+    """Run ``job``: a line a back end about the weights it loads, bars for downloads and frames, a summary; or nothing of it."""
+    if quiet:
+        with downloads_shown_by(_unseen):
+            return run_job(job)
+    from sampt.cli.progress import bytes_bar, progress_bar, show_summary  # Rich, which takes a while to import
+
+    def show(source: WeightsSource) -> AbstractContextManager[Progress]:
+        return bytes_bar(source.name, quiet=False)
+
+    with downloads_shown_by(show), progress_bar(label, quiet=False) as on_frame:
+        result = run_job(job, on_frame, _tell)
+    show_summary(result, quiet=False)
+    return result
+
+
+def _tell(line: str) -> None:
+    print(f"sampt: {line}", file=sys.stderr)  # noqa: T201
+
+
+def _unseen(source: WeightsSource) -> AbstractContextManager[Callable[[int, int | None], None]]:
+    return nullcontext(lambda done, total: None)

@@ -1,0 +1,100 @@
+"""The passes about one frame (algorithm, section 3) without leaving the device: what :mod:`sampt.prompts.refine` does for any
+segmenter by way of answers on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sampt.segmenters.base import Passes
+from sampt.segmenters.sam.picture import Fit, boxes_of_low_res
+from sampt.segmenters.sam.prompts import PromptBatch
+from sampt.types import ObjectPrompt
+
+__all__ = ["Predict", "Question", "ask_in_rounds"]
+
+Predict = Callable[[PromptBatch], tuple[Tensor, Tensor]]
+"""Low-resolution logits (n, 1, m, m) and predicted IoU (n, 1) of a batch."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """How the network is asked about one frame.
+
+    Attributes:
+        predict: asks it.
+        batch: makes a batch of prompts.
+        fit: of the frame.
+        mask_side: of low-resolution logits.
+        ends_boxes: see :meth:`PromptBatch.with_boxes`.
+        logit_limit: logits go back cut to within plus and minus this; None as they are.
+    """
+
+    predict: Predict
+    batch: Callable[[Sequence[ObjectPrompt]], PromptBatch]
+    fit: Fit
+    mask_side: int
+    ends_boxes: bool
+    logit_limit: float | None
+
+    def limited(self, logits: Tensor) -> Tensor:
+        """As they go into the next question."""
+        return logits if self.logit_limit is None else logits.clamp(-self.logit_limit, self.logit_limit)
+
+
+def ask_in_rounds(question: Question, prompts: Sequence[ObjectPrompt], passes: Passes) -> tuple[Tensor, Tensor]:
+    """Low-resolution logits (n, 1, m, m) and predicted IoU (n, 1) after the last pass of every prompt; none has a box."""
+    points = _with_first_pass(question, prompts, passes)
+    logits, iou = question.predict(points)
+    is_open = torch.ones(len(prompts), dtype=torch.bool, device=logits.device)
+    everyone = torch.arange(len(prompts), device=logits.device)
+    # The host has to be asked who is left only where that is free, or where it can end the rounds early.
+    drops_out = logits.device.type == "cpu" or passes.stop_share is not None
+    for _ in range(passes.rounds):
+        boxes = boxes_of_low_res(logits[:, 0], question.fit)
+        is_open = is_open & (boxes[:, 4] > 1)
+        rows = everyone[is_open] if drops_out else everyone
+        if not len(rows):
+            break
+        again, again_iou = question.predict(_with_last_answer(question, points.at(rows), boxes[rows], logits[rows]))
+        is_changed = _is_changed(logits[rows], again, passes.stop_share) if passes.stop_share is not None else None
+        keep = is_open[rows].view(-1, 1, 1, 1)
+        logits = logits.index_copy(0, rows, torch.where(keep, again, logits[rows]))
+        iou = iou.index_copy(0, rows, torch.where(keep[:, :, 0, 0], again_iou, iou[rows]))
+        if is_changed is not None:
+            is_open = is_open.index_copy(0, rows, is_changed)
+    return logits, iou
+
+
+def _with_first_pass(question: Question, prompts: Sequence[ObjectPrompt], passes: Passes) -> PromptBatch:
+    """All points of the prompts; those with negative points start from an answer to the positive ones alone."""
+    points = question.batch(prompts)
+    mixed = [k for k, prompt in enumerate(prompts) if passes.positives_first and not prompt.is_positive.all()]
+    if not mixed:
+        return points
+    positives = [
+        replace(p, xy=p.xy[p.is_positive], is_positive=p.is_positive[p.is_positive]) for p in (prompts[k] for k in mixed)
+    ]
+    logits, _ = question.predict(question.batch(positives))
+    rows = torch.tensor(mixed, device=logits.device)
+    masks = points.masks
+    if masks is None:
+        masks = torch.zeros(len(prompts), 1, question.mask_side, question.mask_side, device=logits.device)
+    masks = masks.index_copy(0, rows, question.limited(logits))
+    return points.with_masks(masks, points.has_mask.index_fill(0, rows, value=True))
+
+
+def _with_last_answer(question: Question, points: PromptBatch, boxes: Tensor, logits: Tensor) -> PromptBatch:
+    """The points with boxes (n, 5) in pixels of the frame and the logits (n, 1, m, m) that they are of."""
+    corners = question.fit.scale_corners(boxes[:, :4].view(-1, 2, 2))
+    boxed = points.with_boxes(corners, ends_boxes=question.ends_boxes)
+    return boxed.with_masks(question.limited(logits), torch.ones_like(points.has_mask))
+
+
+def _is_changed(before: Tensor, after: Tensor, share: float) -> Tensor:
+    """(n,): whether more of the low-resolution pixels change sides than this share of the mask."""
+    was, has = before > 0, after > 0
+    return (was ^ has).sum((1, 2, 3)) > share * torch.maximum(was.sum((1, 2, 3)), has.sum((1, 2, 3)))

@@ -1,0 +1,109 @@
+"""What computes a network of the family, behind one small interface; here by PyTorch itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sampt.errors import BackendError, did_you_mean
+from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
+from sampt.segmenters.sam.picture import Fit
+from sampt.segmenters.sam.prompts import PromptBatch
+
+__all__ = ["PRECISIONS", "RUNTIMES", "SamRuntime", "TorchRuntime", "check_choice", "default_precision"]
+
+RUNTIMES = ("torch", "compiled", "onnxruntime", "openvino")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class SamRuntime(Protocol):
+    """Runs a network; what its attributes are is told by :class:`~sampt.segmenters.sam.network.SamNetwork`."""
+
+    side: int
+    ends_boxes: bool
+    logit_limit: float | None
+
+    @property
+    def mask_side(self) -> int: ...
+
+    def fit(self, size_hw: tuple[int, int]) -> Fit: ...
+
+    def encode(self, pictures: Tensor) -> FrameFeatures: ...
+
+    def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """As the network does, in float32."""
+        ...
+
+
+def check_choice(what: str, value: str, choices: tuple[str, ...], name: str) -> None:
+    """For the segmenter called ``name``: refuse a ``value`` that is none of ``choices``.
+
+    Raises:
+        BackendError: it is none.
+    """
+    if value not in choices:
+        hint = did_you_mean(value, choices)
+        raise BackendError(f"{name!r} got the {what} {value!r}.{hint} Expected one of: auto, {', '.join(choices)}.")
+
+
+def default_precision(device: torch.device) -> str:
+    """What a network computes with where nobody says: bfloat16 on a GPU of NVIDIA that has it, float32 elsewhere."""
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+class TorchRuntime:
+    """A network run by PyTorch; fills :class:`SamRuntime`.
+
+    Args:
+        network: on ``device``.
+        device: where it runs.
+        precision: a key of :data:`PRECISIONS`: of products and convolutions; sums, norms and answers stay float32.
+        compiles: whether PyTorch compiles the vision encoder, which takes a minute at the first frame.
+        name: of the back end, for errors.
+    """
+
+    def __init__(self, network: SamNetwork, device: torch.device, precision: str, *, compiles: bool, name: str) -> None:
+        self.network, self._device, self._precision, self._name = network, device, precision, name
+        self.side, self.ends_boxes, self.logit_limit = network.side, network.ends_boxes, network.logit_limit
+        self._compiles = compiles
+        if compiles:
+            network.vision_encoder.compile(dynamic=False)
+
+    @property
+    def mask_side(self) -> int:
+        return self.network.mask_side
+
+    def fit(self, size_hw: tuple[int, int]) -> Fit:
+        return self.network.fit(size_hw)
+
+    def encode(self, pictures: Tensor) -> FrameFeatures:
+        with self._computing(), self._compiling():
+            return self.network.encode(pictures)
+
+    def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        with self._computing():
+            logits, iou = self.network.predict(image, prompts, multimask=multimask)
+        return logits.float(), iou.float()
+
+    def _computing(self) -> torch.autocast | nullcontext[None]:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, PRECISIONS[self._precision])
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # its compilers raise nearly anything, a missing C++ compiler for one
+            if not self._compiles:
+                raise
+            line = " ".join(str(error).split())[:160]
+            raise BackendError(
+                f"{self._name!r} cannot be compiled by PyTorch here ({type(error).__name__}: {line}). Choose runtime 'torch'."
+            ) from error
