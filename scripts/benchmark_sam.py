@@ -51,6 +51,8 @@ from sampt.video.open import open_video
 CLIP = Path(__file__).resolve().parents[2] / "shared" / "davis" / "JPEGImages" / "480p" / "camel"
 LIMIT_TORCH, LIMIT_EXPORTED = 0.6, 0.35
 POSITIVES = 16
+PAUSE_S = 0.2
+"""Before each call, for the threads of the library called last to stop waiting for more work, which takes a core."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ def in_turn(runs: Sequence[Callable[[], object]], repeats: int, device: str) -> 
     times: list[list[float]] = [[] for _ in runs]
     for k in range(repeats + 1):
         for run, found in zip(runs, times, strict=True):
+            time.sleep(PAUSE_S)
             start = time.perf_counter()
             run()
             if device.startswith("cuda"):

@@ -13,8 +13,8 @@ from sampt.errors import BackendError
 
 __all__ = ["linear", "load_exactly", "quicken", "repeatable", "running_on"]
 
-_MANY_ROWS = 256
-"""From so many rows on a product pays for being handed over as a convolution."""
+_MANY_VALUES = 20480
+"""PyTorch does not give convolutions of fewer to oneDNN."""
 
 
 @contextmanager
@@ -82,13 +82,12 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], *, whose: str,
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``torch.nn.functional.linear`` for (..., c) rows and a (d, c) weight; on the CPU many rows go through oneDNN.
+    """``torch.nn.functional.linear`` for (..., c) rows and a (d, c) weight; on the CPU large ones go through oneDNN.
 
     PyTorch multiplies matrices by MKL there, which on processors that are not Intel's takes two to three times as long as a
     convolution by oneDNN, of pixels without neighbours, that computes the same (docs/benchmarks.md, "Segment Anything").
     """
-    count = rows.numel() // rows.shape[-1]
-    if rows.device.type != "cpu" or rows.dtype != torch.float32 or count < _MANY_ROWS or _is_traced():
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or rows.numel() <= _MANY_VALUES or _is_traced():
         return F.linear(rows, weight, bias)
     pixels = rows.reshape(1, -1, 1, rows.shape[-1]).permute(0, 3, 1, 2)  # channels last in memory: no copy
     out = F.conv2d(pixels, weight[..., None, None], bias)

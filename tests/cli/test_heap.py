@@ -19,7 +19,7 @@ if {call}:
     return_large_blocks()
 np.ones(24 << 20, np.uint8)  # freed at once: from here on glibc takes smaller blocks from its heap
 before = resident_mb()
-blocks = [np.ones(8 << 20, np.uint8) for _ in range(12)]
+blocks = [np.ones(9 << 20, np.uint8) for _ in range(11)]
 blocks = blocks[-1:]  # the last one keeps the heap from shrinking
 print(resident_mb() - before)
 """

@@ -167,14 +167,14 @@ def test_previous_logits_and_boxes_matter(official: SamCase) -> None:
 def test_shorter_prompts_are_filled_up() -> None:
     prompts = [prompt(2, 1), prompt(1, box=(1, 2, 3, 4)), prompt(1)]
     batch = batch_of(prompts, Fit.of((480, 854), 1024), 256, CPU, "test")
-    assert batch.kinds.tolist() == [[1, 0, -1], [1, 2, 3], [1, -1, -2]]
+    assert batch.kinds.tolist() == [[-1, 1, 0], [1, 2, 3], [-1, 1, -2]]
     assert batch.is_filled
     assert not batch_of(prompts[:2], Fit.of((480, 854), 1024), 256, CPU, "test").is_filled
     boxed = batch.at(torch.tensor([2])).with_boxes(torch.tensor([[[1.0, 2], [3, 4]]]), ends_boxes=False)
-    assert boxed.kinds.tolist() == [[1, -2, -2, 2, 3]]  # the token for nothing gives way to the box
-    assert boxed.xy[0, 3:].tolist() == [[1, 2], [3, 4]]
+    assert boxed.kinds.tolist() == [[1, -2, 2, 3]]  # the token for nothing gives way to the box
+    assert boxed.xy[0, 2:].tolist() == [[1, 2], [3, 4]]
     kept = batch.at(torch.tensor([2])).with_boxes(torch.tensor([[[1.0, 2], [3, 4]]]), ends_boxes=True)
-    assert kept.kinds.tolist() == [[1, -1, -2, 2, 3]]
+    assert kept.kinds.tolist() == [[-1, 1, -2, 2, 3]]
 
 
 @pytest.mark.parametrize(("name", "clause"), SEGMENTER_CLAUSES, ids=[name for name, _ in SEGMENTER_CLAUSES])

@@ -33,6 +33,8 @@ __all__ = ["HqSamNetwork", "build_vit", "build_vit_b", "build_vit_h", "build_vit
 class HqSamNetwork(SamNetwork):
     """HQ-SAM: the HQ token's mask is added to that of the single mask, or to the best of three."""
 
+    single_tokens = 3
+
     def encode(self, pictures: Tensor) -> FrameFeatures:
         """Look at (b, 3, side, side) normalised pictures; finer features come from the first early ones and the embedding."""
         decoder = self.mask_decoder
@@ -43,7 +45,9 @@ class HqSamNetwork(SamNetwork):
         return FrameFeatures(embedding, late + decoder.compress_vit_conv2(early))
 
     def _output_tokens(self) -> Tensor:
-        return torch.cat([super()._output_tokens(), self.mask_decoder.hq_token.weight])
+        # The official order has the HQ token last; attention does not depend on the order.
+        tokens = super()._output_tokens()
+        return torch.cat([tokens[:2], self.mask_decoder.hq_token.weight, tokens[2:]])
 
     def parts(self, image: FrameFeatures) -> FrameParts:
         """What every answer about a frame needs of it; the finer features are only looked at by masks."""
@@ -55,11 +59,11 @@ class HqSamNetwork(SamNetwork):
     ) -> tuple[Tensor, Tensor]:
         assert parts.fine is not None
         decoder = self.mask_decoder
-        masks, iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask)
+        masks, iou = super()._masks(torch.cat([tokens[:, :1], tokens[:, 2:]], 1), features, iou, parts, multimask)
         if multimask:
             iou, best = iou.max(1, keepdim=True)
             masks = masks.take_along_dim(best[..., None, None], 1)
-        kernel = decoder.hq_mask_mlp(tokens[:, -1])
+        kernel = decoder.hq_mask_mlp(tokens[:, 1])
         pixels = from_blocks(features, self.side // PATCH)
         finer = decoder.activation(decoder.mask_norm(decoder.mask_conv1(pixels)))
         hq = self._through_last(finer, kernel) + (kernel @ parts.fine[0].flatten(1)).view(-1, *masks.shape[2:])

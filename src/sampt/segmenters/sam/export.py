@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,10 @@ _TOLERANCE = 1e-3
 """Greatest difference from PyTorch, of features and of logits, over the greatest of their values, or over 1."""
 _MOST_BYTES_IN_ONE = 1 << 30
 """A file of ONNX may have at most 2 GiB; weights of larger ones lie in a file beside it."""
+_GRAPHS = (ENCODER, FRAME, DECODER)
+_FILES = {NOTE, *_GRAPHS, *(f"{graph}.data" for graph in _GRAPHS)}
+_AT_WORK_S = 3600.0
+"""What is half written and older belongs to an export that was killed."""
 
 
 class _Encoder(nn.Module):
@@ -82,24 +89,23 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
 
     Args:
         network: on the CPU.
-        folder: is replaced when it is there.
+        folder: is replaced when it is there and holds an export, or nothing.
         name: of the back end.
         weights, weights_identity: of the note.
 
     Raises:
-        BackendError: a package is missing, the folder cannot be written, or ONNX Runtime does not compute what PyTorch does.
+        BackendError: a package is missing, the folder holds anything else or cannot be written, or ONNX Runtime does not
+            compute what PyTorch does.
     """
     is_stretched = network.fit((2, 3)).is_stretched
     note = ExportNote(name, weights, weights_identity, network.side, network.ends_boxes, network.logit_limit, is_stretched)
+    place = folder.resolve()  # "." has no name to put another one beside
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.partial-") as made:
-            _write_graphs(network, Path(made))
-            (Path(made) / NOTE).write_text(note.text(), encoding="utf-8")
-            _check(network, Path(made), name)
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(made, folder.with_name(folder.name + ".partial"), dirs_exist_ok=True)
-        folder.with_name(folder.name + ".partial").replace(folder)
+        _check_replaceable(place)
+        with _made_beside(place) as made:
+            _write_graphs(network, made)
+            (made / NOTE).write_text(note.text(), encoding="utf-8")
+            _check(network, made, name)
     except ImportError as error:
         raise BackendError(f"Exporting {name!r} needs a package that is not here ({error}). Run: pip install onnx.") from error
     except OSError as error:
@@ -108,6 +114,38 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
             "another folder."
         ) from error
     return note
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds what is no export: it would be lost."""
+    held = sorted(item.name for item in folder.iterdir()) if folder.exists() else []  # of a file: "Not a directory"
+    is_export = NOTE in held and "weights_identity" in (folder / NOTE).read_text(encoding="utf-8", errors="replace")
+    foreign = [item for item in held if not is_export or item not in _FILES]
+    if foreign:
+        raise BackendError(
+            f"The folder {folder} holds {foreign[0]!r}, which is of no export, and would be replaced; choose another folder, "
+            "or move that away."
+        )
+
+
+@contextmanager
+def _made_beside(folder: Path) -> Iterator[Path]:
+    """A new folder to write to that takes the place of ``folder`` at the end; of one that fails nothing is left."""
+    beginning = f"{folder.name}.sampt-partial-"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for item in folder.parent.iterdir():
+        if item.name.startswith(beginning) and time.time() - item.stat().st_mtime > _AT_WORK_S:
+            shutil.rmtree(item, ignore_errors=True)
+    made, old = (folder.with_name(f"{beginning}{os.getpid()}{end}") for end in ("", "-old"))
+    made.mkdir()
+    try:
+        yield made
+        if folder.exists():
+            folder.replace(old)
+        made.replace(folder)
+    finally:
+        for item in (made, old):
+            shutil.rmtree(item, ignore_errors=True)
 
 
 def _write_graphs(network: SamNetwork, folder: Path) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from sampt.errors import BackendError
 from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit
-from sampt.segmenters.sam.prompts import FILLER, PromptBatch
+from sampt.segmenters.sam.prompts import PromptBatch
 
 __all__ = [
     "ANSWERS",
@@ -35,6 +35,7 @@ __all__ = [
     "NOTE",
     "ExportNote",
     "ExportedRuntime",
+    "check_precision",
 ]
 
 ENCODER, FRAME, DECODER, NOTE = "encoder.onnx", "frame.onnx", "decoder.onnx", "model.json"
@@ -140,7 +141,7 @@ class ExportedRuntime:
 
     def _answers(self, decoder: Graph, image: FrameFeatures, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         parts = self._parts(image)
-        answers = [decoder({**parts, **self._asked(prompts.at(torch.tensor([k])))}) for k in range(len(prompts.xy))]
+        answers = [decoder({**parts, **self._asked(prompts.alone(k))}) for k in range(len(prompts.xy))]
         logits, iou = (np.concatenate([answer[name] for answer in answers]) for name in ANSWERS)
         return torch.from_numpy(logits), torch.from_numpy(iou)
 
@@ -151,20 +152,17 @@ class ExportedRuntime:
             return self._seen[1]
 
     def _asked(self, prompt: PromptBatch) -> dict[str, np.ndarray]:
-        """One prompt: on a CPU several together take no less time, and one by one they need no tokens to fill up."""
-        used = prompt.kinds[0] != FILLER
+        """One prompt: on a CPU several together take no less time."""
         masks = prompt.masks
         if masks is None:
             masks = torch.zeros(1, 1, self.mask_side, self.mask_side)
-        asked = {"xy": prompt.xy[:, used], "kinds": prompt.kinds[:, used], "masks": masks, "has_mask": prompt.has_mask}
+        asked = {"xy": prompt.xy, "kinds": prompt.kinds, "masks": masks, "has_mask": prompt.has_mask}
         return {name: value.numpy() for name, value in asked.items()}
 
 
 def _open_onnxruntime(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
     from sampt.onnx_files import open_session
 
-    if precision != "float32":
-        raise BackendError(f"{name!r} with runtime 'onnxruntime' got precision {precision!r}, expected 'auto' or 'float32'.")
     session = open_session(path, name, threads=1 if beside else None)
     outputs = [item.name for item in session.get_outputs()]
 
@@ -175,6 +173,19 @@ def _open_onnxruntime(path: Path, *, name: str, precision: str, beside: bool) ->
 
 
 _OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+_PRECISIONS = {"onnxruntime": ("float32",), "openvino": tuple(_OPENVINO_PRECISIONS)}
+
+
+def check_precision(engine: str, precision: str, name: str) -> None:
+    """For the segmenter called ``name``: refuse a precision that the engine, "onnxruntime" or "openvino", does not have.
+
+    Raises:
+        BackendError: it does not.
+    """
+    choices = _PRECISIONS[engine]
+    if precision not in ("auto", *choices):
+        told = f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else f"'auto' or {choices[0]!r}"
+        raise BackendError(f"{name!r} with runtime {engine!r} got precision {precision!r}, expected {told}.")
 
 
 def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
@@ -184,9 +195,6 @@ def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Gr
         raise BackendError(
             f"{name!r} with runtime 'openvino' needs a package that is not here ({error}). Run: pip install 'sampt[openvino]'."
         ) from error
-    if precision not in _OPENVINO_PRECISIONS:
-        choices = "', '".join(_OPENVINO_PRECISIONS)
-        raise BackendError(f"{name!r} with runtime 'openvino' got precision {precision!r}, expected one of '{choices}'.")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision], "NUM_STREAMS": 1}
     if beside:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

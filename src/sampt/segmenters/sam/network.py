@@ -120,10 +120,12 @@ class SamNetwork(nn.Module):
 
     Attributes:
         ends_boxes: prompts with a box have a token that stands for nothing, too.
+        single_tokens: of the output tokens, that many are what a single mask is made from.
         logit_limit: low-resolution logits are given back cut to within plus and minus this; None as they are.
     """
 
     ends_boxes = False
+    single_tokens = 2
     logit_limit: float | None = None
 
     def __init__(self, vision: nn.Module, prompts: nn.Module, decoder: nn.Module, side: int = SIDE) -> None:
@@ -177,7 +179,8 @@ class SamNetwork(nn.Module):
         seen = None
         if prompts.is_filled:
             seen = torch.cat([torch.ones_like(tokens[:, : len(output), 0], dtype=torch.bool), prompts.kinds != FILLER], 1)
-        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, len(output), seen)
+        wanted = len(output) if multimask else self.single_tokens
+        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, wanted, seen)
         iou = self.mask_decoder.iou_prediction_head(queries[:, 0])
         return self._masks(queries[:, 1:], self._upscale(keys, parts), iou, parts, multimask)
 

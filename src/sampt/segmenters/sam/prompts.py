@@ -50,20 +50,25 @@ class PromptBatch:
             corners_xy: (n, 2, 2) first and last corner, pixels of the network's square.
             ends_boxes: the token that stands for nothing stays, as in SAM 2.
         """
-        kinds = torch.where(self.kinds == NOTHING, NOTHING if ends_boxes else FILLER, self.kinds)
-        boxes = torch.tensor([FIRST_CORNER, LAST_CORNER], device=kinds.device).expand(len(kinds), -1)
+        kept = slice(0 if ends_boxes else 1, None)  # the token for nothing is the first
+        boxes = torch.tensor([FIRST_CORNER, LAST_CORNER], device=self.kinds.device).expand(len(self.kinds), -1)
         return replace(
             self,
-            xy=torch.cat([self.xy, corners_xy.to(self.xy.dtype)], 1),
-            kinds=torch.cat([kinds, boxes], 1),
-            is_filled=self.is_filled or not ends_boxes,
+            xy=torch.cat([self.xy[:, kept], corners_xy.to(self.xy.dtype)], 1),
+            kinds=torch.cat([self.kinds[:, kept], boxes], 1),
         )
 
     def with_masks(self, masks: Tensor, has_mask: Tensor) -> PromptBatch:
         """The same prompts with other previous logits (n, 1, m, m), where ``has_mask`` (n,) says so."""
         return replace(self, masks=masks, has_mask=has_mask)
 
-    def at(self, rows: Tensor) -> PromptBatch:
+    def alone(self, k: int) -> PromptBatch:
+        """One of the prompts, without tokens to fill up."""
+        one = self.at(slice(k, k + 1))
+        used = one.kinds[0] != FILLER
+        return replace(one, xy=one.xy[:, used], kinds=one.kinds[:, used], is_filled=False) if self.is_filled else one
+
+    def at(self, rows: Tensor | slice) -> PromptBatch:
         """Some of the prompts, by their positions (k,)."""
         masks = None if self.masks is None else self.masks[rows]
         return replace(self, xy=self.xy[rows], kinds=self.kinds[rows], masks=masks, has_mask=self.has_mask[rows])
@@ -107,9 +112,9 @@ def _tokens(prompt: ObjectPrompt, fit: Fit, name: str, ends_boxes: bool) -> tupl
     box = prompt.box_xyxy
     corners = np.zeros((0, 2), np.float32) if box is None else fit.scale_xy(box.reshape(2, 2))
     ends = 1 if box is None or ends_boxes else 0
-    xy = np.concatenate([fit.scale_xy(prompt.xy), corners, np.zeros((ends, 2), np.float32)])
-    extra = [FIRST_CORNER, LAST_CORNER][: len(corners)] + [NOTHING] * ends
-    return xy, np.concatenate([prompt.is_positive.astype(np.int64), np.array(extra, np.int64)])
+    xy = np.concatenate([np.zeros((ends, 2), np.float32), fit.scale_xy(prompt.xy), corners])
+    kinds = [NOTHING] * ends + [POSITIVE if sign else NEGATIVE for sign in prompt.is_positive]
+    return xy, np.array(kinds + [FIRST_CORNER, LAST_CORNER][: len(corners)], np.int64)
 
 
 def _mask(prompt: ObjectPrompt, side: int, device: torch.device, name: str) -> Tensor | None:

@@ -41,6 +41,8 @@ _MOST_TOGETHER = 16
 """Prompts decoded at a time: each takes some 50 MB in between."""
 _MOST_LOGITS = 1 << 25
 """Full-size logits made at a time on the device, but at least one object's."""
+_SHORT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "Failed to allocate memory", "bad_alloc")
+"""In messages of PyTorch on the CPU and on Apple's GPUs, of NVIDIA's libraries, of ONNX Runtime and of OpenVINO."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +111,9 @@ class SamSegmenter:
 
     @classmethod
     def _exported(cls, model: SamModel, path: Path | None, device: str, engine: str, precision: str) -> SamSegmenter:
-        from sampt.segmenters.sam.exported import NOTE, ExportedRuntime, ExportNote
+        from sampt.segmenters.sam.exported import NOTE, ExportedRuntime, ExportNote, check_precision
 
+        check_precision(engine, precision, model.name)
         if device not in ("auto", "cpu"):
             raise BackendError(f"{model.name!r} with runtime {engine!r} got device {device!r}, expected 'auto' or 'cpu'.")
         if path is None:
@@ -133,8 +136,13 @@ class SamSegmenter:
 
     @cached_property
     def runtime(self) -> SamRuntime:
-        """What runs the network."""
-        return self._load()
+        """What runs the network.
+
+        Raises:
+            BackendError: the device's memory is too small.
+        """
+        with self._memory():
+            return self._load()
 
     @property
     def identity(self) -> str:
@@ -276,12 +284,15 @@ class SamSegmenter:
     def _memory(self) -> Iterator[None]:
         try:
             yield
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+        except Exception as error:  # of several runtimes, each with classes of its own
+            is_named = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            if isinstance(error, BackendError) or not (is_named or any(text in str(error) for text in _SHORT_OF_MEMORY)):
                 raise
+            advice = "a smaller model, 'mobile-sam' say, or for large frames a smaller longest_side"
+            if self._device.type != "cpu":
+                advice = f"precision 'bfloat16', {advice}, or device 'cpu'"
             raise BackendError(
-                f"{self._model.name!r} needs more memory than {self._device} has free; choose precision 'bfloat16', a smaller "
-                "model, 'mobile-sam' say, or device 'cpu'."
+                f"{self._model.name!r} needs more memory than {self._device} has free; choose {advice}."
             ) from error
 
 

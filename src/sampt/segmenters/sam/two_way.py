@@ -78,7 +78,7 @@ class TwoWay:
         self._positions = positions
         self._projections = [_projections(layer, positions) for layer in self._layers]
         last_step = torch.cat([mask_weight.T, mask_bias[None], no_mask[None]])  # 16 channels, with a mask, without one
-        self._of_mask = [last_step, *(last_step @ one.weight.T for one in self._projections[0])]
+        self._of_mask = [last_step.T.contiguous(), *(one.weight @ last_step.T for one in self._projections[0])]
 
     def project(self, embedding: Tensor) -> tuple[Tensor, ...]:
         """``FrameParts.places`` of a (1, 256, s, s) embedding."""
@@ -120,11 +120,12 @@ class TwoWay:
         """Embeddings with previous masks (n, p, 256), and the first layer's projections of them, each (n, p, 128)."""
         if masks is None:
             return [
-                (part + share[-1]).expand(has_mask.shape[0], -1, -1) for part, share in zip(places, self._of_mask, strict=True)
+                (part + share[:, -1]).expand(has_mask.shape[0], -1, -1)
+                for part, share in zip(places, self._of_mask, strict=True)
             ]
         is_masked = has_mask.to(masks.dtype).view(-1, 1, 1).expand(-1, masks.shape[1], 1)
         shares = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1)
-        return [(shares @ share).add_(part) for part, share in zip(places, self._of_mask, strict=True)]
+        return [linear(shares, share).add_(part) for part, share in zip(places, self._of_mask, strict=True)]
 
     def _last(self, queries: Tensor, tokens: Tensor, keys: Tensor) -> Tensor:
         """The attention of a few tokens to all places; what each key adds to all of a query's logits alike is left out."""
@@ -143,22 +144,23 @@ class TwoWay:
 
 @dataclass(frozen=True, eq=False)
 class _Projection:
-    """A projection of the places: by ``weight`` (128, 256), and ``constant`` (p, 128) added."""
+    """A projection of the places: by ``weight`` (128, 256), and (p, 128) added, or (128,) where all places have the same."""
 
     weight: Tensor
-    constant: Tensor
+    added: Tensor
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(n, p, 128) of (n, p, 256) rows."""
-        return linear(rows, self.weight).add_(self.constant)
+        if self.added.ndim == 1:
+            return linear(rows, self.weight, self.added)
+        return linear(rows, self.weight).add_(self.added)
 
 
 def _projections(layer: Any, positions: Tensor) -> list[_Projection]:
     """Keys and values of what tokens look at, and queries of what looks at tokens."""
     to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-    parts = (to_image.k_proj, to_image.v_proj, to_token.q_proj)
-    at_places = (positions, torch.zeros_like(positions), positions)  # values do not know where they are
-    return [_Projection(part.weight, rows @ part.weight.T + part.bias) for rows, part in zip(at_places, parts, strict=True)]
+    keys, queries = (_Projection(p.weight, positions @ p.weight.T + p.bias) for p in (to_image.k_proj, to_token.q_proj))
+    return [keys, _Projection(to_image.v_proj.weight, to_image.v_proj.bias), queries]  # values do not know where they are
 
 
 def _layer(
@@ -182,7 +184,7 @@ def _layer(
     queries = layer.layer_norm2(queries + seen)
     queries = layer.layer_norm3(queries + layer.mlp(queries))
     seen = _attend(q, to_token.k_proj(queries + tokens), to_token.v_proj(queries), to_token, allowed)
-    return queries, layer.layer_norm4(keys + _out(to_token)(seen))
+    return queries, layer.layer_norm4(_out(to_token)(seen).add_(keys))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, attention: Any, allowed: Tensor | None = None) -> Tensor:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _WIDTH = 256
+_MASKS = 4
 _STABLE_SHARE = 0.98
 _STABLE_LOGIT = 0.05
 
@@ -71,6 +72,7 @@ class Sam2Network(SamNetwork):
     """SAM 2.1 without its memory; a single mask that is not stable gives way to the best of the three."""
 
     ends_boxes = True
+    single_tokens = 5  # three more masks, for where the single one is not stable
     logit_limit = 32.0
 
     def __init__(self, vision: nn.Module, prompts: nn.Module, decoder: nn.Module, side: int = SIDE) -> None:
@@ -105,10 +107,10 @@ class Sam2Network(SamNetwork):
     def _masks(
         self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        several, several_iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask=True)
+        several, several_iou = super()._masks(tokens[:, :_MASKS], features, iou, parts, multimask=True)
         if multimask:
             return several, several_iou
-        single, single_iou = super()._masks(tokens[:, :-1], features, iou, parts, multimask=False)
+        single, single_iou = super()._masks(tokens[:, :_MASKS], features, iou, parts, multimask=False)
         best_iou, best = several_iou.max(1, keepdim=True)
         stable = _is_stable(single)
         is_best = torch.arange(several.shape[1], device=best.device) == best
