@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import parity_trackers
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,7 +41,7 @@ __all__ = ["Comparison", "Fixture", "FixtureError", "SamCase", "compare", "main"
 
 SHARED_SOURCE = Path(__file__).resolve().parents[2] / "shared" / "parity" / "parity.py"
 CPU = torch.device("cpu")
-ALLOWED = {"flow": 0.05, "embedding": 2e-3, "logits": 0.02, "IoU": 2e-3, "1 - mask IoU": 0.01}
+ALLOWED = {"flow": 0.05, "embedding": 2e-3, "logits": 0.02, "IoU": 2e-3, "1 - mask IoU": 0.01, **parity_trackers.ALLOWED}
 """As the README of the fixtures has it; "embedding" is ours, it says nothing about that."""
 RAFT_STRIDE = 8
 
@@ -244,9 +245,10 @@ CHECKS: dict[str, Callable[[Fixture], list[Comparison]]] = {
     "sam_hq_vit_tiny": partial(sam, "light-hq-sam"),
     **{f"sam_vit_{letter}": partial(sam, f"sam-vit-{letter}") for letter in "blh"},
     **{f"sam_hq_vit_{letter}": partial(sam, f"hq-sam-vit-{letter}") for letter in "blh"},
+    **parity_trackers.CHECKS,
 }
 """By kind of fixture."""
-NOT_BUILT = ("cotracker3", "tapir", "bootstapir", "causal_bootstapir", "pips", "pips++", "tapnext")
+NOT_BUILT = ("cotracker3", "tapir", "bootstapir", "causal_bootstapir")
 """Kinds that nothing here compares yet."""
 
 

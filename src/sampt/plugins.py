@@ -32,8 +32,13 @@ _BUILT_IN = {
         "dis-flow": "sampt.trackers.dis_flow:create",
         "lucas-kanade": "sampt.trackers.lucas_kanade:create",
         "nano": "sampt.trackers.nano:create",
+        "pips": "sampt.trackers.pips:create",
+        "pips-pp": "sampt.trackers.pips_pp:create",
         "raft": "sampt.trackers.raft:create",
         "raft-small": "sampt.trackers.raft:create_small",
+        "tapnext": "sampt.trackers.tapnext:create",
+        "tapnext-pp": "sampt.trackers.tapnext:create_pp",
+        "tapnext-pp-512": "sampt.trackers.tapnext:create_pp_512",
     },
     "segmenter": {
         "grabcut": "sampt.segmenters.grabcut:create",

@@ -13,8 +13,8 @@ from sampt.trackers.base import PointTracker
 
 RANDOM = {"raft-small"}
 """No weights in the package: everything but accuracy is asked of random ones, with one iteration for speed."""
-CHECKED_ELSEWHERE = {"raft"}
-"""The code of raft-small with other sizes; its arithmetic is checked in test_raft.py."""
+CHECKED_ELSEWHERE = {"raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512"}
+"""Large networks, whose clauses are kept by reduced ones in the tests of their own."""
 
 
 @cache

@@ -232,7 +232,7 @@ _TABLE = (
     _deepmind("tapir", "tapir_checkpoint_panning.pt"),
     _deepmind("bootstapir", "bootstap/bootstapir_checkpoint_v2.pt"),
     _deepmind("bootstapir-causal", "bootstap/causal_bootstapir_checkpoint.pt"),
-    _deepmind("tapnext", "tapnext/bootstapnext_ckpt.npz", 740_000_000),
+    _deepmind("tapnext", "tapnext/bootstapnext_ckpt.npz", 777_000_000),
     _deepmind("tapnext-pp", "tapnextpp/tapnextpp_ckpt.pt"),
     _deepmind("tapnext-pp-512", "tapnextpp/tapnextpp_512.ckpt", folder="https://storage.googleapis.com/gresearch"),
     WeightsSource(

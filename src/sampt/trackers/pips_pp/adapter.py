@@ -1,0 +1,159 @@
+"""PIPS++ behind the seam of a tracker: all points of a query frame go through windows of 128 frames together.
+
+Windows follow each other with one frame in common; the last one is moved back so that it is full. What is not followed yet
+stands still. All query frames are worked on side by side, in the order of time, so that each frame is encoded once for all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.trackers.base import FrameSource, TrackerInfo
+from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, to_numpy
+from sampt.trackers.pips.encoder import Pyramid
+from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, Templates, convert_state_dict
+from sampt.types import IntArray, Points, QueryMask, Tracks, UInt8Array
+from sampt.weights import load_checkpoint
+
+__all__ = ["PipsPpTracker", "load_network"]
+
+NAME = "pips-pp"
+_ITERATIONS = 16
+_WINDOW = 128
+_PICTURE_HW = (512, 896)
+"""These three as in the official program, which brings frames of any shape to this size."""
+_POINTS_AT_ONCE = 64
+_OTHERS = {"delta_block.to_delta.0.weight": "pips"}
+"""A parameter that only this network has."""
+
+
+@dataclass
+class _Group:
+    """Points of one query frame.
+
+    Attributes:
+        columns: which points.
+        query: moment of the query frame, in the direction of the sweep.
+        templates: left by the window before.
+    """
+
+    columns: IntArray
+    query: int
+    templates: Templates | None = None
+
+
+class PipsPpTracker:
+    """PIPS++.
+
+    Args:
+        network: the network, in evaluation mode, on ``device``.
+        device: where frames are sent.
+        iterations: of the network's update.
+        window: frames looked at together, from 2.
+        picture_hw: frames are resized to this; sides from 64 and multiples of 8.
+    """
+
+    def __init__(
+        self,
+        network: PipsPpNetwork,
+        device: torch.device,
+        *,
+        iterations: int = _ITERATIONS,
+        window: int = _WINDOW,
+        picture_hw: tuple[int, int] = _PICTURE_HW,
+    ) -> None:
+        self._network, self._device, self._iterations = network, device, iterations
+        self._window, self._picture_hw = window, picture_hw
+
+    @classmethod
+    def load(cls, weights: str | None, device: str) -> PipsPpTracker:
+        """See :func:`sampt.trackers.pips_pp.create`; ``weights`` is a path, or None for random ones."""
+        network = load_network(weights)
+        quicken(network)
+        with running_on(device, NAME) as place:
+            return cls(network.to(place), place)
+
+    @property
+    def info(self) -> TrackerInfo:
+        return TrackerInfo(
+            name=NAME,
+            licence_code="MIT",
+            licence_weights="MIT",
+            is_causal=False,
+            window=self._window,
+            device=str(self._device),
+            source="Zheng et al., ICCV 2023 (arXiv 2307.15055)",
+        )
+
+    @torch.inference_mode()
+    def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
+        """See :meth:`sampt.trackers.base.PointTracker.track`."""
+        tracks = ClipTracks(video, points, self._picture_hw)
+        features = ClipFeatures(video, self._encode, self._picture_hw, at_least=self._window)
+        for backward in (True, False):
+            self._sweep(features, tracks, points.frame_idx, backward=backward)
+        return tracks.finished(0.0)
+
+    def _encode(self, frames: UInt8Array) -> Pyramid:
+        pictures = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).float()
+        return self._network.encode(F.interpolate(pictures, self._picture_hw, mode="bilinear", align_corners=False))
+
+    def _sweep(self, features: ClipFeatures, tracks: ClipTracks, frame_idx: IntArray, *, backward: bool) -> None:
+        """Follow all points to the end of the clip, or to its start; moments count in the direction of the sweep."""
+        last = len(tracks.xy) - 1
+        xy = tracks.xy[:: -1 if backward else 1]  # a view
+        groups = _groups(last - frame_idx if backward else frame_idx, last)
+        waiting = [(group.query, k) for k, group in enumerate(groups)]
+        heapq.heapify(waiting)
+        while waiting:
+            start, k = heapq.heappop(waiting)
+            group = groups[k]
+            stop = min(start + self._window, last + 1)
+            start = max(group.query, stop - self._window)
+            rows = features.rows_of([last - m if backward else m for m in range(start, stop)])
+            frames = torch.tensor(list(rows.values()), device=self._device)
+            places = torch.from_numpy(xy[start:stop, group.columns]).to(self._device)
+            found = self._network.track(features.pyramid, frames, places, group.templates, self._iterations)
+            xy[start:stop, group.columns] = to_numpy(found.xy)
+            xy[stop:, group.columns] = xy[stop - 1, group.columns]
+            if stop <= last:
+                group.templates = found.templates
+                heapq.heappush(waiting, (stop - 1, k))
+
+
+def _groups(query: IntArray, last: int) -> list[_Group]:
+    """The points that have frames to be followed on, by their query frame, not too many together."""
+    groups = []
+    for moment in np.unique(query[query < last]):
+        columns = np.flatnonzero(query == moment)
+        parts = range(0, len(columns), _POINTS_AT_ONCE)
+        groups += [_Group(columns[part : part + _POINTS_AT_ONCE], int(moment)) for part in parts]
+    return groups
+
+
+def load_network(weights: str | None, sizes: PipsPpSizes = FULL) -> PipsPpNetwork:
+    """The network with the weights of an official checkpoint, or with random ones; for inference only.
+
+    Raises:
+        BackendError: the file is not there, is no checkpoint, or holds other weights than exactly this network's.
+    """
+    with repeatable():
+        network = PipsPpNetwork(sizes).eval().requires_grad_(False)
+    if weights is None:
+        return network
+    state = convert_state_dict(load_checkpoint(weights))
+    load_exactly(
+        network,
+        state,
+        whose=f"{NAME!r} got weights of another network in {weights}",
+        other=next((model for mark, model in _OTHERS.items() if mark in state), None),
+        expected=f"an official {NAME} checkpoint",
+    )
+    return network
