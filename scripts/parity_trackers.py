@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from sampt.trackers.cotracker.adapter import load_network as load_cotracker
+from sampt.trackers.cotracker.network import STRIDE, CoTrackerSizes
+from sampt.trackers.cotracker.windows import WindowPlan, whole_clip
 from sampt.trackers.pips import adapter as pips_adapter
 from sampt.trackers.pips.encoder import EncoderSizes
 from sampt.trackers.pips.network import PipsSizes
 from sampt.trackers.pips_pp import adapter as pips_pp_adapter
 from sampt.trackers.pips_pp.network import PipsPpSizes
+from sampt.trackers.tapir import adapter as tapir_adapter
+from sampt.trackers.tapir.network import BOOTSTAPIR, BOOTSTAPIR_CAUSAL, TAPIR
 from sampt.trackers.tapnext.adapter import load_network as load_tapnext
 from sampt.trackers.tapnext.network import TapNextSizes
 
@@ -21,10 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["ALLOWED", "CHECKS"]
 
 ALLOWED = {
+    "CoTracker3 tracks": 0.02,
+    "CoTracker3 visibility": 1e-3,
+    "CoTracker3 confidence": 1e-3,
     "PIPS tracks": 0.02,
     "PIPS visibility": 5e-3,
     "PIPS features": 5e-3,
     "PIPS++ tracks": 0.05,
+    "TAPIR tracks": 0.05,
+    "TAPIR logits": 5e-3,
     "TAPNext tracks": 0.02,
     "TAPNext logits": 1e-3,
 }
@@ -37,6 +49,23 @@ def video_and_points(fixture: Fixture) -> tuple[Tensor, Tensor]:
     size = video["frames"], video["height"], video["width"]
     pictures = torch.from_numpy(fixture.source.video(*size, video["seed"])).permute(0, 3, 1, 2).float()
     return pictures, torch.from_numpy(fixture.source.queries(asked["count"], *size, asked["seed"]))
+
+
+def cotracker3(fixture: Fixture) -> list[Comparison]:
+    """One pass forward over the clip, as it is; all points are known from the start."""
+    made, (pictures, points) = fixture.spec["constructor"], video_and_points(fixture)
+    kind, window = fixture.spec["model"].lower().split()[1], made["window_len"]
+    sizes = CoTrackerSizes(window, tuple(made["model_resolution"]), radius=made["corr_radius"])
+    with fixture.checkpoint() as path:
+        network = load_cotracker(f"cotracker3-{kind}", path, sizes)
+    plan = WindowPlan.online(window) if kind == "online" else WindowPlan.offline(len(pictures))
+    with torch.inference_mode():
+        found = whole_clip(network, plan, pictures, points[:, 1:], points[:, 0].long(), fixture.spec["call"]["iters"])
+    return [
+        fixture.near("CoTracker3 tracks", (found.xy * STRIDE).transpose(0, 1).numpy(), "tracks"),
+        fixture.near("CoTracker3 visibility", found.visible.sigmoid().T.numpy(), "visibility"),
+        fixture.near("CoTracker3 confidence", found.confidence.sigmoid().T.numpy(), "confidence"),
+    ]
 
 
 def pips(fixture: Fixture) -> list[Comparison]:
@@ -63,6 +92,22 @@ def pips_pp(fixture: Fixture) -> list[Comparison]:
     return [fixture.near("PIPS++ tracks", tracks.numpy(), "tracks")]
 
 
+def tapir(name: str, fixture: Fixture) -> list[Comparison]:
+    """The whole clip at once, of the size of the network's picture."""
+    height, width = fixture.spec["constructor"]["initial_resolution"]
+    sizes = {"tapir": TAPIR, "bootstapir": BOOTSTAPIR, "bootstapir-causal": BOOTSTAPIR_CAUSAL}[name]
+    pictures, points = video_and_points(fixture)
+    with fixture.checkpoint() as path:
+        network = tapir_adapter.load_network(name, path, replace(sizes, picture_hw=(height, width)))
+    with torch.inference_mode():
+        table = network(pictures / 127.5 - 1, points[:, 1:], points[:, 0].long()).numpy()
+    return [
+        fixture.near("TAPIR tracks", table[..., :2], "tracks"),
+        fixture.near("TAPIR logits, of occlusion", table[..., 2], "occlusion"),
+        fixture.near("TAPIR logits, of expected distance", table[..., 3], "expected_dist"),
+    ]
+
+
 def tapnext(fixture: Fixture) -> list[Comparison]:
     """All frames at once, points as frame, y, x."""
     made, (pictures, points) = fixture.spec["constructor"], video_and_points(fixture)
@@ -79,5 +124,13 @@ def tapnext(fixture: Fixture) -> list[Comparison]:
     ]
 
 
-CHECKS = {"pips": pips, "pips++": pips_pp, "tapnext": tapnext}
+CHECKS = {
+    "cotracker3": cotracker3,
+    "pips": pips,
+    "pips++": pips_pp,
+    "tapir": partial(tapir, "tapir"),
+    "bootstapir": partial(tapir, "bootstapir"),
+    "causal_bootstapir": partial(tapir, "bootstapir-causal"),
+    "tapnext": tapnext,
+}
 """By kind of fixture."""

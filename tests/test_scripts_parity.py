@@ -116,14 +116,9 @@ def test_weights_of_another_network_are_a_failure(folder: Path, capsys: pytest.C
 
 
 @needs_shared
-def test_trackers_that_are_not_built_do_not_fail_but_unknown_models_do(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_models_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "raft_small.json"
     spec = json.loads(path.read_text())
-    path.write_text(json.dumps(spec | {"model": "TAPNext (torch), reduced size"}))
-    assert main([str(folder)]) == 0
-    assert last_row(capsys) == ["raft_small", "-", "-", "-", "not built"]
     path.write_text(json.dumps(spec | {"model": "raft_huge"}))
     assert main([str(folder)]) == 1
     assert last_row(capsys)[-1] == "fail: the model 'raft_huge' is unknown"

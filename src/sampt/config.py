@@ -238,7 +238,7 @@ PRESETS: dict[str, SegmentConfig] = {
         longest_side=1024,
     ),
     "paper-v2": SegmentConfig(
-        tracker="cotracker",
+        tracker="cotracker3-offline",
         segmenter="hq-sam-vit-h",
         sampling=SamplingConfig(positive_points=16, negative_points=1),
         reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
@@ -258,8 +258,8 @@ PRESETS_TOLD: dict[str, str] = {
     "best": "hq-sam-vit-h behind the tracker nano; 2.6 GB of weights; not tuned here, where no official weights are at hand",
     "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",
     "fast": "mobile-sam behind the tracker nano; 41 MB of weights; not tuned here either",
-    "paper-v1": "the numbers of the paper's first version; its tracker pips is not there yet: give another with --tracker",
-    "paper-v2": "the numbers of its second version; its tracker cotracker is not there yet: give another with --tracker",
+    "paper-v1": "PIPS and SAM ViT-H, with the numbers of the paper's first version",
+    "paper-v2": "CoTracker (version 3; weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
 }
 """What the presets are, in a line each."""
 

@@ -29,6 +29,10 @@ OPTIONS = {
 
 _BUILT_IN = {
     "tracker": {
+        "bootstapir": "sampt.trackers.tapir:create_boots",
+        "bootstapir-causal": "sampt.trackers.tapir:create_boots_causal",
+        "cotracker3-offline": "sampt.trackers.cotracker:create_offline",
+        "cotracker3-online": "sampt.trackers.cotracker:create_online",
         "dis-flow": "sampt.trackers.dis_flow:create",
         "lucas-kanade": "sampt.trackers.lucas_kanade:create",
         "nano": "sampt.trackers.nano:create",
@@ -36,6 +40,7 @@ _BUILT_IN = {
         "pips-pp": "sampt.trackers.pips_pp:create",
         "raft": "sampt.trackers.raft:create",
         "raft-small": "sampt.trackers.raft:create_small",
+        "tapir": "sampt.trackers.tapir:create",
         "tapnext": "sampt.trackers.tapnext:create",
         "tapnext-pp": "sampt.trackers.tapnext:create_pp",
         "tapnext-pp-512": "sampt.trackers.tapnext:create_pp_512",

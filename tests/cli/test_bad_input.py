@@ -235,7 +235,6 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     ),
     "weights that are not there": (on_clip("--tracker-weights", "no/such"), ["found no", "no/such", "or 'default'"]),
     "unknown preset": (on_clip("--preset", "defualt"), ["Unknown preset 'defualt'", "Did you mean 'default'", "Available"]),
-    "preset without its tracker": (on_clip("--preset", "paper-v1"), ["'paper-v1' uses the tracker 'pips'", "--tracker"]),
     "unknown format": (on_clip("--formats", "png,overly"), ["output 'overly'", "Did you mean 'overlay'", "Available: png"]),
     "no format": (on_clip("--formats", ","), ["--formats is empty", "expected some of: png"]),
     "unknown sampler": (on_clip("--positive-sampler", "kmedoid"), ["'kmedoid'", "Did you mean 'kmedoids'", "mixed"]),

@@ -13,7 +13,10 @@ from sampt.trackers.base import PointTracker
 
 RANDOM = {"raft-small"}
 """No weights in the package: everything but accuracy is asked of random ones, with one iteration for speed."""
-CHECKED_ELSEWHERE = {"raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512"}
+CHECKED_ELSEWHERE = {
+    *("raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512", "tapir", "bootstapir", "bootstapir-causal"),
+    *("cotracker3-offline", "cotracker3-online"),
+}
 """Large networks, whose clauses are kept by reduced ones in the tests of their own."""
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from sampt.config import PRESETS, PRESETS_TOLD, SegmentConfig, preset, setting_fields, with_settings
-from sampt.errors import ConfigError
-from sampt.plugins import OPTIONS, available
+from sampt.plugins import OPTIONS
 
 __all__ = [
     "add_preset_option",
@@ -102,18 +101,10 @@ def config_from(arguments: argparse.Namespace) -> SegmentConfig:
     """The preset with the settings that were given.
 
     Raises:
-        ConfigError: an unknown preset, a value out of range, or a preset whose back ends are not there.
+        ConfigError: an unknown preset, or a value out of range.
     """
     given = {key[len(_PREFIX) :]: value for key, value in vars(arguments).items() if key.startswith(_PREFIX)}
-    config = with_settings(preset(arguments.preset), given)
-    for kind in ("tracker", "segmenter"):
-        name, names = getattr(config, kind), available(kind)
-        if kind not in given and name not in names:
-            raise ConfigError(
-                f"Preset {arguments.preset!r} uses the {kind} {name!r}, which is not installed; choose another preset, or one "
-                f"of these by --{kind}: {', '.join(names)}."
-            )
-    return config
+    return with_settings(preset(arguments.preset), given)
 
 
 def _option_of(name: str) -> str:

@@ -1,0 +1,156 @@
+"""CoTracker3 behind the seam of a tracker.
+
+The offline network looks at the whole clip at once, the online one at windows of 16 frames. Points before their query frames
+come from a second pass, over the time-reversed clip, with the features of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.trackers.base import FrameSource, TrackerInfo
+from sampt.trackers.cotracker.answers import Answers, FrameScale
+from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
+from sampt.trackers.cotracker.network import OFFLINE, ONLINE, CoTrackerNetwork, CoTrackerSizes
+from sampt.trackers.cotracker.stream import CoTrackerStream
+from sampt.trackers.cotracker.windows import WindowedPass, WindowPlan, window_starts
+from sampt.types import HiddenBy, Points, QueryMask, Tracks
+from sampt.weights import load_checkpoint
+
+__all__ = ["CoTracker", "CoTrackerSettings", "load_network"]
+
+_SIZES = {"cotracker3-offline": OFFLINE, "cotracker3-online": ONLINE}
+_LICENCE = "CC-BY-NC-4.0"
+
+
+@dataclass(frozen=True)
+class CoTrackerSettings:
+    """How the network is used.
+
+    Attributes:
+        iterations: of the network in each window; as many as the official predictors and SAM-PT's program run.
+        visible: a point that is seen with a greater probability is visible; SAM-PT's limit. (The official predictors have 0.9
+            offline, and 0.6 of the product with the confidence online.)
+        longest: frames that the offline network sees at once; a longer clip is cut into windows of this length that overlap by
+            half, over which points are carried as the online network does it.
+        kept_frames: whose features the online tracker keeps for the pass in the other direction and for other groups of
+            objects, 8 MiB each; the offline one keeps ``longest``.
+    """
+
+    iterations: int = 6
+    visible: float = 0.7
+    longest: int = 128
+    kept_frames: int = 48
+
+
+class CoTracker:
+    """Points followed together by CoTracker3.
+
+    Args:
+        name: "cotracker3-offline" or "cotracker3-online".
+        network: the network, in evaluation mode, on ``device``.
+        device: where frames are sent.
+        settings: how it is used.
+    """
+
+    def __init__(
+        self, name: str, network: CoTrackerNetwork, device: torch.device, settings: CoTrackerSettings | None = None
+    ) -> None:
+        self._name, self._network, self._device = name, network, device
+        self._settings = settings or CoTrackerSettings()
+        is_online = name == "cotracker3-online"
+        longest, window = self._settings.longest, network.sizes.window
+        self._plan = WindowPlan.online(window) if is_online else WindowPlan.offline(longest)
+        self._kept = max(window, self._settings.kept_frames) if is_online else longest
+        self._store = FrameStore(network, device)
+
+    @classmethod
+    def load(cls, name: str, weights: str | None, device: str) -> CoTracker:
+        """See :func:`sampt.trackers.cotracker.create_offline`; ``weights`` is a path, or None for random ones."""
+        network = load_network(name, weights)
+        with running_on(device, name) as place:
+            return cls(name, network.to(place), place)
+
+    @property
+    def info(self) -> TrackerInfo:
+        return TrackerInfo(
+            name=self._name,
+            licence_code=_LICENCE,
+            licence_weights=_LICENCE,
+            is_causal=False,
+            is_joint=True,
+            window=self._plan.length,
+            device=str(self._device),
+            source="Karaev et al., CoTracker3 (arXiv 2410.11831)",
+        )
+
+    @torch.inference_mode()
+    def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
+        """See :meth:`sampt.trackers.base.PointTracker.track`.
+
+        Each pass runs only when a point needs it, and frames are read for it alone. All points take part in it, for they are
+        tracked together: so the official program does.
+        """
+        t = video.num_frames
+        answers = Answers.of_queries(points.xy, points.frame_idx, np.arange(t))
+        self._store.reserve(min(t, self._kept) if len(points) else 0)
+        clip = ClipFeatures(video, self._store)
+        if (points.frame_idx < t - 1).any():
+            self._one_way(clip, video, points, range(t), answers)
+        if (points.frame_idx > 0).any():
+            self._one_way(clip, video, points, range(t - 1, -1, -1), answers)
+        hidden_by = np.where(answers.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
+        return Tracks(points, answers.xy, answers.visible, answers.confidence, hidden_by)
+
+    def stream(self) -> CoTrackerStream:
+        """A fresh stream that has seen no frame; its answers are late by up to a window."""
+        store = FrameStore(self._network, self._device)
+        store.reserve(self._plan.length)
+        return CoTrackerStream(self._pass(), store, self._network.sizes.model_hw, self._settings.visible)
+
+    def _pass(self) -> WindowedPass:
+        return WindowedPass(self._network, self._plan, self._settings.iterations)
+
+    def _one_way(self, clip: ClipFeatures, video: FrameSource, points: Points, order: range, answers: Answers) -> None:
+        """Fill in what lies after each query frame in the ``order`` of frames."""
+        scale = FrameScale(video.size_hw, self._network.sizes.model_hw)
+        passed = self._pass()
+        since = np.asarray((points.frame_idx - order[0]) * order.step)
+        passed.add(scale.to_network(points.xy, self._device), torch.from_numpy(since).to(self._device))
+        for start in window_starts(self._plan, len(order)):
+            if passed.reaches(start):
+                frames = order[start : start + self._plan.length]
+                found = scale.answers(passed.run(start, self._store.pyramid, clip.slots(frames)), self._settings.visible)
+                rows = np.array(frames)
+                answers.fill(rows, found, (rows[:, None] - points.frame_idx) * order.step > 0)
+
+
+def load_network(name: str, weights: str | None, sizes: CoTrackerSizes | None = None) -> CoTrackerNetwork:
+    """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
+
+    ``sizes`` are those of a network that is not the published one.
+
+    Raises:
+        BackendError: the file is missing, no checkpoint, or one of another network.
+    """
+    with repeatable():
+        network = CoTrackerNetwork(sizes or _SIZES[name]).eval().requires_grad_(False)
+    quicken(network)
+    if weights is None:
+        return network
+    state = load_checkpoint(weights)
+    steps = state["time_emb"].shape[1:2] if "time_emb" in state else ()
+    others = [other for other, its in _SIZES.items() if (its.window,) == tuple(steps) and other != name]
+    load_exactly(
+        network,
+        state,
+        whose=f"{name!r} got weights of another network in {weights}",
+        other=others[0] if others else None,
+        expected=f"an official {name} checkpoint",
+    )
+    return network
