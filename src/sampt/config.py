@@ -259,7 +259,7 @@ PRESETS_TOLD: dict[str, str] = {
     "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",
     "fast": "mobile-sam behind the tracker nano; 41 MB of weights; not tuned here either",
     "paper-v1": "PIPS and SAM ViT-H, with the numbers of the paper's first version",
-    "paper-v2": "CoTracker (version 3; weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
+    "paper-v2": "CoTracker3 (weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
 }
 """What the presets are, in a line each."""
 

@@ -410,7 +410,8 @@ def run_windows(config: SegmentConfig, counted: Counted) -> Iterator[tuple[int, 
 
 def test_embeddings_kept_do_not_grow_with_the_frames(reduced: None, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    config = config_of("sam-vit-b", **WINDOWS, **{"prompting.refinement_rounds": 0})
+    changes = {"prompting.refinement_rounds": 0, "sampling.positive_sampler": "random", "sampling.negative_sampler": "random"}
+    config = config_of("sam-vit-b", **WINDOWS, **changes)
     found = list(run_windows(config, counted))
     alive = np.array([number for number, _ in found])
     horizon = config.reinit.tracker_horizon

@@ -187,3 +187,18 @@ def test_less_precision_gives_nearly_the_same_masks(precision: str) -> None:
         assert three.logits is not None
         assert 0 < np.abs(one.logits - two.logits).max() < 0.05 * max(1, np.abs(one.logits).max())
         assert np.array_equal(two.logits, three.logits)
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_gives_the_same_features() -> None:
+    from sampt.segmenters.sam.runtime import TorchRuntime
+
+    network = reduced("sam-vit-b")
+    plain = SamSegmenter(MODELS["sam-vit-b"], lambda: network, torch.device("cpu")).encode(FRAME)[0]
+    compiled = TorchRuntime(network, torch.device("cpu"), "float32", compiles=True, name="sam-vit-b")
+    try:
+        found = SamSegmenter(MODELS["sam-vit-b"], lambda: compiled, torch.device("cpu")).encode(FRAME)[0]
+    except BackendError as error:
+        assert "cannot be compiled by PyTorch here" in str(error)  # noqa: PT017 - a machine without a C++ compiler
+        pytest.skip("no C++ compiler")
+    assert (found.features.embedding - plain.features.embedding).abs().max() < 1e-4

@@ -8,7 +8,7 @@ point, by PyTorch's filter of that kind, to the whole square, whatever the shape
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -188,7 +188,9 @@ def _box_near(low_res: Tensor, down: Tensor, across: Tensor) -> Tensor:
 def _upsampling(fit: Fit, low_side: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Matrices (h, m) and (w, m): logits along an axis of the frame from those along one of m low-resolution places."""
     one = torch.eye(low_side, device=device)
-    # A frame of equal rows is upsampled along its columns only, and the other way round.
-    along = [upsample(one[:, :, None].expand(-1, -1, low_side), fit)[:, :, 0].T]
-    along.append(upsample(one[:, None].expand(-1, low_side, -1), fit)[:, 0].T)
-    return along[0].contiguous(), along[1].contiguous()
+    # A frame of equal rows is upsampled along its columns only, and the other way round: one of them is then enough.
+    column = replace(fit, size_hw=(fit.size_hw[0], 1), resized_hw=(fit.resized_hw[0], 1))
+    row = replace(fit, size_hw=(1, fit.size_hw[1]), resized_hw=(1, fit.resized_hw[1]))
+    down = upsample(one[:, :, None].expand(-1, -1, 2), column)[:, :, 0].T
+    across = upsample(one[:, None].expand(-1, 2, -1), row)[:, 0].T
+    return down.contiguous(), across.contiguous()
