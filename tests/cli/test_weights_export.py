@@ -140,7 +140,7 @@ def test_an_export_in_a_folder_of_its_own_stands_for_weights(
         (["sam-vit-x"], ["Unknown model 'sam-vit-x'. Did you mean 'sam-vit-", "Can be exported: sam-vit-b, "]),
         (["grabcut"], ["Unknown model 'grabcut'. Can be exported: "]),
         ([NAME, "--weights", "random"], ["with random weights needs a folder of its own; name one"]),
-        ([NAME, "--weights", "none.pth"], ["No file of weights is at none.pth", "official sam_vit_b_01ec64.pth"]),
+        ([NAME, "--weights", "none.pth"], ["No file of weights is at none.pth", "For 'sam-vit-b' that is sam_vit_b_01ec64.pth"]),
         ([NAME], ["is not in the cache and SAMPT_OFFLINE is set"]),
         ([NAME, "--outptu", "x"], ["--outptu", "Did you mean '--output'? See 'sampt weights export --help'"]),
         ([], ["the following arguments are required: NAME"]),
