@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -369,3 +372,89 @@ def test_a_full_disk_leaves_no_complete_looking_result(limit_kib: int, media: An
     again = kit.call_process(["segment", media.path("clip.mp4"), *kit.click, *kit.fast, "-o", str(output), "--quiet"])
     assert (again.returncode, again.stderr) == (0, "")  # room again: the same command goes on
     assert json.loads((output / "run.json").read_text())["num_frames"] == kit.num_frames
+
+
+def _strip(m: Any) -> str:
+    return m.folder("wide", [np.tile(frame[:40], (1, 86, 1))[:, :8192] for frame in m.frames[:2]])
+
+
+ODD_VIDEOS: dict[str, tuple[Callable[[Any], str], str, tuple[int, int]]] = {
+    "grey images": (lambda m: m.folder("grey", [f[..., 1] for f in m.frames[:3]]), "1,0,25,32", (64, 96)),
+    "one shade of grey": (lambda m: m.folder("plain", [np.full((48, 64, 3), 128, np.uint8)] * 3), "1,0,25,32", (48, 64)),
+    "one pixel wide": (lambda m: m.folder("thin", [f[:, 20:21] for f in m.frames[:3]]), "1,0,0,32", (64, 1)),
+    "one pixel high": (lambda m: m.folder("flat", [f[30:31] for f in m.frames[:3]]), "1,0,25,0", (1, 96)),
+    "one pixel": (lambda m: m.folder("dot", [f[30:31, 25:26] for f in m.frames[:3]]), "1,0,0,0", (1, 1)),
+    "8192 pixels wide": (_strip, "1,0,25,32", (40, 8192)),
+}
+"""A video, a click, and its size."""
+
+
+@pytest.fixture
+def small_sam(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A reduced network in the place of `sam-vit-b`; tests may replace its ``build``."""
+    for name in ("torch", "transformers"):
+        pytest.importorskip(name, reason=f"{name} is one of the [sam] extras")
+    from sampt.segmenters.sam.models import MODELS
+    from sampt.segmenters.sam.network import VitSizes, build_vit
+
+    module: Any = types.ModuleType("small_sam_for_tests")
+    module.build = lambda: build_vit(VitSizes(width=32, depth=2, heads=2, global_layers=(1,), side=128))
+    monkeypatch.setitem(sys.modules, "small_sam_for_tests", module)
+    monkeypatch.setitem(MODELS, "sam-vit-b", replace(MODELS["sam-vit-b"], builder="small_sam_for_tests:build"))
+    return module
+
+
+SAM = ("--segmenter", "sam-vit-b", "--segmenter-weights", "random", "--device", "cpu", "--iou-threshold", "0", "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("tracker", "reinit"), [("lucas-kanade", "--no-reinit"), ("dis-flow", "--reinit"), ("nano", "--reinit")]
+)
+@pytest.mark.parametrize("name", ODD_VIDEOS)
+def test_frames_of_odd_sizes_and_without_colour_are_segmented(
+    name: str, tracker: str, reinit: str, media: Any, call: Any, small_sam: Any, tmp_path: Path
+) -> None:
+    make, click, size_hw = ODD_VIDEOS[name]
+    own = type(media)(tmp_path)
+    options = ["--points", click, "--tracker", tracker, reinit, "--refinement-rounds", "2"]
+    outcome = call("segment", make(own), *options, *SAM, "-o", tmp_path / "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert tuple(record["size_hw"]) == size_hw
+    masks = sorted((tmp_path / "out" / "masks").iterdir())
+    assert len(masks) == record["num_frames"] >= 2
+    for path in masks:
+        labels = np.asarray(Image.open(path))
+        assert labels.shape == size_hw
+        assert labels.max() <= 1
+    assert np.isfinite(np.load(tmp_path / "out" / "tracks.npz")["xy"]).all()
+
+
+@pytest.mark.parametrize("method", ["encode", "predict"])
+@pytest.mark.parametrize("kind", ["of the device", "of the computer"])
+def test_too_little_memory_is_one_line_that_names_an_option(
+    kind: str, method: str, media: Any, kit: Any, call: Any, small_sam: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    errors = {
+        "of the device": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 8.00 GiB."),
+        "of the computer": RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 99"),
+    }
+    inner = small_sam.build
+
+    def build() -> Any:
+        network = inner()
+
+        def fail(*_: object, **__: object) -> None:
+            raise errors[kind]
+
+        setattr(network, method, fail)
+        return network
+
+    small_sam.build = build
+    outcome = call("segment", media.path("clip.mp4"), *kit.click, *SAM, "-o", tmp_path / "out")
+    advice = "choose a smaller model, 'mobile-sam' say, or for large frames a smaller longest_side"
+    check_failure(outcome.status, outcome.err, ["'sam-vit-b' needs more memory than cpu has free", advice])
+    assert outcome.out == ""
+    check_nothing_made(tmp_path)

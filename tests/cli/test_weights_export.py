@@ -28,7 +28,8 @@ from sampt.segmenters.sam.network import VitSizes, build_vit  # noqa: E402
 NAME = "sam-vit-b"
 FILES = {"model.json", "encoder.onnx", "frame.onnx", "decoder.onnx"}
 REDUCED = """\
-import dataclasses, sys, types
+import dataclasses, os, sys, types
+os.environ["OMP_NUM_THREADS"] = "1"  # threads of a second process that wait for each other on busy cores take minutes
 from sampt.segmenters.sam.models import MODELS
 from sampt.segmenters.sam.network import VitSizes, build_vit
 module = types.ModuleType("reduced_for_tests")
@@ -140,7 +141,10 @@ def test_an_export_in_a_folder_of_its_own_stands_for_weights(
         (["sam-vit-x"], ["Unknown model 'sam-vit-x'. Did you mean 'sam-vit-", "Can be exported: sam-vit-b, "]),
         (["grabcut"], ["Unknown model 'grabcut'. Can be exported: "]),
         ([NAME, "--weights", "random"], ["with random weights needs a folder of its own; name one"]),
-        ([NAME, "--weights", "none.pth"], ["No file of weights is at none.pth", "For 'sam-vit-b' that is sam_vit_b_01ec64.pth"]),
+        (
+            [NAME, "--weights", "none.pth"],
+            ["No file of weights is at none.pth", "For 'sam-vit-b' that is sam_vit_b_01ec64.pth"],
+        ),
         ([NAME], ["is not in the cache and SAMPT_OFFLINE is set"]),
         ([NAME, "--outptu", "x"], ["--outptu", "Did you mean '--output'? See 'sampt weights export --help'"]),
         ([], ["the following arguments are required: NAME"]),
@@ -205,7 +209,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 def test_an_export_that_is_killed_leaves_nothing_that_looks_complete(
     mine: Path, cache: Path, media: Any, kit: Any, call: Any, tmp_path: Path
 ) -> None:
-    before = f"{REDUCED}\nimport os\nfrom sampt.segmenters.sam import export\nexport._check = lambda *_: os._exit(9)\n"
+    before = f"{REDUCED}\nfrom sampt.segmenters.sam import export\nexport._check = lambda *_: os._exit(9)\n"
     done = kit.call_process(["weights", "export", NAME, "--weights", str(mine)], before=before)
     assert (done.returncode, done.stdout) == (9, "")
     (left,) = (cache / "exported").iterdir()
