@@ -157,13 +157,17 @@ def oracle(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> OracleTracker:
 
 
 @pytest.fixture
-def reduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small networks under the published names."""
+def reduced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small networks under the published names, on one thread: on busy cores several wait for each other most of the time."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     module = types.ModuleType("reduced_for_tests")
     for name, builder in BUILDERS.items():
         vars(module)[name] = builder
         monkeypatch.setitem(MODELS, name, replace(MODELS[name], builder=f"reduced_for_tests:{name}"))
     monkeypatch.setitem(sys.modules, "reduced_for_tests", module)
+    yield
+    torch.set_num_threads(num_threads)
 
 
 @dataclass(frozen=True, eq=False)
