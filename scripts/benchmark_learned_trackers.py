@@ -5,12 +5,12 @@
     python scripts/benchmark_learned_trackers.py --measure pips --frames 24
 
 Weights are random, frames are noise; both say nothing about accuracy, and the same about time.
-  pips        16 points on frame 0 of 60 frames of 144x256. Straightforward: one point and one window of eight frames at a time, whose
-              features are made anew; the windows are linked by the same rule. At least 4 times faster.
+  pips        16 points on frame 0 of 60 frames of 144x256. Straightforward: one point and one window of eight frames at a time,
+              whose features are made anew; the windows are linked by the same rule. At least 4 times faster.
   cotracker   16 points on frame 0 of 24 frames of 384x512, CoTracker3 offline. Straightforward: the clip forward and, for what
               would lie before the query, backward, features made for each. At least 1.8 times faster.
-  raft        frames that `raft-small` encodes while it follows points through 12 frames forward, and back from the last one: each
-              once in either direction.
+  raft        frames that `raft-small` encodes while it follows points through 12 frames forward, and back from the last one:
+              each once in either direction.
 Each is run once after a short clip to warm up; the places of the points are compared, too.
 """
 
@@ -54,9 +54,11 @@ def main() -> int:
     parser.add_argument("--frames", type=int, help="of the clip (default: each measure's own)")
     args = parser.parse_args()
     print(
-        "| measure | frames | ours (s) | straightforward (s) | ratio | limit | places differ by (px) |\n|---|---|---|---|---|---|---|"
+    print("| measure | frames | ours (s) | straightforward (s) | ratio | limit | places differ by (px) |")
+    print("|---|---|---|---|---|---|---|")
     )
-    return int(not all([MEASURES[name](args.frames) for name in args.measure or MEASURES]))
+    held = [MEASURES[name](args.frames) for name in args.measure or MEASURES]
+    return int(not all(held))
 
 
 def noise(num_frames: int, size_hw: tuple[int, int]) -> np.ndarray:
