@@ -53,10 +53,8 @@ def main() -> int:
     parser.add_argument("--measure", action="append", choices=list(MEASURES), help="repeatable (default: all)")
     parser.add_argument("--frames", type=int, help="of the clip (default: each measure's own)")
     args = parser.parse_args()
-    print(
     print("| measure | frames | ours (s) | straightforward (s) | ratio | limit | places differ by (px) |")
     print("|---|---|---|---|---|---|---|")
-    )
     held = [MEASURES[name](args.frames) for name in args.measure or MEASURES]
     return int(not all(held))
 

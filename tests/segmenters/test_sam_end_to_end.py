@@ -140,6 +140,15 @@ class OracleStream(TrackerStream):
         self._owner, self._share = np.concatenate([self._owner, owner]), np.concatenate([self._share, share])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On busy cores several threads wait for each other most of the time."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
 @pytest.fixture(scope="module")
 def truth() -> Truth:
     return Truth.read()
@@ -157,17 +166,13 @@ def oracle(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> OracleTracker:
 
 
 @pytest.fixture
-def reduced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Small networks under the published names, on one thread: on busy cores several wait for each other most of the time."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks under the published names."""
     module = types.ModuleType("reduced_for_tests")
     for name, builder in BUILDERS.items():
         vars(module)[name] = builder
         monkeypatch.setitem(MODELS, name, replace(MODELS[name], builder=f"reduced_for_tests:{name}"))
     monkeypatch.setitem(sys.modules, "reduced_for_tests", module)
-    yield
-    torch.set_num_threads(num_threads)
 
 
 @dataclass(frozen=True, eq=False)
