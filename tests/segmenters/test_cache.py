@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -330,20 +331,22 @@ def test_only_old_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> N
     assert fresh.exists()
 
 
-@pytest.fixture
+@contextmanager
 def no_room() -> Iterator[None]:
-    """No file may grow beyond a few bytes: writing fails as on a full disk."""
+    """No file may grow beyond a few bytes: writing fails as on a full disk. Not a fixture: pytest's own report may be a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("no_room")
 def test_a_full_disk_is_told_once_and_leaves_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cached = on_disk(tmp_path)
-    assert encoded_again(cached, 1, 2) == [1, 2]
-    assert encoded_again(cached, 3, 1) == [3]
+    with no_room():
+        first, second = encoded_again(cached, 1, 2), encoded_again(cached, 3, 1)
+    assert (first, second) == ([1, 2], [3])
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert f"No further embeddings are kept in {tmp_path} (File too large)" in caplog.text
     assert not list(tmp_path.iterdir())

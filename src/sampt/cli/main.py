@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from sampt import __version__
-from sampt.cli.heap import return_large_blocks
 from sampt.errors import SamptError, did_you_mean
 
 __all__ = ["build_parser", "main"]
@@ -62,9 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 after a user's mistake, or 130 after an interruption."""
     logging.basicConfig(format="sampt: %(message)s", level=logging.WARNING)
-    return_large_blocks()
     try:
         # Imports are in here too: they take long enough to be interrupted.
+        from sampt.cli.heap import return_large_blocks
+
+        return_large_blocks()
         arguments = build_parser().parse_args(argv)
         status: int = arguments.run(arguments)
     except SamptError as error:
