@@ -333,7 +333,7 @@ def test_only_old_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> N
 
 @contextmanager
 def no_room() -> Iterator[None]:
-    """No file may grow beyond a few bytes: writing fails as on a full disk. Not a fixture: pytest's own report may be a file."""
+    """No file may grow beyond a few bytes: writing fails as on a full disk. No fixture: pytest may report to a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
