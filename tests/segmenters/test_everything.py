@@ -119,12 +119,12 @@ def test_best_score_first_and_no_more_than_the_limit() -> None:
     assert propose_masks(scene.frame(0), segmenter, ProposalConfig(score_threshold=0.95)) == []
 
 
-def test_points_lie_at_the_centres_of_equal_parts() -> None:
+def test_points_lie_where_the_official_program_puts_them() -> None:
     assert grid_points((4, 8), 2).tolist() == [[2, 1], [6, 1], [2, 3], [6, 3]]
-    assert grid_points((5, 7), 1).tolist() == [[3, 2]]  # the middle pixel
+    assert grid_points((5, 7), 1).tolist() == [[3.5, 2.5]]  # half a pixel beyond the middle one, as in the official program
     points = grid_points((480, 854), 32)
     assert points.shape == (1024, 2)
-    assert np.allclose(points + points[::-1], [853, 479])  # as far from one side as from the other
+    assert np.allclose(points + points[::-1], [854, 480])
 
 
 def test_boxes_of_greater_iou_than_the_threshold_are_one() -> None:
@@ -171,7 +171,7 @@ def test_empty_masks_are_never_proposed_and_scores_lie_within_their_range() -> N
     answers = [stripe(0), stripe(0, (10, -0.5)), stripe(20, (1, 3.0)), stripe(50, (9, 3.0))]
     found = proposed(answers, [0.9, 0.9, -0.5, 1.5], score_threshold=0.0, stability_threshold=0.0)
     assert [(p.score, int(p.mask.sum())) for p in found] == [(1.0, 9), (0.0, 1)]
-    assert [p.point_xy.tolist() for p in found] == [[74.5, 2.5], [24.5, 2.5]]
+    assert [p.point_xy.tolist() for p in found] == [[75, 3], [25, 3]]
 
 
 def test_masks_that_wait_take_little_room() -> None:
