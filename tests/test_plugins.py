@@ -196,7 +196,7 @@ def test_every_back_end_answers_to_its_name() -> None:
 
 
 def test_unknown_names_are_answered_with_the_closest() -> None:
-    with pytest.raises(BackendError, match=r"'lucas-canade'. Did you mean 'lucas-kanade'\? Available: dis-flow, "):
+    with pytest.raises(BackendError, match=r"'lucas-canade'. Did you mean 'lucas-kanade'\? Available: bootstapir, "):
         create_tracker("lucas-canade")
     with pytest.raises(BackendError, match=r"Unknown segmenter 'zzz'. Available: grabcut, hq-sam-vit-b, "):
         create_segmenter("zzz")

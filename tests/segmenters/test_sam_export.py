@@ -190,6 +190,7 @@ def test_less_precision_gives_nearly_the_same_masks(precision: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch has deprecated
 def test_a_compiled_encoder_gives_the_same_features() -> None:
     from sampt.segmenters.sam.runtime import TorchRuntime
 
