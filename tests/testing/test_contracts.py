@@ -26,7 +26,8 @@ from sampt.testing import (
     contract_scenes,
 )
 from sampt.testing.clauses import run_clauses
-from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.base import CausalTracker, FrameSource, LiveTracks, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.streams import CausalTracks
 from sampt.types import HiddenBy, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks
 
 SCENES = contract_scenes()
@@ -224,10 +225,29 @@ def test_causal_tracker_that_looks_ahead_is_caught() -> None:
     clause = dict(TRACKER_CLAUSES)["causal_needs_no_later_frame"]
     with pytest.raises(ContractError, match="when later frames are cut off"):
         clause(LookingAhead(spoil, is_causal=True), TrackerLimits())
-    with pytest.raises(ContractError, match=r"stream\(\) and track\(\) differ on frame 1"):
+
+
+def test_live_results_that_are_not_those_of_track_are_caught() -> None:
+    clause = dict(TRACKER_CLAUSES)["live_results_are_those_of_track"]
+    with pytest.raises(ContractError, match=r"start\(\) and track\(\) differ on frame 1"):
         clause(LookingAhead(one_way_drift, is_causal=True), TrackerLimits())
-    with pytest.raises(ContractError, match=r"no stream\(\)"):
+    with pytest.raises(ContractError, match=r"no start\(\) and no stream\(\)"):
         clause(Broken(lambda tracks, _: tracks, is_causal=True), TrackerLimits())
+    with pytest.raises(
+        ContractError, match=r"0 frames have come out of start\(\) after 3 were pushed; expected all but the last 2"
+    ):
+        clause(Late(lambda tracks, _: tracks, latency=2), TrackerLimits())
+
+
+class Late(Broken):
+    """Says that it waits for two frames, but keeps all until the end."""
+
+    def start(self, points: Points) -> LiveTracks:
+        class Keeping(CausalTracks):
+            def push(self, frames: np.ndarray) -> list[TrackStep]:
+                return []
+
+        return Keeping(STREAM.stream(), points)
 
 
 class StuckStream(CausalTracker):

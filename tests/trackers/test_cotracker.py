@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [torch] extra
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from sampt.errors import BackendError  # noqa: E402
+from sampt.errors import BackendError, QueryError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.base import TrackStep  # noqa: E402
 from sampt.trackers.cotracker import create_offline, create_online  # noqa: E402
@@ -405,53 +405,53 @@ def test_a_stream_gives_what_the_whole_clip_gives(num_frames: int) -> None:
     tracker, network = small_tracker("cotracker3-online")
     clip, points = clip_of(num_frames), points_at([i for i in (0, 0, 3, 7, 9, 16) if i < num_frames])
     tracks = tracker.track(clip, points)
-    stream, encoded = tracker.stream(), network.encoded
+    live, encoded = tracker.start(points), network.encoded
     steps: list[TrackStep] = []
     counts = []
-    for i, frame in enumerate(clip.frames):
+    for frame in clip.frames:
         reused = frame.copy()
-        come = stream.push(reused)
+        come = live.push(reused[None])
         reused[:] = 0
         counts.append(len(come))
         steps += come
-        if i == 0:
-            for k in range(len(points)):
-                stream.add(points.xy[k : k + 1], int(points.frame_idx[k]))
-    steps += stream.finish()
+    steps += live.finish()
     assert len(steps) == num_frames
     assert counts == [4 if i >= 7 and i % 4 == 3 else 0 for i in range(num_frames)]
     demand_same_after_queries(steps, tracks)
     assert network.encoded == encoded + num_frames
-    assert stream.finish() == []
+    assert live.finish() == []
 
 
-def test_points_may_join_a_stream_late() -> None:
+def test_points_may_join_live_tracks_late() -> None:
     tracker, _ = small_tracker("cotracker3-online")
-    stream, clip, steps = tracker.stream(), clip_of(20), []
+    live, clip, steps = tracker.start(points_at([])), clip_of(20), []
     for i, frame in enumerate(clip.frames):
-        steps += stream.push(frame)
+        steps += live.push(frame[None])
         if i in (7, 10):  # 7: right after a window, in which the point had no part
-            stream.add(np.array([[10.0 + i, 20]], np.float32))
-    steps += stream.finish()
+            live.add(Points.of(1, i, [[10.0 + i, 20]]))
+    steps += live.finish()
     assert [len(s.xy) for s in steps] == [0] * 4 + [2] * 16
     first = together(steps[4:8])
     assert first[1].tolist() == [[False, False]] * 3 + [[True, False]]
     assert (first[0] == [[17, 20], [20, 20]]).all()
     assert np.abs(steps[12].xy - [[17, 20], [20, 20]]).max() > 0.3
-    with pytest.raises(ValueError, match="expected the frame pushed last"):
-        stream.add(np.zeros((1, 2), np.float32), 3)
+    with pytest.raises(QueryError, match="lies on frame 3 of a live stream, where frame 19 is the last one"):
+        live.add(Points.of(1, 3, [[0, 0]]))
 
 
 def test_a_point_added_on_the_last_frame_of_all_comes_out() -> None:
     tracker, _ = small_tracker("cotracker3-online")
-    stream = tracker.stream()
-    for frame in clip_of(8).frames:
-        steps = stream.push(frame)
-    stream.add(np.array([[3, 4]], np.float32))
+    live = tracker.start(points_at([]))
+    steps = live.push(clip_of(8).frames)
+    live.add(Points.of(1, 7, [[3, 4]]))
     assert len(steps) == 4
-    rest = together(stream.finish())
+    rest = together(live.finish())
     assert rest[1][:, 0].tolist() == [False, False, False, True]
     assert (rest[0] == [3, 4]).all()
+
+
+def test_only_the_online_network_follows_live_frames() -> None:
+    assert [small_tracker(name)[0].info.live_latency for name in ("cotracker3-online", "cotracker3-offline")] == [7, None]
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def test_live_frames_are_taken_only_when_asked_for() -> None:
 
 
 def test_live_frames_want_a_causal_tracker_at_once() -> None:
-    with pytest.raises(BackendError, match=r"Tracker 'exact' needs the whole clip; for live frames choose a causal one"):
+    with pytest.raises(BackendError, match=r"Tracker 'exact' needs the whole clip; for live frames choose another one"):
         live_feed(iter(()), POINTS, ExactTracker(SCENE), TrackingConfig())
 
 

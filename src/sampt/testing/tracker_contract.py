@@ -9,7 +9,7 @@ import numpy as np
 
 from sampt.geometry import inside_frame
 from sampt.testing.clauses import Clip, demand, maker, run_clauses, watched_random_state
-from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, follow
+from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, TrackStep, start_live
 from sampt.types import HiddenBy, Points, Tracks, UInt8Array
 
 __all__ = ["TRACKER_CLAUSES", "TrackerClause", "TrackerLimits", "check_tracker"]
@@ -209,21 +209,43 @@ def global_random_state_is_left_alone(tracker: PointTracker, limits: TrackerLimi
 
 
 def causal_needs_no_later_frame(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """With ``info.is_causal``: later frames change nothing on earlier ones, and ``stream()`` equals ``track()``."""
+    """With ``info.is_causal``: later frames change nothing on earlier ones."""
     if not tracker.info.is_causal:
         return
-    demand(hasattr(tracker, "stream"), "info.is_causal is True but there is no stream(); expected a CausalTracker.")
     clip = Clip.of("slow")
     half = Clip.of("slow", 0, clip.num_frames // 2)
     points = Points.concat([clip.object_points(1, 4), clip.object_points(2, 4, 2)])
-    whole = _track(tracker, clip, points)
-    start = _rows(whole, slice(0, half.num_frames))
+    start = _rows(_track(tracker, clip, points), slice(0, half.num_frames))
     _demand_same(start, _track(tracker, half, points), limits, "when later frames are cut off")
-    for frame_idx, columns, step, _ in follow(tracker.stream, clip.video, points, backward=False):  # type: ignore[attr-defined]
-        distance = np.abs(step.xy - whole.xy[frame_idx, columns]).max(initial=0)
+
+
+def live_results_are_those_of_track(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
+    """With ``info.live_latency``: results of ``start()`` come within it, and equal ``track()`` from each query frame on."""
+    latency = tracker.info.live_latency
+    if latency is None or tracker.info.needs_masks:
+        return
+    demand(
+        hasattr(tracker, "start") or (tracker.info.is_causal and hasattr(tracker, "stream")),
+        "info says that frames may arrive one by one, but there is no start() and no stream(); expected a LiveTracker.",
+    )
+    clip = Clip.of("slow")
+    points = Points.concat([clip.object_points(1, 4), clip.object_points(2, 4, 2)])
+    whole = _track(tracker, clip, points)
+    live, steps = start_live(tracker, points), list[TrackStep]()
+    for i in range(clip.num_frames):
+        steps += live.push(clip.video.read(i, i + 1))
         demand(
-            distance <= limits.same_px and np.array_equal(step.visible, whole.visible[frame_idx, columns]),
-            f"stream() and track() differ on frame {frame_idx} by {distance:.3f} px or in what is visible; expected the same.",
+            i - latency < len(steps) <= i + 1,
+            f"{len(steps)} frames have come out of start() after {i + 1} were pushed; expected all but the last {latency}.",
+        )
+    steps += live.finish()
+    demand(len(steps) == clip.num_frames, f"{len(steps)} frames came out of start(); expected {clip.num_frames}.")
+    for frame_idx, step in enumerate(steps):
+        begun = points.frame_idx <= frame_idx
+        distance = np.abs(step.xy - whole.xy[frame_idx])[begun].max(initial=0)
+        demand(
+            distance <= limits.same_px and np.array_equal(step.visible, whole.visible[frame_idx] & begun),
+            f"start() and track() differ on frame {frame_idx} by {distance:.3f} px or in what is visible; expected the same.",
         )
 
 
@@ -258,6 +280,7 @@ TRACKER_CLAUSES: tuple[tuple[str, TrackerClause], ...] = tuple(
         video_is_left_alone,
         global_random_state_is_left_alone,
         causal_needs_no_later_frame,
+        live_results_are_those_of_track,
     )
 )
 """Name and function of every clause; ``function(tracker)`` raises ContractError when the clause is broken."""

@@ -1,7 +1,8 @@
 """What a point tracker is: the seam that every back end fills.
 
 The pipeline asks :class:`TrackerInfo`, never the class. A tracker that needs the whole clip implements :class:`PointTracker`
-alone; one that only looks back subclasses :class:`CausalTracker`, gives a :class:`TrackerStream` and gets ``track`` for free.
+alone; one that only looks back subclasses :class:`CausalTracker`, gives a :class:`TrackerStream` and gets ``track`` and
+``start`` for free. One that looks a few frames ahead gives ``start`` and says in ``info.latency`` how many.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from sampt.types import BoolArray, FloatArray, HiddenBy, Points, QueryMask, Tracks, UInt8Array
+from sampt.errors import BackendError
+from sampt.trackers.streams import CausalTracks, Follower, LiveTracks, TrackerStream, TrackStep
+from sampt.types import HiddenBy, Points, QueryMask, Tracks, UInt8Array
 
 __all__ = [
     "CausalTracker",
     "FrameSource",
+    "LiveTracker",
+    "LiveTracks",
     "PointTracker",
     "TrackStep",
     "TrackerInfo",
@@ -26,6 +31,8 @@ __all__ = [
     "follow_frames",
     "frames_at_once",
     "frames_in_order",
+    "start_live",
+    "stream_of",
 ]
 
 
@@ -53,6 +60,8 @@ class TrackerInfo:
         needs_masks: True when ``track`` wants the objects' query masks.
         is_joint: True when points influence each other, so that grouping changes the result.
         window: frames looked at together, or None when the tracker works frame by frame or on the whole clip.
+        latency: frames that may follow until a frame's result is final, for a tracker that is not causal and yet follows
+            frames as they arrive, so that ``start()`` exists; None when it needs the whole clip.
         device: where it runs.
         source: paper or program that defines the method.
     """
@@ -64,16 +73,14 @@ class TrackerInfo:
     needs_masks: bool = False
     is_joint: bool = False
     window: int | None = None
+    latency: int | None = None
     device: str = "cpu"
     source: str = ""
 
-
-class TrackStep(NamedTuple):
-    """Where the points are after one more frame: xy (n, 2), visible (n,), confidence (n,) in [0, 1]."""
-
-    xy: FloatArray
-    visible: BoolArray
-    confidence: FloatArray
+    @property
+    def live_latency(self) -> int | None:
+        """Frames that a live result waits for: 0 for a causal tracker, None for one that needs the whole clip."""
+        return 0 if self.is_causal else self.latency
 
 
 @runtime_checkable
@@ -97,16 +104,13 @@ class PointTracker(Protocol):
         ...
 
 
-class TrackerStream(ABC):
-    """A causal tracker at work: frames go in one by one, points may be added at any time."""
+@runtime_checkable
+class LiveTracker(PointTracker, Protocol):
+    """A point tracker that can also follow points through frames as they arrive: ``info.live_latency`` is not None."""
 
-    @abstractmethod
-    def push(self, frame: UInt8Array) -> TrackStep:
-        """Advance all points added so far to ``frame``, (h, w, 3) uint8 RGB; the order is that of adding."""
-
-    @abstractmethod
-    def add(self, xy: FloatArray) -> None:
-        """Start to follow (n, 2) points that lie on the frame pushed last."""
+    def start(self, points: Points) -> LiveTracks:
+        """Begin to follow ``points``, whose ``frame_idx`` counts the frames that will be pushed. Only forward in time."""
+        ...
 
 
 class CausalTracker(ABC):
@@ -120,6 +124,10 @@ class CausalTracker(ABC):
     def stream(self) -> TrackerStream:
         """A fresh stream that has seen no frame."""
 
+    def start(self, points: Points) -> LiveTracks:
+        """See :meth:`LiveTracker.start`; every frame's result comes with the frame."""
+        return CausalTracks(self.stream(), points)
+
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
         """See :meth:`PointTracker.track`: one stream over the clip and one over its time-reversed copy."""
         t, n = video.num_frames, len(points)
@@ -132,6 +140,32 @@ class CausalTracker(ABC):
                 confidence[frame_idx, columns] = step.confidence
                 hidden_by[frame_idx, columns] = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER)
         return Tracks(points, xy, hidden_by == HiddenBy.NONE, confidence, hidden_by)
+
+
+def start_live(tracker: PointTracker, points: Points) -> LiveTracks:
+    """``tracker.start(points)``; a third party's causal tracker need give no more than ``stream()``.
+
+    Raises:
+        BackendError: the tracker needs the whole clip, or lacks what its ``info`` promises.
+    """
+    info = tracker.info
+    if info.live_latency is None:
+        raise BackendError(f"Tracker {info.name!r} needs the whole clip; for live frames choose another one, such as 'nano'.")
+    if isinstance(tracker, LiveTracker):
+        return tracker.start(points)
+    return CausalTracks(stream_of(tracker)(), points)
+
+
+def stream_of(tracker: PointTracker) -> Callable[[], TrackerStream]:
+    """The ``stream`` that ``info.is_causal`` promises; a third party's tracker need not be our subclass.
+
+    Raises:
+        BackendError: there is none.
+    """
+    stream: Callable[[], TrackerStream] | None = getattr(tracker, "stream", None)
+    if stream is None:
+        raise BackendError(f"Tracker {tracker.info.name!r} says that it is causal but has no stream(); see CausalTracker.")
+    return stream
 
 
 def frames_at_once(size_hw: tuple[int, int]) -> int:
@@ -169,24 +203,11 @@ def follow_frames(
     Yields:
         frame index, the positions (k,) in ``points`` of the points followed so far, where they are, and the frame.
     """
-    stream = open_stream()
-    columns = np.zeros(0, np.intp)
-    nothing = TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
+    follower = Follower(open_stream())
     for frame_idx, frame in frames:
         new = np.flatnonzero(points.frame_idx == frame_idx)
-        step = stream.push(frame) if len(columns) or len(new) else nothing
-        if len(new):
-            stream.add(points.xy[new])
-            columns = np.concatenate([columns, new])
-            step = with_new_points(step, points.xy[new])
-        yield frame_idx, columns, step, frame
-
-
-def with_new_points(step: TrackStep, xy: FloatArray) -> TrackStep:
-    """``step`` with points appended that were just given: visible, and certain."""
-    n = len(xy)
-    return TrackStep(
-        np.concatenate([step.xy, xy]).astype(np.float32),
-        np.concatenate([step.visible, np.ones(n, np.bool_)]),
-        np.concatenate([step.confidence, np.ones(n, np.float32)]),
-    )
+        if len(follower.columns) or len(new):
+            step = follower.push(frame, points.xy, new)
+        else:  # nothing to follow yet: the stream need not look
+            step = TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
+        yield frame_idx, follower.columns, step, frame

@@ -7,19 +7,33 @@ pixels; only the few numbers of its backward run, for points given in mid-video,
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from sampt.config import TrackingConfig
 from sampt.errors import BackendError
-from sampt.trackers.base import FrameSource, PointTracker, TrackerStream, follow, follow_frames, frames_in_order
+from sampt.trackers.base import (
+    FrameSource,
+    LiveTracks,
+    PointTracker,
+    TrackerStream,
+    TrackStep,
+    follow,
+    follow_frames,
+    frames_in_order,
+    start_live,
+    stream_of,
+)
 from sampt.tracks.filters import PointFilter
-from sampt.types import FramePoints, HiddenBy, Points, QueryMask, Tracks, UInt8Array
+from sampt.types import FramePoints, HiddenBy, IntArray, Points, QueryMask, Tracks, UInt8Array
 
 __all__ = ["live_feed", "track_feed", "track_whole"]
 
 Feed = Iterator[tuple[int, UInt8Array, FramePoints]]
+Followed = Iterator[tuple[int, IntArray, TrackStep, UInt8Array]]
+"""As :func:`sampt.trackers.base.follow_frames` yields: frame index, which points, where they are, the frame."""
 
 
 def track_feed(
@@ -48,12 +62,12 @@ def track_feed(
             row = tracks.at(frame_idx)
             yield frame_idx, frame, row if backward else _without_later_points(row, points, frame_idx)
         return
-    open_stream = _stream_of(tracker)
+    open_stream = stream_of(tracker)
     rows = _Rows(points, video.num_frames if backward and points.frame_idx.max() > 0 else 0)
     if rows.num_frames:
         rows.fill_backward(open_stream, video, config)
     frames = frames_in_order(video, 0, video.num_frames, backward=False)
-    yield from _forward(open_stream, frames, points, config, video.size_hw, rows)
+    yield from _forward(follow_frames(open_stream, frames, points), points, config, video.size_hw, rows)
 
 
 def _without_later_points(row: FramePoints, points: Points, frame_idx: int) -> FramePoints:
@@ -70,20 +84,39 @@ def _without_later_points(row: FramePoints, points: Points, frame_idx: int) -> F
 
 
 def live_feed(frames: Iterable[UInt8Array], points: Points, tracker: PointTracker, config: TrackingConfig) -> Feed:
-    """The same for frames that arrive one by one, forward only.
+    """The same for frames that arrive one by one, forward only; a frame comes out when its points are final.
+
+    At most ``tracker.info.live_latency`` frames are kept.
 
     Raises:
-        BackendError: (at once) the tracker is not causal, or wants to know the objects' masks.
+        BackendError: (at once) the tracker needs the whole clip, or wants to know the objects' masks.
     """
-    if not tracker.info.is_causal or tracker.info.needs_masks:
-        raise BackendError(f"Tracker {tracker.info.name!r} needs the whole clip; for live frames choose a causal one.")
-    open_stream = _stream_of(tracker)
-    numbered = enumerate(frames)
-    first = next(numbered, None)
+    if tracker.info.needs_masks:
+        raise BackendError(f"Tracker {tracker.info.name!r} needs the objects' masks; for live frames choose one that does not.")
+    live = start_live(tracker, points)
+    iterator = iter(frames)
+    first = next(iterator, None)
     if first is None:
         return iter(())
-    size_hw = (first[1].shape[0], first[1].shape[1])
-    return _forward(open_stream, itertools.chain([first], numbered), points, config, size_hw, _Rows(points, 0))
+    followed = _live(live, itertools.chain([first], iterator), points)
+    return _forward(followed, points, config, (first.shape[0], first.shape[1]), _Rows(points, 0))
+
+
+def _live(live: LiveTracks, frames: Iterable[UInt8Array], points: Points) -> Followed:
+    waiting: deque[UInt8Array] = deque()
+    frame_idx = 0
+    for frame in itertools.chain(frames, [None]):
+        if frame is not None:
+            waiting.append(frame)
+        for step in live.finish() if frame is None else live.push(frame[None]):
+            columns = np.flatnonzero(points.frame_idx <= frame_idx)
+            yield (
+                frame_idx,
+                columns,
+                TrackStep(step.xy[columns], step.visible[columns], step.confidence[columns]),
+                waiting.popleft(),
+            )
+            frame_idx += 1
 
 
 def track_whole(
@@ -132,14 +165,6 @@ def _filter_both_ways(
     return out
 
 
-def _stream_of(tracker: PointTracker) -> Callable[[], TrackerStream]:
-    """The ``stream`` that ``info.is_causal`` promises; a third party's tracker need not be our subclass."""
-    stream: Callable[[], TrackerStream] | None = getattr(tracker, "stream", None)
-    if stream is None:
-        raise BackendError(f"Tracker {tracker.info.name!r} says that it is causal but has no stream(); see CausalTracker.")
-    return stream
-
-
 class _Rows:
     """The numbers of all points on one frame after another, and those of the backward run, kept until their frame comes."""
 
@@ -169,8 +194,7 @@ class _Rows:
 
 
 def _forward(
-    open_stream: Callable[[], TrackerStream],
-    frames: Iterable[tuple[int, UInt8Array]],
+    followed: Followed,
     points: Points,
     config: TrackingConfig,
     size_hw: tuple[int, int],
@@ -178,7 +202,7 @@ def _forward(
 ) -> Feed:
     point_filter = PointFilter(config, points, size_hw)
     ids = np.arange(len(points))
-    for i, columns, step, frame in follow_frames(open_stream, frames, points):
+    for i, columns, step, frame in followed:
         xy, confidence, hidden_by = rows.at(i)
         if len(columns):
             codes = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)

@@ -17,7 +17,7 @@ from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.cotracker.answers import Answers, FrameScale
 from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
 from sampt.trackers.cotracker.network import OFFLINE, ONLINE, CoTrackerNetwork, CoTrackerSizes
-from sampt.trackers.cotracker.stream import CoTrackerStream
+from sampt.trackers.cotracker.stream import CoTrackerTracks
 from sampt.trackers.cotracker.windows import WindowedPass, WindowPlan, window_starts
 from sampt.types import HiddenBy, Points, QueryMask, Tracks
 from sampt.weights import load_checkpoint
@@ -85,6 +85,7 @@ class CoTracker:
             is_causal=False,
             is_joint=True,
             window=self._plan.length,
+            latency=self._plan.length - 1 if self._plan.is_padded else None,
             device=str(self._device),
             source="Karaev et al., CoTracker3 (arXiv 2410.11831)",
         )
@@ -107,11 +108,11 @@ class CoTracker:
         hidden_by = np.where(answers.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
         return Tracks(points, answers.xy, answers.visible, answers.confidence, hidden_by)
 
-    def stream(self) -> CoTrackerStream:
-        """A fresh stream that has seen no frame; its answers are late by up to a window."""
+    def start(self, points: Points) -> CoTrackerTracks:
+        """See :meth:`sampt.trackers.base.LiveTracker.start`; an answer waits for up to a window."""
         store = FrameStore(self._network, self._device)
         store.reserve(self._plan.length)
-        return CoTrackerStream(self._pass(), store, self._network.sizes.model_hw, self._settings.visible)
+        return CoTrackerTracks(self._pass(), store, self._network.sizes.model_hw, self._settings.visible, points)
 
     def _pass(self) -> WindowedPass:
         return WindowedPass(self._network, self._plan, self._settings.iterations)

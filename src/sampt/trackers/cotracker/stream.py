@@ -6,30 +6,31 @@ import numpy as np
 import torch
 
 from sampt.geometry import SizeHW
-from sampt.trackers.base import TrackStep
+from sampt.trackers.base import LiveTracks, TrackStep
 from sampt.trackers.cotracker.answers import Answers, FrameScale
 from sampt.trackers.cotracker.features import FrameStore
 from sampt.trackers.cotracker.windows import WindowedPass
-from sampt.types import FloatArray, UInt8Array
+from sampt.types import Points, UInt8Array
 
-__all__ = ["CoTrackerStream"]
+__all__ = ["CoTrackerTracks"]
 
 
-class CoTrackerStream:
+class CoTrackerTracks(LiveTracks):
     """Frames go in one by one; their points come out when no later window can change them.
 
-    The online network sees 16 frames at a time and moves on by 8: 8 frames come out with the 16th, 8 more with the 24th. So
-    this is no :class:`sampt.trackers.base.TrackerStream`, which answers at once. Memory does not grow with the frames. When all
-    points are added before the first window is full, the answers are those of ``track`` from each query frame on.
+    The online network sees 16 frames at a time and moves on by 8: 8 frames come out with the 16th, 8 more with the 24th. Memory
+    does not grow with the frames. When all points are added before the first window is full, the answers are those of ``track``
+    from each query frame on.
 
     Args:
         passed: a pass that has seen nothing.
         store: with room for one of its windows, used by nobody else.
         model_hw: size of the network's picture.
         visible: see :class:`sampt.trackers.cotracker.adapter.CoTrackerSettings`.
+        points: see :class:`sampt.trackers.base.LiveTracks`.
     """
 
-    def __init__(self, passed: WindowedPass, store: FrameStore, model_hw: SizeHW, visible: float) -> None:
+    def __init__(self, passed: WindowedPass, store: FrameStore, model_hw: SizeHW, visible: float, points: Points) -> None:
         self._passed, self._store, self._model_hw, self._visible = passed, store, model_hw, visible
         self._waiting: list[bytes] = []
         """Keys of the frames that have not come out, from frame ``_start`` on."""
@@ -37,17 +38,19 @@ class CoTrackerStream:
         self._found: tuple[int, Answers] | None = None
         """The last window: its first frame and what was found on all of its frames."""
         self._scale: FrameScale | None = None
-        self._xy = np.zeros((0, 2), np.float32)
-        self._frame_idx = np.zeros(0, np.int64)
+        self._num_passed = 0
+        """Points that the network has been given."""
+        super().__init__(points)
 
     @torch.inference_mode()
-    def push(self, frame: UInt8Array) -> list[TrackStep]:
-        """Take the next frame, (h, w, 3) uint8 RGB; all have one size.
+    def finish(self) -> list[TrackStep]:
+        newest = self._start + len(self._waiting) - 1
+        if self._waiting and (self._found is None or newest >= self._found[0] + len(self._found[1].xy)):
+            self._run()
+        return self._come_out(len(self._waiting))
 
-        Returns:
-            All points added so far on every frame that is final now, in order. A point that lies on a later frame is hidden at
-            its own place.
-        """
+    @torch.inference_mode()
+    def _push(self, frame: UInt8Array) -> list[TrackStep]:
         self._scale = self._scale or FrameScale((frame.shape[0], frame.shape[1]), self._model_hw)
         self._waiting += self._store.keep([frame])
         if len(self._waiting) < self._passed.plan.length:
@@ -55,32 +58,20 @@ class CoTrackerStream:
         self._run()
         return self._come_out(self._passed.plan.step)
 
-    def add(self, xy: FloatArray, frame_idx: int | None = None) -> None:
-        """Follow (n, 2) points that lie on the frame pushed last, or on a later one; some frame has been pushed."""
-        newest = self._start + len(self._waiting) - 1
-        at = newest if frame_idx is None else frame_idx
-        if self._scale is None or at < newest:
-            raise ValueError(f"Points lie on frame {at}; expected the frame pushed last ({newest}) or a later one.")
-        device = self._passed.device
-        self._passed.add(self._scale.to_network(xy, device), torch.full((len(xy),), at, device=device))
-        self._xy = np.concatenate([self._xy, xy]).astype(np.float32)
-        self._frame_idx = np.concatenate([self._frame_idx, np.full(len(xy), at)])
-
-    @torch.inference_mode()
-    def finish(self) -> list[TrackStep]:
-        """The points on the frames that have not come out yet; there are no more frames."""
-        newest = self._start + len(self._waiting) - 1
-        if self._found is None or newest >= self._found[0] + len(self._found[1].xy):
-            self._run()
-        return self._come_out(len(self._waiting))
-
     def _run(self) -> None:
         """Find the points on the frames that wait, if the window reaches any."""
+        self._pass_new_points()
         empty = Answers.of_queries(self._xy[:0], self._frame_idx[:0], np.arange(len(self._waiting)))
         self._found = self._start, empty
         if self._scale is not None and self._passed.reaches(self._start):
             estimate = self._passed.run(self._start, self._store.pyramid, self._store.slots(self._waiting))
             self._found = self._start, self._scale.answers(estimate, self._visible)
+
+    def _pass_new_points(self) -> None:
+        assert self._scale is not None, "a window is run when frames have been pushed"
+        new, device = slice(self._num_passed, None), self._passed.device
+        self._passed.add(self._scale.to_network(self._xy[new], device), torch.from_numpy(self._frame_idx[new]).to(device))
+        self._num_passed = len(self._xy)
 
     def _come_out(self, count: int) -> list[TrackStep]:
         """The first frames that wait."""
