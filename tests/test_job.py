@@ -33,8 +33,8 @@ def scene() -> Scene:
 def segmenter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ExactSegmenter:
     """Back ends that know the scene, in the place of those that the names mean."""
     exact = ExactSegmenter(scene)
-    monkeypatch.setattr("sampt.job.create_segmenter", lambda name, **options: exact)
-    monkeypatch.setattr("sampt.job.create_tracker", lambda name, **options: ExactStreamTracker(scene))
+    monkeypatch.setattr("sampt.job_parts.create_segmenter", lambda name, **options: exact)
+    monkeypatch.setattr("sampt.job_parts.create_tracker", lambda name, **options: ExactStreamTracker(scene))
     return exact
 
 
@@ -213,7 +213,7 @@ def test_other_weights_of_the_same_name_are_another_run(scene: Scene, segmenter:
 
 def test_weights_are_told_before_anything_is_made(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr("sampt.job.create_tracker", lambda *_, **__: pytest.fail(f"made after {len(told)} lines"))
+    monkeypatch.setattr("sampt.job_parts.create_tracker", lambda *_, **__: pytest.fail(f"made after {len(told)} lines"))
     for name in ("t.pth", "s.pth"):
         (tmp_path / name).write_bytes(bytes(1500))
     config = with_weights(tmp_path / "s.pth", tracker_weights=str(tmp_path / "t.pth"))
@@ -233,7 +233,7 @@ def test_options_go_to_the_back_end_that_has_the_choice(
     make = {"tracker": ExactStreamTracker, "segmenter": ExactSegmenter}
     for kind in make:
         monkeypatch.setattr(
-            f"sampt.job.create_{kind}", lambda name, kind=kind, **options: seen.update({kind: options}) or make[kind](scene)
+            f"sampt.job_parts.create_{kind}", lambda name, kind=kind, **options: seen.update({kind: options}) or make[kind](scene)
         )
     config = with_weights(Path("random"), segmenter="sam-vit-b")
     run_job(job(scene, tmp_path, config=config, runtime="openvino", precision="float32", device="cpu"))

@@ -35,7 +35,8 @@ from sampt.testing import (
     static_scene,
 )
 from sampt.testing.clauses import spread_points
-from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.base import CausalTracker, LiveTracks, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.streams import CausalTracks
 from sampt.types import FrameMasks, FramePoints, HiddenBy, ObjectState, Points, QueryMask, Tracks
 from sampt.video.array import ArrayVideo
 from sampt.video.base import CachedVideo, ResizedVideo
@@ -597,6 +598,80 @@ def test_a_live_result_needs_no_later_frame() -> None:
         assert taken == list(range(i + 1))
 
 
+class Late(ExactStreamTracker):
+    """Knows where points are when ``latency`` more frames have come."""
+
+    latency = 3
+
+    @property
+    def info(self) -> TrackerInfo:
+        return replace(super().info, is_causal=False, latency=self.latency)
+
+    def start(self, points: Points) -> LiveTracks:
+        return _LateTracks(self.stream(), points, self.latency)
+
+
+class _LateTracks(CausalTracks):
+    def __init__(self, stream: TrackerStream, points: Points, latency: int) -> None:
+        self._latency = latency
+        self._steps: list[TrackStep] = []
+        super().__init__(stream, points)
+
+    def _push(self, frame: np.ndarray) -> list[TrackStep]:
+        self._steps += super()._push(frame)
+        return [self._steps.pop(0)] if len(self._steps) > self._latency else []
+
+    def finish(self) -> list[TrackStep]:
+        return self._steps
+
+
+def test_a_tracker_that_waits_gives_live_results_that_late() -> None:
+    taken: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for i in range(12):
+            taken.append(i)
+            yield CROSSING.frame(i)
+
+    queries = Points.concat([on(CROSSING, 1, 0), on(CROSSING, 2, 4)])
+    results = segment_stream(camera(), queries, config=VOS, tracker=Late(CROSSING), segmenter=ExactSegmenter(CROSSING))
+    found = []
+    for i in range(12):
+        found.append(next(results))
+        assert len(taken) == min(i + Late.latency + 1, 12)
+    assert next(results, None) is None
+    assert_same(found, run(CROSSING, queries, VOS, tracker=ExactStreamTracker(CROSSING)))
+
+
+@pytest.mark.parametrize("longest_side", [None, 48])
+def test_masks_on_the_first_frame_and_expanded_clicks_start_a_live_stream(longest_side: int | None) -> None:
+    sampling = SamplingConfig(positive_points=12, negative_points=2, expand_clicks=True)
+    config = replace(VOS, sampling=sampling, longest_side=longest_side)
+    queries = [on(CROSSING, 1, 0, 1), QueryMask(2, 0, CROSSING.masks(0)[1])]
+    frames = (CROSSING.frame(i) for i in range(12))
+    scene = CROSSING if longest_side is None else None
+    parts = {"tracker": "dis-flow", "segmenter": "grabcut" if scene is None else ExactSegmenter(CROSSING)}
+    live = list(segment_stream(frames, queries, config=config, **parts))  # type: ignore[arg-type]
+    assert_same(live, list(segment_video(SceneVideo(CROSSING), queries, config=config, **parts)))
+    assert len(live[0].points) == 1 + 12 + 2 + 12 + 2
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (
+            QueryMask(1, 2, CROSSING.masks(2)[0]),
+            "A mask is on frame 2 of a live video, of which only frame 0 is there; click it",
+        ),
+        (Points.of(1, 3, [[30, 30]]), "A click is on frame 3 of a live video.*--no-expand-clicks"),
+    ],
+)
+def test_a_live_stream_cannot_sample_points_on_frames_to_come(queries: Any, message: str) -> None:
+    config = replace(QUICK, sampling=SamplingConfig(expand_clicks=True))
+    with pytest.raises(QueryError, match=message):
+        segment_stream(iter([CROSSING.frame(0)]), queries, config=config, **EXACT)  # type: ignore[arg-type]
+
+
 def test_clicks_are_expanded_to_points_of_the_segmenters_mask() -> None:
     sampling = SamplingConfig(positive_points=30, negative_points=4, expand_clicks=True)
     config = replace(QUICK, sampling=sampling)
@@ -701,8 +776,7 @@ def test_errors_are_raised_at_once(
         ([np.zeros((64, 96, 3))], {}, VideoError, r"Frame 0 of the stream is float64 \(64, 96, 3\)"),
         ([[1]], {}, VideoError, "Frame 0 of the stream is list"),
         ([CROSSING.frame(0)], {"tracker": ExactTracker(CROSSING)}, BackendError, "needs the whole clip"),
-        ([CROSSING.frame(0)], {"config": replace(QUICK, longest_side=48)}, ConfigError, "cannot be read again"),
-        ([CROSSING.frame(0)], {"config": reinit("at-median-area")}, ConfigError, "cannot be read again: switch reinit off"),
+        ([CROSSING.frame(0)], {"config": reinit("at-median-area")}, ConfigError, "is read once: switch re-initialisation off"),
         ([CROSSING.frame(0)[:20]], {}, QueryError, "lies outside the frame"),
     ],
 )

@@ -27,6 +27,7 @@ _WHERE = {
     "Tracks": "sampt.types",
     "create_segmenter": "sampt.plugins",
     "create_tracker": "sampt.plugins",
+    "open_live": "sampt.video.live",
     "open_video": "sampt.video.open",
     "preset": "sampt.config",
     "propose_masks": "sampt.segmenters.everything",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from sampt.types import Points as Points
     from sampt.types import QueryMask as QueryMask
     from sampt.types import Tracks as Tracks
+    from sampt.video.live import open_live as open_live
     from sampt.video.open import open_video as open_video
 
 

@@ -14,15 +14,15 @@ from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.masks.spool import Spool
 from sampt.plugins import create_segmenter, create_tracker
-from sampt.points.check import check_queries
-from sampt.preparation import Queries, QueryLike, prepare_queries, working_video
+from sampt.preparation import Queries, QueryLike, prepare_live_queries, prepare_queries, working_video
 from sampt.prompts.build import prompts_digest
 from sampt.propagation import Engine, TrackedFrame, reinitialised, tracked_frames
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import live_feed
 from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, Points, UInt8Array
-from sampt.video.base import SubVideo, Video
+from sampt.video.array import ArrayVideo
+from sampt.video.base import SubVideo, Video, resize_frame
 from sampt.video.open import open_video
 
 __all__ = ["Memo", "segment_stream", "segment_video"]
@@ -75,41 +75,47 @@ def segment_video(
 
 def segment_stream(
     frames: Iterable[UInt8Array],
-    points: Points,
+    queries: QueryLike,
     *,
     config: SegmentConfig | None = None,
     tracker: PointTracker | str | None = None,
     segmenter: PromptableSegmenter | str | None = None,
     device: str = "auto",
 ) -> Iterator[FrameMasks]:
-    """Follow objects through frames that arrive one by one, from a camera for example; each result needs no later frame.
+    """Follow objects through frames that arrive one by one, from a camera for example.
+
+    A frame's result comes with the frame for a causal tracker, up to ``tracker.info.latency`` frames later for another one.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size; taken only as results are asked for.
-        points: clicks; ``frame_idx`` counts the frames of this stream.
-        config: settings; ``reinit`` and ``longest_side`` must be off, since they need a video that can be read again. Left out:
-            the preset ``default`` without them.
-        tracker: a causal back end or its name.
+        queries: clicks and masks; ``frame_idx`` counts the frames of this stream. Masks lie on frame 0, and so do clicks when
+            the settings expand them; else clicks lie on any frame.
+        config: settings; ``reinit`` must be off, since it needs a video that can be read again. Left out: the preset
+            ``default`` without it.
+        tracker: a back end that is causal or has a latency, or its name.
         segmenter: a back end or its name.
         device: where back ends given by name run.
 
     Raises:
-        SamptError: at once when the settings or the first frame do not fit.
+        SamptError: at once when the settings, the queries or the first frame do not fit.
     """
     if config is None:
-        config = with_settings(PRESETS["default"], {"reinit.enabled": False, "longest_side": None})
+        config = with_settings(PRESETS["default"], {"reinit.enabled": False})
     engine = _engine(config, tracker, segmenter, device)
-    if engine.config.reinit.enabled or engine.config.longest_side is not None:
-        raise ConfigError("A live stream cannot be read again: switch reinit off and leave longest_side out.")
+    if engine.config.reinit.enabled:
+        raise ConfigError("A live video is read once: switch re-initialisation off (--no-reinit, reinit.enabled=False).")
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
         raise VideoError("The stream has no frame; expected at least one (h, w, 3) uint8 RGB frame.")
     size_hw = _checked_frame(first, 0, None).shape[:2]
-    check_queries(points, [], None, (size_hw[0], size_hw[1]))
+    source = ArrayVideo(first[None])
+    working = working_video(source, engine.config.longest_side)
+    prepared = prepare_live_queries(source, working, queries, engine.config, engine.segmenter)
     checked = (_checked_frame(f, i, size_hw) for i, f in enumerate(itertools.chain([first], iterator)))
-    feed = live_feed(checked, points, engine.tracker, engine.config.tracking)
-    return _run_steady(engine, (TrackedFrame(*f) for f in feed), Queries(points, {}), size_hw, None, batch=1)
+    resized = checked if working is source else (resize_frame(f, working.size_hw) for f in checked)
+    feed = live_feed(resized, prepared.points, engine.tracker, engine.config.tracking)
+    return _run_steady(engine, (TrackedFrame(*f) for f in feed), prepared, source.size_hw, None, batch=1)
 
 
 def _checked_frame(frame: Any, frame_idx: int, size_hw: tuple[int, ...] | None) -> UInt8Array:

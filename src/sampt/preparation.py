@@ -20,7 +20,7 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import BoolArray, FramePoints, Points, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
 
-__all__ = ["Queries", "QueryLike", "prepare_queries", "rng_for", "split_queries", "working_video"]
+__all__ = ["Queries", "QueryLike", "prepare_live_queries", "prepare_queries", "rng_for", "split_queries", "working_video"]
 
 QueryLike = Points | QueryMask | Iterable[Points | QueryMask]
 
@@ -91,6 +91,33 @@ def prepare_queries(
     points = Points.concat(parts)
     xy = rescale_xy(points.xy, video.size_hw, working.size_hw)
     return Queries(Points(xy, points.frame_idx, points.object_id, points.is_positive), given)
+
+
+def prepare_live_queries(
+    first: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
+) -> Queries:
+    """The same for a video of which only the first frame is there.
+
+    Raises:
+        QueryError: the queries do not fit the video, or points have to be sampled on a frame that has not come yet.
+    """
+    clicks, masks = split_queries(queries)
+    check_queries(clicks, masks, None, first.size_hw)
+    expand = config.sampling.expand_clicks
+    later = [m.frame_idx for m in masks if m.frame_idx]
+    if later:
+        raise QueryError(f"A mask is on frame {min(later)} of a live video, of which only frame 0 is there; click it.")
+    if expand and clicks.frame_idx.any():
+        raise QueryError(
+            f"A click is on frame {clicks.frame_idx.max()} of a live video, of which only frame 0 is there, but clicks are "
+            "expanded; --no-expand-clicks (sampling.expand_clicks=False) lets them be on any frame."
+        )
+    if expand:
+        return prepare_queries(first, working, [clicks, *masks], config, segmenter)
+    sampled = prepare_queries(first, working, masks, config, segmenter) if masks else Queries(Points.concat([]), {})
+    xy = rescale_xy(clicks.xy, first.size_hw, working.size_hw)
+    moved = Points(xy, clicks.frame_idx, clicks.object_id, clicks.is_positive)
+    return Queries(Points.concat([moved, sampled.points]), sampled.given)
 
 
 def _predicted_masks(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,17 @@ class RunFolder:
             )
 
     @contextmanager
-    def started(self) -> Iterator[Journal]:
-        """The run's journal while it is at work. A run that fails or is interrupted before its first frame leaves nothing."""
+    def started(self, has_results: Callable[[], bool] | None = None) -> Iterator[Journal]:
+        """The run's journal while it is at work. A run that fails or is interrupted before its first frame leaves nothing.
+
+        Args:
+            has_results: whether there was a first frame; left out: whether the journal has one.
+        """
         with Journal(self._journal, self._run_digest) as journal:
             try:
                 yield journal
             except (SamptError, KeyboardInterrupt):
-                if not len(journal):
+                if not (len(journal) if has_results is None else has_results()):
                     journal.close()
                     with contextlib.suppress(OSError):  # the first failure is the one to tell
                         self._clear()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sampt.segmenters.base import Passes, PromptableSegmenter, SegmenterView
-from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.base import FrameSource, LiveTracks, PointTracker, TrackerInfo, TrackerStream, TrackStep, start_live
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 from sampt.video.base import Video, VideoView
 
@@ -93,6 +93,29 @@ class TimedTracker:
         """Of a causal tracker."""
         stream: TrackerStream = self._tracker.stream()  # type: ignore[attr-defined]
         return _TimedStream(stream, self._clock)
+
+    def start(self, points: Points) -> LiveTracks:
+        """Of a tracker that follows live frames."""
+        return _TimedTracks(start_live(self._tracker, points), self._clock)
+
+
+class _TimedTracks(LiveTracks):
+    def __init__(self, live: LiveTracks, clock: StageClock) -> None:
+        self._live, self._clock = live, clock
+
+    def add(self, points: Points) -> None:
+        self._live.add(points)
+
+    def push(self, frames: UInt8Array) -> list[TrackStep]:
+        with self._clock.stage("track"):
+            return self._live.push(frames)
+
+    def finish(self) -> list[TrackStep]:
+        with self._clock.stage("track"):
+            return self._live.finish()
+
+    def _push(self, frame: UInt8Array) -> list[TrackStep]:
+        return self.push(frame[None])
 
 
 class _TimedStream(TrackerStream):

@@ -42,8 +42,8 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar with frames per second and the time left; gives the function to call with (frames done, frames in all).
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with frames per second and the time left; gives the function to call with (frames done, frames in all or None).
 
     It is drawn on a terminal only, from the first call on, and wiped when the run fails, so that what remains is the error.
     """

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from sampt.job import Job, JobResult, run_job
 from sampt.weights import Progress, WeightsSource, downloads_shown_by
 
-__all__ = ["run_shown"]
+__all__ = ["run_shown", "tell"]
 
 
 def run_shown(job: Job, label: str, *, quiet: bool) -> JobResult:
@@ -23,12 +23,13 @@ def run_shown(job: Job, label: str, *, quiet: bool) -> JobResult:
         return bytes_bar(source.name, quiet=False)
 
     with downloads_shown_by(show), progress_bar(label, quiet=False) as on_frame:
-        result = run_job(job, on_frame, _tell)
+        result = run_job(job, on_frame, tell)
     show_summary(result, quiet=False)
     return result
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Say a line that is neither result nor error."""
     print(f"sampt: {line}", file=sys.stderr)  # noqa: T201
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
+from sampt.cli.live import run_live_shown
 from sampt.cli.running import run_shown
-from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
+from sampt.cli.settings import add_running_options, add_setting_options, config_from, finite_number, told_presets, whole_number
 from sampt.errors import ConfigError, QueryError
 from sampt.job import Job
 from sampt.outputs import FORMATS
 from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.types import Points, QueryMask
+from sampt.video.live import is_live
 
 __all__ = ["add_command"]
 
@@ -20,6 +23,8 @@ examples:
   sampt segment clip.mp4 --points 1,0,420,250 --points 1,0,300,90,-
   sampt segment frames/ --mask first.png -o out
   sampt segment 'frames/*.jpg' --queries clicks.json --stride 2 --tracker lucas-kanade
+  sampt segment rtsp://camera/stream --points 1,0,420,250 --stop 3000
+  sampt segment - --raw-size 854x480 --fps 25 --points 1,0,420,250 < frames.rgb
   sampt segment clip.mp4 --points 1,0,420,250 --segmenter sam-vit-b --segmenter-weights facebook/sam-vit-base
 """
 
@@ -34,7 +39,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         epilog=f"{told_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("video", metavar="VIDEO", help="video file, folder of images, or glob pattern in quotes")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        help="video file, folder of images, or glob pattern in quotes; or frames that arrive: - for standard input, "
+        "/dev/videoN, or an address such as rtsp://...",
+    )
     _add_query_options(parser)
     _add_frame_options(parser)
     _add_output_options(parser)
@@ -62,6 +72,8 @@ def _add_frame_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", type=whole_number, default=0, metavar="N", help="first frame (default: 0)")
     group.add_argument("--stop", type=whole_number, metavar="N", help="end before this frame (default: to the end)")
     group.add_argument("--stride", type=whole_number, default=1, metavar="N", help="every N-th frame (default: 1)")
+    group.add_argument("--raw-size", metavar="WxH", help="standard input is raw RGB of this size, 3 bytes a pixel")
+    group.add_argument("--fps", type=finite_number, metavar="X", help="of frames that arrive and do not tell it (default: 24)")
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +105,11 @@ def _run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         overwrite=arguments.overwrite,
     )
+    if is_live(arguments.video):
+        return run_live_shown(job, arguments)
+    for option in ("raw_size", "fps"):
+        if getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} is for frames that arrive, from standard input (-) for example.")
     run_shown(job, _name_of(arguments.video), quiet=arguments.quiet)
     return 0
 
@@ -121,7 +138,9 @@ def _formats(text: str) -> list[str]:
 
 
 def _name_of(video: str) -> str:
-    """A short name for the video: the file's stem, the folder's name, or the folder of a glob pattern."""
+    """A short name for the video: the file's stem, the folder's name, the folder of a glob pattern, the end of an address."""
+    if is_live(video):
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", "stdin" if video == "-" else video.rpartition("://")[2]).strip("-.") or "live"
     path = Path(video)
     if any(c in video for c in "*?["):
         path = next((p for p in path.parents if not any(c in str(p) for c in "*?[")), path)

@@ -17,6 +17,7 @@ __all__ = [
     "add_setting_options",
     "config_from",
     "finite_number",
+    "is_given",
     "told_presets",
     "whole_number",
 ]
@@ -105,6 +106,11 @@ def config_from(arguments: argparse.Namespace) -> SegmentConfig:
     """
     given = {key[len(_PREFIX) :]: value for key, value in vars(arguments).items() if key.startswith(_PREFIX)}
     return with_settings(preset(arguments.preset), given)
+
+
+def is_given(arguments: argparse.Namespace, name: str) -> bool:
+    """Whether the setting ``name`` was given as an option, and does not come from the preset."""
+    return _PREFIX + name in vars(arguments)
 
 
 def _option_of(name: str) -> str:

@@ -134,7 +134,7 @@ class OutputSet:
         if name == "overlay":
             overlay = OverlayWriter(path, video.fps, video.size_hw, self._style)
             return overlay, lambda frame, result: overlay.write(frame, result, video.time_s(result.frame_idx))
-        sheet = ContactSheet(path, video.num_frames, style=self._style)
+        sheet = ContactSheet(path, None if video.is_live else video.num_frames, style=self._style)
         return sheet, lambda frame, result: sheet.write(frame, result, video.frame_name(result.frame_idx))
 
 

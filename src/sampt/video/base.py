@@ -12,11 +12,17 @@ import numpy as np
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
 
-__all__ = ["CachedVideo", "ResizedVideo", "SubVideo", "Video", "VideoView"]
+__all__ = ["CachedVideo", "ResizedVideo", "SubVideo", "Video", "VideoView", "resize_frame"]
 
 
 class Video(ABC):
-    """Frames of one size that can be read in any window. Reading forward in order is fast; memory is that of the window."""
+    """Frames of one size that can be read in any window. Reading forward in order is fast; memory is that of the window.
+
+    Attributes:
+        is_live: True when frames arrive, so that they can be read once, and ``num_frames`` counts those that have come.
+    """
+
+    is_live = False
 
     @property
     @abstractmethod
@@ -151,6 +157,13 @@ class SubVideo(VideoView):
         return frames
 
 
+def resize_frame(frame: UInt8Array, size_hw: tuple[int, int], target: UInt8Array | None = None) -> UInt8Array:
+    """An (h, w, 3) frame at ``size_hw``, in ``target`` when given: by pixel area when smaller, bilinear when larger."""
+    method = cv2.INTER_AREA if size_hw[0] < frame.shape[0] else cv2.INTER_LINEAR
+    resized = cv2.resize(frame, size_hw[::-1], dst=target, interpolation=method)
+    return np.asarray(resized, np.uint8)
+
+
 class ResizedVideo(VideoView):
     """``video`` resized to ``size_hw``: by pixel area when it gets smaller, bilinear when it gets larger."""
 
@@ -166,10 +179,9 @@ class ResizedVideo(VideoView):
         frames = self.video.read(start, stop)
         if frames.shape[1:3] == self._size_hw:
             return frames
-        smaller = self._size_hw[0] < frames.shape[1]
         out = np.empty((len(frames), *self._size_hw, 3), np.uint8)
         for frame, target in zip(frames, out, strict=True):
-            cv2.resize(frame, self._size_hw[::-1], dst=target, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+            resize_frame(frame, self._size_hw, target)
         return out
 
 

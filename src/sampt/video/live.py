@@ -1,0 +1,266 @@
+"""Frames that arrive one by one and cannot be read again: from standard input, a camera, or an address on the network."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from io import RawIOBase
+from typing import Any, NamedTuple, cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+
+from sampt.errors import VideoError
+from sampt.geometry import SizeHW
+from sampt.types import UInt8Array
+from sampt.video.base import Video
+
+__all__ = ["LiveFrame", "LiveVideo", "is_live", "open_live"]
+
+_LOG = logging.getLogger(__name__)
+_FPS = 24.0
+"""Of a source that does not tell its rate."""
+_READ_AHEAD = 4
+_WAIT_S = 0.2
+_OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 30.0
+_CAMERA = re.compile(r"/dev/video\d+")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_STANDARD_INPUT = "standard input"
+
+
+class LiveFrame(NamedTuple):
+    """A frame, (h, w, 3) uint8 RGB, and when it is shown, in seconds from anywhere, or None."""
+
+    rgb: UInt8Array
+    time_s: float | None = None
+
+
+def is_live(source: str) -> bool:
+    """Whether ``source`` names frames that arrive: ``-``, ``/dev/videoN``, or an address such as ``rtsp://...``."""
+    return source == "-" or bool(_CAMERA.fullmatch(source) or _ADDRESS.match(source))
+
+
+class LiveVideo(Video):
+    """A video that is read once, in order, by iterating over it; the frames given out last can be read again.
+
+    A thread reads a few frames ahead and then waits, so that whoever writes into a pipe waits too and no frame is lost.
+
+    Args:
+        frames: at least one; all of one size, or iterating raises.
+        fps: frames per second.
+        label: how messages call it.
+        start, stop, stride: frames start, start + stride, ... before stop are given out; the others are passed over.
+
+    Raises:
+        VideoError: there is no frame at ``start``.
+    """
+
+    is_live = True
+
+    def __init__(
+        self, frames: Iterator[LiveFrame], fps: float, label: str, *, start: int = 0, stop: int | None = None, stride: int = 1
+    ) -> None:
+        self._fps, self._label, self._start, self._stop, self._stride = fps, label, start, stop, stride
+        chosen = itertools.islice(frames, start, stop, stride)
+        first = next(chosen, None)
+        if first is None:
+            raise VideoError(f"The video from {label} ends before frame {start}; expected at least one frame to work on.")
+        self._size_hw = (first.rgb.shape[0], first.rgb.shape[1])
+        self._first_time_s, self._last_shown_s = first.time_s, -1 / self.fps
+        self._source = itertools.chain([first], chosen)
+        self._kept: OrderedDict[int, tuple[UInt8Array, float]] = OrderedDict()
+        self._capacity = 1
+        self._num_given = 0
+        self._queue: queue.Queue[LiveFrame | Exception | None] = queue.Queue(_READ_AHEAD)
+        self._is_ended = threading.Event()
+
+    @property
+    def num_frames(self) -> int:
+        """How many have been given out so far."""
+        return self._num_given
+
+    @property
+    def size_hw(self) -> SizeHW:
+        return self._size_hw
+
+    @property
+    def fps(self) -> float:
+        return self._fps / self._stride
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    def told_frames(self) -> dict[str, int | None]:
+        """Which frames of the source these are; their number is not known before the end."""
+        return {"start": self._start, "stop": self._stop, "stride": self._stride, "count": None}
+
+    def keep(self, count: int) -> None:
+        """Let the ``count`` frames given out last be read again."""
+        self._capacity = count
+
+    def frame_name(self, frame_idx: int) -> str:
+        return f"{self._start + frame_idx * self._stride:05d}"
+
+    def time_s(self, frame_idx: int) -> float:
+        """By the source's clock for a frame that is kept, where there is one."""
+        return self._kept[frame_idx][1] if frame_idx in self._kept else frame_idx / self.fps
+
+    def end(self) -> None:
+        """There are no more frames: iterating gives those that were read ahead, and ends. May be called from anywhere."""
+        self._is_ended.set()
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        self._check_range(start, stop)
+        gone = next((i for i in range(start, stop) if i not in self._kept), None)
+        if gone is not None:
+            raise VideoError(f"Frame {gone} of {self._label} is gone; only the last {self._capacity} can be read.")
+        frames = [self._kept[i][0] for i in range(start, stop)]
+        return frames[0][None] if len(frames) == 1 else np.stack(frames)
+
+    def __iter__(self) -> Iterator[UInt8Array]:
+        threading.Thread(target=self._read_ahead, name="sampt-live", daemon=True).start()
+        while (arrived := self._next()) is not None:
+            if arrived.rgb.shape[:2] != self._size_hw:
+                height, width = arrived.rgb.shape[:2]
+                raise VideoError(
+                    f"Frame {self._num_given} from {self._label} is {width}x{height}, the first is "
+                    f"{self._size_hw[1]}x{self._size_hw[0]}; expected frames of one size."
+                )
+            arrived.rgb.setflags(write=False)
+            self._kept[self._num_given] = arrived.rgb, self._shown_s(arrived.time_s)
+            self._num_given += 1
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+            yield arrived.rgb
+
+    def _shown_s(self, time_s: float | None) -> float:
+        """Seconds from the first frame; where the clock stands still or runs backward, one frame's time after the last one."""
+        shown = None if time_s is None or self._first_time_s is None else time_s - self._first_time_s
+        if shown is None or shown <= self._last_shown_s:
+            shown = self._last_shown_s + 1 / self.fps
+        self._last_shown_s = shown
+        return shown
+
+    def _read_ahead(self) -> None:
+        try:
+            for arrived in self._source:
+                self._queue.put(arrived)
+                if self._is_ended.is_set():
+                    break
+            self._queue.put(None)
+        except Exception as error:  # told where the frames are wanted
+            self._queue.put(error)
+
+    def _next(self) -> LiveFrame | None:
+        while True:
+            try:
+                arrived = self._queue.get(timeout=_WAIT_S)  # not for ever: a signal has to be heard in between
+            except queue.Empty:
+                if self._is_ended.is_set():
+                    return None
+                continue
+            if isinstance(arrived, Exception):
+                raise arrived
+            return arrived
+
+
+def open_live(
+    source: str,
+    *,
+    raw_size_hw: SizeHW | None = None,
+    fps: float | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    stride: int = 1,
+) -> LiveVideo:
+    """Open frames that arrive; waits for the first one.
+
+    Args:
+        source: what :func:`is_live` knows. From standard input ("-") comes any container that can be read without seeking
+            (Matroska, MPEG-TS, a fragmented MP4), or raw frames.
+        raw_size_hw: standard input is raw RGB, 3 bytes a pixel, of frames of this size.
+        fps: frames per second, where the source does not tell them; raw frames have 24 unless told.
+        start, stop, stride: see :class:`LiveVideo`.
+
+    Raises:
+        VideoError: nothing is there, or no video.
+    """
+    if raw_size_hw is not None and source != "-":
+        raise VideoError(f"A size of raw frames is given for {source!r}; raw frames come from standard input, '-'.")
+    if raw_size_hw is not None:
+        frames = _raw_frames(_standard_input(), raw_size_hw)
+        return LiveVideo(frames, fps or _FPS, _STANDARD_INPUT, start=start, stop=stop, stride=stride)
+    label = _STANDARD_INPUT if source == "-" else source
+    container = _open_container(source, label)
+    rate = container.streams.video[0].average_rate
+    told_fps = fps or (float(rate) if rate else _FPS)
+    return LiveVideo(_decoded(container, label), told_fps, label, start=start, stop=stop, stride=stride)
+
+
+def _standard_input() -> RawIOBase:
+    # Without a buffer, whose lock a thread that waits for frames would hold when the program ends.
+    return cast("RawIOBase", open(0, "rb", buffering=0, closefd=False))  # not ours to close
+
+
+def _raw_frames(file: RawIOBase, size_hw: SizeHW) -> Iterator[LiveFrame]:
+    num_bytes = size_hw[0] * size_hw[1] * 3
+    for frame_idx in itertools.count():
+        data = bytearray()
+        while len(data) < num_bytes and (part := file.read(num_bytes - len(data))):
+            data += part
+        if not data:
+            return
+        if len(data) < num_bytes:
+            told = f"has {len(data)} bytes; expected {num_bytes} for raw RGB of {size_hw[1]}x{size_hw[0]} pixels, 3 bytes each"
+            if not frame_idx:
+                raise VideoError(f"Frame {frame_idx} of {_STANDARD_INPUT} {told}.")
+            _LOG.warning("Frame %d of %s %s; it is left out.", frame_idx, _STANDARD_INPUT, told)
+            return
+        yield LiveFrame(np.frombuffer(data, np.uint8).reshape(*size_hw, 3))
+
+
+class _ReadOnly:
+    """What FFmpeg may do with standard input: read on."""
+
+    name = _STANDARD_INPUT
+
+    def __init__(self, file: RawIOBase) -> None:
+        self.read: Callable[[int], bytes | None] = file.read
+
+
+def _open_container(source: str, label: str) -> InputContainer:
+    what: Any = _ReadOnly(_standard_input()) if source == "-" else source
+    kind = "v4l2" if _CAMERA.fullmatch(source) else None
+    timeout = None if source == "-" else (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
+    try:
+        container: InputContainer = av.open(what, format=kind, timeout=timeout)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
+        advice = "give a video that can be read without seeking, such as Matroska or MPEG-TS, or --raw-size for raw RGB"
+        raise VideoError(
+            f"No video comes from {label} ({reason}); {advice if source == '-' else 'check the address'}."
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{label} holds no video stream; expected one with pictures.")
+    return container
+
+
+def _decoded(container: InputContainer, label: str) -> Iterator[LiveFrame]:
+    reformatter = VideoReformatter()
+    with container:
+        stream = container.streams.video[0]
+        try:
+            for frame in container.decode(stream):
+                rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+                yield LiveFrame(cast("UInt8Array", rgb), frame.time)
+        except av.FFmpegError as error:
+            _LOG.warning("The video from %s breaks off: %s; results end there.", label, error.strerror or error)
