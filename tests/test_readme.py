@@ -53,7 +53,8 @@ def segment_commands() -> list[str]:
 @pytest.mark.parametrize("command", segment_commands())
 def test_command_of_the_readme(command, workplace, monkeypatch, tmp_path):
     monkeypatch.chdir(workplace)
-    arguments = shlex.split(command, comments=True)[1:]
+    at_hand = command.replace("rtsp://camera/stream", f"file://{workplace}/clip.mp4")
+    arguments = shlex.split(at_hand, comments=True)[1:]
     assert main([*arguments, "--preset", "fast-offline", "--quiet", "--output", str(tmp_path / "out")]) == 0
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
     count = len(range(20, 80, 2)) if "--stride" in command else 92
