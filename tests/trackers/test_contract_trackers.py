@@ -16,6 +16,7 @@ RANDOM = {"raft-small"}
 CHECKED_ELSEWHERE = {
     *("raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512", "tapir", "bootstapir", "bootstapir-causal"),
     *("cotracker3-offline", "cotracker3-online"),
+    *("superglue", "lightglue", "lightglue-superpoint"),
 }
 """Large networks, whose clauses are kept by reduced ones in the tests of their own."""
 

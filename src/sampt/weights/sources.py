@@ -267,13 +267,22 @@ _TABLE = (
         "Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
     ),
     WeightsSource(
-        "lightglue-aliked",
-        "lightglue-aliked",
-        "lightglue-aliked.safetensors",
-        None,  # no single official place is known
-        "https://huggingface.co/ETH-CVG",
-        "Apache-2.0",
-        "Apache-2.0; ALIKED in it: BSD-3-Clause",
+        "aliked-lightglue",
+        "lightglue",
+        "aliked_lightglue.pth",
+        "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
+        "https://github.com/cvg/LightGlue",
+        "Apache-2.0; ALIKED: BSD-3-Clause",
+        "Apache-2.0; ALIKED: BSD-3-Clause",
+    ),
+    WeightsSource(
+        "aliked-n16",
+        "lightglue",
+        "aliked-n16.pth",
+        "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
+        "https://github.com/Shiaoming/ALIKED",
+        "BSD-3-Clause",
+        "BSD-3-Clause",
     ),
 )
 SOURCES = {source.name: source for source in _TABLE}
