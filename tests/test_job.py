@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,15 @@ def test_a_choice_that_no_back_end_leaves_is_refused(scene: Scene, tmp_path: Pat
     with pytest.raises(BackendError, match=r"Unknown runtime 'onnx-runtime'\. Did you mean 'onnxruntime'\?"):
         run_job(job(scene, tmp_path / "out", runtime="onnx-runtime"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_two_processes_do_not_work_in_one_folder(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    def meanwhile(done: int, total: int | None) -> None:
+        if done == 2:
+            for overwrite in (False, True):
+                with pytest.raises(OutputError, match=r"Another process works in .*; wait for it to end, or choose another"):
+                    run_job(job(scene, tmp_path, overwrite=overwrite))
+
+    assert run_job(job(scene, tmp_path), meanwhile).num_frames == NUM_FRAMES
+    assert run_job(job(scene, tmp_path)).was_complete

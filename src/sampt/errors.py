@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "BackendError",
+    "BatchError",
     "ConfigError",
     "EvaluationError",
     "OutputError",
@@ -48,6 +49,10 @@ class OutputError(SamptError):
 
 class EvaluationError(SamptError):
     """Predictions and ground truth cannot be compared."""
+
+
+class BatchError(SamptError):
+    """A list of videos does not say which ones, or the workers that share it cannot be had."""
 
 
 class ValueCheckError(SamptError, ValueError):

@@ -13,6 +13,7 @@ import numpy as np
 
 from sampt.errors import OutputError, QueryError, VideoError
 from sampt.job_parts import (
+    BackEnds,
     Job,
     JobResult,
     ObjectSummary,
@@ -42,7 +43,11 @@ __all__ = ["Job", "JobResult", "ObjectSummary", "peak_memory_bytes", "run_job"]
 
 
 def run_job(
-    job: Job, on_frame: Callable[[int, int | None], None] | None = None, on_weights: Callable[[str], None] | None = None
+    job: Job,
+    on_frame: Callable[[int, int | None], None] | None = None,
+    on_weights: Callable[[str], None] | None = None,
+    *,
+    make: Callable[[Job], BackEnds] | None = None,
 ) -> JobResult:
     """Segment a video into ``job.output``.
 
@@ -56,6 +61,7 @@ def run_job(
             video, whose run ends with the video or when its ``end()`` is called, and is never taken up again.
         on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
             under which licence. All lines come before anything is fetched or loaded.
+        make: makes the job's back ends, or gives those that it made for another job; not for live videos.
 
     Raises:
         SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
@@ -70,7 +76,7 @@ def run_job(
     queries = _on_chosen_frames(points, masks, video)
     object_ids = sorted({*points.object_ids, *(m.object_id for m in masks)})
     _check_before(job, video, queries, object_ids)
-    tracker, segmenter = make_back_ends(job, on_weights)
+    tracker, segmenter = make_back_ends(job, on_weights) if make is None else make(job)
     infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
     identity = identity_of(job, video.digest(), _told_frames(job, video), (points, masks), infos)
     folder = RunFolder(job.output, config_digest(identity))
@@ -79,10 +85,9 @@ def run_job(
         return finished
     cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
-    folder.make_room(overwrite=job.overwrite)
     summaries = {o: ObjectSummary(o) for o in object_ids}
     report = on_frame or (lambda done, total: None)
-    with folder.started() as journal:
+    with folder.started(overwrite=job.overwrite) as journal:
         num_resumed = len(journal)
         results = segment_video(cached, queries, config=job.config, memo=journal, **parts)
         with open_outputs(job.output, job.formats, video, object_ids=object_ids, overlapping=job.config.overlapping) as outputs:

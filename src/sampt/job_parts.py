@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,9 +26,11 @@ from sampt.video.base import Video
 from sampt.weights import facts_of, told_source, weights_identity
 
 __all__ = [
+    "BackEnds",
     "Job",
     "JobResult",
     "ObjectSummary",
+    "back_end_options",
     "identity_of",
     "licences_of",
     "make_back_ends",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _Info = TypeVar("_Info", TrackerInfo, SegmenterInfo)
+BackEnds: TypeAlias = tuple[PointTracker, PromptableSegmenter]
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,10 @@ class JobResult:
     num_resumed: int = 0
 
 
-def make_back_ends(job: Job, on_weights: Callable[[str], None] | None) -> tuple[PointTracker, PromptableSegmenter]:
+def make_back_ends(job: Job, on_weights: Callable[[str], None] | None = None) -> BackEnds:
+    """The job's tracker and segmenter; ``on_weights`` as in :func:`sampt.job.run_job`."""
     config = job.config
-    of_tracker, of_segmenter = _options(job)
+    of_tracker, of_segmenter = back_end_options(config, job.runtime, job.precision)
     for kind in ("tracker", "segmenter"):
         name = getattr(config, kind)
         told = told_source(name, getattr(config, f"{kind}_weights"))
@@ -129,11 +133,15 @@ def make_back_ends(job: Job, on_weights: Callable[[str], None] | None) -> tuple[
     )
 
 
-def _options(job: Job) -> tuple[dict[str, str], dict[str, str]]:
-    """Runtime and precision for the tracker and for the segmenter: each goes to those that leave the choice of it."""
-    names = {"tracker": job.config.tracker, "segmenter": job.config.segmenter}
+def back_end_options(config: SegmentConfig, runtime: str, precision: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Runtime and precision for the tracker and for the segmenter: each goes to those that leave the choice of it.
+
+    Raises:
+        BackendError: a back end or a value is unknown, or neither leaves the choice.
+    """
+    names = {"tracker": config.tracker, "segmenter": config.segmenter}
     chosen: dict[str, dict[str, str]] = {kind: {} for kind in names}
-    for what, value in (("runtime", job.runtime), ("precision", job.precision)):
+    for what, value in (("runtime", runtime), ("precision", precision)):
         check_option(what, value)
         taking = [kind for kind, name in names.items() if what in options_of(kind, name)]
         if value != "auto" and not taking:

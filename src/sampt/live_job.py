@@ -54,7 +54,6 @@ def run_live(
     video.keep((tracker.info.live_latency or 0) + 2)
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
     results = segment_stream(video, job.queries, config=job.config, **parts)  # raises here, before a file is touched
-    folder.make_room(overwrite=job.overwrite)
     summaries = {o: ObjectSummary(o) for o in object_ids}
     report = on_frame or (lambda done, total: None)
     done = 0
@@ -65,7 +64,7 @@ def run_live(
         report(frames, None)
 
     with (
-        folder.started(lambda: done > 0),
+        folder.started(overwrite=job.overwrite, has_results=lambda: done > 0),
         open_outputs(job.output, job.formats, video, object_ids=object_ids, overlapping=job.config.overlapping) as outputs,
     ):
         report(0, None)

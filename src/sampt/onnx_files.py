@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -66,13 +67,15 @@ def open_session(path: Path, name: str, *, threads: int | None = None) -> onnxru
     Args:
         path: the file.
         name: of the back end, for the error.
-        threads: that one call uses; None for one a core.
+        threads: that one call uses; None for as many as OMP_NUM_THREADS says, which ONNX Runtime itself does not read, or for
+            one a core.
 
     Raises:
         BackendError: it is no network that ONNX Runtime can run.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = threads or (int(told) if told.isdecimal() else 0)
     options.log_severity_level = 3  # its warnings about the graph are for those who export it
     options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -7,6 +7,8 @@ nothing is deleted.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,14 @@ from sampt.outputs import FORMATS, MANIFEST_NAME, Journal, read_manifest, write_
 from sampt.outputs.files import make_folder, output_errors
 from sampt.outputs.journal import run_digest_of
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["RunFolder"]
+
+_LOG = logging.getLogger(__name__)
 
 _JOURNAL_NAME = "resume.journal"
 _REPLACED_NAME = f"{MANIFEST_NAME}.replaced"
@@ -70,13 +79,45 @@ class RunFolder:
             )
 
     @contextmanager
-    def started(self, has_results: Callable[[], bool] | None = None) -> Iterator[Journal]:
-        """The run's journal while it is at work. A run that fails or is interrupted before its first frame leaves nothing.
+    def _alone(self) -> Iterator[None]:
+        """Nobody else works in the folder inside the block; it is made when missing. The system frees it when the process dies.
+
+        Raises:
+            OutputError: somebody does.
+        """
+        make_folder(self.path)
+        if fcntl is None:
+            yield
+            return
+        with output_errors(self.path):
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"Another process works in {self.path}; wait for it to end, or choose another output folder."
+                ) from None
+            except OSError:  # a file system without locks
+                _LOG.debug("%s cannot be locked", self.path)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def started(self, *, overwrite: bool, has_results: Callable[[], bool] | None = None) -> Iterator[Journal]:
+        """The run's journal while it is at work, and nobody else in the folder.
+
+        A run that fails or is interrupted before its first frame leaves nothing.
 
         Args:
+            overwrite: replace the results of another run.
             has_results: whether there was a first frame; left out: whether the journal has one.
+
+        Raises:
+            OutputError: another process works in the folder, or it has no room for this run (:meth:`make_room`).
         """
-        with Journal(self._journal, self._run_digest) as journal:
+        with self._alone(), self._open_journal(overwrite) as journal:
             try:
                 yield journal
             except (SamptError, KeyboardInterrupt):
@@ -92,6 +133,10 @@ class RunFolder:
         write_manifest(self._manifest, manifest)
         with output_errors(self._journal):
             self._journal.unlink()
+
+    def _open_journal(self, overwrite: bool) -> Journal:
+        self.make_room(overwrite=overwrite)
+        return Journal(self._journal, self._run_digest)
 
     def _finished_digest(self) -> str | None:
         try:

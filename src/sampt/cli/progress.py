@@ -36,13 +36,17 @@ _REASONS = {
 
 
 class _Speed(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} frames/s")
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+def progress_bar(label: str, *, quiet: bool, unit: str = "frames") -> Iterator[Callable[[int, int | None], None]]:
     """A bar with frames per second and the time left; gives the function to call with (frames done, frames in all or None).
 
     It is drawn on a terminal only, from the first call on, and wiped when the run fails, so that what remains is the error.
@@ -51,7 +55,7 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Speed(),
+        _Speed(unit),
         TimeRemainingColumn(),
         TextColumn("left"),
     ]

@@ -16,7 +16,7 @@ from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.types import Points, QueryMask
 from sampt.video.live import is_live
 
-__all__ = ["add_command"]
+__all__ = ["add_command", "formats_of"]
 
 _EXAMPLES = """\
 examples:
@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
         queries=_queries(arguments),
         output=arguments.output or Path("sampt-output") / _name_of(arguments.video),
         config=config_from(arguments),
-        formats=_formats(arguments.formats),
+        formats=formats_of(arguments.formats),
         start=arguments.start,
         stop=arguments.stop,
         stride=arguments.stride,
@@ -130,7 +130,8 @@ def _queries(arguments: argparse.Namespace) -> list[Points | QueryMask]:
     return queries
 
 
-def _formats(text: str) -> list[str]:
+def formats_of(text: str) -> list[str]:
+    """The names in the value of ``--formats``."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise ConfigError(f"--formats is empty; expected some of: {', '.join(FORMATS)}.")

@@ -1,0 +1,119 @@
+"""Workers on this machine, each a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from sampt.batch.driver import Answer
+from sampt.batch.items import BatchItem
+from sampt.batch.process import as_line
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.errors import BatchError
+
+__all__ = ["LocalPool"]
+
+_ENDED_S = 10.0
+
+
+class LocalPool:
+    """``num_workers`` processes, one item each; one that dies is replaced when it gets its next item.
+
+    Args:
+        settings: of the batch. ``device`` may list several, separated by commas: workers take them in turn.
+        num_workers: at least 1.
+        threads: that each worker computes with; None shares the cores among them.
+
+    Raises:
+        BatchError: there cannot be so many.
+    """
+
+    def __init__(self, settings: BatchSettings, num_workers: int, threads: int | None = None) -> None:
+        if num_workers < 1 or (threads is not None and threads < 1):
+            raise BatchError(f"There are to be {num_workers} workers of {threads} threads; expected 1 or more of both.")
+        self.num_workers = num_workers
+        self._settings = settings
+        self._threads = threads or max(1, _num_cores() // num_workers)
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._selector = selectors.DefaultSelector()
+
+    def give(self, worker: int, item: BatchItem) -> None:
+        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``."""
+        process = self._processes.get(worker) or self._started(worker)
+        try:
+            self._send(process, item.to_json())
+        except BrokenPipeError:  # it died while it had nothing to do
+            self._drop(worker)
+            self._send(self._started(worker), item.to_json())
+
+    def wait(self) -> list[Answer]:
+        """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
+        answers: list[Answer] = []
+        for key, _ in self._selector.select():
+            worker: int = key.data
+            stdout = self._processes[worker].stdout
+            assert stdout is not None
+            line = stdout.readline()
+            if line.endswith("\n"):
+                answers.append((worker, ItemResult(**json.loads(line))))
+            else:
+                self._drop(worker)
+                answers.append((worker, None))
+        return answers
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker, process in list(self._processes.items()):
+            if kind is None:
+                self._send(process, None)
+            else:
+                process.kill()
+            self._drop(worker)
+
+    def _started(self, worker: int) -> subprocess.Popen[str]:
+        devices: Sequence[str] = self._settings.device.split(",")
+        values = self._settings.to_json() | {"device": devices[worker % len(devices)].strip()}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sampt.batch.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(self._threads)},
+            start_new_session=True,  # Ctrl-C is the driver's, which ends the workers
+        )
+        self._processes[worker] = process
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        self._send(process, values)
+        return process
+
+    def _send(self, process: subprocess.Popen[str], value: object) -> None:
+        assert process.stdin is not None
+        process.stdin.write(as_line(value))
+        process.stdin.flush()
+
+    def _drop(self, worker: int) -> None:
+        process = self._processes.pop(worker)
+        assert process.stdout is not None
+        assert process.stdin is not None
+        self._selector.unregister(process.stdout)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
+        try:
+            process.wait(_ENDED_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

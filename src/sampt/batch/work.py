@@ -1,0 +1,133 @@
+"""What a worker does, whoever started it: one video after another, with back ends that are made once."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sampt.batch.items import BatchItem
+from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.errors import SamptError
+from sampt.job import Job, run_job
+from sampt.job_parts import BackEnds, back_end_options, make_back_ends
+from sampt.outputs import FORMATS, check_outputs
+
+__all__ = ["BatchSettings", "ItemResult", "Worker"]
+
+Status = Literal["done", "was done", "failed", "broke down"]
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """What all videos of a batch have in common.
+
+    Attributes:
+        output: folder in which every item gets a folder of its name.
+        config: settings of the method.
+        formats, device, runtime, precision, overwrite: see :class:`sampt.job.Job`.
+    """
+
+    output: Path
+    config: SegmentConfig = field(default_factory=SegmentConfig)
+    formats: tuple[str, ...] = tuple(FORMATS)
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse what no item could be done with.
+
+        Raises:
+            ConfigError: an output is unknown.
+            BackendError: a back end is unknown, or has no such choice.
+        """
+        check_outputs(self.formats, (), overlapping=self.config.overlapping)
+        back_end_options(self.config, self.runtime, self.precision)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, from which :meth:`from_json` makes the settings again."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"output": str(self.output), "formats": list(self.formats), "config": settings_of(self.config)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BatchSettings:
+        """See :meth:`to_json`."""
+        flat: dict[str, Any] = {}
+        for name, value in values["config"].items():
+            flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        config = with_settings(SegmentConfig(), flat)
+        return cls(**{**values, "output": Path(values["output"]), "formats": tuple(values["formats"]), "config": config})
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """What became of an item.
+
+    Attributes:
+        name: of the item.
+        status: "done"; "was done", by an earlier run; "failed" because of what it was given, so that trying again is of no
+            use; "broke down" for any other reason.
+        seconds: that it took.
+        num_frames: of the result.
+        error: one line, where there is none.
+        attempts: how often it was tried.
+    """
+
+    name: str
+    status: Status
+    seconds: float
+    num_frames: int = 0
+    error: str | None = None
+    attempts: int = 1
+
+
+class Worker:
+    """Does items of one batch."""
+
+    def __init__(self, settings: BatchSettings) -> None:
+        self._settings = settings
+        self._made: dict[tuple[str, ...], BackEnds] = {}
+
+    def do(self, item: BatchItem) -> ItemResult:
+        """Segment one video; whatever goes wrong is in the result."""
+        start = time.perf_counter()
+        try:
+            result = run_job(self._job(item), make=self._back_ends)
+        except SamptError as error:
+            return ItemResult(item.name, "failed", time.perf_counter() - start, error=str(error))
+        except Exception as error:  # whatever a back end throws: the other videos go on
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            return ItemResult(item.name, "broke down", time.perf_counter() - start, error=line)
+        status: Status = "was done" if result.was_complete else "done"
+        return ItemResult(item.name, status, time.perf_counter() - start, result.num_frames)
+
+    def _job(self, item: BatchItem) -> Job:
+        settings = self._settings
+        return Job(
+            video=item.video,
+            queries=item.read_queries(),
+            output=settings.output / item.name,
+            config=with_settings(settings.config, item.settings),
+            formats=settings.formats,
+            start=item.start,
+            stop=item.stop,
+            stride=item.stride,
+            device=settings.device,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            overwrite=settings.overwrite,
+        )
+
+    def _back_ends(self, job: Job) -> BackEnds:
+        """Those of ``job``; items with the same ones share them, and only the ones made last are kept."""
+        config = job.config
+        key = (config.tracker, config.tracker_weights, config.segmenter, config.segmenter_weights)
+        if key not in self._made:
+            self._made.clear()  # before the new ones are made
+            self._made[key] = make_back_ends(job)
+        return self._made[key]

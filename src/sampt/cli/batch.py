@@ -1,0 +1,120 @@
+"""``sampt batch``: many videos."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sampt.batch.driver import BatchReport, run_batch
+from sampt.batch.items import read_batch
+from sampt.batch.local import LocalPool
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.cli.segment import formats_of
+from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
+from sampt.errors import BatchError
+from sampt.outputs import FORMATS
+
+__all__ = ["add_command"]
+
+_EXAMPLES = """\
+a manifest has a JSON object a line; paths begin at its folder:
+  {"video": "a.mp4", "points": ["1,0,420,250", "1,0,300,90,-"]}
+  {"video": "b/frames", "mask": "b/first.png", "name": "b", "settings": {"seed": 1}}
+  {"video": "c.mp4", "queries": "c.json", "start": 20, "stop": 80, "stride": 2}
+
+examples:
+  sampt batch videos.jsonl -o results
+  sampt batch folder/ -o results --workers 8          # folder/a.mp4 with folder/a.json, or a mask folder/a.png
+  sampt batch videos.jsonl -o results --workers 2 --device cuda:0,cuda:1
+"""
+_BROKEN = 1
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = commands.add_parser(
+        "batch",
+        help="follow objects through many videos, by several workers",
+        description="Follow objects through the videos of a manifest or a folder. A batch that was stopped goes on when it is "
+        "started again; a video that cannot be done is recorded, and the others go on (exit status 1).",
+        usage="%(prog)s MANIFEST|FOLDER -o DIR [options]",
+        epilog=f"{told_presets()}\n\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every video comes here")
+    group.add_argument(
+        "--formats",
+        default=",".join(FORMATS),
+        metavar="LIST",
+        help=f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
+    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    _add_worker_options(parser)
+    add_setting_options(parser)
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _add_worker_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("workers")
+    group.add_argument(
+        "--workers", type=whole_number, metavar="N", help="processes (default: one a core, or a device of --device)"
+    )
+    group.add_argument(
+        "--threads", type=whole_number, metavar="N", help="of each worker (default: the cores shared among them)"
+    )
+    retries = "how often a video is tried again when its worker dies or something breaks down (default: 2)"
+    group.add_argument("--retries", type=whole_number, default=2, metavar="N", help=retries)
+    add_running_options(group)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.retries < 0:
+        raise BatchError(f"--retries is {arguments.retries}; expected a whole number from 0.")
+    settings = BatchSettings(
+        output=arguments.output,
+        config=config_from(arguments),
+        formats=tuple(formats_of(arguments.formats)),
+        device=arguments.device,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        overwrite=arguments.overwrite,
+    )
+    settings.check()
+    items = read_batch(arguments.source)
+    devices = arguments.device.split(",")
+    cores = len(devices) if len(devices) > 1 else os.cpu_count() or 1
+    workers = min(len(items), cores) if arguments.workers is None else arguments.workers
+    with LocalPool(settings, workers, arguments.threads) as pool:
+        if arguments.quiet:
+            report = run_batch(items, settings, pool, retries=arguments.retries)
+        else:
+            from sampt.cli.progress import progress_bar
+
+            with progress_bar("videos", quiet=False, unit="videos") as on_done:
+                done = 0
+                on_done(0, len(items))
+
+                def show(result: ItemResult) -> None:
+                    nonlocal done
+                    done += 1
+                    on_done(done, len(items))
+
+                report = run_batch(items, settings, pool, retries=arguments.retries, on_result=show)
+            _tell(report, arguments.output)
+    return 0 if report.is_complete else _BROKEN
+
+
+def _tell(report: BatchReport, output: Path) -> None:
+    frames = sum(r.num_frames for r in report.results if r.status == "done")
+    lines = [
+        f"{report.count('done')} videos ({frames} frames) in {report.seconds:.1f} s, {report.count('was done')} done before, "
+        f"{report.count('failed', 'broke down')} without results; all in {output}"
+    ]
+    lines += [f"  {r.name}: {r.error}" for r in report.results if r.error is not None]
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201

@@ -1,0 +1,90 @@
+"""Sharing items among workers that answer as a script says: order, retries, the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sampt.batch.driver import Answer, run_batch
+from sampt.batch.items import BatchItem
+from sampt.batch.work import BatchSettings, ItemResult, Status
+from sampt.errors import OutputError
+
+ITEMS = [BatchItem(name, f"{name}.mp4", ("1,0,2,3",)) for name in "abcdef"]
+
+
+class Scripted:
+    """Workers whose answers ``script(item, attempt)`` gives; None: the worker dies."""
+
+    def __init__(self, num_workers: int, script: Callable[[str, int], Status | None]) -> None:
+        self.num_workers, self._script = num_workers, script
+        self.at_work: dict[int, str] = {}
+        self.given: list[tuple[int, str]] = []
+
+    def give(self, worker: int, item: BatchItem) -> None:
+        assert worker not in self.at_work
+        self.at_work[worker] = item.name
+        self.given.append((worker, item.name))
+
+    def wait(self) -> list[Answer]:
+        worker = min(self.at_work)
+        name = self.at_work.pop(worker)
+        status = self._script(name, sum(n == name for _, n in self.given))
+        if status is None:
+            return [(worker, None)]
+        return [(worker, ItemResult(name, status, 1.0, 5, None if status == "done" else f"why {name}"))]
+
+
+def test_items_go_to_idle_workers_and_results_come_in_the_order_of_items(tmp_path: Path) -> None:
+    pool, seen = Scripted(2, lambda *_: "done"), []
+    report = run_batch(ITEMS, BatchSettings(tmp_path), pool, on_result=lambda r: seen.append(r.name))
+    assert [n for _, n in pool.given] == list("abcdef")
+    assert {w for w, _ in pool.given} == {0, 1}
+    assert [r.name for r in report.results] == list("abcdef")
+    assert sorted(seen) == list("abcdef")
+    assert report.is_complete
+    assert report.count("done") == 6
+    lines = [json.loads(line) for line in (tmp_path / "batch.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == seen
+    told = json.loads((tmp_path / "batch.json").read_text())
+    assert told["counts"] == {"done": 6}
+    assert [r["name"] for r in told["results"]] == list("abcdef")
+
+
+def test_an_item_whose_worker_dies_goes_to_the_end_and_to_another(tmp_path: Path) -> None:
+    pool = Scripted(2, lambda name, attempt: None if name == "b" and attempt <= 2 else "done")
+    report = run_batch(ITEMS, BatchSettings(tmp_path), pool)
+    assert [n for _, n in pool.given].count("b") == 3
+    assert {n: r.attempts for n, r in zip("abcdef", report.results, strict=True)}["b"] == 3
+    assert report.is_complete
+
+
+def test_an_item_that_kills_every_worker_is_given_up_and_the_others_are_done(tmp_path: Path) -> None:
+    report = run_batch(ITEMS, BatchSettings(tmp_path), Scripted(3, lambda name, _: None if name == "c" else "done"), retries=1)
+    assert [r.status for r in report.results] == ["done", "done", "broke down", "done", "done", "done"]
+    assert (report.results[2].attempts, report.results[2].error) == (2, "its worker died")
+    assert not report.is_complete
+
+
+@pytest.mark.parametrize(("status", "attempts"), [("failed", 1), ("broke down", 3)])
+def test_only_what_may_go_better_is_tried_again(tmp_path: Path, status: Status, attempts: int) -> None:
+    pool = Scripted(1, lambda name, _: status if name == "d" else "done")
+    report = run_batch(ITEMS, BatchSettings(tmp_path), pool)
+    assert (report.results[3].status, report.results[3].error, report.results[3].attempts) == (status, "why d", attempts)
+    assert report.count("done") == 5
+
+
+def test_what_earlier_runs_noted_stays(tmp_path: Path) -> None:
+    for status in ("failed", "done"):
+        run_batch(ITEMS[:1], BatchSettings(tmp_path), Scripted(1, lambda *_, status=status: status))  # type: ignore[misc]
+    lines = [json.loads(line)["status"] for line in (tmp_path / "batch.jsonl").read_text().splitlines()]
+    assert lines == ["failed", "done"]
+
+
+def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_batch(ITEMS, BatchSettings(tmp_path / "file" / "out"), Scripted(1, lambda *_: "done"))

@@ -1,0 +1,96 @@
+"""Manifests and folders: what they name, and what is wrong with them, told before anything is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampt.batch.items import BatchItem, read_batch
+from sampt.errors import BatchError
+
+
+def manifest(folder: Path, *lines: Any) -> Path:
+    path = folder / "videos.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return path
+
+
+def test_a_manifest_names_videos_beside_it(tmp_path: Path) -> None:
+    more = {"name": "b1", "start": 2, "stop": 9, "stride": 3, "settings": {"seed": 5}, "mask": "m.png", "mask_frame": 5}
+    first, second, third = read_batch(
+        manifest(
+            tmp_path,
+            {"video": "clips/my clip.mp4", "points": ["1,0,2,3", "1,0,4,5,-"]},
+            "",
+            {"video": "s3://bucket/b.mp4", **more},
+            {"video": "frames/*.jpg", "queries": "/q/c.json"},
+        )
+    )
+    assert first == BatchItem("my_clip", str(tmp_path / "clips/my clip.mp4"), ("1,0,2,3", "1,0,4,5,-"))
+    assert (second.name, second.video, second.mask) == ("b1", "s3://bucket/b.mp4", str(tmp_path / "m.png"))
+    assert (second.start, second.stop, second.stride, second.mask_frame, second.settings) == (2, 9, 3, 5, {"seed": 5})
+    assert (third.name, third.queries) == ("frames", "/q/c.json")
+    assert [BatchItem.from_json(json.loads(json.dumps(i.to_json()))) for i in (first, second, third)] == [first, second, third]
+
+
+def test_a_folder_names_the_videos_that_have_queries_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"?")
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "b10").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "b10" / "0.jpg")
+    (tmp_path / "b10.png").write_bytes(b"?")
+    (tmp_path / "b9.MOV").write_bytes(b"?")
+    (tmp_path / "b9.txt").write_text("1")
+    (tmp_path / "notes.md").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    items = read_batch(tmp_path)
+    assert [i.name for i in items] == ["a", "b9", "b10"]
+    assert [i.queries for i in items] == [str(tmp_path / "a.json"), str(tmp_path / "b9.txt"), None]
+    assert items[2].mask == str(tmp_path / "b10.png")
+
+
+GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{"], r"Line 1 of .*videos.jsonl is no JSON"),
+        ([GOOD, "[1]"], "Line 2 of .* is a list; expected an object"),
+        ([{"video": "a.mp4", "point": ["1,0,2,3"]}], "unknown key 'point'. Did you mean 'points'"),
+        ([{"points": ["1,0,2,3"]}], 'has no "video"'),
+        ([{"video": "a.mp4"}], "names no object"),
+        ([{"video": "a.mp4", "points": "1,0,2,3"}], "has \"1,0,2,3\" for 'points'; expected a list"),
+        ([{"video": "a.mp4", "points": [7]}], "has the point 7; expected text"),
+        ([{"video": "a.mp4", "points": ["1,0"]}], "Line 1 of .*: The click '1,0' cannot be read"),
+        ([{**GOOD, "stride": "2"}], "has \"2\" for 'stride'; expected a whole number"),
+        ([{**GOOD, "stop": 1.5}], "has 1.5 for 'stop'; expected a whole number or null"),
+        ([{**GOOD, "start": True}], "has true for 'start'"),
+        ([{**GOOD, "name": "../up"}], "has the name '../up'; expected the name of a folder"),
+        ([{**GOOD, "name": ".hidden"}], "has the name '.hidden'"),
+        ([GOOD, GOOD], "Two videos of .* are called 'a'"),
+        ([], "names no video"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(tmp_path: Path, lines: list[Any], message: str) -> None:
+    with pytest.raises(BatchError, match=message) as caught:
+        read_batch(manifest(tmp_path, *lines))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_without_queries_and_a_missing_manifest_are_told(tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match="There is no file or folder"):
+        read_batch(tmp_path / "nothing.jsonl")
+    with pytest.raises(BatchError, match="names no video"):
+        read_batch(tmp_path)
+    (tmp_path / "a.mp4").write_bytes(b"?")
+    with pytest.raises(BatchError, match=r"a\.mp4 has no queries; expected a\.json, a\.txt, or the mask a\.png beside it"):
+        read_batch(tmp_path)
+    (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BatchError, match="cannot be read as a manifest"):
+        read_batch(tmp_path / "x.jsonl")
