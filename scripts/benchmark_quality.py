@@ -27,7 +27,7 @@ from sampt import segment_video
 from sampt.config import SegmentConfig, preset, with_settings
 from sampt.errors import ConfigError, SamptError
 from sampt.evaluation import (
-    DavisSequence,
+    LabelMapSequence,
     Scores,
     SequenceScore,
     carry_by_flow,
@@ -48,7 +48,7 @@ DEFAULT_DATA = {"dev": SHARED / "davis", "train": SHARED / "training" / "davis20
 class Job:
     """One sequence to run and score; label maps go to ``out/sampt`` and ``out/flow``."""
 
-    sequence: DavisSequence
+    sequence: LabelMapSequence
     config: SegmentConfig
     out: Path
     with_baseline: bool
@@ -104,7 +104,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_sequences(args: argparse.Namespace) -> list[DavisSequence]:
+def load_sequences(args: argparse.Namespace) -> list[LabelMapSequence]:
     root = args.data or DEFAULT_DATA[args.split]
     sequences = davis_sequences(root) if args.split == "dev" else training_sequences(root)
     return select_sequences(sequences, args.sequences) if args.sequences else sequences
@@ -131,7 +131,7 @@ def parsed(text: str) -> Any:
         return text
 
 
-def run_all(sequences: list[DavisSequence], config: SegmentConfig, args: argparse.Namespace, out: Path) -> list[Outcome]:
+def run_all(sequences: list[LabelMapSequence], config: SegmentConfig, args: argparse.Namespace, out: Path) -> list[Outcome]:
     threads = 1 if args.workers > 1 else None
     jobs = [Job(sequence, config, out, not args.no_baseline, threads, args.clicks) for sequence in sequences]
     if args.workers == 1:
@@ -165,7 +165,7 @@ def run(job: Job) -> Outcome:
     return Outcome(len(sequence.annotation_paths), seconds, score_sequence(folder, sequence), baseline)
 
 
-def clicks_on(sequence: DavisSequence, count: int, seed: int) -> Points:
+def clicks_on(sequence: LabelMapSequence, count: int, seed: int) -> Points:
     """``count`` positive clicks on every object of the first frame: the medoids of its true mask."""
     frame = sequence.open().read(0, 1)[0]
     parts = []
@@ -176,7 +176,7 @@ def clicks_on(sequence: DavisSequence, count: int, seed: int) -> Points:
     return Points.concat(parts)
 
 
-def write(label_maps: Iterable[IntArray], sequence: DavisSequence, out: Path) -> Path:
+def write(label_maps: Iterable[IntArray], sequence: LabelMapSequence, out: Path) -> Path:
     """Write one palette PNG a frame; return their folder."""
     folder = out / sequence.name
     folder.mkdir(parents=True, exist_ok=True)

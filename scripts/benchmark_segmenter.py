@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sampt.evaluation.datasets import DavisSequence, davis_sequences, select_sequences, training_sequences
+from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences, training_sequences
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.plugins import create_segmenter
 from sampt.segmenters.base import PromptableSegmenter
@@ -47,12 +47,12 @@ class Case:
 # ---- cases -----------------------------------------------------------------------------------------------------------------
 
 
-def held_out_sequences(folder: Path) -> list[DavisSequence]:
+def held_out_sequences(folder: Path) -> list[LabelMapSequence]:
     """The training sequences that no network was trained on."""
     return select_sequences(training_sequences(folder), tomllib.loads(CONFIG.read_text())["data"]["held_out"])
 
 
-def every(step: int, sequences: Iterable[DavisSequence]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def every(step: int, sequences: Iterable[LabelMapSequence]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, frames (t, h, w, 3) uint8 RGB and masks (t, h, w) bool of every ``step``-th frame of each sequence."""
     for sequence in sequences:
         video = sequence.open()

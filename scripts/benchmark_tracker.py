@@ -38,7 +38,7 @@ import numpy as np
 
 from sampt.errors import EvaluationError, SamptError
 from sampt.evaluation import (
-    DavisSequence,
+    LabelMapSequence,
     davis_point_tracks,
     davis_sequences,
     mean_tap_vid,
@@ -137,13 +137,13 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def chosen_sequences(args: argparse.Namespace) -> list[DavisSequence]:
+def chosen_sequences(args: argparse.Namespace) -> list[LabelMapSequence]:
     train = args.split == "train"
     sequences = training_sequences(args.data / "davis2016_train") if train else davis_sequences(args.davis)
     return select_sequences(sequences, args.sequences) if args.sequences else sequences
 
 
-def opened(sequence: DavisSequence, args: argparse.Namespace) -> Video:
+def opened(sequence: LabelMapSequence, args: argparse.Namespace) -> Video:
     """The first ``--frames`` frames."""
     video = sequence.open()
     return SubVideo(video, range(min(args.frames or video.num_frames, video.num_frames)))
@@ -285,7 +285,7 @@ def masks(trackers: dict[str, PointTracker], args: argparse.Namespace) -> list[R
     return with_means(trackers, "sequence", rows)
 
 
-def points_in_masks(sequence: DavisSequence, video: Video, seed: int) -> Points:
+def points_in_masks(sequence: LabelMapSequence, video: Video, seed: int) -> Points:
     """Evenly spread points of each object's true mask on the first frame."""
     frame = video.read(0, 1)[0]
     parts = []

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from sampt.config import SegmentConfig, preset, with_settings
-from sampt.evaluation import DavisSequence, select_sequences, training_sequences
+from sampt.evaluation import LabelMapSequence, select_sequences, training_sequences
 from sampt.evaluation.metrics import boundary_f, jaccard
 from sampt.pipeline import segment_video
 from sampt.trackers.base import PointTracker
@@ -83,7 +83,7 @@ def candidates(args: argparse.Namespace) -> Iterator[tuple[str, PointTracker]]:
         yield f"error_side {side:g}, error_step {step:g}, colour {colour:g}", DisFlowTracker(limits)
 
 
-def scores(sequence: DavisSequence, tracker: PointTracker, config: SegmentConfig) -> tuple[float, float]:
+def scores(sequence: LabelMapSequence, tracker: PointTracker, config: SegmentConfig) -> tuple[float, float]:
     """Mean J and F over the scored frames of a sequence with one object."""
     video = sequence.open()
     overlaps, boundaries = [], []

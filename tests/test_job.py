@@ -234,7 +234,8 @@ def test_options_go_to_the_back_end_that_has_the_choice(
     make = {"tracker": ExactStreamTracker, "segmenter": ExactSegmenter}
     for kind in make:
         monkeypatch.setattr(
-            f"sampt.job_parts.create_{kind}", lambda name, kind=kind, **options: seen.update({kind: options}) or make[kind](scene)
+            f"sampt.job_parts.create_{kind}",
+            lambda name, kind=kind, **options: seen.update({kind: options}) or make[kind](scene),
         )
     config = with_weights(Path("random"), segmenter="sam-vit-b")
     run_job(job(scene, tmp_path, config=config, runtime="openvino", precision="float32", device="cpu"))

@@ -14,6 +14,7 @@ __all__ = [
     "BatchError",
     "ConfigError",
     "EvaluationError",
+    "FolderBusyError",
     "OutputError",
     "QueryError",
     "SamptError",
@@ -45,6 +46,10 @@ class BackendError(SamptError):
 
 class OutputError(SamptError):
     """Results cannot be written, or belong to another run."""
+
+
+class FolderBusyError(OutputError):
+    """Another process works in the output folder; it will be free later."""
 
 
 class EvaluationError(SamptError):

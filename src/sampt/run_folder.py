@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sampt.errors import OutputError, SamptError
+from sampt.errors import FolderBusyError, OutputError, SamptError
 from sampt.outputs import FORMATS, MANIFEST_NAME, Journal, read_manifest, write_manifest
 from sampt.outputs.files import make_folder, output_errors
 from sampt.outputs.journal import run_digest_of
@@ -83,7 +83,7 @@ class RunFolder:
         """Nobody else works in the folder inside the block; it is made when missing. The system frees it when the process dies.
 
         Raises:
-            OutputError: somebody does.
+            FolderBusyError: somebody does.
         """
         make_folder(self.path)
         if fcntl is None:
@@ -95,7 +95,7 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise OutputError(
+                raise FolderBusyError(
                     f"Another process works in {self.path}; wait for it to end, or choose another output folder."
                 ) from None
             except OSError:  # a file system without locks

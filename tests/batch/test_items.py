@@ -68,6 +68,7 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
         ([{"video": "a.mp4", "points": "1,0,2,3"}], "has \"1,0,2,3\" for 'points'; expected a list"),
         ([{"video": "a.mp4", "points": [7]}], "has the point 7; expected text"),
         ([{"video": "a.mp4", "points": ["1,0"]}], "Line 1 of .*: The click '1,0' cannot be read"),
+        ([{**GOOD, "loader": "os:system", "arguments": {"command": "true"}}], "unknown key 'loader'"),
         ([{**GOOD, "stride": "2"}], "has \"2\" for 'stride'; expected a whole number"),
         ([{**GOOD, "stop": 1.5}], "has 1.5 for 'stop'; expected a whole number or null"),
         ([{**GOOD, "start": True}], "has true for 'start'"),

@@ -9,7 +9,14 @@ import pytest
 from PIL import Image
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.datasets import davis_sequences, read_label_map, select_sequences, training_sequences
+from sampt.evaluation.datasets import (
+    VosDataset,
+    davis_sequences,
+    open_dataset,
+    read_label_map,
+    select_sequences,
+    training_sequences,
+)
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -141,3 +148,13 @@ def test_the_thirty_training_sequences() -> None:
     assert (len(sequences), sum(len(s.frame_names) for s in sequences)) == (30, 1044)
     assert not any(s.is_binary for s in sequences)
     assert all(s.object_ids == (1,) for s in sequences)
+
+
+@needs_shared
+def test_real_sequences_of_davis() -> None:
+    dataset = open_dataset("davis-2016", SHARED / "davis")
+    assert isinstance(dataset, VosDataset)
+    assert (dataset.split, len(dataset.sequences)) == ("dev", 10)  # the only list that is there
+    camel = select_sequences(dataset.sequences, ["camel"])[0]
+    assert (camel.object_ids, len(camel.annotated_frames), camel.size_hw) == ((1,), 90, (480, 854))
+    assert sorted(np.unique(camel.label_map(7)).tolist()) == [0, 1]

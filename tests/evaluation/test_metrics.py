@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.metrics import boundary_f, boundary_map, db_statistics, jaccard
+from sampt.evaluation.metrics import boundary_f, boundary_map, db_statistics, jaccard, region_and_contour
 
 
 def square(size: int, top: int, left: int, side: int) -> np.ndarray:
@@ -73,6 +73,78 @@ def test_f_and_j_equal_the_slow_reference(seed: int, h: int, w: int, threshold: 
     union = sum(p or g for p, g in zip(pred.flat, gt.flat, strict=True))
     both = sum(p and g for p, g in zip(pred.flat, gt.flat, strict=True))
     assert jaccard(pred, gt) == (both / union if union else 1)
+
+
+def whole_frame_f(pred: np.ndarray, gt: np.ndarray, void: np.ndarray) -> float:
+    """The toolkit's formula over the whole frame: each contour, grown by a disc of shifted copies, covers the other one."""
+
+    def contour(mask: np.ndarray) -> np.ndarray:
+        found = np.zeros_like(mask)
+        found[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+        found[:-1] |= mask[:-1] != mask[1:]
+        found[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+        return found
+
+    def grown(mask: np.ndarray, radius: int) -> np.ndarray:
+        (h, w), padded = mask.shape, np.pad(mask, radius)
+        steps = range(2 * radius + 1)
+        inside = [(y, x) for y in steps for x in steps if (y - radius) ** 2 + (x - radius) ** 2 <= radius**2]
+        return np.logical_or.reduce([padded[y : y + h, x : x + w] for y, x in inside])
+
+    radius = math.ceil(0.008 * np.linalg.norm(gt.shape))
+    own, other = contour(pred & ~void), contour(gt & ~void)
+    if not own.any() or not other.any():
+        return float(own.any() == other.any())
+    precision = (own & grown(other, radius)).sum() / own.sum()
+    recall = (other & grown(own, radius)).sum() / other.sum()
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.tuples(st.integers(2, 150), st.integers(2, 200)),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(st.integers(0, 150), st.integers(0, 200)),
+    st.booleans(),
+)
+def test_cutting_out_the_masks_changes_nothing(
+    seed: int, size_hw: tuple[int, int], part_hw: tuple[int, int], place_yx: tuple[int, int], with_void: bool
+) -> None:
+    """Small masks anywhere in a larger frame, at its borders too: equal to the last bit to the whole frame's value."""
+    (h, w), rng = size_hw, np.random.default_rng(seed)
+    pred, gt = np.zeros((h, w), bool), np.zeros((h, w), bool)
+    for k, mask in enumerate((pred, gt)):
+        part = blobs(seed + k, *part_hw, 0.5)[:h, :w]
+        y, x = min(place_yx[0] + k, h - part.shape[0]), min(place_yx[1] + 2 * k, w - part.shape[1])
+        mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+    void = rng.random((h, w)) < 0.1 if with_void else np.zeros((h, w), bool)
+    j, f = region_and_contour(pred, gt, void if with_void else None)
+    assert f == boundary_f(pred, gt, void=void) == whole_frame_f(pred, gt, void)
+    assert j == jaccard(pred, gt, void) == jaccard(pred & ~void, gt & ~void)
+
+
+def test_a_square_moved_by_ten_pixels() -> None:
+    # 300 x 400: a tolerance of 4. Squares of 40 x 40 moved by 10: 30 of 50 columns are shared.
+    pred, gt = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
+    gt[100:140, 100:140], pred[100:140, 110:150] = True, True
+    j, f = region_and_contour(pred, gt)
+    assert j == 0.6
+    # The contour is a ring of 41 x 41: 160 pixels. Of the upper and of the lower side 35 lie within 4 pixels of the other
+    # ring's, of the side that lies inside the other ring 4 at each end, of the one outside none.
+    assert f == 78 / 160
+    for shift, expected in ((0, (1.0, 1.0)), (4, (36 / 44, 1.0)), (50, (0.0, 0.0))):
+        assert region_and_contour(np.roll(gt, shift, 1), gt) == expected
+
+
+def test_void_pixels_do_not_count() -> None:
+    a, b = square(10, 1, 1, 4), square(10, 1, 3, 4)  # 16 pixels each, 8 shared
+    void = np.zeros((10, 10), bool)
+    void[:, 5:] = True  # the two columns that only b has
+    assert jaccard(a, b, void) == 8 / 16
+    assert region_and_contour(b, b, np.ones_like(b)) == (1, 1)
+    with pytest.raises(EvaluationError, match=r"void pixels have shape \(3, 3\), expected \(10, 10\)"):
+        jaccard(a, b, np.zeros((3, 3), bool))
 
 
 def test_jaccard_by_hand() -> None:

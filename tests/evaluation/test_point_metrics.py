@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.point_metrics import TAP_VID_THRESHOLDS, TapVidScore, mean_tap_vid, pck, tap_vid_score
+from sampt.evaluation.point_metrics import (
+    QUERY_MODES,
+    TAP_VID_THRESHOLDS,
+    TapVidScore,
+    mean_tap_vid,
+    pck,
+    tap_vid_queries,
+    tap_vid_score,
+)
 
 SQUARE = (256, 256)
 ROOM = 100.0
@@ -91,19 +99,20 @@ def test_where_a_hidden_point_is_does_not_matter() -> None:
     assert 0 < one.average_jaccard < 1
 
 
-def test_equals_plain_counting_on_random_tracks() -> None:
+@pytest.mark.parametrize("query_mode", QUERY_MODES)
+def test_equals_plain_counting_on_random_tracks(query_mode: str) -> None:
     rng = np.random.default_rng(3)
     t, n, size_hw = 9, 7, (160, 320)
     true_xy = rng.uniform(0, 100, (t, n, 2))
     pred_xy = true_xy + rng.normal(0, 6, (t, n, 2))
     true_visible, pred_visible = rng.random((t, n)) < 0.7, rng.random((t, n)) < 0.7
     query = rng.integers(0, t - 1, n)
-    found = tap_vid_score(pred_xy, pred_visible, true_xy, true_visible, query, size_hw)
+    found = tap_vid_score(pred_xy, pred_visible, true_xy, true_visible, query, size_hw, query_mode)
     for k, limit in enumerate(TAP_VID_THRESHOLDS):
         tp = fp = fn = near = truly = agree = counted = 0
         for f in range(t):
             for i in range(n):
-                if f <= query[i]:
+                if f == query[i] or (f < query[i] and query_mode == "first"):
                     continue
                 dx, dy = (pred_xy[f, i] - true_xy[f, i]) * (256 / 320, 256 / 160)
                 within = math.hypot(dx, dy) < limit
@@ -163,6 +172,45 @@ def test_what_does_not_fit_together_is_refused(change: dict[str, Any], message: 
     with pytest.raises(EvaluationError, match=message) as caught:
         tap_vid_score(**arguments | change)
     assert "\n" not in str(caught.value)
+
+
+def test_strided_counts_the_frames_before_the_query_too() -> None:
+    """One point given on frame 2 of 4: wrong and hidden before it, right after it."""
+    xy, seen = np.zeros((4, 1, 2)), np.ones((4, 1), bool)
+    pred_xy, pred_seen = xy.copy(), seen.copy()
+    pred_xy[:2], pred_seen[:2] = 99, False
+    first, strided = (tap_vid_score(pred_xy, pred_seen, xy, seen, np.array([2]), SQUARE, mode) for mode in QUERY_MODES)
+    assert (first.occlusion_accuracy, first.delta_avg, first.average_jaccard) == (1, 1, 1)
+    assert (strided.occlusion_accuracy, strided.delta_avg) == (1 / 3, pytest.approx(1 / 3))
+    assert strided.average_jaccard == pytest.approx(1 / 3)
+    with pytest.raises(EvaluationError, match=r"Unknown query mode 'stride'\. Did you mean 'strided'\?"):
+        tap_vid_score(xy, seen, xy, seen, np.array([2]), SQUARE, "stride")
+    only = np.array([[False], [False], [True], [False]])
+    with pytest.raises(EvaluationError, match="No point is truly visible apart from its query frame"):
+        tap_vid_score(xy, seen, xy, only, np.array([2]), SQUARE, "strided")
+
+
+def test_queries_of_both_modes() -> None:
+    seen = np.zeros((12, 3), bool)
+    seen[[3, 5, 10], 0], seen[[0, 5], 1] = True, True  # point 2 is never seen
+    assert [v.tolist() for v in tap_vid_queries(seen, "first")] == [[0, 1], [3, 0]]
+    # frames 0, 5 and 10, and on each the points that are seen there
+    assert [v.tolist() for v in tap_vid_queries(seen, "strided")] == [[1, 0, 1, 0], [0, 5, 5, 10]]
+    assert [v.tolist() for v in tap_vid_queries(np.zeros((4, 0), bool), "first")] == [[], []]
+    with pytest.raises(EvaluationError, match=r"true_visible has shape \(12,\), expected \(t, n\)"):
+        tap_vid_queries(seen[:, 0], "first")
+
+
+def test_pck_as_a_part_of_the_size_of_the_object() -> None:
+    """BADJA's: within 0.2 of the root of the mask's area, here 10 and 50 pixels, so nearer than 2 and than 10."""
+    true_xy = np.zeros((2, 3, 2))
+    pred_xy = np.array([[[1.9, 0], [2, 0], [9, 0]], [[9.9, 0], [6, 8], [0, 3]]])
+    counted = np.ones((2, 3), bool)
+    assert pck(pred_xy, true_xy, counted, (0.2,), np.array([10, 50])) == (3 / 6,)
+    with pytest.raises(EvaluationError, match=r"sizes_px has shape \(3,\), expected \(t,\) = \(2,\)"):
+        pck(pred_xy, true_xy, counted, (0.2,), np.ones(3))
+    with pytest.raises(EvaluationError, match=r"sizes_px holds 0\.0"):
+        pck(pred_xy, true_xy, counted, (0.2,), np.array([10, 0]))
 
 
 def test_pck_refuses_what_does_not_fit_together() -> None:

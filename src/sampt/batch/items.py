@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,9 @@ class BatchItem:
         mask_frame: the frame of ``mask``; None for ``start``.
         start, stop, stride: see :class:`sampt.job.Job`.
         settings: settings of the method by dotted name, which replace those of the batch.
+        loader: "package.module:function" that gives the video and its queries for ``arguments``, in the place of all the
+            above but ``settings``; a manifest cannot name one.
+        arguments: plain values.
     """
 
     name: str
@@ -48,6 +52,20 @@ class BatchItem:
     stop: int | None = None
     stride: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    loader: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> tuple[Any, list[Points | QueryMask]]:
+        """The video, as :func:`sampt.open_video` takes it, and the clicks and masks.
+
+        Raises:
+            SamptError: a file is missing, or does not hold queries.
+        """
+        if self.loader is None:
+            return self.video, self.read_queries()
+        module, _, function = self.loader.partition(":")
+        video, queries = getattr(importlib.import_module(module), function)(**self.arguments)
+        return video, list(queries)
 
     def read_queries(self) -> list[Points | QueryMask]:
         """The clicks and masks.
@@ -64,7 +82,7 @@ class BatchItem:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the item again."""
-        return dataclasses.asdict(self) | {"points": list(self.points), "settings": dict(self.settings)}
+        return dataclasses.asdict(self) | {"points": list(self.points)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchItem:
@@ -87,9 +105,9 @@ def read_batch(source: str | Path) -> list[BatchItem]:
     """
     path = Path(source)
     if path.is_dir():
-        items = list(_in_folder(path))
+        items = list(_in_folder(path.resolve()))
     elif path.is_file():
-        items = list(_in_manifest(path))
+        items = list(_in_manifest(path.resolve()))
     else:
         raise BatchError(f"There is no file or folder {path}; give a manifest of JSON lines or a folder of videos.")
     if not items:
@@ -119,7 +137,7 @@ def _item_of(line: str, where: str, folder: Path) -> BatchItem:
         raise BatchError(f"{where} is no JSON ({error.msg} at column {error.colno}); expected one object a line.") from None
     if not isinstance(values, dict):
         raise BatchError(f'{where} is a {type(values).__name__}; expected an object such as {{"video": "a.mp4", ...}}.')
-    known = {f.name: f.type for f in dataclasses.fields(BatchItem)}
+    known = {f.name: f.type for f in dataclasses.fields(BatchItem) if f.name not in ("loader", "arguments")}
     for key, value in values.items():
         if key not in known:
             raise BatchError(f"{where} has the unknown key {key!r}.{did_you_mean(key, known)} Known: {', '.join(known)}.")

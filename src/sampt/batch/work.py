@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sampt.batch.items import BatchItem
 from sampt.config import SegmentConfig, settings_of, with_settings
-from sampt.errors import SamptError
+from sampt.errors import FolderBusyError, SamptError
 from sampt.job import Job, run_job
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
 from sampt.outputs import FORMATS, check_outputs
@@ -98,6 +98,8 @@ class Worker:
         start = time.perf_counter()
         try:
             result = run_job(self._job(item), make=self._back_ends)
+        except FolderBusyError as error:  # by a worker that was taken for dead
+            return ItemResult(item.name, "broke down", time.perf_counter() - start, error=str(error))
         except SamptError as error:
             return ItemResult(item.name, "failed", time.perf_counter() - start, error=str(error))
         except Exception as error:  # whatever a back end throws: the other videos go on
@@ -108,9 +110,10 @@ class Worker:
 
     def _job(self, item: BatchItem) -> Job:
         settings = self._settings
+        video, queries = item.load()
         return Job(
-            video=item.video,
-            queries=item.read_queries(),
+            video=video,
+            queries=queries,
             output=settings.output / item.name,
             config=with_settings(settings.config, item.settings),
             formats=settings.formats,

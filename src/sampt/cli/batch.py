@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sampt.batch.driver import BatchReport, run_batch
 from sampt.batch.items import read_batch
 from sampt.batch.local import LocalPool
+from sampt.batch.on_ray import RayPool
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.cli.segment import formats_of
 from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
+from sampt.config import SegmentConfig
 from sampt.errors import BatchError
 from sampt.outputs import FORMATS
 
-__all__ = ["add_command"]
+__all__ = ["add_command", "add_worker_options", "pool_of", "shown_results", "tell_report"]
 
 _EXAMPLES = """\
 a manifest has a JSON object a line; paths begin at its folder:
@@ -28,6 +33,7 @@ examples:
   sampt batch videos.jsonl -o results
   sampt batch folder/ -o results --workers 8          # folder/a.mp4 with folder/a.json, or a mask folder/a.png
   sampt batch videos.jsonl -o results --workers 2 --device cuda:0,cuda:1
+  sampt batch videos.jsonl -o /shared/results --ray      # on a Ray cluster
 """
 _BROKEN = 1
 
@@ -54,13 +60,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
     group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
-    _add_worker_options(parser)
+    add_worker_options(parser)
     add_setting_options(parser)
     parser.set_defaults(run=_run)
     return parser
 
 
-def _add_worker_options(parser: argparse.ArgumentParser) -> None:
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers`` and what belongs to it."""
     group = parser.add_argument_group("workers")
     group.add_argument(
         "--workers", type=whole_number, metavar="N", help="processes (default: one a core, or a device of --device)"
@@ -68,17 +75,40 @@ def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=whole_number, metavar="N", help="of each worker (default: the cores shared among them)"
     )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="workers on a Ray cluster: the one that this machine belongs to, or that at ADDRESS; the output is a folder that "
+        "every node reaches",
+    )
     retries = "how often a video is tried again when its worker dies or something breaks down (default: 2)"
     group.add_argument("--retries", type=whole_number, default=2, metavar="N", help=retries)
     add_running_options(group)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    items = read_batch(arguments.source)
+    settings, pool = pool_of(arguments, config_from(arguments), len(items))
+    with pool, shown_results(len(items), "videos", quiet=arguments.quiet) as on_result:
+        report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
+    if not arguments.quiet:
+        tell_report(report, arguments.output, "videos")
+    return 0 if report.is_complete else _BROKEN
+
+
+def pool_of(arguments: argparse.Namespace, config: SegmentConfig, num_items: int) -> tuple[BatchSettings, LocalPool | RayPool]:
+    """What a batch's items have in common, checked, and the workers for them.
+
+    Raises:
+        SamptError: a value does not fit.
+    """
     if arguments.retries < 0:
         raise BatchError(f"--retries is {arguments.retries}; expected a whole number from 0.")
     settings = BatchSettings(
         output=arguments.output,
-        config=config_from(arguments),
+        config=config,
         formats=tuple(formats_of(arguments.formats)),
         device=arguments.device,
         runtime=arguments.runtime,
@@ -86,34 +116,40 @@ def _run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     settings.check()
-    items = read_batch(arguments.source)
+    if arguments.ray is not None:
+        absolute = replace(settings, output=settings.output.resolve())  # workers there begin elsewhere
+        return absolute, RayPool(absolute, arguments.ray, arguments.workers, arguments.threads)
     devices = arguments.device.split(",")
-    cores = len(devices) if len(devices) > 1 else os.cpu_count() or 1
-    workers = min(len(items), cores) if arguments.workers is None else arguments.workers
-    with LocalPool(settings, workers, arguments.threads) as pool:
-        if arguments.quiet:
-            report = run_batch(items, settings, pool, retries=arguments.retries)
-        else:
-            from sampt.cli.progress import progress_bar
-
-            with progress_bar("videos", quiet=False, unit="videos") as on_done:
-                done = 0
-                on_done(0, len(items))
-
-                def show(result: ItemResult) -> None:
-                    nonlocal done
-                    done += 1
-                    on_done(done, len(items))
-
-                report = run_batch(items, settings, pool, retries=arguments.retries, on_result=show)
-            _tell(report, arguments.output)
-    return 0 if report.is_complete else _BROKEN
+    at_most = len(devices) if len(devices) > 1 else os.cpu_count() or 1
+    workers = min(num_items, at_most) if arguments.workers is None else arguments.workers
+    return settings, LocalPool(settings, workers, arguments.threads)
 
 
-def _tell(report: BatchReport, output: Path) -> None:
+@contextmanager
+def shown_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[ItemResult], None] | None]:
+    """A bar of items that are done; gives what to call with each result."""
+    if quiet:
+        yield None
+        return
+    from sampt.cli.progress import progress_bar  # Rich, which takes a while to import
+
+    with progress_bar(unit, quiet=False, unit=unit) as on_done:
+        done = 0
+
+        def show(result: ItemResult) -> None:
+            nonlocal done
+            done += 1
+            on_done(done, total)
+
+        on_done(0, total)
+        yield show
+
+
+def tell_report(report: BatchReport, output: Path, unit: str) -> None:
+    """The counts, and a line for each item that has no results."""
     frames = sum(r.num_frames for r in report.results if r.status == "done")
     lines = [
-        f"{report.count('done')} videos ({frames} frames) in {report.seconds:.1f} s, {report.count('was done')} done before, "
+        f"{report.count('done')} {unit} ({frames} frames) in {report.seconds:.1f} s, {report.count('was done')} done before, "
         f"{report.count('failed', 'broke down')} without results; all in {output}"
     ]
     lines += [f"  {r.name}: {r.error}" for r in report.results if r.error is not None]

@@ -1,32 +1,59 @@
 """Measuring how good masks and point tracks are: data sets, metrics, scores of predictions on disk, and a baseline."""
 
 from sampt.evaluation.baseline import carry_by_flow
-from sampt.evaluation.datasets import DavisSequence, davis_sequences, select_sequences, training_sequences
-from sampt.evaluation.metrics import Statistics, boundary_f, db_statistics, jaccard
-from sampt.evaluation.point_metrics import TapVidScore, mean_tap_vid, pck, tap_vid_score
+from sampt.evaluation.datasets import (
+    DATASETS,
+    InstanceDataset,
+    InstanceVideo,
+    LabelMapSequence,
+    VosDataset,
+    VosSequence,
+    davis_sequences,
+    open_dataset,
+    select_sequences,
+    training_sequences,
+)
+from sampt.evaluation.instance_metrics import InstanceScores, evaluate_instances, read_instance_results
+from sampt.evaluation.metrics import Statistics, boundary_f, db_statistics, jaccard, region_and_contour
+from sampt.evaluation.point_metrics import TapVidScore, mean_tap_vid, pck, tap_vid_queries, tap_vid_score
 from sampt.evaluation.point_tracks import PointTracks, davis_point_tracks, read_badja
-from sampt.evaluation.score import ObjectScore, Scores, SequenceScore, score_folder, score_sequence
+from sampt.evaluation.score import ObjectScore, Scores, SequenceScore, score_dataset, score_folder, score_sequence
+from sampt.evaluation.vos_metrics import SCORING_RULES, GroupScore
 
 __all__ = [
-    "DavisSequence",
+    "DATASETS",
+    "SCORING_RULES",
+    "GroupScore",
+    "InstanceDataset",
+    "InstanceScores",
+    "InstanceVideo",
+    "LabelMapSequence",
     "ObjectScore",
     "PointTracks",
     "Scores",
     "SequenceScore",
     "Statistics",
     "TapVidScore",
+    "VosDataset",
+    "VosSequence",
     "boundary_f",
     "carry_by_flow",
     "davis_point_tracks",
     "davis_sequences",
     "db_statistics",
+    "evaluate_instances",
     "jaccard",
     "mean_tap_vid",
+    "open_dataset",
     "pck",
     "read_badja",
+    "read_instance_results",
+    "region_and_contour",
+    "score_dataset",
     "score_folder",
     "score_sequence",
     "select_sequences",
+    "tap_vid_queries",
     "tap_vid_score",
     "training_sequences",
 ]

@@ -1,8 +1,8 @@
 """How good point tracks are: the TAP-Vid measures, and the share of correct key points (PCK).
 
 Source: Doersch et al., "TAP-Vid: A Benchmark for Tracking Any Point in a Video" (NeurIPS 2022), and the behaviour of
-``compute_tapvid_metrics`` in the program google-deepmind/tapnet, query mode "first". A place counts as within a threshold when
-it is strictly nearer than that, as there and in the programs that report PCK on BADJA.
+``compute_tapvid_metrics`` and of the two samplers of queries in the program google-deepmind/tapnet. A place counts as within a
+threshold when it is strictly nearer than that, as there and in the programs that report PCK on BADJA.
 """
 
 from __future__ import annotations
@@ -14,15 +14,29 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sampt.errors import EvaluationError
-from sampt.types import BoolArray
+from sampt.errors import EvaluationError, did_you_mean
+from sampt.types import BoolArray, IntArray
 
-__all__ = ["TAP_VID_SIDE", "TAP_VID_THRESHOLDS", "TapVidScore", "mean_tap_vid", "pck", "tap_vid_score"]
+__all__ = [
+    "QUERY_MODES",
+    "TAP_VID_SIDE",
+    "TAP_VID_STRIDE",
+    "TAP_VID_THRESHOLDS",
+    "TapVidScore",
+    "mean_tap_vid",
+    "pck",
+    "tap_vid_queries",
+    "tap_vid_score",
+]
 
 TAP_VID_SIDE = 256
 """The frame is scaled to a square of this side, pixels, before distances are measured."""
 TAP_VID_THRESHOLDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Pixels in that square."""
+TAP_VID_STRIDE = 5
+"""In the mode "strided", points are given on every fifth frame."""
+QUERY_MODES = ("first", "strided")
+"""Each point is given where it is first seen, or on every ``TAP_VID_STRIDE``-th frame on which it is seen."""
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -52,6 +66,31 @@ class TapVidScore:
         return float(np.mean(self.jaccard))
 
 
+def tap_vid_queries(true_visible: Array, query_mode: str) -> tuple[IntArray, IntArray]:
+    """Which points are given, and where, in the order of the official program.
+
+    Args:
+        true_visible: (t, n) bool.
+        query_mode: "first": each point that is ever seen once, on the first such frame; "strided": each point once on each of
+            the frames 0, 5, 10, ... on which it is seen, as a track of its own.
+
+    Returns:
+        (q,) index of the point and (q,) index of the frame, int64; the tracks to score are ``true_xy[:, point_idx]``.
+
+    Raises:
+        EvaluationError: there is no such mode, or ``true_visible`` is not (t, n) bool.
+    """
+    _check_query_mode(query_mode)
+    visible = _flags("true_visible", true_visible)
+    if visible.ndim != 2:
+        raise EvaluationError(f"true_visible has shape {visible.shape}, expected (t, n).")
+    if query_mode == "first":
+        point_idx = np.flatnonzero(visible.any(0))
+        return point_idx, visible[:, point_idx].argmax(0) if len(point_idx) else point_idx
+    strided_idx, point_idx = np.nonzero(visible[::TAP_VID_STRIDE])
+    return point_idx, strided_idx * TAP_VID_STRIDE
+
+
 def tap_vid_score(
     pred_xy: Array,
     pred_visible: Array,
@@ -59,8 +98,9 @@ def tap_vid_score(
     true_visible: Array,
     query_frame_idx: Array,
     size_hw: tuple[int, int],
+    query_mode: str = "first",
 ) -> TapVidScore:
-    """Score one clip on the frames after each point's query frame.
+    """Score one clip on the frames after each point's query frame, or in the mode "strided" on all but that one.
 
     At a threshold, a true positive is a point predicted visible that is truly visible and within it; a false positive one
     predicted visible that is truly hidden or not within it; a false negative one truly visible that is predicted hidden or not
@@ -71,20 +111,24 @@ def tap_vid_score(
         pred_visible: (t, n) bool.
         true_xy: (t, n, 2); values of hidden points do not matter.
         true_visible: (t, n) bool.
-        query_frame_idx: (n,) the frame on which each point was given, from 0; it and those before it do not count.
+        query_frame_idx: (n,) the frame on which each point was given, from 0; it does not count, nor do those before it in
+            the mode "first".
         size_hw: of the frame; x is scaled by 256 / w and y by 256 / h.
+        query_mode: one of ``QUERY_MODES``.
 
     Raises:
-        EvaluationError: shapes or types do not fit together, or no point is truly visible after its query frame.
+        EvaluationError: shapes or types do not fit together, there is no such mode, or no point is truly visible on a frame
+            that counts.
     """
     pred_visible, true_visible = _flags("pred_visible", pred_visible), _flags("true_visible", true_visible)
     _check_tracks(pred_xy, true_xy, {"pred_visible": pred_visible, "true_visible": true_visible})
-    counted = _after_query(query_frame_idx, true_visible.shape)
+    counted = _counted(query_frame_idx, true_visible.shape, query_mode)
     truth = true_visible & counted
     if not truth.any():
-        raise EvaluationError("No point is truly visible after its query frame; expected at least one to score.")
+        place = "after" if query_mode == "first" else "apart from"
+        raise EvaluationError(f"No point is truly visible {place} its query frame; expected at least one to score.")
     scale = TAP_VID_SIDE / np.array([size_hw[1], size_hw[0]], np.float64)
-    near = _within(pred_xy, true_xy, TAP_VID_THRESHOLDS, scale)
+    near = _within(pred_xy, true_xy, np.array(TAP_VID_THRESHOLDS)[:, None], scale)
     claimed = pred_visible & counted
     found = (near & truth).sum((1, 2))
     true_positives = (near & truth & claimed).sum((1, 2))
@@ -110,42 +154,63 @@ def mean_tap_vid(scores: Sequence[TapVidScore]) -> TapVidScore:
     )
 
 
-def pck(pred_xy: Array, true_xy: Array, counted: Array, thresholds_px: Sequence[float]) -> tuple[float, ...]:
+def pck(
+    pred_xy: Array, true_xy: Array, counted: Array, thresholds_px: Sequence[float], sizes_px: Array | None = None
+) -> tuple[float, ...]:
     """For each threshold, the share of the ``counted`` places whose prediction is strictly nearer than it.
 
     Args:
         pred_xy: (t, n, 2) predicted places; whether they are called visible does not matter.
         true_xy: (t, n, 2) in the same pixels; values that are not counted do not matter.
         counted: (t, n) bool: annotated as visible, and not a query.
-        thresholds_px: pixels.
+        thresholds_px: pixels; or parts of ``sizes_px`` where that is given.
+        sizes_px: (t,) size of the object on each frame; BADJA's PCK takes the root of its mask's area, and 0.2 of that.
 
     Raises:
-        EvaluationError: shapes or types do not fit together, or nothing is counted.
+        EvaluationError: shapes or types do not fit together, a size is not positive, or nothing is counted.
     """
     counted = _flags("counted", counted)
     _check_tracks(pred_xy, true_xy, {"counted": counted})
     if not counted.any():
         raise EvaluationError("No place is counted; expected at least one that is annotated as visible.")
-    near = _within(pred_xy, true_xy, thresholds_px, np.ones(2))
+    sizes = np.ones(1) if sizes_px is None else _sizes(sizes_px, len(counted))
+    near = _within(pred_xy, true_xy, np.asarray(thresholds_px, np.float64)[:, None] * sizes, np.ones(2))
     return tuple(near[:, counted].mean(1).tolist())
 
 
-def _within(pred_xy: Array, true_xy: Array, thresholds_px: Sequence[float], scale_xy: Array) -> BoolArray:
-    """(k, t, n): nearer than each of k thresholds, both scaled by ``scale_xy``; the half pixel of a rescaling cancels."""
+def _within(pred_xy: Array, true_xy: Array, limits_px: Array, scale_xy: Array) -> BoolArray:
+    """(k, t, n): both scaled by ``scale_xy``, nearer than the (k, t or 1) limits; the half pixel of a rescaling cancels."""
     offset = (np.asarray(pred_xy, np.float64) - np.asarray(true_xy, np.float64)) * scale_xy
-    limits = np.square(np.asarray(thresholds_px, np.float64))[:, None, None]
-    return np.asarray(np.square(offset).sum(-1) < limits)
+    return np.asarray(np.square(offset).sum(-1) < np.square(limits_px)[..., None])
 
 
-def _after_query(query_frame_idx: Array, shape_tn: tuple[int, ...]) -> BoolArray:
-    """(t, n): the frame comes after the point's query frame."""
+def _sizes(sizes_px: Array, frames: int) -> Array:
+    sizes = np.asarray(sizes_px, np.float64)
+    if sizes.shape != (frames,):
+        raise EvaluationError(f"sizes_px has shape {sizes.shape}, expected (t,) = ({frames},): one a frame.")
+    if not (sizes > 0).all():
+        raise EvaluationError(f"sizes_px holds {sizes.min()}, expected sizes above 0.")
+    return sizes
+
+
+def _check_query_mode(query_mode: str) -> None:
+    if query_mode not in QUERY_MODES:
+        raise EvaluationError(
+            f"Unknown query mode {query_mode!r}.{did_you_mean(query_mode, QUERY_MODES)} Available: {', '.join(QUERY_MODES)}."
+        )
+
+
+def _counted(query_frame_idx: Array, shape_tn: tuple[int, ...], query_mode: str) -> BoolArray:
+    """(t, n): the frame comes after the point's query frame; in the mode "strided", it is another one."""
+    _check_query_mode(query_mode)
     frames, points = shape_tn
     idx = np.asarray(query_frame_idx)
     if idx.shape != (points,) or idx.dtype.kind not in "iu":
         raise EvaluationError(f"query_frame_idx is {idx.dtype} {idx.shape}, expected ({points},) integers: one a point.")
     if points and not (idx.min() >= 0 and idx.max() < frames):
         raise EvaluationError(f"query_frame_idx holds {idx.min()} to {idx.max()}, expected frames of a clip of {frames}.")
-    return np.asarray(np.arange(frames)[:, None] > idx)
+    frame_idx = np.arange(frames)[:, None]
+    return np.asarray(frame_idx > idx if query_mode == "first" else frame_idx != idx)
 
 
 def _flags(name: str, values: Array) -> BoolArray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.datasets import DavisSequence, davis_sequences, select_sequences
+from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences
 from sampt.geometry import inside_frame, rescale_xy
 from sampt.types import BoolArray, FloatArray, IntArray, Points
 
@@ -92,7 +92,7 @@ class PointTracks:
         return Points(xy, self.frame_idx[rows], np.ones(n, np.int64), np.ones(n, np.bool_))
 
 
-def davis_point_tracks(root: Path | str) -> list[tuple[PointTracks, DavisSequence]]:
+def davis_point_tracks(root: Path | str) -> list[tuple[PointTracks, LabelMapSequence]]:
     """The files ``point_tracks/badja_*.json`` of a folder in DAVIS layout, each with its sequence, in pixels of its frames.
 
     Raises:

@@ -1,0 +1,120 @@
+"""Workers on a Ray cluster, each an actor that does what a local worker does."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import Any
+
+from sampt.batch.driver import Answer
+from sampt.batch.items import BatchItem
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.errors import BatchError
+
+__all__ = ["RayPool"]
+
+_REACHED_S = 10.0
+
+
+class RayPool:
+    """``num_workers`` actors, one item each; one that dies, by itself or with its node, is replaced.
+
+    The output has to be a place that every node reaches, and so have the videos; sampt is installed on all of them.
+
+    Args:
+        settings: of the batch.
+        address: of the cluster; "auto" for the one that this machine belongs to, "local" for a new one on this machine.
+        num_workers: None for as many as the cluster has room for.
+        threads: CPUs that each worker takes, and threads that it computes with. A worker whose device is not the CPU takes a
+            GPU, too.
+
+    Raises:
+        BatchError: Ray is not installed, there is no cluster at the address, or it has no room for a worker.
+    """
+
+    def __init__(
+        self, settings: BatchSettings, address: str = "auto", num_workers: int | None = None, threads: int | None = None
+    ) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise BatchError(f"--ray needs Ray ({error}). Run: pip install 'sampt[ray]'.") from error
+        threads = 1 if threads is None else threads
+        if threads < 1 or (num_workers is not None and num_workers < 1):
+            raise BatchError(f"There are to be {num_workers} workers of {threads} threads; expected 1 or more of both.")
+        self._ray, self._settings, self._threads = ray, settings, threads
+        self._was_connected = ray.is_initialized()
+        if not self._was_connected:
+            _connect(ray, address)
+        self._needs: dict[str, float] = {"num_cpus": threads}
+        if settings.device.partition(":")[0] not in ("auto", "cpu"):
+            self._needs["num_gpus"] = 1
+        self.num_workers = num_workers or self._room()
+        self._actors: dict[int, Any] = {}
+        self._asked: dict[Any, int] = {}
+
+    def give(self, worker: int, item: BatchItem) -> None:
+        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``."""
+        if worker not in self._actors:
+            self._actors[worker] = self._started()
+        self._asked[self._actors[worker].do.remote(item.to_json())] = worker
+
+    def wait(self) -> list[Answer]:
+        """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
+        ended, _ = self._ray.wait(list(self._asked), num_returns=1)
+        answers: list[Answer] = []
+        for reference in ended:
+            worker = self._asked.pop(reference)
+            try:
+                answers.append((worker, ItemResult(**self._ray.get(reference))))
+            except self._ray.exceptions.RayError:  # the actor is dead, its node is gone, or its memory was taken
+                del self._actors[worker]
+                answers.append((worker, None))
+        return answers
+
+    def __enter__(self) -> RayPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for actor in self._actors.values():
+            self._ray.kill(actor)
+        if not self._was_connected:
+            self._ray.shutdown()
+
+    def _room(self) -> int:
+        there = self._ray.cluster_resources()
+        room = int(there.get("CPU", 0) // self._threads)
+        if "num_gpus" in self._needs:
+            room = min(room, int(there.get("GPU", 0)))
+        if not room:
+            raise BatchError(
+                f"The Ray cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, no room for a worker; "
+                f"expected {self._threads} CPUs{' and a GPU' if 'num_gpus' in self._needs else ''} for each."
+            )
+        return room
+
+    def _started(self) -> Any:
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(self._threads)}}
+        remote = self._ray.remote(_Actor).options(**self._needs, runtime_env=environment)
+        return remote.remote(self._settings.to_json())
+
+
+class _Actor:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        from sampt.batch.work import Worker
+
+        self._worker = Worker(BatchSettings.from_json(settings))
+
+    def do(self, item: dict[str, Any]) -> dict[str, Any]:
+        return vars(self._worker.do(BatchItem.from_json(item)))
+
+
+def _connect(ray: Any, address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host and port.isdecimal():  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        line = " ".join(str(error).split())
+        raise BatchError(f"There is no Ray cluster at {address!r} ({line}); start one with `ray start --head`.") from error

@@ -1,0 +1,162 @@
+"""``sampt eval``: predictions for data sets, their scores, and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from sampt.cli.batch import add_worker_options, pool_of, shown_results, tell_report
+from sampt.cli.settings import add_setting_options, config_from, told_presets, whole_number
+from sampt.errors import EvaluationError
+
+__all__ = ["add_command"]
+
+_EXAMPLES = """\
+examples:
+  sampt eval run davis-2017 --root DAVIS --split val -o runs/davis
+  sampt eval score runs/davis                               # of `sampt eval run`: it knows its data set
+  sampt eval score predictions/ --dataset davis-2017 --root DAVIS --split val -o scores.json
+  sampt eval report runs/davis runs/other -o report         # report/index.html, report/report.md
+"""
+_BROKEN = 1
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = commands.add_parser(
+        "eval",
+        help="evaluate on a benchmark: predict, score, report",
+        description="Write predictions for a data set, score those of any method, and report.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
+    for add in (_add_datasets, _add_run, _add_score, _add_report):
+        action = add(actions)
+        action.set_defaults(parser=action)
+    return parser
+
+
+def _add_datasets(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    told = "list the names of the data sets"
+    parser = actions.add_parser("datasets", help=told, description=f"{told[0].upper()}{told[1:]}.")
+    parser.set_defaults(run=_list)
+    return parser
+
+
+def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "run",
+        help="follow the objects of every sequence from their given masks",
+        description="Follow the objects of every sequence of a data set from the masks that its protocol gives. A run that was "
+        "stopped goes on; a broken sequence is recorded, and the others go on (exit status 1). Where a server scores, "
+        "submission.zip is what it takes.",
+        epilog=told_presets(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="name; `sampt eval datasets` lists them")
+    _add_dataset_options(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every sequence comes here")
+    group.add_argument("--formats", default="png", metavar="LIST", help="what to save; png is needed to score (default: png)")
+    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
+    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    add_worker_options(parser)
+    add_setting_options(parser)
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data set")
+    group.add_argument("--root", metavar="DIR", help="its folder, as the official download leaves it")
+    group.add_argument("--split", metavar="NAME", help="val, train, test-dev, ... (default: the data set's own)")
+    group.add_argument("--sequence", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+
+
+def _add_score(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "score",
+        help="score the masks of any method by the data set's protocol",
+        description="Score masks on disk: PREDICTIONS/SEQUENCE/FRAME.png with object ids, or SEQUENCE/OBJECT/FRAME.png where "
+        "masks overlap. Prints a Markdown table and writes scores.json.",
+    )
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder with a folder for every sequence")
+    parser.add_argument("--dataset", metavar="NAME", help="default: that of `sampt eval run`")
+    _add_dataset_options(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: scores.json in PREDICTIONS")
+    parser.add_argument("--workers", type=whole_number, metavar="N", help="frames scored at once (default: one a core)")
+    parser.set_defaults(run=_score)
+    return parser
+
+
+def _add_report(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "report",
+        help="one HTML page and a Markdown table of scored predictions",
+        description="Make index.html, which needs no other file, and report.md of one or more folders that `sampt eval score` "
+        "has scored: J and F over time, worst frames beside the ground truth, published figures, settings, licences, speed.",
+    )
+    parser.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="folders with scores.json")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument("--worst", type=whole_number, default=6, metavar="N", help="frames shown of each (default: 6)")
+    parser.set_defaults(run=_report)
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.datasets import DATASETS
+
+    print("\n".join(DATASETS))  # noqa: T201
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
+
+    if arguments.root is None:
+        raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
+    choice = DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence))
+    num_sequences = len(choice.open().sequences)
+    settings, pool = pool_of(arguments, vos_config(config_from(arguments)), num_sequences)
+    with pool, shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result:
+        report = predict_dataset(choice, settings, pool, retries=arguments.retries, on_result=on_result)
+    if not arguments.quiet:
+        tell_report(report, arguments.output, "sequences")
+    return 0 if report.is_complete else _BROKEN
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.run import DatasetChoice, read_run
+    from sampt.evaluation.score import score_dataset
+    from sampt.outputs.files import write_atomic
+
+    if not arguments.predictions.is_dir():
+        raise EvaluationError(f"{arguments.predictions} is not a folder; expected one with a folder for every sequence.")
+    run = read_run(arguments.predictions)
+    said = run.get("dataset", {}) if arguments.dataset is None else {}
+    name, root = arguments.dataset or said.get("name"), arguments.root or said.get("root")
+    if name is None or root is None:
+        raise EvaluationError(f"{arguments.predictions} does not tell its data set; give --dataset and --root.")
+    split = arguments.split or said.get("split")
+    sequences = arguments.sequence or (run.get("sequences", []) if said else [])
+    dataset = DatasetChoice(name, root, split, tuple(sequences)).open()
+    scores = score_dataset(dataset, arguments.predictions, workers=arguments.workers)
+    facts = {"name": name, "root": str(Path(root).resolve()), "split": dataset.split}
+    path = arguments.output or arguments.predictions / "scores.json"
+    write_atomic(path, (json.dumps({"truth": facts, **scores.to_dict()}) + "\n").encode())
+    print(scores.to_markdown())  # noqa: T201
+    print(f"scores of every frame in {path}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.reports import write_report
+
+    if arguments.worst < 0:
+        raise EvaluationError(f"--worst is {arguments.worst}; expected a whole number from 0.")
+    page, table = write_report(arguments.predictions, arguments.output, worst=arguments.worst)
+    print(f"{page}\n{table}")  # noqa: T201
+    return 0

@@ -1,0 +1,47 @@
+"""MOSE, as its archives unpack: ``train`` and ``valid`` with ``JPEGImages`` and ``Annotations``, in valid of the first frame.
+
+Source: henghuiding/MOSE-api. Scored as DAVIS-2017; the server takes the folders of videos at the top of the archive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sampt.evaluation.datasets.base import LazySequences, VosDataset
+from sampt.evaluation.datasets.label_maps import LabelMapSequence
+from sampt.evaluation.datasets.layout import choose_place, split_places, subfolders, wrong_folder
+
+__all__ = ["is_mose", "open_mose"]
+
+_SPLITS = ("valid", "train", "test")
+
+
+def is_mose(root: Path) -> bool:
+    """Whether the folder looks like it."""
+    return bool(split_places(root, _SPLITS, _is_split)) and not _is_split(root)
+
+
+def open_mose(root: Path, split: str | None) -> VosDataset:
+    """Splits: "valid", "train". ``root`` may be that of one split, if it has its name.
+
+    Raises:
+        EvaluationError: the folder is another one, or has no such split.
+    """
+    places = split_places(root, _SPLITS, _is_split)
+    if len(set(places.values())) < len(places) or not places:  # any two folders could be a split under another name
+        raise wrong_folder(root, "MOSE", "folders train and valid with JPEGImages and Annotations, and no meta.json")
+    split = choose_place(split, places, "valid", f"{root} (MOSE)")
+    place = places[split]
+
+    def make(name: str) -> LabelMapSequence:
+        frames, annotations = place / "JPEGImages" / name, place / "Annotations" / name
+        return LabelMapSequence(name, frames, annotations, has_void=True, every_frame=split == "train")
+
+    names = subfolders(place / "JPEGImages")
+    return VosDataset("mose", split, "mose", LazySequences(names, make), is_server_scored=split != "train")
+
+
+def _is_split(place: Path) -> bool:
+    """Unlike YouTube-VOS and LVOS it needs no file about its objects; unlike DAVIS it has no lists."""
+    has_others = (place / "ImageSets").exists() or any(place.glob("*meta.json"))
+    return all((place / name).is_dir() for name in ("JPEGImages", "Annotations")) and not has_others

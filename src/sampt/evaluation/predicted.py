@@ -1,0 +1,114 @@
+"""Predicted masks on disk, whoever wrote them: where they lie, and what of them cannot be compared with the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sampt.errors import EvaluationError
+from sampt.evaluation.datasets import read_label_map
+from sampt.types import BoolArray, IntArray
+
+__all__ = ["PredictedMasks", "find_predictions"]
+
+_BINARY_VALUE = 255
+"""In a sequence of one object, this value stands for it: DAVIS-2016 and many programs write masks as 0 and 255."""
+
+
+@dataclass(frozen=True)
+class PredictedMasks:
+    """The masks that a method predicted for one sequence.
+
+    Attributes:
+        sequence: its name.
+        frame_names: of the sequence's frames, in order.
+        object_ids: the objects that were given.
+        folder: where the masks lie.
+        object_folders: object id -> its folder of black and white images; None where ``folder`` holds label maps.
+    """
+
+    sequence: str
+    frame_names: tuple[str, ...]
+    object_ids: tuple[int, ...]
+    folder: Path
+    object_folders: Mapping[int, Path] | None
+
+    def read(self, frame_idx: int, size_hw: tuple[int, int]) -> Callable[[int], BoolArray]:
+        """Object id -> its (h, w) mask on a frame.
+
+        Raises:
+            EvaluationError: (also from the function returned) an image is missing, cannot be read, is not of ``size_hw``, or
+                holds an id that was not given.
+        """
+        file_name = f"{self.frame_names[frame_idx]}.png"
+        if self.object_folders is None:
+            labels = self._label_map(self.folder / file_name, size_hw)
+            return lambda object_id: np.asarray(labels == object_id)
+        folders = self.object_folders
+        return lambda object_id: np.asarray(self._image(folders[object_id] / file_name, size_hw) > 0)
+
+    def _label_map(self, path: Path, size_hw: tuple[int, int]) -> IntArray:
+        labels = self._image(path, size_hw)
+        present = np.flatnonzero(np.bincount(labels.ravel()))
+        if len(self.object_ids) == 1 and self.object_ids[0] != _BINARY_VALUE and _BINARY_VALUE in present:
+            labels = np.where(labels == _BINARY_VALUE, self.object_ids[0], labels)
+            present = present[present != _BINARY_VALUE]
+        unknown = [int(i) for i in present if i and i not in self.object_ids]
+        if unknown:
+            known = ", ".join(map(str, self.object_ids))
+            raise EvaluationError(
+                f"The predicted frame {path} holds the id {unknown[0]}; expected ids of {self.sequence}: {known}."
+            )
+        return labels
+
+    def _image(self, path: Path, size_hw: tuple[int, int]) -> IntArray:
+        if not path.is_file():
+            raise EvaluationError(
+                f"The predicted frame {path} is missing; expected a label map for each frame of {self.sequence}."
+                if self.object_folders is None
+                else f"The predicted frame {path} is missing; expected a mask of each object for each frame of {self.sequence}."
+            )
+        image = read_label_map(path)
+        if image.shape != size_hw:
+            raise EvaluationError(
+                f"The predicted frame {path} is {image.shape[1]}x{image.shape[0]}; expected {size_hw[1]}x{size_hw[0]} as its "
+                "annotation."
+            )
+        return image
+
+
+def find_predictions(folder: Path, sequence: str, frame_names: Sequence[str], object_ids: Sequence[int]) -> PredictedMasks:
+    """Look how the masks lie in ``folder``: as label maps, or as one folder an object; there or in a folder ``masks``.
+
+    Raises:
+        EvaluationError: the folder is missing, holds neither, or lacks an object, or has one that was not given.
+    """
+    if not folder.is_dir():
+        raise EvaluationError(f"The predictions of {sequence} are missing: {folder} is not a folder.")
+    names, ids = tuple(frame_names), tuple(object_ids)
+    for place in (folder, folder / "masks"):
+        if any(place.glob("*.png")):
+            return PredictedMasks(sequence, names, ids, place, None)
+        folders = {int(path.name): path for path in sorted(place.glob("*")) if path.name.isdecimal() and path.is_dir()}
+        if folders:
+            _check_objects(folders, place, sequence, ids)
+            return PredictedMasks(sequence, names, ids, place, folders)
+    raise EvaluationError(
+        f"{folder} holds no masks of {sequence}; expected label maps FRAME.png, or a folder OBJECT_ID of FRAME.png for each "
+        "object."
+    )
+
+
+def _check_objects(folders: Mapping[int, Path], place: Path, sequence: str, object_ids: tuple[int, ...]) -> None:
+    known = ", ".join(map(str, object_ids))
+    unknown = sorted(set(folders) - set(object_ids))
+    if unknown:
+        raise EvaluationError(f"{folders[unknown[0]]} is of the object {unknown[0]}; expected ids of {sequence}: {known}.")
+    lacking = sorted(set(object_ids) - set(folders))
+    if lacking:
+        raise EvaluationError(
+            f"{place} has no folder of the object {lacking[0]}; expected one for each of {sequence}: {known}."
+        )

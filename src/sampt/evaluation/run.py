@@ -1,0 +1,162 @@
+"""Predictions for a data set: its sequences are the videos of a batch, so that a run is parallel and resumable."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sampt.batch.driver import BatchReport, Pool, run_batch
+from sampt.batch.items import BatchItem
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.errors import EvaluationError
+from sampt.evaluation.datasets import VosDataset, open_dataset, select_sequences
+from sampt.outputs import MANIFEST_NAME
+from sampt.outputs.files import completing, make_folder, write_atomic
+from sampt.types import QueryMask
+from sampt.video import Video
+
+__all__ = ["RUN_NAME", "DatasetChoice", "load_sequence", "predict_dataset", "read_run", "vos_config", "write_submission"]
+
+RUN_NAME = "eval.json"
+"""What was evaluated, in the folder of the predictions."""
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """A data set on disk, or some sequences of it.
+
+    Attributes:
+        name, root, split: see :func:`sampt.evaluation.datasets.open_dataset`.
+        sequences: names; empty for all.
+    """
+
+    name: str
+    root: str
+    split: str | None = None
+    sequences: tuple[str, ...] = ()
+
+    def open(self) -> VosDataset:
+        """The data set with the chosen sequences.
+
+        Raises:
+            EvaluationError: it is not there, it is none whose objects are given by masks, or a sequence is unknown.
+        """
+        dataset = _opened(self.name, self.root, self.split)
+        if not self.sequences:
+            return dataset
+        return replace(dataset, sequences=select_sequences(dataset.sequences, list(self.sequences)))
+
+
+@lru_cache(maxsize=2)
+def _opened(name: str, root: str, split: str | None) -> VosDataset:
+    dataset = open_dataset(name, root, split)
+    if not isinstance(dataset, VosDataset):
+        raise EvaluationError(
+            f"The objects of {name!r} are not given by masks but have to be found; expected another data set."
+        )
+    return dataset
+
+
+def load_sequence(name: str, root: str, split: str | None, sequence: str) -> tuple[Video, list[QueryMask]]:
+    """The frames of a sequence and the masks that its protocol gives; what a worker calls."""
+    (found,) = select_sequences(_opened(name, root, split).sequences, [sequence])
+    return found.open(), found.query_masks()
+
+
+def vos_config(config: SegmentConfig) -> SegmentConfig:
+    """``config`` with the VOS protocol: no mask before an object's first frame, and there the one that is given."""
+    return with_settings(config, {"protocol": "vos"})
+
+
+def predict_dataset(
+    choice: DatasetChoice,
+    settings: BatchSettings,
+    pool: Pool,
+    *,
+    retries: int = 2,
+    on_result: Callable[[ItemResult], None] | None = None,
+) -> BatchReport:
+    """Follow the objects of every sequence from their given masks; each gets a folder of its name in ``settings.output``.
+
+    Args:
+        choice: the data set.
+        settings: of the method, with :func:`vos_config`.
+        pool: the workers, made with the same settings.
+        retries, on_result: see :func:`sampt.batch.driver.run_batch`.
+
+    Raises:
+        EvaluationError: the data set is not there, or the output holds predictions for another one or by other settings.
+    """
+    dataset = choice.open()
+    facts = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
+    items = [
+        BatchItem(s.name, "", loader=f"{__name__}:{load_sequence.__name__}", arguments={**facts, "sequence": s.name})
+        for s in dataset.sequences
+    ]
+    _note_run(settings, facts, [s.name for s in dataset.sequences])
+    report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
+    if dataset.is_server_scored and report.is_complete:
+        write_submission(dataset, settings.output, settings.output / "submission.zip")
+    return report
+
+
+def _note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str]) -> None:
+    """Say what the predictions are of; sequences join those that an earlier run with the same settings named."""
+    path = make_folder(settings.output) / RUN_NAME
+    said = {"dataset": facts, "config": settings_of(settings.config)}
+    if path.exists() and not settings.overwrite:
+        before = read_run(settings.output)
+        for what in said:
+            if before[what] != json.loads(json.dumps(said[what])):
+                raise EvaluationError(
+                    f"{settings.output} holds predictions with another {what}; choose another output folder, or --overwrite."
+                )
+        sequences = list(dict.fromkeys([*before["sequences"], *sequences]))
+    write_atomic(path, (json.dumps({**said, "sequences": sequences}, indent=1) + "\n").encode())
+
+
+def read_run(predictions: Path) -> dict[str, Any]:
+    """What :func:`predict_dataset` noted: "dataset" (name, root, split), "config", "sequences"; empty for others' predictions.
+
+    Raises:
+        EvaluationError: the note is damaged.
+    """
+    path = predictions / RUN_NAME
+    if not path.is_file():
+        return {}
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {"dataset": dict(said["dataset"]), "config": dict(said["config"]), "sequences": list(said["sequences"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"{path} is damaged ({error}); expected what `sampt eval run` wrote: run it again.") from None
+
+
+def manifests(predictions: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The manifests of the runs of the sequences that have one."""
+    for name in names:
+        path = predictions / name / MANIFEST_NAME
+        if path.is_file():
+            yield name, json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_submission(dataset: VosDataset, predictions: Path, archive: Path) -> None:
+    """Put the masks that a benchmark's server wants into a ZIP archive, in the layout it takes.
+
+    Raises:
+        EvaluationError: the mask of a frame is missing.
+        OutputError: the archive cannot be written.
+    """
+    with completing(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed
+        for sequence in dataset.sequences:
+            for frame_idx in sequence.submission_frames:
+                name = sequence.frame_names[frame_idx]
+                path = predictions / sequence.name / "masks" / f"{name}.png"
+                if not path.is_file():
+                    raise EvaluationError(f"{path} is missing; expected the masks of every frame that the server wants.")
+                file.write(path, dataset.submission.member(sequence.name, name))
