@@ -20,10 +20,12 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
 from sampt.trackers.pips.adapter import PipsTracker, load_network, next_links  # noqa: E402
-from sampt.trackers.pips.clip import ClipFeatures  # noqa: E402
+from sampt.trackers.pips.clip import ClipFeatures, FeatureStore  # noqa: E402
 from sampt.trackers.pips.encoder import EncoderSizes, Pyramid, look_up, pyramid_of, sample_at  # noqa: E402
 from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes, convert_state_dict  # noqa: E402
 from sampt.types import HiddenBy, Points, Tracks  # noqa: E402
+from sampt.video.array import ArrayVideo  # noqa: E402
+from sampt.video.base import SubVideo  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CPU = torch.device("cpu")
@@ -227,6 +229,19 @@ def test_frames_are_shared_between_directions() -> None:
     assert network.encoded == 30
 
 
+def test_windows_share_the_features_of_frames_that_both_have() -> None:
+    frames, network = np.random.default_rng(5).integers(0, 256, (20, 64, 64, 3), np.uint8), counting()
+    points = Points.of(1, 3, [[30, 30], [40, 20]])
+    windows = [SubVideo(ArrayVideo(frames), r) for r in (range(12), range(19, 7, -1))]
+    alone = [PipsTracker(network, CPU, iterations=1).track(window, points).xy for window in windows]
+    network.encoded, tracker = 0, PipsTracker(network, CPU, iterations=1)
+    shared = [tracker.track(window, points).xy for window in windows]
+    assert network.encoded == 20
+    assert np.abs(np.stack(alone) - np.stack(shared)).max() < 1e-3
+    tracker.track(ArrayVideo(frames[:3, :, :48]), Points.of(1, 0, [[30, 30]]))  # frames of another size
+    assert network.encoded == 23
+
+
 def test_frames_that_no_point_needs_are_not_encoded() -> None:
     clip, network = Clip(30, (64, 64)), counting()
     PipsTracker(network, CPU, iterations=1).track(clip, Points.of(1, 25, [[30, 30]]))
@@ -243,8 +258,8 @@ def test_features_are_bounded_and_right_after_they_were_given_up() -> None:
         clip,
         lambda frames: network.encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float()),
         clip.size_hw,
+        FeatureStore(kept_bytes=0),
         at_least=5,
-        kept_bytes=0,
     )
     first = {frame: store.pyramid[0][row].clone() for frame, row in store.rows_of(range(5)).items()}
     for start in range(1, 36):

@@ -20,6 +20,7 @@ from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.raft.adapter import RaftTracker, _on_frame, fit_of, load_network  # noqa: E402
 from sampt.trackers.raft.network import FULL, SMALL, Encoded, RaftNetwork, RaftSizes, convert_state_dict  # noqa: E402
 from sampt.types import Points  # noqa: E402
+from sampt.video.array import ArrayVideo  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CHECKPOINT = SHARED / "weights" / "raft-small.pth"
@@ -188,6 +189,24 @@ def test_each_frame_is_encoded_once_and_only_for_points() -> None:
     for frame in frames[3:]:
         stream.push(frame)
     assert (network.encoded, network.compared) == (4, 3)
+
+
+def test_directions_and_windows_share_flows() -> None:
+    network = Counting(SMALL).eval()
+    tracker = RaftTracker("raft-small", network, torch.device("cpu"), iterations=1)
+    frames = np.random.default_rng(3).integers(0, 256, (8, 128, 128, 3), dtype=np.uint8)
+    points = Points.of(1, 3, [[64, 64], [60, 70]])
+    alone = tracker.track(ArrayVideo(frames[2:]), points).xy
+    network.encoded = network.compared = 0
+    tracker.track(ArrayVideo(frames), points)
+    assert network.compared == 2  # the others have been
+    assert network.encoded == 3
+    network.compared = 0
+    assert np.array_equal(tracker.track(ArrayVideo(frames[2:]), points).xy, alone)
+    turned = tracker.track(ArrayVideo(frames[:1:-1].copy()), Points.of(1, 2, points.xy))
+    fresh = RaftTracker("raft-small", network, torch.device("cpu"), iterations=1)
+    assert network.compared == 0
+    assert np.abs(turned.xy - fresh.track(ArrayVideo(frames[:1:-1].copy()), Points.of(1, 2, points.xy)).xy).max() < 1e-3
 
 
 def test_frames_whose_memory_is_used_again_are_tracked_alike(random_small: RaftNetwork) -> None:

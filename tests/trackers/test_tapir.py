@@ -34,6 +34,8 @@ from sampt.trackers.tapir.network import (  # noqa: E402
     _correlations,
 )
 from sampt.types import HiddenBy, Points  # noqa: E402
+from sampt.video.array import ArrayVideo  # noqa: E402
+from sampt.video.base import SubVideo  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -192,6 +194,17 @@ def test_each_frame_of_a_clip_is_encoded_once() -> None:
     assert (tracks.hidden_by != HiddenBy.NOT_TRACKED).all()
     counting.track(clip, Points.concat([]))
     assert network.encoded == 11
+
+
+def test_windows_share_the_features_of_frames_that_both_have() -> None:
+    network, clip = Counting(SIZES["tapir"]).eval(), Clip(11)
+    tracker, points = TapirTracker(FrameView("tapir", network, CPU)), Points.of(1, 1, [[20, 20], [30, 25]])
+    first, second = SubVideo(ArrayVideo(clip.frames), range(8)), SubVideo(ArrayVideo(clip.frames), range(10, 2, -1))
+    alone = [TapirTracker(FrameView("tapir", network, CPU)).track(video, points).xy for video in (first, second)]
+    network.encoded = 0
+    shared = [tracker.track(video, points).xy for video in (first, second)]
+    assert network.encoded == 11
+    assert np.abs(np.stack(alone) - np.stack(shared)).max() < 1e-3
 
 
 def test_causal_network_computes_nothing_without_points_and_each_frame_once() -> None:

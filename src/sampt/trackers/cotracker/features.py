@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sampt.trackers.base import FrameSource, frames_at_once
 from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork
+from sampt.trackers.kept import frame_key
 from sampt.types import UInt8Array
 
 __all__ = ["ClipFeatures", "FrameStore"]
@@ -49,7 +49,7 @@ class FrameStore:
 
     def keep(self, frames: Sequence[UInt8Array]) -> list[bytes]:
         """The keys of (h, w, 3) uint8 RGB frames, at most as many as there is room for, all of which are there afterwards."""
-        keys = [_key_of(frame) for frame in frames]
+        keys = [frame_key(frame) for frame in frames]
         self.touch(keys)
         missing = {key: frame for key, frame in zip(keys, frames, strict=True) if key not in self._slots}
         at_once = _AT_ONCE.get(self._device.type, _AT_ONCE_ELSEWHERE)
@@ -85,11 +85,6 @@ class FrameStore:
         """(1, 3, *model_hw), the corners' centres on the corners' centres as the official program resizes."""
         whole = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
         return F.interpolate(whole, self._network.sizes.model_hw, mode="bilinear", align_corners=True)
-
-
-def _key_of(frame: UInt8Array) -> bytes:
-    salt = b"%dx%d" % frame.shape[:2]
-    return hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16, salt=salt[:16]).digest()
 
 
 class ClipFeatures:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
 from sampt.trackers.base import FrameSource, TrackerInfo
-from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, to_numpy
+from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy
 from sampt.trackers.pips.encoder import Pyramid
 from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes, convert_state_dict
 from sampt.types import BoolArray, FloatArray, IntArray, Points, QueryMask, Tracks, UInt8Array
@@ -50,6 +50,7 @@ class PipsTracker:
 
     def __init__(self, network: PipsNetwork, device: torch.device, *, iterations: int = _ITERATIONS) -> None:
         self._network, self._device, self._iterations = network, device, iterations
+        self._store = FeatureStore()
 
     @classmethod
     def load(cls, weights: str | None, device: str) -> PipsTracker:
@@ -86,7 +87,7 @@ class PipsTracker:
         tracks = ClipTracks(video, points, picture_hw)
         # Points of one batch start less than a window apart.
         at_least = 2 * self._network.sizes.frames - 1
-        features = ClipFeatures(video, encode, picture_hw, at_least=at_least)
+        features = ClipFeatures(video, encode, picture_hw, self._store, at_least=at_least)
         for backward in (True, False):
             _Sweep(self, features, tracks, points.frame_idx, backward=backward).run()
         return tracks.finished(_VISIBLE)

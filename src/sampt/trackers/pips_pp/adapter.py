@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
 from sampt.trackers.base import FrameSource, TrackerInfo
-from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, to_numpy
+from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy
 from sampt.trackers.pips.encoder import Pyramid
 from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, Templates, convert_state_dict
 from sampt.types import IntArray, Points, QueryMask, Tracks, UInt8Array
@@ -71,6 +71,7 @@ class PipsPpTracker:
     ) -> None:
         self._network, self._device, self._iterations = network, device, iterations
         self._window, self._picture_hw = window, picture_hw
+        self._store = FeatureStore()
 
     @classmethod
     def load(cls, weights: str | None, device: str) -> PipsPpTracker:
@@ -96,7 +97,7 @@ class PipsPpTracker:
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
         """See :meth:`sampt.trackers.base.PointTracker.track`."""
         tracks = ClipTracks(video, points, self._picture_hw)
-        features = ClipFeatures(video, self._encode, self._picture_hw, at_least=self._window)
+        features = ClipFeatures(video, self._encode, self._picture_hw, self._store, at_least=self._window)
         for backward in (True, False):
             self._sweep(features, tracks, points.frame_idx, backward=backward)
         return tracks.finished(0.0)

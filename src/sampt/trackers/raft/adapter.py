@@ -15,6 +15,7 @@ from sampt.geometry import sample_picture
 from sampt.torch_networks import load_exactly, repeatable, running_on
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
+from sampt.trackers.kept import Kept, frame_key
 from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
 from sampt.types import FloatArray, UInt8Array
 from sampt.weights import load_checkpoint
@@ -31,6 +32,8 @@ _ITERATIONS = 12
 _MIN_SIDE = 128
 """Below this the coarsest of the four levels has fewer than two places, for which the official program divides by zero; so what
 is done there is ours to choose: such frames are enlarged, for points on things of a few pixels drift at a stride of 8 ..."""
+_KEPT_BYTES = 256 << 20
+"""Of flows, 6.3 MiB a pair of frames of 854x480: for the other direction, other groups, and windows of re-initialisation."""
 _MOST_ENLARGED = 4
 """... by this at most, and the rest is padding."""
 
@@ -57,6 +60,7 @@ class RaftTracker(CausalTracker):
     ) -> None:
         self._name, self._network, self._device = name, network, device
         self._iterations, self._limits = iterations, limits
+        self._kept: Kept[tuple[FloatArray, FloatArray]] = Kept(_KEPT_BYTES)
 
     @classmethod
     def load(cls, name: str, weights: str | None, device: str) -> RaftTracker:
@@ -92,6 +96,18 @@ class RaftTracker(CausalTracker):
         if factor > 1:
             picture = F.interpolate(picture, scale_factor=float(factor), mode="bilinear", align_corners=False)
         return self._network.encode(F.pad(picture, padding, mode="replicate"))
+
+    def kept_flows(self, pair: tuple[bytes, bytes]) -> tuple[FloatArray, FloatArray] | None:
+        """The flows of two frames, by their keys, if they have been computed, in either order, and are still there."""
+        found = self._kept.get(pair)
+        if found is not None:
+            return found
+        turned = self._kept.get(pair[::-1])
+        return None if turned is None else (turned[1], turned[0])
+
+    def keep_flows(self, pair: tuple[bytes, bytes], flows: tuple[FloatArray, FloatArray]) -> None:
+        """Keep the flows of two frames for :meth:`kept_flows`."""
+        self._kept.put(pair, flows, flows[0].nbytes + flows[1].nbytes)
 
     @torch.inference_mode()
     def flows(self, first: Encoded, second: Encoded, size_hw: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -149,18 +165,21 @@ class _RaftStream(ChainedStream):
         super().__init__(tracker.limits)
         self._tracker = tracker
         self._last: UInt8Array | Encoded | None = None
-        """The frame before; not encoded as long as there was no point to follow."""
+        """The frame before; not encoded as long as no flow from it was computed."""
+        self._last_key = b""
         self._flows: tuple[FloatArray, FloatArray] | None = None
 
     def _advance(self, frame: UInt8Array) -> None:
-        now: UInt8Array | Encoded
-        if self._last is None or not self._inside.any():
-            now = frame.copy()  # whoever gave it may reuse its memory
-        else:
-            before = self._last if isinstance(self._last, Encoded) else self._tracker.encode(self._last)
-            now = self._tracker.encode(frame)
-            self._flows = self._tracker.flows(before, now, (frame.shape[0], frame.shape[1]))
-        self._last = now
+        now: UInt8Array | Encoded = frame.copy()  # whoever gave it may reuse its memory
+        pair = self._last_key, frame_key(frame)
+        if self._last is not None and self._inside.any():
+            self._flows = self._tracker.kept_flows(pair)
+            if self._flows is None:
+                before = self._last if isinstance(self._last, Encoded) else self._tracker.encode(self._last)
+                now = self._tracker.encode(frame)
+                self._flows = self._tracker.flows(before, now, (frame.shape[0], frame.shape[1]))
+                self._tracker.keep_flows(pair, self._flows)
+        self._last, self._last_key = now, pair[1]
 
     def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._flows is not None

@@ -12,6 +12,7 @@ from torch import Tensor
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.kept import Kept, frame_key
 from sampt.trackers.tapir.clip import ClipFeatures, ClipPass
 from sampt.trackers.tapir.network import (
     BOOTSTAPIR,
@@ -37,6 +38,8 @@ _SOURCES = {
 _VISIBLE = 0.1
 """SAM-PT's limit; that of the official program is 0.5."""
 _FRAMES_AT_ONCE = 16
+_KEPT_BYTES = 160 << 20
+"""Of features, for other groups of objects and windows of re-initialisation: 49 frames at the published size."""
 
 
 def load(name: str, weights: str | None, device: str) -> TapirTracker | CausalTapirTracker:
@@ -131,6 +134,7 @@ class TapirTracker:
 
     def __init__(self, view: FrameView, *, frames_at_once: int = _FRAMES_AT_ONCE) -> None:
         self._view, self._frames_at_once = view, frames_at_once
+        self._store: Kept[Levels] = Kept(_KEPT_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
@@ -152,7 +156,7 @@ class TapirTracker:
     def _fill(self, video: FrameSource, points: Points, tracks: TrackStep) -> None:
         """Write all frames of ``tracks``, arrays with t first."""
         view = self._view
-        features = ClipFeatures(view.network, video, view.picture)
+        features = ClipFeatures(view.network, video, view.picture, self._store)
         places = view.places(points.xy, video.size_hw)
         frame_idx = torch.from_numpy(np.array(points.frame_idx)).to(view.device)
         clip = ClipPass(view.network, features.looks(places, frame_idx), places, frame_idx)
@@ -175,20 +179,21 @@ class CausalTapirTracker(CausalTracker):
 
     def __init__(self, view: FrameView) -> None:
         self._view = view
+        self._store: Kept[Levels] = Kept(_KEPT_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
         return self._view.info()
 
     def stream(self) -> TrackerStream:
-        return _CausalStream(self._view)
+        return _CausalStream(self._view, self._store)
 
 
 class _CausalStream(TrackerStream):
     """Without points nothing is computed."""
 
-    def __init__(self, view: FrameView) -> None:
-        self._view = view
+    def __init__(self, view: FrameView, store: Kept[Levels]) -> None:
+        self._view, self._store = view, store
         self._frame: UInt8Array | None = None
         self._levels: Levels | None = None
         """Of the last frame, once they are needed."""
@@ -221,7 +226,10 @@ class _CausalStream(TrackerStream):
     def _seen(self) -> Levels:
         if self._levels is None:
             assert self._frame is not None
-            self._levels = self._view.network.encode(self._view.picture(self._frame))
+            self._levels = self._store.get(key := frame_key(self._frame))
+            if self._levels is None:
+                levels = self._view.network.encode(self._view.picture(self._frame))
+                self._levels = self._store.put(key, levels, sum(level.nbytes for level in levels))
         return self._levels
 
     def _refined(self, table: Tensor, levels: Levels, memories: Sequence[Memory]) -> tuple[Tensor, list[Memory]]:

@@ -8,13 +8,14 @@ are those of the whole clip at once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
 
 import torch
 from torch import Tensor
 
 from sampt.trackers.base import FrameSource, frames_at_once
+from sampt.trackers.kept import Kept, frame_key
 from sampt.trackers.tapir.network import Levels, TapirNetwork
 from sampt.types import UInt8Array
 
@@ -31,17 +32,25 @@ class ClipFeatures:
         network: that makes them.
         video: the clip.
         picture_of: makes a network's picture, (1, 3, h, w), of an (h, w, 3) uint8 RGB frame.
+        store: features of frames by :func:`sampt.trackers.kept.frame_key`, shared with other clips.
     """
 
-    def __init__(self, network: TapirNetwork, video: FrameSource, picture_of: Callable[[UInt8Array], Tensor]) -> None:
+    def __init__(
+        self,
+        network: TapirNetwork,
+        video: FrameSource,
+        picture_of: Callable[[UInt8Array], Tensor],
+        store: Kept[Levels] | None = None,
+    ) -> None:
         self._network, self._video, self._picture_of = network, video, picture_of
+        self._store: Kept[Levels] = Kept(0) if store is None else store
         self._kept: dict[int, Levels] = {}
 
     def looks(self, xy: Tensor, frame_idx: Tensor) -> Tensor:
         """What (n, 2) points look like, places in the network's picture, on the frames (n,) that they lie on; (n, channels)."""
         looks = xy.new_zeros(len(xy), self._network.sizes.table - 4)
         for frame in sorted(set(frame_idx.tolist())):
-            levels = self._network.encode(self._picture_of(self._video.read(frame, frame + 1)[0]))
+            levels = self._encoded(list(self._video.read(frame, frame + 1)))[0]
             if len(self._kept) < _MOST_KEPT:
                 self._kept[frame] = levels
             here = frame_idx == frame
@@ -53,18 +62,36 @@ class ClipFeatures:
         for start in range(0, self._video.num_frames, most):
             frames = range(start, min(start + most, self._video.num_frames))
             kept = {frame: self._kept.pop(frame) for frame in frames if frame in self._kept}
-            pictures = list(self._pictures(frames, kept))
-            if pictures:
-                made = self._network.encode(torch.cat(pictures))
-                missing = (frame for frame in frames if frame not in kept)
-                kept |= zip(missing, zip(*(level[:, None] for level in made), strict=True), strict=True)
+            missing = [frame for frame in frames if frame not in kept]
+            kept |= zip(missing, self._encoded(self._read(frames, kept)), strict=True)
             yield start, tuple(torch.cat(parts) for parts in zip(*(kept[frame] for frame in frames), strict=True))
 
-    def _pictures(self, frames: range, without: Container[int]) -> Iterator[Tensor]:
+    def _read(self, frames: range, without: Container[int]) -> Iterator[UInt8Array]:
         at_once = frames_at_once(self._video.size_hw)
         for first in frames[::at_once]:
             read = self._video.read(first, min(first + at_once, frames.stop))
-            yield from (self._picture_of(frame) for i, frame in enumerate(read, first) if i not in without)
+            yield from (frame for i, frame in enumerate(read, first) if i not in without)
+
+    def _encoded(self, frames: Iterable[UInt8Array]) -> list[Levels]:
+        """The features of each frame, (1, ...); those that are not in the store are made together."""
+        found: dict[bytes, Levels] = {}
+        pictures: dict[bytes, Tensor] = {}
+        keys = []
+        for frame in frames:
+            keys.append(key := frame_key(frame))
+            if key in found or key in pictures:
+                continue
+            known = self._store.get(key)
+            if known is None:
+                pictures[key] = self._picture_of(frame)
+            else:
+                found[key] = known
+        if pictures:
+            made = self._network.encode(torch.cat(list(pictures.values())))
+            for i, key in enumerate(pictures):
+                levels = tuple(level[i : i + 1].clone() for level in made)  # a view would keep all of them
+                found[key] = self._store.put(key, levels, sum(level.nbytes for level in levels))
+        return [found[key] for key in keys]
 
 
 class ClipPass:
