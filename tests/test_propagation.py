@@ -20,10 +20,10 @@ from sampt.segmenters.base import SegmenterView
 from sampt.segmenters.nano import NanoSegmenter
 from sampt.segmenters.nano.windows import Encoded
 from sampt.testing.clauses import spread_points
-from sampt.testing.fakes import ExactStreamTracker
+from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import SceneVideo, crossing_scene
 from sampt.timing import StageClock, TimedSegmenter
-from sampt.types import FramePoints, Points
+from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
 from sampt.video.base import CachedVideo
 
 SCENE = crossing_scene(12)
@@ -146,3 +146,25 @@ def test_a_segmenter_that_does_not_know_its_sizes_is_asked_as_before() -> None:
 
     config = settings("at-median-area")
     assert run(config, ROOM, Unknown()) == run(config, 0)
+
+
+def test_many_objects_never_have_full_size_logits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = crossing_scene(3)
+    size_hw = scene.size_hw
+    monkeypatch.setattr("sampt.propagation._MOST_LOGITS", 3 * size_hw[0] * size_hw[1])
+    asked: list[int] = []
+
+    class Watching(ExactSegmenter):
+        def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> Any:
+            if full_size:
+                asked.append(len(prompts))
+            return super().decode(embedding, prompts, full_size=full_size)
+
+    engine = Engine(ExactStreamTracker(scene), Watching(scene), SegmentConfig())
+    points = spread_points(np.asarray(scene.masks(0)[0]), 4)
+    prompts = [ObjectPrompt(i, points, np.ones(len(points), np.bool_)) for i in range(1, 8)]
+    masks = engine.segment(scene.frame(0)[None], [prompts], tuple(range(1, 9)))[0]
+    assert max(asked) == 3
+    assert [m.object_id for m in masks] == list(range(1, 9))
+    assert all(np.array_equal(m.mask(size_hw), scene.masks(0)[0]) for m in masks[:7])
+    assert masks[7].state is ObjectState.NO_VISIBLE_POINT

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sampt.config import SegmentConfig
+from sampt.geometry import SizeHW
 from sampt.masks.merge import ObjectMask
 from sampt.points.sample import sample_object_points
 from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
@@ -21,10 +22,13 @@ from sampt.trackers.base import PointTracker
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
 from sampt.tracks.reinit import next_query_frames, signs_by_origin
-from sampt.types import FramePoints, MaskPrediction, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
+from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
 from sampt.video.base import CachedVideo, SubVideo, Video
 
-__all__ = ["Engine", "TrackedFrame", "reinitialised", "tracked_frames"]
+__all__ = ["Answer", "Engine", "TrackedFrame", "reinitialised", "tracked_frames"]
+
+_MOST_LOGITS = 1 << 24
+"""Full-size logits that the segmenter is asked for at a time, but at least one object's: 64 MiB, 40 objects at 854x480."""
 
 
 class TrackedFrame(NamedTuple):
@@ -33,6 +37,13 @@ class TrackedFrame(NamedTuple):
     frame_idx: int
     frame: UInt8Array
     points: FramePoints
+
+
+class Answer(NamedTuple):
+    """An object on a frame, and the logits that its next frame may be asked with, when that is wanted."""
+
+    mask: ObjectMask
+    low_res_logits: Any
 
 
 @dataclass(frozen=True)
@@ -57,20 +68,21 @@ class Engine:
         self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]
     ) -> list[list[ObjectMask]]:
         """Every object's mask on every one of the (b, h, w, 3) frames; a frame that nobody asks about is not encoded."""
-        return [self.masks(answers, object_ids) for answers in self.answers(frames, prompts)]
-
-    def answers(self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]]) -> list[list[MaskPrediction]]:
-        """What the segmenter says of the prompts on every one of the (b, h, w, 3) frames."""
         asked = [i for i, p in enumerate(prompts) if p]
         embeddings = dict(zip(asked, self.segmenter.encode(frames[asked]), strict=True)) if asked else {}
-        config = self.config.prompting
-        return [segment_prompts(self.segmenter, embeddings[i], p, config) if p else [] for i, p in enumerate(prompts)]
+        size_hw = (frames.shape[1], frames.shape[2])
+        found = [self.ask(embeddings[i], p, size_hw) if p else [] for i, p in enumerate(prompts)]
+        return [masks_of(answers, object_ids) for answers in found]
 
-    def masks(self, answers: Sequence[MaskPrediction], object_ids: Sequence[int]) -> list[ObjectMask]:
-        """Every object's mask from the answers about one frame; one that nobody asked about is absent."""
-        gate = self.config.prompting.iou_threshold
-        found = {a.object_id: ObjectMask.of_prediction(a, gate) for a in answers}
-        return [found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids]
+    def ask(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[Answer]:
+        """What the segmenter says of the prompts; of many objects only some have full-size logits at a time."""
+        most = max(1, _MOST_LOGITS // (size_hw[0] * size_hw[1]))
+        gate, keeps = self.config.prompting.iou_threshold, self.config.reinit.previous_mask
+        found: list[Answer] = []
+        for first in range(0, len(prompts), most):
+            part = segment_prompts(self.segmenter, embedding, prompts[first : first + most], self.config.prompting)
+            found += (Answer(ObjectMask.of_prediction(a, gate), a.low_res_logits if keeps else None) for a in part)
+        return found
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
         """The masks that the tracker wants to know, if it does."""
@@ -82,6 +94,12 @@ class Engine:
             return self.segment(frame[None], [[prompt]], own.object_ids)[0]
 
         return masks_for_tracker(working, points, segment_one)
+
+
+def masks_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[ObjectMask]:
+    """Every object's mask from the answers about one frame; one that nobody asked about is absent."""
+    found = {answer.mask.object_id: answer.mask for answer in answers}
+    return [found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids]
 
 
 def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[TrackedFrame]:
@@ -261,17 +279,17 @@ class _WindowedRun:
         last = self._last_logits  # empty unless the setting asks for it
         prompts = [dataclasses.replace(p, mask_logits=last.get((p.object_id, frame_idx - 1))) for p in prompts]
         answers = self._answers(frame_idx, prompts)
-        masks = self._engine.masks(answers, group)
+        masks = masks_of(answers, group)
         if self._config.reinit.previous_mask:
             present = {mask.object_id for mask in masks if mask.state is ObjectState.PRESENT}
             for object_id in group:  # a frame may be looked at again, from another window
                 self._last_logits.pop((object_id, frame_idx), None)
             for answer in answers:
-                if answer.object_id in present:
-                    self._last_logits[answer.object_id, frame_idx] = answer.low_res_logits
+                if answer.mask.object_id in present:
+                    self._last_logits[answer.mask.object_id, frame_idx] = answer.low_res_logits
         return masks
 
-    def _answers(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[MaskPrediction]:
+    def _answers(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[Answer]:
         """What the segmenter says of the prompts; a frame that an earlier window has asked about is not encoded again."""
         if not prompts:
             return []
@@ -280,7 +298,7 @@ class _WindowedRun:
             frame = np.array(self._video.read(frame_idx, frame_idx + 1))  # a copy: frames of this video cannot be written to
             embedding = self._engine.segmenter.encode(frame)[0]
             self._kept.put_all({frame_idx: embedding})
-        answers = segment_prompts(self._engine.segmenter, embedding, prompts, self._config.prompting)
+        answers = self._engine.ask(embedding, prompts, self._video.size_hw)
         self._kept.trim()  # an embedding may grow when it is asked about
         return answers
 
