@@ -13,7 +13,9 @@ from sampt.types import FrameMasks, UInt8Array
 __all__ = ["WriteBehind"]
 
 _MOST_WAITING = 4
-"""Frames that may wait to be written: memory stays bounded when writing is the slower part."""
+"""Frames that may wait to be written: memory stays bounded when writing is the slower part ..."""
+_MOST_BYTES = 64 << 20
+"""... and so many bytes of their masks, but one frame in any case: a thousand objects have 400 MB of masks on a frame."""
 
 
 class WriteBehind:
@@ -28,14 +30,17 @@ class WriteBehind:
     def __init__(self, write: Callable[[UInt8Array, FrameMasks], None]) -> None:
         self._write = write
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sampt-write")
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], int]] = deque()
         self.seconds = 0.0
 
     def put(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
         """Hand over one frame; waits while too many are not written yet."""
-        while len(self._waiting) >= _MOST_WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._timed, frame_rgb, frame_masks))
+        num_bytes = frame_masks.masks.nbytes
+        while self._waiting and (
+            len(self._waiting) >= _MOST_WAITING or num_bytes + sum(size for _, size in self._waiting) > _MOST_BYTES
+        ):
+            self._waiting.popleft()[0].result()
+        self._waiting.append((self._thread.submit(self._timed, frame_rgb, frame_masks), num_bytes))
 
     def _timed(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
         started = time.perf_counter()
@@ -50,4 +55,4 @@ class WriteBehind:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._thread.shutdown(wait=True, cancel_futures=kind is not None)
         while kind is None and self._waiting:
-            self._waiting.popleft().result()
+            self._waiting.popleft()[0].result()
