@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.points.parse import parse_click, read_mask_image, read_queries
+from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import Points, QueryMask
 from sampt.video.images import IMAGE_SUFFIXES, image_paths, natural_order
 
@@ -38,7 +40,7 @@ class BatchItem:
         start, stop, stride: see :class:`sampt.job.Job`.
         settings: settings of the method by dotted name, which replace those of the batch.
         loader: "package.module:function" that gives the video and its queries for ``arguments``, in the place of all the
-            above but ``settings``; a manifest cannot name one.
+            above but ``settings``; a manifest cannot name one. One that has a parameter ``segmenter`` is given the item's.
         arguments: plain values.
     """
 
@@ -55,8 +57,11 @@ class BatchItem:
     loader: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self) -> tuple[Any, list[Points | QueryMask]]:
+    def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Points | QueryMask]]:
         """The video, as :func:`sampt.open_video` takes it, and the clicks and masks.
+
+        Args:
+            segmenter: makes that of the item, for loaders that want it.
 
         Raises:
             SamptError: a file is missing, or does not hold queries.
@@ -64,7 +69,9 @@ class BatchItem:
         if self.loader is None:
             return self.video, self.read_queries()
         module, _, function = self.loader.partition(":")
-        video, queries = getattr(importlib.import_module(module), function)(**self.arguments)
+        loader = getattr(importlib.import_module(module), function)
+        wanted = {"segmenter": segmenter()} if "segmenter" in inspect.signature(loader).parameters else {}
+        video, queries = loader(**self.arguments, **wanted)
         return video, list(queries)
 
     def read_queries(self) -> list[Points | QueryMask]:

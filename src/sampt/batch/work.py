@@ -110,10 +110,9 @@ class Worker:
 
     def _job(self, item: BatchItem) -> Job:
         settings = self._settings
-        video, queries = item.load()
-        return Job(
-            video=video,
-            queries=queries,
+        job = Job(
+            video=None,
+            queries=(),
             output=settings.output / item.name,
             config=with_settings(settings.config, item.settings),
             formats=settings.formats,
@@ -125,6 +124,8 @@ class Worker:
             precision=settings.precision,
             overwrite=settings.overwrite,
         )
+        video, queries = item.load(lambda: self._back_ends(job)[1])
+        return dataclasses.replace(job, video=video, queries=queries)
 
     def _back_ends(self, job: Job) -> BackEnds:
         """Those of ``job``; items with the same ones share them, and only the ones made last are kept."""

@@ -6,10 +6,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sampt.cli.batch import add_worker_options, pool_of, shown_results, tell_report
-from sampt.cli.settings import add_setting_options, config_from, told_presets, whole_number
+from sampt.cli.settings import add_setting_options, config_from, finite_number, told_presets, whole_number
 from sampt.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from sampt.evaluation.datasets import InstanceDataset
+    from sampt.evaluation.instance_metrics import InstanceScores
+    from sampt.evaluation.scores import Scores
 
 __all__ = ["add_command"]
 
@@ -60,9 +66,20 @@ def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> ar
     _add_dataset_options(parser)
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every sequence comes here")
-    group.add_argument("--formats", default="png", metavar="LIST", help="what to save; png is needed to score (default: png)")
+    saved = "what to save; png is needed to score, coco where objects have to be found (default: that)"
+    group.add_argument("--formats", metavar="LIST", help=saved)
     group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
     group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    group = parser.add_argument_group("data sets whose objects have to be found (UVO, YouTube-VIS, OVIS)")
+    group.add_argument(
+        "--proposal-score",
+        type=finite_number,
+        default=0.88,
+        metavar="X",
+        help="predicted IoU that a mask proposed on the first frame has to exceed (default: 0.88; nano: 0.8)",
+    )
+    stability = "least stability of such a mask (default: 0.95; nano: 0.9)"
+    group.add_argument("--proposal-stability", type=finite_number, default=0.95, metavar="X", help=stability)
     add_worker_options(parser)
     add_setting_options(parser)
     parser.set_defaults(run=_run)
@@ -114,22 +131,36 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.datasets import InstanceDataset
     from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
+    from sampt.evaluation.run_instances import instances_config, predict_instances
+    from sampt.segmenters.everything import ProposalConfig
 
     if arguments.root is None:
         raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
     choice = DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence))
-    num_sequences = len(choice.open().sequences)
-    settings, pool = pool_of(arguments, vos_config(config_from(arguments)), num_sequences)
+    dataset = choice.open()
+    finds = isinstance(dataset, InstanceDataset)
+    num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
+    arguments.formats = arguments.formats or ("coco" if finds else "png")
+    config = (instances_config if finds else vos_config)(config_from(arguments))
+    settings, pool = pool_of(arguments, config, num_sequences)
     with pool, shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result:
-        report = predict_dataset(choice, settings, pool, retries=arguments.retries, on_result=on_result)
+        if finds:
+            proposals = ProposalConfig(
+                score_threshold=arguments.proposal_score, stability_threshold=arguments.proposal_stability
+            )
+            report = predict_instances(choice, settings, pool, proposals, retries=arguments.retries, on_result=on_result)
+        else:
+            report = predict_dataset(choice, settings, pool, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
         tell_report(report, arguments.output, "sequences")
     return 0 if report.is_complete else _BROKEN
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from sampt.evaluation.run import DatasetChoice, read_run
+    from sampt.evaluation.datasets import InstanceDataset
+    from sampt.evaluation.run import DatasetChoice, opened, read_run
     from sampt.evaluation.score import score_dataset
     from sampt.outputs.files import write_atomic
 
@@ -142,14 +173,25 @@ def _score(arguments: argparse.Namespace) -> int:
         raise EvaluationError(f"{arguments.predictions} does not tell its data set; give --dataset and --root.")
     split = arguments.split or said.get("split")
     sequences = arguments.sequence or (run.get("sequences", []) if said else [])
-    dataset = DatasetChoice(name, root, split, tuple(sequences)).open()
-    scores = score_dataset(dataset, arguments.predictions, workers=arguments.workers)
+    dataset = opened(name, root, split)
+    if isinstance(dataset, InstanceDataset):
+        scores: InstanceScores | Scores = _instance_scores(dataset, arguments.predictions)
+    else:
+        dataset = DatasetChoice(name, root, split, tuple(sequences)).open_vos()
+        scores = score_dataset(dataset, arguments.predictions, workers=arguments.workers)
     facts = {"name": name, "root": str(Path(root).resolve()), "split": dataset.split}
     path = arguments.output or arguments.predictions / "scores.json"
     write_atomic(path, (json.dumps({"truth": facts, **scores.to_dict()}) + "\n").encode())
     print(scores.to_markdown())  # noqa: T201
     print(f"scores of every frame in {path}", file=sys.stderr)  # noqa: T201
     return 0
+
+
+def _instance_scores(dataset: InstanceDataset, predictions: Path) -> InstanceScores:
+    from sampt.evaluation.instance_metrics import evaluate_instances, read_instance_results
+    from sampt.evaluation.run_instances import RESULTS_NAME
+
+    return evaluate_instances(dataset, read_instance_results(predictions / RESULTS_NAME), use_categories=False)
 
 
 def _report(arguments: argparse.Namespace) -> int:

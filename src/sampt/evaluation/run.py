@@ -15,13 +15,24 @@ from sampt.batch.items import BatchItem
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import EvaluationError
-from sampt.evaluation.datasets import VosDataset, open_dataset, select_sequences
+from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
 from sampt.outputs import MANIFEST_NAME
 from sampt.outputs.files import completing, make_folder, write_atomic
 from sampt.types import QueryMask
 from sampt.video import Video
 
-__all__ = ["RUN_NAME", "DatasetChoice", "load_sequence", "predict_dataset", "read_run", "vos_config", "write_submission"]
+__all__ = [
+    "RUN_NAME",
+    "DatasetChoice",
+    "load_sequence",
+    "manifests",
+    "note_run",
+    "opened",
+    "predict_dataset",
+    "read_run",
+    "vos_config",
+    "write_submission",
+]
 
 RUN_NAME = "eval.json"
 """What was evaluated, in the folder of the predictions."""
@@ -41,31 +52,40 @@ class DatasetChoice:
     split: str | None = None
     sequences: tuple[str, ...] = ()
 
-    def open(self) -> VosDataset:
-        """The data set with the chosen sequences.
+    def open(self) -> VosDataset | InstanceDataset:
+        """The data set with the chosen sequences; one whose objects have to be found is always whole.
 
         Raises:
-            EvaluationError: it is not there, it is none whose objects are given by masks, or a sequence is unknown.
+            EvaluationError: it is not there, or a sequence is unknown.
         """
-        dataset = _opened(self.name, self.root, self.split)
+        dataset = opened(self.name, self.root, self.split)
         if not self.sequences:
             return dataset
+        if not isinstance(dataset, VosDataset):
+            raise EvaluationError(f"{self.name} is scored as a whole, for its objects have to be found; leave --sequence out.")
         return replace(dataset, sequences=select_sequences(dataset.sequences, list(self.sequences)))
+
+    def open_vos(self) -> VosDataset:
+        """The same, of a data set whose objects are given by masks.
+
+        Raises:
+            EvaluationError: as :meth:`open`, or they are not.
+        """
+        dataset = self.open()
+        if not isinstance(dataset, VosDataset):
+            raise EvaluationError(f"The objects of {self.name!r} are not given by masks but have to be found.")
+        return dataset
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, root: str, split: str | None) -> VosDataset:
-    dataset = open_dataset(name, root, split)
-    if not isinstance(dataset, VosDataset):
-        raise EvaluationError(
-            f"The objects of {name!r} are not given by masks but have to be found; expected another data set."
-        )
-    return dataset
+def opened(name: str, root: str, split: str | None) -> VosDataset | InstanceDataset:
+    """:func:`sampt.evaluation.datasets.open_dataset`, whose answer workers use again."""
+    return open_dataset(name, root, split)
 
 
 def load_sequence(name: str, root: str, split: str | None, sequence: str) -> tuple[Video, list[QueryMask]]:
     """The frames of a sequence and the masks that its protocol gives; what a worker calls."""
-    (found,) = select_sequences(_opened(name, root, split).sequences, [sequence])
+    (found,) = DatasetChoice(name, root, split, (sequence,)).open_vos().sequences
     return found.open(), found.query_masks()
 
 
@@ -93,20 +113,20 @@ def predict_dataset(
     Raises:
         EvaluationError: the data set is not there, or the output holds predictions for another one or by other settings.
     """
-    dataset = choice.open()
+    dataset = choice.open_vos()
     facts = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
     items = [
         BatchItem(s.name, "", loader=f"{__name__}:{load_sequence.__name__}", arguments={**facts, "sequence": s.name})
         for s in dataset.sequences
     ]
-    _note_run(settings, facts, [s.name for s in dataset.sequences])
+    note_run(settings, facts, [s.name for s in dataset.sequences])
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     if dataset.is_server_scored and report.is_complete:
         write_submission(dataset, settings.output, settings.output / "submission.zip")
     return report
 
 
-def _note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str]) -> None:
+def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str]) -> None:
     """Say what the predictions are of; sequences join those that an earlier run with the same settings named."""
     path = make_folder(settings.output) / RUN_NAME
     said = {"dataset": facts, "config": settings_of(settings.config)}

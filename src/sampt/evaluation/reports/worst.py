@@ -51,7 +51,7 @@ def worst_frames(run: ScoredRun, count: int) -> list[WorstFrame]:
         found.append((value, sequence.name, frame_idx))
     if not found or not count:
         return []
-    sequences = run.choice.open().sequences
+    sequences = run.choice.open_vos().sequences
     return [_drawn(run, select_sequences(sequences, [name])[0], i, value) for value, name, i in sorted(found)[:count]]
 
 

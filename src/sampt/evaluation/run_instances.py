@@ -1,0 +1,122 @@
+"""Predictions for data sets whose objects have to be found: masks proposed on the first frame, each followed as an object.
+
+The protocol of the SAM-PT paper for video instance segmentation: objects that appear later are never found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sampt.batch.driver import BatchReport, Pool, run_batch
+from sampt.batch.items import BatchItem
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.config import SegmentConfig, with_settings
+from sampt.errors import EvaluationError, QueryError
+from sampt.evaluation.datasets import InstanceDataset
+from sampt.evaluation.run import DatasetChoice, note_run, opened
+from sampt.outputs import FORMATS
+from sampt.outputs.files import completing
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.everything import ProposalConfig, propose_masks
+from sampt.types import QueryMask
+from sampt.video import Video
+
+__all__ = ["RESULTS_NAME", "instances_config", "load_instance_video", "predict_instances"]
+
+RESULTS_NAME = "results.json"
+"""All tracks, as the YouTube-VIS server takes them, in the folder of the predictions."""
+_CATEGORY = 1
+"""Nothing tells what an object is; scores are taken without categories."""
+
+
+def instances_config(config: SegmentConfig) -> SegmentConfig:
+    """``config`` as the paper runs it: masks overlap, objects do not prompt against each other, no refinement rounds."""
+    changes = {
+        "overlapping": True,
+        "prompting.other_objects_as_negatives": False,
+        "prompting.refinement_rounds": 0,
+        "protocol": "vos",
+    }
+    return with_settings(config, changes)
+
+
+def load_instance_video(
+    name: str, root: str, split: str | None, video_id: int, proposals: dict[str, Any], *, segmenter: PromptableSegmenter
+) -> tuple[Video, list[QueryMask]]:
+    """The frames of a video, and the masks that are proposed on the first one; what a worker calls.
+
+    Raises:
+        QueryError: none is.
+    """
+    dataset = opened(name, root, split)
+    assert isinstance(dataset, InstanceDataset)
+    video = next(v for v in dataset.videos if v.id == video_id).open()
+    found = propose_masks(video.read(0, 1)[0], segmenter, ProposalConfig(**proposals))
+    if not found:
+        raise QueryError("No mask is proposed on the first frame; lower --proposal-score and --proposal-stability.")
+    return video, [QueryMask(i, 0, proposal.mask) for i, proposal in enumerate(found, 1)]
+
+
+def predict_instances(
+    choice: DatasetChoice,
+    settings: BatchSettings,
+    pool: Pool,
+    proposals: ProposalConfig,
+    *,
+    retries: int = 2,
+    on_result: Callable[[ItemResult], None] | None = None,
+) -> BatchReport:
+    """Find and follow the objects of every video; ``results.json`` has all tracks, with the mean predicted IoU as score.
+
+    A video without a proposal counts as failed, and has no track.
+
+    Args:
+        choice: the data set.
+        settings: of the method, with :func:`instances_config`; its formats have "coco".
+        pool: the workers, made with the same settings.
+        proposals: which masks are proposed.
+        retries, on_result: see :func:`sampt.batch.driver.run_batch`.
+
+    Raises:
+        EvaluationError: the data set is not there, its objects are given, or the output holds other predictions.
+    """
+    dataset = choice.open()
+    if not isinstance(dataset, InstanceDataset):
+        raise EvaluationError(f"The objects of {choice.name!r} are given by masks; expected a data set in YouTube-VIS form.")
+    if "coco" not in settings.formats:
+        raise EvaluationError("Tracks are made from the format coco; name it in --formats.")
+    facts = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
+    told = {**facts, "proposals": dataclasses.asdict(proposals)}
+    names = {video.id: f"{video.id}-{video.name.replace('/', '_')}" for video in dataset.videos}
+    loader = f"{__name__}:{load_instance_video.__name__}"
+    items = [BatchItem(name, "", loader=loader, arguments={**told, "video_id": i}) for i, name in names.items()]
+    note_run(settings, told, list(names.values()))
+    report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
+    _write_results(settings.output, names, {r.name for r in report.results if r.status in ("done", "was done")})
+    return report
+
+
+def _write_results(output: Path, names: dict[int, str], done: set[str]) -> None:
+    with completing(output / RESULTS_NAME) as partial, partial.open("w", encoding="ascii") as file:
+        file.write("[")
+        between = ""
+        for video_id, name in names.items():
+            for track in _tracks(output / name / FORMATS["coco"], video_id) if name in done else ():
+                file.write(between + json.dumps(track))
+                between = ",\n"
+        file.write("]\n")
+
+
+def _tracks(path: Path, video_id: int) -> Iterator[dict[str, Any]]:
+    for item in json.loads(path.read_text(encoding="ascii"))["annotations"]:
+        if any(item["segmentations"]):
+            yield {
+                "video_id": video_id,
+                "category_id": _CATEGORY,
+                "score": item["score"],
+                "segmentations": item["segmentations"],
+            }

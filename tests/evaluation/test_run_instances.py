@@ -1,0 +1,110 @@
+"""The video-instance protocol end to end: masks proposed on the first frame, followed, and scored against the truth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from sampt.testing.scenes import SceneVideo, demo_scene
+
+SCENE = demo_scene(num_frames=5, size_hw=(135, 240))
+
+
+def eval_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "sampt", "eval", *arguments], capture_output=True, text=True, timeout=300)
+
+
+def annotation(number: int, masks: list[np.ndarray]) -> dict[str, Any]:
+    found = [coco.encode(np.asfortranarray(m.astype(np.uint8))) for m in masks]
+    codes = [{"size": c["size"], "counts": c["counts"].decode()} for c in found]
+    return {
+        "id": number,
+        "video_id": 7,
+        "category_id": 1,
+        "iscrowd": 0,
+        "segmentations": [code if m.any() else None for code, m in zip(codes, masks, strict=True)],
+        "areas": [int(m.sum()) or None for m in masks],
+        "bboxes": [None] * len(masks),
+    }
+
+
+@pytest.fixture(scope="module")
+def ovis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One video of the rendered demo, with its three fish as instances."""
+    root = tmp_path_factory.mktemp("OVIS")
+    (root / "train" / "fish").mkdir(parents=True)
+    video = SceneVideo(SCENE)
+    names = [f"fish/img_{i + 1:07d}.jpg" for i in range(video.num_frames)]
+    for i, name in enumerate(names):
+        Image.fromarray(video.read(i, i + 1)[0]).save(root / "train" / name, quality=97)
+    masks = [SCENE.masks(i) for i in range(video.num_frames)]
+    truth = {
+        "info": {},
+        "videos": [{"id": 7, "width": 240, "height": 135, "length": len(names), "file_names": names}],
+        "categories": [{"id": 1, "name": "Fish", "supercategory": "object"}],
+        "annotations": [annotation(k + 1, [m[k] for m in masks]) for k in range(len(masks[0]))],
+    }
+    (root / "annotations_train.json").write_text(json.dumps(truth))
+    return root
+
+
+@pytest.fixture(scope="module")
+def predictions(ovis: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "fish"
+    limits = ("--proposal-score", "0.8", "--proposal-stability", "0.9")
+    options = ("--root", str(ovis), "--split", "train", "-o", str(output), "--no-reinit", "--quiet", *limits)
+    done = eval_command("run", "ovis", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return output
+
+
+def test_objects_are_found_followed_and_scored(predictions: Path) -> None:
+    tracks = json.loads((predictions / "results.json").read_text())
+    assert len(tracks) >= 3
+    for track in tracks:
+        assert (track["video_id"], track["category_id"], len(track["segmentations"])) == (7, 1, 5)
+        assert 0 <= track["score"] <= 1
+    done = eval_command("score", str(predictions))
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((predictions / "scores.json").read_text())
+    assert scores["ar100"] > 0.5  # most of the fish are found on frame 0, and followed over five
+    assert 0 < scores["ap"] <= 1
+    assert f"{scores['ar100']:.3f}" in done.stdout
+
+
+def test_other_thresholds_are_another_run(predictions: Path, ovis: Path) -> None:
+    options = ("--root", str(ovis), "--split", "train", "-o", str(predictions), "--no-reinit", "--quiet")
+    done = eval_command("run", "ovis", *options)
+    assert done.returncode == 2
+    assert "holds predictions with another dataset" in done.stderr
+
+
+def test_a_video_without_a_proposal_is_recorded(ovis: Path, tmp_path: Path) -> None:
+    limits = ("--proposal-score", "1.0", "--proposal-stability", "1.0")
+    done = eval_command("run", "ovis", "--root", str(ovis), "--split", "train", "-o", str(tmp_path), *limits)
+    assert done.returncode == 1
+    assert "No mask is proposed on the first frame; lower --proposal-score" in done.stderr
+    assert json.loads((tmp_path / "results.json").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--sequence", "fish"), "is scored as a whole"),
+        (("--formats", "png"), "Tracks are made from the format coco"),
+        (("--proposal-score", "2"), "score_threshold is 2"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(ovis: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    done = eval_command("run", "ovis", "--root", str(ovis), "--split", "train", "-o", str(tmp_path / "out"), *options)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert message in line
