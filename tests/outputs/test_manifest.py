@@ -1,5 +1,8 @@
+import json
 import platform
 import subprocess
+import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -50,5 +53,32 @@ def test_broken_manifest_is_one_line(tmp_path, text):
 
 def test_versions_are_those_in_use():
     found = versions()
-    assert set(found) == {"sampt", "python", "numpy", "cv2", "av", "platform"}
+    assert set(found) >= {"sampt", "python", "numpy", "cv2", "av", "platform", "onnxruntime"}
     assert (found["numpy"], found["python"]) == (np.__version__, platform.python_version())
+
+
+def test_versions_tell_the_installed_libraries_whatever_is_imported():
+    """The identity of a run has them: it may not depend on what else its process has done, nor load PyTorch to find out."""
+    code = (
+        "import json, sys; from sampt.outputs import versions; found = versions(); "
+        "print(json.dumps([found, sorted({'torch', 'onnxruntime', 'openvino', 'transformers', 'kornia'} & set(sys.modules))]))"
+    )
+    found, imported = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert imported == []
+    import onnxruntime
+
+    assert found == versions()
+    assert found["onnxruntime"] == onnxruntime.__version__
+    here = {item.name.lower() for item in metadata.distributions()}
+    for library in ("torch", "openvino", "transformers", "kornia"):
+        assert (library in found) == (library in here)
+
+
+def test_a_library_is_known_by_its_installation(tmp_path, monkeypatch):
+    for name, version in (("torch", "99.1"), ("onnxruntime-gpu", "98.2")):
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = versions()
+    assert (found["torch"], found["onnxruntime-gpu"]) == ("99.1", "98.2")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +204,30 @@ def test_a_compiled_encoder_gives_the_same_features() -> None:
     try:
         found = SamSegmenter(MODELS["sam-vit-b"], lambda: compiled, torch.device("cpu")).encode(FRAME)[0]
     except BackendError as error:
-        assert "cannot be compiled by PyTorch here" in str(error)  # noqa: PT017 - a machine without a C++ compiler
+        if "InvalidCxxCompiler" not in str(error):
+            raise
         pytest.skip("no C++ compiler")
     assert (found.features.embedding - plain.features.embedding).abs().max() < 1e-4
+
+
+_COMPILED = """
+import numpy as np
+from sampt.errors import BackendError
+from sampt.plugins import create_segmenter
+
+try:
+    create_segmenter("mobile-sam", weights="random", device="cpu", runtime="compiled").encode(np.zeros((1, 9, 16, 3), np.uint8))
+except BackendError as error:
+    print(error, end="")
+"""
+
+
+@pytest.mark.slow
+def test_no_compiler_is_told_in_one_line(tmp_path: Path) -> None:
+    """In a process of its own: PyTorch keeps what it has found out about compilers."""
+    environment = {name: value for name, value in os.environ.items() if name != "TORCH_INDUCTOR_INSTALL_GXX"}
+    environment |= {"CXX": "/none/g++", "PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    told = subprocess.run([sys.executable, "-c", _COMPILED], env=environment, capture_output=True, text=True, check=True).stdout
+    # To the end of PyTorch's own sentence, without its advice for debugging PyTorch.
+    line = r"'mobile-sam' cannot be compiled .* \(.*No working C\+\+ compiler.*'/none/g\+\+'\)\)\. Choose runtime 'torch'\."
+    assert re.fullmatch(line, told), told

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ from sampt.errors import OutputError
 from sampt.outputs.files import write_atomic
 
 __all__ = ["config_digest", "read_manifest", "versions", "write_manifest"]
+
+_LIBRARIES = ("kornia", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers")
+"""Distributions that back ends compute with, as far as they are installed."""
 
 
 def config_digest(config: dict[str, Any]) -> str:
@@ -31,7 +37,11 @@ def config_digest(config: dict[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the masks: sampt, python, numpy, cv2, av, and the platform."""
+    """Versions of what decides the masks: sampt, python, numpy, cv2, av, the back ends' libraries, and the platform.
+
+    The libraries are the installed ones of torch, onnxruntime, openvino, transformers, kornia: whether anything has imported
+    one makes no difference, so that the same run has the same versions in any process. None is imported for this.
+    """
     import av
     import cv2
     import numpy as np
@@ -42,8 +52,17 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "cv2": cv2.__version__,
         "av": av.__version__,
+        **_installed(_LIBRARIES),
         "platform": platform.platform(),
     }
+
+
+def _installed(distributions: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in distributions:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def write_manifest(path: Path | str, data: dict[str, Any]) -> None:

@@ -117,14 +117,8 @@ def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, m
     from sampt.segmenters.sam2 import names as sam2
 
     converted = sam2.convert_state_dict(state) if sam2.is_sam2(state) else convert_state_dict(state)
-    found = _model_of(converted)
-    load_exactly(
-        network,
-        converted,
-        whose=f"{model.name!r} got weights of another network in {path}",
-        other=found if found != model.name else None,
-        expected=f"those of the official {model.file}",
-    )
+    expected = f"those of the official {model.file}"
+    load_exactly(network, converted, name=model.name, path=path, other=_model_of(converted), expected=expected)
 
 
 def _model_of(converted: Mapping[str, Tensor]) -> str | None:

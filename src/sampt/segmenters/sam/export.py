@@ -20,7 +20,6 @@ from sampt.segmenters.sam.exported import (
     ANSWERS,
     DECODER,
     ENCODER,
-    FEATURES,
     FRAME,
     FRAME_PARTS,
     NOTE,
@@ -51,8 +50,7 @@ class _Encoder(nn.Module):
         self.network = network
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        seen = self.network.encode(picture)
-        return tuple(value for name in FEATURES if (value := getattr(seen, name)) is not None)
+        return tuple(self.network.encode(picture).maps().values())
 
 
 class _Frame(nn.Module):
@@ -151,11 +149,11 @@ def _made_beside(folder: Path) -> Iterator[Path]:
 def _write_graphs(network: SamNetwork, folder: Path) -> None:
     picture = torch.zeros(1, 3, network.side, network.side)
     seen = network.encode(picture)
-    features = {name: value for name in FEATURES if (value := getattr(seen, name)) is not None}
+    features = seen.maps()
     _write(_Encoder(network), {"picture": picture}, list(features), folder / ENCODER, {})
     frame = _named(network.parts(seen))
     _write(_Frame(network, list(features)), features, list(frame), folder / FRAME, {})
-    asked = _example(network).at(torch.tensor([0]))
+    asked = _example(network).alone(0)
     assert asked.masks is not None
     prompts = {"xy": asked.xy, "kinds": asked.kinds, "masks": asked.masks, "has_mask": asked.has_mask}
     free = {"xy": {1: "tokens"}, "kinds": {1: "tokens"}}
@@ -204,10 +202,10 @@ def _check(network: SamNetwork, folder: Path, name: str) -> None:
     runtime = ExportedRuntime(folder, "onnxruntime", "float32", name)
     rng = torch.Generator().manual_seed(1)
     picture = torch.randn(1, 3, network.side, network.side, generator=rng)
-    ours, theirs = network.encode(picture), runtime.encode(picture)
-    for feature in FEATURES:
-        if getattr(ours, feature) is not None:
-            _compare(name, feature, getattr(ours, feature), getattr(theirs, feature))
+    ours = network.encode(picture)
+    theirs = runtime.encode(picture).maps()
+    for feature, values in ours.maps().items():
+        _compare(name, feature, values, theirs[feature])
     prompts = _example(network)
     for what, one, two in zip(ANSWERS, network.predict(ours, prompts), runtime.predict(ours, prompts), strict=True):
         _compare(name, what, one, two)

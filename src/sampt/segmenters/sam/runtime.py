@@ -9,14 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sampt.errors import BackendError, did_you_mean
+from sampt.errors import BackendError
 from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
 
-__all__ = ["PRECISIONS", "RUNTIMES", "SamRuntime", "TorchRuntime", "check_choice", "default_precision"]
+__all__ = ["PRECISIONS", "SamRuntime", "TorchRuntime", "default_precision"]
 
-RUNTIMES = ("torch", "compiled", "onnxruntime", "openvino")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -37,17 +36,6 @@ class SamRuntime(Protocol):
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """As the network does, in float32."""
         ...
-
-
-def check_choice(what: str, value: str, choices: tuple[str, ...], name: str) -> None:
-    """For the segmenter called ``name``: refuse a ``value`` that is none of ``choices``.
-
-    Raises:
-        BackendError: it is none.
-    """
-    if value not in choices:
-        hint = did_you_mean(value, choices)
-        raise BackendError(f"{name!r} got the {what} {value!r}.{hint} Expected one of: auto, {', '.join(choices)}.")
 
 
 def default_precision(device: torch.device) -> str:
@@ -106,7 +94,7 @@ class TorchRuntime:
         except Exception as error:  # its compilers raise nearly anything, a missing C++ compiler for one
             if not self._compiles:
                 raise
-            line = " ".join(str(error).split())[:160]
+            line = " ".join(str(error).partition("\n\n")[0].split())[:160]  # then comes advice for debugging PyTorch
             raise BackendError(
                 f"{self._name!r} cannot be compiled by PyTorch here ({type(error).__name__}: {line}). Choose runtime 'torch'."
             ) from error

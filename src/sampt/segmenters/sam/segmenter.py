@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.plugins import check_option
 from sampt.segmenters.base import Passes, SegmenterInfo
 from sampt.segmenters.everything import Candidate, ProposalConfig
 from sampt.segmenters.sam.candidates import find_candidates
@@ -25,7 +26,7 @@ from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit, boxes_of, boxes_of_low_res, to_square, upsample
 from sampt.segmenters.sam.prompts import PromptBatch, batch_of
 from sampt.segmenters.sam.rounds import Question, ask_in_rounds
-from sampt.segmenters.sam.runtime import PRECISIONS, RUNTIMES, TorchRuntime, check_choice, default_precision
+from sampt.segmenters.sam.runtime import TorchRuntime, default_precision
 from sampt.torch_networks import running_on
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 from sampt.weights import weights_folder
@@ -90,10 +91,9 @@ class SamSegmenter:
         cls, model: SamModel, path: Path | None, device: str, *, runtime: str = "auto", precision: str = "auto"
     ) -> SamSegmenter:
         """See :func:`sampt.segmenters.sam.models.create_model`; weights at a path are loaded now, random ones when needed."""
+        check_option("runtime", runtime)
+        check_option("precision", precision)
         kind = "torch" if runtime == "auto" else runtime
-        check_choice("runtime", kind, RUNTIMES, model.name)
-        if precision != "auto":
-            check_choice("precision", precision, tuple(PRECISIONS), model.name)
         if kind not in ("torch", "compiled"):
             return cls._exported(model, path, device, kind, precision)
         with running_on(device, model.name) as place:
