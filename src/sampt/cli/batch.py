@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from sampt.batch.driver import BatchReport, run_batch
@@ -21,7 +20,7 @@ from sampt.config import SegmentConfig
 from sampt.errors import BatchError
 from sampt.outputs import FORMATS
 
-__all__ = ["add_command", "add_worker_options", "pool_of", "shown_results", "tell_report"]
+__all__ = ["add_command", "add_worker_options", "pool_for", "settings_from", "shown_results", "tell_report"]
 
 _EXAMPLES = """\
 a manifest has a JSON object a line; paths begin at its folder:
@@ -89,17 +88,20 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(arguments, config_from(arguments))
     items = read_batch(arguments.source)
-    settings, pool = pool_of(arguments, config_from(arguments), len(items))
-    with pool, shown_results(len(items), "videos", quiet=arguments.quiet) as on_result:
+    with (
+        pool_for(arguments, settings, len(items)) as pool,
+        shown_results(len(items), "videos", quiet=arguments.quiet) as on_result,
+    ):
         report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
         tell_report(report, arguments.output, "videos")
     return 0 if report.is_complete else _BROKEN
 
 
-def pool_of(arguments: argparse.Namespace, config: SegmentConfig, num_items: int) -> tuple[BatchSettings, LocalPool | RayPool]:
-    """What a batch's items have in common, checked, and the workers for them.
+def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> BatchSettings:
+    """What a batch's items have in common, checked.
 
     Raises:
         SamptError: a value does not fit.
@@ -107,7 +109,8 @@ def pool_of(arguments: argparse.Namespace, config: SegmentConfig, num_items: int
     if arguments.retries < 0:
         raise BatchError(f"--retries is {arguments.retries}; expected a whole number from 0.")
     settings = BatchSettings(
-        output=arguments.output,
+        # Workers on a cluster begin in another folder.
+        output=arguments.output if arguments.ray is None else arguments.output.resolve(),
         config=config,
         formats=tuple(formats_of(arguments.formats)),
         device=arguments.device,
@@ -116,13 +119,21 @@ def pool_of(arguments: argparse.Namespace, config: SegmentConfig, num_items: int
         overwrite=arguments.overwrite,
     )
     settings.check()
+    return settings
+
+
+def pool_for(arguments: argparse.Namespace, settings: BatchSettings, num_items: int) -> LocalPool | RayPool:
+    """The workers.
+
+    Raises:
+        BatchError: there cannot be such.
+    """
     if arguments.ray is not None:
-        absolute = replace(settings, output=settings.output.resolve())  # workers there begin elsewhere
-        return absolute, RayPool(absolute, arguments.ray, arguments.workers, arguments.threads)
-    devices = arguments.device.split(",")
+        return RayPool(settings, arguments.ray, arguments.workers, arguments.threads)
+    devices = settings.device.split(",")
     at_most = len(devices) if len(devices) > 1 else os.cpu_count() or 1
     workers = min(num_items, at_most) if arguments.workers is None else arguments.workers
-    return settings, LocalPool(settings, workers, arguments.threads)
+    return LocalPool(settings, workers, arguments.threads)
 
 
 @contextmanager

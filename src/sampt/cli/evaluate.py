@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampt.cli.batch import add_worker_options, pool_of, shown_results, tell_report
+from sampt.cli.batch import add_worker_options, pool_for, settings_from, shown_results, tell_report
 from sampt.cli.settings import add_setting_options, config_from, finite_number, told_presets, whole_number
 from sampt.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from sampt.batch.local import LocalPool
+    from sampt.batch.on_ray import RayPool
+    from sampt.batch.work import BatchSettings
     from sampt.evaluation.datasets import InstanceDataset
     from sampt.evaluation.instance_metrics import InstanceScores
     from sampt.evaluation.scores import Scores
@@ -27,6 +30,12 @@ examples:
   sampt eval report runs/davis runs/other -o report         # report/index.html, report/report.md
 """
 _BROKEN = 1
+_SWEEP_EXAMPLE = """\
+example:
+  {"dataset": "davis-2017", "root": "DAVIS", "split": "val", "preset": "default", "seeds": [72, 73, 74],
+   "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_rounds": [0, 3]},
+   "runs": {"many points": {"sampling.positive_points": 128}}}
+"""
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -39,7 +48,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
-    for add in (_add_datasets, _add_run, _add_score, _add_report):
+    for add in (_add_datasets, _add_run, _add_score, _add_report, _add_sweep):
         action = add(actions)
         action.set_defaults(parser=action)
     return parser
@@ -123,6 +132,26 @@ def _add_report(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     return parser
 
 
+def _add_sweep(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "sweep",
+        help="compare many settings on one data set, over seeds",
+        description="Predict and score every configuration of a small JSON file with every seed; print a table of means "
+        "and standard deviations. What was done before is not done again.",
+        epilog=_SWEEP_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sweep", type=Path, metavar="FILE", help="JSON, see below")
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every configuration")
+    group.add_argument("--formats", default="png", metavar="LIST", help="what to save (default: png)")
+    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_worker_options(parser)
+    parser.set_defaults(run=_sweep)
+    return parser
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.datasets import DATASETS
 
@@ -144,8 +173,11 @@ def _run(arguments: argparse.Namespace) -> int:
     num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
     arguments.formats = arguments.formats or ("coco" if finds else "png")
     config = (instances_config if finds else vos_config)(config_from(arguments))
-    settings, pool = pool_of(arguments, config, num_sequences)
-    with pool, shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result:
+    settings = settings_from(arguments, config)
+    with (
+        pool_for(arguments, settings, num_sequences) as pool,
+        shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
+    ):
         if finds:
             proposals = ProposalConfig(
                 score_threshold=arguments.proposal_score, stability_threshold=arguments.proposal_stability
@@ -184,6 +216,23 @@ def _score(arguments: argparse.Namespace) -> int:
     write_atomic(path, (json.dumps({"truth": facts, **scores.to_dict()}) + "\n").encode())
     print(scores.to_markdown())  # noqa: T201
     print(f"scores of every frame in {path}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.sweep import read_sweep, run_sweep, sweep_table
+
+    sweep = read_sweep(arguments.sweep)
+    num_sequences = len(sweep.choice.open_vos().sequences)
+    settings = settings_from(arguments, next(iter(sweep.configs.values())))
+
+    def open_pool(one: BatchSettings) -> LocalPool | RayPool:
+        return pool_for(arguments, one, num_sequences)
+
+    total = num_sequences * len(sweep.configs) * len(sweep.seeds)
+    with shown_results(total, "sequences", quiet=arguments.quiet) as on_result:
+        rows = run_sweep(sweep, settings, open_pool, retries=arguments.retries, on_result=on_result)
+    print(sweep_table(rows))  # noqa: T201
     return 0
 
 

@@ -1,0 +1,171 @@
+"""Many settings on one data set from one small file: every combination, over seeds, predicted, scored, and put in a table."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sampt.batch.driver import BatchReport, Pool
+from sampt.batch.work import BatchSettings, ItemResult
+from sampt.config import SegmentConfig, preset, with_settings
+from sampt.errors import EvaluationError, SamptError, did_you_mean
+from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
+from sampt.evaluation.score import score_dataset
+from sampt.evaluation.scores import Scores
+from sampt.outputs.files import write_atomic
+
+__all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
+
+_KEYS = ("dataset", "root", "split", "sequences", "preset", "settings", "grid", "runs", "seeds")
+_PLUS_MINUS = "\u00b1"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is compared.
+
+    Attributes:
+        choice: the data set.
+        configs: name -> settings, but the seed.
+        seeds: each of them is tried with every configuration.
+    """
+
+    choice: DatasetChoice
+    configs: Mapping[str, SegmentConfig]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """The scores of one configuration, one a seed."""
+
+    name: str
+    scores: tuple[Scores, ...]
+
+    def told(self, value: Callable[[Scores], float]) -> str:
+        """Mean and, with several seeds, sample standard deviation, in percent."""
+        values = [100 * value(score) for score in self.scores]
+        spread = f" {_PLUS_MINUS} {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.1f}{spread}"
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a file such as::
+
+        {"dataset": "davis-2017", "root": "DAVIS", "split": "val", "preset": "default", "seeds": [72, 73, 74],
+         "settings": {"reinit.enabled": false},
+         "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_rounds": [0, 3]},
+         "runs": {"many points": {"sampling.positive_points": 128}}}
+
+    ``settings`` are common to all; ``grid`` gives every combination of its values; ``runs`` are named ones. With neither, the
+    preset alone is run. ``root`` begins at the file's folder.
+
+    Raises:
+        EvaluationError: it is missing or has another form.
+        ConfigError: a setting is unknown or out of range.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read as a sweep ({error}); expected a JSON object.") from None
+    if not isinstance(values, dict) or not {"dataset", "root"} <= values.keys():
+        raise EvaluationError(f'{path} is no sweep; expected a JSON object with "dataset" and "root".')
+    for key in values:
+        if key not in _KEYS:
+            raise EvaluationError(f"{path} has the unknown key {key!r}.{did_you_mean(key, _KEYS)} Known: {', '.join(_KEYS)}.")
+    seeds = values.get("seeds", [72])
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise EvaluationError(f"{path} has the seeds {seeds!r}; expected a list of whole numbers from 0.")
+    root = str(path.parent / Path(values["root"]).expanduser())
+    choice = DatasetChoice(values["dataset"], root, values.get("split"), tuple(values.get("sequences", ())))
+    return Sweep(choice, _configs(path, values), tuple(seeds))
+
+
+def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, SegmentConfig]:
+    grid, runs = values.get("grid", {}), values.get("runs", {})
+    if not isinstance(grid, dict) or not all(isinstance(choices, list) and choices for choices in grid.values()):
+        raise EvaluationError(f'The "grid" of {path} is {grid!r}; expected an object of settings with lists of values.')
+    if not isinstance(runs, dict) or not all(isinstance(changes, dict) for changes in runs.values()):
+        raise EvaluationError(f'The "runs" of {path} are {runs!r}; expected an object of names with objects of settings.')
+    base = vos_config(with_settings(preset(values.get("preset", "default")), values.get("settings", {})))
+    found = dict(runs)
+    if grid or not runs:
+        for combination in itertools.product(*grid.values()):
+            changes = dict(zip(grid, combination, strict=True))
+            found[" ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items()) or "base"] = changes
+    try:
+        return {name: with_settings(base, changes) for name, changes in found.items()}
+    except SamptError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def run_sweep(
+    sweep: Sweep,
+    settings: BatchSettings,
+    open_pool: Callable[[BatchSettings], AbstractContextManager[Pool]],
+    *,
+    retries: int = 2,
+    on_result: Callable[[ItemResult], None] | None = None,
+) -> list[SweepRow]:
+    """Predict and score every configuration with every seed.
+
+    Predictions lie in NAME/seed-SEED of the output, with their ``scores.json``; what is there already is not predicted again.
+
+    Args:
+        sweep: what to compare.
+        settings: what the runs have in common; their configurations are the sweep's.
+        open_pool: gives the workers for some settings.
+        retries, on_result: see :func:`sampt.batch.driver.run_batch`.
+
+    Raises:
+        EvaluationError: a sequence cannot be predicted or scored.
+    """
+    rows = []
+    for name, config in sweep.configs.items():
+        scores = []
+        for seed in sweep.seeds:
+            output = settings.output / name.replace("/", "_").replace(" ", "_") / f"seed-{seed}"
+            one = replace(settings, output=output, config=with_settings(config, {"seed": seed}))
+            one.check()
+            with open_pool(one) as pool:
+                report = predict_dataset(sweep.choice, one, pool, retries=retries, on_result=on_result)
+            _check(name, seed, report)
+            scores.append(_scored(sweep.choice, output))
+        rows.append(SweepRow(name, tuple(scores)))
+    write_atomic(settings.output / "sweep.md", (sweep_table(rows) + "\n").encode())
+    return rows
+
+
+def _check(name: str, seed: int, report: BatchReport) -> None:
+    broken = next((r for r in report.results if r.error is not None), None)
+    if broken is not None:
+        raise EvaluationError(f"{name!r} with seed {seed}: {broken.name} has no results ({broken.error}).")
+
+
+def _scored(choice: DatasetChoice, output: Path) -> Scores:
+    dataset = choice.open_vos()
+    scores = score_dataset(dataset, output)
+    truth = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
+    write_atomic(output / "scores.json", (json.dumps({"truth": truth, **scores.to_dict()}) + "\n").encode())
+    return scores
+
+
+def sweep_table(rows: Sequence[SweepRow]) -> str:
+    """A Markdown table: a row for each configuration, mean and standard deviation over the seeds, in percent."""
+    lines = ["| configuration | seeds | overall | J&F | J mean | J recall | F mean |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = [
+            row.told(lambda s: s.overall),
+            row.told(lambda s: s.total.j_and_f),
+            row.told(lambda s: s.total.j.mean),
+            row.told(lambda s: s.total.j.recall),
+            row.told(lambda s: s.total.f.mean),
+        ]
+        lines.append(f"| {row.name} | {len(row.scores)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
