@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.cli.batch import add_worker_options, pool_for, settings_from, shown_results, tell_report
-from sampt.cli.settings import add_setting_options, config_from, finite_number, told_presets, whole_number
+from sampt.cli.settings import add_running_options, add_setting_options, config_from, finite_number, told_presets, whole_number
 from sampt.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
-    for add in (_add_datasets, _add_run, _add_score, _add_report, _add_sweep):
+    for add in (_add_datasets, _add_run, _add_score, _add_report, _add_sweep, _add_interactive):
         action = add(actions)
         action.set_defaults(parser=action)
     return parser
@@ -152,6 +152,29 @@ def _add_sweep(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     return parser
 
 
+def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "interactive",
+        help="simulate a person who corrects points, and count the actions",
+        description="The interactive study of the SAM-PT paper: a simulated person, who knows the truth, corrects the points "
+        "of every object. Prints IoU and J&F against the number of actions and writes every step to DIR.",
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="name; every frame of it is annotated")
+    _add_dataset_options(parser)
+    group = parser.add_argument_group("study")
+    group.add_argument("--mode", choices=("online", "offline"), default="online", help="one pass, or passes (default: online)")
+    group.add_argument("--tracking", action=argparse.BooleanOptionalAction, default=True, help="points are followed (default)")
+    group.add_argument(
+        "--per-frame", type=whole_number, default=3, metavar="N", help="actions on a frame of a pass (default: 3)"
+    )
+    group.add_argument("--actions", type=whole_number, default=300, metavar="N", help="for an object, at most (default: 300)")
+    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a JSON file for every object")
+    add_running_options(group)
+    add_setting_options(parser)
+    parser.set_defaults(run=_interactive)
+    return parser
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.datasets import DATASETS
 
@@ -233,6 +256,28 @@ def _sweep(arguments: argparse.Namespace) -> int:
     with shown_results(total, "sequences", quiet=arguments.quiet) as on_result:
         rows = run_sweep(sweep, settings, open_pool, retries=arguments.retries, on_result=on_result)
     print(sweep_table(rows))  # noqa: T201
+    return 0
+
+
+def _interactive(arguments: argparse.Namespace) -> int:
+    from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
+    from sampt.evaluation.run import DatasetChoice
+    from sampt.outputs.files import make_folder, write_atomic
+    from sampt.plugins import create_segmenter, create_tracker
+
+    if arguments.root is None:
+        raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
+    study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
+    config = config_from(arguments)
+    dataset = DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence)).open_vos()
+    tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=arguments.device)
+    segmenter = create_segmenter(config.segmenter, weights=config.segmenter_weights, device=arguments.device)
+    for sequence in dataset.sequences:
+        for object_id in sequence.object_ids:
+            path = make_folder(arguments.output) / f"{sequence.name}-{object_id}.json"
+            points = list(run_study(sequence, object_id, tracker, segmenter, config, study))
+            write_atomic(path, (json.dumps({"study": vars(study), "points": [vars(p) for p in points]}) + "\n").encode())
+            print(f"\n{sequence.name} #{object_id}\n\n{study_table(points)}", flush=True)  # noqa: T201
     return 0
 
 
