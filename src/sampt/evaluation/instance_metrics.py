@@ -11,7 +11,6 @@ if its area is out of range; IoU with a crowd is plain IoU.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.instance_tracks import Track, predicted_track, spacetime_iou, true_track
+from sampt.evaluation.json_files import read_json
 
 __all__ = [
     "AREA_RANGES",
@@ -153,12 +153,7 @@ def read_instance_results(path: Path | str) -> list[Mapping[str, Any]]:
         EvaluationError: the file is missing, or not of that kind.
     """
     path = Path(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EvaluationError(f"{path} does not exist; expected a JSON file of predicted tracks.") from None
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None
+    values = read_json(path, "a JSON file of predicted tracks")
     found = values.get("annotations") if isinstance(values, dict) else values
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise EvaluationError(f"{path} holds no list of tracks; expected a results file of the YouTube-VIS kind.")

@@ -7,7 +7,6 @@ it is seen, and the entry of a joint that is not seen says nothing. About every 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ import numpy as np
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences
+from sampt.evaluation.json_files import read_json
 from sampt.geometry import inside_frame, rescale_xy
 from sampt.types import BoolArray, FloatArray, IntArray, Points
 
@@ -155,12 +155,7 @@ def read_badja(path: Path | str, size_hw: tuple[int, int], full_size_hw: tuple[i
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EvaluationError(f"{path} does not exist; expected a file of joints.") from None
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None
+    entries = read_json(path, "a file of joints")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise EvaluationError(f"{path} is not of the BADJA kind: expected a list with one object a frame.")
     return entries

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sampt.errors import EvaluationError, did_you_mean
+from sampt.evaluation.json_files import read_json
 
 __all__ = [
     "choose_place",
     "choose_split",
     "folder_names",
-    "read_json",
     "read_names",
+    "read_object",
     "size_text",
     "split_places",
     "subfolders",
@@ -96,18 +96,13 @@ def choose_place(split: str | None, places: Mapping[str, Path], default: str, wh
     return choose_split(split, list(places), default, what)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_object(path: Path, what: str) -> dict[str, Any]:
     """An object of a JSON file.
 
     Raises:
         EvaluationError: the file is missing, is not JSON, or holds something else.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EvaluationError(f"{path} does not exist; expected {what}.") from None
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None
+    values = read_json(path, what)
     if not isinstance(values, dict):
         raise EvaluationError(f"{path} holds a JSON {type(values).__name__}; expected {what}.")
     return values

@@ -17,7 +17,7 @@ from typing import Any
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
-from sampt.evaluation.datasets.layout import choose_place, read_json, split_places, wrong_folder
+from sampt.evaluation.datasets.layout import choose_place, read_object, split_places, wrong_folder
 
 __all__ = ["UNSEEN_VIDEOS", "is_lvos", "open_lvos"]
 
@@ -80,7 +80,7 @@ def open_lvos(root: Path, split: str | None) -> VosDataset:
     # The toolkit wants the file to be called meta.json.
     path = place / f"{split}_meta.json"
     path = path if path.is_file() else place / "meta.json"
-    videos = read_json(path, _META).get("videos")
+    videos = read_object(path, _META).get("videos")
     if not isinstance(videos, dict):
         raise EvaluationError(f"{path} tells of no videos; expected {_META}.")
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import Annotation, InstanceDataset, InstanceVideo
-from sampt.evaluation.datasets.layout import choose_split, read_json, size_text, wrong_folder
+from sampt.evaluation.datasets.layout import choose_split, read_object, size_text, wrong_folder
 from sampt.video import Video, open_video
 from sampt.video.images import ImageVideo
 
@@ -137,7 +137,7 @@ class _JsonDataset(InstanceDataset):
 
     @cached_property
     def _content(self) -> Mapping[str, Any]:
-        content = read_json(self._place.json_path, _JSON)
+        content = read_object(self._place.json_path, _JSON)
         if not isinstance(content.get("videos"), list):
             raise EvaluationError(f"{self._place.json_path} tells no videos; expected {_JSON}.")
         return content

@@ -19,7 +19,7 @@ from typing import Any
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, SubmissionLayout, VosDataset, VosSequence
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
-from sampt.evaluation.datasets.layout import choose_place, read_json, split_places, wrong_folder
+from sampt.evaluation.datasets.layout import choose_place, read_object, split_places, wrong_folder
 
 __all__ = ["is_youtube_vos", "open_youtube_vos"]
 
@@ -88,7 +88,7 @@ class _Meta:
 
 
 def _videos(path: Path) -> Mapping[str, Any]:
-    videos = read_json(path, _META).get("videos")
+    videos = read_object(path, _META).get("videos")
     if not isinstance(videos, dict) or not all(isinstance(video.get("objects"), dict) for video in videos.values()):
         raise EvaluationError(f"{path} tells no objects of videos; expected {_META}.")
     return videos

@@ -1,0 +1,25 @@
+"""JSON files of data sets and results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sampt.errors import EvaluationError
+
+__all__ = ["read_json"]
+
+
+def read_json(path: Path, what: str) -> Any:
+    """What a JSON file holds; ``what`` says in the error what was expected of it.
+
+    Raises:
+        EvaluationError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EvaluationError(f"{path} does not exist; expected {what}.") from None
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None
