@@ -16,7 +16,7 @@ from sampt.config import SegmentConfig, settings_of
 from sampt.errors import BackendError
 from sampt.outputs import FORMATS, OutputSet, config_digest, versions
 from sampt.outputs.behind import WriteBehind
-from sampt.plugins import check_option, create_segmenter, create_tracker, options_of
+from sampt.plugins import check_option, choices_of, create_segmenter, create_tracker
 from sampt.preparation import QueryLike
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.timing import StageClock
@@ -134,21 +134,23 @@ def make_back_ends(job: Job, on_weights: Callable[[str], None] | None = None) ->
 
 
 def back_end_options(config: SegmentConfig, runtime: str, precision: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Runtime and precision for the tracker and for the segmenter: each goes to those that leave the choice of it.
+    """Runtime and precision for the tracker and for the segmenter: each goes to those that have this value of it.
 
     Raises:
-        BackendError: a back end or a value is unknown, or neither leaves the choice.
+        BackendError: a back end or a value is unknown, or neither has it.
     """
     names = {"tracker": config.tracker, "segmenter": config.segmenter}
+    choices = {kind: choices_of(kind, name) for kind, name in names.items()}
     chosen: dict[str, dict[str, str]] = {kind: {} for kind in names}
     for what, value in (("runtime", runtime), ("precision", precision)):
         check_option(what, value)
-        taking = [kind for kind, name in names.items() if what in options_of(kind, name)]
+        taking = [kind for kind, its in choices.items() if value in its.get(what, ())]
         if value != "auto" and not taking:
-            raise BackendError(
-                f"Neither the tracker {names['tracker']!r} nor the segmenter {names['segmenter']!r} has a choice of {what}, "
-                f"got {value!r}; leave the option out."
-            )
+            had = sorted({one for its in choices.values() for one in its.get(what, ())})
+            told = f"has the {what} {value!r}; expected one of: {', '.join(had)}."
+            if not had:
+                told = f"has a choice of {what}, got {value!r}; leave the option out."
+            raise BackendError(f"Neither the tracker {names['tracker']!r} nor the segmenter {names['segmenter']!r} {told}")
         for kind in taking:
             chosen[kind][what] = value
     return chosen["tracker"], chosen["segmenter"]

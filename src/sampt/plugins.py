@@ -2,16 +2,17 @@
 
 Built-in back ends stand in a table of strings; others join by the entry-point groups ``sampt.trackers`` and
 ``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
-``precision`` leaves its users that choice.
+``precision`` leaves its users that choice, of all values or of those that :func:`offers` names.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sampt.errors import BackendError, did_you_mean
 
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
     from sampt.segmenters.base import PromptableSegmenter
     from sampt.trackers.base import PointTracker
 
-__all__ = ["OPTIONS", "available", "check_option", "create_segmenter", "create_tracker", "options_of"]
+__all__ = [
+    "OPTIONS",
+    "available",
+    "check_option",
+    "choices_of",
+    "create_segmenter",
+    "create_tracker",
+    "needing_torch",
+    "offers",
+    "options_of",
+    "runs_on_torch",
+]
+
+_Factory = TypeVar("_Factory", bound=Callable[..., Any])
 
 OPTIONS = {
     "runtime": ("auto", "torch", "compiled", "onnxruntime", "openvino"),
@@ -107,7 +121,43 @@ def options_of(kind: str, name: str) -> frozenset[str]:
     Raises:
         BackendError: the name is unknown, or the back end cannot be imported.
     """
-    return _options_taken(_factory(kind, name))
+    return frozenset(choices_of(kind, name))
+
+
+def choices_of(kind: str, name: str) -> Mapping[str, tuple[str, ...]]:
+    """The same, each with its values.
+
+    Raises:
+        BackendError: the name is unknown, or the back end cannot be imported.
+    """
+    return _choices(_factory(kind, name))
+
+
+def offers(**values: tuple[str, ...]) -> Callable[[_Factory], _Factory]:
+    """Marks a factory that takes an option of :data:`OPTIONS` but not all of its values: those given here, and "auto"."""
+
+    def mark(factory: _Factory) -> _Factory:
+        vars(factory)["offers"] = {what: ("auto", *some) for what, some in values.items()}
+        return factory
+
+    return mark
+
+
+runs_on_torch = offers(runtime=("torch", "compiled"))
+"""Marks factories whose back ends run by :func:`sampt.torch_networks.place`."""
+
+
+@contextmanager
+def needing_torch(name: str) -> Iterator[None]:
+    """Around the import of what runs PyTorch, for the back end ``name``.
+
+    Raises:
+        BackendError: a package is not there; with the command that installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise BackendError(f"{name!r} needs PyTorch ({error}). Run: pip install 'sampt[torch]'.") from error
 
 
 def check_option(what: str, value: str) -> None:
@@ -130,15 +180,21 @@ def _create(kind: str, name: str, weights: str | None, device: str, options: dic
         check_option(what, value)
     factory = _factory(kind, name)
     given = {what: value for what, value in options.items() if value != "auto"}
-    for what in sorted(given.keys() - _options_taken(factory)):
-        raise BackendError(f"{name!r} has no choice of {what}, got {given[what]!r}; leave the option out.")
+    choices = _choices(factory)
+    for what, value in sorted(given.items()):
+        if what not in choices:
+            raise BackendError(f"{name!r} has no choice of {what}, got {value!r}; leave the option out.")
+        if value not in choices[what]:
+            raise BackendError(f"{name!r} has no {what} {value!r}; expected one of: {', '.join(choices[what])}.")
     return factory(weights=None if weights == "random" else weights, device=device, **given)
 
 
-def _options_taken(factory: Callable[..., Any]) -> frozenset[str]:
+def _choices(factory: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     parameters = inspect.signature(factory).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return frozenset(OPTIONS if takes_all else OPTIONS.keys() & {p.name for p in parameters})
+    offered: Mapping[str, tuple[str, ...]] = getattr(factory, "offers", {})
+    taken = OPTIONS if takes_all else OPTIONS.keys() & {p.name for p in parameters}
+    return {what: offered.get(what, OPTIONS[what]) for what in taken}
 
 
 def _factory(kind: str, name: str) -> Callable[..., Any]:

@@ -20,9 +20,10 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
 from sampt.trackers.pips.adapter import PipsTracker, load_network, next_links  # noqa: E402
+from sampt.trackers.pips.checkpoint import convert_state_dict  # noqa: E402
 from sampt.trackers.pips.clip import ClipFeatures, FeatureStore  # noqa: E402
 from sampt.trackers.pips.encoder import EncoderSizes, Pyramid, look_up, pyramid_of, sample_at  # noqa: E402
-from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes, convert_state_dict  # noqa: E402
+from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes  # noqa: E402
 from sampt.types import HiddenBy, Points, Tracks  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
 from sampt.video.base import SubVideo  # noqa: E402

@@ -18,9 +18,10 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.geometry import rescale_xy  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
+from sampt.trackers.pips.checkpoint import convert_state_dict  # noqa: E402
 from sampt.trackers.pips.encoder import EncoderSizes, Pyramid  # noqa: E402
 from sampt.trackers.pips_pp.adapter import PipsPpTracker, load_network  # noqa: E402
-from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, convert_state_dict  # noqa: E402
+from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes  # noqa: E402
 from sampt.types import Points  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

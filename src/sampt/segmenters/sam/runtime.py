@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from sampt.errors import BackendError
 from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
+from sampt.torch_networks import compiling, computing
 
-__all__ = ["PRECISIONS", "SamRuntime", "TorchRuntime", "default_precision"]
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+__all__ = ["SamRuntime", "TorchRuntime", "default_precision"]
 
 
 class SamRuntime(Protocol):
@@ -49,7 +46,8 @@ class TorchRuntime:
     Args:
         network: on ``device``.
         device: where it runs.
-        precision: a key of :data:`PRECISIONS`: of products and convolutions; sums, norms and answers stay float32.
+        precision: a key of :data:`sampt.torch_networks.PRECISIONS`: of products and convolutions; sums, norms and answers stay
+            float32.
         compiles: whether PyTorch compiles the vision encoder, which takes a minute at the first frame.
         name: of the back end, for errors.
     """
@@ -69,7 +67,7 @@ class TorchRuntime:
         return self.network.fit(size_hw)
 
     def encode(self, pictures: Tensor) -> FrameFeatures:
-        with self._computing(), self._compiling():
+        with self._computing(), compiling(self._name) if self._compiles else nullcontext():
             return self.network.encode(pictures)
 
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
@@ -80,21 +78,5 @@ class TorchRuntime:
         logits, iou = zip(*answers, strict=True)
         return torch.cat(logits).float(), torch.cat(iou).float()
 
-    def _computing(self) -> torch.autocast | nullcontext[None]:
-        if self._precision == "float32":
-            return nullcontext()
-        return torch.autocast(self._device.type, PRECISIONS[self._precision])
-
-    @contextmanager
-    def _compiling(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # its compilers raise nearly anything, a missing C++ compiler for one
-            if not self._compiles:
-                raise
-            line = " ".join(str(error).partition("\n\n")[0].split())[:160]  # then comes advice for debugging PyTorch
-            raise BackendError(
-                f"{self._name!r} cannot be compiled by PyTorch here ({type(error).__name__}: {line}). Choose runtime 'torch'."
-            ) from error
+    def _computing(self) -> AbstractContextManager[object]:
+        return computing(self._device.type, self._precision)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.cotracker.answers import Answers, FrameScale
 from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
@@ -70,11 +71,12 @@ class CoTracker:
         self._store = FrameStore(network, device)
 
     @classmethod
-    def load(cls, name: str, weights: str | None, device: str) -> CoTracker:
+    def load(
+        cls, name: str, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+    ) -> CoTracker:
         """See :func:`sampt.trackers.cotracker.create_offline`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        with running_on(device, name) as place:
-            return cls(name, network.to(place), place)
+        return cls(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -131,7 +133,7 @@ class CoTracker:
                 answers.fill(rows, found, (rows[:, None] - points.frame_idx) * order.step > 0)
 
 
-def load_network(name: str, weights: str | None, sizes: CoTrackerSizes | None = None) -> CoTrackerNetwork:
+def load_network(name: str, weights: Path | str | None, sizes: CoTrackerSizes | None = None) -> CoTrackerNetwork:
     """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
 
     ``sizes`` are those of a network that is not the published one.
@@ -146,12 +148,6 @@ def load_network(name: str, weights: str | None, sizes: CoTrackerSizes | None = 
         return network
     state = load_checkpoint(weights)
     steps = state["time_emb"].shape[1:2] if "time_emb" in state else ()
-    others = [other for other, its in _SIZES.items() if (its.window,) == tuple(steps) and other != name]
-    load_exactly(
-        network,
-        state,
-        whose=f"{name!r} got weights of another network in {weights}",
-        other=others[0] if others else None,
-        expected=f"an official {name} checkpoint",
-    )
+    other = next((kind for kind, its in _SIZES.items() if (its.window,) == tuple(steps)), None)
+    load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official {name} checkpoint")
     return network

@@ -253,6 +253,11 @@ class CoTrackerNetwork(nn.Module):
         self.corr_mlp = _Perceptron(sizes.side**4, sizes.compared_hidden, sizes.compared, approximate="none")
         self.register_buffer("time_emb", _waves(sizes.window, sizes.inputs))
 
+    @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        return self.fnet, self.updateformer, self.corr_mlp
+
     def encode(self, pictures: Tensor) -> list[Tensor]:
         """Features of ``pictures``, of each by itself.
 

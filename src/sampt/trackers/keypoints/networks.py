@@ -175,7 +175,7 @@ def convert_lightglue(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor], name: str, file: Path, *, other: str | None, expected: str) -> None:
-    load_exactly(network, state, whose=f"{name!r} got weights of another network in {file}", other=other, expected=expected)
+    load_exactly(network, state, name=name, path=file, other=other, expected=expected)
 
 
 def _superpoint(sizes: SuperPointSizes, *, threshold: float, radius: int) -> Any:

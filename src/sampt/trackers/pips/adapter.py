@@ -8,18 +8,19 @@ the network together, and each frame is encoded once for all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.torch_networks import place, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
+from sampt.trackers.pips.checkpoint import load_official
 from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy
 from sampt.trackers.pips.encoder import Pyramid
-from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes, convert_state_dict
+from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes
 from sampt.types import BoolArray, FloatArray, IntArray, Points, QueryMask, Tracks, UInt8Array
-from sampt.weights import load_checkpoint
 
 __all__ = ["PipsTracker", "load_network", "next_links"]
 
@@ -35,8 +36,6 @@ _MIN_STRIDES = 16
 """On the coarsest level of fewer there are fewer than two places, for which the official program divides by zero; so what is
 done there is ours to choose: a side below this many strides is enlarged to it."""
 _POINTS_AT_ONCE = 256
-_OTHERS = {"delta_block.first_block_conv.conv.weight": "pips-pp"}
-"""A parameter that only this network has."""
 
 
 class PipsTracker:
@@ -53,12 +52,11 @@ class PipsTracker:
         self._store = FeatureStore()
 
     @classmethod
-    def load(cls, weights: str | None, device: str) -> PipsTracker:
+    def load(cls, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto") -> PipsTracker:
         """See :func:`sampt.trackers.pips.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(weights)
         quicken(network)
-        with running_on(device, NAME) as place:
-            return cls(network.to(place), place)
+        return cls(network, place(network, network.hot, NAME, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -182,22 +180,6 @@ def next_links(visible: FloatArray, is_real: BoolArray) -> IntArray:
     return found
 
 
-def load_network(weights: str | None, sizes: PipsSizes = FULL) -> PipsNetwork:
-    """The network with the weights of an official checkpoint, or with random ones; for inference only.
-
-    Raises:
-        BackendError: the file is not there, is no checkpoint, or holds other weights than exactly this network's.
-    """
-    with repeatable():
-        network = PipsNetwork(sizes).eval().requires_grad_(False)
-    if weights is None:
-        return network
-    state = convert_state_dict(load_checkpoint(weights))
-    load_exactly(
-        network,
-        state,
-        whose=f"{NAME!r} got weights of another network in {weights}",
-        other=next((model for mark, model in _OTHERS.items() if mark in state), None),
-        expected=f"an official {NAME} checkpoint",
-    )
-    return network
+def load_network(weights: Path | str | None, sizes: PipsSizes = FULL) -> PipsNetwork:
+    """The network, as :func:`sampt.trackers.pips.checkpoint.load_official` gives it."""
+    return load_official(lambda: PipsNetwork(sizes), NAME, weights)

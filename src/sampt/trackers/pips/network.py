@@ -6,7 +6,6 @@ Parameters are called as in the official program's checkpoint, so that it loads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, look_up, looked_up, pyramid_of, sample_at
 
-__all__ = ["FULL", "PipsNetwork", "PipsSizes", "PipsWindow", "convert_state_dict"]
+__all__ = ["FULL", "PipsNetwork", "PipsSizes", "PipsWindow"]
 
 _ENCODING = 64
 """Channels that a coordinate of the motion is written with, sines and cosines."""
@@ -48,11 +47,6 @@ class PipsWindow(NamedTuple):
 
     xy: Tensor
     visibility: Tensor
-
-
-def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of :class:`PipsNetwork` from an official one: saved from several GPUs, each name has a prefix there."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 class _Residual(nn.Module):
@@ -128,6 +122,11 @@ class PipsNetwork(nn.Module):
         self.norm = nn.GroupNorm(1, channels)
         self.ffeat_updater = nn.Sequential(nn.Linear(channels, channels), nn.GELU())
         self.vis_predictor = nn.Sequential(nn.Linear(channels, 1))
+
+    @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        return self.fnet, self.delta_block
 
     def encode(self, pictures: Tensor) -> Pyramid:
         """What any number of windows need of (n, 3, h, w) RGB in [0, 255] pictures; sides from 8 strides."""

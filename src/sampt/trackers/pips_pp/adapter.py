@@ -9,18 +9,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.torch_networks import place, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
+from sampt.trackers.pips.checkpoint import load_official
 from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy
 from sampt.trackers.pips.encoder import Pyramid
-from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, Templates, convert_state_dict
+from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, Templates
 from sampt.types import IntArray, Points, QueryMask, Tracks, UInt8Array
-from sampt.weights import load_checkpoint
 
 __all__ = ["PipsPpTracker", "load_network"]
 
@@ -30,8 +31,6 @@ _WINDOW = 128
 _PICTURE_HW = (512, 896)
 """These three as in the official program, which brings frames of any shape to this size."""
 _POINTS_AT_ONCE = 64
-_OTHERS = {"delta_block.to_delta.0.weight": "pips"}
-"""A parameter that only this network has."""
 
 
 @dataclass
@@ -74,12 +73,11 @@ class PipsPpTracker:
         self._store = FeatureStore()
 
     @classmethod
-    def load(cls, weights: str | None, device: str) -> PipsPpTracker:
+    def load(cls, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto") -> PipsPpTracker:
         """See :func:`sampt.trackers.pips_pp.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(weights)
         quicken(network)
-        with running_on(device, NAME) as place:
-            return cls(network.to(place), place)
+        return cls(network, place(network, network.hot, NAME, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -139,22 +137,6 @@ def _groups(query: IntArray, last: int) -> list[_Group]:
     return groups
 
 
-def load_network(weights: str | None, sizes: PipsPpSizes = FULL) -> PipsPpNetwork:
-    """The network with the weights of an official checkpoint, or with random ones; for inference only.
-
-    Raises:
-        BackendError: the file is not there, is no checkpoint, or holds other weights than exactly this network's.
-    """
-    with repeatable():
-        network = PipsPpNetwork(sizes).eval().requires_grad_(False)
-    if weights is None:
-        return network
-    state = convert_state_dict(load_checkpoint(weights))
-    load_exactly(
-        network,
-        state,
-        whose=f"{NAME!r} got weights of another network in {weights}",
-        other=next((model for mark, model in _OTHERS.items() if mark in state), None),
-        expected=f"an official {NAME} checkpoint",
-    )
-    return network
+def load_network(weights: Path | str | None, sizes: PipsPpSizes = FULL) -> PipsPpNetwork:
+    """The network, as :func:`sampt.trackers.pips.checkpoint.load_official` gives it."""
+    return load_official(lambda: PipsPpNetwork(sizes), NAME, weights)

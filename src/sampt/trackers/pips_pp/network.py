@@ -6,7 +6,6 @@ two. Points are (x, y) in pixels of the pictures, (0, 0) at the centre of the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, look_up, looked_up, pyramid_of, sample_at
 
-__all__ = ["FULL", "PipsPpNetwork", "PipsPpSizes", "PipsPpWindow", "Templates", "convert_state_dict"]
+__all__ = ["FULL", "PipsPpNetwork", "PipsPpSizes", "PipsPpWindow", "Templates"]
 
 _BACK = (2, 4)
 """Besides its look on the first frame, a point has those of so many frames ago."""
@@ -53,11 +52,6 @@ class PipsPpWindow(NamedTuple):
 
     xy: Tensor
     templates: Templates
-
-
-def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of :class:`PipsPpNetwork` from an official one: saved from several GPUs, each name has a prefix there."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 class _Conv(nn.Module):
@@ -131,6 +125,11 @@ class PipsPpNetwork(nn.Module):
         self.fnet = Encoder(sizes.encoder)
         self.delta_block = _DeltaBlock(sizes)
         self.norm = nn.GroupNorm(1, sizes.encoder.features)  # never used, by the official program neither; it has weights
+
+    @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        return self.fnet, self.delta_block
 
     def encode(self, pictures: Tensor) -> Pyramid:
         """What any number of windows need of (n, 3, h, w) RGB in [0, 255] pictures; sides from 8 strides."""

@@ -6,13 +6,15 @@ and of that to and from the next one. The flow of a pair is computed once, both 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.geometry import sample_picture
-from sampt.torch_networks import load_exactly, repeatable, running_on
+from sampt.torch_networks import load_exactly, place, repeatable
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.kept import Kept, frame_key
@@ -63,11 +65,12 @@ class RaftTracker(CausalTracker):
         self._kept: Kept[tuple[FloatArray, FloatArray]] = Kept(_KEPT_BYTES)
 
     @classmethod
-    def load(cls, name: str, weights: str | None, device: str) -> RaftTracker:
+    def load(
+        cls, name: str, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+    ) -> RaftTracker:
         """See :func:`sampt.trackers.raft.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        with running_on(device, name) as place:
-            return cls(name, network.to(place), place)
+        return cls(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -138,7 +141,7 @@ def _on_frame(flow: Tensor, size_hw: tuple[int, int]) -> FloatArray:
     return np.ascontiguousarray(inner[0].permute(1, 2, 0).cpu().numpy())
 
 
-def load_network(name: str, weights: str | None) -> RaftNetwork:
+def load_network(name: str, weights: Path | str | None) -> RaftNetwork:
     """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
 
     Raises:
@@ -149,14 +152,8 @@ def load_network(name: str, weights: str | None) -> RaftNetwork:
     if weights is None:
         return network
     state = convert_state_dict(load_checkpoint(weights))
-    others = [model for mark, model in _MARKS.items() if mark in state and model != name]
-    load_exactly(
-        network,
-        state,
-        whose=f"{name!r} got weights of another network in {weights}",
-        other=others[0] if others else None,
-        expected=f"an official {name} checkpoint",
-    )
+    other = next((model for mark, model in _MARKS.items() if mark in state), None)
+    load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official {name} checkpoint")
     return network
 
 

@@ -303,6 +303,12 @@ class RaftNetwork(nn.Module):
         self.cnet = _Encoder(sizes, sizes.hidden + sizes.context, "none" if sizes.small else "batch")
         self.update_block = _UpdateBlock(sizes)
 
+    @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        mask = self.update_block.mask  # called once a flow, not by the block itself
+        return self.fnet, self.cnet, self.update_block, *([] if mask is None else [mask])
+
     def encode(self, pictures: Tensor) -> Encoded:
         """What any number of flows from and to ``pictures`` need.
 

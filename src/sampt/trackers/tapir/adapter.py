@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
-from sampt.torch_networks import load_exactly, quicken, repeatable, running_on
+from sampt.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.kept import Kept, frame_key
 from sampt.trackers.tapir.clip import ClipFeatures, ClipPass
@@ -42,15 +43,16 @@ _KEPT_BYTES = 160 << 20
 """Of features, for other groups of objects and windows of re-initialisation: 49 frames at the published size."""
 
 
-def load(name: str, weights: str | None, device: str) -> TapirTracker | CausalTapirTracker:
+def load(
+    name: str, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+) -> TapirTracker | CausalTapirTracker:
     """See :func:`sampt.trackers.tapir.create`; ``weights`` is a path, or None for random ones."""
     network = load_network(name, weights)
-    with running_on(device, name) as place:
-        view = FrameView(name, network.to(place), place)
+    view = FrameView(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
     return CausalTapirTracker(view) if network.sizes.is_causal else TapirTracker(view)
 
 
-def load_network(name: str, weights: str | None, sizes: TapirSizes | None = None) -> TapirNetwork:
+def load_network(name: str, weights: Path | str | None, sizes: TapirSizes | None = None) -> TapirNetwork:
     """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
 
     Args:
@@ -67,14 +69,9 @@ def load_network(name: str, weights: str | None, sizes: TapirSizes | None = None
     if weights is None:
         return network
     state = load_checkpoint(weights)
-    other = "bootstapir" if any(key.startswith("extra_convs.") for key in state) else "tapir"
-    load_exactly(
-        network,
-        state,
-        whose=f"{name!r} got weights of another network in {weights}",
-        other=None if name.startswith(other) or "torch_pips_mixer.linear.weight" not in state else other,
-        expected=f"an official PyTorch checkpoint of {name}",
-    )
+    family = "bootstapir" if any(key.startswith("extra_convs.") for key in state) else "tapir"
+    other = None if name.startswith(family) or "torch_pips_mixer.linear.weight" not in state else family
+    load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official PyTorch checkpoint of {name}")
     return network
 
 

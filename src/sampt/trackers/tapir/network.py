@@ -200,6 +200,11 @@ class TapirNetwork(nn.Module):
         self.torch_pips_mixer = Mixer(inputs, sizes.hidden, sizes.table, sizes.blocks, is_causal=sizes.is_causal)
 
     @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        return self.resnet_torch, *([] if self.extra_convs is None else [self.extra_convs]), self.torch_pips_mixer
+
+    @property
     def lateness(self) -> int:
         """Frames by which each refinement's answers are late: 0 for the causal network."""
         return 0 if self.sizes.is_causal else 2 * self.sizes.blocks

@@ -8,6 +8,7 @@ which no other token sees. Its memory becomes theirs when they come.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sampt.geometry import SizeHW, rescale_xy
-from sampt.torch_networks import load_exactly, repeatable, running_on
+from sampt.torch_networks import load_exactly, place, repeatable
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.tapnext.names import convert_state_dict
 from sampt.trackers.tapnext.network import OFFICIAL, Memory, Prediction, TapNextNetwork, TapNextSizes, certainty, grown
@@ -71,11 +72,13 @@ class TapNextTracker(CausalTracker):
         self._use_certainty = use_certainty
 
     @classmethod
-    def load(cls, name: str, weights: str | None, device: str) -> TapNextTracker:
+    def load(
+        cls, name: str, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+    ) -> TapNextTracker:
         """See :func:`sampt.trackers.tapnext.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        with running_on(device, name) as place:
-            return cls(name, MODELS[name], network.to(place), place)
+        found = place(network, network.hot, name, device, runtime=runtime, precision=precision)
+        return cls(name, MODELS[name], network, found)
 
     @property
     def info(self) -> TrackerInfo:
@@ -139,7 +142,7 @@ class TapNextTracker(CausalTracker):
         return TrackStep(rescale_xy(xy, (bins, bins), size_hw), sure > _VISIBLE, sure)
 
 
-def load_network(name: str, weights: str | None, sizes: TapNextSizes = OFFICIAL) -> TapNextNetwork:
+def load_network(name: str, weights: Path | str | None, sizes: TapNextSizes = OFFICIAL) -> TapNextNetwork:
     """The network called ``name`` with the weights of an official checkpoint, or with random ones; for inference only.
 
     Raises:
@@ -151,8 +154,8 @@ def load_network(name: str, weights: str | None, sizes: TapNextSizes = OFFICIAL)
     state = convert_state_dict(load_checkpoint(weights))
     with torch.device("meta"):  # the checkpoint's own memory is used
         network = TapNextNetwork(sizes)
-    whose, expected = f"{name!r} got weights of another network in {weights}", "an official checkpoint of TAPNext or TAPNext++"
-    load_exactly(network, state, whose=whose, other=None, expected=expected)
+    expected = "an official checkpoint of TAPNext or TAPNext++"
+    load_exactly(network, state, name=name, path=weights, other=None, expected=expected)
     return network.eval()
 
 

@@ -290,6 +290,11 @@ class TapNextNetwork(nn.Module):
         self.coordinate_head = _head(width, 2 * sizes.bins)
         quicken(self)
 
+    @property
+    def hot(self) -> tuple[nn.Module, ...]:
+        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        return tuple(self.blocks)
+
     def forward(
         self, frames: Tensor, queries: Tensor, memory: Memory | None = None, first_idx: int = 0
     ) -> tuple[Prediction, Memory]:
