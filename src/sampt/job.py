@@ -27,19 +27,22 @@ from sampt.job_parts import (
 )
 from sampt.live_job import run_live
 from sampt.outputs import FORMATS, check_outputs, config_digest, open_outputs
-from sampt.pipeline import segment_video
+from sampt.outputs.files import make_folder
+from sampt.outputs.parts import PartFile, write_part
+from sampt.pipeline import merge_parts, segment_part, segment_video
 from sampt.points.check import check_queries
 from sampt.preparation import QueryLike, split_queries
 from sampt.run_folder import RunFolder
+from sampt.segmenters.base import SegmenterInfo
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
-from sampt.trackers.base import frames_at_once
+from sampt.trackers.base import TrackerInfo, frames_at_once
 from sampt.types import ObjectState, Points, QueryMask
 from sampt.video.base import CachedVideo, SubVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.live import LiveVideo
 from sampt.video.open import open_video
 
-__all__ = ["Job", "JobResult", "ObjectSummary", "peak_memory_bytes", "run_job"]
+__all__ = ["Job", "JobResult", "ObjectSummary", "Run", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
 
 
 def run_job(
@@ -48,6 +51,7 @@ def run_job(
     on_weights: Callable[[str], None] | None = None,
     *,
     make: Callable[[Job], BackEnds] | None = None,
+    parts: Sequence[Path] = (),
 ) -> JobResult:
     """Segment a video into ``job.output``.
 
@@ -62,6 +66,7 @@ def run_job(
         on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
             under which licence. All lines come before anything is fetched or loaded.
         make: makes the job's back ends, or gives those that it made for another job; not for live videos.
+        parts: files of :func:`run_part` that make up all objects: the results are merged from these.
 
     Raises:
         SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
@@ -69,7 +74,95 @@ def run_job(
     if isinstance(job.video, LiveVideo):
         return run_live(job, job.video, on_frame, on_weights)
     started = time.perf_counter()
-    clock = StageClock()
+    run = prepare_run(job, on_weights, make=make)
+    if run.finished is not None:
+        return run.finished
+    clock, video = StageClock(), run.video
+    cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
+    tracker, segmenter = run.back_ends
+    timed: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
+    summaries = {o: ObjectSummary(o) for o in run.object_ids}
+    report = on_frame or (lambda done, total: None)
+    with run.folder.started(overwrite=job.overwrite) as journal:
+        num_resumed = len(journal)
+        if parts:
+            frames = [PartFile(path).frames() for path in parts]
+            results = merge_parts(cached, run.queries, frames, config=job.config, **timed)
+        else:
+            results = segment_video(cached, run.queries, config=job.config, memo=journal, **timed)
+        overlapping = job.config.overlapping
+        with open_outputs(job.output, job.formats, video, object_ids=run.object_ids, overlapping=overlapping) as outputs:
+            report(0, video.num_frames)
+            write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
+    result = JobResult(
+        job.output,
+        outputs.files,
+        video.num_frames,
+        list(summaries.values()),
+        licences_of(*run.infos),
+        time.perf_counter() - started,
+        num_resumed=num_resumed,
+    )
+    run.folder.finish(manifest_of(job, run.identity, video, result, clock))
+    return result
+
+
+def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[Job], BackEnds]) -> int:
+    """A share of a job's objects into a file, for :func:`run_job` with ``parts``; it is not made again when it is there.
+
+    Args:
+        job: all of it; without re-initialisation.
+        part: (k, n): the objects k, k + n, ... in the order of their ids.
+        path: the file.
+        make: as for :func:`run_job`.
+
+    Returns:
+        The frames.
+
+    Raises:
+        SamptError: as :func:`run_job`.
+    """
+    run = prepare_run(job, make=make)
+    digest = config_digest({**run.identity, "part": list(part)})
+    if PartFile(path).is_of(digest):
+        return run.video.num_frames
+    tracker, segmenter = run.back_ends
+    cached = CachedVideo(run.video, _cache_frames(job, run.video.size_hw))
+    own = run.object_ids[part[0] :: part[1]]
+    frames = segment_part(cached, run.queries, own, config=job.config, tracker=tracker, segmenter=segmenter)
+    make_folder(path.parent)
+    return write_part(path, digest, frames)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A job that has been checked, and what it is made of.
+
+    Attributes:
+        video: the frames worked on.
+        queries: with frames counted among these.
+        object_ids: ascending.
+        back_ends: tracker and segmenter.
+        infos: what they say of themselves.
+        identity: see :func:`sampt.job_parts.identity_of`.
+        folder: of the results.
+        finished: the result, when the folder holds it complete.
+    """
+
+    video: Video
+    queries: list[Points | QueryMask]
+    object_ids: list[int]
+    back_ends: BackEnds
+    infos: tuple[TrackerInfo, SegmenterInfo]
+    identity: dict[str, Any]
+    folder: RunFolder
+    finished: JobResult | None
+
+
+def prepare_run(
+    job: Job, on_weights: Callable[[str], None] | None = None, *, make: Callable[[Job], BackEnds] | None = None
+) -> Run:
+    """Everything before the first frame; arguments and errors as for :func:`run_job`."""
     video = _chosen_frames(job, open_video(job.video))
     video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
     points, masks = split_queries(job.queries)
@@ -80,30 +173,7 @@ def run_job(
     infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
     identity = identity_of(job, video.digest(), _told_frames(job, video), (points, masks), infos)
     folder = RunFolder(job.output, config_digest(identity))
-    finished = _finished_result(job, folder)
-    if finished is not None:
-        return finished
-    cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
-    parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
-    summaries = {o: ObjectSummary(o) for o in object_ids}
-    report = on_frame or (lambda done, total: None)
-    with folder.started(overwrite=job.overwrite) as journal:
-        num_resumed = len(journal)
-        results = segment_video(cached, queries, config=job.config, memo=journal, **parts)
-        with open_outputs(job.output, job.formats, video, object_ids=object_ids, overlapping=job.config.overlapping) as outputs:
-            report(0, video.num_frames)
-            write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
-    result = JobResult(
-        job.output,
-        outputs.files,
-        video.num_frames,
-        list(summaries.values()),
-        licences_of(*infos),
-        time.perf_counter() - started,
-        num_resumed=num_resumed,
-    )
-    folder.finish(manifest_of(job, identity, video, result, clock))
-    return result
+    return Run(video, queries, object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
 
 
 def _chosen_frames(job: Job, video: Video) -> Video:

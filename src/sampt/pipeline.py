@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from sampt.video.array import ArrayVideo
 from sampt.video.base import SubVideo, Video, resize_frame
 from sampt.video.open import open_video
 
-__all__ = ["Memo", "segment_stream", "segment_video"]
+__all__ = ["Memo", "PartOfFrame", "merge_parts", "segment_part", "segment_stream", "segment_video"]
 
 
 class Memo(Protocol):
@@ -33,6 +33,20 @@ class Memo(Protocol):
 
     def lookup(self, frame_idx: int, prompt_digest: str, points: FramePoints) -> FrameMasks | None: ...
     def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None: ...
+
+
+class PartOfFrame(NamedTuple):
+    """Some objects on a frame, before the merge with the others.
+
+    Attributes:
+        frame_idx: of the frame.
+        objects: at the working size; not those whose mask is given there, or that the protocol does not ask about.
+        points: of all these objects.
+    """
+
+    frame_idx: int
+    objects: list[ObjectMask]
+    points: FramePoints
 
 
 def segment_video(
@@ -71,6 +85,65 @@ def segment_video(
     if engine.config.reinit.enabled:
         return _run_windows(engine, source, working, prepared)
     return _run_steady(engine, tracked_frames(engine, working, prepared.points), prepared, source.size_hw, memo)
+
+
+def segment_part(
+    video: Any,
+    queries: QueryLike,
+    object_ids: Sequence[int],
+    *,
+    config: SegmentConfig,
+    tracker: PointTracker,
+    segmenter: PromptableSegmenter,
+) -> Iterator[PartOfFrame]:
+    """Some of the objects that :func:`segment_video` would follow, as they are in its company: to share a video by objects.
+
+    All points are followed and all frames encoded, since objects influence each other there; masks are made of some objects.
+
+    Args:
+        video, queries, config, tracker, segmenter: as for :func:`segment_video`, the queries those of all objects. The settings
+            are without re-initialisation, in which masks of one object decide when the others are sampled again.
+        object_ids: the objects wanted.
+
+    Yields:
+        one value for every frame in order.
+
+    Raises:
+        SamptError: the settings do not fit, or as :func:`segment_video`.
+    """
+    if config.reinit.enabled:
+        raise ConfigError(
+            "With re-initialisation a video cannot be shared by objects, which decide for each other; use --no-reinit."
+        )
+    source = open_video(video)
+    engine = Engine(tracker, segmenter, config)
+    working = working_video(source, config.longest_side)
+    prepared = prepare_queries(source, working, queries, config, segmenter)
+    return _run_part(engine, working, prepared, object_ids, source.size_hw)
+
+
+def merge_parts(
+    video: Any,
+    queries: QueryLike,
+    parts: Sequence[Iterator[PartOfFrame]],
+    *,
+    config: SegmentConfig,
+    tracker: PointTracker,
+    segmenter: PromptableSegmenter,
+) -> Iterator[FrameMasks]:
+    """What :func:`segment_video` gives, from what :func:`segment_part` gave for groups of objects that make up all of them.
+
+    Raises:
+        SamptError: as :func:`segment_video`.
+    """
+    source = open_video(video)
+    engine = Engine(tracker, segmenter, config)
+    working = working_video(source, config.longest_side)
+    finish = _Finish(engine, prepare_queries(source, working, queries, config, segmenter), source.size_hw)
+    for own in zip(*parts, strict=True):
+        points = FramePoints.concat([part.points for part in own])
+        row = points.select(np.argsort(points.point_id))
+        yield finish(own[0].frame_idx, [item for part in own for item in part.objects], row, working.size_hw)
 
 
 def segment_stream(
@@ -173,6 +246,20 @@ def _run_steady(
             if memo is not None and known[i] is None:
                 memo.append(result, digests[i])
             yield result
+
+
+def _run_part(
+    engine: Engine, working: Video, queries: Queries, object_ids: Sequence[int], size_hw: tuple[int, int]
+) -> Iterator[PartOfFrame]:
+    """As :func:`_run_steady`, which encodes the same frames together; only some objects are decoded."""
+    due = _Finish(engine, queries, size_hw).due
+    tracked = tracked_frames(engine, working, queries.points)
+    while items := list(itertools.islice(tracked, engine.segmenter.info.encode_batch)):
+        prompts = [engine.prompts(t.frame_idx, t.points, due(t.frame_idx)) for t in items]
+        found = engine.segment(np.stack([t.frame for t in items]), prompts, object_ids)
+        for t, objects in zip(items, found, strict=True):
+            own = t.points.select(np.isin(t.points.object_id, object_ids))
+            yield PartOfFrame(t.frame_idx, [o for o in objects if o.object_id in due(t.frame_idx)], own)
 
 
 def _run_windows(engine: Engine, source: Video, working: Video, queries: Queries) -> Iterator[FrameMasks]:

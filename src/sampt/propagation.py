@@ -67,11 +67,12 @@ class Engine:
     def segment(
         self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]
     ) -> list[list[ObjectMask]]:
-        """Every object's mask on every one of the (b, h, w, 3) frames; a frame that nobody asks about is not encoded."""
+        """These objects' masks on every one of the (b, h, w, 3) frames; a frame that has no prompt is not encoded."""
         asked = [i for i, p in enumerate(prompts) if p]
         embeddings = dict(zip(asked, self.segmenter.encode(frames[asked]), strict=True)) if asked else {}
         size_hw = (frames.shape[1], frames.shape[2])
-        found = [self.ask(embeddings[i], p, size_hw) if p else [] for i, p in enumerate(prompts)]
+        own = [[p for p in on_frame if p.object_id in object_ids] for on_frame in prompts]
+        found = [self.ask(embeddings[i], p, size_hw) if p else [] for i, p in enumerate(own)]
         return [masks_of(answers, object_ids) for answers in found]
 
     def ask(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[Answer]:

@@ -23,11 +23,14 @@ class Scripted:
         self.num_workers, self._script = num_workers, script
         self.at_work: dict[int, str] = {}
         self.given: list[tuple[int, str]] = []
+        self.free: list[int] = []
 
-    def give(self, worker: int, item: BatchItem) -> None:
+    def give(self, worker: int, item: BatchItem, num_free: int) -> None:
         assert worker not in self.at_work
-        self.at_work[worker] = item.name
-        self.given.append((worker, item.name))
+        name = item.name if item.part is None else f"{item.name}{item.part[0]}/{item.part[1]}"
+        self.at_work[worker] = name + "+" * item.num_parts
+        self.given.append((worker, self.at_work[worker]))
+        self.free.append(num_free)
 
     def wait(self) -> list[Answer]:
         worker = min(self.at_work)
@@ -35,7 +38,8 @@ class Scripted:
         status = self._script(name, sum(n == name for _, n in self.given))
         if status is None:
             return [(worker, None)]
-        return [(worker, ItemResult(name, status, 1.0, 5, None if status == "done" else f"why {name}"))]
+        parts = 3 if status == "to share" else 0
+        return [(worker, ItemResult(name[0], status, 1.0, 5, None if status == "done" else f"why {name}", num_parts=parts))]
 
 
 def test_items_go_to_idle_workers_and_results_come_in_the_order_of_items(tmp_path: Path) -> None:
@@ -88,3 +92,37 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         run_batch(ITEMS, BatchSettings(tmp_path / "file" / "out"), Scripted(1, lambda *_: "done"))
+
+
+def shared(name: str, _attempt: int) -> Status | None:
+    return "to share" if name == "a" else "done"
+
+
+def test_workers_that_would_be_idle_share_a_video(tmp_path: Path) -> None:
+    pool = Scripted(4, shared)
+    report = run_batch(ITEMS[:2], BatchSettings(tmp_path), pool)
+    assert pool.free[:2] == [3, 3]  # of four: one has the other video
+    assert [n for _, n in pool.given] == ["a", "b", "a0/3", "a1/3", "a2/3", "a+++"]
+    assert [(r.name, r.status) for r in report.results] == [("a", "done"), ("b", "done")]
+    assert len((tmp_path / "batch.jsonl").read_text().splitlines()) == 2  # not one for each part
+
+
+def test_nothing_is_shared_while_there_is_enough_to_do(tmp_path: Path) -> None:
+    pool = Scripted(2, lambda *_: "done")
+    run_batch(ITEMS, BatchSettings(tmp_path), pool)
+    assert pool.free[:4] == [1, 1, 1, 1]
+
+
+def test_a_part_whose_worker_dies_is_done_again(tmp_path: Path) -> None:
+    pool = Scripted(2, lambda name, attempt: None if name == "a1/3" and attempt == 1 else shared(name, attempt))
+    report = run_batch(ITEMS[:1], BatchSettings(tmp_path), pool)
+    assert [n for _, n in pool.given].count("a1/3") == 2
+    assert [n for _, n in pool.given][-1] == "a+++"
+    assert report.is_complete
+
+
+def test_a_part_that_fails_fails_its_video_and_the_other_parts_are_not_begun(tmp_path: Path) -> None:
+    pool = Scripted(1, lambda name, attempt: "failed" if name == "a0/3" else shared(name, attempt))
+    report = run_batch(ITEMS[:2], BatchSettings(tmp_path), pool)
+    assert [n for _, n in pool.given] == ["a", "a0/3", "b"]
+    assert [(r.name, r.status, r.error) for r in report.results] == [("a", "failed", "why a0/3"), ("b", "done", None)]

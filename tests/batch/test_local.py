@@ -151,6 +151,65 @@ def test_a_killed_driver_takes_its_workers_along_and_the_batch_goes_on(
     assert len(done) == len(set(done))
 
 
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A manifest of one clip of two objects, and what one worker makes of it without re-initialisation."""
+    folder = tmp_path_factory.mktemp("crossing")
+    scene = crossing_scene(24)
+    video = SceneVideo(scene)
+    (folder / "clip").mkdir()
+    for i in range(video.num_frames):
+        Image.fromarray(video.read(i, i + 1)[0]).save(folder / "clip" / f"{i:03d}.png")
+    Image.fromarray((scene.masks(0) * np.arange(1, 3)[:, None, None]).max(0).astype(np.uint8)).save(folder / "clip.png")
+    (folder / "videos.jsonl").write_text(json.dumps({"video": "clip", "mask": "clip.png"}))
+    alone = folder / "alone"
+    assert run(folder / "videos.jsonl", alone, "--no-reinit", "--workers", "1", "--threads", "1").returncode == 0
+    return folder / "videos.jsonl", results_of(alone)
+
+
+def results_of(output: Path) -> dict[str, str]:
+    return {name: digest for name, digest in digests(output).items() if name != "batch.jsonl"}
+
+
+SHARING = ("--no-reinit", "--workers", "2", "--threads", "1", "--shared-frames", "24")
+
+
+def test_two_workers_share_one_video_by_its_objects(crossing: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    manifest, alone = crossing
+    assert run(manifest, tmp_path, *SHARING).returncode == 0
+    assert results_of(tmp_path) == alone
+    assert [(line["status"], line["num_parts"]) for line in noted(tmp_path)] == [("done", 2)]
+    assert not (tmp_path / ".parts").exists()
+    assert run(manifest, tmp_path, *SHARING).returncode == 0
+    assert noted(tmp_path)[-1]["status"] == "was done"
+
+
+@pytest.mark.parametrize("option", ["--reinit", "--shared-frames=25"])
+def test_what_would_change_or_is_short_is_not_shared(
+    crossing: tuple[Path, dict[str, str]], tmp_path: Path, option: str
+) -> None:
+    assert run(crossing[0], tmp_path, *SHARING, option).returncode == 0
+    assert noted(tmp_path)[0]["num_parts"] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.parametrize("seed", [5, 6])
+def test_killed_workers_and_drivers_do_not_hurt_a_shared_video(
+    crossing: tuple[Path, dict[str, str]], tmp_path: Path, seed: int
+) -> None:
+    manifest, alone = crossing
+    rng = np.random.default_rng(seed)
+    with subprocess.Popen(batch(manifest, tmp_path, *SHARING)) as driver:
+        time.sleep(rng.uniform(1, 3))
+        driver.kill()
+    with subprocess.Popen(batch(manifest, tmp_path, *SHARING, "--retries", "5")) as driver:
+        time.sleep(rng.uniform(0.5, 2.5))
+        if pids := workers_of(driver.pid):
+            os.kill(int(rng.choice(pids)), signal.SIGKILL)
+        assert driver.wait(240) == 0
+    assert results_of(tmp_path) == alone
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sampt.batch.items import BatchItem
-from sampt.batch.work import BatchSettings, ItemResult
+from sampt.batch.work import PARTS_NAME, BatchSettings, ItemResult
 from sampt.outputs.files import make_folder, output_errors, write_atomic
 
 __all__ = ["LOG_NAME", "REPORT_NAME", "Answer", "BatchReport", "Pool", "run_batch"]
@@ -28,8 +29,8 @@ class Pool(Protocol):
 
     num_workers: int
 
-    def give(self, worker: int, item: BatchItem) -> None:
-        """Let an idle worker do ``item``."""
+    def give(self, worker: int, item: BatchItem, num_free: int) -> None:
+        """Let an idle worker do ``item``, which ``num_free`` workers could share."""
         ...
 
     def wait(self) -> list[Answer]:
@@ -71,7 +72,8 @@ def run_batch(
 
     An item whose worker dies, or in which something breaks down that is not the fault of what it was given, is tried again, by
     whichever worker is free. An item that is complete in the output, with the same input and settings, is not done again: so
-    a batch that was interrupted goes on when it is started again.
+    a batch that was interrupted goes on when it is started again. When workers would be idle, a long video without
+    re-initialisation is shared among them by its objects; its results are the same.
 
     Args:
         items: what to do.
@@ -88,30 +90,72 @@ def run_batch(
     """
     start = time.perf_counter()
     log = make_folder(settings.output) / LOG_NAME
-    waiting, idle = deque(items), deque(range(pool.num_workers))
-    at_work: dict[int, BatchItem] = {}
-    attempts: Counter[str] = Counter()
-    results: dict[str, ItemResult] = {}
-    while waiting or at_work:
-        while waiting and idle:
-            worker = idle.popleft()
-            at_work[worker] = waiting.popleft()
-            attempts[at_work[worker].name] += 1
-            pool.give(worker, at_work[worker])
-        for worker, answer in pool.wait():
-            item = at_work.pop(worker)
-            idle.append(worker)
-            result = answer or ItemResult(item.name, "broke down", 0.0, error="its worker died")
-            if result.status == "broke down" and attempts[item.name] <= retries:
-                waiting.append(item)  # last, so that an item that kills workers does not hold up the others
-                continue
-            results[item.name] = dataclasses.replace(result, attempts=attempts[item.name])
-            _note(log, results[item.name])
-            if on_result is not None:
-                on_result(results[item.name])
+    results = {}
+    for result in _Round(items, pool, retries).results():
+        results[result.name] = result
+        _note(log, result)
+        if on_result is not None:
+            on_result(result)
+    with contextlib.suppress(OSError):
+        (settings.output / PARTS_NAME).rmdir()  # when nothing is left in it
     report = BatchReport([results[item.name] for item in items], time.perf_counter() - start)
     write_atomic(settings.output / REPORT_NAME, _as_json(report), sync=True)
     return report
+
+
+class _Round:
+    """Who does what, and what is still to do."""
+
+    def __init__(self, items: Sequence[BatchItem], pool: Pool, retries: int) -> None:
+        self._pool, self._retries = pool, retries
+        self._waiting, self._idle = deque(items), deque(range(pool.num_workers))
+        self._at_work: dict[int, BatchItem] = {}
+        self._attempts: Counter[tuple[str, tuple[int, int] | None, int]] = Counter()
+        self._unfinished: dict[str, int] = {}  # parts of shared videos that are not done
+
+    def results(self) -> Iterator[ItemResult]:
+        """Every item's last result, as they come."""
+        while self._waiting or self._at_work:
+            while self._waiting and self._idle:
+                self._give(self._idle.popleft(), self._waiting.popleft())
+            for worker, answer in self._pool.wait():
+                self._idle.append(worker)
+                result = self._judged(self._at_work.pop(worker), answer)
+                if result is not None:
+                    yield result
+
+    def _give(self, worker: int, item: BatchItem) -> None:
+        self._at_work[worker] = item
+        self._attempts[_key(item)] += 1
+        self._pool.give(worker, item, 1 + max(0, len(self._idle) - len(self._waiting)))
+
+    def _judged(self, item: BatchItem, answer: ItemResult | None) -> ItemResult | None:
+        """The item's last result, or None when there is more to do for it."""
+        result = answer or ItemResult(item.name, "broke down", 0.0, error="its worker died")
+        if result.status == "to share":
+            parts = [dataclasses.replace(item, part=(k, result.num_parts)) for k in range(result.num_parts)]
+            self._unfinished[item.name] = len(parts)
+            self._waiting.extendleft(reversed(parts))
+            return None
+        if item.part is not None and item.name not in self._unfinished:
+            return None  # another part has failed for good
+        attempts = self._attempts[_key(item)]
+        if result.status == "broke down" and attempts <= self._retries:
+            self._waiting.append(item)  # last, so that an item that kills workers does not hold up the others
+            return None
+        if item.part is not None:
+            if result.status == "done":
+                self._unfinished[item.name] -= 1
+                if not self._unfinished[item.name]:
+                    self._waiting.appendleft(dataclasses.replace(item, part=None, num_parts=item.part[1]))
+                return None
+            del self._unfinished[item.name]
+            self._waiting = deque(other for other in self._waiting if other.name != item.name)
+        return dataclasses.replace(result, attempts=attempts)
+
+
+def _key(item: BatchItem) -> tuple[str, tuple[int, int] | None, int]:
+    return item.name, item.part, item.num_parts
 
 
 def _note(log: Path, result: ItemResult) -> None:

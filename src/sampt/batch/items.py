@@ -22,6 +22,7 @@ __all__ = ["BatchItem", "read_batch"]
 
 _QUERY_SUFFIXES = (".json", ".txt")
 _VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+_NOT_NAMED = ("loader", "arguments", "part", "num_parts")
 _NAME = re.compile(r"[^\s/\\.][^\s/\\]*")
 """One folder, and none above the output."""
 
@@ -42,6 +43,8 @@ class BatchItem:
         loader: "package.module:function" that gives the video and its queries for ``arguments``, in the place of all the
             above but ``settings``; a manifest cannot name one. One that has a parameter ``segmenter`` is given the item's.
         arguments: plain values.
+        part: (k, n) for a share of the objects alone: k, k + n, ... of them; a manifest cannot name one.
+        num_parts: above 0, the results are merged from so many parts, which are there; likewise.
     """
 
     name: str
@@ -56,6 +59,8 @@ class BatchItem:
     settings: Mapping[str, Any] = field(default_factory=dict)
     loader: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    part: tuple[int, int] | None = None
+    num_parts: int = 0
 
     def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Points | QueryMask]]:
         """The video, as :func:`sampt.open_video` takes it, and the clicks and masks.
@@ -94,7 +99,8 @@ class BatchItem:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchItem:
         """See :meth:`to_json`."""
-        return cls(**{**values, "points": tuple(values["points"])})
+        part = values.get("part")
+        return cls(**{**values, "points": tuple(values["points"]), "part": None if part is None else (part[0], part[1])})
 
 
 def read_batch(source: str | Path) -> list[BatchItem]:
@@ -144,7 +150,7 @@ def _item_of(line: str, where: str, folder: Path) -> BatchItem:
         raise BatchError(f"{where} is no JSON ({error.msg} at column {error.colno}); expected one object a line.") from None
     if not isinstance(values, dict):
         raise BatchError(f'{where} is a {type(values).__name__}; expected an object such as {{"video": "a.mp4", ...}}.')
-    known = {f.name: f.type for f in dataclasses.fields(BatchItem) if f.name not in ("loader", "arguments")}
+    known = {f.name: f.type for f in dataclasses.fields(BatchItem) if f.name not in _NOT_NAMED}
     for key, value in values.items():
         if key not in known:
             raise BatchError(f"{where} has the unknown key {key!r}.{did_you_mean(key, known)} Known: {', '.join(known)}.")

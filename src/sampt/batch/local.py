@@ -43,14 +43,15 @@ class LocalPool:
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._selector = selectors.DefaultSelector()
 
-    def give(self, worker: int, item: BatchItem) -> None:
-        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``."""
+    def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
+        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
+        task = [item.to_json(), num_free]
         process = self._processes.get(worker) or self._started(worker)
         try:
-            self._send(process, item.to_json())
+            self._send(process, task)
         except BrokenPipeError:  # it died while it had nothing to do
             self._drop(worker)
-            self._send(self._started(worker), item.to_json())
+            self._send(self._started(worker), task)
 
     def wait(self) -> list[Answer]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""

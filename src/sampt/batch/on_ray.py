@@ -53,11 +53,11 @@ class RayPool:
         self._actors: dict[int, Any] = {}
         self._asked: dict[Any, int] = {}
 
-    def give(self, worker: int, item: BatchItem) -> None:
-        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``."""
+    def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
+        """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
         if worker not in self._actors:
             self._actors[worker] = self._started()
-        self._asked[self._actors[worker].do.remote(item.to_json())] = worker
+        self._asked[self._actors[worker].do.remote(item.to_json(), num_free)] = worker
 
     def wait(self) -> list[Answer]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
@@ -105,8 +105,8 @@ class _Actor:
 
         self._worker = Worker(BatchSettings.from_json(settings))
 
-    def do(self, item: dict[str, Any]) -> dict[str, Any]:
-        return vars(self._worker.do(BatchItem.from_json(item)))
+    def do(self, item: dict[str, Any], num_free: int) -> dict[str, Any]:
+        return vars(self._worker.do(BatchItem.from_json(item), num_free))
 
 
 def _connect(ray: Any, address: str) -> None:

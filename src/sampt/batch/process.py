@@ -1,7 +1,7 @@
 """A worker in a process of its own: ``python -m sampt.batch.process`` takes items from standard input and answers there.
 
-JSON lines both ways: first the settings, then an item at a time; each is answered by its result. When the driver is gone,
-however it went, standard input ends, and the worker with it, in the middle of its item.
+JSON lines both ways: first the settings, then an item at a time with how many workers could share it; each is answered by its
+result. When the driver is gone, however it went, standard input ends, and the worker with it, in the middle of its item.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ def main() -> int:
     _use_threads(int(os.environ.get("OMP_NUM_THREADS", "0")))
     worker = Worker(settings)
     while True:
-        item = json.loads(lines.get())
-        if item is None:
+        task = json.loads(lines.get())
+        if task is None:
             return 0
-        result = worker.do(BatchItem.from_json(item))
+        item, num_free = task
+        result = worker.do(BatchItem.from_json(item), num_free)
         answers.write(as_line(vars(result)))
         answers.flush()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,16 @@ from typing import Any, Literal
 from sampt.batch.items import BatchItem
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import FolderBusyError, SamptError
-from sampt.job import Job, run_job
+from sampt.job import Job, prepare_run, run_job, run_part
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
 from sampt.outputs import FORMATS, check_outputs
 
-__all__ = ["BatchSettings", "ItemResult", "Worker"]
+__all__ = ["PARTS_NAME", "BatchSettings", "ItemResult", "Worker"]
 
-Status = Literal["done", "was done", "failed", "broke down"]
+PARTS_NAME = ".parts"
+"""Folder in the output for parts of videos that are being shared."""
+
+Status = Literal["done", "was done", "failed", "broke down", "to share"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class BatchSettings:
         output: folder in which every item gets a folder of its name.
         config: settings of the method.
         formats, device, runtime, precision, overwrite: see :class:`sampt.job.Job`.
+        shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
     """
 
     output: Path
@@ -38,6 +43,7 @@ class BatchSettings:
     runtime: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+    shared_frames: int = 1000
 
     def check(self) -> None:
         """Refuse what no item could be done with.
@@ -71,11 +77,12 @@ class ItemResult:
     Attributes:
         name: of the item.
         status: "done"; "was done", by an earlier run; "failed" because of what it was given, so that trying again is of no
-            use; "broke down" for any other reason.
+            use; "broke down" for any other reason; "to share": nothing was done, since ``num_parts`` workers can do it.
         seconds: that it took.
         num_frames: of the result.
         error: one line, where there is none.
         attempts: how often it was tried.
+        num_parts: workers that shared it by objects; 0: one did it alone.
     """
 
     name: str
@@ -84,6 +91,7 @@ class ItemResult:
     num_frames: int = 0
     error: str | None = None
     attempts: int = 1
+    num_parts: int = 0
 
 
 class Worker:
@@ -93,11 +101,16 @@ class Worker:
         self._settings = settings
         self._made: dict[tuple[str, ...], BackEnds] = {}
 
-    def do(self, item: BatchItem) -> ItemResult:
-        """Segment one video; whatever goes wrong is in the result."""
+    def do(self, item: BatchItem, num_free: int = 1) -> ItemResult:
+        """Segment one video; whatever goes wrong is in the result.
+
+        Args:
+            item: the video, or a part of it.
+            num_free: workers that could share it.
+        """
         start = time.perf_counter()
         try:
-            result = run_job(self._job(item), make=self._back_ends)
+            return self._done(item, num_free, start)
         except FolderBusyError as error:  # by a worker that was taken for dead
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=str(error))
         except SamptError as error:
@@ -105,8 +118,28 @@ class Worker:
         except Exception as error:  # whatever a back end throws: the other videos go on
             line = " ".join(f"{type(error).__name__}: {error}".split())
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=line)
+
+    def _done(self, item: BatchItem, num_free: int, start: float) -> ItemResult:
+        job, parts = self._job(item), self._settings.output / PARTS_NAME / item.name
+        if item.part is not None:
+            num_frames = run_part(job, item.part, parts / _part_name(*item.part), make=self._back_ends)
+            return ItemResult(item.name, "done", time.perf_counter() - start, num_frames)
+        if num_free > 1 and not item.num_parts and (num_parts := self._num_parts(job, num_free)) > 1:
+            return ItemResult(item.name, "to share", time.perf_counter() - start, num_parts=num_parts)
+        files = [parts / _part_name(k, item.num_parts) for k in range(item.num_parts)]
+        result = run_job(job, make=self._back_ends, parts=files)
+        shutil.rmtree(parts, ignore_errors=True)
         status: Status = "was done" if result.was_complete else "done"
-        return ItemResult(item.name, status, time.perf_counter() - start, result.num_frames)
+        return ItemResult(item.name, status, time.perf_counter() - start, result.num_frames, num_parts=item.num_parts)
+
+    def _num_parts(self, job: Job, num_free: int) -> int:
+        """Into how many parts a job that is still to do can be shared: 1 where its results would be others."""
+        if job.config.reinit.enabled:
+            return 1
+        run = prepare_run(job, make=self._back_ends)
+        if run.finished is not None or run.video.num_frames < self._settings.shared_frames:
+            return 1
+        return min(num_free, len(run.object_ids))
 
     def _job(self, item: BatchItem) -> Job:
         settings = self._settings
@@ -135,3 +168,7 @@ class Worker:
             self._made.clear()  # before the new ones are made
             self._made[key] = make_back_ends(job)
         return self._made[key]
+
+
+def _part_name(k: int, num_parts: int) -> str:
+    return f"{k + 1}-of-{num_parts}.part"

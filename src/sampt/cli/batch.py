@@ -82,6 +82,14 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
         help="workers on a Ray cluster: the one that this machine belongs to, or that at ADDRESS; the output is a folder that "
         "every node reaches",
     )
+    group.add_argument(
+        "--shared-frames",
+        type=whole_number,
+        default=1000,
+        metavar="N",
+        help="workers that have nothing else to do share videos of N frames or more by their objects, when these are followed "
+        "without re-initialisation; the results are the same (default: %(default)s)",
+    )
     retries = "how often a video is tried again when its worker dies or something breaks down (default: 2)"
     group.add_argument("--retries", type=whole_number, default=2, metavar="N", help=retries)
     add_running_options(group)
@@ -117,6 +125,7 @@ def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> Batch
         runtime=arguments.runtime,
         precision=arguments.precision,
         overwrite=arguments.overwrite,
+        shared_frames=arguments.shared_frames,
     )
     settings.check()
     return settings

@@ -1,0 +1,142 @@
+"""A video shared by its objects: parts, their files, and their merge give what one run gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sampt.config import PRESETS, PromptConfig, SegmentConfig, TrackingConfig, with_settings
+from sampt.errors import ConfigError, OutputError
+from sampt.outputs.parts import PartFile, write_part
+from sampt.pipeline import PartOfFrame, merge_parts, segment_part, segment_video
+from sampt.plugins import create_segmenter, create_tracker
+from sampt.testing import ExactSegmenter, ExactStreamTracker, SceneVideo, crossing_scene
+from sampt.testing.clauses import spread_points
+from sampt.types import FrameMasks, Points, QueryMask
+from sampt.video.array import ArrayVideo
+from sampt.video.base import CachedVideo
+from sampt.video.open import open_video
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SCENE = crossing_scene(10)
+QUICK = SegmentConfig(tracking=TrackingConfig(border_fraction=0), prompting=PromptConfig(refinement_rounds=1))
+
+
+def on(object_id: int, frame_idx: int) -> Points:
+    return Points.of(object_id, frame_idx, spread_points(np.asarray(SCENE.masks(frame_idx)[object_id - 1]), 12))
+
+
+QUERIES = {
+    "clicks on several frames": [on(1, 2), on(2, 6), on(1, 7)],
+    "a mask in mid-video and a click": [QueryMask(2, 4, SCENE.masks(4)[1]), on(1, 0)],
+}
+
+
+def assert_equal(found: Sequence[FrameMasks], expected: Sequence[FrameMasks]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        for name in ("object_ids", "masks", "scores", "states"):
+            assert np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name == "scores"), (a.frame_idx, name)
+        for name in ("point_id", "object_id", "is_positive", "xy", "confidence", "hidden_by"):
+            assert np.array_equal(getattr(a.points, name), getattr(b.points, name)), (a.frame_idx, name)
+
+
+def through_files(folder: Path, video: Any, queries: Any, groups: Sequence[Sequence[int]], back_ends: dict[str, Any]) -> Any:
+    for k, group in enumerate(groups):
+        write_part(folder / str(k), "run", segment_part(video, queries, group, **back_ends))
+    return list(merge_parts(video, queries, [PartFile(folder / str(k)).frames() for k in range(len(groups))], **back_ends))
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("settings", [{}, {"protocol": "vos"}, {"overlapping": True}, {"longest_side": 64}])
+def test_parts_through_files_give_the_single_runs_results(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    video = CachedVideo(SceneVideo(SCENE), 99)
+    if "longest_side" in settings:
+        # The exact fakes know frames of one size: the bundled back ends do not mind.
+        back_ends: dict[str, Any] = {"tracker": create_tracker("lucas-kanade"), "segmenter": create_segmenter("grabcut")}
+    else:
+        back_ends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
+    back_ends["config"] = with_settings(QUICK, settings)
+    expected = list(segment_video(video, QUERIES[name], **back_ends))
+    assert any(r.masks.any() for r in expected)
+    assert_equal(through_files(tmp_path, video, QUERIES[name], [[1], [2]], back_ends), expected)
+
+
+def test_only_the_parts_own_objects_are_asked_about() -> None:
+    segmenter = ExactSegmenter(SCENE)
+    parts = segment_part(
+        CachedVideo(SceneVideo(SCENE), 99),
+        [on(1, 0), on(2, 0)],
+        [2],
+        config=QUICK,
+        tracker=ExactStreamTracker(SCENE),
+        segmenter=segmenter,
+    )
+    for part in parts:
+        assert [o.object_id for o in part.objects] == [2]
+        assert set(part.points.object_id.tolist()) == {2}
+    assert {call.object_id for call in segmenter.calls} == {2}
+    # Others' points are there all the same, as negatives.
+    assert any(not call.is_positive.all() for call in segmenter.calls)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
+def test_three_dogs_by_the_bundled_networks_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    folder = SHARED / "davis" / "multi_object" / "dogs-jump"
+    clip = next(p for p in sorted(folder.iterdir()) if p.suffix == ".mp4")
+    frames = open_video(clip).read(0, 6)
+    video = ArrayVideo(frames)
+    xy = {1: (120, 120), 2: (220, 120), 3: (330, 120)}
+    queries = [Points.of(o, 0, np.array([at], np.float32)) for o, at in xy.items()]
+    config = with_settings(PRESETS["default"], {"reinit.enabled": False})
+    back_ends: dict[str, Any] = {"tracker": create_tracker("nano"), "segmenter": create_segmenter("nano"), "config": config}
+    expected = list(segment_video(video, queries, **back_ends))
+    assert_equal(through_files(tmp_path, video, queries, [[1, 3], [2]], back_ends), expected)
+
+
+def test_re_initialisation_is_refused() -> None:
+    config = replace(QUICK, reinit=replace(QUICK.reinit, enabled=True))
+    with pytest.raises(ConfigError, match="cannot be shared by objects, which decide"):
+        segment_part(
+            SceneVideo(SCENE), on(1, 0), [1], config=config, tracker=ExactStreamTracker(SCENE), segmenter=ExactSegmenter(SCENE)
+        )
+
+
+def frames_of_a_part() -> Iterator[PartOfFrame]:
+    back_ends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
+    return segment_part(CachedVideo(SceneVideo(SCENE), 99), [on(1, 0)], [1], config=QUICK, **back_ends)
+
+
+def test_a_file_bears_its_name_when_it_is_complete_and_tells_whose_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "1-of-2.part"
+
+    def interrupted() -> Iterator[PartOfFrame]:
+        frames = frames_of_a_part()
+        yield next(frames)
+        assert not path.exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_part(path, "run", interrupted())
+    assert not path.exists()
+    assert write_part(path, "run", frames_of_a_part()) == SCENE.num_frames
+    assert PartFile(path).is_of("run")
+    assert not PartFile(path).is_of("another run")
+    assert not PartFile(tmp_path / "absent").is_of("run")
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "part"
+    write_part(path, "run", frames_of_a_part())
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(OutputError, match="delete it and start the batch again"):
+        list(PartFile(path).frames())
+    path.write_bytes(data[: len(data) // 3])
+    with pytest.raises(OutputError, match="delete it and start the batch again"):
+        list(PartFile(path).frames())
