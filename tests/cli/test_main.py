@@ -17,7 +17,14 @@ from sampt.config import PRESETS, SegmentConfig, setting_fields, with_settings
 def test_help_lists_the_commands(call: Any) -> None:
     outcome = call("--help")
     assert outcome.status == 0
-    assert re.findall("^ +([a-z]+) {2,}[a-z]", outcome.out, re.MULTILINE) == ["segment", "batch", "eval", "demo", "backends", "weights"]
+    assert re.findall("^ +([a-z]+) {2,}[a-z]", outcome.out, re.MULTILINE) == [
+        "segment",
+        "batch",
+        "eval",
+        "demo",
+        "backends",
+        "weights",
+    ]
 
 
 def test_version_is_the_packages(call: Any) -> None:
