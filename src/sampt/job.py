@@ -158,6 +158,11 @@ class Run:
     folder: RunFolder
     finished: JobResult | None
 
+    @property
+    def run_digest(self) -> str:
+        """Of ``identity``."""
+        return config_digest(self.identity)
+
 
 def prepare_run(
     job: Job, on_weights: Callable[[str], None] | None = None, *, make: Callable[[Job], BackEnds] | None = None

@@ -7,11 +7,13 @@ import importlib
 import inspect
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.segmenters.base import PromptableSegmenter
@@ -22,6 +24,7 @@ __all__ = ["BatchItem", "read_batch"]
 
 _QUERY_SUFFIXES = (".json", ".txt")
 _VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+_INPUTS = ("video", "queries", "mask")
 _NOT_NAMED = ("loader", "arguments", "part", "num_parts")
 _NAME = re.compile(r"[^\s/\\.][^\s/\\]*")
 """One folder, and none above the output."""
@@ -79,6 +82,22 @@ class BatchItem:
         video, queries = loader(**self.arguments, **wanted)
         return video, list(queries)
 
+    @property
+    def has_urls(self) -> bool:
+        """Whether something of it lies elsewhere."""
+        return any(is_url(getattr(self, key) or "") for key in _INPUTS)
+
+    def fetched(self, folder: Path) -> BatchItem:
+        """The item with all its inputs here: what lies elsewhere is copied into ``folder``.
+
+        Raises:
+            BatchError: see :func:`sampt.batch.remote.fetched`.
+        """
+        here: dict[str, Any] = {
+            key: str(fetched(url, folder / key)) for key in _INPUTS if is_url(url := getattr(self, key) or "")
+        }
+        return dataclasses.replace(self, **here)
+
     def read_queries(self) -> list[Points | QueryMask]:
         """The clicks and masks.
 
@@ -110,40 +129,55 @@ def read_batch(source: str | Path) -> list[BatchItem]:
         source: a file of JSON lines, ``{"video": "a.mp4", "points": ["1,0,420,250"]}``, with any of the attributes of
             :class:`BatchItem`, where ``name`` is the video's own when left out and relative paths begin at the file's folder.
             Or a folder of video files and folders of images, each with a query file (NAME.json or NAME.txt) or a mask image
-            of its first frame (NAME.png) beside it.
+            of its first frame (NAME.png) beside it. Either may be an address that fsspec opens, and so may what a line names.
 
     Raises:
         BatchError: nothing is there, a line has another form, a video has no queries, or two items have one name. Videos
             and query files are not opened: one that is broken is told when it is its turn.
     """
-    path = Path(source)
-    if path.is_dir():
+    url, path = str(source), Path(source)
+    if is_url(url):
+        items = list(_in_remote_folder(url) if is_folder(url) else _in_remote_manifest(url))
+    elif path.is_dir():
         items = list(_in_folder(path.resolve()))
     elif path.is_file():
         items = list(_in_manifest(path.resolve()))
     else:
         raise BatchError(f"There is no file or folder {path}; give a manifest of JSON lines or a folder of videos.")
     if not items:
-        raise BatchError(f"{path} names no video; expected at least one.")
+        raise BatchError(f"{source} names no video; expected at least one.")
     seen: set[str] = set()
     for item in items:
         if item.name in seen:
-            raise BatchError(f'Two videos of {path} are called {item.name!r}; give one of them another "name".')
+            raise BatchError(f'Two videos of {source} are called {item.name!r}; give one of them another "name".')
         seen.add(item.name)
     return items
 
 
 def _in_manifest(path: Path) -> Iterator[BatchItem]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BatchError(f"{path} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
-    for number, line in enumerate(lines, 1):
+    return _items_of(text, str(path), lambda name: str(path.parent / Path(name).expanduser()))
+
+
+def _in_remote_manifest(url: str) -> Iterator[BatchItem]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            text = fetched(url, Path(folder) / "manifest").read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BatchError(f"{url} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
+    return _items_of(text, url, lambda name: name if name.startswith("/") else f"{url.rpartition('/')[0]}/{name}")
+
+
+def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[BatchItem]:
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            yield _item_of(line, f"Line {number} of {path}", path.parent)
+            yield _item_of(line, f"Line {number} of {path}", beside)
 
 
-def _item_of(line: str, where: str, folder: Path) -> BatchItem:
+def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
     try:
         values = json.loads(line)
     except json.JSONDecodeError as error:
@@ -160,7 +194,7 @@ def _item_of(line: str, where: str, folder: Path) -> BatchItem:
     _check_points(where, values.get("points", []))
     if not (values.get("points") or values.get("queries") or values.get("mask")):
         raise BatchError(f'{where} names no object; give "points", "queries" or "mask".')
-    paths = {key: _beside(folder, values[key]) for key in ("video", "queries", "mask") if values.get(key)}
+    paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
     name = values.get("name") or _name_of(values["video"])
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
@@ -195,10 +229,6 @@ def _check_points(where: str, points: list[Any]) -> None:
             raise BatchError(f"{where}: {error}") from None
 
 
-def _beside(folder: Path, name: str) -> str:
-    return name if "://" in name else str(folder / Path(name).expanduser())
-
-
 def _name_of(video: str) -> str:
     path = Path(video.rstrip("/"))
     stem = path.parent.name if any(c in path.name for c in "*?[") else path.name if not path.suffix else path.stem
@@ -206,26 +236,33 @@ def _name_of(video: str) -> str:
 
 
 def _in_folder(folder: Path) -> Iterator[BatchItem]:
-    entries = natural_order(folder.iterdir())
-    videos = [e for e in entries if _is_video(e)]
-    for video in videos:
-        stem = folder / (video.name if video.is_dir() else video.stem)
-        queries = next((q for s in _QUERY_SUFFIXES if (q := stem.with_name(stem.name + s)).is_file()), None)
-        mask = stem.with_name(stem.name + ".png")
-        if queries is None and not mask.is_file():
-            raise BatchError(
-                f"{video} has no queries; expected {stem.name}.json, {stem.name}.txt, or the mask {stem.name}.png beside it."
-            )
-        name = re.sub(r"\s+", "_", stem.name)
+    entries = {e.name: e.is_dir() for e in folder.iterdir()}
+    return _among(entries, lambda name: str(folder / name), lambda name: bool(image_paths((folder / name).iterdir())))
+
+
+def _in_remote_folder(url: str) -> Iterator[BatchItem]:
+    def holds_images(name: str) -> bool:
+        return any(Path(inside).suffix.lower() in IMAGE_SUFFIXES for inside in listed(f"{url.rstrip('/')}/{name}"))
+
+    return _among(listed(url), lambda name: f"{url.rstrip('/')}/{name}", holds_images)
+
+
+def _among(entries: Mapping[str, bool], at: Callable[[str], str], holds_images: Callable[[str], bool]) -> Iterator[BatchItem]:
+    """The videos among the entries of a folder, name -> whether it is a folder, with the queries beside them."""
+    for video in (p.name for p in natural_order(map(Path, entries))):
+        if not (holds_images(video) if entries[video] else _is_video_file(video)):
+            continue
+        stem = video if entries[video] else Path(video).stem
+        queries = next((stem + s for s in _QUERY_SUFFIXES if entries.get(stem + s) is False), None)
+        if queries is None and entries.get(mask := f"{stem}.png") is not False:
+            raise BatchError(f"{at(video)} has no queries; expected {stem}.json, {stem}.txt, or the mask {mask} beside it.")
         yield BatchItem(
-            name,
-            str(video),
-            queries=None if queries is None else str(queries),
-            mask=str(mask) if queries is None else None,
+            re.sub(r"\s+", "_", stem),
+            at(video),
+            queries=None if queries is None else at(queries),
+            mask=at(f"{stem}.png") if queries is None else None,
         )
 
 
-def _is_video(entry: Path) -> bool:
-    if entry.is_dir():
-        return bool(image_paths(entry.iterdir()))
-    return entry.suffix.lower() in _VIDEO_SUFFIXES and entry.suffix.lower() not in IMAGE_SUFFIXES
+def _is_video_file(name: str) -> bool:
+    return Path(name).suffix.lower() in _VIDEO_SUFFIXES

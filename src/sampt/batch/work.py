@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sampt.batch.items import BatchItem
+from sampt.batch.remote import RemoteFolder, mark_of
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import FolderBusyError, SamptError
 from sampt.job import Job, prepare_run, run_job, run_part
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
-from sampt.outputs import FORMATS, check_outputs
+from sampt.outputs import FORMATS, check_outputs, config_digest, versions
+from sampt.weights import weights_identity
 
 __all__ = ["PARTS_NAME", "BatchSettings", "ItemResult", "Worker"]
 
@@ -34,6 +37,7 @@ class BatchSettings:
         config: settings of the method.
         formats, device, runtime, precision, overwrite: see :class:`sampt.job.Job`.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
+        upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
     """
 
     output: Path
@@ -44,6 +48,7 @@ class BatchSettings:
     precision: str = "auto"
     overwrite: bool = False
     shared_frames: int = 1000
+    upload: str | None = None
 
     def check(self) -> None:
         """Refuse what no item could be done with.
@@ -110,7 +115,7 @@ class Worker:
         """
         start = time.perf_counter()
         try:
-            return self._done(item, num_free, start)
+            return self._fetched_and_done(item, num_free, start)
         except FolderBusyError as error:  # by a worker that was taken for dead
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=str(error))
         except SamptError as error:
@@ -118,6 +123,46 @@ class Worker:
         except Exception as error:  # whatever a back end throws: the other videos go on
             line = " ".join(f"{type(error).__name__}: {error}".split())
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=line)
+
+    def _fetched_and_done(self, item: BatchItem, num_free: int, start: float) -> ItemResult:
+        """With inputs and outputs that lie elsewhere."""
+        upload = self._settings.upload
+        if upload is None and not item.has_urls:
+            return self._done(item, num_free, start)
+        there = None if upload is None else RemoteFolder(upload) / item.name
+        ticket = "" if there is None else self._ticket(item)
+        if there is not None and not self._settings.overwrite and (told := there.done(ticket)) is not None:
+            return ItemResult(item.name, "was done", time.perf_counter() - start, int(told["num_frames"]))
+        with tempfile.TemporaryDirectory(prefix="sampt-") as folder:
+            here = item.fetched(Path(folder) / "inputs")
+            if there is None:
+                return self._done(here, num_free, start)
+            job = dataclasses.replace(self._job(here), output=Path(folder) / "results")
+            run = prepare_run(job, make=self._back_ends)
+            if there.check_room(run.run_digest, overwrite=self._settings.overwrite):
+                return ItemResult(item.name, "was done", time.perf_counter() - start, run.video.num_frames)
+            result = run_job(job, make=self._back_ends)
+            there.put_results(job.output, ticket, result.num_frames)
+        return ItemResult(item.name, "done", time.perf_counter() - start, result.num_frames)
+
+    def _ticket(self, item: BatchItem) -> str:
+        """Of all that decides an item's results, without a look into its inputs."""
+        settings = self._settings
+        config = with_settings(settings.config, item.settings)
+        return config_digest(
+            {
+                "item": item.to_json(),
+                "inputs": [mark_of(name) for name in (item.video, item.queries, item.mask) if name],
+                "config": settings_of(config),
+                "weights": [
+                    weights_identity(config.tracker, config.tracker_weights),
+                    weights_identity(config.segmenter, config.segmenter_weights),
+                ],
+                "formats": list(settings.formats),
+                "choices": [settings.device, settings.runtime, settings.precision],
+                "versions": versions(),
+            }
+        )
 
     def _done(self, item: BatchItem, num_free: int, start: float) -> ItemResult:
         job, parts = self._job(item), self._settings.output / PARTS_NAME / item.name

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sampt.batch.driver import BatchReport, run_batch
+from sampt.batch.driver import LOG_NAME, REPORT_NAME, BatchReport, run_batch
 from sampt.batch.items import read_batch
 from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
+from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.cli.segment import formats_of
 from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
@@ -33,6 +36,7 @@ examples:
   sampt batch folder/ -o results --workers 8          # folder/a.mp4 with folder/a.json, or a mask folder/a.png
   sampt batch videos.jsonl -o results --workers 2 --device cuda:0,cuda:1
   sampt batch videos.jsonl -o /shared/results --ray      # on a Ray cluster
+  sampt batch s3://bucket/videos.jsonl -o s3://bucket/results    # with sampt[remote] and s3fs
 """
 _BROKEN = 1
 
@@ -50,7 +54,13 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every video comes here")
+    group.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])",
+    )
     group.add_argument(
         "--formats",
         default=",".join(FORMATS),
@@ -96,16 +106,36 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_from(arguments, config_from(arguments))
-    items = read_batch(arguments.source)
-    with (
-        pool_for(arguments, settings, len(items)) as pool,
-        shown_results(len(items), "videos", quiet=arguments.quiet) as on_result,
-    ):
-        report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
+    with _place_of(arguments.output) as (folder, upload):
+        told, arguments.output = arguments.output, folder
+        settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload)
+        items = read_batch(arguments.source)
+        with (
+            pool_for(arguments, settings, len(items)) as pool,
+            shown_results(len(items), "videos", quiet=arguments.quiet) as on_result,
+        ):
+            report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
-        tell_report(report, arguments.output, "videos")
+        tell_report(report, told, "videos")
     return 0 if report.is_complete else _BROKEN
+
+
+@contextmanager
+def _place_of(output: str) -> Iterator[tuple[Path, str | None]]:
+    """The folder to work in, and the address that results are copied to: with what became of all, when the batch ends."""
+    if not is_url(output):
+        yield Path(output), None
+        return
+    there = RemoteFolder(output)
+    with tempfile.TemporaryDirectory(prefix="sampt-") as folder:
+        if (before := there.read(LOG_NAME)) is not None:
+            (Path(folder) / LOG_NAME).write_bytes(before)
+        try:
+            yield Path(folder), there.url
+        finally:
+            for name in (LOG_NAME, REPORT_NAME):
+                if (path := Path(folder) / name).exists():
+                    there.write(name, path.read_bytes())
 
 
 def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> BatchSettings:
@@ -165,7 +195,7 @@ def shown_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[I
         yield show
 
 
-def tell_report(report: BatchReport, output: Path, unit: str) -> None:
+def tell_report(report: BatchReport, output: Path | str, unit: str) -> None:
     """The counts, and a line for each item that has no results."""
     frames = sum(r.num_frames for r in report.results if r.status == "done")
     lines = [
