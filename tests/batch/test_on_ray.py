@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -58,11 +62,12 @@ def settings(output: Path) -> BatchSettings:
 
 def digests(output: Path) -> dict[str, str]:
     files = [p for p in output.rglob("*") if p.is_file() and not p.name.startswith(("run.json", "batch.json"))]
+    assert not [p for p in files if p.suffix == ".partial"]
     return {str(p.relative_to(output)): sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def test_a_killed_nodes_video_goes_to_another_and_results_are_those_of_local_workers(
-    clips: Path, cluster: Any, tmp_path: Path
+    clips: Path, cluster: Any, local: dict[str, str], tmp_path: Path
 ) -> None:
     items = read_batch(clips)
     doomed = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
@@ -78,9 +83,55 @@ def test_a_killed_nodes_video_goes_to_another_and_results_are_those_of_local_wor
         report = run_batch(items, settings(tmp_path / "ray"), pool, retries=5, on_result=note)
     assert report.is_complete
     assert sorted(r.name for r in done) == [f"clip{k}" for k in range(NUM_CLIPS)]
-    with LocalPool(settings(tmp_path / "local"), 1, threads=1) as local:
-        assert run_batch(items, settings(tmp_path / "local"), local).is_complete
-    assert digests(tmp_path / "ray") == digests(tmp_path / "local")
+    assert digests(tmp_path / "ray") == local
+
+
+@pytest.fixture(scope="module")
+def local(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a local worker makes of the clips."""
+    output = tmp_path_factory.mktemp("local")
+    with LocalPool(settings(output), 1, threads=1) as pool:
+        assert run_batch(read_batch(clips), settings(output), pool).is_complete
+    return digests(output)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_raylet_killed_at_any_moment_loses_nothing(
+    clips: Path, cluster: Any, local: dict[str, str], tmp_path: Path, seed: int
+) -> None:
+    """``kill -9`` to the daemon of a node: its workers go with it, another node does what they had."""
+    rng = np.random.default_rng(seed)
+    doomed = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    (raylet,) = [info.process.pid for info in doomed.all_processes["raylet"]]
+    with RayPool(settings(tmp_path), cluster.address) as pool:
+        killer = threading.Timer(rng.uniform(0.3, 2.5), os.kill, (raylet, signal.SIGKILL))
+        killer.start()
+        done: list[str] = []
+        report = run_batch(read_batch(clips), settings(tmp_path), pool, retries=5, on_result=lambda r: done.append(r.name))
+        killer.join()
+    assert report.is_complete
+    assert sorted(done) == [f"clip{k}" for k in range(NUM_CLIPS)]
+    assert digests(tmp_path) == local
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_killed_driver_on_ray_is_taken_up(clips: Path, cluster: Any, local: dict[str, str], tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    command = [sys.executable, "-m", "sampt", "batch", str(clips), "-o", str(tmp_path), "--formats", "png,npz,overlay"]
+    command += ["--quiet", "--retries", "5", "--ray", cluster.address]
+    with subprocess.Popen(command) as driver:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("*/run.json")):  # in the midst of it
+            assert time.monotonic() < deadline
+            assert driver.poll() is None
+            time.sleep(0.05)
+        driver.kill()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/run.json")}
+    assert 0 < len(before) < NUM_CLIPS
+    assert subprocess.run(command, timeout=240).returncode == 0
+    assert digests(tmp_path) == local
+    assert {p: p.stat().st_mtime_ns for p in before} == before  # nothing is done twice
 
 
 @pytest.mark.parametrize("address", [["127.0.0.1:1"], []])
