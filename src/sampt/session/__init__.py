@@ -1,0 +1,31 @@
+"""Interactive sessions: click objects in a video, correct any frame, keep everything in a project folder."""
+
+from __future__ import annotations
+
+from sampt.session.session import Session
+from sampt.session.values import (
+    BoxInput,
+    Click,
+    FrameStatus,
+    FrameUpdate,
+    MaskInput,
+    NeedsLook,
+    ObjectResult,
+    ObjectStrip,
+    SessionBusyError,
+    SessionObject,
+)
+
+__all__ = [
+    "BoxInput",
+    "Click",
+    "FrameStatus",
+    "FrameUpdate",
+    "MaskInput",
+    "NeedsLook",
+    "ObjectResult",
+    "ObjectStrip",
+    "Session",
+    "SessionBusyError",
+    "SessionObject",
+]

@@ -1,0 +1,338 @@
+"""What a person has told a session, as one frozen value; every edit makes the next one, and undo goes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sampt.errors import QueryError
+from sampt.geometry import inside_frame
+from sampt.session.colours import colour_for
+from sampt.session.rle import encode_mask
+from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.types import BoolArray
+
+__all__ = [
+    "MOST_STEPS",
+    "History",
+    "Inputs",
+    "box_set",
+    "checked_frame",
+    "checked_inputs",
+    "mask_set",
+    "object_added",
+    "object_removed",
+    "object_updated",
+    "point_added",
+    "point_deleted",
+    "point_moved",
+]
+
+_LONGEST_NAME = 100
+MOST_STEPS = 200
+"""Steps that can be undone; the oldest make way."""
+
+Known = Callable[[int, int], Carried | None]
+"""What a first click on an object and a frame starts from."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Objects and what was given for them.
+
+    Attributes:
+        num_frames: of the video.
+        size_hw: of its frames.
+        next_object_id: ids are not used twice.
+        next_point_id: likewise.
+    """
+
+    num_frames: int
+    size_hw: tuple[int, int]
+    objects: tuple[SessionObject, ...] = ()
+    clicks: tuple[Click, ...] = ()
+    boxes: tuple[BoxInput, ...] = ()
+    masks: tuple[MaskInput, ...] = ()
+    carried: tuple[Carried, ...] = ()
+    next_object_id: int = 1
+    next_point_id: int = 1
+
+    def object(self, object_id: int) -> SessionObject:
+        """The object with that id.
+
+        Raises:
+            QueryError: there is none.
+        """
+        for item in self.objects:
+            if item.object_id == object_id:
+                return item
+        known = ", ".join(str(o.object_id) for o in self.objects) or "none"
+        raise QueryError(f"There is no object {object_id}; expected one of: {known}.")
+
+    def click(self, point_id: int) -> Click:
+        """The click with that id.
+
+        Raises:
+            QueryError: there is none.
+        """
+        for item in self.clicks:
+            if item.point_id == point_id:
+                return item
+        raise QueryError(f"There is no point {point_id}; it was deleted, or belongs to another session.")
+
+    def frames_with_input(self, object_id: int) -> set[int]:
+        """Frames on which the object has a click, a box or a mask."""
+        return {i.frame_idx for group in (self.clicks, self.boxes, self.masks) for i in group if i.object_id == object_id}
+
+
+class History:
+    """Steps back and forth between inputs."""
+
+    def __init__(self, now: Inputs) -> None:
+        self.now = now
+        self._before: list[Inputs] = []
+        self._after: list[Inputs] = []
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._before)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._after)
+
+    @property
+    def previous(self) -> Inputs:
+        """The inputs a step ago; ids that were given since are not given again."""
+        return self._with_newer_ids(self._before[-1])
+
+    @property
+    def next(self) -> Inputs:
+        """The inputs before the last undo."""
+        return self._with_newer_ids(self._after[-1])
+
+    def step(self, new: Inputs) -> None:
+        """A new edit; what was undone cannot be done again."""
+        self._before = [*self._before[1 - MOST_STEPS :], self.now]
+        self._after = []
+        self.now = new
+
+    def undo(self) -> None:
+        new = self.previous
+        self._after.append(self.now)
+        self._before.pop()
+        self.now = new
+
+    def redo(self) -> None:
+        new = self.next
+        self._before.append(self.now)
+        self._after.pop()
+        self.now = new
+
+    def _with_newer_ids(self, inputs: Inputs) -> Inputs:
+        ids = {name: max(getattr(inputs, name), getattr(self.now, name)) for name in ("next_object_id", "next_point_id")}
+        return dataclasses.replace(inputs, **ids)
+
+
+def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:
+    """With one more object, whose id is the old ``next_object_id``."""
+    object_id = inputs.next_object_id
+    made = SessionObject(
+        object_id,
+        _checked_name(f"Object {object_id}" if name is None else name),
+        _checked_colour(colour_for(object_id) if color_rgb is None else color_rgb),
+    )
+    return dataclasses.replace(inputs, objects=(*inputs.objects, made), next_object_id=object_id + 1)
+
+
+def object_updated(
+    inputs: Inputs,
+    object_id: int,
+    name: str | None,
+    color_rgb: Sequence[int] | None,
+    is_hidden: bool | None,
+    is_locked: bool | None,
+) -> Inputs:
+    """With some of the object's attributes changed; None leaves one as it is."""
+    old = inputs.object(object_id)
+    new = SessionObject(
+        object_id,
+        old.name if name is None else _checked_name(name),
+        old.color_rgb if color_rgb is None else _checked_colour(color_rgb),
+        old.is_hidden if is_hidden is None else bool(is_hidden),
+        old.is_locked if is_locked is None else bool(is_locked),
+    )
+    return dataclasses.replace(inputs, objects=tuple(new if o is old else o for o in inputs.objects))
+
+
+def object_removed(inputs: Inputs, object_id: int) -> Inputs:
+    """Without the object and all that was given for it."""
+    _unlocked(inputs, object_id)
+    return dataclasses.replace(
+        inputs,
+        objects=tuple(o for o in inputs.objects if o.object_id != object_id),
+        clicks=tuple(c for c in inputs.clicks if c.object_id != object_id),
+        boxes=tuple(b for b in inputs.boxes if b.object_id != object_id),
+        masks=tuple(m for m in inputs.masks if m.object_id != object_id),
+        carried=tuple(c for c in inputs.carried if c.object_id != object_id),
+    )
+
+
+def point_added(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
+    """With one more click, whose id is the old ``next_point_id``.
+
+    A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it.
+    """
+    _unlocked(inputs, object_id)
+    frame_idx = checked_frame(inputs, frame_idx)
+    made = Click(inputs.next_point_id, object_id, frame_idx, _checked_xy(inputs, xy), bool(is_positive))
+    carried = inputs.carried
+    if not _asks(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
+        carried = (*carried, base)
+    return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), carried=carried, next_point_id=inputs.next_point_id + 1)
+
+
+def point_moved(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
+    """With a click somewhere else on its frame."""
+    old = inputs.click(point_id)
+    _unlocked(inputs, old.object_id)
+    new = dataclasses.replace(old, xy=_checked_xy(inputs, xy))
+    return dataclasses.replace(inputs, clicks=tuple(new if c is old else c for c in inputs.clicks))
+
+
+def point_deleted(inputs: Inputs, point_id: int) -> Inputs:
+    """Without a click; what the frame's clicks started from goes with the last of them."""
+    old = inputs.click(point_id)
+    _unlocked(inputs, old.object_id)
+    clicks = tuple(c for c in inputs.clicks if c is not old)
+    clicked = {(c.object_id, c.frame_idx) for c in clicks}
+    carried = tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) in clicked)
+    return dataclasses.replace(inputs, clicks=clicks, carried=carried)
+
+
+def box_set(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> Inputs:
+    """With the object's box on the frame replaced, or taken away."""
+    _unlocked(inputs, object_id)
+    frame_idx = checked_frame(inputs, frame_idx)
+    kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
+    if box_xyxy is not None:
+        kept = (*kept, BoxInput(object_id, frame_idx, _checked_box(inputs, box_xyxy)))
+    return dataclasses.replace(inputs, boxes=kept)
+
+
+def mask_set(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | None) -> Inputs:
+    """With the object's given mask on the frame replaced, or taken away."""
+    _unlocked(inputs, object_id)
+    frame_idx = checked_frame(inputs, frame_idx)
+    kept = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.dtype != np.bool_ or given.shape != inputs.size_hw or not given.any():
+            is_empty = given.shape == inputs.size_hw and not given.any()
+            got = "empty" if is_empty else f"{given.dtype} of shape {given.shape}"
+            raise QueryError(
+                f"The mask of object {object_id} on frame {frame_idx} is {got}; expected a bool array of shape "
+                f"{inputs.size_hw} with a pixel set."
+            )
+        kept = (*kept, MaskInput(object_id, frame_idx, encode_mask(given)))
+    return dataclasses.replace(inputs, masks=kept)
+
+
+def checked_inputs(inputs: Inputs) -> Inputs:
+    """Inputs from a file, when they hold together.
+
+    Raises:
+        QueryError: they do not.
+    """
+    ids = [o.object_id for o in inputs.objects]
+    points = [c.point_id for c in inputs.clicks]
+    if len(set(ids)) < len(ids) or len(set(points)) < len(points):
+        raise QueryError("two objects or two points share an id")
+    if min([*ids, *points], default=1) < 1 or max(ids, default=0) >= inputs.next_object_id:
+        raise QueryError("an id is out of its range")
+    if max(points, default=0) >= inputs.next_point_id:
+        raise QueryError("a point's id is out of its range")
+    for item in inputs.objects:
+        _checked_name(item.name)
+        _checked_colour(item.color_rgb)
+    for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried):
+        for given in group:
+            inputs.object(given.object_id)
+            checked_frame(inputs, given.frame_idx)
+    for click in inputs.clicks:
+        _checked_xy(inputs, click.xy)
+    for box in inputs.boxes:
+        _checked_box(inputs, box.box_xyxy)
+    for mask in inputs.masks:
+        if mask.rle.size_hw != inputs.size_hw or not mask.mask.any():
+            raise QueryError("a mask is empty or has another size than the video")
+    for base in inputs.carried:
+        if len(base.xy) != len(base.is_positive) or not np.isfinite(np.array(base.xy)).all():
+            raise QueryError("the points that a correction starts from are broken")
+    return inputs
+
+
+def _asks(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
+    """Whether the frame is a query frame of the object already, or has what its clicks start from."""
+    groups = (inputs.boxes, inputs.masks, inputs.carried, [c for c in inputs.clicks if c.is_positive])
+    return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
+
+
+def _unlocked(inputs: Inputs, object_id: int) -> None:
+    item = inputs.object(object_id)
+    if item.is_locked:
+        raise QueryError(f"Object {object_id} ({item.name}) is locked; unlock it to change it.")
+
+
+def checked_frame(inputs: Inputs, frame_idx: int) -> int:
+    """The frame, when the video has it; raises QueryError otherwise."""
+    is_whole = isinstance(frame_idx, (int, np.integer)) and not isinstance(frame_idx, bool)
+    if not is_whole or not 0 <= frame_idx < inputs.num_frames:
+        raise QueryError(f"The frame is {frame_idx!r}; expected a whole number from 0 to {inputs.num_frames - 1}.")
+    return int(frame_idx)
+
+
+def _numbers(values: Sequence[float], count: int, what: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(v) for v in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or not all(math.isfinite(v) for v in numbers):
+        raise QueryError(f"{what} is {values!r}; expected {count} finite numbers.")
+    return numbers
+
+
+def _checked_xy(inputs: Inputs, xy: Sequence[float]) -> tuple[float, float]:
+    x, y = _numbers(xy, 2, "The point")
+    if not inside_frame(np.array([x, y]), inputs.size_hw):
+        h, w = inputs.size_hw
+        raise QueryError(f"The point ({x:g}, {y:g}) lies outside the frame; x goes from 0 to {w - 1}, y from 0 to {h - 1}.")
+    return x, y
+
+
+def _checked_box(inputs: Inputs, box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = _numbers(box_xyxy, 4, "The box")
+    if x0 > x1 or y0 > y1 or not inside_frame(np.array([[x0, y0], [x1, y1]]), inputs.size_hw).all():
+        h, w = inputs.size_hw
+        raise QueryError(
+            f"The box is {(x0, y0, x1, y1)}; expected its first and last pixel (x0, y0, x1, y1) inside the frame of {w}x{h}."
+        )
+    return x0, y0, x1, y1
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME or not name.isprintable():
+        raise QueryError(f"An object's name is {name!r}; expected one line of 1 to {_LONGEST_NAME} characters.")
+    return name.strip()
+
+
+def _checked_colour(color_rgb: Sequence[int]) -> tuple[int, int, int]:
+    is_sequence = isinstance(color_rgb, (tuple, list)) and len(color_rgb) == 3
+    if not is_sequence or not all(type(v) is int and 0 <= v <= 255 for v in color_rgb):
+        raise QueryError(f"A colour is {color_rgb!r}; expected three whole numbers from 0 to 255.")
+    red, green, blue = color_rgb
+    return red, green, blue

@@ -1,0 +1,274 @@
+"""The project folder: ``NAME.sampt/`` with ``project.json``, what a person has said, and ``masks.journal``, what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.errors import OutputError, SamptError, VideoError
+from sampt.session.disk import disk_errors, write_atomic
+from sampt.session.edits import Inputs, checked_inputs
+from sampt.session.rle import Rle
+from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.video.base import Video
+from sampt.video.open import open_video
+
+__all__ = [
+    "PROJECT_NAME",
+    "RESULTS_NAME",
+    "SUFFIX",
+    "ProjectFile",
+    "VideoFacts",
+    "check_new",
+    "facts_at",
+    "find_video",
+    "open_again",
+    "read_project",
+    "video_facts",
+    "write_project",
+]
+
+SUFFIX = ".sampt"
+PROJECT_NAME = "project.json"
+RESULTS_NAME = "masks.journal"
+_FORMAT = "sampt-project"
+_VERSION = 1
+_MOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """Which video a project is about.
+
+    Attributes:
+        path: where it was found last.
+        beside: the same from the project's parent folder, or None where there is no such way (another drive).
+        sha256: :meth:`sampt.video.base.Video.digest`.
+    """
+
+    path: str
+    beside: str | None
+    sha256: str
+    num_frames: int
+    size_hw: tuple[int, int]
+    fps: float
+
+
+@dataclass(frozen=True)
+class ProjectFile:
+    """What ``project.json`` says; the steps to undo are not kept."""
+
+    video: VideoFacts
+    config: SegmentConfig
+    tracker: str
+    segmenter: str
+    inputs: Inputs
+
+
+def video_facts(video: Video, path: Path | str, project: Path) -> VideoFacts:
+    """The facts about an open video, whose files are read to the end for their digest."""
+    return facts_at(VideoFacts("", None, video.digest(), video.num_frames, video.size_hw, video.fps), path, project)
+
+
+def facts_at(facts: VideoFacts, path: Path | str, project: Path) -> VideoFacts:
+    """The facts about the same video when it lies at ``path``."""
+    absolute = os.path.abspath(os.path.expanduser(str(path)))
+    try:
+        beside = os.path.relpath(absolute, project.absolute().parent)
+    except ValueError:  # Windows: another drive
+        beside = None
+    return dataclasses.replace(facts, path=absolute, beside=beside)
+
+
+def open_again(facts: VideoFacts) -> Video:
+    """The video a second time, to be read by itself.
+
+    Raises:
+        VideoError: it is not there any more, or has been replaced.
+    """
+    video = open_video(facts.path)
+    if (video.num_frames, video.size_hw) != (facts.num_frames, facts.size_hw):
+        raise VideoError(f"{facts.path} has been replaced by another video; put the project's own back, or close the session.")
+    return video
+
+
+def check_new(project: Path) -> None:
+    """Refuse a place where no project can begin; a folder that a killed ``create`` left behind is taken over.
+
+    Raises:
+        OutputError: the name ends in something else than ``.sampt``, or something is there.
+    """
+    if project.suffix != SUFFIX or project.name == SUFFIX:
+        raise OutputError(f"The project is to be {project}; expected a name that ends in {SUFFIX}, such as clip{SUFFIX}.")
+    with disk_errors(project):
+        if project.is_dir():
+            left = (RESULTS_NAME, PROJECT_NAME + ".partial")
+            others = sorted(p.name for p in project.iterdir() if p.name not in left)
+            if not others:
+                return
+            raise OutputError(f"{project} holds {others[0]} already; open that project, or choose another name.")
+        if project.exists():
+            raise OutputError(f"{project} is a file; expected a name for a new folder.")
+
+
+def write_project(project: Path, content: ProjectFile) -> None:
+    """Replace ``project.json`` by ``content``, atomically and on the disk when this returns.
+
+    Raises:
+        OutputError: it cannot be written; the old one is still there.
+    """
+    inputs = content.inputs
+    data = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "video": dataclasses.asdict(content.video),
+        "config": settings_of(content.config),
+        "backends": {"tracker": content.tracker, "segmenter": content.segmenter},
+        "objects": [dataclasses.asdict(o) for o in inputs.objects],
+        "clicks": [dataclasses.asdict(c) for c in inputs.clicks],
+        "boxes": [dataclasses.asdict(b) for b in inputs.boxes],
+        "masks": [{"object_id": m.object_id, "frame_idx": m.frame_idx, "counts": m.rle.counts} for m in inputs.masks],
+        "carried": [dataclasses.asdict(c) for c in inputs.carried],
+        "next_object_id": inputs.next_object_id,
+        "next_point_id": inputs.next_point_id,
+    }
+    # A line for each part: to be read by people, and written fast.
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}" for name, part in data.items())
+    write_atomic(project / PROJECT_NAME, f"{{\n{lines}\n}}\n".encode())
+
+
+def read_project(project: Path) -> ProjectFile:
+    """What :func:`write_project` wrote.
+
+    Raises:
+        OutputError: there is no project, it is damaged, another program's, or of a newer version.
+    """
+    path = project / PROJECT_NAME
+    if not path.is_file():
+        raise OutputError(f"{project} is no project: there is no {PROJECT_NAME} in it; expected a folder that a session made.")
+    with disk_errors(path):
+        if path.stat().st_size > _MOST_BYTES:
+            raise OutputError(f"{path} has {path.stat().st_size} bytes; expected a project file of at most {_MOST_BYTES}.")
+        text = path.read_bytes()
+    try:
+        data = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{path} is damaged ({_one_line(error)}); restore it from a copy.") from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise OutputError(f"{path} is no project file of sampt; expected one that a session wrote.")
+    version = data.get("version")
+    if isinstance(version, int) and version > _VERSION:
+        raise OutputError(f"{path} has version {version}, this sampt reads up to {_VERSION}; update sampt to open it.")
+    try:
+        return _parsed(data)
+    except (SamptError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise OutputError(f"{path} is damaged ({_one_line(error)}); restore it from a copy.") from error
+
+
+def find_video(facts: VideoFacts, project: Path, given: Path | str | None) -> tuple[Video, str]:
+    """The project's video and its path: the given one, or where it was, or beside the project as before, or simply beside it.
+
+    Raises:
+        VideoError: there is none, or what is there is another video.
+    """
+    wrong: VideoError | None = None
+    for path in [str(given)] if given is not None else list(_places(facts, project)):
+        try:
+            video = open_video(path)
+        except VideoError:
+            if given is not None:
+                raise
+            continue
+        found = (video.num_frames, video.size_hw)
+        if found == (facts.num_frames, facts.size_hw) and video.digest() == facts.sha256:
+            return video, path
+        wrong = VideoError(
+            f"{path} is not the video of {project}, which is {Path(facts.path).name} with {facts.num_frames} frames of "
+            f"{facts.size_hw[1]}x{facts.size_hw[0]}; give the unchanged file under its own name."
+        )
+    raise wrong or VideoError(
+        f"The video of {project} is neither at {facts.path} nor beside the project; put it there, or give its path (video=...)."
+    )
+
+
+def _places(facts: VideoFacts, project: Path) -> Iterator[str]:
+    parent = project.absolute().parent
+    yield facts.path
+    if facts.beside is not None:
+        yield os.path.normpath(parent / facts.beside)
+    yield str(parent / Path(facts.path.replace("\\", "/")).name)
+
+
+def _parsed(data: Mapping[str, Any]) -> ProjectFile:
+    told = data["video"]
+    size_hw = _whole(told["size_hw"][0]), _whole(told["size_hw"][1])
+    beside = None if told["beside"] is None else str(told["beside"])
+    facts = VideoFacts(str(told["path"]), beside, str(told["sha256"]), _whole(told["num_frames"]), size_hw, float(told["fps"]))
+    inputs = Inputs(
+        facts.num_frames,
+        size_hw,
+        tuple(_object(o) for o in data["objects"]),
+        tuple(_click(c) for c in data["clicks"]),
+        tuple(BoxInput(**{**b, **_place(b), "box_xyxy": tuple(b["box_xyxy"])}) for b in data["boxes"]),
+        tuple(MaskInput(**_place(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
+        tuple(_carried(c) for c in data["carried"]),
+        _whole(data["next_object_id"]),
+        _whole(data["next_point_id"]),
+    )
+    backends = data["backends"]
+    config = with_settings(SegmentConfig(), _flat(data["config"]))
+    return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), checked_inputs(inputs))
+
+
+def _object(told: Mapping[str, Any]) -> SessionObject:
+    flags = {name: _flag(told[name]) for name in ("is_hidden", "is_locked")}
+    return SessionObject(**{**told, **flags, "object_id": _whole(told["object_id"]), "color_rgb": tuple(told["color_rgb"])})
+
+
+def _click(told: Mapping[str, Any]) -> Click:
+    changed = {"point_id": _whole(told["point_id"]), "xy": tuple(told["xy"]), "is_positive": _flag(told["is_positive"])}
+    return Click(**{**told, **_place(told), **changed})
+
+
+def _carried(told: Mapping[str, Any]) -> Carried:
+    xy = tuple((float(x), float(y)) for x, y in told["xy"])
+    signs = tuple(_flag(s) for s in told["is_positive"])
+    return Carried(**_place(told), xy=xy, is_positive=signs, area_px=_whole(told["area_px"]))
+
+
+def _place(told: Mapping[str, Any]) -> dict[str, int]:
+    return {name: _whole(told[name]) for name in ("object_id", "frame_idx")}
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} stands where a whole number is expected")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r} stands where true or false is expected")
+    return value
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted name. Unknown ones are refused by whoever takes them; missing ones are of an older sampt."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text[:200]}" if not isinstance(error, KeyError) else f"{text[:200]} is missing"

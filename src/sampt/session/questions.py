@@ -1,0 +1,128 @@
+"""What a session answers from what it knows, without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from sampt.config import SegmentConfig
+from sampt.errors import QueryError
+from sampt.masks.merge import ObjectMask, merge_objects
+from sampt.session.plan import ranges_of
+from sampt.session.state import SessionState, result_of
+from sampt.session.values import BoxInput, Click, MaskInput, ObjectResult, ObjectStrip, SessionObject
+from sampt.types import FrameMasks, FramePoints, ObjectState
+
+__all__ = ["Questions"]
+
+_Given = TypeVar("_Given", Click, BoxInput, MaskInput)
+
+
+class Questions:
+    """The part of :class:`sampt.session.Session` that only looks. Any thread may ask, whatever others do.
+
+    Attributes:
+        config: settings.
+    """
+
+    config: SegmentConfig
+    _state: SessionState
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change of what was given and of results."""
+        return self._state.revision
+
+    @property
+    def num_frames(self) -> int:
+        return self._state.inputs.num_frames
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._state.inputs.size_hw
+
+    @property
+    def can_undo(self) -> bool:
+        return self._state.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        return self._state.history.can_redo
+
+    @property
+    def objects(self) -> tuple[SessionObject, ...]:
+        """In the order in which they were added."""
+        return self._state.inputs.objects
+
+    def clicks(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[Click, ...]:
+        """The points that were given: all, or those on a frame, of an object, or both."""
+        return _of(self._state.inputs.clicks, frame_idx, object_id)
+
+    def boxes(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[BoxInput, ...]:
+        """The boxes that were given, likewise."""
+        return _of(self._state.inputs.boxes, frame_idx, object_id)
+
+    def given_masks(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[MaskInput, ...]:
+        """The masks that were given, likewise."""
+        return _of(self._state.inputs.masks, frame_idx, object_id)
+
+    def results(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
+        """What is known of objects on a frame, read from disk; objects of which nothing is known are left out."""
+        with self._state.lock:
+            frame_idx, ids = self._state.checked_frame(frame_idx), self._state.checked_ids(object_ids)
+            found = ((o, *self._state.record(o, frame_idx)) for o in ids)
+            return {o: result_of(record, is_stale=is_stale) for o, record, is_stale in found if record is not None}
+
+    def points(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> FramePoints:
+        """The points of these results, in pixels of the video: followed ones, and on query frames those that are followed from
+        there. Ids are those of :class:`~sampt.types.FramePoints`: of one point for as long as it is followed.
+        """
+        with self._state.lock:
+            frame_idx, ids = self._state.checked_frame(frame_idx), self._state.checked_ids(object_ids)
+            records = [record for o in ids if (record := self._state.record(o, frame_idx)[0]) is not None]
+        return FramePoints.concat([record.points for record in records])
+
+    def stale(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
+        """The frames on which each object has no result of what is given now; none for an object without a query frame."""
+        with self._state.lock:
+            return {o: ranges_of(self._state.stale_frames(o)) for o in self._state.checked_ids(object_ids)}
+
+    def count_missing(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> int:
+        """How many results :meth:`propagate` would compute now: objects times frames, those on the way included."""
+        return self._state.count_missing(self._checked_frames(frames), self._state.checked_ids(object_ids))
+
+    def strips(self, object_ids: Iterable[int] | None = None) -> dict[int, ObjectStrip]:
+        """Each object over all frames: what is known, scores, areas, points, and where a person should look."""
+        return {o: self._state.strip(o) for o in self._state.checked_ids(object_ids)}
+
+    def merged_masks(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> Iterator[FrameMasks]:
+        """Known results as the pipeline gives them: no pixel is two objects' (unless ``config.overlapping``).
+
+        Args:
+            frames: all when left out; those without any result are left out.
+            object_ids: all when left out, hidden ones included. One without a result on a frame is absent there.
+        """
+        return self._merged(self._checked_frames(frames), self._state.checked_ids(object_ids))
+
+    def _checked_frames(self, frames: range | None) -> range:
+        if frames is None:
+            return range(self.num_frames)
+        if not isinstance(frames, range) or (len(frames) and not (min(frames) >= 0 and max(frames) < self.num_frames)):
+            raise QueryError(f"The frames are {frames!r}; expected a range within 0 to {self.num_frames - 1}.")
+        return frames
+
+    def _merged(self, frames: range, object_ids: list[int]) -> Iterator[FrameMasks]:
+        for frame_idx in frames:
+            with self._state.lock:
+                found = {o: self._state.record(o, frame_idx)[0] for o in object_ids}
+            known = {o: record for o, record in found.items() if record is not None}
+            if not known:
+                continue
+            missing = [ObjectMask(o, ObjectState.BEFORE_QUERY) for o in object_ids if o not in known]
+            masks = [record.object_mask() for record in known.values()] + missing
+            points = FramePoints.concat([record.points for record in known.values()])
+            yield merge_objects(frame_idx, masks, self.size_hw, points, overlapping=self.config.overlapping)
+
+
+def _of(items: tuple[_Given, ...], frame_idx: int | None, object_id: int | None) -> tuple[_Given, ...]:
+    return tuple(i for i in items if frame_idx in (None, i.frame_idx) and object_id in (None, i.object_id))

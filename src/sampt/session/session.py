@@ -1,0 +1,360 @@
+"""Session: click objects in a video, see their masks at once, follow them, correct any frame, keep everything on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from sampt.config import PRESETS, SegmentConfig
+from sampt.preparation import working_video
+from sampt.propagation import Engine
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.session import edits
+from sampt.session.asking import Asker
+from sampt.session.disk import FolderLock, disk_errors
+from sampt.session.edits import Inputs
+from sampt.session.plan import Query
+from sampt.session.project import (
+    RESULTS_NAME,
+    ProjectFile,
+    check_new,
+    facts_at,
+    find_video,
+    open_again,
+    read_project,
+    video_facts,
+    write_project,
+)
+from sampt.session.questions import Questions
+from sampt.session.running import LockedVideo
+from sampt.session.setup import back_ends, checked_config, session_settings, settings_digest
+from sampt.session.spreading import Propagation
+from sampt.session.state import SessionState
+from sampt.session.store import ResultStore
+from sampt.session.values import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject
+from sampt.trackers.base import PointTracker
+from sampt.types import BoolArray
+from sampt.video.base import Video
+from sampt.video.open import open_video
+
+__all__ = ["Session"]
+
+_MOST_PREVIEWS = 256
+"""Previews that are remembered, each a few kilobytes."""
+_KEPT_FRAMES = 8
+"""Frames looked at last; a click needs the one that is shown."""
+
+
+class Session(Questions):
+    """An interactive segmentation of one video, kept in a project folder ``NAME.sampt``.
+
+    Made by :meth:`create` or :meth:`open`; :meth:`close` (or leaving a ``with`` block) frees the project. Edits, previews and
+    questions may come from several threads while one runs :meth:`propagate`.
+
+    Each object stands for itself: its masks depend on what was given for it, on the settings and on nothing else, so that an
+    edit changes no other object; points of other objects are no negative ones, as they are in :func:`sampt.segment_video`.
+    Pixels that two objects claim go to the one whose segmentation is surer there, when masks are exported
+    (:meth:`merged_masks`). Only the frames at which points are renewed may be agreed on by objects that run together, and a
+    propagation that goes on where one was stopped goes on with the points that are visible there.
+
+    A frame with a positive point, a box or a mask is a query frame of its object. Every frame belongs to the nearest query
+    frame, ties to the earlier, and is followed from there, forward or backward; an edit at a query frame makes the frames out
+    of date that belong to it, a new one those up to the middles towards its neighbours (:mod:`sampt.session.plan`). The result
+    on a query frame is what :meth:`preview` shows there.
+
+    A click on a frame that shows a propagated mask corrects it, positive or negative: the mask's visible tracked points are
+    carried into the new query frame and kept there with the click, but for those of the other sign close to it. The points
+    that are followed from a corrected frame are the clicks and new ones from the corrected mask. A negative point on a frame
+    without any result is kept and has no effect until a positive one joins it.
+
+    Attributes:
+        video: frames at their own size; may be read from any thread.
+        config: settings.
+        project: the folder.
+    """
+
+    video: Video
+    project: Path
+
+    def __init__(
+        self,
+        project: Path,
+        lock: FolderLock,
+        content: ProjectFile,
+        video: Video,
+        backends: tuple[PointTracker, PromptableSegmenter],
+        kept_bytes: int,
+    ) -> None:
+        """Not for callers; see :meth:`create` and :meth:`open`."""
+        self.project, self.config, self._lock = project, content.config, lock
+        self._content = content
+        self.video = self._shown = LockedVideo(video, _KEPT_FRAMES)
+        settings = session_settings(content.config)
+        self._engine = Engine(*backends, settings)
+        self._asker = Asker(backends[1], settings, self.video, working_video(self.video, settings.longest_side), kept_bytes)
+        store = ResultStore(project / RESULTS_NAME)
+        self._state = SessionState(content.inputs, store, settings_digest(content, settings))
+        self._previews: OrderedDict[bytes, ObjectResult] = OrderedDict()
+        self._own_video: LockedVideo | None = None
+        self._running = threading.Lock()
+
+    @classmethod
+    def create(
+        cls,
+        video: Path | str,
+        project: Path | str,
+        *,
+        config: SegmentConfig | None = None,
+        tracker: PointTracker | None = None,
+        segmenter: PromptableSegmenter | None = None,
+        device: str = "auto",
+        kept_bytes: int = 256 << 20,
+    ) -> Session:
+        """Begin a project.
+
+        Args:
+            video: a video file, a folder of images, or a pattern.
+            project: a new folder, whose name ends in ``.sampt``.
+            config: settings; the preset ``default`` when left out.
+            tracker: made by the name in ``config`` when left out.
+            segmenter: likewise.
+            device: where back ends run that are made by name.
+            kept_bytes: room for embeddings of frames that were looked at.
+
+        Raises:
+            SamptError: the video cannot be opened, the settings do not fit a session, or the folder cannot be made.
+        """
+        folder, chosen = Path(project), checked_config(config or PRESETS["default"])
+        check_new(folder)
+        opened = open_video(video)
+        opened.check_complete(opened.num_frames)
+        facts = video_facts(opened, video, folder)
+        backends = back_ends(chosen, tracker, segmenter, device)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+        try:
+            check_new(folder)  # nobody else was quicker
+            inputs = Inputs(facts.num_frames, facts.size_hw)
+            content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, inputs)
+            with disk_errors(folder):
+                (folder / RESULTS_NAME).unlink(missing_ok=True)
+            return cls(folder, lock, content, opened, backends, kept_bytes)._saved()
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        project: Path | str,
+        *,
+        video: Path | str | None = None,
+        tracker: PointTracker | None = None,
+        segmenter: PromptableSegmenter | None = None,
+        device: str = "auto",
+        kept_bytes: int = 256 << 20,
+    ) -> Session:
+        """Go on with a project. Steps made before cannot be undone any more.
+
+        Args:
+            project: its folder.
+            video: where the video is now; left out: where it was, or beside the project. Its contents are checked.
+            tracker: as for :meth:`create`; needed again when one was given there that has no name to be made by.
+            segmenter: likewise.
+            device: likewise.
+            kept_bytes: likewise.
+
+        Raises:
+            OutputError: there is no project, it is damaged, of a newer version, or open in another session (FolderBusyError).
+            VideoError: the video is not found, or is another one.
+        """
+        folder = Path(project)
+        read_project(folder)  # no lock on a folder that is no project
+        lock = FolderLock(folder)
+        try:
+            content = read_project(folder)
+            config = checked_config(content.config)
+            opened, path = find_video(content.video, folder, video)
+            backends = back_ends(config, tracker, segmenter, device, (content.tracker, content.segmenter))
+            now = dataclasses.replace(
+                content,
+                video=facts_at(content.video, path, folder),
+                tracker=backends[0].info.name,
+                segmenter=backends[1].info.name,
+            )
+            session = cls(folder, lock, now, opened, backends, kept_bytes)
+            return session if now == content else session._saved()
+        except BaseException:
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        """Free the project; a propagation that runs ends at its next frame. A second call does nothing."""
+        with self._state.lock:
+            self._state.close()
+            self._lock.release()
+        self._shown.close()
+        if self._own_video is not None and self._running.acquire(blocking=False):
+            self._own_video.close()  # else it is left to the propagation
+            self._running.release()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def tracker_name(self) -> str:
+        return self._engine.tracker.info.name
+
+    @property
+    def segmenter_name(self) -> str:
+        return self._engine.segmenter.info.name
+
+    def add_object(self, name: str | None = None, color_rgb: Sequence[int] | None = None) -> SessionObject:
+        """A new object; name and colour are chosen for it when left out. Errors as for all edits: QueryError, OutputError."""
+        return self._edited(lambda now: edits.object_added(now, name, color_rgb)).objects[-1]
+
+    def update_object(
+        self,
+        object_id: int,
+        *,
+        name: str | None = None,
+        color_rgb: Sequence[int] | None = None,
+        is_hidden: bool | None = None,
+        is_locked: bool | None = None,
+    ) -> SessionObject:
+        """Change some of an object's attributes. Of a locked one nothing else can be changed, and it is not followed."""
+        new = self._edited(lambda now: edits.object_updated(now, object_id, name, color_rgb, is_hidden, is_locked))
+        return new.object(object_id)
+
+    def remove_object(self, object_id: int) -> None:
+        """Take an object away with all that was given for it; undone like every edit."""
+        self._edited(lambda now: edits.object_removed(now, object_id))
+
+    def add_point(self, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool = True) -> Click:
+        """Click: ``xy`` in pixels of the video.
+
+        Raises:
+            QueryError: there is no such object or frame, the object is locked, or the point lies outside the frame.
+            OutputError: the project cannot be saved; nothing has changed then.
+        """
+        known = self._state.carried
+        return self._edited(lambda now: edits.point_added(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
+
+    def move_point(self, point_id: int, xy: Sequence[float]) -> Click:
+        """Put a point somewhere else on its frame; errors as :meth:`add_point`."""
+        return self._edited(lambda now: edits.point_moved(now, point_id, xy)).click(point_id)
+
+    def delete_point(self, point_id: int) -> None:
+        """Take a point away; errors as :meth:`add_point`."""
+        self._edited(lambda now: edits.point_deleted(now, point_id))
+
+    def set_box(self, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> None:
+        """Give an object's box on a frame, first and last pixel inclusive; None takes it away. Errors as :meth:`add_point`."""
+        self._edited(lambda now: edits.box_set(now, object_id, frame_idx, box_xyxy))
+
+    def set_mask(self, object_id: int, frame_idx: int, mask: BoolArray | None) -> None:
+        """Give an object's (h, w) bool mask on a frame of the video; None takes it away. Errors as :meth:`add_point`."""
+        self._edited(lambda now: edits.mask_set(now, object_id, frame_idx, mask))
+
+    def undo(self) -> bool:
+        """Take the last edit back, whatever it was; False when there is none."""
+        return self._state.go_back(self._save)
+
+    def redo(self) -> bool:
+        """Make the edit again that was undone last; False when there is none."""
+        return self._state.go_forth(self._save)
+
+    def preview(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
+        """What is said of objects on a frame means these masks there, at once, from the frame's embedding, which is kept.
+
+        Objects with nothing said on this frame have their known results (:meth:`results`).
+        """
+        with self._state.lock:
+            inputs, known = self._state.inputs, self.results(frame_idx, object_ids)
+            queries = self._state.open_queries(frame_idx, self._state.checked_ids(object_ids))
+            seen = {q.object_id: r for q in queries if (r := self._previews.get(q.digest)) is not None}
+        asked = [q for q in queries if q.object_id not in seen]
+        return dict(sorted({**known, **seen, **self._previewed(inputs, frame_idx, asked)}.items()))
+
+    def propagate(
+        self,
+        frames: range | None = None,
+        object_ids: Iterable[int] | None = None,
+        *,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[FrameUpdate]:
+        """Follow objects from their query frames to all frames that belong to these and have no good result.
+
+        Edits that are made meanwhile are taken into account: what they overtake is not computed to its end or not kept, and
+        what they make out of date is computed. What has been told is on disk; a later call goes on from there.
+
+        Args:
+            frames: wanted; all when left out. Frames between these and what is known already are computed, too.
+            object_ids: all that there are now when left out; locked ones are left alone.
+            cancel: when set, the iterator ends, within a frame or so.
+
+        Yields:
+            results in the order in which they become final, each once.
+
+        Raises:
+            QueryError: (at once) there is no such frame or object.
+            SessionBusyError: (at once, or at the first step) another propagation of this session runs.
+            SamptError: (while iterating) a frame cannot be read, or a result not be written.
+        """
+        wanted, ids = self._checked_frames(frames), self._state.checked_ids(object_ids)
+        if self._running.locked():
+            raise _busy()
+        return self._propagated(wanted, ids, cancel or threading.Event())
+
+    def _edited(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
+        return self._state.change(edit, self._save)
+
+    def _saved(self) -> Session:
+        try:
+            write_project(self.project, self._content)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _save(self, inputs: Inputs) -> None:
+        content = dataclasses.replace(self._content, inputs=inputs)
+        write_project(self.project, content)
+        self._content = content
+
+    def _previewed(self, inputs: Inputs, frame_idx: int, queries: Sequence[Query]) -> dict[int, ObjectResult]:
+        if not queries:
+            return {}
+        answers = self._asker.answer(inputs, frame_idx, queries)
+        found = {q.object_id: self._asker.result(q, answers[q.object_id]) for q in queries}
+        with self._state.lock:
+            self._previews |= {q.digest: found[q.object_id] for q in queries}
+            while len(self._previews) > _MOST_PREVIEWS:
+                self._previews.popitem(last=False)
+        return found
+
+    def _propagated(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
+        if not self._running.acquire(blocking=False):
+            raise _busy()
+        try:
+            if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
+                self._own_video = LockedVideo(open_again(self._content.video))
+            working = working_video(self._own_video, self._engine.config.longest_side)
+            run = Propagation(self._state, self._engine, self._asker, self._own_video, working)
+            yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)
+        finally:
+            if self._state.is_closed and self._own_video is not None:
+                self._own_video.close()
+            self._running.release()
+
+
+def _busy() -> SessionBusyError:
+    return SessionBusyError("A propagation of this session runs already; cancel it, or wait for its end.")

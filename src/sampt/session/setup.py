@@ -1,0 +1,93 @@
+"""What a session needs before it can begin: settings that fit it, back ends, and what its results depend on besides inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.errors import BackendError, ConfigError
+from sampt.plugins import available, create_segmenter, create_tracker
+from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.session.project import ProjectFile
+from sampt.trackers.base import PointTracker, TrackerInfo
+from sampt.weights import weights_identity
+
+__all__ = ["back_ends", "checked_config", "session_settings", "settings_digest"]
+
+_ALONE = {"prompting.other_objects_as_negatives": False, "tracking.group_size": 1}
+"""Settings under which objects do not influence each other."""
+
+
+class _BackEnd(Protocol):
+    @property
+    def info(self) -> TrackerInfo | SegmenterInfo: ...
+
+
+_B = TypeVar("_B", bound=_BackEnd)
+
+
+def checked_config(config: SegmentConfig) -> SegmentConfig:
+    """The settings, when a session can keep to them.
+
+    Raises:
+        ConfigError: they ask for what only a run with queries known beforehand has.
+    """
+    if config.protocol != "both-ways":
+        raise ConfigError(f"protocol is {config.protocol!r}; a session follows objects both ways: expected 'both-ways'.")
+    if config.sampling.one_click:
+        raise ConfigError("one_click is on; a session keeps masks as they are given: switch it off.")
+    return config
+
+
+def session_settings(config: SegmentConfig) -> SegmentConfig:
+    """The settings as a session uses them: every object stands for itself."""
+    return with_settings(config, _ALONE)
+
+
+def back_ends(
+    config: SegmentConfig,
+    tracker: PointTracker | None,
+    segmenter: PromptableSegmenter | None,
+    device: str,
+    last_names: tuple[str, str] | None = None,
+) -> tuple[PointTracker, PromptableSegmenter]:
+    """The given back ends; those left out are made by name.
+
+    Args:
+        last_names: of the tracker and the segmenter that a project was worked on with last.
+
+    Raises:
+        BackendError: one cannot be made.
+    """
+    of_tracker, of_segmenter = last_names or (None, None)
+    if tracker is None:
+        tracker = _made("tracker", create_tracker, config.tracker, config.tracker_weights, device, of_tracker)
+    if segmenter is None:
+        segmenter = _made("segmenter", create_segmenter, config.segmenter, config.segmenter_weights, device, of_segmenter)
+    return tracker, segmenter
+
+
+def _made(kind: str, create: Callable[..., _B], name: str, weights: str, device: str, last_name: str | None) -> _B:
+    if last_name is not None and last_name != name and last_name in available(kind):
+        return create(last_name, device=device)
+    made = create(name, weights=weights, device=device)
+    if last_name not in (None, made.info.name):
+        raise BackendError(
+            f"The project was worked on with the {kind} {last_name!r}, which cannot be made by its name; give it ({kind}=...)."
+        )
+    return made
+
+
+def settings_digest(content: ProjectFile, settings: SegmentConfig) -> str:
+    """Changes with everything that decides results and is not given by a person: video, settings, back ends, weights."""
+    told = settings_of(settings)
+    weights = {}
+    for kind in ("tracker", "segmenter"):
+        name, path = told.pop(kind), told.pop(f"{kind}_weights")
+        used = getattr(content, kind)
+        weights[kind] = (used, weights_identity(used, path) if used == name else None)
+    facts = (content.video.sha256, content.video.num_frames, content.video.size_hw)
+    return hashlib.blake2b(json.dumps([facts, told, weights], sort_keys=True).encode(), digest_size=16).hexdigest()

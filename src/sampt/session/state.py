@@ -1,0 +1,206 @@
+"""What a session knows at a moment: inputs, the plan that follows from them, and results; shared by its threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from sampt.errors import OutputError
+from sampt.session.edits import History, Inputs, checked_frame
+from sampt.session.flags import flags_of
+from sampt.session.plan import Leg, ObjectPlan, Query, legs_of, plan_of
+from sampt.session.record import Record
+from sampt.session.store import Entry, ResultStore
+from sampt.session.values import Carried, FrameStatus, ObjectResult, ObjectStrip
+from sampt.types import ObjectState
+
+__all__ = ["SessionState", "result_of"]
+
+
+def result_of(record: Record, *, is_stale: bool = False) -> ObjectResult:
+    """A record as a client sees it."""
+    return ObjectResult(
+        record.object_id, record.frame_idx, record.state, record.score, record.rle, record.num_visible, is_stale
+    )
+
+
+class SessionState:
+    """Inputs, plans and results under one lock, which callers of several methods in a row may hold (:attr:`lock`).
+
+    Attributes:
+        revision: grows with every change of inputs or results.
+        settings_digest: of the video, the settings and the back ends.
+        is_closed: nothing can be changed or kept any more.
+    """
+
+    def __init__(self, inputs: Inputs, store: ResultStore, settings_digest: str) -> None:
+        self.lock = threading.RLock()
+        self.history, self.store, self.settings_digest = History(inputs), store, settings_digest
+        self.revision = 0
+        self.is_closed = False
+        self._plans: dict[int, ObjectPlan] = {}
+        self._planned_for: Inputs | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.history.now
+
+    def plans(self) -> Mapping[int, ObjectPlan]:
+        """Every object's plan."""
+        with self.lock:
+            if self._planned_for is not self.inputs:
+                ids = [o.object_id for o in self.inputs.objects]
+                self._plans = {o: plan_of(self.inputs, o, self.settings_digest) for o in ids}
+                self._planned_for = self.inputs
+            return self._plans
+
+    def change(self, edit: Callable[[Inputs], Inputs], save: Callable[[Inputs], None]) -> Inputs:
+        """Make an edit one step, once it is saved, and give the inputs then; an edit that changes nothing is none."""
+        with self.lock:
+            self._check_open()
+            new = edit(self.inputs)
+            if new != self.inputs:
+                save(new)
+                self.history.step(new)
+                self.revision += 1
+            return self.inputs
+
+    def go_back(self, save: Callable[[Inputs], None]) -> bool:
+        """Undo a step."""
+        with self.lock:
+            self._check_open()
+            if not self.history.can_undo:
+                return False
+            save(self.history.previous)
+            self.history.undo()
+            self.revision += 1
+            return True
+
+    def go_forth(self, save: Callable[[Inputs], None]) -> bool:
+        """Do again what was undone last."""
+        with self.lock:
+            self._check_open()
+            if not self.history.can_redo:
+                return False
+            save(self.history.next)
+            self.history.redo()
+            self.revision += 1
+            return True
+
+    def checked_ids(self, object_ids: Iterable[int] | None) -> list[int]:
+        """The objects meant: all for None.
+
+        Raises:
+            QueryError: one is unknown.
+        """
+        with self.lock:
+            if object_ids is None:
+                return [o.object_id for o in self.inputs.objects]
+            return [self.inputs.object(o).object_id for o in dict.fromkeys(object_ids)]
+
+    def checked_frame(self, frame_idx: int) -> int:
+        """The frame, when the video has it; raises QueryError otherwise."""
+        return checked_frame(self.inputs, frame_idx)
+
+    def open_queries(self, frame_idx: int, object_ids: Iterable[int]) -> list[Query]:
+        """What is said of objects on the frame itself, where the result of that is not known yet."""
+        with self.lock:
+            found = [self.plans()[o].at(frame_idx) for o in object_ids]
+            asked = [q for q in found if q is not None and q.frame_idx == frame_idx]
+            return [q for q in asked if not self.is_done(q, frame_idx)]
+
+    def entry(self, object_id: int, frame_idx: int) -> tuple[Entry | None, bool]:
+        """What is known of an object on a frame, and whether it is out of date; nothing for an object without a query frame."""
+        with self.lock:
+            plan = self.plans().get(object_id)
+            query = None if plan is None else plan.at(frame_idx)
+            if query is None:
+                return None, False
+            good = self.store.find(object_id, frame_idx, query.digest)
+            return (good, False) if good is not None else (self.store.newest(object_id, frame_idx), True)
+
+    def record(self, object_id: int, frame_idx: int) -> tuple[Record | None, bool]:
+        """The same, read from disk."""
+        entry, is_stale = self.entry(object_id, frame_idx)
+        return (None if entry is None else self.store.read(entry)), is_stale
+
+    def carried(self, object_id: int, frame_idx: int) -> Carried | None:
+        """What a correction on a frame would start from: the visible points of the result that is seen there."""
+        record, _ = self.record(object_id, frame_idx)
+        if record is None or record.state is not ObjectState.PRESENT or not record.num_visible:
+            return None
+        seen = record.points.select(record.points.visible)
+        xy = tuple((float(x), float(y)) for x, y in np.round(seen.xy.astype(np.float64), 2))
+        return Carried(object_id, frame_idx, xy, tuple(bool(s) for s in seen.is_positive), record.area_px)
+
+    def is_done(self, query: Query, frame_idx: int) -> bool:
+        return self.store.find(query.object_id, frame_idx, query.digest) is not None
+
+    def stale_frames(self, object_id: int) -> list[int]:
+        """Frames without a good result, ascending."""
+        with self.lock:
+            queries = self.plans()[object_id].queries
+            return [f for query in queries for f in query.frames if not self.is_done(query, f)]
+
+    def legs(self, wanted: range, object_ids: Iterable[int]) -> tuple[Inputs, list[Leg]]:
+        """What has to be computed now, and the inputs that it is for; locked and removed objects are left out."""
+        with self.lock:
+            open_ids = {o.object_id for o in self.inputs.objects if not o.is_locked}.intersection(object_ids)
+            plans = {o: self.plans()[o] for o in sorted(open_ids)}
+            return self.inputs, legs_of(plans, wanted, self.is_done, self._can_start)
+
+    def count_missing(self, wanted: range, object_ids: Iterable[int]) -> int:
+        """Results that have to be computed now: objects times frames."""
+        with self.lock:
+            _, legs = self.legs(wanted, object_ids)
+            parts = ((q, f) for leg in legs for q in leg.queries.values() for f in leg.frames)
+            return len({(q.object_id, f) for q, f in parts if not self.is_done(q, f)})
+
+    def close(self) -> None:
+        """Close the file of results; a second call does nothing."""
+        with self.lock:
+            self.is_closed = True
+            self.store.close()
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise OutputError(f"The session on {self.store.path.parent} is closed; open the project again.")
+
+    def _can_start(self, query: Query, frame_idx: int) -> bool:
+        entry = self.store.find(query.object_id, frame_idx, query.digest)
+        return entry is not None and entry.can_start
+
+    def is_current(self, query: Query, frame_idx: int) -> bool:
+        """Whether a result made from ``query`` is a good one for the frame, as the inputs are now."""
+        with self.lock:
+            plan = self.plans().get(query.object_id)
+            now = None if plan is None else plan.at(frame_idx)
+            return now is not None and now.digest == query.digest
+
+    def keep(self, record: Record, query: Query) -> bool:
+        """Write a result down, unless its inputs are of the past, or it is there already; tells whether that was done."""
+        with self.lock:
+            is_wanted = self.is_current(query, record.frame_idx) and not self.is_done(query, record.frame_idx)
+            if self.is_closed or not is_wanted:
+                return False
+            self.store.append(record)
+            self.revision += 1
+            return True
+
+    def strip(self, object_id: int) -> ObjectStrip:
+        """The object over all frames."""
+        num_frames = self.inputs.num_frames
+        state, points = np.zeros(num_frames, np.uint8), np.zeros(num_frames, np.int64)
+        score, area = np.full(num_frames, np.nan, np.float32), np.zeros(num_frames, np.int64)
+        has_input = np.zeros(num_frames, np.bool_)
+        with self.lock:
+            for frame_idx in range(num_frames):
+                entry, is_stale = self.entry(object_id, frame_idx)
+                if entry is not None:
+                    state[frame_idx] = FrameStatus.STALE if is_stale else FrameStatus.DONE
+                    score[frame_idx], area[frame_idx] = entry.score, entry.area_px
+                    points[frame_idx] = entry.num_visible
+            has_input[sorted(self.inputs.frames_with_input(object_id))] = True
+        return ObjectStrip(state, area > 0, score, points, area, has_input, flags_of(state, score, points, area))

@@ -1,0 +1,223 @@
+"""Results on disk: an append-only file of checked records, and the few numbers about each that are kept in memory.
+
+A record says what it was made from (:attr:`sampt.session.plan.Query.digest`), so that a result of other inputs is never taken
+for a good one, and one that fits again after an undo is found. It reaches the operating system in one write before anybody is
+told of it: ``kill -9`` loses at most the record being written, which is cut off when the file is opened again. A damaged record
+among good ones is passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from sampt.errors import OutputError
+from sampt.session.disk import disk_errors
+from sampt.session.record import Record, Summary, pack_record, summary_of, unpack_record
+from sampt.types import ObjectState
+
+__all__ = ["Entry", "ResultStore"]
+
+_LOG = logging.getLogger(__name__)
+
+_HEADER = b"sampt session masks 1\n"
+_FRAME = struct.Struct("<4sII")
+_MAGIC = b"rec\0"
+_MOST_BYTES = 1 << 28
+_VERSIONS = 4
+"""Results of other inputs that are remembered for an object and a frame: how far undo brings results back."""
+_COMPACT_BYTES = 64 << 20
+"""A larger file of which more than half is outdated is written anew when the project is opened."""
+
+
+class Entry(NamedTuple):
+    """Where a record is, and what is known of it without reading it.
+
+    Attributes:
+        can_start: it has visible positive points and a mask, so that following can go on from it.
+    """
+
+    offset: int
+    num_bytes: int
+    digest: bytes
+    state: ObjectState
+    score: float
+    area_px: int
+    num_visible: int
+    can_start: bool
+
+
+class ResultStore:
+    """Results by object and frame. Several threads may use it.
+
+    Raises:
+        OutputError: (from any call) the file cannot be written or read, or is none of a session.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[int, int], tuple[Entry, ...]] = {}
+        self._next_run = 1
+        with disk_errors(path):
+            self._file: BinaryIO = _opened(path)
+            try:
+                self._load()
+                if self._end > _COMPACT_BYTES and self._newest_bytes() < self._end // 2:
+                    self._compact()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def find(self, object_id: int, frame_idx: int, digest: bytes) -> Entry | None:
+        """The result made from ``digest``."""
+        for entry in self._entries.get((object_id, frame_idx), ()):
+            if entry.digest == digest:
+                return entry
+        return None
+
+    def newest(self, object_id: int, frame_idx: int) -> Entry | None:
+        """The result written last, whatever it was made from."""
+        entries = self._entries.get((object_id, frame_idx))
+        return entries[-1] if entries else None
+
+    def new_run(self) -> int:
+        """A number by which the points of one run are told from those of all others."""
+        with self._lock:
+            self._next_run += 1
+            return self._next_run - 1
+
+    def read(self, entry: Entry) -> Record:
+        """The record."""
+        with self._lock, disk_errors(self.path):
+            self._check_open()
+            self._file.seek(entry.offset)
+            payload = self._payload(self._file.read(entry.num_bytes))
+        if payload is None:
+            raise OutputError(f"{self.path} has been changed by another program; close the project and open it again.")
+        return unpack_record(payload)
+
+    def append(self, record: Record) -> None:
+        """Write the record; it is the newest of its object and frame from now on."""
+        payload = pack_record(record)
+        data = _FRAME.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
+        with self._lock, disk_errors(self.path):
+            self._check_open()
+            # Should the disk be full: what was written of the record is written over, or cut off when the file is opened.
+            self._write(self._end, data)
+            self._note(summary_of(payload), self._end, len(data))
+            self._end += len(data)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._lock, disk_errors(self.path):
+            self._file.close()
+
+    def _check_open(self) -> None:
+        if self._file.closed:
+            raise OutputError(f"{self.path} is closed; open the project again.")
+
+    def _write(self, offset: int, data: bytes) -> None:
+        self._file.seek(offset)
+        rest = memoryview(data)
+        while len(rest):
+            rest = rest[self._file.write(rest) :]
+
+    def _note(self, new: Summary, offset: int, num_bytes: int) -> None:
+        can_start = new.state is ObjectState.PRESENT and new.num_visible > 0
+        entry = Entry(offset, num_bytes, new.digest, new.state, new.score, new.area_px, new.num_visible, can_start)
+        key = (new.object_id, new.frame_idx)
+        others = tuple(e for e in self._entries.get(key, ()) if e.digest != new.digest)
+        self._entries[key] = (*others[1 - _VERSIONS :], entry)
+        self._next_run = max(self._next_run, new.run + 1)
+
+    def _load(self) -> None:
+        """Note all good records; cut off what follows the last one, and start a file that is empty."""
+        header = self._file.read(len(_HEADER))
+        if not _HEADER.startswith(header):
+            raise OutputError(f"{self.path} holds no results that this sampt reads; move it away to start without results.")
+        if len(header) < len(_HEADER):
+            self._write(0, _HEADER)
+        self._end = len(_HEADER)
+        for summary, offset, num_bytes in self._summaries():
+            if offset > self._end:
+                _LOG.warning("%s is damaged at byte %d; %d bytes are passed over.", self.path, self._end, offset - self._end)
+            self._note(summary, offset, num_bytes)
+            self._end = offset + num_bytes
+        if self._file.seek(0, 2) > self._end:
+            level = logging.INFO if self._file.tell() - self._end < 1 << 16 else logging.WARNING
+            _LOG.log(level, "%s ends in a record that was not written to its end; it is cut off.", self.path)
+            self._file.truncate(self._end)
+
+    def _summaries(self) -> Iterator[tuple[Summary, int, int]]:
+        """Of every good record in turn, with its place and length."""
+        with self.path.open("rb") as file:
+            offset: int | None = len(_HEADER)
+            while offset is not None:
+                file.seek(offset)
+                head = file.read(_FRAME.size)
+                size = _FRAME.unpack(head)[1] if len(head) == _FRAME.size else 0
+                payload = self._payload(head + file.read(size if size < _MOST_BYTES else 0))
+                summary = None if payload is None else _summary(payload)
+                if summary is None:
+                    offset = _next_magic(file, offset + 1)
+                else:
+                    yield summary, offset, len(head) + size
+                    offset += len(head) + size
+
+    def _payload(self, data: bytes) -> bytes | None:
+        """What is in a whole, undamaged record."""
+        if len(data) < _FRAME.size:
+            return None
+        magic, size, checksum = _FRAME.unpack_from(data)
+        payload = data[_FRAME.size :]
+        is_good = magic == _MAGIC and size == len(payload) and checksum == zlib.crc32(payload)
+        return payload if is_good else None
+
+    def _newest_bytes(self) -> int:
+        return sum(entries[-1].num_bytes for entries in self._entries.values())
+
+    def _compact(self) -> None:
+        """Write the file anew with the newest result of every object and frame."""
+        partial = self.path.with_name(self.path.name + ".partial")
+        kept: dict[tuple[int, int], tuple[Entry, ...]] = {}
+        with partial.open("wb") as file:
+            file.write(_HEADER)
+            for key, entries in self._entries.items():
+                self._file.seek(entries[-1].offset)
+                kept[key] = (entries[-1]._replace(offset=file.tell()),)
+                file.write(self._file.read(entries[-1].num_bytes))
+            file.flush()
+            os.fsync(file.fileno())
+        self._file.close()
+        partial.replace(self.path)
+        self._file = _opened(self.path)
+        self._entries, self._end = kept, self._file.seek(0, 2)
+
+
+def _summary(payload: bytes) -> Summary | None:
+    try:
+        return summary_of(payload)
+    except (ValueError, struct.error):
+        return None
+
+
+def _next_magic(file: BinaryIO, offset: int) -> int | None:
+    """Where a record may begin, from ``offset`` on."""
+    file.seek(offset)
+    held = b""
+    while part := file.read(1 << 20):
+        held = held[1 - len(_MAGIC) :] + part
+        if (at := held.find(_MAGIC)) >= 0:
+            return file.tell() - len(held) + at
+    return None
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("r+b" if path.exists() else "w+b", buffering=0)

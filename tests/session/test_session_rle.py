@@ -1,0 +1,67 @@
+"""Run-length codes against pycocotools, and against whatever a file may hold."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+
+from sampt.errors import ValueCheckError
+from sampt.session.colours import colour_for
+from sampt.session.rle import Rle, decode_mask, encode_mask
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+@settings(max_examples=200, deadline=None)
+def test_codes_are_cocos(mask: np.ndarray) -> None:
+    rle = encode_mask(mask)
+    assert rle.size_hw == mask.shape
+    counts = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    assert rle.counts == counts
+    np.testing.assert_array_equal(decode_mask(rle), mask)
+
+
+def test_a_mask_with_long_runs_and_a_view_of_one() -> None:
+    mask = np.zeros((720, 1280), np.bool_)
+    mask[100:500, 300:900] = True
+    np.testing.assert_array_equal(decode_mask(encode_mask(mask)), mask)
+    np.testing.assert_array_equal(decode_mask(encode_mask(mask[::2, ::-3])), mask[::2, ::-3])
+
+
+@given(
+    st.one_of(st.text(max_size=30), st.text(alphabet=[chr(c) for c in range(48, 112)], max_size=30)),
+    st.tuples(st.integers(-3, 30), st.integers(-3, 30)),
+)
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_a_mask_of_that_size_or_refused(counts: str, size_hw: tuple[int, int]) -> None:
+    try:
+        mask = decode_mask(Rle(size_hw, counts))
+    except ValueCheckError:
+        return
+    assert mask.shape == size_hw
+    # What pycocotools writes for the mask says the same.
+    np.testing.assert_array_equal(decode_mask(encode_mask(mask)), mask)
+
+
+@pytest.mark.parametrize("counts", ["", "0" * 8, "o" * 20, "1", "`0", "é"])
+def test_codes_that_fill_no_mask_are_refused(counts: str) -> None:
+    with pytest.raises(ValueCheckError, match=r"^A run-length code .*\.$"):
+        decode_mask(Rle((3, 4), counts))
+
+
+def test_a_huge_size_costs_no_memory() -> None:
+    with pytest.raises(ValueCheckError, match=r"does not fill"):
+        decode_mask(Rle((1 << 20, 1 << 20), "0"))
+
+
+def test_colours_of_the_first_objects_differ() -> None:
+    colours = [colour_for(i) for i in range(1, 41)]
+    assert len(set(colours)) == 40
+    assert all(0 <= v <= 255 for colour in colours for v in colour)
+    near = min(np.abs(np.subtract(a, b)).sum() for a, b in pairwise(colours))
+    assert near > 60
