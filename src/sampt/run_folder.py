@@ -7,27 +7,19 @@ nothing is deleted.
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sampt.errors import FolderBusyError, OutputError, SamptError
+from sampt.errors import OutputError, SamptError
 from sampt.outputs import FORMATS, MANIFEST_NAME, Journal, read_manifest, write_manifest
 from sampt.outputs.files import make_folder, output_errors
+from sampt.outputs.folder_lock import FolderLock
 from sampt.outputs.journal import run_digest_of
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["RunFolder"]
-
-_LOG = logging.getLogger(__name__)
 
 _JOURNAL_NAME = "resume.journal"
 _REPLACED_NAME = f"{MANIFEST_NAME}.replaced"
@@ -86,23 +78,10 @@ class RunFolder:
             FolderBusyError: somebody does.
         """
         make_folder(self.path)
-        if fcntl is None:
+        with FolderLock(
+            self.path, f"Another process works in {self.path}; wait for it to end, or choose another output folder."
+        ):
             yield
-            return
-        with output_errors(self.path):
-            descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FolderBusyError(
-                    f"Another process works in {self.path}; wait for it to end, or choose another output folder."
-                ) from None
-            except OSError:  # a file system without locks
-                _LOG.debug("%s cannot be locked", self.path)
-            yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def started(self, *, overwrite: bool, has_results: Callable[[], bool] | None = None) -> Iterator[Journal]:

@@ -1,14 +1,10 @@
-"""Masks as compressed run-length codes, the COCO way."""
+"""Masks as compressed run-length codes, the COCO way, as JSON files hold them."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, TypedDict
+from typing import TypedDict
 
-import cv2
-import numpy as np
-from pycocotools import mask as coco_mask
-
+from sampt.masks import rle as codes
 from sampt.types import BoolArray
 
 __all__ = ["Rle", "decode_mask", "encode_mask"]
@@ -23,15 +19,15 @@ class Rle(TypedDict):
 
 def encode_mask(mask: BoolArray) -> Rle:
     """The code of an (h, w) mask."""
-    # OpenCV transposes about ten times faster than numpy; the transpose of that, read column first, is what pycocotools wants.
-    columns = cv2.transpose(mask.view(np.uint8)).T[:, :, None]
-    code: dict[str, Any] = coco_mask.encode(columns)[0]
-    return {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode("ascii")}
+    code = codes.encode_mask(mask)
+    return {"size": list(code.size_hw), "counts": code.counts}
 
 
 def decode_mask(rle: Rle) -> BoolArray:
-    """The (h, w) mask of a code."""
-    with warnings.catch_warnings():  # pycocotools 2.0.11 has not followed numpy 2's __array__(copy=...)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        decoded = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
-    return np.ascontiguousarray(decoded).view(np.bool_)
+    """The (h, w) mask of a code.
+
+    Raises:
+        ValueCheckError: it is no code of a mask of that size.
+    """
+    height, width = rle["size"]
+    return codes.decode_mask(codes.Rle((height, width), rle["counts"]))

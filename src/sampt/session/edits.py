@@ -11,8 +11,8 @@ import numpy as np
 
 from sampt.errors import QueryError
 from sampt.geometry import inside_frame
-from sampt.session.colours import colour_for
-from sampt.session.rle import encode_mask
+from sampt.masks.rle import encode_mask
+from sampt.outputs.palette import display_colour_of
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.types import BoolArray
 
@@ -144,7 +144,7 @@ def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | No
     made = SessionObject(
         object_id,
         _checked_name(f"Object {object_id}" if name is None else name),
-        _checked_colour(colour_for(object_id) if color_rgb is None else color_rgb),
+        _checked_colour(display_colour_of(object_id) if color_rgb is None else color_rgb),
     )
     return dataclasses.replace(inputs, objects=(*inputs.objects, made), next_object_id=object_id + 1)
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import OutputError, SamptError, VideoError
-from sampt.session.disk import disk_errors, write_atomic
+from sampt.masks.rle import Rle
+from sampt.outputs.files import write_atomic
+from sampt.session.disk import disk_errors
 from sampt.session.edits import Inputs, checked_inputs
-from sampt.session.rle import Rle
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.video.base import Video
 from sampt.video.open import open_video
@@ -140,7 +141,7 @@ def write_project(project: Path, content: ProjectFile) -> None:
     }
     # A line for each part: to be read by people, and written fast.
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}" for name, part in data.items())
-    write_atomic(project / PROJECT_NAME, f"{{\n{lines}\n}}\n".encode())
+    write_atomic(project / PROJECT_NAME, f"{{\n{lines}\n}}\n".encode(), sync=True)
 
 
 def read_project(project: Path) -> ProjectFile:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sampt.errors import ValueCheckError
 from sampt.masks.merge import ObjectMask
-from sampt.session.rle import Rle, decode_mask, encode_mask
+from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import BoolArray, FramePoints, ObjectState, UInt8Array
 
 __all__ = ["Record", "Strength", "Summary", "pack_record", "record_of", "summary_of", "unpack_record"]

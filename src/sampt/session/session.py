@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from sampt.config import PRESETS, SegmentConfig
+from sampt.outputs.folder_lock import FolderLock
 from sampt.preparation import working_video
 from sampt.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import edits
 from sampt.session.asking import Asker
-from sampt.session.disk import FolderLock, disk_errors
+from sampt.session.disk import disk_errors
 from sampt.session.edits import Inputs
 from sampt.session.plan import Query
 from sampt.session.project import (
@@ -136,7 +137,7 @@ class Session(Questions):
         backends = back_ends(chosen, tracker, segmenter, device)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(folder)
+        lock = _locked(folder)
         try:
             check_new(folder)  # nobody else was quicker
             inputs = Inputs(facts.num_frames, facts.size_hw)
@@ -175,7 +176,7 @@ class Session(Questions):
         """
         folder = Path(project)
         read_project(folder)  # no lock on a folder that is no project
-        lock = FolderLock(folder)
+        lock = _locked(folder)
         try:
             content = read_project(folder)
             config = checked_config(content.config)
@@ -358,3 +359,7 @@ class Session(Questions):
 
 def _busy() -> SessionBusyError:
     return SessionBusyError("A propagation of this session runs already; cancel it, or wait for its end.")
+
+
+def _locked(folder: Path) -> FolderLock:
+    return FolderLock(folder, f"The project {folder} is open in another session; close that one first.")

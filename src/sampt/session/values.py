@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sampt.errors import SamptError
-from sampt.session.rle import Rle, decode_mask
+from sampt.masks.rle import Rle, decode_mask
 from sampt.types import BoolArray, FloatArray, IntArray, ObjectState, UInt8Array
 
 __all__ = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from sampt.errors import ValueCheckError
-from sampt.session.colours import colour_for
-from sampt.session.rle import Rle, decode_mask, encode_mask
+from sampt.masks.rle import Rle, decode_mask, encode_mask
 
 
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
@@ -57,11 +54,3 @@ def test_codes_that_fill_no_mask_are_refused(counts: str) -> None:
 def test_a_huge_size_costs_no_memory() -> None:
     with pytest.raises(ValueCheckError, match=r"does not fill"):
         decode_mask(Rle((1 << 20, 1 << 20), "0"))
-
-
-def test_colours_of_the_first_objects_differ() -> None:
-    colours = [colour_for(i) for i in range(1, 41)]
-    assert len(set(colours)) == 40
-    assert all(0 <= v <= 255 for colour in colours for v in colour)
-    near = min(np.abs(np.subtract(a, b)).sum() for a, b in pairwise(colours))
-    assert near > 60
