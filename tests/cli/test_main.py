@@ -19,6 +19,8 @@ def test_help_lists_the_commands(call: Any) -> None:
     assert outcome.status == 0
     assert re.findall("^ +([a-z]+) {2,}[a-z]", outcome.out, re.MULTILINE) == [
         "segment",
+        "ui",
+        "export",
         "batch",
         "eval",
         "demo",

@@ -1,0 +1,162 @@
+"""The server as an ASGI application: routes, errors as one line, the page, and an orderly end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from sampt import __version__
+from sampt.errors import FolderBusyError, SamptError
+from sampt.web import routes_events, routes_files, routes_frames, routes_session, routes_tasks
+from sampt.web.back_ends import Kept
+from sampt.web.browsers import Browsers
+from sampt.web.roots import Roots
+from sampt.web.security import API, Guard
+from sampt.web.services import Services
+from sampt.web.settings import WebSettings
+from sampt.web.uploads import Uploads
+
+__all__ = ["create_app"]
+
+_LOG = logging.getLogger(__name__)
+_STATIC = Path(__file__).parent / "static"
+_ABOUT = """\
+Sessions of interactive video object segmentation: one for each browser or script, known by the cookie that POST /session sets.
+Coordinates are pixels of the video; (0, 0) is the centre of the top-left pixel. Masks are COCO's compressed run lengths. Paths
+are ROOT/folder/file, as GET /files lists them. Errors are {"error": "one line"}. Where a token is needed, scripts send
+Authorization: Bearer TOKEN.
+
+The WebSocket /api/v1/session/events sends {"type": "hello", "revision"}; {"type": "changed", "revision"} when the state is
+another one; {"type": "frame", "frame", "objects"} with masks as they are propagated; {"type": "progress", ...} and {"type":
+"export", ...} as the answers of the routes; {"type": "preview", "request", ...}, {"type": "pong"} and {"type": "error",
+"request", "message"} as replies. It takes {"type": "preview", "request", "frame"}, of which the newest waiting one is
+answered; {"type": "watch", "frames": "all" or "none"}; {"type": "cancel"}, which ends the propagation; and {"type":
+"ping"}. A page that reads slowly misses frames.
+"""
+
+
+def create_app(settings: WebSettings) -> FastAPI:
+    """The application of a server.
+
+    Its parts are in ``app.state.services``; all sessions are closed when the server ends in order.
+    """
+    services = _services(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.browsers.start()
+        yield
+        await anyio.to_thread.run_sync(services.browsers.close)
+
+    app = _Guarded(
+        settings,
+        title="sampt",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    for module in (routes_files, routes_session, routes_frames, routes_tasks, routes_events):
+        app.include_router(module.router, prefix=API)
+    _add_page(app)
+    _add_errors(app, services.roots)
+    return app
+
+
+class _Guarded(FastAPI):
+    """Behind the guard is everything, FastAPI's own answers too."""
+
+    def __init__(self, settings: WebSettings, **keywords: Any) -> None:
+        self._settings = settings
+        super().__init__(**keywords)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self._settings)
+
+
+def _services(settings: WebSettings) -> Services:
+    uploads, projects = settings.work / "uploads", settings.work / "projects"
+    for folder in (uploads, projects):
+        folder.mkdir(parents=True, exist_ok=True)
+    named = {**settings.roots, "uploads": uploads, "projects": projects}
+    roots = Roots(named, hidden=[settings.work, Path.home()])
+    browsers = Browsers(settings, roots)
+    return Services(
+        settings, roots, browsers, Uploads(uploads, roots, settings.limits), Kept(settings.back_ends, settings.config)
+    )
+
+
+def _add_page(app: FastAPI) -> None:
+    async def page() -> FileResponse:
+        return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+    app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/static", _Static(directory=_STATIC, check_dir=False), name="static")
+
+
+class _Static(StaticFiles):
+    """The page's files, asked for again at every load, so that an update is seen."""
+
+    def file_response(self, *arguments: Any, **keywords: Any) -> Response:
+        response = super().file_response(*arguments, **keywords)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+class _Line(Response):
+    """An error as the interface tells it; every character that JSON cannot hold is escaped."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps({"error": content}).encode("ascii")
+
+
+def _add_errors(app: FastAPI, roots: Roots) -> None:
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        headers = None if error.headers is None else dict(error.headers)
+        return _Line(roots.message(str(error.detail)), error.status_code, headers)
+
+    async def user_error(_: Request, error: SamptError) -> Response:
+        is_busy = isinstance(error, FolderBusyError) or type(error).__name__.startswith("SessionBusy")
+        return _Line(roots.message(str(error)), 409 if is_busy else 400)
+
+    async def wrong_request(_: Request, error: RequestValidationError) -> Response:
+        return _Line(roots.message(_told(error)), 422)
+
+    async def disk_error(_: Request, error: OSError) -> Response:
+        _LOG.warning("A file could not be used", exc_info=error)
+        return _Line(f"A file or folder cannot be used ({error.strerror}); check its permissions and the disk.", 400)
+
+    async def unexpected(_: Request, error: Exception) -> Response:
+        return _Line("An unexpected error in the server; its log says more.", 500)
+
+    app.add_exception_handler(HTTPException, http_error)  # type: ignore[arg-type]
+    app.add_exception_handler(SamptError, user_error)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, wrong_request)  # type: ignore[arg-type]
+    app.add_exception_handler(OSError, disk_error)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _told(error: RequestValidationError) -> str:
+    """The first mistake, and how many there are."""
+    found = error.errors()
+    first = found[0] if found else {"loc": (), "msg": "it cannot be read"}
+    place = ".".join(str(part) for part in first["loc"]) or "the request"
+    more = f" (and {len(found) - 1} more mistakes)" if len(found) > 1 else ""
+    return f"{place}: {str(first['msg']).rstrip('.')}{more}."

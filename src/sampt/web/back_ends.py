@@ -1,0 +1,79 @@
+"""Back ends for sessions: each has its own tracker, and all share one segmenter of a kind, which keeps no state."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TypeAlias
+
+from sampt.config import SegmentConfig
+from sampt.job_parts import back_end_options
+from sampt.plugins import create_segmenter, create_tracker
+from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.trackers.base import PointTracker, TrackerInfo
+from sampt.web.settings import BackEndFactory
+
+__all__ = ["Kept", "NamedBackEnds"]
+
+_Pair: TypeAlias = tuple[PointTracker, PromptableSegmenter]
+
+
+class NamedBackEnds:
+    """Makes back ends by the names in settings.
+
+    Args:
+        device, runtime, precision: as for :func:`sampt.plugins.create_tracker`.
+    """
+
+    def __init__(self, device: str = "auto", runtime: str = "auto", precision: str = "auto") -> None:
+        self._device, self._runtime, self._precision = device, runtime, precision
+        self._segmenters: weakref.WeakValueDictionary[tuple[str, str | None], PromptableSegmenter] = (
+            weakref.WeakValueDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def __call__(self, config: SegmentConfig) -> _Pair:
+        of_tracker, of_segmenter = back_end_options(config, self._runtime, self._precision)
+        tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=self._device, **of_tracker)
+        key = (config.segmenter, config.segmenter_weights)
+        with self._lock:
+            segmenter = self._segmenters.get(key)
+            if segmenter is None:
+                weights = config.segmenter_weights
+                segmenter = create_segmenter(config.segmenter, weights=weights, device=self._device, **of_segmenter)
+                self._segmenters[key] = segmenter
+        return tracker, segmenter
+
+
+class Kept:
+    """``make``, which is also asked about the back ends of new sessions before there is one; what it made then is used first.
+
+    Args:
+        make: makes them.
+        config: of new sessions.
+    """
+
+    def __init__(self, make: BackEndFactory, config: SegmentConfig) -> None:
+        self._make, self._config = make, config
+        self._spare: _Pair | None = None
+        self._infos: tuple[TrackerInfo, SegmenterInfo] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, config: SegmentConfig) -> _Pair:
+        with self._lock:
+            if self._spare is not None and config == self._config:
+                pair, self._spare = self._spare, None
+                return pair
+        return self._make(config)
+
+    def infos(self) -> tuple[TrackerInfo, SegmenterInfo]:
+        """What the back ends of new sessions say of themselves.
+
+        Raises:
+            SamptError: they cannot be made.
+        """
+        with self._lock:
+            if self._infos is None:
+                tracker, segmenter = self._spare = self._make(self._config)
+                self._infos = tracker.info, segmenter.info
+            return self._infos

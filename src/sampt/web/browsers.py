@@ -1,0 +1,277 @@
+"""One session a browser: opened, shared by its requests, closed when it is replaced, idle, or the server ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+
+from sampt.session.project import PROJECT_NAME, SUFFIX
+from sampt.session.session import Session
+from sampt.web.events import EventHub
+from sampt.web.open_session import OpenSession
+from sampt.web.roots import Roots
+from sampt.web.settings import WebSettings
+
+__all__ = ["Browser", "Browsers", "project_for"]
+
+_LOG = logging.getLogger(__name__)
+_NO_SESSION = "This browser has no open session; open a video or a project with POST /session."
+_DRAIN_S = 30.0
+_LEAST_IDLE_S = 60.0
+"""A session without a page may be closed for another one after that time."""
+
+
+class Browser:
+    """One browser, or one script, known by its cookie. Its session may be replaced; its event streams go on.
+
+    Attributes:
+        hub: its event streams.
+        last_s: when it asked something last.
+    """
+
+    def __init__(self) -> None:
+        self.hub = EventHub()
+        self.last_s = time.monotonic()
+        self.opening = threading.Lock()
+        self._held: OpenSession | None = None
+        self._users = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request or a task is being worked on."""
+        held = self._held
+        return self._users > 0 or self.opening.locked() or (held is not None and held.is_busy)
+
+    @property
+    def project(self) -> Path | None:
+        """Of the session, if there is one; links followed."""
+        held = self._held
+        return None if held is None else held.session.project.resolve()
+
+    @contextmanager
+    def use(self) -> Iterator[OpenSession]:
+        """The session; it is not closed inside the block.
+
+        Raises:
+            HTTPException: 404 when there is none.
+        """
+        with self._changed:
+            if self._held is None or self._is_closing:
+                raise HTTPException(404, _NO_SESSION)
+            held = self._held
+            self._users += 1
+        self.last_s = time.monotonic()
+        try:
+            yield held
+        finally:
+            self.last_s = time.monotonic()
+            with self._changed:
+                self._users -= 1
+                self._changed.notify_all()
+
+    def put(self, held: OpenSession) -> None:
+        """From now on this is the session; the one before is closed."""
+        self.drop()
+        with self._changed:
+            self._held = held
+        self.last_s = time.monotonic()
+
+    def drop(self) -> None:
+        """Close the session once all requests that use it are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_closing)
+            held = self._held
+            if held is None:
+                return
+            self._is_closing = True
+            if held.propagation is not None:
+                held.propagation.cancel.set()
+            self._changed.wait_for(lambda: not self._users, _DRAIN_S)
+            self._held = None
+        try:
+            held.close()
+        finally:
+            with self._changed:
+                self._is_closing = False
+                self._changed.notify_all()
+
+
+class Browsers:
+    """All browsers with a session.
+
+    Args:
+        settings: of the server.
+        roots: of its files.
+    """
+
+    def __init__(self, settings: WebSettings, roots: Roots) -> None:
+        self._settings, self._roots = settings, roots
+        self._by_id: dict[str, Browser] = {}
+        self._lock = threading.Lock()
+        self._exports = settings.work / "exports"
+        self._stop = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="sampt-idle", daemon=True)
+
+    def start(self) -> None:
+        """Remove exports that a killed server left, and watch for idle sessions."""
+        for left in self._exports.glob("*"):
+            if left.name.isdecimal() and not _is_alive(int(left.name)):
+                shutil.rmtree(left, ignore_errors=True)
+        self._sweeper.start()
+
+    def close(self) -> None:
+        """Close all sessions."""
+        self._stop.set()
+        with self._lock:
+            browsers, self._by_id = list(self._by_id.values()), {}
+        for browser in browsers:
+            _quietly(browser.hub.close)
+            _quietly(browser.drop)
+        shutil.rmtree(self._own_exports, ignore_errors=True)
+
+    def find(self, cookie: str | None) -> Browser:
+        """The browser of a cookie.
+
+        Raises:
+            HTTPException: 404 when it has no session.
+        """
+        browser = self._by_id.get(cookie or "")
+        if browser is None:
+            raise HTTPException(404, _NO_SESSION)
+        return browser
+
+    def has_session(self, cookie: str | None) -> bool:
+        """Whether the browser of a cookie has a session."""
+        browser = self._by_id.get(cookie or "")
+        return browser is not None and browser.project is not None
+
+    def open(self, cookie: str | None, make: Callable[[int], Session], project: Path) -> tuple[str, Browser]:
+        """Give a browser a session.
+
+        Args:
+            cookie: what the browser sent; an unknown one is replaced.
+            make: opens the session, given the bytes that it may keep.
+            project: its folder.
+
+        Returns:
+            The cookie and the browser.
+
+        Raises:
+            HTTPException: 503 when there are too many sessions, 409 when the browser is opening one.
+            SamptError: the session cannot be opened; the one before is still there, unless it was of the same project.
+        """
+        key, browser, is_new = self._enter(cookie)
+        if not browser.opening.acquire(blocking=False):
+            raise HTTPException(409, "This browser is opening a session already; wait for it.")
+        try:
+            self._make_room_for(browser, project.resolve())
+            limits = self._settings.limits
+            session = make(limits.embedding_bytes // limits.sessions)
+            try:
+                held = OpenSession(session, self._roots, browser.hub, self._own_exports, self._settings)
+            except BaseException:
+                session.close()
+                raise
+            browser.put(held)
+            if self._by_id.get(key) is not browser:  # the server is ending
+                browser.drop()
+                raise HTTPException(409, "The session was closed while it was opened; open it again.")
+        except BaseException:
+            if is_new:
+                with self._lock:
+                    self._by_id.pop(key, None)
+            raise
+        finally:
+            browser.opening.release()
+        return key, browser
+
+    def leave(self, cookie: str | None) -> None:
+        """Close a browser's session, and forget the browser."""
+        browser = self.find(cookie)
+        with self._lock:
+            self._by_id.pop(cookie or "", None)
+        browser.hub.close()
+        browser.drop()
+
+    @property
+    def _own_exports(self) -> Path:
+        return self._exports / f"{os.getpid()}"
+
+    def _enter(self, cookie: str | None) -> tuple[str, Browser, bool]:
+        while True:
+            with self._lock:
+                browser = self._by_id.get(cookie or "")
+                if browser is not None:
+                    return cookie or "", browser, False
+                if self._stop.is_set():
+                    raise HTTPException(503, "The server is ending; start it again.")
+                if len(self._by_id) < self._settings.limits.sessions:
+                    key, new = secrets.token_urlsafe(32), Browser()
+                    self._by_id[key] = new
+                    return key, new, True
+                idle = self._idle(_LEAST_IDLE_S)
+                if not idle:
+                    number = self._settings.limits.sessions
+                    raise HTTPException(503, f"There are {number} open sessions already; close one, or try again later.")
+                oldest = min(idle, key=lambda k: self._by_id[k].last_s)
+                gone = self._by_id.pop(oldest)
+            gone.drop()
+
+    def _make_room_for(self, browser: Browser, project: Path) -> None:
+        """Close the session that has the project, when it is this browser's own, or one that nobody looks at any more."""
+        with self._lock:
+            idle = self._idle(_LEAST_IDLE_S)
+            gone = [k for k in idle if self._by_id[k] is not browser and self._by_id[k].project == project]
+            left = [self._by_id.pop(k) for k in gone]
+        for other in [*left, *([browser] if browser.project == project else [])]:
+            other.drop()
+
+    def _idle(self, least_s: float) -> list[str]:
+        """Browsers without a page, a task or a recent request; the lock is held."""
+        now = time.monotonic()
+        return [k for k, b in self._by_id.items() if not len(b.hub) and not b.is_busy and now - b.last_s > least_s]
+
+    def _sweep(self) -> None:
+        limit_s = self._settings.limits.idle_s
+        while not self._stop.wait(min(60.0, limit_s / 4)):
+            with self._lock:
+                gone = [self._by_id.pop(key) for key in self._idle(limit_s)]
+            for browser in gone:
+                _quietly(browser.drop)
+
+
+def project_for(video: Path, work: Path) -> Path:
+    """Where the project of a video is, or is to be: beside it, or in the work folder when nothing can be written there."""
+    name = f"{video.name if video.is_dir() else video.stem}{SUFFIX}"
+    beside = video.parent / name
+    if (beside / PROJECT_NAME).is_file() or os.access(video.parent, os.W_OK | os.X_OK):
+        return beside
+    return work / "projects" / name
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return process_id != os.getpid()
+
+
+def _quietly(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except Exception:
+        _LOG.exception("Closing a session failed")

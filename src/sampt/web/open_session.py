@@ -1,0 +1,155 @@
+"""A session with all that the server keeps for it: pictures, the running tasks, and who is told of them."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+
+from sampt.session.project import read_project
+from sampt.session.session import Session
+from sampt.session.values import FrameUpdate
+from sampt.web.answers import update_of
+from sampt.web.events import EventHub
+from sampt.web.pictures import Pictures
+from sampt.web.roots import Roots
+from sampt.web.settings import WebSettings
+from sampt.web.tasks import Courtesy, ExportTask, PropagationTask
+
+__all__ = ["OpenSession"]
+
+_CANCEL_S = 2.0
+
+
+class OpenSession:
+    """A session with all that the server keeps for it.
+
+    Attributes:
+        session: may be used inside :meth:`Browser.use`.
+        pictures: of its frames.
+        times_s: of frames, where they are not evenly spaced.
+        key: changes with the video's contents.
+        propagation: the last one.
+        exports: by id.
+    """
+
+    def __init__(self, session: Session, roots: Roots, hub: EventHub, folder: Path, settings: WebSettings) -> None:
+        limits = settings.limits
+        self.session, self.courtesy = session, Courtesy()
+        self.pictures = Pictures(session.video, limits.picture_bytes // limits.sessions)
+        self.times_s = _times_s(session)
+        self.key = read_project(session.project).video.sha256[:16]
+        self.project, self.name = roots.told(session.project), Path(session.video.label).name
+        self.propagation: PropagationTask | None = None
+        self.exports: dict[int, ExportTask] = {}
+        self._roots, self._hub, self._folder, self._most_exports = roots, hub, folder, limits.exports
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task runs."""
+        tasks = [self.propagation, *self.exports.values()]
+        return any(task is not None and task.is_running for task in tasks)
+
+    def propagate(self, frames: range, object_ids: list[int] | None) -> PropagationTask:
+        """Start a propagation.
+
+        Raises:
+            HTTPException: 409 when one runs.
+        """
+        with self._lock:
+            if self.propagation is not None and self.propagation.is_running:
+                raise HTTPException(409, "A propagation runs already; cancel it, or wait for its end.")
+            self.propagation = task = PropagationTask(
+                next(self._numbers),
+                self.session,
+                frames,
+                object_ids,
+                self._on_frame,
+                self._on_progress,
+                self.courtesy,
+                self._roots.message,
+            )
+            task.start()
+        return task
+
+    def cancel(self) -> PropagationTask | None:
+        """End the propagation, if one runs."""
+        task = self.propagation
+        if task is not None and task.is_running:
+            task.end(_CANCEL_S)
+        return task
+
+    def export(self, kind: str, frames: range, object_ids: list[int] | None) -> ExportTask:
+        """Start an export; one runs at a time.
+
+        Raises:
+            HTTPException: 409 when one runs.
+        """
+        with self._lock:
+            if any(task.is_running for task in self.exports.values()):
+                raise HTTPException(409, "An export runs already; cancel it, or wait for its end.")
+            while len(self.exports) >= self._most_exports:
+                self.exports.pop(min(self.exports)).remove()
+            number = next(self._numbers)
+            task = ExportTask(
+                number,
+                self.session,
+                kind,
+                frames,
+                object_ids,
+                self._folder / f"{number}-{secrets.token_hex(8)}",
+                lambda: self._on_export(number),
+                self.courtesy,
+                self._roots.message,
+            )
+            self.exports[number] = task
+            task.start()
+        return task
+
+    def remove_export(self, number: int) -> None:
+        """End an export, and remove its file."""
+        with self._lock:
+            task = self.exports.pop(number, None)
+        if task is not None:
+            task.remove()
+
+    def tell_changed(self) -> None:
+        """Tell the pages that the session is not as it was."""
+        self._hub.publish({"type": "changed", "revision": self.session.revision})
+
+    def close(self) -> None:
+        """End all tasks, and close the session."""
+        for task in self.exports.values():
+            task.remove()
+        if self.propagation is not None:
+            self.propagation.end()
+        self.pictures.close()
+        self.session.close()
+
+    def _on_frame(self, update: FrameUpdate) -> None:
+        if self._hub.wants_frames:
+            self._hub.publish({"type": "frame", **update_of(update)})
+
+    def _on_progress(self) -> None:
+        task = self.propagation
+        if task is not None:
+            self._hub.publish({"type": "progress", **task.told()})
+            if not task.is_running:
+                self.tell_changed()
+
+    def _on_export(self, number: int) -> None:
+        task = self.exports.get(number)
+        if task is not None:
+            self._hub.publish({"type": "export", **task.told()})
+
+
+def _times_s(session: Session) -> list[float] | None:
+    video = session.video
+    times = [round(video.time_s(i), 4) for i in range(video.num_frames)]
+    is_even = all(abs(t - i / video.fps) < 0.002 for i, t in enumerate(times))
+    return None if is_even else times

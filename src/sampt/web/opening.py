@@ -1,0 +1,85 @@
+"""From what a request names to an open session, with every path inside the roots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+
+from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
+from sampt.session.session import Session
+from sampt.web.browsers import project_for
+from sampt.web.roots import Roots
+from sampt.web.settings import BackEndFactory, WebSettings
+
+__all__ = ["Wanted"]
+
+
+class Wanted:
+    """A video, a project, or both, as paths of the interface.
+
+    Attributes:
+        project: the project's folder, which may not exist yet.
+
+    Raises:
+        HTTPException: 403 or 404 for a path, 400 for a combination that says nothing.
+    """
+
+    def __init__(
+        self, video: str | None, project: str | None, roots: Roots, settings: WebSettings, back_ends: BackEndFactory
+    ) -> None:
+        self._roots, self._settings, self._back_ends = roots, settings, back_ends
+        if video is None and project is None:
+            raise HTTPException(400, "Neither a video nor a project is named; expected one of them.")
+        self._video = None if video is None else roots.existing(video)
+        if self._video is not None and self._video.is_dir():
+            roots.frames_inside(self._video)
+        if project is not None:
+            self.project = roots.resolve(project)
+            if self._video is None:
+                roots.existing(project)
+        else:
+            assert self._video is not None
+            if self._video.suffix == SUFFIX and self._video.is_dir():
+                raise HTTPException(400, f"{video!r} is a project, expected a video; give it as the project.")
+            self.project = project_for(self._video, settings.work).resolve()
+        if not roots.contains(self.project):
+            raise HTTPException(403, "The project leads out of the folders that the server was given.")
+
+    def open(self, kept_bytes: int) -> Session:
+        """Open the project, or begin it.
+
+        Raises:
+            SamptError: as :class:`sampt.session.session.Session`.
+        """
+        if not (self.project / PROJECT_NAME).exists() and self._video is not None:
+            config = self._settings.config
+            tracker, segmenter = self._back_ends(config)
+            return Session.create(
+                self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes
+            )
+        content = read_project(self.project)
+        video = self._video or self._video_of(content.video.path, content.video.beside)
+        tracker, segmenter = self._back_ends(content.config)
+        return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes)
+
+    def _video_of(self, path: str, beside: str | None) -> Path:
+        """Where the project's video is, among the places where a session would look that lie inside the roots."""
+        for place in self._places(path, beside):
+            if place.exists() and self._roots.contains(place):
+                if place.is_dir():
+                    self._roots.frames_inside(place)
+                return place
+        name = Path(path.replace("\\", "/")).name
+        raise HTTPException(
+            400, f"The video {name} of the project is in no folder that the server was given; put it beside, or give its path."
+        )
+
+    def _places(self, path: str, beside: str | None) -> Iterator[Path]:
+        parent = self.project.parent
+        yield Path(path)
+        if beside is not None:
+            yield Path(os.path.normpath(parent / beside))
+        yield parent / Path(path.replace("\\", "/")).name

@@ -1,0 +1,196 @@
+"""Paths as the interface has them, ``ROOTNAME/relative/posix/path``, and nothing outside the roots."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+
+from sampt.session.project import PROJECT_NAME, SUFFIX
+from sampt.video.images import IMAGE_SUFFIXES
+
+__all__ = ["VIDEO_SUFFIXES", "Entry", "Roots", "named_roots"]
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+_MOST_ENTRIES = 5000
+_MOST_LOOKED_AT = 40
+"""Files of a folder that are looked at to tell whether it holds frames."""
+_LONGEST = 2000
+_LONGEST_PART = 240
+"""Bytes of a name: file systems take 255, and partial files have longer names."""
+_ABSOLUTE = re.compile(r"(?<!GET )(?<!POST )(?<![\w./~:\\-])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\",;:()]+)+[/\\]?")
+
+
+class Entry(NamedTuple):
+    """Something in a folder; ``kind`` is "folder", "video", "project" or "frames"."""
+
+    name: str
+    path: str
+    kind: str
+    num_bytes: int | None
+
+
+def named_roots(folders: Iterable[Path]) -> dict[str, Path]:
+    """Each folder by its own name, or by that and a number where names are equal."""
+    found: dict[str, Path] = {}
+    for folder in dict.fromkeys(f.resolve() for f in folders):
+        name = stem = re.sub(r"[^\w.-]+", "-", folder.name).strip("-.") or "root"
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{stem}-{number}"
+        found[name] = folder
+    return found
+
+
+class Roots:
+    """Folders by name.
+
+    Args:
+        folders: they exist.
+        hidden: folders that messages may not name either.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], hidden: Iterable[Path] = ()) -> None:
+        self._given = dict(folders)
+        self._real = {name: folder.resolve() for name, folder in folders.items()}
+        self._hidden = [h for folder in hidden for h in {folder.absolute(), folder.resolve()}]
+
+    def resolve(self, path: str) -> Path:
+        """The file or folder that ``path`` names, which may not exist yet; links are followed.
+
+        Raises:
+            HTTPException: 403 when it is none, or lies outside the roots.
+        """
+        name, *parts = path.split("/")
+        is_plain = len(path) <= _LONGEST and "\\" not in path and path.isprintable() and name in self._real
+        if not is_plain or any(p in ("", ".", "..") or len(p.encode()) > _LONGEST_PART for p in parts):
+            raise HTTPException(
+                403, f"The path {_shown(path)} is not allowed; expected ROOT/folder/file as GET /files gives it."
+            )
+        root = self._real[name]
+        try:
+            found = root.joinpath(*parts).resolve()
+        except (OSError, RuntimeError):
+            found = root.parent
+        if not found.is_relative_to(root):
+            raise HTTPException(403, f"The path {_shown(path)} leads out of the folders that the server was given.")
+        return found
+
+    def existing(self, path: str) -> Path:
+        """The same, of what exists.
+
+        Raises:
+            HTTPException: 404 when it does not.
+        """
+        found = self.resolve(path)
+        try:
+            found.lstat()
+        except OSError:
+            raise HTTPException(404, f"There is no {_shown(path)}; list its folder with GET /files.") from None
+        return found
+
+    def frames_inside(self, folder: Path) -> None:
+        """Refuse a folder whose images are links to somewhere else.
+
+        Raises:
+            HTTPException: 403.
+        """
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink() and not self.contains(Path(entry.path)):
+                    raise HTTPException(403, "The folder holds a link that leads out of the folders that the server was given.")
+
+    def contains(self, path: Path) -> bool:
+        """Whether a path lies in a root once links are followed."""
+        try:
+            found = path.resolve()
+        except (OSError, RuntimeError):
+            return False
+        return any(found.is_relative_to(root) for root in self._real.values())
+
+    def told(self, path: Path) -> str:
+        """A path in a root as the interface has it; the shortest form, when it is in several roots."""
+        for place in (path.absolute(), path.resolve()):
+            forms = []
+            for name, root in self._real.items():
+                if place.is_relative_to(root):
+                    rest = place.relative_to(root).as_posix()
+                    forms.append(name if rest == "." else f"{name}/{rest}")
+            if forms:
+                return min(forms, key=len)
+        return path.name
+
+    def message(self, text: str) -> str:
+        """A message in one line without any path of the server: those in roots as the interface has them, others by name."""
+        line = " ".join(text.split())
+        for form, told in sorted(self._forms(), key=lambda pair: -len(pair[0])):
+            line = line.replace(form, told)
+        line = _ABSOLUTE.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], line)
+        return line.encode("utf-8", "replace").decode("utf-8")
+
+    def _forms(self) -> Iterator[tuple[str, str]]:
+        for name in self._real:
+            for folder in {self._given[name].absolute(), self._real[name]}:
+                yield f"{folder}{os.sep}", f"{name}/"
+                yield str(folder), name
+        for folder in self._hidden:
+            yield f"{folder}{os.sep}", ""
+            yield str(folder), "the server's folder"
+
+    def list(self, path: str) -> list[Entry]:
+        """What can be opened in a folder, by name, folders first; with an empty path, the roots.
+
+        Raises:
+            HTTPException: 404 or 403.
+        """
+        if not path:
+            return [Entry(name, name, "folder", None) for name in self._real]
+        folder = self.existing(path)
+        if not folder.is_dir():
+            raise HTTPException(404, f"{_shown(path)} is no folder; expected one.")
+        found = []
+        try:
+            with os.scandir(folder) as entries:
+                for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
+                    kind = self._kind(entry)
+                    if kind is not None:
+                        size = entry.stat().st_size if kind == "video" else None
+                        found.append(Entry(entry.name, f"{path}/{entry.name}", kind, size))
+        except OSError:
+            raise HTTPException(403, f"{_shown(path)} cannot be read; check its permissions.") from None
+        return sorted(found, key=lambda e: (e.kind == "video", e.name.lower(), e.name))
+
+    def _kind(self, entry: os.DirEntry[str]) -> str | None:
+        """What an entry can be opened as; None when it is nothing of ours, hidden, or leads out of the roots."""
+        if entry.name.startswith(".") or not entry.name.isprintable() or "\\" in entry.name:
+            return None
+        try:
+            if entry.is_symlink() and not self.contains(Path(entry.path)):
+                return None
+            if entry.is_file():
+                return "video" if entry.name.lower().endswith(VIDEO_SUFFIXES) else None
+            return _folder_kind(Path(entry.path)) if entry.is_dir() else None
+        except OSError:
+            return None
+
+
+def _folder_kind(folder: Path) -> str:
+    if folder.suffix == SUFFIX and (folder / PROJECT_NAME).is_file():
+        return "project"
+    try:
+        with os.scandir(folder) as entries:
+            for _, entry in zip(range(_MOST_LOOKED_AT), entries, strict=False):
+                if entry.name.lower().endswith(tuple(IMAGE_SUFFIXES)):
+                    return "frames"
+    except OSError:
+        return "folder"
+    return "folder"
+
+
+def _shown(path: str) -> str:
+    return repr(path if len(path) <= 200 else path[:200] + "...")

@@ -1,0 +1,65 @@
+"""Routes that show: pictures of frames, masks, and objects over time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from sampt.web.answers import masks_of, strips_of
+from sampt.web.models import FrameMasksAnswer, Strips
+from sampt.web.open_session import OpenSession
+from sampt.web.services import ERRORS, Held, known_frame
+
+__all__ = ["frame_masks", "router"]
+
+router = APIRouter(tags=["frames"], prefix="/session")
+
+FrameNumber = Annotated[int, Path(ge=0, lt=2**31)]
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    **ERRORS,
+    200: {"description": "The picture.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "The picture is the one that If-None-Match names."},
+}
+
+
+def _picture(
+    frame: FrameNumber,
+    held: Held,
+    width: Annotated[int | None, Query(ge=16, le=16384)] = None,
+    v: Annotated[str | None, Query(max_length=100)] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A frame as JPEG, at the video's size or scaled down to a width. With the video's key as v it may be kept for long."""
+    tag = f'"{held.key}-{known_frame(held, frame)}-{width or 0}"'
+    kept = "private, max-age=86400, immutable" if v == held.key else "private, no-cache"
+    headers = {"etag": tag, "cache-control": kept}
+    if if_none_match is not None and tag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return Response(held.pictures.get(frame, width), media_type="image/jpeg", headers=headers)
+
+
+router.get("/frames/{frame}", response_class=Response, responses=_PICTURE, operation_id="get_frame")(_picture)
+router.head("/frames/{frame}", response_class=Response, responses=_PICTURE, operation_id="head_frame")(_picture)
+
+
+@router.get("/frames/{frame}/masks", response_model=FrameMasksAnswer, responses=ERRORS)
+def get_masks(frame: FrameNumber, held: Held, preview: bool = False) -> dict[str, Any]:
+    """Masks and points on a frame: with preview, what was said there means now; without, what is known already."""
+    return frame_masks(held, known_frame(held, frame), is_preview=preview)
+
+
+def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> dict[str, Any]:
+    """As :class:`sampt.web.models.FrameMasksAnswer`."""
+    session = held.session
+    with held.courtesy.first():
+        revision = session.revision  # read first: what is newer than it says does no harm
+        results = session.preview(frame) if is_preview else session.results(frame)
+        return masks_of(frame, revision, results, session.points(frame))
+
+
+@router.get("/strips", response_model=Strips, responses=ERRORS)
+def get_strips(held: Held) -> dict[str, Any]:
+    """Every object over all frames."""
+    revision = held.session.revision
+    return strips_of(revision, held.session.strips())

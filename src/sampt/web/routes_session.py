@@ -1,0 +1,193 @@
+"""Routes that open a session and change what was said in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Path, Request, Response
+from starlette.exceptions import HTTPException
+
+from sampt.web.answers import object_of, point_of, state_of
+from sampt.web.given_masks import mask_from
+from sampt.web.models import (
+    Box,
+    ObjectAdded,
+    ObjectChange,
+    ObjectWanted,
+    OpenWanted,
+    PointAdded,
+    PointMove,
+    PointWanted,
+    Rle,
+    State,
+)
+from sampt.web.open_session import OpenSession
+from sampt.web.opening import Wanted
+from sampt.web.services import ERRORS, Held, Parts, cookie_of, errors, known_frame, known_object
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["session"], prefix="/session")
+
+_COOKIE_S = 30 * 24 * 3600
+ObjectId = Annotated[int, Path(ge=1, lt=2**31)]
+FrameNumber = Annotated[int, Path(ge=0, lt=2**31)]
+PointId = Annotated[int, Path(ge=1, lt=2**31)]
+
+
+@router.post("", status_code=201, response_model=State, responses=errors(400, 404, 409, 413, 422, 503))
+def open_session(wanted: OpenWanted, request: Request, response: Response, parts: Parts) -> dict[str, Any]:
+    """Open a video or a project; it takes the place of the session that this browser has. The answer sets a cookie."""
+    settings = parts.settings
+    found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.back_ends)
+    key, browser = parts.browsers.open(cookie_of(request, settings), found.open, found.project)
+    response.set_cookie(settings.cookie("session"), key, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict")
+    with browser.use() as held:
+        held.tell_changed()
+        return state_of(held)
+
+
+@router.get("", response_model=State, responses=ERRORS)
+def get_state(held: Held) -> dict[str, Any]:
+    """All of the session but its masks."""
+    return state_of(held)
+
+
+@router.delete("", status_code=204, responses=ERRORS)
+def close_session(request: Request, response: Response, parts: Parts) -> None:
+    """Close the session; what was said and found stays in its project."""
+    parts.browsers.leave(cookie_of(request, parts.settings))
+    response.delete_cookie(parts.settings.cookie("session"), path="/", httponly=True, samesite="strict")
+
+
+@router.post("/undo", response_model=State, responses=ERRORS)
+def undo(held: Held) -> dict[str, Any]:
+    """Take back the last change; nothing happens when there is none."""
+    held.session.undo()
+    return _changed(held)
+
+
+@router.post("/redo", response_model=State, responses=ERRORS)
+def redo(held: Held) -> dict[str, Any]:
+    """Do again what was taken back last; nothing happens when there is nothing."""
+    held.session.redo()
+    return _changed(held)
+
+
+@router.post("/objects", status_code=201, response_model=ObjectAdded, responses=ERRORS)
+def add_object(wanted: ObjectWanted, held: Held) -> dict[str, Any]:
+    """Add an object."""
+    made = held.session.add_object(wanted.name, _rgb(wanted.color))
+    return {"object": object_of(made), "state": _changed(held)}
+
+
+@router.patch("/objects/{object_id}", response_model=State, responses=ERRORS)
+def update_object(object_id: ObjectId, wanted: ObjectChange, held: Held) -> dict[str, Any]:
+    """Rename, recolour, hide or lock an object; what is left out stays as it is."""
+    held.session.update_object(
+        known_object(held, object_id),
+        name=wanted.name,
+        color_rgb=_rgb(wanted.color),
+        is_hidden=wanted.is_hidden,
+        is_locked=wanted.is_locked,
+    )
+    return _changed(held)
+
+
+@router.delete("/objects/{object_id}", response_model=State, responses=ERRORS)
+def remove_object(object_id: ObjectId, held: Held) -> dict[str, Any]:
+    """Remove an object with all that was said about it."""
+    held.session.remove_object(known_object(held, object_id))
+    return _changed(held)
+
+
+@router.post("/points", status_code=201, response_model=PointAdded, responses=ERRORS)
+def add_point(wanted: PointWanted, held: Held) -> dict[str, Any]:
+    """Click on a frame: on the object (positive) or off it."""
+    with held.courtesy.first():
+        made = held.session.add_point(wanted.object_id, wanted.frame, (wanted.x, wanted.y), wanted.is_positive)
+    return {"point": point_of(made), "state": _changed(held)}
+
+
+@router.patch("/points/{point_id}", response_model=State, responses=ERRORS)
+def move_point(point_id: PointId, wanted: PointMove, held: Held) -> dict[str, Any]:
+    """Move a click on its frame."""
+    held.session.move_point(_known_point(held, point_id), (wanted.x, wanted.y))
+    return _changed(held)
+
+
+@router.delete("/points/{point_id}", response_model=State, responses=ERRORS)
+def delete_point(point_id: PointId, held: Held) -> dict[str, Any]:
+    """Delete a click."""
+    held.session.delete_point(_known_point(held, point_id))
+    return _changed(held)
+
+
+@router.put("/objects/{object_id}/frames/{frame}/box", response_model=State, responses=ERRORS)
+def set_box(object_id: ObjectId, frame: FrameNumber, box: Box, held: Held) -> dict[str, Any]:
+    """Give the object's box on a frame."""
+    corners = (box.x0, box.y0, box.x1, box.y1)
+    held.session.set_box(known_object(held, object_id), known_frame(held, frame), corners)
+    return _changed(held)
+
+
+@router.delete("/objects/{object_id}/frames/{frame}/box", response_model=State, responses=ERRORS)
+def delete_box(object_id: ObjectId, frame: FrameNumber, held: Held) -> dict[str, Any]:
+    """Take the object's box on a frame away."""
+    held.session.set_box(known_object(held, object_id), known_frame(held, frame), None)
+    return _changed(held)
+
+
+_MASK_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/png": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": Rle.model_json_schema()},
+        },
+    }
+}
+
+
+@router.put(
+    "/objects/{object_id}/frames/{frame}/mask",
+    response_model=State,
+    responses={**ERRORS, **errors(415)},
+    openapi_extra=_MASK_BODY,
+)
+async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> dict[str, Any]:
+    """Give the object's mask on a frame: a PNG of the video's size in which pixels that are not 0 are the object, or an RLE."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    data = await request.body()
+
+    def work() -> dict[str, Any]:
+        with parts.browser_of(request).use() as held:
+            known_object(held, object_id)
+            known_frame(held, frame)
+            held.session.set_mask(object_id, frame, mask_from(kind, data, held.session.size_hw))
+            return _changed(held)
+
+    return await anyio.to_thread.run_sync(work)
+
+
+@router.delete("/objects/{object_id}/frames/{frame}/mask", response_model=State, responses=ERRORS)
+def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> dict[str, Any]:
+    """Take the object's mask on a frame away."""
+    held.session.set_mask(known_object(held, object_id), known_frame(held, frame), None)
+    return _changed(held)
+
+
+def _changed(held: OpenSession) -> dict[str, Any]:
+    held.tell_changed()
+    return state_of(held)
+
+
+def _known_point(held: OpenSession, point_id: int) -> int:
+    if all(c.point_id != point_id for c in held.session.clicks()):
+        raise HTTPException(404, f"There is no point {point_id}; GET /session lists those that there are.")
+    return point_id
+
+
+def _rgb(color: str | None) -> tuple[int, int, int] | None:
+    return None if color is None else (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))

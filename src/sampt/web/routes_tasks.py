@@ -1,0 +1,91 @@
+"""Routes that start what takes long: propagations and exports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
+
+from sampt.errors import ConfigError, did_you_mean
+from sampt.outputs.exports import EXPORTERS
+from sampt.web.models import Export, ExportWanted, Progress, RangeWanted
+from sampt.web.open_session import OpenSession
+from sampt.web.services import ERRORS, Held, Parts, frames_wanted
+from sampt.web.tasks import ExportTask
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["tasks"], prefix="/session")
+
+ExportId = Annotated[int, Path(ge=1, lt=2**31)]
+
+
+@router.post("/propagations", status_code=202, response_model=Progress, responses=ERRORS)
+def propagate(wanted: RangeWanted, held: Held) -> dict[str, Any]:
+    """Follow objects through frames; results come on the event stream."""
+    frames = frames_wanted(held, wanted.start, wanted.stop)
+    return held.propagate(frames, wanted.object_ids).told()
+
+
+@router.get("/propagations", response_model=Progress | None, responses=ERRORS)
+def get_propagation(held: Held) -> dict[str, Any] | None:
+    """How the last propagation stands."""
+    return None if held.propagation is None else held.propagation.told()
+
+
+@router.delete("/propagations", response_model=Progress | None, responses=ERRORS)
+def cancel_propagation(held: Held) -> dict[str, Any] | None:
+    """End the propagation, if one runs; what it has found stays."""
+    task = held.cancel()
+    return None if task is None else task.told()
+
+
+@router.post("/exports", status_code=202, response_model=Export, responses=ERRORS)
+def start_export(wanted: ExportWanted, held: Held) -> dict[str, Any]:
+    """Make a file of the results; GET /about lists the formats."""
+    if wanted.format not in EXPORTERS:
+        hint = did_you_mean(wanted.format, EXPORTERS)
+        raise ConfigError(f"Unknown format {wanted.format!r}.{hint} Expected one of: {', '.join(EXPORTERS)}.")
+    known = {o.object_id for o in held.session.objects}
+    if unknown := sorted(set(wanted.object_ids or ()) - known):
+        raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")
+    frames = frames_wanted(held, wanted.start, wanted.stop)
+    return held.export(wanted.format, frames, wanted.object_ids).told()
+
+
+@router.get("/exports/{export_id}", response_model=Export, responses=ERRORS)
+def get_export(export_id: ExportId, held: Held) -> dict[str, Any]:
+    """How an export stands."""
+    return _known(held, export_id).told()
+
+
+_FILE: dict[int | str, dict[str, Any]] = {
+    **ERRORS,
+    200: {"description": "The file.", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+}
+
+
+@router.get("/exports/{export_id}/file", response_class=FileResponse, responses=_FILE)
+def get_export_file(export_id: ExportId, held: Held) -> FileResponse:
+    """The file, to be saved."""
+    task = _known(held, export_id)
+    path = task.path
+    if path is None:
+        raise HTTPException(409, task.error or "The export is not complete yet; wait for its end.")
+    return FileResponse(path, filename=task.file_name, content_disposition_type="attachment")
+
+
+@router.delete("/exports/{export_id}", status_code=204, responses=ERRORS)
+def remove_export(export_id: ExportId, request: Request, parts: Parts) -> None:
+    """End an export, and remove its file."""
+    with parts.browser_of(request).use() as held:
+        held.remove_export(_known(held, export_id).number)
+
+
+def _known(held: OpenSession, export_id: int) -> ExportTask:
+    task = held.exports.get(export_id)
+    if task is None:
+        raise HTTPException(404, f"There is no export {export_id}; it was removed, or made way for newer ones.")
+    return task

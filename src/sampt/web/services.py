@@ -1,0 +1,101 @@
+"""What routes share: the parts of the server, the session of the request, and the errors that OpenAPI tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from sampt.web.back_ends import Kept
+from sampt.web.browsers import Browser, Browsers
+from sampt.web.models import Error
+from sampt.web.open_session import OpenSession
+from sampt.web.roots import Roots
+from sampt.web.settings import WebSettings
+from sampt.web.uploads import Uploads
+
+__all__ = ["ERRORS", "Held", "Parts", "Services", "cookie_of", "errors", "frames_wanted", "known_frame", "known_object"]
+
+_TOLD = {
+    400: "A mistake of the user, told in one line.",
+    401: "The token is missing or wrong.",
+    403: "The Host or Origin header, or a path, is not allowed.",
+    404: "There is no such thing, or this browser has no session.",
+    409: "Something else is going on that does not go together with this.",
+    413: "The body is too large.",
+    415: "The type or the ending is not supported.",
+    422: "The request is not made as the interface says.",
+    429: "Too many at a time; try again later.",
+    503: "A limit of the server is reached.",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route: the errors that it may answer with, besides those of every route."""
+    return {status: {"model": Error, "description": _TOLD[status]} for status in sorted({*statuses, 401, 403})}
+
+
+ERRORS = errors(400, 404, 409, 413, 422)
+"""Of routes that need a session."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one server."""
+
+    settings: WebSettings
+    roots: Roots
+    browsers: Browsers
+    uploads: Uploads
+    back_ends: Kept
+
+    def browser_of(self, connection: HTTPConnection) -> Browser:
+        """Whose request it is; raises HTTPException 404 when it has no session."""
+        return self.browsers.find(cookie_of(connection, self.settings))
+
+
+def cookie_of(connection: HTTPConnection, settings: WebSettings) -> str | None:
+    """The cookie that tells browsers apart."""
+    return connection.cookies.get(settings.cookie("session"))
+
+
+def _services(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
+    return services
+
+
+def _held(request: Request) -> Iterator[OpenSession]:
+    with _services(request).browser_of(request).use() as held:
+        yield held
+
+
+Parts: TypeAlias = Annotated[Services, Depends(_services)]
+Held: TypeAlias = Annotated[OpenSession, Depends(_held, scope="function")]
+"""The browser's session, which stays open until the route has returned."""
+
+
+def known_object(held: OpenSession, object_id: int) -> int:
+    """An object's id from a path; raises HTTPException 404 when there is none."""
+    if all(o.object_id != object_id for o in held.session.objects):
+        raise HTTPException(404, f"There is no object {object_id}; GET /session lists those that there are.")
+    return object_id
+
+
+def known_frame(held: OpenSession, frame_idx: int) -> int:
+    """A frame from a path; raises HTTPException 404 when the video does not have it."""
+    if frame_idx >= held.session.num_frames:
+        raise HTTPException(404, f"There is no frame {frame_idx}; the last one is {held.session.num_frames - 1}.")
+    return frame_idx
+
+
+def frames_wanted(held: OpenSession, start: int | None, stop: int | None) -> range:
+    """Frames of a request's body; raises HTTPException 400 when they are none of the video."""
+    num_frames = held.session.num_frames
+    frames = range(0 if start is None else start, num_frames if stop is None else stop)
+    if not 0 <= frames.start < frames.stop <= num_frames:
+        raise HTTPException(400, f"Frames {frames.start} to {frames.stop} were asked for; expected some of 0 to {num_frames}.")
+    return frames

@@ -1,0 +1,92 @@
+"""What a server is made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from sampt.config import PRESETS, SegmentConfig
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.trackers.base import PointTracker
+
+__all__ = ["DEFAULT_PORT", "BackEndFactory", "Limits", "WebSettings", "default_work_folder"]
+
+DEFAULT_PORT = 7268
+"""SAMT on the keys of a telephone."""
+
+BackEndFactory: TypeAlias = Callable[[SegmentConfig], tuple[PointTracker, PromptableSegmenter]]
+"""Makes the back ends of one session; what they share is its business."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server spends on all its browsers together, unless said otherwise.
+
+    Attributes:
+        sessions: open at a time.
+        idle_s: a session is closed after that time without a request, an open event stream, or a running task.
+        embedding_bytes: kept embeddings of all sessions.
+        picture_bytes: kept JPEG pictures of all sessions.
+        upload_bytes: of one uploaded file.
+        free_bytes: what an upload leaves free on the disk.
+        uploads: at a time.
+        exports: kept by a session; the oldest make way.
+        json_bytes, mask_bytes: of the body of a request.
+        message_bytes, messages_a_s: of a WebSocket; more closes it.
+    """
+
+    sessions: int = 4
+    idle_s: float = 2 * 3600.0
+    embedding_bytes: int = 512 << 20
+    picture_bytes: int = 128 << 20
+    upload_bytes: int = 8 << 30
+    free_bytes: int = 1 << 30
+    uploads: int = 2
+    exports: int = 8
+    json_bytes: int = 64 << 10
+    mask_bytes: int = 16 << 20
+    message_bytes: int = 64 << 10
+    messages_a_s: float = 200.0
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """A server.
+
+    Attributes:
+        roots: folders by name; no file outside them and ``work`` is touched.
+        work: folder of uploads, of projects that cannot lie beside their video, and of exports until they are fetched.
+        config: of new projects.
+        back_ends: makes those of a session.
+        start: what the page opens first: names ``video`` and ``project`` with paths as the interface has them.
+        host, port: what the server is bound to.
+        token: needed from every browser and script; None: no token.
+    """
+
+    roots: Mapping[str, Path]
+    work: Path
+    back_ends: BackEndFactory
+    config: SegmentConfig = field(default_factory=lambda: PRESETS["default"])
+    start: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    token: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def cookie(self, name: str) -> str:
+        """The cookie called ``name``; browsers do not tell ports apart, so servers on other ports have names of their own."""
+        return f"sampt_{name}" if self.port == DEFAULT_PORT else f"sampt_{name}_{self.port}"
+
+    def with_limits(self, **changes: float) -> WebSettings:
+        """The same with other limits."""
+        return dataclasses.replace(self, limits=dataclasses.replace(self.limits, **changes))  # type: ignore[arg-type]
+
+
+def default_work_folder() -> Path:
+    """``sampt/ui`` under ``XDG_DATA_HOME`` or ``~/.local/share``. It may not exist."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "sampt" / "ui"

@@ -1,0 +1,185 @@
+/** The server's interface, version 1: one method a request. Every failure is an ApiError of one readable line. */
+
+/** @typedef {import("./types.js").SessionState} SessionState */
+
+const BASE = "/api/v1";
+
+/** What went wrong, in one line; `status` is 0 when the server was not reached. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status
+   */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body] sent as JSON, or as it is when a Blob
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Response>}
+ */
+async function send(method, path, body, signal) {
+  const isRaw = body instanceof Blob;
+  /** @type {RequestInit} */
+  const init = { method, signal, credentials: "same-origin" };
+  if (body !== undefined) {
+    init.body = isRaw ? body : JSON.stringify(body);
+    init.headers = { "Content-Type": isRaw ? body.type || "application/octet-stream" : "application/json" };
+  }
+  let response;
+  try {
+    response = await fetch(BASE + path, init);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError("The server does not answer. Is sampt still running?", 0);
+  }
+  if (!response.ok) throw new ApiError(await errorText(response), response.status);
+  return response;
+}
+
+/** @param {Response} response */
+async function errorText(response) {
+  try {
+    const { error } = await response.json();
+    if (typeof error === "string") return error;
+  } catch {
+    // Not an answer of sampt itself.
+  }
+  return `The server answered ${response.status} ${response.statusText}.`;
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {AbortSignal} [signal]
+ */
+async function json(method, path, body, signal) {
+  const response = await send(method, path, body, signal);
+  return response.status === 204 ? null : response.json();
+}
+
+/** @param {Record<string, unknown>} values those that are null are left out */
+function given(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
+}
+
+export const api = {
+  about: () => json("GET", "/about"),
+  /** @param {string} path */
+  files: (path) => json("GET", `/files?path=${encodeURIComponent(path)}`),
+
+  session: () => json("GET", "/session"),
+  /** @param {{video?: string, project?: string}} what */
+  open: (what) => json("POST", "/session", what),
+
+  /**
+   * @param {number} frame
+   * @param {number | null} width
+   * @param {string} videoKey tells videos apart in the browser's cache
+   */
+  frameUrl: (frame, width, videoKey) =>
+    `${BASE}/session/frames/${frame}?${new URLSearchParams({ ...(width ? { width: String(width) } : {}), v: videoKey })}`,
+  /**
+   * @param {number} frame
+   * @param {boolean} preview
+   * @param {AbortSignal} [signal]
+   */
+  masks: (frame, preview, signal) => json("GET", `/session/frames/${frame}/masks?preview=${preview}`, undefined, signal),
+  strips: () => json("GET", "/session/strips"),
+
+  /** @param {{name?: string, color?: string}} values */
+  addObject: (values = {}) => json("POST", "/session/objects", values),
+  /**
+   * @param {number} id
+   * @param {Record<string, unknown>} values
+   */
+  updateObject: (id, values) => json("PATCH", `/session/objects/${id}`, values),
+  /** @param {number} id */
+  removeObject: (id) => json("DELETE", `/session/objects/${id}`),
+
+  /** @param {Omit<import("./types.js").Point, "point_id">} point */
+  addPoint: (point) => json("POST", "/session/points", point),
+  /**
+   * @param {number} id
+   * @param {{x: number, y: number}} xy
+   */
+  movePoint: (id, xy) => json("PATCH", `/session/points/${id}`, xy),
+  /** @param {number} id */
+  deletePoint: (id) => json("DELETE", `/session/points/${id}`),
+
+  /** @param {import("./types.js").Box} box */
+  setBox: ({ object_id, frame, x0, y0, x1, y1 }) =>
+    json("PUT", `/session/objects/${object_id}/frames/${frame}/box`, { x0, y0, x1, y1 }),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   */
+  deleteBox: (id, frame) => json("DELETE", `/session/objects/${id}/frames/${frame}/box`),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @param {Blob} png
+   */
+  setMask: (id, frame, png) => json("PUT", `/session/objects/${id}/frames/${frame}/mask`, png),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   */
+  deleteMask: (id, frame) => json("DELETE", `/session/objects/${id}/frames/${frame}/mask`),
+
+  undo: () => json("POST", "/session/undo"),
+  redo: () => json("POST", "/session/redo"),
+
+  /**
+   * @param {import("./types.js").FrameRange | null} range
+   * @param {number[] | null} objectIds
+   */
+  propagate: (range, objectIds) => json("POST", "/session/propagations", given({ ...range, object_ids: objectIds })),
+  cancelPropagation: () => json("DELETE", "/session/propagations"),
+
+  /**
+   * @param {string} format
+   * @param {import("./types.js").FrameRange | null} range
+   * @param {number[] | null} objectIds
+   */
+  startExport: (format, range, objectIds) =>
+    json("POST", "/session/exports", given({ format, ...range, object_ids: objectIds })),
+  /** @param {string} id */
+  exportJob: (id) => json("GET", `/session/exports/${id}`),
+  /** @param {string} id */
+  removeExport: (id) => json("DELETE", `/session/exports/${id}`),
+  /** @param {string} id */
+  exportUrl: (id) => `${BASE}/session/exports/${id}/file`,
+
+  upload,
+};
+
+/**
+ * Send a video file, with progress (which fetch cannot tell).
+ * @param {File} file
+ * @param {(share: number) => void} onProgress
+ * @param {AbortSignal} signal
+ * @returns {Promise<{path: string}>}
+ */
+function upload(file, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", `${BASE}/uploads/${encodeURIComponent(file.name)}`);
+    request.responseType = "json";
+    request.upload.onprogress = (event) => onProgress(event.lengthComputable ? event.loaded / event.total : 0);
+    request.onerror = () => reject(new ApiError("The upload was cut off. Is sampt still running?", 0));
+    request.onabort = () => reject(new DOMException("The upload was cancelled.", "AbortError"));
+    request.onload = () => {
+      if (request.status < 300) resolve(request.response);
+      else reject(new ApiError(request.response?.error ?? `The server answered ${request.status}.`, request.status));
+    };
+    signal.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}

@@ -1,0 +1,18 @@
+/**
+ * The parts of the page that others talk to.
+ *
+ * @typedef {{
+ *   store: import("./store.js").Store,
+ *   events: import("./events.js").Events,
+ *   frames: import("./frames.js").Frames,
+ *   masks: import("./masks.js").Masks,
+ *   stage: import("./stage.js").Stage,
+ *   navigator: import("./navigator.js").Navigator,
+ *   player: import("./player.js").Player,
+ *   commands: import("./commands.js").Commands,
+ *   live: import("./live.js").Live,
+ *   pointer: import("./pointer.js").Pointer,
+ *   dialogs: {open: (error?: unknown) => void, export: () => void, help: () => void, about: () => void},
+ * }} App
+ */
+export {};

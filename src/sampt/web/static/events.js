@@ -1,0 +1,116 @@
+/** The WebSocket: news from the server, and previews asked for over it. It connects again by itself. */
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
+const PREVIEW_TIMEOUT_MS = 60000;
+
+/** Emits an event of each message's type, with the message as `detail`; and "online" and "offline". */
+export class Events extends EventTarget {
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #isWanted = false;
+  #wait = FIRST_WAIT_MS;
+  #timer = 0;
+  #lastRequest = 0;
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, timer: number}>} */
+  #asked = new Map();
+
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Connect, anew when connected already: the server's session may be another one. */
+  connect() {
+    this.#isWanted = true;
+    this.#drop();
+    clearTimeout(this.#timer);
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/api/v1/session/events`);
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#wait = FIRST_WAIT_MS;
+      this.#emit("online", {});
+    };
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onclose = () => socket === this.#socket && this.#lost();
+  }
+
+  /** Stay away until connect() is called. */
+  disconnect() {
+    this.#isWanted = false;
+    clearTimeout(this.#timer);
+    this.#drop();
+  }
+
+  /**
+   * Send a message; nothing happens while not connected.
+   * @param {Record<string, unknown>} message
+   */
+  send(message) {
+    if (this.isOpen) this.#socket?.send(JSON.stringify(message));
+  }
+
+  /**
+   * The masks that the inputs on a frame mean.
+   * @param {number} frame
+   * @returns {Promise<import("./types.js").FrameMasks>}
+   */
+  preview(frame) {
+    const request = ++this.#lastRequest;
+    return new Promise((resolve, reject) => {
+      const timer = window.setTimeout(() => this.#fail(request, "The preview took too long."), PREVIEW_TIMEOUT_MS);
+      this.#asked.set(request, { resolve, reject, timer });
+      this.send({ type: "preview", request, frame });
+    });
+  }
+
+  /** @param {string} data */
+  #receive(data) {
+    const message = JSON.parse(data);
+    if (message.type === "preview") this.#settle(message);
+    else if (message.type === "error" && message.request != null) this.#fail(message.request, message.message);
+    else this.#emit(message.type, message);
+  }
+
+  /** @param {any} message */
+  #settle(message) {
+    const asked = this.#asked.get(message.request);
+    this.#asked.delete(message.request);
+    clearTimeout(asked?.timer);
+    asked?.resolve(message);
+  }
+
+  /**
+   * @param {number} request
+   * @param {string} text
+   */
+  #fail(request, text) {
+    const asked = this.#asked.get(request);
+    this.#asked.delete(request);
+    clearTimeout(asked?.timer);
+    asked?.reject(new Error(text));
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    for (const request of [...this.#asked.keys()]) this.#fail(request, "The connection to the server was lost.");
+  }
+
+  #lost() {
+    this.#drop();
+    this.#emit("offline", {});
+    if (!this.#isWanted) return;
+    this.#timer = window.setTimeout(() => this.connect(), this.#wait);
+    this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);
+  }
+
+  /**
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

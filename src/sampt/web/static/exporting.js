@@ -1,0 +1,130 @@
+/** The dialog that exports: what, which frames, which objects; progress; the download. */
+
+import { api } from "./api.js";
+import { byId, bytesText, el } from "./dom.js";
+
+const POLL_MS = 250;
+
+/** @typedef {import("./types.js").ExportJob} ExportJob */
+
+/** @param {import("./store.js").Store} store */
+export function mountExport(store) {
+  const dialog = byId("export-dialog");
+  const form = byId("export-form");
+  /** @type {ExportJob | null} */
+  let running = null;
+  const stop = async () => {
+    const job = running;
+    running = null;
+    if (job) await api.removeExport(job.export_id).catch(() => {});
+    showProgress(null);
+  };
+  store.watch(["about"], () => fillFormats(store.get("about")));
+  form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    showResult("", null);
+    try {
+      running = await api.startExport(...choicesOf(form, store));
+      showProgress(running);
+      while (running && !running.is_done) {
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        if (running) running = await api.exportJob(running.export_id);
+        if (running) showProgress(running);
+      }
+      if (running) finish(running);
+    } catch (error) {
+      showResult(error instanceof Error ? error.message : String(error), null);
+    } finally {
+      running = null;
+      showProgress(null);
+    }
+  });
+  byId("export-cancel").addEventListener("click", stop);
+  dialog.addEventListener("close", stop);
+  return () => {
+    if (!store.get("session") || dialog.open) return;
+    showChoices(store);
+    showResult("", null);
+    showProgress(null);
+    dialog.showModal();
+  };
+}
+
+/** @param {import("./types.js").About | null} about */
+function fillFormats(about) {
+  if (!about) return;
+  const rows = about.exporters.map(({ name, suffix, title }, index) => {
+    const radio = el("input", { type: "radio", name: "format", value: name, checked: index === 0, autofocus: index === 0, required: true });
+    const texts = [["format-title", title], ["suffix", suffix]].map(([className, textContent]) => el("span", { className, textContent }));
+    return el("label", { className: "format" }, radio, ...texts);
+  });
+  byId("format-list").replaceChildren(...rows);
+}
+
+/** @param {import("./store.js").Store} store */
+function showChoices(store) {
+  const { video, objects } = store.get("session");
+  const range = store.get("range");
+  const group = byId("export-range");
+  group.replaceChildren(
+    new Option(`Whole video (${video.num_frames} frames)`, "all"),
+    ...(range ? [new Option(`Range ${range.start} – ${range.stop - 1}`, "range", true, true)] : []),
+    new Option(`This frame (${store.get("frame")})`, "frame"),
+  );
+  const boxes = objects.map((/** @type {import("./types.js").SessionObject} */ object) => {
+    const box = el("input", { type: "checkbox", name: "object", value: String(object.object_id), checked: true });
+    const swatch = el("span", { className: "dot" });
+    swatch.style.background = object.color;
+    return el("label", { className: "check" }, box, swatch, el("span", { textContent: object.name }));
+  });
+  byId("export-objects").replaceChildren(...(boxes.length ? boxes : [el("span", { className: "muted", textContent: "There are no objects yet." })]));
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {import("./store.js").Store} store
+ * @returns {[string, import("./types.js").FrameRange | null, number[] | null]}
+ */
+function choicesOf(form, store) {
+  const data = new FormData(form);
+  const ids = data.getAll("object").map(Number);
+  if (ids.length === 0) throw new Error("No object is chosen; tick at least one.");
+  const frame = store.get("frame");
+  const ranges = { all: null, range: store.get("range"), frame: { start: frame, stop: frame + 1 } };
+  const isAll = ids.length === store.get("session").objects.length;
+  return [String(data.get("format")), ranges[/** @type {keyof ranges} */ (byId("export-range").value)], isAll ? null : ids];
+}
+
+/** @param {ExportJob} job */
+function finish(job) {
+  if (job.error) return showResult(job.error, null);
+  showResult(`Exported. If no download has begun:`, job);
+  byId("export-link").click();
+}
+
+/** @param {ExportJob | null} job */
+function showProgress(job) {
+  byId("export-progress").hidden = !job;
+  byId("export-start").disabled = Boolean(job);
+  if (!job) return;
+  const bar = byId("export-bar");
+  bar.max = Math.max(1, job.total);
+  bar.value = job.done;
+  byId("export-progress-text").textContent = job.total ? `${job.done} of ${job.total} frames` : "Starting …";
+}
+
+/**
+ * @param {string} text
+ * @param {ExportJob | null} job
+ */
+function showResult(text, job) {
+  const link = byId("export-link");
+  byId("export-result").hidden = !text;
+  byId("export-result").classList.toggle("error", Boolean(text && !job));
+  byId("export-text").textContent = text;
+  link.hidden = !job;
+  if (!job) return;
+  link.href = api.exportUrl(job.export_id);
+  link.download = job.file_name ?? "";
+  link.textContent = `${job.file_name} (${bytesText(job.num_bytes ?? 0)})`;
+}

@@ -1,0 +1,194 @@
+/** Keeps the page in step with the server: states, strips, results of a propagation while it runs. */
+
+import { ApiError, api } from "./api.js";
+import { throttled } from "./dom.js";
+import { report, showError, showNote } from "./messages.js";
+import { readStrips } from "./strips.js";
+
+const STATE_MS = 120;
+const STATE_RUNNING_MS = 1500;
+const STRIPS_MS = 400;
+const STRIPS_RUNNING_MS = 2000;
+const FOLLOW_MS = 160;
+const POLL_MS = 700;
+
+/** @typedef {import("./types.js").SessionState} SessionState */
+
+export class Live {
+  #refetch = throttled(STATE_MS, () => this.#fetchState().catch(report));
+  #refetchSlowly = throttled(STATE_RUNNING_MS, () => this.#fetchState().catch(report));
+  #refetchStrips = throttled(STRIPS_MS, () => this.#fetchStrips().catch(report));
+  #refetchStripsSlowly = throttled(STRIPS_RUNNING_MS, () => this.#fetchStrips().catch(report));
+  #follow = throttled(FOLLOW_MS, () => this.#goToFollowed());
+  #redrawStrips = throttled(100, () => this.store.set({ strips: new Map(this.store.get("strips")) }));
+  #isForced = false;
+  #isFollowing = false;
+  #isExpecting = false;
+  #followed = -1;
+  #origin = 0;
+  #poll = 0;
+
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./events.js").Events} events
+   * @param {import("./masks.js").Masks} masks
+   * @param {import("./navigator.js").Navigator} navigator
+   */
+  constructor(store, events, masks, navigator) {
+    this.store = store;
+    this.events = events;
+    this.masks = masks;
+    this.navigator = navigator;
+    this.#listen();
+  }
+
+  #listen() {
+    const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ run) =>
+      this.events.addEventListener(type, (event) => run(/** @type {CustomEvent} */ (event).detail));
+    on("online", () => this.store.set({ isOnline: true }));
+    on("offline", () => this.store.set({ isOnline: false }));
+    on("hello", (message) => this.#greeted(message));
+    on("changed", (message) => this.#changed(message));
+    on("frame", (message) => this.#computed(message));
+    on("progress", (message) => this.progressed(message));
+    on("error", (message) => showError(message.message));
+  }
+
+  /** @param {{revision: number}} message */
+  #greeted({ revision }) {
+    this.events.send({ type: "watch", frame: this.store.get("frame") });
+    if (revision === this.store.get("session")?.revision) return;
+    this.#isForced = true; // the server may have started anew and count from the beginning
+    this.#refetch();
+  }
+
+  /** @param {{revision: number}} message */
+  #changed({ revision }) {
+    if (revision === this.store.get("session")?.revision) return;
+    if (this.store.get("progress")?.is_running) this.#refetchSlowly(); // its results come by themselves
+    else this.#refetch();
+  }
+
+  async #fetchState() {
+    try {
+      this.accept(await api.session());
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 0)) throw error; // the connection's state is shown already
+    }
+  }
+
+  async #fetchStrips() {
+    if (this.store.get("session")) this.store.set({ strips: readStrips(await api.strips()) });
+  }
+
+  /**
+   * Take a state that the server sent, unless a newer one is here.
+   * @param {SessionState} state
+   */
+  accept(state) {
+    const before = this.store.get("session");
+    const isSame = before?.project === state.project && !this.#isForced;
+    if (isSame && state.revision < before.revision) return;
+    this.#isForced = false;
+    const hasNewInputs = !before || inputsText(before) !== inputsText(state);
+    const selectedId = this.#selectionIn(state, before);
+    this.store.set({ session: state, selectedId, hover: null });
+    if (state.propagation) this.progressed(state.propagation);
+    if (!hasNewInputs) return;
+    this.masks.invalidate();
+    if (!this.store.get("isPlaying")) this.navigator.refreshMasks();
+    this.#refetchStrips();
+  }
+
+  /**
+   * The selected object, or the one that came, or the nearest to the one that went.
+   * @param {SessionState} state
+   * @param {SessionState | null} before
+   */
+  #selectionIn(state, before) {
+    const ids = state.objects.map((object) => object.object_id);
+    const selectedId = this.store.get("selectedId");
+    if (ids.includes(selectedId)) return selectedId;
+    const index = before?.objects.findIndex((object) => object.object_id === selectedId) ?? 0;
+    return ids[Math.max(0, Math.min(index, ids.length - 1))] ?? null;
+  }
+
+  /** @param {{frame: number, objects: import("./types.js").ObjectResult[]}} message */
+  #computed({ frame, objects }) {
+    this.masks.merge(frame, objects);
+    for (const result of objects) {
+      const strip = this.store.get("strips").get(result.object_id);
+      if (!strip || frame >= strip.state.length) continue;
+      strip.state[frame] = 2;
+      strip.score[frame] = result.score === null ? null : Math.round(result.score * 100);
+      strip.area[frame] = result.rle ? Math.max(1, strip.area[frame]) : 0;
+    }
+    this.#redrawStrips();
+    this.#refetchStripsSlowly();
+    if (frame === this.store.get("frame")) this.masks.load(frame).catch(() => {});
+    this.#followed = frame;
+    if (this.#isFollowing) this.#follow();
+  }
+
+  /** A propagation is being started here: watch it spread, and tell how it ended however soon that is. */
+  expect() {
+    this.#origin = this.store.get("frame");
+    this.#followed = -1;
+    this.#isFollowing = this.#isExpecting = true;
+  }
+
+  /** It could not be started. */
+  forget() {
+    this.#isFollowing = this.#isExpecting = false;
+  }
+
+  stopFollowing() {
+    this.#isFollowing = false;
+  }
+
+  #goToFollowed() {
+    if (this.#isFollowing && this.#followed >= 0 && !this.store.get("isPlaying")) this.navigator.goTo(this.#followed);
+  }
+
+  /** @param {import("./types.js").Progress} progress */
+  progressed(progress) {
+    const before = this.store.get("progress");
+    const isOld = before?.propagation_id === progress?.propagation_id && !before?.is_running;
+    if (!progress || (before && isOld)) return;
+    this.store.set({ progress });
+    clearTimeout(this.#poll);
+    if (progress.is_running) this.#poll = window.setTimeout(() => this.#askProgress(), this.events.isOpen ? 10 * POLL_MS : POLL_MS);
+    else if (before?.is_running || this.#isExpecting) this.#ended(progress);
+  }
+
+  /** Progress comes by itself; this is for when the connection is gone. */
+  async #askProgress() {
+    try {
+      const { propagation } = await api.session();
+      if (propagation) this.progressed(propagation);
+    } catch {
+      this.#poll = window.setTimeout(() => this.#askProgress(), POLL_MS);
+    }
+  }
+
+  /** @param {import("./types.js").Progress} progress */
+  #ended(progress) {
+    if (progress.error) showError(progress.error);
+    else if (progress.is_cancelled) showNote(`Stopped after ${progress.done} of ${progress.total} masks; they are kept.`);
+    else showNote(progress.total ? `Done: ${progress.done} masks.` : "Everything here is up to date already.");
+    this.masks.invalidate();
+    this.#refetch();
+    this.#refetchStrips();
+    if (this.#isFollowing) this.navigator.goTo(this.#origin);
+    else this.navigator.settle();
+    this.forget();
+  }
+}
+
+/**
+ * All that masks depend on.
+ * @param {SessionState} state
+ */
+function inputsText({ objects, points, boxes, masks }) {
+  return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks]);
+}

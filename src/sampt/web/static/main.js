@@ -1,0 +1,132 @@
+/** Puts the page together and opens what the server has open. */
+
+import { mountAbout, mountDialogs } from "./about.js";
+import { ApiError, api } from "./api.js";
+import { Commands } from "./commands.js";
+import { byId } from "./dom.js";
+import { Events } from "./events.js";
+import { mountExport } from "./exporting.js";
+import { mountFiles } from "./files.js";
+import { Frames } from "./frames.js";
+import { mountInputs } from "./inputs.js";
+import { mountKeys } from "./keys.js";
+import { Live } from "./live.js";
+import { Masks } from "./masks.js";
+import { Navigator } from "./navigator.js";
+import { mountObjects } from "./objects.js";
+import { mountPlace, placeIn, placeNow } from "./place.js";
+import { Player } from "./player.js";
+import { Pointer } from "./pointer.js";
+import { Stage } from "./stage.js";
+import { makeStore } from "./store.js";
+import { Timeline } from "./timeline.js";
+import { mountTheme, mountTools } from "./tools.js";
+import { mountTransport } from "./transport.js";
+
+/** @returns {import("./app.js").App} */
+function makeApp() {
+  const store = makeStore();
+  const events = new Events();
+  const frames = new Frames();
+  const masks = new Masks(events);
+  const stage = new Stage(store, masks);
+  const navigator = new Navigator(store, frames, masks, stage);
+  const player = new Player(store, frames, masks, navigator);
+  const live = new Live(store, events, masks, navigator);
+  const commands = new Commands({ store, navigator, live });
+  const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands }));
+  const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
+  return { store, events, frames, masks, stage, navigator, player, commands, live, pointer, dialogs };
+}
+
+/** @param {import("./app.js").App} app */
+function mount(app) {
+  const timeline = new Timeline(app);
+  const adopt = (/** @type {import("./types.js").SessionState} */ state) => adoptSession(app, timeline, state);
+  mountDialogs();
+  app.dialogs.open = mountFiles(app.store, adopt);
+  app.dialogs.export = mountExport(app.store);
+  app.dialogs.about = mountAbout(app.store);
+  app.dialogs.help = () => byId("help-dialog").showModal();
+  const zoom = mountTools(app);
+  const transport = mountTransport(app);
+  const objects = mountObjects(app);
+  mountInputs(app);
+  mountKeys(app, transport, zoom, objects);
+  mountTheme(app.store);
+  app.events.addEventListener("offline", () => comeBack(app, adopt));
+  mountPlace(app.store);
+  return adopt;
+}
+
+/**
+ * Show another session from the beginning, or from where one was in it.
+ * @param {import("./app.js").App} app
+ * @param {Timeline} timeline
+ * @param {import("./types.js").SessionState} state
+ */
+function adoptSession({ store, events, frames, masks, stage, navigator, player, live }, timeline, state) {
+  player.stop();
+  const isSame = store.get("session")?.project === state.project;
+  const place = isSame ? placeNow(store) : placeIn(state.project);
+  frames.reset(state.video.key);
+  masks.reset();
+  store.set({ session: null, strips: new Map(), progress: null, shownFrame: null, selectedId: place.selectedId ?? null });
+  stage.view.setFrame(state.video.width, state.video.height);
+  stage.changeView(() => stage.view.fit());
+  store.set({ range: place.range ?? null, frame: place.frame ?? 0 });
+  live.accept(state);
+  timeline.reset();
+  events.connect();
+  navigator.goTo(store.get("frame"));
+}
+
+/**
+ * The connection is lost: when the server has started anew, or has put the session away, open its project again.
+ * @param {import("./app.js").App} app
+ * @param {(state: import("./types.js").SessionState) => void} adopt
+ */
+async function comeBack({ store }, adopt) {
+  const project = store.get("session")?.project;
+  if (!project) return;
+  try {
+    await api.session();
+  } catch (error) {
+    if (isNothingOpen(error)) await api.open({ project }).then(adopt, () => {});
+  }
+}
+
+async function start() {
+  const app = makeApp();
+  const adopt = mount(app);
+  try {
+    app.store.set({ about: await api.about() });
+    const state = await firstSession(app.store.get("about"));
+    if (state) adopt(state);
+    else app.dialogs.open();
+  } catch (error) {
+    app.dialogs.open(isNothingOpen(error) ? null : error);
+  }
+  document.body.dataset.ready = "true";
+}
+
+/**
+ * What is open in this browser, or else what the server was started for; null when there is neither.
+ * @param {import("./types.js").About} about
+ */
+async function firstSession({ start, has_session: hasSession }) {
+  try {
+    if (hasSession) return await api.session();
+  } catch (error) {
+    if (!(isNothingOpen(error) && start)) throw error;
+  }
+  if (!start) return null;
+  return start.project ? api.open({ project: start.project }) : api.open({ video: start.video ?? "" });
+}
+
+/** @param {unknown} error */
+function isNothingOpen(error) {
+  return error instanceof ApiError && error.status === 404;
+}
+
+start();

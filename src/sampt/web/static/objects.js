@@ -1,0 +1,155 @@
+/** The list of objects: choose, rename, colour, hide, lock, delete. */
+
+import { byId, el, iconButton, press } from "./dom.js";
+
+/** @typedef {import("./types.js").SessionObject} SessionObject */
+
+/** @param {import("./app.js").App} app */
+export function mountObjects(app) {
+  const { store, commands, masks } = app;
+  const list = byId("object-list");
+  let drawn = "";
+  byId("add-object-button").addEventListener("click", () => commands.addObject());
+  const draw = () => {
+    const text = JSON.stringify([store.get("session")?.objects, store.get("selectedId")]);
+    if (text !== drawn && !list.querySelector("input[type=text]")) {
+      drawn = text;
+      drawList(list, app, draw);
+    }
+    showStates(list, app);
+  };
+  store.watch(["session", "selectedId", "shownFrame", "strips"], draw);
+  masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && showStates(list, app));
+  return {
+    /** Type a new name for the selected object. */
+    rename: () => list.querySelector(".object.selected .rename")?.click(),
+  };
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {import("./app.js").App} app
+ * @param {() => void} redraw
+ */
+function drawList(list, app, redraw) {
+  const objects = app.store.get("session")?.objects ?? [];
+  const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
+  const [label, id] = [focused?.dataset.action, focused?.closest("li")?.dataset.id];
+  list.replaceChildren(...objects.map((/** @type {SessionObject} */ object, /** @type {number} */ index) => rowOf(object, index, app, redraw)));
+  if (label && id) /** @type {HTMLElement | null} */ (list.querySelector(`li[data-id="${id}"] [data-action="${label}"]`))?.focus();
+  byId("no-objects").hidden = objects.length > 0 || !app.store.get("session");
+  byId("object-count").textContent = objects.length ? String(objects.length) : "";
+  list.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
+}
+
+/**
+ * @param {SessionObject} object
+ * @param {number} index
+ * @param {import("./app.js").App} app
+ * @param {() => void} redraw
+ */
+function rowOf(object, index, { store, commands }, redraw) {
+  const { object_id: id, name } = object;
+  const isSelected = store.get("selectedId") === id;
+  const row = el("li", { className: "object" });
+  row.dataset.id = String(id);
+  row.classList.toggle("selected", isSelected);
+  row.classList.toggle("hidden-object", object.is_hidden);
+  const look = { className: "swatch", title: "Colour", "aria-label": `Colour of ${name}` };
+  const color = el("input", { type: "color", value: object.color, ...look });
+  color.dataset.action = "color";
+  color.addEventListener("change", () => commands.updateObject(id, { color: color.value }));
+  const title = index < 9 ? `Select (${index + 1})` : "Select";
+  const select = el("button", { type: "button", className: "object-name", title, onclick: () => commands.select(id) });
+  select.dataset.action = "select";
+  press(select, isSelected);
+  select.append(el("span", { className: "name", textContent: name }), el("span", { className: "state" }));
+  select.addEventListener("dblclick", () => beginRename(row, object, commands, redraw));
+  row.append(color, select, ...actionsOf(object, row, commands, redraw));
+  return row;
+}
+
+/**
+ * @param {SessionObject} object
+ * @param {HTMLElement} row
+ * @param {import("./commands.js").Commands} commands
+ * @param {() => void} redraw
+ */
+function actionsOf(object, row, commands, redraw) {
+  const { object_id: id, name, is_hidden: isHidden, is_locked: isLocked } = object;
+  const update = (/** @type {Record<string, unknown>} */ values) => commands.updateObject(id, values);
+  const small = (/** @type {string} */ more) => ({ className: `icon-button small ${more}` });
+  const rename = iconButton("pencil", `Rename ${name}`, () => beginRename(row, object, commands, redraw), small("rename quiet"));
+  const hide = isHidden
+    ? iconButton("eye-off", `Show ${name}`, () => update({ is_hidden: false }), small("on"))
+    : iconButton("eye", `Hide ${name}`, () => update({ is_hidden: true }), small("quiet"));
+  const lock = isLocked
+    ? iconButton("lock", `Unlock ${name}`, () => update({ is_locked: false }), small("on"))
+    : iconButton("unlock", `Lock ${name}`, () => update({ is_locked: true }), small("quiet"));
+  const remove = iconButton("trash", `Delete ${name}`, () => commands.removeObject(id), small("quiet danger"));
+  const named = { rename, hide, lock, remove };
+  for (const [action, button] of Object.entries(named)) button.dataset.action = action;
+  return Object.values(named);
+}
+
+/**
+ * @param {HTMLElement} row
+ * @param {SessionObject} object
+ * @param {import("./commands.js").Commands} commands
+ * @param {() => void} redraw
+ */
+function beginRename(row, object, commands, redraw) {
+  const button = /** @type {HTMLElement} */ (row.querySelector(".object-name"));
+  const label = `New name of ${object.name}`;
+  const field = el("input", { type: "text", className: "rename-field", value: object.name, maxLength: 100, "aria-label": label });
+  let isOver = false;
+  const end = (/** @type {boolean} */ isKept) => {
+    if (isOver) return;
+    isOver = true;
+    const name = field.value.trim();
+    field.replaceWith(button);
+    if (isKept && name && name !== object.name) commands.updateObject(object.object_id, { name });
+    redraw();
+    /** @type {HTMLElement | null} */ (document.querySelector(`li[data-id="${object.object_id}"] .object-name`))?.focus();
+  };
+  field.addEventListener("blur", () => end(true));
+  field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    event.stopPropagation();
+    if (event.key === "Enter") end(true);
+    if (event.key === "Escape") end(false);
+  });
+  button.replaceWith(field);
+  field.select();
+}
+
+/**
+ * What is known of each object on the frame shown.
+ * @param {HTMLElement} list
+ * @param {import("./app.js").App} app
+ */
+function showStates(list, { store, masks }) {
+  const entry = masks.get(store.get("shownFrame"));
+  for (const row of /** @type {Iterable<HTMLElement>} */ (list.children)) {
+    const result = entry?.objects.get(Number(row.dataset.id));
+    const state = row.querySelector(".state");
+    if (state) state.textContent = result ? resultText(result) : "no mask here yet";
+  }
+}
+
+/** @param {import("./types.js").ObjectResult} result */
+function resultText(result) {
+  const text = STATE_TEXTS[result.state] ?? result.state.replaceAll("_", " ");
+  const score = result.score === null ? "" : ` · ${result.score.toFixed(2)}`;
+  return `${text}${score}${result.is_stale ? " · out of date" : ""}`;
+}
+
+/** @type {Record<string, string>} */
+const STATE_TEXTS = {
+  present: "present",
+  no_visible_point: "absent, no point visible",
+  low_score: "absent, low confidence",
+  retired: "absent, points lost",
+  before_query: "absent, before its first click",
+  hidden_by_others: "covered by other objects",
+  empty: "absent, empty mask",
+};

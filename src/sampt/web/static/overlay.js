@@ -1,0 +1,142 @@
+/** Masks made ready for painting: a coloured picture of the bounding box, and the outline as a path along pixel edges. */
+
+import { decodeMask } from "./rle.js";
+
+const MOST_BYTES = 128e6;
+
+/**
+ * @typedef {import("./types.js").ObjectResult} ObjectResult
+ * @typedef {{shape: import("./rle.js").MaskShape | null, color: string, picture: HTMLCanvasElement | null,
+ *   outline: Path2D | null, bytes: number}} Painted
+ */
+
+/** Keeps what was made ready, the least recently used make way. */
+export class Painter {
+  /** @type {Map<ObjectResult, Painted>} */
+  #kept = new Map();
+  #bytes = 0;
+
+  /**
+   * Fill the mask; the context's units are pixels of the video, from the frame's corner.
+   * @param {CanvasRenderingContext2D} context
+   * @param {ObjectResult} result
+   * @param {string} color
+   * @param {number} opacity
+   */
+  fill(context, result, color, opacity) {
+    const painted = this.#painted(result);
+    if (!painted.shape) return;
+    if (!painted.picture || painted.color !== color) {
+      painted.picture = pictureOf(painted.shape, color);
+      painted.color = color;
+    }
+    context.globalAlpha = opacity;
+    context.drawImage(painted.picture, painted.shape.x, painted.shape.y);
+    context.globalAlpha = 1;
+  }
+
+  /**
+   * Draw the mask's outline.
+   * @param {CanvasRenderingContext2D} context
+   * @param {ObjectResult} result
+   * @param {string} color
+   * @param {number} width in pixels of the video
+   */
+  stroke(context, result, color, width) {
+    const painted = this.#painted(result);
+    if (!painted.shape) return;
+    painted.outline ??= outlineOf(painted.shape);
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.lineCap = "square";
+    context.stroke(painted.outline);
+  }
+
+  /**
+   * @param {ObjectResult} result
+   * @returns {Painted}
+   */
+  #painted(result) {
+    let painted = this.#kept.get(result);
+    if (painted) {
+      this.#kept.delete(result);
+    } else {
+      const shape = result.rle ? decodeMask(result.rle) : null;
+      painted = { shape, color: "", picture: null, outline: null, bytes: shape ? shape.data.length * 5 : 0 };
+      this.#bytes += painted.bytes;
+    }
+    this.#kept.set(result, painted);
+    this.#shrink();
+    return painted;
+  }
+
+  #shrink() {
+    for (const [result, painted] of this.#kept) {
+      if (this.#bytes <= MOST_BYTES || this.#kept.size === 1) return;
+      this.#kept.delete(result);
+      this.#bytes -= painted.bytes;
+    }
+  }
+}
+
+/**
+ * Red, green and blue of "#rrggbb".
+ * @param {string} color
+ * @returns {[number, number, number]}
+ */
+export function rgbOf(color) {
+  const value = Number.parseInt(color.slice(1), 16);
+  return [value >> 16, (value >> 8) & 255, value & 255];
+}
+
+/**
+ * @param {import("./rle.js").MaskShape} shape
+ * @param {string} color
+ */
+function pictureOf(shape, color) {
+  const picture = document.createElement("canvas");
+  picture.width = shape.width;
+  picture.height = shape.height;
+  const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+  const image = context.createImageData(shape.width, shape.height);
+  const [red, green, blue] = rgbOf(color);
+  const words = new Uint32Array(image.data.buffer);
+  const probe = new Uint8Array([red, green, blue, 255]);
+  const word = new Uint32Array(probe.buffer)[0]; // whatever the machine's byte order
+  for (let i = 0; i < words.length; i++) if (shape.data[i]) words[i] = word;
+  context.putImageData(image, 0, 0);
+  return picture;
+}
+
+/**
+ * All edges between pixels in the mask and others, joined to long lines.
+ * @param {import("./rle.js").MaskShape} shape
+ */
+function outlineOf({ x, y, width, height, data }) {
+  const path = new Path2D();
+  const at = (/** @type {number} */ column, /** @type {number} */ row) =>
+    column < 0 || row < 0 || column >= width || row >= height ? 0 : data[row * width + column];
+  for (let row = 0; row <= height; row++) {
+    for (let column = 0, start = -1; column <= width; column++) {
+      const isEdge = column < width && at(column, row) !== at(column, row - 1);
+      if (isEdge && start < 0) start = column;
+      else if (!isEdge && start >= 0) {
+        path.moveTo(x + start, y + row);
+        path.lineTo(x + column, y + row);
+        start = -1;
+      }
+    }
+  }
+  for (let column = 0; column <= width; column++) {
+    for (let row = 0, start = -1; row <= height; row++) {
+      const isEdge = row < height && at(column, row) !== at(column - 1, row);
+      if (isEdge && start < 0) start = row;
+      else if (!isEdge && start >= 0) {
+        path.moveTo(x + column, y + start);
+        path.lineTo(x + column, y + row);
+        start = -1;
+      }
+    }
+  }
+  return path;
+}

@@ -1,0 +1,291 @@
+/** What a mouse, a pen or fingers do on the canvas: click, drag a point, draw a box, pan, zoom. */
+
+import { POINT_RADIUS } from "./marks.js";
+
+const STILL_PX = 4;
+const LONG_PRESS_MS = 550;
+const WHEEL_STEP = 0.0015;
+const MOST_WHEEL = 800; // browsers join quick turns to one
+
+/**
+ * @typedef {{x: number, y: number}} Place
+ * @typedef {{kind: "pan" | "press" | "point" | "box" | "pinch" | "done", start: Place, last: Place, isPositive?: boolean,
+ *   point?: import("./types.js").Point, hasMoved?: boolean, distance?: number}} Gesture
+ */
+
+export class Pointer {
+  /** @type {Map<number, Place>} */
+  #down = new Map();
+  /** @type {Gesture | null} */
+  #gesture = null;
+  #timer = 0;
+  isSpaceHeld = false;
+  /** Whether a drag happened while the space bar was held, which then is no command to play. */
+  hasPannedWithSpace = false;
+
+  /** @param {import("./app.js").App} app */
+  constructor({ store, stage, commands }) {
+    this.store = store;
+    this.stage = stage;
+    this.commands = commands;
+    const { canvas } = stage;
+    canvas.addEventListener("pointerdown", (event) => this.#press(event));
+    canvas.addEventListener("pointermove", (event) => this.#move(event));
+    canvas.addEventListener("pointerup", (event) => this.#release(event));
+    canvas.addEventListener("pointercancel", (event) => this.#cancel(event));
+    canvas.addEventListener("pointerleave", () => store.set({ hover: null, cursor: null }));
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    store.watch(["tool", "hover"], () => this.#dress());
+  }
+
+  /** @param {boolean} isHeld */
+  holdSpace(isHeld) {
+    if (isHeld && !this.isSpaceHeld) this.hasPannedWithSpace = false;
+    this.isSpaceHeld = isHeld;
+    this.#dress();
+  }
+
+  /** Give up a box or a drag that is under way; tells whether there was one. */
+  abandon() {
+    const isUnderWay = this.#gesture?.kind === "box" || (this.#gesture?.kind === "point" && this.#gesture.hasMoved);
+    if (isUnderWay && this.#gesture) this.#gesture.kind = "done";
+    this.store.set({ draft: null, drag: null });
+    return Boolean(isUnderWay);
+  }
+
+  /** @param {PointerEvent} event */
+  #press(event) {
+    if (!this.store.get("session")) return;
+    this.commands.stopFollowing();
+    const place = this.stage.placeOf(event);
+    this.#down.set(event.pointerId, place);
+    this.stage.canvas.setPointerCapture(event.pointerId);
+    this.stage.canvas.focus({ preventScroll: true });
+    if (this.#down.size === 2) return this.#beginPinch();
+    if (this.#down.size > 2 || this.#gesture) return;
+    this.#gesture = this.#gestureFor(event, place);
+    if (this.#gesture.kind === "point" && event.pointerType !== "mouse") this.#awaitLongPress(this.#gesture);
+    this.#dress();
+  }
+
+  /**
+   * @param {PointerEvent} event
+   * @param {Place} place
+   * @returns {Gesture}
+   */
+  #gestureFor(event, place) {
+    const base = { start: place, last: place };
+    const tool = this.store.get("tool");
+    const isPlain = event.button === 0 && !event.altKey && !event.ctrlKey;
+    if (event.button === 1 || this.isSpaceHeld || tool === "pan") return { kind: "pan", ...base };
+    if (event.button > 2) return { kind: "done", ...base };
+    const hit = this.#hit(place, event.pointerType === "touch");
+    if (isPlain && hit?.kind === "point" && this.commands.isEditable(hit.point.object_id)) {
+      return { kind: "point", point: hit.point, ...base };
+    }
+    if (isPlain && tool === "box") return { kind: "box", ...base };
+    return { kind: "press", isPositive: isPlain && tool !== "exclude", ...base };
+  }
+
+  /** @param {PointerEvent} event */
+  #move(event) {
+    const place = this.stage.placeOf(event);
+    const at = this.stage.view.toImage(place.x, place.y);
+    this.store.set({ cursor: this.stage.view.isInFrame(at) ? at : null });
+    const gesture = this.#gesture;
+    if (!this.#down.has(event.pointerId) || !gesture) {
+      if (event.pointerType !== "touch") this.#hoverAt(place);
+      return;
+    }
+    this.#down.set(event.pointerId, place);
+    if (gesture.kind === "pinch") return this.#pinch(gesture);
+    if (!gesture.hasMoved && gesture.kind !== "pan") {
+      if (Math.hypot(place.x - gesture.start.x, place.y - gesture.start.y) < STILL_PX) return;
+      gesture.hasMoved = true;
+      clearTimeout(this.#timer);
+      if (gesture.kind === "press") gesture.kind = "pan";
+    }
+    this.#drag(gesture, place);
+  }
+
+  /** @param {Place} place */
+  #hoverAt(place) {
+    const [before, now] = [this.store.get("hover"), this.#hit(place, false)];
+    const isSame = before?.kind === now?.kind && before?.point === now?.point && before?.box === now?.box;
+    if (!isSame) this.store.set({ hover: now });
+  }
+
+  /**
+   * @param {Gesture} gesture
+   * @param {Place} place
+   */
+  #drag(gesture, place) {
+    const { view } = this.stage;
+    if (gesture.kind === "pan") {
+      this.hasPannedWithSpace ||= this.isSpaceHeld;
+      this.stage.changeView(() => view.panBy(place.x - gesture.last.x, place.y - gesture.last.y));
+    } else if (gesture.kind === "point" && gesture.point) {
+      const shift = { x: (place.x - gesture.start.x) / view.scale, y: (place.y - gesture.start.y) / view.scale };
+      const at = view.clamped({ x: gesture.point.x + shift.x, y: gesture.point.y + shift.y });
+      this.store.set({ drag: { point_id: gesture.point.point_id, ...at } });
+    } else if (gesture.kind === "box") {
+      this.store.set({ draft: this.#boxBetween(gesture.start, place) });
+    }
+    gesture.last = place;
+  }
+
+  /** @param {PointerEvent} event */
+  #release(event) {
+    const place = this.stage.placeOf(event);
+    const gesture = this.#gesture;
+    clearTimeout(this.#timer);
+    this.#down.delete(event.pointerId);
+    if (!gesture || this.#down.size > 0) return;
+    this.#gesture = null;
+    this.#dress();
+    if (gesture.kind === "press") this.#click(gesture);
+    else if (gesture.kind === "point" && gesture.point) this.#drop(gesture.point, Boolean(gesture.hasMoved));
+    else if (gesture.kind === "box") this.#endBox(gesture, place);
+  }
+
+  /** @param {PointerEvent} event */
+  #cancel(event) {
+    this.#down.delete(event.pointerId);
+    this.#gesture = null;
+    clearTimeout(this.#timer);
+    this.store.set({ draft: null, drag: null });
+  }
+
+  /** @param {Gesture} gesture */
+  #click({ start, isPositive }) {
+    const at = this.stage.view.toImage(start.x, start.y);
+    if (this.stage.view.isInFrame(at)) this.commands.click(this.stage.view.clamped(at), Boolean(isPositive));
+  }
+
+  /**
+   * @param {import("./types.js").Point} point
+   * @param {boolean} hasMoved
+   */
+  #drop(point, hasMoved) {
+    const drag = this.store.get("drag");
+    if (hasMoved && drag) this.commands.movePoint(point, { x: drag.x, y: drag.y });
+    else this.store.set({ selectedId: point.object_id, drag: null });
+  }
+
+  /**
+   * @param {Gesture} gesture
+   * @param {Place} place
+   */
+  #endBox(gesture, place) {
+    if (gesture.hasMoved) this.commands.setBox(this.#boxBetween(gesture.start, place));
+    else this.store.set({ draft: null });
+  }
+
+  /**
+   * First and last pixel of a box dragged between two places.
+   * @param {Place} from
+   * @param {Place} to
+   */
+  #boxBetween(from, to) {
+    const { view } = this.stage;
+    const [a, b] = [from, to].map((place) => view.clamped(view.toImage(place.x, place.y)));
+    const [xs, ys] = [[a.x, b.x], [a.y, b.y]].map((pair) => pair.map(Math.round).sort((p, q) => p - q));
+    const box = { x0: xs[0], y0: ys[0], x1: xs[1], y1: ys[1] };
+    return { object_id: this.store.get("selectedId") ?? 0, frame: this.store.get("frame"), ...box };
+  }
+
+  /** @param {Gesture} gesture */
+  #awaitLongPress(gesture) {
+    this.#timer = window.setTimeout(() => {
+      if (this.#gesture !== gesture || !gesture.point) return;
+      gesture.kind = "done";
+      this.commands.deletePoint(gesture.point);
+    }, LONG_PRESS_MS);
+  }
+
+  #beginPinch() {
+    clearTimeout(this.#timer);
+    this.store.set({ draft: null, drag: null });
+    const { middle, distance } = this.#fingers();
+    this.#gesture = { kind: "pinch", start: middle, last: middle, distance };
+  }
+
+  /** @param {Gesture} gesture */
+  #pinch(gesture) {
+    if (this.#down.size < 2) return;
+    const { middle, distance } = this.#fingers();
+    const { view } = this.stage;
+    this.stage.changeView(() => {
+      view.panBy(middle.x - gesture.last.x, middle.y - gesture.last.y);
+      view.zoomTo((view.scale * distance) / (gesture.distance || distance), middle.x, middle.y);
+    });
+    gesture.last = middle;
+    gesture.distance = distance;
+  }
+
+  #fingers() {
+    const [a, b] = [...this.#down.values()];
+    const middle = { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
+    return { middle, distance: Math.max(1, Math.hypot(a.x - b.x, a.y - b.y)) };
+  }
+
+  /** @param {WheelEvent} event */
+  #wheel(event) {
+    event.preventDefault();
+    if (!this.store.get("session")) return;
+    const { view } = this.stage;
+    const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 24 : 1;
+    if (event.shiftKey) {
+      this.stage.changeView(() => view.panBy(-(event.deltaX || event.deltaY) * unit, 0));
+      return;
+    }
+    const { x, y } = this.stage.placeOf(event);
+    const speed = event.ctrlKey ? 6 : 1; // a pinch on a touch pad comes as a small turn with Ctrl
+    const factor = Math.exp(-Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, event.deltaY * unit * speed)) * WHEEL_STEP);
+    this.stage.changeView(() => view.zoomTo(view.scale * factor, x, y));
+  }
+
+  /**
+   * The mark at a place: the nearest click, or the edge of a box.
+   * @param {Place} place
+   * @param {boolean} isTouch
+   * @returns {import("./types.js").Hit | null}
+   */
+  #hit(place, isTouch) {
+    const session = this.store.get("session");
+    if (!session || !this.store.get("showPoints")) return null;
+    const reach = POINT_RADIUS + (isTouch ? 12 : 2);
+    const shown = new Set(session.objects.filter((o) => !o.is_hidden).map((o) => o.object_id));
+    const isHere = (/** @type {any} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
+    let [best, least] = [null, reach];
+    for (const point of session.points.filter(isHere)) {
+      const at = this.stage.view.toPane(point.x, point.y);
+      const distance = Math.hypot(at.x - place.x, at.y - place.y);
+      if (distance <= least) [best, least] = [point, distance];
+    }
+    if (best) return { kind: "point", point: best };
+    const box = session.boxes.filter(isHere).find((one) => this.#isOnEdge(one, place));
+    return box ? { kind: "box", box } : null;
+  }
+
+  /**
+   * @param {import("./types.js").Box} box
+   * @param {Place} place
+   */
+  #isOnEdge(box, { x, y }) {
+    const a = this.stage.view.toPane(box.x0 - 0.5, box.y0 - 0.5);
+    const b = this.stage.view.toPane(box.x1 + 0.5, box.y1 + 0.5);
+    const isInside = (/** @type {number} */ by) => x > a.x + by && x < b.x - by && y > a.y + by && y < b.y - by;
+    return isInside(-5) && !isInside(5);
+  }
+
+  #dress() {
+    const kind = this.#gesture?.kind;
+    const tool = this.store.get("tool");
+    const isHand = this.isSpaceHeld || tool === "pan";
+    const isOnPoint = this.store.get("hover")?.kind === "point";
+    const resting = isHand ? "grab" : isOnPoint ? "move" : "crosshair";
+    this.stage.canvas.style.cursor = kind === "pan" || kind === "pinch" ? "grabbing" : resting;
+  }
+}

@@ -1,0 +1,249 @@
+/** The canvas with the frame, its masks and its marks; one pane, or a plain one beside the other. */
+
+import { byId } from "./dom.js";
+import { drawBox, drawPoint, drawTracked } from "./marks.js";
+import { Painter } from "./overlay.js";
+import { View } from "./view.js";
+
+const GAP = 2;
+const SHARP_FROM = 3;
+
+/** @typedef {import("./types.js").SessionState} SessionState */
+
+export class Stage {
+  view = new View();
+  #painter = new Painter();
+  #isDue = false;
+  #size = { width: 1, height: 1 };
+  /** @type {ImageBitmap | null} */
+  #bitmap = null;
+
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./masks.js").Masks} masks
+   */
+  constructor(store, masks) {
+    this.store = store;
+    this.masks = masks;
+    /** @type {HTMLCanvasElement} */
+    this.canvas = byId("stage");
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { alpha: false }));
+    new ResizeObserver(() => this.#resize()).observe(/** @type {Element} */ (this.canvas.parentElement));
+    masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && this.redraw());
+    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "theme"];
+    store.watch(drawn, () => this.redraw());
+    store.watch(["sideBySide"], () => this.#resize());
+    this.#watchPixelRatio();
+  }
+
+  /**
+   * Show a bitmap as a frame.
+   * @param {ImageBitmap | null} bitmap
+   * @param {number | null} frame
+   */
+  show(bitmap, frame) {
+    this.#bitmap = bitmap;
+    this.store.set({ shownFrame: frame });
+    this.redraw();
+  }
+
+  /** Draw before the next paint. */
+  redraw() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
+      this.#draw();
+    });
+  }
+
+  /** @param {() => void} change of the view */
+  changeView(change) {
+    change();
+    this.store.set({ scale: this.view.scale });
+    this.redraw();
+  }
+
+  /** Device pixels that the frame is wide on the screen. */
+  get frameWidthOnScreen() {
+    return (this.store.get("session")?.video.width ?? 1) * this.view.scale * devicePixelRatio;
+  }
+
+  /** Left edges of the panes, and whether masks are shown in them. */
+  get panes() {
+    const isDouble = this.store.get("sideBySide");
+    return isDouble
+      ? [{ x: 0, isMasked: false }, { x: this.view.pane.width + GAP, isMasked: true }]
+      : [{ x: 0, isMasked: true }];
+  }
+
+  /**
+   * A pointer's place within its pane.
+   * @param {{clientX: number, clientY: number}} event
+   */
+  placeOf(event) {
+    const rect = this.canvas.getBoundingClientRect();
+    const x = event.clientX - rect.left;
+    const pane = this.panes.findLast((one) => x >= one.x) ?? this.panes[0];
+    return { x: x - pane.x, y: event.clientY - rect.top };
+  }
+
+  #resize() {
+    const { clientWidth, clientHeight } = /** @type {HTMLElement} */ (this.canvas.parentElement);
+    this.#size = { width: clientWidth, height: clientHeight };
+    this.canvas.width = Math.max(1, Math.round(clientWidth * devicePixelRatio));
+    this.canvas.height = Math.max(1, Math.round(clientHeight * devicePixelRatio));
+    const width = this.store.get("sideBySide") ? (clientWidth - GAP) / 2 : clientWidth;
+    this.changeView(() => this.view.setPane(width, clientHeight));
+    this.#isDue = false;
+    this.#draw(); // at once: a resized canvas is empty
+  }
+
+  #watchPixelRatio() {
+    matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener(
+      "change",
+      () => {
+        this.#resize();
+        this.#watchPixelRatio();
+      },
+      { once: true },
+    );
+  }
+
+  #draw() {
+    const { context } = this;
+    const ratio = devicePixelRatio;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.fillStyle = getComputedStyle(this.canvas).backgroundColor;
+    context.fillRect(0, 0, this.#size.width, this.#size.height);
+    const session = this.store.get("session");
+    if (session && this.#bitmap) for (const pane of this.panes) this.#drawPane(pane, session);
+    this.#tell();
+  }
+
+  /**
+   * @param {{x: number, isMasked: boolean}} pane
+   * @param {SessionState} session
+   */
+  #drawPane(pane, session) {
+    const { context, view } = this;
+    context.save();
+    context.beginPath();
+    context.rect(pane.x, 0, view.pane.width, view.pane.height);
+    context.clip();
+    context.translate(pane.x, 0);
+    context.save();
+    context.translate(view.offsetX, view.offsetY);
+    context.scale(view.scale, view.scale);
+    this.#drawFrame(session);
+    if (pane.isMasked) this.#drawMasks(session);
+    context.restore();
+    if (pane.isMasked) this.#drawMarks(session);
+    context.restore();
+  }
+
+  /** @param {SessionState} session */
+  #drawFrame({ video }) {
+    if (!this.#bitmap) return;
+    this.context.imageSmoothingEnabled = this.view.scale * devicePixelRatio < SHARP_FROM;
+    this.context.imageSmoothingQuality = "high";
+    this.context.drawImage(this.#bitmap, 0, 0, video.width, video.height);
+  }
+
+  /** @param {SessionState} session */
+  #drawMasks(session) {
+    const { context, store } = this;
+    const entry = this.masks.get(store.get("shownFrame"));
+    if (!entry) return;
+    context.imageSmoothingEnabled = this.view.scale * devicePixelRatio < 1;
+    const selectedId = store.get("selectedId");
+    const thin = 1.5 / this.view.scale;
+    for (const object of session.objects) {
+      const result = entry.objects.get(object.object_id);
+      if (!result?.rle || object.is_hidden) continue;
+      const isSelected = object.object_id === selectedId;
+      if (store.get("contours")) {
+        this.#painter.stroke(context, result, "rgba(0, 0, 0, 0.5)", thin * (isSelected ? 2.6 : 2));
+        this.#painter.stroke(context, result, object.color, thin * (isSelected ? 1.5 : 1));
+      } else {
+        this.#painter.fill(context, result, object.color, store.get("opacity"));
+        if (isSelected) this.#painter.stroke(context, result, object.color, thin);
+      }
+    }
+  }
+
+  /** @param {SessionState} session */
+  #drawMarks(session) {
+    const colors = new Map(session.objects.filter((o) => !o.is_hidden).map((o) => [o.object_id, o.color]));
+    const frame = this.store.get("shownFrame");
+    if (this.store.get("showTracked")) this.#drawTracked(colors, frame);
+    if (this.store.get("showPoints")) {
+      this.#drawBoxes(session, colors, frame);
+      this.#drawPoints(session, colors, frame);
+    }
+  }
+
+  /**
+   * @param {Map<number, string>} colors
+   * @param {number} frame
+   */
+  #drawTracked(colors, frame) {
+    for (const point of this.masks.get(frame)?.points ?? []) {
+      const color = colors.get(point.object_id);
+      if (color && point.visible) drawTracked(this.context, this.view.toPane(point.x, point.y), color, point.is_positive);
+    }
+  }
+
+  /**
+   * @param {SessionState} session
+   * @param {Map<number, string>} colors
+   * @param {number} frame
+   */
+  #drawBoxes(session, colors, frame) {
+    const draft = this.store.get("draft");
+    for (const box of [...session.boxes, ...(draft ? [draft] : [])]) {
+      const color = colors.get(box.object_id) ?? (box === draft ? "#ffffff" : null);
+      if (box.frame !== frame || !color) continue;
+      const topLeft = this.view.toPane(box.x0 - 0.5, box.y0 - 0.5);
+      const bottomRight = this.view.toPane(box.x1 + 0.5, box.y1 + 0.5);
+      const isStrong = box.object_id === this.store.get("selectedId");
+      drawBox(this.context, topLeft, bottomRight, color, { isStrong, isDraft: box === draft });
+    }
+  }
+
+  /**
+   * @param {SessionState} session
+   * @param {Map<number, string>} colors
+   * @param {number} frame
+   */
+  #drawPoints(session, colors, frame) {
+    const { hover, drag, selectedId, pending } = Object.fromEntries(
+      ["hover", "drag", "selectedId", "pending"].map((key) => [key, this.store.get(key)]),
+    );
+    for (const point of session.points) {
+      const color = colors.get(point.object_id);
+      if (point.frame !== frame || !color) continue;
+      const xy = drag?.point_id === point.point_id ? drag : point;
+      const isHovered = hover?.kind === "point" && hover.point.point_id === point.point_id;
+      const isStrong = point.object_id === selectedId;
+      const look = { isPositive: point.is_positive, isStrong, isHovered, isPending: false };
+      drawPoint(this.context, this.view.toPane(xy.x, xy.y), color, look);
+    }
+    for (const point of pending.filter((/** @type {any} */ one) => one.frame === frame)) {
+      const look = { isPositive: point.is_positive, isStrong: true, isHovered: false, isPending: true };
+      drawPoint(this.context, this.view.toPane(point.x, point.y), colors.get(point.object_id) ?? "#9aa4b1", look);
+    }
+  }
+
+  /** What is on the screen, for people who test or script the page; nothing in the page reads it. */
+  #tell() {
+    const { store, view, canvas } = this;
+    const frame = store.get("shownFrame");
+    const entry = frame === null ? null : this.masks.get(frame);
+    const shown = [...(entry?.objects.values() ?? [])].filter((result) => result.rle);
+    canvas.dataset.frame = String(frame ?? "");
+    canvas.dataset.masks = shown.map((result) => result.object_id).join(" ");
+    canvas.dataset.revision = String(store.get("session")?.revision ?? "");
+    canvas.dataset.view = [view.scale, view.offsetX, view.offsetY].join(" ");
+  }
+}

@@ -1,0 +1,110 @@
+/** What the page shows, in one place; parts of the page listen to the keys they draw. */
+
+/** A bag of values that tells listeners which keys have changed. */
+export class Store {
+  #values;
+  /** @type {{keys: Set<string>, run: () => void}[]} */
+  #listeners = [];
+
+  /** @param {Record<string, any>} values */
+  constructor(values) {
+    this.#values = { ...values };
+  }
+
+  /** @param {string} key */
+  get(key) {
+    return this.#values[key];
+  }
+
+  /**
+   * Change values; every listener of a key that really changed runs once.
+   * @param {Record<string, any>} patch
+   */
+  set(patch) {
+    const changed = Object.keys(patch).filter((key) => !Object.is(this.#values[key], patch[key]));
+    Object.assign(this.#values, patch);
+    for (const { keys, run } of this.#listeners) {
+      if (changed.some((key) => keys.has(key))) run();
+    }
+  }
+
+  /**
+   * Run now, and whenever one of the keys changes.
+   * @param {string[]} keys
+   * @param {() => void} run
+   */
+  watch(keys, run) {
+    this.#listeners.push({ keys: new Set(keys), run });
+    run();
+  }
+}
+
+/** Values at the start. Those named in `KEPT` are remembered from visit to visit. */
+export const INITIAL = {
+  session: null,
+  about: null,
+  frame: 0,
+  shownFrame: null,
+  selectedId: null,
+  tool: "include",
+  opacity: 0.55,
+  contours: false,
+  sideBySide: false,
+  showPoints: true,
+  showTracked: false,
+  range: null,
+  scope: "all",
+  isPlaying: false,
+  strips: new Map(),
+  progress: null,
+  busy: 0,
+  isLooking: false,
+  isOnline: true,
+  hover: null,
+  pending: [],
+  drag: null,
+  draft: null,
+  cursor: null,
+  scale: 1,
+  theme: null,
+};
+
+const KEPT = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope"];
+
+/**
+ * A store with the view as it was left.
+ * @returns {Store}
+ */
+export function makeStore() {
+  const store = new Store({ ...INITIAL, ...readJson(localStorage, "sampt.view") });
+  store.watch(KEPT, () => {
+    writeJson(localStorage, "sampt.view", Object.fromEntries(KEPT.map((key) => [key, store.get(key)])));
+  });
+  return store;
+}
+
+/**
+ * @param {Storage} storage
+ * @param {string} key
+ * @returns {any} an empty object when there is nothing readable
+ */
+export function readJson(storage, key) {
+  try {
+    return JSON.parse(storage.getItem(key) ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * @param {Storage} storage
+ * @param {string} key
+ * @param {unknown} value
+ */
+export function writeJson(storage, key, value) {
+  try {
+    storage.setItem(key, JSON.stringify(value));
+  } catch {
+    // Storage may be forbidden or full; the page works without.
+  }
+}

@@ -1,0 +1,173 @@
+/** What is known of an object over all frames: reading it, asking it, and drawing it as a strip. */
+
+/** @typedef {import("./types.js").Strip} Strip */
+
+export const UNKNOWN = 0;
+export const STALE = 1;
+
+const FLAG_TEXTS = [
+  [1, "confidence drops"],
+  [2, "few points visible"],
+  [4, "area jumps"],
+];
+
+/**
+ * @param {{objects: any[]}} answer of the server
+ * @returns {Map<number, Strip>}
+ */
+export function readStrips({ objects }) {
+  return new Map(objects.map((one) => [one.object_id, { ...one, state: expand(one.state), flags: expand(one.flags) }]));
+}
+
+/** @param {[number, number][]} runs value and count */
+function expand(runs) {
+  const values = new Uint8Array(runs.reduce((sum, [, count]) => sum + count, 0));
+  let at = 0;
+  for (const [value, count] of runs) values.fill(value, at, (at += count));
+  return values;
+}
+
+/**
+ * The next frame after (or before) one that a test holds for, around the end; null when there is none.
+ * @param {number} frame
+ * @param {1 | -1} direction
+ * @param {number} numFrames
+ * @param {(frame: number) => boolean} test
+ */
+export function nextFrame(frame, direction, numFrames, test) {
+  for (let step = 1; step <= numFrames; step++) {
+    const other = (frame + direction * step + numFrames * 2) % numFrames;
+    if (test(other)) return other;
+  }
+  return null;
+}
+
+/**
+ * A frame of a strip in words.
+ * @param {Strip | undefined} strip
+ * @param {number} frame
+ */
+export function stripText(strip, frame) {
+  if (!strip || strip.state[frame] === UNKNOWN) return "not propagated";
+  const score = strip.score[frame];
+  const parts = [strip.area[frame] > 0 ? "present" : "absent"];
+  if (score !== null && score !== undefined) parts.push(`confidence ${(score / 100).toFixed(2)}`);
+  if (strip.state[frame] === STALE) parts.push("out of date");
+  parts.push(...flagTexts(strip.flags[frame]));
+  return parts.join(" · ");
+}
+
+/** @param {number} flags */
+function flagTexts(flags) {
+  return FLAG_TEXTS.filter(([bit]) => flags & Number(bit)).map(([, text]) => String(text));
+}
+
+/**
+ * Several frames that share a column.
+ * @param {Strip} strip
+ * @param {number} start
+ * @param {number} stop
+ */
+function cellOf(strip, start, stop) {
+  const cell = { isKnown: false, isStale: false, isPresent: false, score: 100, isFlagged: false };
+  for (let frame = start; frame < stop; frame++) {
+    if (strip.state[frame] === UNKNOWN) continue;
+    cell.isKnown = true;
+    cell.isStale ||= strip.state[frame] === STALE;
+    cell.isPresent ||= strip.area[frame] > 0;
+    cell.isFlagged ||= strip.flags[frame] !== 0;
+    cell.score = Math.min(cell.score, strip.score[frame] ?? 100);
+  }
+  return cell;
+}
+
+/** @type {Map<string, CanvasPattern | null>} */
+const hatches = new Map();
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} color
+ */
+function hatchOf(context, color) {
+  if (!hatches.has(color)) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 6;
+    const drawn = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
+    drawn.fillStyle = `${color}40`;
+    drawn.fillRect(0, 0, 6, 6);
+    drawn.strokeStyle = `${color}b0`;
+    drawn.lineWidth = 1.5;
+    for (const shift of [-6, 0, 6]) {
+      drawn.moveTo(shift - 1, 7);
+      drawn.lineTo(shift + 7, -1);
+    }
+    drawn.stroke();
+    hatches.set(color, context.createPattern(tile, "repeat"));
+  }
+  return hatches.get(color) ?? color;
+}
+
+/**
+ * Draw a strip: bars as high as the confidence, hatched when out of date, a low line where the object is absent.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Strip} strip
+ * @param {string} color
+ * @param {{top: number, height: number}} row
+ * @param {{toX: (frame: number) => number, first: number, last: number}} axis first and last frame in sight
+ */
+export function drawStrip(context, strip, color, { top, height }, { toX, first, last }) {
+  const perPixel = Math.max(1, Math.ceil(1 / Math.max(1e-6, toX(1) - toX(0))));
+  for (let frame = first - (first % perPixel); frame <= last; frame += perPixel) {
+    const stop = Math.min(frame + perPixel, strip.state.length);
+    const cell = cellOf(strip, frame, stop);
+    if (!cell.isKnown) continue;
+    const left = onDevicePixel(toX(frame)); // no seams between frames
+    const width = Math.max(1 / devicePixelRatio, onDevicePixel(toX(stop)) - left);
+    const share = cell.isPresent ? 0.3 + 0.7 * Math.max(0, Math.min(1, (cell.score - 40) / 60)) : 0;
+    const tall = cell.isPresent ? Math.max(3, share * height) : 2;
+    context.globalAlpha = cell.isPresent ? 1 : 0.55;
+    context.fillStyle = cell.isStale ? hatchOf(context, color) : color;
+    context.fillRect(left, top + height - tall, width, tall);
+    context.globalAlpha = 1;
+  }
+}
+
+/** @param {number} x */
+function onDevicePixel(x) {
+  return Math.round(x * devicePixelRatio) / devicePixelRatio;
+}
+
+/**
+ * Marks over a strip: diamonds on frames with inputs, small triangles where a person should look.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Strip} strip
+ * @param {{top: number, height: number}} row
+ * @param {{toX: (frame: number) => number, first: number, last: number}} axis
+ * @param {{warn: string, ink: string, paper: string}} colors
+ */
+export function drawMarks(context, strip, { top, height }, { toX, first, last }, { warn, ink, paper }) {
+  context.fillStyle = warn;
+  let lastX = -Infinity;
+  for (let frame = first; frame <= last; frame++) {
+    const x = toX(frame + 0.5);
+    if (!strip.flags[frame] || x - lastX < 5) continue;
+    lastX = x;
+    context.beginPath();
+    context.moveTo(x - 4, top - 1);
+    context.lineTo(x + 4, top - 1);
+    context.lineTo(x, top + 5);
+    context.fill();
+  }
+  for (const frame of strip.inputs) {
+    if (frame < first || frame > last) continue;
+    context.save();
+    context.translate(toX(frame + 0.5), top + height / 2);
+    context.rotate(Math.PI / 4);
+    context.fillStyle = ink;
+    context.strokeStyle = paper;
+    context.lineWidth = 1.5;
+    context.fillRect(-4, -4, 8, 8);
+    context.strokeRect(-4, -4, 8, 8);
+    context.restore();
+  }
+}

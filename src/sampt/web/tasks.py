@@ -1,0 +1,273 @@
+"""What takes long: a propagation and exports, each in a thread of its own, with progress, time left, and an end on request."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sampt.errors import SamptError
+from sampt.outputs.exports import EXPORTERS, ExportObject, export
+from sampt.session.session import Session
+from sampt.session.values import FrameUpdate
+from sampt.types import FrameMasks
+from sampt.video.base import VideoView
+
+__all__ = ["Courtesy", "ExportTask", "PropagationTask"]
+
+_LOG = logging.getLogger(__name__)
+_TELL_S = 0.1
+_COUNT_S = 1.0
+_LONGEST_WAIT_S = 1.0
+UNEXPECTED = "An unexpected error ended this; the server's log says more."
+
+Told = Callable[[], None]
+
+
+class Courtesy:
+    """Lets what a person waits for go before what runs in the background: no two threads compute while a click is answered."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._free = threading.Condition()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """While the block runs, the background makes way."""
+        with self._free:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._waiting -= 1
+                self._free.notify_all()
+
+    def make_way(self) -> None:
+        """Called in the background between two frames: waits for blocks that run, a second at most."""
+        with self._free:
+            self._free.wait_for(lambda: not self._waiting, _LONGEST_WAIT_S)
+
+
+class _Task:
+    """A thread that can be asked to end."""
+
+    def __init__(self, message: Callable[[str], str]) -> None:
+        self.cancel = threading.Event()
+        self.error: str | None = None
+        self.is_running = True
+        self.done, self.total = 0, 0
+        self._message = message
+        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
+
+    def start(self) -> None:
+        """Once, when everybody can find it."""
+        self._thread.start()
+
+    def end(self, timeout_s: float | None = None) -> None:
+        """Ask for the end and wait for it."""
+        self.cancel.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except SamptError as error:
+            self.error = self._message(str(error))
+        except Exception:
+            _LOG.exception("A task of the server failed")
+            self.error = UNEXPECTED
+        finally:
+            self.is_running = False
+            self._finish()
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+
+class PropagationTask(_Task):
+    """One propagation.
+
+    Args:
+        number: its id.
+        session: of which at most one runs.
+        frames, object_ids: what to follow; None: all.
+        on_frame: called with each result.
+        on_progress: called when there is something to tell.
+        courtesy: towards clicks.
+        message: makes an error's text fit to be told.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        session: Session,
+        frames: range,
+        object_ids: list[int] | None,
+        on_frame: Callable[[FrameUpdate], None],
+        on_progress: Told,
+        courtesy: Courtesy,
+        message: Callable[[str], str],
+    ) -> None:
+        super().__init__(message)
+        self.number, self._session, self._frames, self._object_ids = number, session, frames, object_ids
+        self._on_frame, self._on_progress, self._courtesy = on_frame, on_progress, courtesy
+        self.frame: int | None = None
+        self.is_cancelled = False
+        self._began = self._counted = self._told = time.monotonic()
+        self.total = session.count_missing(frames, object_ids)
+
+    def end(self, timeout_s: float | None = None) -> None:
+        self.is_cancelled = self.is_cancelled or self.is_running
+        super().end(timeout_s)
+
+    def told(self) -> dict[str, Any]:
+        """As :class:`sampt.web.models.Progress`."""
+        return {
+            "propagation_id": self.number,
+            "done": self.done,
+            "total": max(self.total, self.done),
+            "frame": self.frame,
+            "seconds_left": self._seconds_left(),
+            "is_running": self.is_running,
+            "is_cancelled": self.is_cancelled,
+            "error": self.error,
+        }
+
+    def _seconds_left(self) -> float | None:
+        if not self.is_running:
+            return 0.0
+        elapsed = time.monotonic() - self._began
+        return round(elapsed / self.done * max(self.total - self.done, 0), 1) if self.done else None
+
+    def _work(self) -> None:
+        self._on_progress()
+        for update in self._session.propagate(self._frames, self._object_ids, cancel=self.cancel):
+            self.frame = update.frame_idx
+            self.done += len(update.results)
+            self._on_frame(update)
+            self._keep_count()
+            self._courtesy.make_way()
+
+    def _keep_count(self) -> None:
+        now = time.monotonic()
+        if now - self._counted > _COUNT_S:  # edits meanwhile change what there is to do
+            self.total = self.done + self._session.count_missing(self._frames, self._object_ids)
+            self._counted = time.monotonic()
+        if now - self._told > _TELL_S:
+            self._told = now
+            self._on_progress()
+
+    def _finish(self) -> None:
+        if not self.is_cancelled and self.error is None:
+            self.total = self.done
+        self._on_progress()
+
+
+class _NamedVideo(VideoView):
+    """A video that is known by its name alone: exports go to people who should not learn where it lies on the server."""
+
+    @property
+    def label(self) -> str:
+        return Path(super().label).name
+
+
+class _CancelledError(SamptError):
+    """The export was cancelled."""
+
+
+class ExportTask(_Task):
+    """One file being made, in a folder of its own.
+
+    Args:
+        number: its id.
+        session: whose results are exported.
+        kind: of :data:`sampt.outputs.exports.EXPORTERS`.
+        frames, object_ids: what to export; None: all objects.
+        folder: made here, and removed by :meth:`remove`.
+        on_progress, courtesy, message: as for :class:`PropagationTask`.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        session: Session,
+        kind: str,
+        frames: range,
+        object_ids: list[int] | None,
+        folder: Path,
+        on_progress: Told,
+        courtesy: Courtesy,
+        message: Callable[[str], str],
+    ) -> None:
+        super().__init__(message)
+        self.number, self.kind, self._session, self._frames = number, kind, session, frames
+        self._object_ids = object_ids
+        self._objects = [
+            ExportObject(o.object_id, o.name, o.color_rgb)
+            for o in session.objects
+            if object_ids is None or o.object_id in object_ids
+        ]
+        self._folder, self._on_progress, self._courtesy = folder, on_progress, courtesy
+        self._told = 0.0
+        self.total = len(frames)
+        self.file_name = f"{_stem(session)}-{kind}{EXPORTERS[kind].suffix}"
+        folder.mkdir(parents=True)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, once it is complete."""
+        path = self._folder / self.file_name
+        return path if not self.is_running and self.error is None and path.is_file() else None
+
+    def told(self) -> dict[str, Any]:
+        """As :class:`sampt.web.models.Export`."""
+        path = self.path
+        return {
+            "export_id": self.number,
+            "format": self.kind,
+            "is_done": not self.is_running,
+            "error": self.error,
+            "file_name": None if path is None else self.file_name,
+            "num_bytes": None if path is None else os.stat(path).st_size,
+            "done": self.done,
+            "total": self.total,
+        }
+
+    def remove(self) -> None:
+        """End it, and remove its file."""
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _work(self) -> None:
+        export(self.kind, self._results(), _NamedVideo(self._session.video), self._objects, self._folder / self.file_name)
+        self.done = self.total
+
+    def _results(self) -> Iterator[FrameMasks]:
+        for result in self._session.merged_masks(self._frames, self._object_ids):
+            if self.cancel.is_set():
+                raise _CancelledError("The export was cancelled.")
+            self.done = max(self.done, result.frame_idx - self._frames.start)
+            yield result
+            self._courtesy.make_way()
+            if time.monotonic() - self._told > _TELL_S:
+                self._told = time.monotonic()
+                self._on_progress()
+
+    def _finish(self) -> None:
+        self._on_progress()
+
+
+def _stem(session: Session) -> str:
+    """A short, harmless name for files about the session's video."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(session.video.label).stem)[:80].strip("-.") or "video"

@@ -1,0 +1,93 @@
+"""``sampt export``: a project's masks as files, from the command line."""
+
+import csv
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampt.cli.export import KINDS
+from sampt.outputs.exports import EXPORTERS
+from sampt.session import Session
+from sampt.testing import slow_scene
+
+SCENE = slow_scene()
+FRAMES = range(4)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Two objects of a scene, given as masks and followed by the bundled networks over some of six frames."""
+    root = tmp_path_factory.mktemp("export")
+    (root / "frames").mkdir()
+    for i in range(6):
+        Image.fromarray(SCENE.frame(i)).save(root / "frames" / f"{i:05d}.png")
+    with Session.create(root / "frames", root / "scene.sampt") as session:
+        for object_id, mask in enumerate(SCENE.masks(0)[:2], 1):
+            session.add_object(f"thing {object_id}")
+            session.set_mask(object_id, 0, mask)
+        assert sum(1 for _ in session.propagate(FRAMES)) == len(FRAMES)
+    return root / "scene.sampt"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_lists_what_there_is_in_its_own_words():
+    told = [line.split(maxsplit=1) for line in KINDS.splitlines()[1:]]
+    assert [(name, title.lower()) for name, title in told] == [(n, e.title.lower()) for n, e in EXPORTERS.items()]
+
+
+def test_masks_are_those_of_the_project(call, project, tmp_path):
+    done = call("export", project, "png", "--quiet")
+    assert (done.status, done.out) == (0, "scene-png.zip\n")
+    with zipfile.ZipFile(tmp_path / "scene-png.zip") as archive:
+        assert archive.namelist() == [f"{i:05d}.png" for i in FRAMES]
+        with archive.open("00000.png") as file:
+            labels = np.asarray(Image.open(file))
+    given = SCENE.masks(0)
+    assert np.array_equal(labels == 1, given[0] & ~(given[1] & (labels == 2)))
+    assert (labels[given[1] & ~given[0]] == 2).all()
+
+
+def test_objects_and_frames_can_be_chosen(call, project, tmp_path):
+    done = call("export", project, "tracks-csv", "-o", tmp_path / "t.csv", "--objects", "2", "--start", "1", "--stop", "3")
+    assert done.status == 0
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["object_id"], row["frame_idx"]) for row in rows} == {("2", "1"), ("2", "2")}
+
+
+def test_results_that_are_missing_are_told_of(call, project, caplog):
+    assert call("export", project, "youtube-vis").status == 0
+    assert "4 results of objects on frames are missing" in caplog.text  # two objects on two frames
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cvta"], "Did you mean 'cvat'?"),
+        (["cvat", "--objects", "7"], "no object 7"),
+        (["cvat", "--objects", "one"], "no list of object ids"),
+        (["cvat", "--stop", "99"], "range within 0 to 5"),
+        (["cvat", "--start", "5"], "no frame"),
+        (["cvat", "-o", "there/a.xml"], "there"),
+        (["cvat", "-o", "a.json"], "ends in .xml"),
+        (["cvat", "--video", "nowhere.mp4"], "nowhere.mp4"),
+    ],
+)
+def test_mistakes_are_one_line(call, project, tmp_path, arguments, told):
+    done = call("export", project, *arguments)
+    assert done.status == 2
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_project_is_told(call, tmp_path):
+    done = call("export", tmp_path, "cvat")
+    assert done.status == 2
+    assert "is no project" in done.err

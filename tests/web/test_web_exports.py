@@ -1,0 +1,141 @@
+"""Every export from the interface: made in the background, fetched, cancelled, removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+from sampt.outputs.exports import EXPORTERS
+
+S = "/api/v1/session"
+
+
+@pytest.fixture
+def followed(opened: TestClient, site: Any) -> TestClient:
+    """A browser with two objects that were followed."""
+    site.click(opened, 1)
+    site.click(opened, 2)
+    site.propagate(opened)
+    return opened
+
+
+def finished(browser: TestClient, site: Any, **wanted: Any) -> dict[str, Any]:
+    """An export that has ended."""
+    started = browser.post(f"{S}/exports", json=wanted)
+    assert started.status_code == 202, started.text
+    number = started.json()["export_id"]
+    told: dict[str, Any] = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda t: t["is_done"])
+    return told
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_format_can_be_fetched(followed: TestClient, site: Any, name: str) -> None:
+    told = finished(followed, site, format=name)
+    assert told["error"] is None
+    assert (told["done"], told["total"]) == (8, 8)
+    assert told["file_name"] == f"clip-{name}{EXPORTERS[name].suffix}"
+    file = followed.get(f"{S}/exports/{told['export_id']}/file")
+    assert file.status_code == 200
+    assert len(file.content) == told["num_bytes"] > 0
+    assert file.headers["content-disposition"] == f'attachment; filename="{told["file_name"]}"'
+    assert str(site.folder).encode() not in file.content
+
+
+def test_the_masks_are_the_exact_ones(followed: TestClient, site: Any) -> None:
+    told = finished(followed, site, format="png", start=2, stop=5, object_ids=[2])
+    archive = zipfile.ZipFile(BytesIO(followed.get(f"{S}/exports/{told['export_id']}/file").content))
+    labels = {Path(n).stem: np.asarray(Image.open(BytesIO(archive.read(n)))) for n in archive.namelist() if n.endswith(".png")}
+    for frame in (2, 3, 4):
+        assert np.array_equal(labels[f"{frame:05d}"] == 2, site.masks(frame)[1])
+        assert not (labels[f"{frame:05d}"] == 1).any()
+
+
+def test_names_and_colours_go_with_the_export(followed: TestClient, site: Any) -> None:
+    followed.patch(f"{S}/objects/1", json={"name": "Bee"})
+    told = finished(followed, site, format="youtube-vis")
+    data = json.loads(followed.get(f"{S}/exports/{told['export_id']}/file").content)
+    assert "Bee" in {item["name"] for item in data["categories"]}
+
+
+def test_an_export_of_nothing_says_why(opened: TestClient, site: Any) -> None:
+    site.click(opened, 1)
+    told = finished(opened, site, format="png")
+    assert told["error"]
+    assert "\n" not in told["error"]
+    assert str(site.folder) not in told["error"]
+    assert told["file_name"] is None
+    answer = opened.get(f"{S}/exports/{told['export_id']}/file")
+    assert (answer.status_code, answer.json()["error"]) == (409, told["error"])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"format": "pgn"}, {"format": "png", "start": 9}, {"format": "png", "object_ids": [7]}],
+)
+def test_wrong_exports_are_refused(followed: TestClient, wanted: dict[str, Any]) -> None:
+    answer = followed.post(f"{S}/exports", json=wanted)
+    assert answer.status_code == 400
+    if wanted["format"] == "pgn":
+        assert "Did you mean 'png'?" in answer.json()["error"]
+
+
+def test_files_are_removed_when_they_are_deleted_make_way_or_the_session_ends(
+    serving: Callable[..., FastAPI], browsing: Callable[..., TestClient], site: Any
+) -> None:
+    browser = browsing(serving({"exports": 2}))
+    browser.post(S, json={"video": "root/clip"})
+    site.click(browser, 1)
+    site.propagate(browser)
+    made = [finished(browser, site, format="tracks-csv")["export_id"] for _ in range(3)]
+    assert [browser.get(f"{S}/exports/{n}").status_code for n in made] == [404, 200, 200]
+    folder = site.settings.work / "exports" / f"{os.getpid()}"
+    assert len(list(folder.iterdir())) == 2
+    assert browser.delete(f"{S}/exports/{made[1]}").status_code == 204
+    assert browser.delete(f"{S}/exports/{made[1]}").status_code == 404
+    assert len(list(folder.iterdir())) == 1
+    browser.delete(S)
+    assert list(folder.iterdir()) == []
+
+
+def test_an_export_can_be_cancelled_and_one_runs_at_a_time(
+    followed: TestClient, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from sampt.session.session import Session
+
+    real, go_on = Session.merged_masks, threading.Event()
+
+    def held(self: Session, *arguments: Any) -> Any:
+        for item in real(self, *arguments):
+            yield item
+            assert go_on.wait(60)
+
+    monkeypatch.setattr(Session, "merged_masks", held)
+    number = followed.post(f"{S}/exports", json={"format": "png"}).json()["export_id"]
+    assert followed.post(f"{S}/exports", json={"format": "png"}).status_code == 409
+    assert followed.get(f"{S}/exports/{number}/file").status_code == 409
+    threading.Timer(0.2, go_on.set).start()
+    assert followed.delete(f"{S}/exports/{number}").status_code == 204
+    assert list((site.settings.work / "exports").rglob("*.zip*")) == []
+    assert finished(followed, site, format="png")["error"] is None
+
+
+def test_a_server_removes_what_a_killed_one_left(serving: Callable[..., FastAPI], site: Any) -> None:
+    left, own = site.settings.work / "exports" / "999999999", site.settings.work / "exports" / "1"
+    left.mkdir(parents=True)
+    own.mkdir()
+    serving()
+    assert not left.exists()
+    assert own.exists()  # the process with that number lives
