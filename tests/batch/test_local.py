@@ -214,7 +214,7 @@ def test_killed_workers_and_drivers_do_not_hurt_a_shared_video(
     ("options", "message"),
     [
         (("--workers", "0"), "There are to be 0 workers"),
-        (("--threads", "0"), "of 0 threads"),
+        (("--threads", "0"), "There are to be 0 threads a worker"),
         (("--retries", "-1"), "--retries is -1; expected a whole number from 0"),
         (("--formats", "gif"), "Unknown output 'gif'"),
         (("--tracker", "nanno"), "Unknown tracker 'nanno'. Did you mean 'nano'"),

@@ -145,5 +145,5 @@ def test_no_cluster_is_one_line(clips: Path, tmp_path: Path, address: list[str])
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, None), (None, 0)])
 def test_workers_and_threads_are_checked_before_ray_is_asked(tmp_path: Path, workers: int | None, threads: int | None) -> None:
-    with pytest.raises(BatchError, match="expected 1 or more of both"):
+    with pytest.raises(BatchError, match="expected 1 or more"):
         RayPool(settings(tmp_path), num_workers=workers, threads=threads)

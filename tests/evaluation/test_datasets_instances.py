@@ -121,6 +121,9 @@ def test_the_file_is_read_when_it_is_asked_for_and_checked(tmp_path: Path) -> No
         (told([]), "has a broken entry in videos: IndexError"),
         (told(JPEGS, categories=[{"id": 1}]), "has a broken entry in categories: KeyError 'name'"),
         (told(JPEGS, annotations=[told(JPEGS)["annotations"][0] | {"video_id": 9}]), "annotation 5 of the video 9"),
+        (told(JPEGS, annotations=[told(JPEGS)["annotations"][0] | {"category_id": 2}]), "annotation 5 of the category 2"),
+        (told(JPEGS, annotations=["abc"]), "has a broken entry in annotations: AttributeError"),
+        (told(JPEGS, videos=told(JPEGS)["videos"] * 2), "lists the video 3 more than once"),
         (told(JPEGS, annotations=told(JPEGS[:2])["annotations"]), "2 segmentations in the annotation 5; expected 3"),
     ):
         write_json(path, values)

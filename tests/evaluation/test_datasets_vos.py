@@ -14,6 +14,7 @@ from PIL import Image
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import DATASETS, VosDataset, VosSequence, open_dataset, select_sequences
 from sampt.evaluation.score import score_dataset
+from sampt.evaluation.vos_metrics import scoring_rule
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -261,9 +262,33 @@ def test_lvos(tmp_path: Path, meta_name: str) -> None:
     seen, unseen = dataset.sequences
     assert (seen.groups, unseen.groups) == ({1: "seen", 2: "seen"}, {1: "unseen", 2: "unseen"})
     assert given(seen) == {1: (0, 4), 2: (1, 4)}
+    assert seen.end_frame == {1: 2, 2: 2}
     (tmp_path / "val" / "JPEGImages" / "abc" / "00000006.jpg").unlink()
     with pytest.raises(EvaluationError, match="lacks the frame 00000006"):
         opened("lvos", tmp_path).sequences[0].query_masks()
+
+
+@pytest.mark.parametrize(
+    ("told", "scored"),
+    [
+        ({"start": 1, "end": 16, "frame_nums": 4}, [6, 11]),  # ``end`` is the object's last frame
+        ({"start": "00000001", "end": "00000017", "frame_nums": "4"}, [6, 11]),  # ``end`` lies behind it
+        ({"start": 1, "end": 21, "frame_nums": 5}, [6, 11, 16]),
+        ({"start": 6, "end": 16}, [11]),
+        ({"start": 6}, [11, 16]),  # to the end of the video, without its last frame
+        ({"start": 16, "end": 21, "frame_nums": 2}, []),
+    ],
+)
+def test_lvos_scores_an_object_until_it_leaves(tmp_path: Path, told: dict[str, Any], scored: list[int]) -> None:
+    """What lvos-evaluation scores: range(start, end, 5) without the numbers 0 and frame_nums - 1 in it."""
+    add_video(tmp_path / "val", "x", 22, dict.fromkeys(range(1, 22, 5), ONE), digits=8)
+    write_json(tmp_path / "val" / "val_meta.json", {"videos": {"x": {"objects": {"1": {"frame_range": told}}}}})
+    sequence = only(opened("lvos", tmp_path))
+    frames = scoring_rule("lvos").frames(sequence.annotated_frames, sequence.first_frame[1], sequence.end_frame.get(1))
+    assert [int(sequence.frame_names[i]) for i in frames] == scored
+    if "frame_nums" in told:
+        start, end, count = (int(told[name]) for name in ("start", "end", "frame_nums"))
+        assert scored == [n for k, n in enumerate(range(start, end, 5)) if k not in (0, count - 1)]
 
 
 def test_lvos_test_gives_late_objects_on_their_frames(tmp_path: Path) -> None:

@@ -147,6 +147,15 @@ def test_a_report_is_one_page_with_plots_pictures_and_published_figures(predicti
     assert "| first | davis-2017 val | 2 | 4 |" in table
 
 
+@pytest.mark.parametrize("options", [("--formats", "coco"), ("--overlapping",)])
+def test_masks_that_a_server_does_not_take_are_not_made(davis: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    (davis / "ImageSets" / "2017" / "test-dev.txt").write_text("slow\n")
+    done = eval_command("run", "davis-2017", "--root", str(davis), "--split", "test-dev", "-o", str(tmp_path / "out"), *options)
+    assert done.returncode == 2
+    assert "is scored by a server, which wants label maps; expected png in --formats, and no --overlapping" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

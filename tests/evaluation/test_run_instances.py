@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,38 @@ def test_objects_are_found_followed_and_scored(predictions: Path) -> None:
     assert scores["ar100"] > 0.5  # most of the fish are found on frame 0, and followed over five
     assert 0 < scores["ap"] <= 1
     assert f"{scores['ar100']:.3f}" in done.stdout
+
+
+def test_the_report_tells_of_the_run(predictions: Path, tmp_path: Path) -> None:
+    assert eval_command("score", str(predictions)).returncode == 0
+    done = eval_command("report", str(predictions), "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "index.html").read_text()
+    assert "categories are not told apart" in page  # sampt does not tell what an object is
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "Masks on grey" not in page
+    assert "frames/s over tracking, prompting and merging" in page
+    assert "tracker nano" in page
+    assert "score_threshold&quot;: 0.8," in page
+    assert "| fish | ovis train | 1 | 3 | " in (tmp_path / "report.md").read_text()
+
+
+def test_where_a_server_scores_there_is_an_archive_for_it(ovis: Path, tmp_path: Path) -> None:
+    """And tracks carry a category that the data set has, or every scorer would leave them out."""
+    values = json.loads((ovis / "annotations_train.json").read_text())
+    (tmp_path / "valid").symlink_to(ovis / "train")
+    kept_back = values | {"annotations": None, "categories": [{"id": 4, "name": "Fish"}, {"id": 9, "name": "Bird"}]}
+    (tmp_path / "annotations_valid.json").write_text(json.dumps(kept_back))
+    options = ("--root", str(tmp_path), "-o", str(tmp_path / "out"), "--no-reinit", "--quiet", "--preset", "fast-offline")
+    done = eval_command("run", "ovis", *options, "--proposal-score", "0.8", "--proposal-stability", "0.9")
+    assert (done.returncode, done.stderr) == (0, "")
+    with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
+        assert archive.namelist() == ["results.json"]
+        tracks = json.loads(archive.read("results.json"))
+    assert {track["category_id"] for track in tracks} == {4}
+    refused = eval_command("score", str(tmp_path / "out"))
+    assert refused.returncode == 2
+    assert "annotations of ovis valid are not public" in refused.stderr
 
 
 def test_other_thresholds_are_another_run(predictions: Path, ovis: Path) -> None:

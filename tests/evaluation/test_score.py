@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +42,7 @@ class Truth:
     first_frame: Mapping[int, int]
     groups: Mapping[int, str] = field(default_factory=dict)
     categories: Mapping[int, str] = field(default_factory=dict)
+    end_frame: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def annotated_frames(self) -> tuple[int, ...]:
@@ -170,6 +171,10 @@ def test_lvos_drops_the_first_and_last_frame_of_each_object(tmp_path: Path) -> N
     assert (one.frames, two.frames) == ((1, 2, 3), (2, 3))
     assert scores.overall == 0.75
     assert scores.variation == pytest.approx(0.25)  # 0 of object 1; 1 and 0 of object 2: a deviation of 0.5
+    # The first object leaves on frame 3: what a method says of it there does not count.
+    leaving = replace(sequence, end_frame={1: 3})
+    one, two = score_dataset(Dataset([leaving], "lvos"), tmp_path / "out").sequences[0].objects
+    assert (one.frames, two.frames) == ((1, 2), (2, 3))
 
 
 def test_void_pixels_count_as_background_but_in_plain_folders(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from sampt.batch.items import BatchItem
 from sampt.batch.work import PARTS_NAME, BatchSettings, ItemResult
+from sampt.errors import BatchError
 from sampt.outputs.files import make_folder, output_errors, write_atomic
 
-__all__ = ["LOG_NAME", "REPORT_NAME", "Answer", "BatchReport", "Pool", "run_batch"]
+__all__ = ["LOG_NAME", "REPORT_NAME", "Answer", "BatchReport", "Pool", "check_counts", "run_batch"]
 
 LOG_NAME, REPORT_NAME = "batch.jsonl", "batch.json"
 
@@ -58,6 +59,13 @@ class BatchReport:
     def is_complete(self) -> bool:
         """Whether every video has its results."""
         return self.count("done", "was done") == len(self.results)
+
+
+def check_counts(num_workers: int | None, threads: int | None) -> None:
+    """Raises BatchError when there are to be no workers, or workers without a thread; None is left to the pool."""
+    for count, what in ((num_workers, "workers"), (threads, "threads a worker")):
+        if count is not None and count < 1:
+            raise BatchError(f"There are to be {count} {what}; expected 1 or more.")
 
 
 def run_batch(

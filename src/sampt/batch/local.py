@@ -11,11 +11,10 @@ import sys
 from collections.abc import Sequence
 from types import TracebackType
 
-from sampt.batch.driver import Answer
+from sampt.batch.driver import Answer, check_counts
 from sampt.batch.items import BatchItem
 from sampt.batch.process import as_line
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.errors import BatchError
 
 __all__ = ["LocalPool"]
 
@@ -35,8 +34,7 @@ class LocalPool:
     """
 
     def __init__(self, settings: BatchSettings, num_workers: int, threads: int | None = None) -> None:
-        if num_workers < 1 or (threads is not None and threads < 1):
-            raise BatchError(f"There are to be {num_workers} workers of {threads} threads; expected 1 or more of both.")
+        check_counts(num_workers, threads)
         self.num_workers = num_workers
         self._settings = settings
         self._threads = threads or max(1, _num_cores() // num_workers)

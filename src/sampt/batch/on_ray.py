@@ -6,7 +6,7 @@ import socket
 from types import TracebackType
 from typing import Any
 
-from sampt.batch.driver import Answer
+from sampt.batch.driver import Answer, check_counts
 from sampt.batch.items import BatchItem
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.errors import BatchError
@@ -40,8 +40,7 @@ class RayPool:
         except ImportError as error:
             raise BatchError(f"--ray needs Ray ({error}). Run: pip install 'sampt[ray]'.") from error
         threads = 1 if threads is None else threads
-        if threads < 1 or (num_workers is not None and num_workers < 1):
-            raise BatchError(f"There are to be {num_workers} workers of {threads} threads; expected 1 or more of both.")
+        check_counts(num_workers, threads)
         self._ray, self._settings, self._threads = ray, settings, threads
         self._was_connected = ray.is_initialized()
         if not self._was_connected:

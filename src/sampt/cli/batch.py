@@ -23,7 +23,15 @@ from sampt.config import SegmentConfig
 from sampt.errors import BatchError
 from sampt.outputs import FORMATS
 
-__all__ = ["add_command", "add_worker_options", "pool_for", "settings_from", "shown_results", "tell_report"]
+__all__ = [
+    "add_command",
+    "add_output_options",
+    "add_worker_options",
+    "pool_for",
+    "settings_from",
+    "shown_results",
+    "tell_report",
+]
 
 _EXAMPLES = """\
 a manifest has a JSON object a line; paths begin at its folder:
@@ -53,26 +61,24 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="DIR",
-        help="a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])",
-    )
-    group.add_argument(
-        "--formats",
-        default=",".join(FORMATS),
-        metavar="LIST",
-        help=f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)",
-    )
-    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
-    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    place = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
+    saved = f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)"
+    add_output_options(parser, place, saved, ",".join(FORMATS), kind=str)
     add_worker_options(parser)
     add_setting_options(parser)
     parser.set_defaults(run=_run)
     return parser
+
+
+def add_output_options(
+    parser: argparse.ArgumentParser, place: str, saved: str, formats: str | None = None, kind: type[Path] | type[str] = Path
+) -> None:
+    """Add where results go and which: ``--output`` (told as ``place``), ``--formats`` (``saved``), and what belongs to them."""
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", type=kind, required=True, metavar="DIR", help=place)
+    group.add_argument("--formats", default=formats, metavar="LIST", help=saved)
+    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
+    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:

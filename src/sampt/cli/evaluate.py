@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampt.cli.batch import add_worker_options, pool_for, settings_from, shown_results, tell_report
+from sampt.cli.batch import add_output_options, add_worker_options, pool_for, settings_from, shown_results, tell_report
 from sampt.cli.settings import add_running_options, add_setting_options, config_from, finite_number, told_presets, whole_number
 from sampt.errors import EvaluationError
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from sampt.batch.local import LocalPool
     from sampt.batch.on_ray import RayPool
     from sampt.batch.work import BatchSettings
-    from sampt.evaluation.datasets import InstanceDataset
-    from sampt.evaluation.instance_metrics import InstanceScores
-    from sampt.evaluation.scores import Scores
+    from sampt.evaluation.run import DatasetChoice
 
 __all__ = ["add_command"]
 
@@ -49,50 +48,50 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     actions = parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
     for add in (_add_datasets, _add_run, _add_score, _add_report, _add_sweep, _add_interactive):
-        action = add(actions)
-        action.set_defaults(parser=action)
+        add(actions)
     return parser
 
 
-def _add_datasets(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    told = "list the names of the data sets"
-    parser = actions.add_parser("datasets", help=told, description=f"{told[0].upper()}{told[1:]}.")
-    parser.set_defaults(run=_list)
-    return parser
-
-
-def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    name: str,
+    told: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
     parser = actions.add_parser(
-        "run",
-        help="follow the objects of every sequence from their given masks",
-        description="Follow the objects of every sequence of a data set from the masks that its protocol gives. A run that was "
-        "stopped goes on; a broken sequence is recorded, and the others go on (exit status 1). Where a server scores, "
-        "submission.zip is what it takes.",
-        epilog=told_presets(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=told, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_datasets(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _action(actions, _list, "datasets", "list the names of the data sets", "List the names of the data sets.")
+
+
+def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    description = """\
+Follow the objects of every sequence of a data set from the masks that its protocol gives, or find them on
+the first frame where none are given. A run that was stopped goes on; a broken sequence is recorded, and the
+others go on (exit status 1). Where a server scores, submission.zip is what it takes."""
+    parser = _action(actions, _run, "run", "follow the objects of every sequence of a data set", description, told_presets())
     parser.add_argument("dataset", metavar="DATASET", help="name; `sampt eval datasets` lists them")
     _add_dataset_options(parser)
-    group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every sequence comes here")
     saved = "what to save; png is needed to score, coco where objects have to be found (default: that)"
-    group.add_argument("--formats", metavar="LIST", help=saved)
-    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
-    group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    add_output_options(parser, "a folder for every sequence comes here", saved)
     group = parser.add_argument_group("data sets whose objects have to be found (UVO, YouTube-VIS, OVIS)")
     group.add_argument(
         "--proposal-score",
         type=finite_number,
-        default=0.88,
         metavar="X",
         help="predicted IoU that a mask proposed on the first frame has to exceed (default: 0.88; nano: 0.8)",
     )
     stability = "least stability of such a mask (default: 0.95; nano: 0.9)"
-    group.add_argument("--proposal-stability", type=finite_number, default=0.95, metavar="X", help=stability)
+    group.add_argument("--proposal-stability", type=finite_number, metavar="X", help=stability)
     add_worker_options(parser)
     add_setting_options(parser)
-    parser.set_defaults(run=_run)
-    return parser
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -102,63 +101,49 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sequence", action="append", default=[], metavar="NAME", help="only this one; repeatable")
 
 
-def _add_score(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        "score",
-        help="score the masks of any method by the data set's protocol",
-        description="Score masks on disk: PREDICTIONS/SEQUENCE/FRAME.png with object ids, or SEQUENCE/OBJECT/FRAME.png where "
-        "masks overlap. Prints a Markdown table and writes scores.json.",
-    )
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder with a folder for every sequence")
+def _add_score(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    description = """\
+Score predictions on disk: masks as PREDICTIONS/SEQUENCE/FRAME.png with object ids, or SEQUENCE/OBJECT/FRAME.png
+where masks overlap; where objects have to be found (UVO, YouTube-VIS, OVIS), PREDICTIONS/results.json in the layout
+of the YouTube-VIS server. Prints a Markdown table and writes scores.json."""
+    parser = _action(actions, _score, "score", "score the predictions of any method by the data set's protocol", description)
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder, as above")
     parser.add_argument("--dataset", metavar="NAME", help="default: that of `sampt eval run`")
     _add_dataset_options(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: scores.json in PREDICTIONS")
     parser.add_argument("--workers", type=whole_number, metavar="N", help="frames scored at once (default: one a core)")
-    parser.set_defaults(run=_score)
-    return parser
+    categories = "found objects match only within their category (default: yes, but not for what `sampt eval run` found)"
+    parser.add_argument("--categories", action=argparse.BooleanOptionalAction, default=None, help=categories)
 
 
-def _add_report(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        "report",
-        help="one HTML page and a Markdown table of scored predictions",
-        description="Make index.html, which needs no other file, and report.md of one or more folders that `sampt eval score` "
-        "has scored: J and F over time, worst frames beside the ground truth, published figures, settings, licences, speed.",
-    )
+def _add_report(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    description = """\
+Make index.html, which needs no other file, and report.md of one or more folders that `sampt eval score` has
+scored: J and F, or IoU of tracks, over time, worst frames beside the ground truth, published figures, settings,
+licences, speed."""
+    parser = _action(actions, _report, "report", "one HTML page and a Markdown table of scored predictions", description)
     parser.add_argument("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help="folders with scores.json")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the report")
     parser.add_argument("--worst", type=whole_number, default=6, metavar="N", help="frames shown of each (default: 6)")
-    parser.set_defaults(run=_report)
-    return parser
 
 
-def _add_sweep(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        "sweep",
-        help="compare many settings on one data set, over seeds",
-        description="Predict and score every configuration of a small JSON file with every seed; print a table of means "
-        "and standard deviations. What was done before is not done again.",
-        epilog=_SWEEP_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_sweep(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    description = """\
+Predict and score every configuration of a small JSON file with every seed; print a table of means and standard
+deviations. What was done before is not done again."""
+    told = "compare many settings on one data set, over seeds"
+    parser = _action(actions, _sweep, "sweep", told, description, _SWEEP_EXAMPLE)
     parser.add_argument("sweep", type=Path, metavar="FILE", help="JSON, see below")
-    group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for every configuration")
-    group.add_argument("--formats", default="png", metavar="LIST", help="what to save (default: png)")
-    group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
-    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_output_options(parser, "a folder for every configuration", "what to save (default: png)", "png")
     add_worker_options(parser)
-    parser.set_defaults(run=_sweep)
-    return parser
 
 
-def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        "interactive",
-        help="simulate a person who corrects points, and count the actions",
-        description="The interactive study of the SAM-PT paper: a simulated person, who knows the truth, corrects the points "
-        "of every object. Prints IoU and J&F against the number of actions and writes every step to DIR.",
-    )
+def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    description = """\
+The interactive study of the SAM-PT paper: a simulated person, who knows the truth, corrects the points of every
+object. Prints IoU and J&F against the number of actions and writes every step to DIR."""
+    told = "simulate a person who corrects points, and count the actions"
+    parser = _action(actions, _interactive, "interactive", told, description)
     parser.add_argument("dataset", metavar="DATASET", help="name; every frame of it is annotated")
     _add_dataset_options(parser)
     group = parser.add_argument_group("study")
@@ -171,8 +156,6 @@ def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser
     group.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a JSON file for every object")
     add_running_options(group)
     add_setting_options(parser)
-    parser.set_defaults(run=_interactive)
-    return parser
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -184,16 +167,19 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.datasets import InstanceDataset
-    from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
+    from sampt.evaluation.run import predict_dataset, vos_config
     from sampt.evaluation.run_instances import instances_config, predict_instances
     from sampt.segmenters.everything import ProposalConfig
 
-    if arguments.root is None:
-        raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
-    choice = DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence))
+    choice = _choice(arguments)
     dataset = choice.open()
     finds = isinstance(dataset, InstanceDataset)
     num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
+    thresholds = {"score_threshold": arguments.proposal_score, "stability_threshold": arguments.proposal_stability}
+    given = {name: value for name, value in thresholds.items() if value is not None}
+    if given and not finds:
+        raise EvaluationError(f"The objects of {choice.name} are given, so that none is proposed; leave --proposal-... out.")
+    proposals = ProposalConfig(**given)
     arguments.formats = arguments.formats or ("coco" if finds else "png")
     config = (instances_config if finds else vos_config)(config_from(arguments))
     settings = settings_from(arguments, config)
@@ -202,9 +188,6 @@ def _run(arguments: argparse.Namespace) -> int:
         shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
     ):
         if finds:
-            proposals = ProposalConfig(
-                score_threshold=arguments.proposal_score, stability_threshold=arguments.proposal_stability
-            )
             report = predict_instances(choice, settings, pool, proposals, retries=arguments.retries, on_result=on_result)
         else:
             report = predict_dataset(choice, settings, pool, retries=arguments.retries, on_result=on_result)
@@ -213,33 +196,40 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if report.is_complete else _BROKEN
 
 
+def _choice(arguments: argparse.Namespace) -> DatasetChoice:
+    from sampt.evaluation.run import DatasetChoice
+
+    if arguments.root is None:
+        raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
+    return DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence))
+
+
 def _score(arguments: argparse.Namespace) -> int:
-    from sampt.evaluation.datasets import InstanceDataset
-    from sampt.evaluation.run import DatasetChoice, opened, read_run
-    from sampt.evaluation.score import score_dataset
-    from sampt.outputs.files import write_atomic
+    from sampt.evaluation.score_files import SCORES_NAME, score_predictions, write_scores
 
     if not arguments.predictions.is_dir():
-        raise EvaluationError(f"{arguments.predictions} is not a folder; expected one with a folder for every sequence.")
-    run = read_run(arguments.predictions)
-    said = run.get("dataset", {}) if arguments.dataset is None else {}
-    name, root = arguments.dataset or said.get("name"), arguments.root or said.get("root")
-    if name is None or root is None:
-        raise EvaluationError(f"{arguments.predictions} does not tell its data set; give --dataset and --root.")
-    split = arguments.split or said.get("split")
-    sequences = arguments.sequence or (run.get("sequences", []) if said else [])
-    dataset = opened(name, root, split)
-    if isinstance(dataset, InstanceDataset):
-        scores: InstanceScores | Scores = _instance_scores(dataset, arguments.predictions)
-    else:
-        dataset = DatasetChoice(name, root, split, tuple(sequences)).open_vos()
-        scores = score_dataset(dataset, arguments.predictions, workers=arguments.workers)
-    facts = {"name": name, "root": str(Path(root).resolve()), "split": dataset.split}
-    path = arguments.output or arguments.predictions / "scores.json"
-    write_atomic(path, (json.dumps({"truth": facts, **scores.to_dict()}) + "\n").encode())
+        raise EvaluationError(f"{arguments.predictions} is not a folder; expected one with the predictions in it.")
+    choice = _scored_choice(arguments)
+    scores = score_predictions(choice, arguments.predictions, workers=arguments.workers, use_categories=arguments.categories)
+    path = arguments.output or arguments.predictions / SCORES_NAME
+    write_scores(path, choice, scores)
     print(scores.to_markdown())  # noqa: T201
     print(f"scores of every frame in {path}", file=sys.stderr)  # noqa: T201
     return 0
+
+
+def _scored_choice(arguments: argparse.Namespace) -> DatasetChoice:
+    """What the predictions are of: as the options tell, else as the run does that made them."""
+    from sampt.evaluation.run import DatasetChoice, read_run
+
+    run = read_run(arguments.predictions) if arguments.dataset is None else {}
+    said = run.get("dataset", {})
+    name, root = arguments.dataset or said.get("name"), arguments.root or said.get("root")
+    if name is None or root is None:
+        raise EvaluationError(f"{arguments.predictions} does not tell its data set; give --dataset and --root.")
+    # What is found is found in whole data sets, so that such a run names no sequences of masks.
+    sequences = arguments.sequence or ([] if "proposals" in said else run.get("sequences", []))
+    return DatasetChoice(name, root, arguments.split or said.get("split"), tuple(sequences))
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
@@ -261,15 +251,12 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 def _interactive(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
-    from sampt.evaluation.run import DatasetChoice
     from sampt.outputs.files import make_folder, write_atomic
     from sampt.plugins import create_segmenter, create_tracker
 
-    if arguments.root is None:
-        raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
     study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
     config = config_from(arguments)
-    dataset = DatasetChoice(arguments.dataset, arguments.root, arguments.split, tuple(arguments.sequence)).open_vos()
+    dataset = _choice(arguments).open_vos()
     tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=arguments.device)
     segmenter = create_segmenter(config.segmenter, weights=config.segmenter_weights, device=arguments.device)
     for sequence in dataset.sequences:
@@ -279,13 +266,6 @@ def _interactive(arguments: argparse.Namespace) -> int:
             write_atomic(path, (json.dumps({"study": vars(study), "points": [vars(p) for p in points]}) + "\n").encode())
             print(f"\n{sequence.name} #{object_id}\n\n{study_table(points)}", flush=True)  # noqa: T201
     return 0
-
-
-def _instance_scores(dataset: InstanceDataset, predictions: Path) -> InstanceScores:
-    from sampt.evaluation.instance_metrics import evaluate_instances, read_instance_results
-    from sampt.evaluation.run_instances import RESULTS_NAME
-
-    return evaluate_instances(dataset, read_instance_results(predictions / RESULTS_NAME), use_categories=False)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from sampt.evaluation.datasets import (
     select_sequences,
     training_sequences,
 )
+from sampt.evaluation.instance_matches import ScoredInstances, TrackMatch, VideoMatches, score_instances
 from sampt.evaluation.instance_metrics import InstanceScores, evaluate_instances, read_instance_results
 from sampt.evaluation.metrics import Statistics, boundary_f, db_statistics, jaccard, region_and_contour
 from sampt.evaluation.point_metrics import TapVidScore, mean_tap_vid, pck, tap_vid_queries, tap_vid_score
@@ -30,10 +31,13 @@ __all__ = [
     "LabelMapSequence",
     "ObjectScore",
     "PointTracks",
+    "ScoredInstances",
     "Scores",
     "SequenceScore",
     "Statistics",
     "TapVidScore",
+    "TrackMatch",
+    "VideoMatches",
     "VosDataset",
     "VosSequence",
     "boundary_f",
@@ -51,6 +55,7 @@ __all__ = [
     "region_and_contour",
     "score_dataset",
     "score_folder",
+    "score_instances",
     "score_sequence",
     "select_sequences",
     "tap_vid_queries",

@@ -15,13 +15,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.instance_tracks import Track, predicted_track, spacetime_iou, true_track
+from sampt.evaluation.instance_tracks import Track, Tracks, TrueInstances, read_tracks, spacetime_iou
 from sampt.evaluation.json_files import read_json
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "IOU_THRESHOLDS",
     "InstanceScores",
     "evaluate_instances",
+    "evaluate_tracks",
     "read_instance_results",
 ]
 
@@ -47,17 +48,6 @@ _MAX_TRACKS = (1, 10, 100)
 _MAX = _MAX_TRACKS[-1]
 
 Array: TypeAlias = npt.NDArray[Any]
-
-
-class TrueInstances(Protocol):
-    """What is needed of a data set; see ``InstanceDataset`` of :mod:`sampt.evaluation.datasets`."""
-
-    @property
-    def videos(self) -> Sequence[Any]: ...
-    @property
-    def categories(self) -> Mapping[int, str]: ...
-    @property
-    def annotations(self) -> Iterable[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -121,29 +111,26 @@ def evaluate_instances(
         use_categories: only tracks of one category match; else any may, as in UVO.
 
     Raises:
-        EvaluationError: a prediction is not of that kind, of an unknown video, or has another number of frames or another
-            size than its video.
+        EvaluationError: see :func:`sampt.evaluation.instance_tracks.read_tracks`.
     """
-    videos = {int(video.id): (len(video.frame_names), tuple(video.size_hw)) for video in truth.videos}
-    if not videos:
-        raise EvaluationError("The data set has no video, expected at least one.")
-    keys = sorted(truth.categories) if use_categories else [0]
+    return evaluate_tracks(read_tracks(truth, predictions), use_categories=use_categories)
+
+
+def evaluate_tracks(tracks: Tracks, *, use_categories: bool) -> InstanceScores:
+    """:func:`evaluate_instances` of tracks that have been read."""
+    keys = sorted(tracks.categories) if use_categories else [0]
     true_by_place, predicted_by_place = _Places(use_categories), _Places(use_categories)
     # The order of ties is the API's: categories one after the other, each in the order of the file.
-    items = (item for item in truth.annotations if int(item["category_id"]) in truth.categories)
-    for item in sorted(items, key=lambda item: int(item["category_id"])):
-        true_by_place.add(true_track(item, videos))
-    known = list(_known(predictions, truth.categories, videos))
-    for track in sorted(known, key=lambda track: track.category_id):
-        predicted_by_place.add(track)
+    for places, found in ((true_by_place, tracks.true), (predicted_by_place, tracks.predicted)):
+        for track in sorted(found, key=lambda track: track.category_id):
+            places.add(track)
     ranges = list(AREA_RANGES.values())
     results = []
     for key in keys:
-        clips = [(true_by_place[video_id, key], predicted_by_place[video_id, key]) for video_id in sorted(videos)]
+        clips = [(true_by_place[video_id, key], predicted_by_place[video_id, key]) for video_id in sorted(tracks.videos)]
         matched = [_match(true, predicted, ranges) for true, predicted in clips if true or predicted]
         results.append([[_curve([clip[a] for clip in matched], n) for n in _MAX_TRACKS] for a in range(len(ranges))])
-    names = [truth.categories[key] for key in keys] if use_categories else []
-    return _summary(results, names)
+    return _summary(results, [tracks.categories[key] for key in keys] if use_categories else [])
 
 
 def read_instance_results(path: Path | str) -> list[Mapping[str, Any]]:
@@ -172,16 +159,6 @@ class _Places:
 
     def __getitem__(self, place: tuple[int, int]) -> list[Track]:
         return self._tracks.get(place, [])
-
-
-def _known(
-    predictions: Iterable[Mapping[str, Any]], categories: Mapping[int, str], videos: Mapping[int, Any]
-) -> Iterable[Track]:
-    """The predicted tracks; one of a category that the data set does not have counts nowhere, as in the API."""
-    for number, item in enumerate(predictions):
-        track = predicted_track(item, number, videos)
-        if track.category_id in categories:
-            yield track
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,18 @@ from pycocotools import mask as coco_mask
 
 from sampt.errors import EvaluationError
 
-__all__ = ["Track", "VideoShapes", "predicted_track", "spacetime_iou", "true_track"]
+__all__ = [
+    "Code",
+    "Track",
+    "Tracks",
+    "TrueInstances",
+    "VideoShapes",
+    "predicted_track",
+    "read_tracks",
+    "shapes_of",
+    "spacetime_iou",
+    "true_track",
+]
 
 Code: TypeAlias = dict[str, Any]
 """COCO's compressed run-length code: ``size`` [h, w], ``counts`` bytes."""
@@ -33,6 +44,7 @@ class Track:
         area: mean over the frames on which it is not 0, pixels; 0 when there is none.
         score: of a prediction; 0 for a true track.
         is_crowd: a true track that stands for several objects.
+        number: place in the list that it comes from, from 0.
     """
 
     video_id: int
@@ -41,10 +53,72 @@ class Track:
     area: float
     score: float = 0.0
     is_crowd: bool = False
+    number: int = 0
 
 
-def true_track(item: Mapping[str, Any], videos: VideoShapes) -> Track:
-    """The track of an annotation; ``areas`` are taken from it, or from its masks where it has none.
+class TrueInstances(Protocol):
+    """What is needed of a data set; see ``InstanceDataset`` of :mod:`sampt.evaluation.datasets`."""
+
+    @property
+    def videos(self) -> Sequence[Any]: ...
+    @property
+    def categories(self) -> Mapping[int, str]: ...
+    @property
+    def annotations(self) -> Iterable[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """All tracks of a data set and of the predictions for it, but those of categories that the data set does not have.
+
+    Attributes:
+        videos: shapes of the videos.
+        categories: category id -> name.
+        true: in the order of the annotations.
+        predicted: in the order of the predictions.
+    """
+
+    videos: VideoShapes
+    categories: Mapping[int, str]
+    true: tuple[Track, ...]
+    predicted: tuple[Track, ...]
+
+
+def shapes_of(truth: TrueInstances) -> VideoShapes:
+    """The shapes of a data set's videos.
+
+    Raises:
+        EvaluationError: it has none.
+    """
+    videos = {int(video.id): (len(video.frame_names), tuple(video.size_hw)) for video in truth.videos}
+    if not videos:
+        raise EvaluationError("The data set has no video, expected at least one.")
+    return videos
+
+
+def read_tracks(truth: TrueInstances, predictions: Iterable[Mapping[str, Any]]) -> Tracks:
+    """The tracks of annotations and predictions of the YouTube-VIS kind.
+
+    A track of a category that the data set does not have counts nowhere, as in the API.
+
+    Raises:
+        EvaluationError: one is not of that kind, of an unknown video, or has another number of frames or another size than its
+            video; or no prediction is of a category of the data set.
+    """
+    videos, categories = shapes_of(truth), truth.categories
+    true = tuple(true_track(item, number, videos) for number, item in enumerate(truth.annotations))
+    predicted = tuple(predicted_track(item, number, videos) for number, item in enumerate(predictions))
+    known = tuple(track for track in predicted if track.category_id in categories)
+    if predicted and not known:
+        raise EvaluationError(
+            f"No prediction is of a category of the data set, the first one of {predicted[0].category_id}; expected one "
+            f"of the ids {', '.join(map(str, sorted(categories))) or '(there is none)'}."
+        )
+    return Tracks(videos, categories, tuple(track for track in true if track.category_id in categories), known)
+
+
+def true_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -> Track:
+    """The track of annotation ``number``; ``areas`` are taken from it, or from its masks where it has none.
 
     Raises:
         EvaluationError: it is not of the YouTube-VIS kind, or does not fit its video.
@@ -52,8 +126,11 @@ def true_track(item: Mapping[str, Any], videos: VideoShapes) -> Track:
     where = f"The annotation {item.get('id')}"
     codes = _codes(item, where, videos)
     areas = item["areas"] if item.get("areas") is not None else _areas(codes)
-    is_crowd = bool(item.get("iscrowd", 0))
-    return Track(int(item["video_id"]), int(item["category_id"]), codes, _mean_area(areas), is_crowd=is_crowd)
+    try:
+        area, category_id, is_crowd = _mean_area(areas), int(item["category_id"]), bool(item.get("iscrowd", 0))
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(f"{where} lacks a number: {type(error).__name__} {error}; expected category_id, areas.") from None
+    return Track(int(item["video_id"]), category_id, codes, area, is_crowd=is_crowd, number=number)
 
 
 def predicted_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -> Track:
@@ -70,7 +147,7 @@ def predicted_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -
         raise EvaluationError(f"{where} lacks a number: {type(error).__name__} {error}; expected category_id, score.") from None
     if not math.isfinite(score):
         raise EvaluationError(f"{where} has the score {score}, expected a finite number.")
-    return Track(int(item["video_id"]), category_id, codes, _mean_area(_areas(codes)), score)
+    return Track(int(item["video_id"]), category_id, codes, _mean_area(_areas(codes)), score, number=number)
 
 
 def spacetime_iou(predicted: Sequence[Track], true: Sequence[Track]) -> npt.NDArray[np.float64]:
@@ -98,7 +175,7 @@ def spacetime_iou(predicted: Sequence[Track], true: Sequence[Track]) -> npt.NDAr
 def _codes(item: Mapping[str, Any], where: str, videos: VideoShapes) -> tuple[Code | None, ...]:
     video_id, frames = item.get("video_id"), item.get("segmentations")
     if not isinstance(video_id, int) or video_id not in videos:
-        raise EvaluationError(f"{where} is of the video {video_id}, expected one of the data set's {len(videos)} videos.")
+        raise EvaluationError(f"{where} is of the video {video_id!r}, expected one of the data set's {len(videos)} videos.")
     length, size_hw = videos[video_id]
     if not isinstance(frames, Sequence) or len(frames) != length:
         got = f"{len(frames)} segmentations" if isinstance(frames, Sequence) else "no list of segmentations"
@@ -119,11 +196,40 @@ def _code(frame: Any, size_hw: tuple[int, ...], where: str) -> Code:
                 if sum(counts) != h * w:
                     raise EvaluationError(f"{where} has runs of {sum(counts)} pixels, expected {h * w}.")
                 return dict(coco_mask.frPyObjects({"size": [h, w], "counts": counts}, h, w))
-            return {"size": [h, w], "counts": counts.encode("ascii") if isinstance(counts, str) else bytes(counts)}
+            compressed = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+            if _num_pixels(compressed) != h * w:
+                raise EvaluationError(
+                    f"{where} has a run-length code of another size or a broken one, expected {w}x{h} pixels."
+                )
+            return {"size": [h, w], "counts": compressed}
         return dict(coco_mask.merge(coco_mask.frPyObjects(list(frame), h, w)))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except EvaluationError:
+        raise
+    except Exception as error:  # pycocotools raises that very class
         message = f"{where} is no mask ({type(error).__name__} {error}); expected a run-length code or polygons."
         raise EvaluationError(message.replace("\n", " ")) from None
+
+
+def _num_pixels(counts: bytes) -> int | None:
+    """The sum of the runs of a compressed code; None when it is none. pycocotools reads any text, and beyond its end.
+
+    A run is told by digits of 5 bits, the lowest first, each plus 48 and, if others follow, plus 32; the last one's bit 4 is
+    the sign. From the fourth run on it is the difference to the run before the last one.
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        return None
+    ends = np.flatnonzero(digits < 32)
+    lengths = np.diff(ends, prepend=-1)
+    starts = ends - lengths + 1
+    if lengths.max() > 12:
+        return None
+    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((digits & 31) << shifts, starts)
+    runs -= np.where(digits[ends] & 16, np.left_shift(1, 5 * lengths), 0)
+    for parity in (1, 2):
+        runs[parity::2] = np.cumsum(runs[parity::2])
+    return int(runs.sum()) if runs.min() >= 0 else None
 
 
 def _areas(codes: Sequence[Code | None]) -> list[float]:

@@ -16,13 +16,15 @@ from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
-from sampt.outputs import MANIFEST_NAME
+from sampt.evaluation.json_files import read_json
+from sampt.outputs import MANIFEST_NAME, read_manifest
 from sampt.outputs.files import completing, make_folder, write_atomic
 from sampt.types import QueryMask
 from sampt.video import Video
 
 __all__ = [
     "RUN_NAME",
+    "SUBMISSION_NAME",
     "DatasetChoice",
     "load_sequence",
     "manifests",
@@ -36,6 +38,8 @@ __all__ = [
 
 RUN_NAME = "eval.json"
 """What was evaluated, in the folder of the predictions."""
+SUBMISSION_NAME = "submission.zip"
+"""What a benchmark's server takes, there too."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ class DatasetChoice:
     split: str | None = None
     sequences: tuple[str, ...] = ()
 
+    def facts(self, dataset: VosDataset | InstanceDataset) -> dict[str, str]:
+        """What files say of the data set, once it has been opened: its name, its folder and the split that was meant."""
+        return {"name": self.name, "root": str(Path(self.root).resolve()), "split": dataset.split}
+
     def open(self) -> VosDataset | InstanceDataset:
         """The data set with the chosen sequences; one whose objects have to be found is always whole.
 
         Raises:
             EvaluationError: it is not there, or a sequence is unknown.
         """
-        dataset = opened(self.name, self.root, self.split)
+        dataset = open_dataset(self.name, self.root, self.split)
         if not self.sequences:
             return dataset
         if not isinstance(dataset, VosDataset):
@@ -79,13 +87,15 @@ class DatasetChoice:
 
 @lru_cache(maxsize=2)
 def opened(name: str, root: str, split: str | None) -> VosDataset | InstanceDataset:
-    """:func:`sampt.evaluation.datasets.open_dataset`, whose answer workers use again."""
+    """:func:`sampt.evaluation.datasets.open_dataset`, whose answer a worker uses again for the next sequence."""
     return open_dataset(name, root, split)
 
 
 def load_sequence(name: str, root: str, split: str | None, sequence: str) -> tuple[Video, list[QueryMask]]:
     """The frames of a sequence and the masks that its protocol gives; what a worker calls."""
-    (found,) = DatasetChoice(name, root, split, (sequence,)).open_vos().sequences
+    dataset = opened(name, root, split)
+    assert isinstance(dataset, VosDataset)
+    (found,) = select_sequences(dataset.sequences, [sequence])
     return found.open(), found.query_masks()
 
 
@@ -111,10 +121,16 @@ def predict_dataset(
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
-        EvaluationError: the data set is not there, or the output holds predictions for another one or by other settings.
+        EvaluationError: the data set is not there, a server scores it and would not take the masks, or the output holds
+            predictions for another one or by other settings.
     """
     dataset = choice.open_vos()
-    facts = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
+    if dataset.is_server_scored and ("png" not in settings.formats or settings.config.overlapping):
+        raise EvaluationError(
+            f"{dataset.name} {dataset.split} is scored by a server, which wants label maps; expected png in --formats, and no "
+            "--overlapping."
+        )
+    facts = choice.facts(dataset)
     items = [
         BatchItem(s.name, "", loader=f"{__name__}:{load_sequence.__name__}", arguments={**facts, "sequence": s.name})
         for s in dataset.sequences
@@ -122,7 +138,7 @@ def predict_dataset(
     note_run(settings, facts, [s.name for s in dataset.sequences])
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     if dataset.is_server_scored and report.is_complete:
-        write_submission(dataset, settings.output, settings.output / "submission.zip")
+        write_submission(dataset, settings.output, settings.output / SUBMISSION_NAME)
     return report
 
 
@@ -151,18 +167,25 @@ def read_run(predictions: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return {"dataset": dict(said["dataset"]), "config": dict(said["config"]), "sequences": list(said["sequences"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} is damaged ({error}); expected what `sampt eval run` wrote: run it again.") from None
+        said = read_json(path, "what `sampt eval run` wrote")
+        names = [str(name) for name in said["sequences"]]
+        return {"dataset": dict(said["dataset"]), "config": dict(said["config"]), "sequences": names}
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(
+            f"{path} is damaged ({type(error).__name__} {error}); expected what `sampt eval run` wrote: run it again."
+        ) from None
 
 
 def manifests(predictions: Path, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The manifests of the runs of the sequences that have one."""
+    """The manifests of the runs of the sequences that have one.
+
+    Raises:
+        OutputError: one is damaged.
+    """
     for name in names:
-        path = predictions / name / MANIFEST_NAME
-        if path.is_file():
-            yield name, json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_manifest(predictions / name / MANIFEST_NAME)
+        if manifest is not None:
+            yield name, manifest
 
 
 def write_submission(dataset: VosDataset, predictions: Path, archive: Path) -> None:

@@ -1,12 +1,16 @@
 """Predictions for data sets whose objects have to be found: masks proposed on the first frame, each followed as an object.
 
 The protocol of the SAM-PT paper for video instance segmentation: objects that appear later are never found.
+
+Servers take an archive that holds ``results.json`` and no folder (codalab.org, competition 20128, as quoted in TrackEval's
+``docs/YouTube-VIS-format.txt``).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,8 @@ from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import SegmentConfig, with_settings
 from sampt.errors import EvaluationError, QueryError
 from sampt.evaluation.datasets import InstanceDataset
-from sampt.evaluation.run import DatasetChoice, note_run, opened
+from sampt.evaluation.instance_matches import RESULTS_NAME, video_folder
+from sampt.evaluation.run import SUBMISSION_NAME, DatasetChoice, note_run, opened
 from sampt.outputs import FORMATS
 from sampt.outputs.files import completing
 from sampt.segmenters.base import PromptableSegmenter
@@ -25,12 +30,7 @@ from sampt.segmenters.everything import ProposalConfig, propose_masks
 from sampt.types import QueryMask
 from sampt.video import Video
 
-__all__ = ["RESULTS_NAME", "instances_config", "load_instance_video", "predict_instances"]
-
-RESULTS_NAME = "results.json"
-"""All tracks, as the YouTube-VIS server takes them, in the folder of the predictions."""
-_CATEGORY = 1
-"""Nothing tells what an object is; scores are taken without categories."""
+__all__ = ["instances_config", "load_instance_video", "predict_instances"]
 
 
 def instances_config(config: SegmentConfig) -> SegmentConfig:
@@ -89,34 +89,38 @@ def predict_instances(
         raise EvaluationError(f"The objects of {choice.name!r} are given by masks; expected a data set in YouTube-VIS form.")
     if "coco" not in settings.formats:
         raise EvaluationError("Tracks are made from the format coco; name it in --formats.")
-    facts = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
-    told = {**facts, "proposals": dataclasses.asdict(proposals)}
-    names = {video.id: f"{video.id}-{video.name.replace('/', '_')}" for video in dataset.videos}
+    told = {**choice.facts(dataset), "proposals": dataclasses.asdict(proposals)}
+    names = {video.id: video_folder(video.id, video.name) for video in dataset.videos}
     loader = f"{__name__}:{load_instance_video.__name__}"
     items = [BatchItem(name, "", loader=loader, arguments={**told, "video_id": i}) for i, name in names.items()]
     note_run(settings, told, list(names.values()))
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
-    _write_results(settings.output, names, {r.name for r in report.results if r.status in ("done", "was done")})
+    done = {r.name for r in report.results if r.status in ("done", "was done")}
+    # Nothing tells what an object is: any category that the data set has will do, and scores are taken without categories.
+    category_id = min(dataset.categories, default=1)
+    results = settings.output / RESULTS_NAME
+    _write_results(results, {i: settings.output / name for i, name in names.items() if name in done}, category_id)
+    if dataset.is_server_scored:  # unlike with masks, a server misses nothing where a video has no track
+        with (
+            completing(settings.output / SUBMISSION_NAME) as partial,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file,
+        ):
+            file.write(results, RESULTS_NAME)
     return report
 
 
-def _write_results(output: Path, names: dict[int, str], done: set[str]) -> None:
-    with completing(output / RESULTS_NAME) as partial, partial.open("w", encoding="ascii") as file:
+def _write_results(path: Path, folders: dict[int, Path], category_id: int) -> None:
+    with completing(path) as partial, partial.open("w", encoding="ascii") as file:
         file.write("[")
         between = ""
-        for video_id, name in names.items():
-            for track in _tracks(output / name / FORMATS["coco"], video_id) if name in done else ():
-                file.write(between + json.dumps(track))
+        for video_id, folder in folders.items():
+            for track in _tracks(folder / FORMATS["coco"]):
+                file.write(between + json.dumps({"video_id": video_id, "category_id": category_id, **track}))
                 between = ",\n"
         file.write("]\n")
 
 
-def _tracks(path: Path, video_id: int) -> Iterator[dict[str, Any]]:
+def _tracks(path: Path) -> Iterator[dict[str, Any]]:
     for item in json.loads(path.read_text(encoding="ascii"))["annotations"]:
         if any(item["segmentations"]):
-            yield {
-                "video_id": video_id,
-                "category_id": _CATEGORY,
-                "score": item["score"],
-                "segmentations": item["segmentations"],
-            }
+            yield {"score": item["score"], "segmentations": item["segmentations"]}

@@ -46,6 +46,8 @@ class TrueSequence(LabelledSequence, Protocol):
     @property
     def first_frame(self) -> Mapping[int, int]: ...
     @property
+    def end_frame(self) -> Mapping[int, int]: ...
+    @property
     def annotated_frames(self) -> tuple[int, ...]: ...
     @property
     def groups(self) -> Mapping[int, str]: ...
@@ -80,6 +82,8 @@ class _FullyAnnotated:
     labelled: LabelledSequence
     groups: Mapping[int, str] = field(default_factory=dict)
     categories: Mapping[int, str] = field(default_factory=dict)
+
+    end_frame: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -216,7 +220,7 @@ def _work(labelled: LabelledSequence, folder: Path, rule: ScoringRule) -> _Work:
             f"{sequence.name} has {len(annotated)} annotated frames; expected at least 3, of which the first and the last are "
             "not scored."
         )
-    frames = {i: rule.frames(annotated, sequence.first_frame[i]) for i in sequence.object_ids}
+    frames = {i: rule.frames(annotated, sequence.first_frame[i], sequence.end_frame.get(i)) for i in sequence.object_ids}
     names, ids = sequence.frame_names, sequence.object_ids
     return _Work(sequence, find_predictions(folder, sequence.name, names, ids), rule, frames)
 

@@ -55,6 +55,11 @@ class Scores:
     left_out: tuple[tuple[str, int], ...] = ()
 
     @property
+    def names(self) -> list[str]:
+        """Of the sequences, and of their folders in predictions."""
+        return [sequence.name for sequence in self.sequences]
+
+    @property
     def total(self) -> SequenceScore:
         """All objects of all sequences together."""
         return SequenceScore("total", tuple(score for sequence in self.sequences for score in sequence.objects))
@@ -126,6 +131,8 @@ class Scores:
                 for name, sequence in values["sequences"].items()
             )
             left_out = tuple((str(name), int(object_id)) for name, object_id in values["left_out"])
+            if not sequences or not all(sequence.objects for sequence in sequences):
+                raise ValueError("a sequence or an object is missing")
             return cls(sequences, str(values["dataset"]), str(values["protocol"]), left_out)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
@@ -154,8 +161,11 @@ class Scores:
 
 def _object_of(values: Mapping[str, Any]) -> ObjectScore:
     plain = {item.name: values[item.name] for item in fields(ObjectScore)}
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-    return ObjectScore(**plain | {"j": Statistics(**plain["j"]), "f": Statistics(**plain["f"])})
+    for name, kind in (("frames", int), ("j_frames", float), ("f_frames", float), ("visible", bool)):
+        plain[name] = tuple(map(kind, plain[name]))
+        if len(plain[name]) != len(plain["frames"]):
+            raise ValueError(f"{len(plain[name])} {name} for {len(plain['frames'])} frames")
+    return ObjectScore(**plain | {name: Statistics(**{k: float(v) for k, v in plain[name].items()}) for name in ("j", "f")})
 
 
 def _mean(parts: Sequence[Statistics]) -> Statistics:

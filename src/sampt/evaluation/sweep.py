@@ -17,12 +17,14 @@ from sampt.config import SegmentConfig, preset, with_settings
 from sampt.errors import EvaluationError, SamptError, did_you_mean
 from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
 from sampt.evaluation.score import score_dataset
+from sampt.evaluation.score_files import SCORES_NAME, write_scores
 from sampt.evaluation.scores import Scores
 from sampt.outputs.files import write_atomic
 
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
 
 _KEYS = ("dataset", "root", "split", "sequences", "preset", "settings", "grid", "runs", "seeds")
+_TOLD = {str: "a text", dict: "an object", list: "a list"}
 _PLUS_MINUS = "\u00b1"
 
 
@@ -79,19 +81,30 @@ def read_sweep(path: Path) -> Sweep:
     for key in values:
         if key not in _KEYS:
             raise EvaluationError(f"{path} has the unknown key {key!r}.{did_you_mean(key, _KEYS)} Known: {', '.join(_KEYS)}.")
+    _check_kinds(path, values)
     seeds = values.get("seeds", [72])
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise EvaluationError(f"{path} has the seeds {seeds!r}; expected a list of whole numbers from 0.")
+    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise EvaluationError(f"{path} has the seeds {seeds!r}; expected a list of different whole numbers from 0.")
     root = str(path.parent / Path(values["root"]).expanduser())
     choice = DatasetChoice(values["dataset"], root, values.get("split"), tuple(values.get("sequences", ())))
     return Sweep(choice, _configs(path, values), tuple(seeds))
 
 
+def _check_kinds(path: Path, values: Mapping[str, Any]) -> None:
+    kinds = {str: ("dataset", "root", "split", "preset"), dict: ("settings", "grid", "runs"), list: ("sequences", "seeds")}
+    for kind, keys in kinds.items():
+        for key in keys:
+            if not isinstance(values.get(key, kind()), kind) and (key, values[key]) != ("split", None):
+                raise EvaluationError(f'The "{key}" of {path} is {values[key]!r}; expected {_TOLD[kind]}.')
+    if not all(isinstance(name, str) for name in values.get("sequences", ())):
+        raise EvaluationError(f'The "sequences" of {path} are {values["sequences"]!r}; expected a list of names.')
+
+
 def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, SegmentConfig]:
     grid, runs = values.get("grid", {}), values.get("runs", {})
-    if not isinstance(grid, dict) or not all(isinstance(choices, list) and choices for choices in grid.values()):
+    if not all(isinstance(choices, list) and choices for choices in grid.values()):
         raise EvaluationError(f'The "grid" of {path} is {grid!r}; expected an object of settings with lists of values.')
-    if not isinstance(runs, dict) or not all(isinstance(changes, dict) for changes in runs.values()):
+    if not all(isinstance(changes, dict) for changes in runs.values()):
         raise EvaluationError(f'The "runs" of {path} are {runs!r}; expected an object of names with objects of settings.')
     base = vos_config(with_settings(preset(values.get("preset", "default")), values.get("settings", {})))
     found = dict(runs)
@@ -99,6 +112,13 @@ def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, SegmentConfig]:
         for combination in itertools.product(*grid.values()):
             changes = dict(zip(grid, combination, strict=True))
             found[" ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items()) or "base"] = changes
+    folders = {_folder_of(name): name for name in found}
+    if len(folders) < len(found) or not folders.keys().isdisjoint(("", ".", "..")):
+        told = ", ".join(map(repr, found))
+        raise EvaluationError(
+            f"{path} makes configurations of the names {told}; expected names of different folders, with '_' for '/' and ' ': "
+            'name them in "runs".'
+        )
     try:
         return {name: with_settings(base, changes) for name, changes in found.items()}
     except SamptError as error:
@@ -130,7 +150,7 @@ def run_sweep(
     for name, config in sweep.configs.items():
         scores = []
         for seed in sweep.seeds:
-            output = settings.output / name.replace("/", "_").replace(" ", "_") / f"seed-{seed}"
+            output = settings.output / _folder_of(name) / f"seed-{seed}"
             one = replace(settings, output=output, config=with_settings(config, {"seed": seed}))
             one.check()
             with open_pool(one) as pool:
@@ -142,6 +162,10 @@ def run_sweep(
     return rows
 
 
+def _folder_of(name: str) -> str:
+    return name.replace("/", "_").replace(" ", "_")
+
+
 def _check(name: str, seed: int, report: BatchReport) -> None:
     broken = next((r for r in report.results if r.error is not None), None)
     if broken is not None:
@@ -149,10 +173,8 @@ def _check(name: str, seed: int, report: BatchReport) -> None:
 
 
 def _scored(choice: DatasetChoice, output: Path) -> Scores:
-    dataset = choice.open_vos()
-    scores = score_dataset(dataset, output)
-    truth = {"name": choice.name, "root": str(Path(choice.root).resolve()), "split": dataset.split}
-    write_atomic(output / "scores.json", (json.dumps({"truth": truth, **scores.to_dict()}) + "\n").encode())
+    scores = score_dataset(choice.open_vos(), output)
+    write_scores(output / SCORES_NAME, choice, scores)
     return scores
 
 

@@ -6,8 +6,8 @@ protocol        scored frames of an object              figure                  
 davis-2016/17   annotated, but the sequence's first     mean over objects             davisvideochallenge/
                 and last                                                              davis2017-evaluation
 mose            the same                                the same                      henghuiding/MOSE-api, ``score.py``
-lvos            annotated from its given frame on, but  mean of J and F over seen     LingyiHongfd/lvos-evaluation,
-                the first and last of these             and unseen videos             ``lvos/evaluation.py``
+lvos            annotated from its given frame to its   mean of J and F over seen     LingyiHongfd/lvos-evaluation,
+                end, but the first and last of these    and unseen videos             ``lvos/evaluation.py``
 youtube-vos     annotated, after its given frame        mean of J and F over seen     Xu et al., arXiv 1809.03327; the
                                                         and unseen categories         server's program is not public
 long-video      annotated, after its given frame        mean over objects             xmlyqing00/AFB-URR,
@@ -64,9 +64,14 @@ class ScoringRule:
     ignores_void: bool = False
     perfect_if_unscored: bool = False
 
-    def frames(self, annotated: Sequence[int], first_frame: int) -> tuple[int, ...]:
-        """The scored ones of the ``annotated`` frames (ascending) for an object that is given on ``first_frame``."""
+    def frames(self, annotated: Sequence[int], first_frame: int, end_frame: int | None = None) -> tuple[int, ...]:
+        """The scored ones of the ``annotated`` frames (ascending) for an object that is given on ``first_frame``.
+
+        Where the data set tells that the object leaves, ``end_frame`` is the first one that is not scored.
+        """
         after = [i for i in annotated if i > first_frame] if self.is_per_object else list(annotated[1:])
+        if end_frame is not None:
+            return tuple(i for i in after if i < end_frame)
         return tuple(after[:-1] if self.drops_last else after)
 
 

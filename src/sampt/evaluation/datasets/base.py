@@ -83,6 +83,11 @@ class VosSequence(ABC):
         """
 
     @property
+    def end_frame(self) -> Mapping[int, int]:
+        """Object id -> index of the frame from which on it is not scored, where the data set tells that an object leaves."""
+        return {}
+
+    @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that are given, ascending."""
         return tuple(self.first_frame)

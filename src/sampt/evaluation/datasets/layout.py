@@ -118,7 +118,10 @@ def read_names(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise EvaluationError(f"{path} does not exist; expected the list of sequences of a data set in DAVIS layout.")
-    lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path} cannot be read as a list ({error}); expected one name of a sequence a line.") from None
     if not lines:
         raise EvaluationError(f"{path} is empty; expected one name of a sequence a line.")
     return list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))

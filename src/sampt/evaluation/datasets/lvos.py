@@ -1,14 +1,18 @@
 """LVOS v1 and v2, as their archives unpack with the ``meta`` files beside them.
 
 ``train``, ``val`` and ``test`` hold ``JPEGImages`` and ``Annotations`` (of test those alone that give an object) with eight
-digits a frame, about every fifth, and ``SPLIT_meta.json``: videos -> NAME -> objects -> ID -> ``frame_range`` with ``start``,
-the number of the frame on which the object is given. Objects may appear late.
+digits a frame, every fifth, and ``SPLIT_meta.json``: videos -> NAME -> objects -> ID -> ``frame_range`` with ``start``, the
+number of the frame on which the object is given, ``end``, and ``frame_nums``. Objects may appear late, and may leave.
 
-Source: LingyiHongfd/LVOS and lvos-evaluation (``unseen_videos.txt`` tells which videos of val are of unseen categories).
+Source: LingyiHongfd/LVOS and lvos-evaluation (``unseen_videos.txt`` tells which videos of val are of unseen categories). Its
+program scores an object on every fifth frame from ``start`` on and before ``end``, but neither on the first of them nor on the
+one that is last by ``frame_nums``: so ``end`` may be the object's last frame or lie behind it. Without ``end``, which only the
+program wants, an object stays to the end of the video.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +27,8 @@ __all__ = ["UNSEEN_VIDEOS", "is_lvos", "open_lvos"]
 
 _SPLITS = ("val", "train", "test")
 _META = "a file of LVOS: videos -> NAME -> objects -> ID -> frame_range -> start"
+_STEP = 5
+"""Frames from one annotation to the next."""
 
 UNSEEN_VIDEOS = frozenset(
     [
@@ -105,19 +111,49 @@ class _LvosSequence(LabelMapSequence):
 
     @cached_property
     def first_frame(self) -> Mapping[int, int]:
-        index = {int(name): i for i, name in enumerate(self.frame_names)}
+        index = {number: i for i, number in enumerate(self._frame_numbers)}
+        for start, _ in self._ranges.values():
+            if start not in index:
+                raise EvaluationError(f"{self.frames} lacks the frame {start:08d}, which {self._meta_path} names.")
+        return {object_id: index[start] for object_id, (start, _) in self._ranges.items()}
+
+    @cached_property
+    def end_frame(self) -> Mapping[int, int]:
+        ends = {object_id: end for object_id, (_, end) in self._ranges.items() if end is not None}
+        return {object_id: bisect_left(self._frame_numbers, end) for object_id, end in ends.items()}
+
+    @cached_property
+    def _frame_numbers(self) -> list[int]:
         try:
-            starts = {int(key): int(item["frame_range"]["start"]) for key, item in self._video["objects"].items()}
-        except (KeyError, TypeError, ValueError) as error:
+            return [int(name) for name in self.frame_names]
+        except ValueError as error:
+            raise EvaluationError(
+                f"{self.frames} holds frames that have no number ({error}); expected 00000001.jpg, ..."
+            ) from None
+
+    @cached_property
+    def _ranges(self) -> dict[int, tuple[int, int | None]]:
+        """Object id -> numbers of the frame that gives it and of the first one that is not scored, ids ascending."""
+        try:
+            return {int(key): _range(item["frame_range"]) for key, item in sorted(self._video["objects"].items(), key=_id_of)}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
                 f"{self._meta_path} is broken at {self.name}: {type(error).__name__} {error}; expected {_META}."
             ) from None
-        for start in starts.values():
-            if start not in index:
-                raise EvaluationError(f"{self.frames} lacks the frame {start:08d}, which {self._meta_path} names.")
-        return {object_id: index[starts[object_id]] for object_id in sorted(starts)}
 
     @cached_property
     def groups(self) -> Mapping[int, str]:
         group = "unseen" if self.name in UNSEEN_VIDEOS else "seen"
         return dict.fromkeys(self.first_frame, group) if self._tells_groups else {}
+
+
+def _id_of(entry: tuple[str, Any]) -> int:
+    return int(entry[0])
+
+
+def _range(told: Mapping[str, Any]) -> tuple[int, int | None]:
+    start = int(told["start"])
+    if "end" not in told:
+        return start, None
+    last_by_count = start + _STEP * (int(told["frame_nums"]) - 1) if "frame_nums" in told else int(told["end"])
+    return start, min(int(told["end"]), last_by_count)

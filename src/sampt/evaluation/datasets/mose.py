@@ -1,6 +1,8 @@
 """MOSE, as its archives unpack: ``train`` and ``valid`` with ``JPEGImages`` and ``Annotations``, in valid of the first frame.
 
-Source: henghuiding/MOSE-api. Scored as DAVIS-2017; the server takes the folders of videos at the top of the archive.
+Source: henghuiding/MOSE-api. Scored as DAVIS-2017; the server takes the folders of videos at the top of the archive: the
+repository packs its own submission by ``zip -r`` of ``*`` inside the folder that holds them (``MOSEv2/sam2_rcms/README.md``),
+as DAVIS' server wants it (codalab/codalab-competitions, issue 2709).
 """
 
 from __future__ import annotations

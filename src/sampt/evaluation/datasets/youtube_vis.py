@@ -15,6 +15,7 @@ uvo                VideoDenseSet/UVO_video_SPLIT_dense.json,    uvo_videos_dense
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,7 +125,11 @@ class _JsonDataset(InstanceDataset):
 
     @cached_property
     def videos(self) -> tuple[InstanceVideo, ...]:
-        return tuple(self._parsed("videos", self._video))
+        videos = tuple(self._parsed("videos", self._video))
+        twice = next((i for i, count in Counter(video.id for video in videos).items() if count > 1), None)
+        if twice is not None:
+            raise EvaluationError(f"{self._place.json_path} lists the video {twice} more than once; expected an id for each.")
+        return videos
 
     @cached_property
     def categories(self) -> Mapping[int, str]:
@@ -146,7 +151,7 @@ class _JsonDataset(InstanceDataset):
         """Each entry of one of the lists; a missing one is empty (``annotations`` is null in some files)."""
         try:
             return [parse(item) for item in self._content.get(key) or []]
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
                 f"{self._place.json_path} has a broken entry in {key}: {type(error).__name__} {error}; expected {_JSON}."
             ) from None
@@ -156,16 +161,15 @@ class _JsonDataset(InstanceDataset):
         return _JsonVideo(int(item["id"]), files, (int(item["height"]), int(item["width"])), self._place)
 
     def _checked(self, item: Annotation, lengths: Mapping[int, int]) -> Annotation:
-        if item["video_id"] not in lengths:
-            raise EvaluationError(
-                f"{self._place.json_path} has an annotation {item['id']} of the video {item['video_id']}, which is not listed."
-            )
+        where = f"the annotation {item.get('id')}"
+        for what, known in (("video", lengths), ("category", self.categories)):
+            if item[f"{what}_id"] not in known:
+                told = f"{where} of the {what} {item[f'{what}_id']!r}, which is not listed"
+                raise EvaluationError(f"{self._place.json_path} has {told}.")
         got, expected = len(item["segmentations"]), lengths[item["video_id"]]
         if got != expected:
-            raise EvaluationError(
-                f"{self._place.json_path} has {got} segmentations in the annotation {item['id']}; expected {expected}, one a "
-                "frame of its video."
-            )
+            told = f"{got} segmentations in {where}; expected {expected}, one a frame of its video"
+            raise EvaluationError(f"{self._place.json_path} has {told}.")
         return item
 
 

@@ -1,27 +1,47 @@
-"""J and F over time as SVG, which an HTML page holds without another file."""
+"""Measures over time as SVG, which an HTML page holds without another file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
-__all__ = ["score_plot"]
+__all__ = ["Line", "score_plot"]
 
 _WIDTH, _HEIGHT = 460, 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 8, 8, 20
 
 
-def score_plot(frames: Sequence[int], j: Sequence[float], f: Sequence[float], label: str) -> str:
-    """An SVG element: J and F, from 0 to 1, over frame numbers."""
+@dataclass(frozen=True)
+class Line:
+    """Values from 0 to 1 over time.
+
+    Attributes:
+        values: one a frame of the plot; None makes a gap.
+        kind: class of the line, for the style sheet.
+        colour: RGB; None leaves it to the style sheet.
+    """
+
+    values: Sequence[float | None]
+    kind: str
+    colour: tuple[int, int, int] | None = None
+
+
+def score_plot(frames: Sequence[int], lines: Sequence[Line], title: str) -> str:
+    """An SVG element: ``lines`` over frame numbers (ascending, at least one)."""
     first, last = frames[0], max(frames[-1], frames[0] + 1)
     wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
-    def line(values: Sequence[float], kind: str) -> str:
-        places = (
-            f"{_LEFT + (i - first) / (last - first) * wide:.1f},{_TOP + (1 - v) * high:.1f}"
-            for i, v in zip(frames, values, strict=True)
-        )
-        return f'<polyline class="{kind}" points="{" ".join(places)}"/>'
+    def drawn(line: Line) -> Iterator[str]:
+        stroke = "" if line.colour is None else f' style="stroke:rgb{line.colour}"'
+        for is_gap, part in groupby(zip(frames, line.values, strict=True), lambda pair: pair[1] is None):
+            if not is_gap:
+                places = [
+                    f"{_LEFT + (i - first) / (last - first) * wide:.1f},{_TOP + (1 - (v or 0)) * high:.1f}" for i, v in part
+                ]
+                # A line of one point would not be drawn.
+                yield f'<polyline class="{line.kind}"{stroke} points="{" ".join(places * (1 + (len(places) == 1)))}"/>'
 
     grid = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -33,6 +53,6 @@ def score_plot(frames: Sequence[int], j: Sequence[float], f: Sequence[float], la
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{first}</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{last}</text>'
     )
-    title = f"<title>{escape(label)}: J and F over frames {first} to {last}</title>"
-    lines = line(j, "j") + line(f, "f")
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="plot">{title}{grid}{ends}{lines}</svg>'
+    told = f"<title>{escape(title)} over frames {first} to {last}</title>"
+    body = "".join(part for line in lines for part in drawn(line))
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="plot">{told}{grid}{ends}{body}</svg>'

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["SOURCE", "published"]
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["SOURCE", "Published", "published"]
 
 SOURCE = "Rajič et al., arXiv 2307.01197, versions 1 and 2, and what it compares with"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others reached on a data set.
+
+    Attributes:
+        split: all of it.
+        measures: names of the measures.
+        figures: method -> its figure in percent by each of ``measures``.
+    """
+
+    split: str
+    measures: tuple[str, ...]
+    figures: Mapping[str, tuple[float, ...]]
+
 
 _DAVIS_2016 = {
     "SAM-PT v1": 83.1,
@@ -45,14 +64,27 @@ _MOSE = {
     "XMem (trained)": 57.6,
     "DeAOT (trained)": 59.4,
 }
-_TABLE = {
-    "davis-2016": ("val", "J&F", _DAVIS_2016),
-    "davis-2017": ("val", "J&F", _DAVIS_2017),
-    "youtube-vos-2018": ("valid", "G", _YOUTUBE_VOS_2018),
-    "mose": ("valid", "J&F", _MOSE),
+_UVO = {
+    "TAM": (24.1, 1.7),
+    "SAM-PT v1": (28.8, 6.7),
+    "SAM-PT-reinit v1": (30.8, 6.5),
+    "Mask2Former (trained)": (35.4, 27.3),
 }
 
 
-def published(dataset: str) -> tuple[str, str, dict[str, float]] | None:
-    """The split, the name of the measure, and method -> its figure in percent; None where there are none."""
+def _of_one(split: str, measure: str, figures: Mapping[str, float]) -> Published:
+    return Published(split, (measure,), {method: (figure,) for method, figure in figures.items()})
+
+
+_TABLE = {
+    "davis-2016": _of_one("val", "J&F", _DAVIS_2016),
+    "davis-2017": _of_one("val", "J&F", _DAVIS_2017),
+    "youtube-vos-2018": _of_one("valid", "G", _YOUTUBE_VOS_2018),
+    "mose": _of_one("valid", "J&F", _MOSE),
+    "uvo": Published("val", ("AR100", "AP"), _UVO),
+}
+
+
+def published(dataset: str) -> Published | None:
+    """The figures for a data set; None where there are none."""
     return _TABLE.get(dataset)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from sampt.errors import EvaluationError
+from sampt.evaluation.instance_matches import ScoredInstances
 from sampt.evaluation.run import DatasetChoice, manifests, read_run
+from sampt.evaluation.score_files import read_scores
 from sampt.evaluation.scores import Scores
+from sampt.outputs import MANIFEST_NAME
 
-__all__ = ["ScoredRun", "Speed", "read_scored"]
+__all__ = ["AnyRun", "ScoredRun", "Speed", "read_scored"]
 
+_AnyScores = TypeVar("_AnyScores", bound=Scores | ScoredInstances, covariant=True)
 _METHOD_STAGES = ("track", "encode", "decode")
 
 
@@ -36,13 +39,13 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class ScoredRun:
+class ScoredRun(Generic[_AnyScores]):
     """A folder of predictions that has been scored.
 
     Attributes:
         folder: of the predictions.
         label: what the report calls it.
-        scores: of all sequences.
+        scores: of all sequences or videos.
         choice: the data set.
         config: settings by name; empty for predictions that sampt did not make.
         licences: back end -> licences.
@@ -52,36 +55,45 @@ class ScoredRun:
 
     folder: Path
     label: str
-    scores: Scores
+    scores: _AnyScores
     choice: DatasetChoice
     config: dict[str, Any]
     licences: dict[str, str]
     speed: Speed | None
     platforms: tuple[str, ...]
 
+    @property
+    def told_speed(self) -> str:
+        """Frames a second, for tables; empty when they are unknown."""
+        return "" if self.speed is None else f"{self.speed.frames_per_s:.1f}"
 
-def read_scored(folder: Path, label: str) -> ScoredRun:
+
+AnyRun: TypeAlias = ScoredRun[Scores | ScoredInstances]
+"""A run on a data set of either kind."""
+
+
+def read_scored(folder: Path, label: str) -> AnyRun:
     """Read what `sampt eval score` wrote in ``folder``, and the manifests beside it.
 
     Raises:
-        EvaluationError: there are no scores.
+        EvaluationError: there are no scores, or something there is damaged.
+        OutputError: a manifest is damaged.
     """
-    path = folder / "scores.json"
+    choice, scores = read_scores(folder)
+    run = read_run(folder)
+    config = run.get("config", {})
+    if "proposals" in run.get("dataset", {}):
+        config = {**config, "proposals": run["dataset"]["proposals"]}
+    told = [manifest for _, manifest in manifests(folder, scores.names)]
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        truth = values["truth"]
-        choice = DatasetChoice(truth["name"], truth["root"], truth["split"])
-    except FileNotFoundError:
+        licences = {str(name): str(text) for manifest in told for name, text in manifest["licences"].items()}
+        platforms = tuple(sorted({str(manifest["platform"]) for manifest in told}))
+        return ScoredRun(folder, label, scores, choice, config, licences, _speed(told), platforms)
+    except (AttributeError, KeyError, TypeError) as error:
         raise EvaluationError(
-            f"{folder} has no scores.json; expected scored predictions: run `sampt eval score {folder}`."
+            f"A {MANIFEST_NAME} in {folder} does not tell of its run ({type(error).__name__} {error}); expected what "
+            "`sampt eval run` wrote: run it again with --overwrite."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} cannot be read as scores ({error}); run `sampt eval score {folder}` again.") from None
-    scores = Scores.from_dict(values)
-    told = [manifest for _, manifest in manifests(folder, [s.name for s in scores.sequences])]
-    licences = {name: text for manifest in told for name, text in manifest["licences"].items()}
-    platforms = tuple(sorted({str(manifest["platform"]) for manifest in told}))
-    return ScoredRun(folder, label, scores, choice, read_run(folder).get("config", {}), licences, _speed(told), platforms)
 
 
 def _speed(told: list[dict[str, Any]]) -> Speed | None:
