@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -330,3 +331,19 @@ def test_an_upload_needs_room_on_the_disk(serving: Callable[..., FastAPI], brows
     answer = browser.put(f"{API}/uploads/clip.mp4", content=(site.root / "clip.mp4").read_bytes())
     assert answer.status_code == 503
     assert list((site.settings.work / "uploads").iterdir()) == []
+
+
+def test_videos_of_one_stem_have_projects_of_their_own(browser: TestClient, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        for video, project in (("clip", "root/clip.sampt"), ("clip.mp4", "root/clip-2.sampt")):
+            told = browser.post(S, json={"video": f"root/{video}"})
+            assert (told.status_code, told.json()["project"]) == (201, project)
+    (site.root / "sub").mkdir()
+    shutil.copy(site.root / "clip.mp4", site.root / "sub")
+    shutil.rmtree(site.root / "clip.sampt")
+    shutil.rmtree(site.root / "clip-2.sampt")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and real(path, mode))
+    for _ in range(2):
+        for video, project in (("clip.mp4", "projects/clip.sampt"), ("sub/clip.mp4", "projects/clip-2.sampt")):
+            assert browser.post(S, json={"video": f"root/{video}"}).json()["project"] == project

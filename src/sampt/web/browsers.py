@@ -14,7 +14,8 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
-from sampt.session.project import PROJECT_NAME, SUFFIX
+from sampt.errors import SamptError
+from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
 from sampt.session.session import Session
 from sampt.web.events import EventHub
 from sampt.web.open_session import OpenSession
@@ -26,6 +27,7 @@ __all__ = ["Browser", "Browsers", "project_for"]
 _LOG = logging.getLogger(__name__)
 _NO_SESSION = "This browser has no open session; open a video or a project with POST /session."
 _DRAIN_S = 30.0
+_MOST_OF_A_NAME = 100
 _LEAST_IDLE_S = 60.0
 """A session without a page may be closed for another one after that time."""
 
@@ -252,12 +254,33 @@ class Browsers:
 
 
 def project_for(video: Path, work: Path) -> Path:
-    """Where the project of a video is, or is to be: beside it, or in the work folder when nothing can be written there."""
-    name = f"{video.name if video.is_dir() else video.stem}{SUFFIX}"
-    beside = video.parent / name
-    if (beside / PROJECT_NAME).is_file() or os.access(video.parent, os.W_OK | os.X_OK):
-        return beside
-    return work / "projects" / name
+    """Where the project of a video is, or is to be: beside it, or in the work folder when nothing can be written there.
+
+    Where a project of that name is of another video (``clip.mov`` beside ``clip.mp4``, or a ``clip.mp4`` of another folder), a
+    number is added.
+    """
+    stem = video.name if video.is_dir() else video.stem
+    is_open_place = os.access(video.parent, os.W_OK | os.X_OK)
+    for folder in (video.parent, work / "projects"):
+        for number in range(1, _MOST_OF_A_NAME):
+            project = folder / f"{stem}{SUFFIX if number == 1 else f'-{number}{SUFFIX}'}"
+            is_there = (project / PROJECT_NAME).is_file()
+            if is_there and _is_about(project, video, is_beside=folder == video.parent):
+                return project
+            if not is_there:
+                if folder != video.parent or is_open_place:
+                    return project
+                break
+    raise HTTPException(409, f"There are too many projects called {stem}; name one to open.")
+
+
+def _is_about(project: Path, video: Path, *, is_beside: bool) -> bool:
+    """Whether a project is about a video, or cannot tell, which whoever opens it is told."""
+    try:
+        path = Path(read_project(project).video.path.replace("\\", "/"))
+    except SamptError:
+        return True
+    return path.name == video.name if is_beside else path == video
 
 
 def _is_alive(process_id: int) -> bool:
