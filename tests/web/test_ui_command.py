@@ -119,7 +119,13 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         (["--host", "no such host"], "--host is 'no such host', which is no address of this machine"),
         (["--host", "203.0.113.7"], "203.0.113.7 port 7268 cannot be used|203.0.113.7 port 0 cannot be used"),
         (["--port", "70000"], "--port is 70000; expected 0 to 65535."),
-        (["--preset", "x"], "x"),
+        (["--preset", "x"], "Unknown preset 'x'"),
+        (["--tracker", "nanno"], "Unknown tracker 'nanno'. Did you mean 'nano'"),
+        (["--segmenter", "nanno"], "Unknown segmenter 'nanno'. Did you mean 'nano'"),
+        (["--runtime", "abacus"], "Unknown runtime 'abacus'"),
+        (["{root}/.."], "holds no image"),
+        ([__file__], "cannot be read as a video"),
+        (["--project", "{root}/clip"], "is no project: there is no project.json in it"),
     ],
 )
 def test_mistakes_end_with_one_line(site: Any, capsys: Any, arguments: list[str], message: str) -> None:

@@ -96,12 +96,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> WebSettings:
+    from sampt.job_parts import back_end_options
     from sampt.web.back_ends import NamedBackEnds
     from sampt.web.roots import Roots, named_roots
     from sampt.web.settings import WebSettings, default_work_folder
 
     folders = _folders(arguments)
     config = config_from(arguments)
+    back_end_options(config, arguments.runtime, arguments.precision)  # unknown names are told here, not in the page
     back_ends = NamedBackEnds(arguments.device, arguments.runtime, arguments.precision)
     roots = named_roots(folders)
     told = Roots(roots)
@@ -117,11 +119,18 @@ def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> We
 
 def _folders(arguments: argparse.Namespace) -> list[Path]:
     """The roots; checked, as the video is."""
+    from sampt.session.project import read_project
+    from sampt.video.open import open_video
+
     video, project = arguments.video, arguments.project
     if video is not None and not video.exists():
         raise VideoError(f"There is no file or folder {video}. Give a video file or a folder of images.")
-    if project is not None and video is None and not project.is_dir():
-        raise OutputError(f"There is no project {project}; give a video to begin one.")
+    if project is not None and video is None:
+        if not project.is_dir():
+            raise OutputError(f"There is no project {project}; give a video to begin one.")
+        read_project(project)
+    if video is not None:
+        open_video(video)  # what is no video is told here, not in the page
     for folder in arguments.root:
         if not folder.is_dir():
             raise ConfigError(f"--root is {folder}, which is no folder; expected one.")
