@@ -66,6 +66,24 @@ def test_an_item_whose_worker_dies_goes_to_the_end_and_to_another(tmp_path: Path
     assert report.is_complete
 
 
+def test_a_worker_that_dies_while_it_has_nothing_to_do_harms_nothing(tmp_path: Path) -> None:
+    class Mortal(Scripted):
+        """Every second answer is the death of all that have worked and have nothing to do, if there are any."""
+
+        num_waits = 0
+
+        def wait(self) -> list[Answer]:
+            self.num_waits += 1
+            idle = sorted({worker for worker, _ in self.given} - self.at_work.keys())
+            return [(worker, None) for worker in idle] if idle and self.num_waits % 2 == 0 else super().wait()
+
+    pool = Mortal(3, lambda *_: "done")
+    report = run_batch(ITEMS, BatchSettings(tmp_path), pool)
+    assert [r.status for r in report.results] == ["done"] * 6
+    assert {r.attempts for r in report.results} == {1}
+    assert [n for _, n in pool.given] == list("abcdef")
+
+
 def test_an_item_that_kills_every_worker_is_given_up_and_the_others_are_done(tmp_path: Path) -> None:
     report = run_batch(ITEMS, BatchSettings(tmp_path), Scripted(3, lambda name, _: None if name == "c" else "done"), retries=1)
     assert [r.status for r in report.results] == ["done", "done", "broke down", "done", "done", "done"]

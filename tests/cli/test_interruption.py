@@ -188,7 +188,9 @@ def test_control_c_ends_with_130_and_one_line(runs: Runs, whole: Any, tmp_path: 
 def test_control_c_while_starting_is_one_line_too(runs: Runs, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sampt", *runs.command(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_control_c) as process:
-        time.sleep(0.25)  # while modules are imported
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and "numpy" not in maps.read_text():  # the command is at work, and imports
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     # When the signal meets an exec() inside an import (namedtuple, dataclasses), CPython ends by the signal itself although the

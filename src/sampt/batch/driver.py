@@ -127,8 +127,11 @@ class _Round:
             while self._waiting and self._idle:
                 self._give(self._idle.popleft(), self._waiting.popleft())
             for worker, answer in self._pool.wait():
+                item = self._at_work.pop(worker, None)
+                if item is None:
+                    continue  # it died while it had nothing to do; the pool starts another when it is given something
                 self._idle.append(worker)
-                result = self._judged(self._at_work.pop(worker), answer)
+                result = self._judged(item, answer)
                 if result is not None:
                     yield result
 
