@@ -322,7 +322,7 @@ def test_masks_are_the_answers_to_the_saved_points(name: str, truth: Truth, orac
     [
         "mobile-sam",
         "light-hq-sam",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sam-vit-b", "hq-sam-vit-b", "sam2.1-tiny")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sam-vit-b", "sam2.1-tiny")),
     ],
 )
 def test_networks_of_full_size_from_clicks(name: str, truth: Truth, oracle: Any, asked: list[Asked], tmp_path: Path) -> None:
