@@ -10,16 +10,22 @@ of https://docs.cvat.ai/docs/other/xml_format; a frame's ``id`` finds it in a vi
 from __future__ import annotations
 
 import html
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
-from sampt.outputs.export_base import ExportObject, box_of, clip_name, export_file, named_by_id, run_lengths, selected
-from sampt.types import FrameMasks
+from sampt.outputs.export_base import (
+    ExportObject,
+    box_of,
+    box_tables,
+    clip_name,
+    export_file,
+    named_by_id,
+    run_lengths,
+    selected,
+)
+from sampt.types import FrameMasks, IntArray
 from sampt.video.base import Video
 
 __all__ = ["write_cvat_boxes", "write_cvat_masks"]
@@ -70,25 +76,18 @@ def write_cvat_boxes(frames: Iterable[FrameMasks], video: Video, objects: Sequen
         OutputError: it cannot be written.
     """
     named = named_by_id(objects)
-    rows = {object_id: array("q") for object_id in named}
     with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for frame in selected(frames, video, objects):
-            for object_id, mask in zip(frame.object_ids.tolist(), frame.masks, strict=True):
-                if box := box_of(mask):
-                    rows[object_id].extend((frame.frame_idx, *box))
+        tables = box_tables(frames, video, objects)
         _write_head(file, video, named.values(), "interpolation")
-        number = 0
-        for item in named.values():
-            if rows[item.object_id]:
-                file.write(f'  <track id="{number}" label="{_text(item.name)}" source="auto" group_id="{item.object_id}">\n')
-                file.writelines(_boxes(rows[item.object_id], video.num_frames))
-                file.write("  </track>\n")
-                number += 1
+        for number, (object_id, table) in enumerate(tables.items()):
+            label = _text(named[object_id].name)
+            file.write(f'  <track id="{number}" label="{label}" source="auto" group_id="{object_id}">\n')
+            file.writelines(_boxes(table, video.num_frames))
+            file.write("  </track>\n")
         file.write("</annotations>\n")
 
 
-def _boxes(rows: array[int], num_frames: int) -> Iterator[str]:
-    table = np.frombuffer(rows, np.int64).reshape(-1, 5)
+def _boxes(table: IntArray, num_frames: int) -> Iterator[str]:
     following = chain(table[1:, 0].tolist(), [num_frames])
     for (frame, left, top, width, height), next_frame in zip(table.tolist(), following, strict=True):
         place = f'xtl="{left}" ytl="{top}" xbr="{left + width}" ybr="{top + height}" z_order="0"'

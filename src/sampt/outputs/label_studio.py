@@ -9,18 +9,23 @@ from __future__ import annotations
 import html
 import json
 import math
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import numpy as np
-
 from sampt.errors import OutputError
-from sampt.outputs.export_base import ExportObject, box_of, clip_name, export_file, named_by_id, run_lengths, selected
-from sampt.types import BoolArray, FrameMasks
+from sampt.outputs.export_base import (
+    ExportObject,
+    box_tables,
+    clip_name,
+    export_file,
+    named_by_id,
+    run_lengths,
+    selected,
+)
+from sampt.types import BoolArray, FrameMasks, IntArray
 from sampt.video.base import Video
 
 __all__ = [
@@ -138,23 +143,17 @@ def write_label_studio_video(
         OutputError: it cannot be written, or ``video_url`` has another placeholder.
     """
     named = named_by_id(objects)
-    rows = {object_id: array("q") for object_id in named}
     with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for frame in selected(frames, video, objects):
-            for object_id, mask in zip(frame.object_ids.tolist(), frame.masks, strict=True):
-                if box := box_of(mask):
-                    rows[object_id].extend((frame.frame_idx, *box))
+        tables = box_tables(frames, video, objects)
         data = {"video": _url(video_url, video, ""), "label": video.label}
         file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "sampt", "result": [')
-        present = [item for item in named.values() if rows[item.object_id]]
-        for i, item in enumerate(present):
-            file.write((",\n" if i else "\n") + json.dumps(_track(item, rows[item.object_id], video)))
+        for i, (object_id, table) in enumerate(tables.items()):
+            file.write((",\n" if i else "\n") + json.dumps(_track(named[object_id], table, video)))
         file.write("\n]}]}]\n")
 
 
-def _track(item: ExportObject, rows: array[int], video: Video) -> dict[str, Any]:
+def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:
     high, wide = video.size_hw
-    table = np.frombuffer(rows, np.int64).reshape(-1, 5)
     following = chain(table[1:, 0].tolist(), [-1])
     sequence = [
         {
