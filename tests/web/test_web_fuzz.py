@@ -26,7 +26,7 @@ from websockets.sync.client import connect  # noqa: E402
 
 from sampt.web.app import create_app  # noqa: E402
 
-_EXAMPLES = int(os.environ.get("SAMPT_FUZZ_EXAMPLES", "4"))
+_EXAMPLES = int(os.environ.get("SAMPT_FUZZ_EXAMPLES", "8"))
 _MESSAGES = 10_000
 _CHECKS = (
     "not_a_server_error",
