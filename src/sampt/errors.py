@@ -15,6 +15,7 @@ __all__ = [
     "ConfigError",
     "EvaluationError",
     "FolderBusyError",
+    "LimitError",
     "OutputError",
     "QueryError",
     "SamptError",
@@ -50,6 +51,10 @@ class OutputError(SamptError):
 
 class FolderBusyError(OutputError):
     """Another process works in the output folder; it will be free later."""
+
+
+class LimitError(SamptError):
+    """An input asks for more memory or time than any real one needs (:mod:`sampt.limits`)."""
 
 
 class EvaluationError(SamptError):

@@ -9,11 +9,13 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sampt.errors import ValueCheckError
+from sampt.limits import check_pixels, max_code_chars
 from sampt.types import BoolArray, IntArray
 
 __all__ = ["Rle", "decode_mask", "encode_mask"]
 
-_MOST_PIXELS = 1 << 28
+_MAX_DIGITS = 9
+"""Of one number: 45 bits with its sign."""
 
 
 class Rle(NamedTuple):
@@ -35,31 +37,38 @@ def decode_mask(rle: Rle) -> BoolArray:
 
     Raises:
         ValueCheckError: it is no code of a mask of that size; pycocotools itself would write beyond its memory.
+        LimitError: the mask has too many pixels.
     """
     h, w = rle.size_hw
-    runs = _runs(rle.counts)
-    if not 0 < h * w <= _MOST_PIXELS or h < 0 or (runs < 0).any() or int(runs.sum()) != h * w:
+    check_pixels(w, h, "A mask of run lengths")
+    is_possible = h > 0 and w > 0 and len(rle.counts) <= max_code_chars((h, w))
+    runs = _runs(rle.counts, h * w) if is_possible else None
+    if runs is None or int(runs.sum()) != h * w:
         raise ValueCheckError(f"A run-length code does not fill its mask of {w}x{h} pixels; expected COCO's compressed counts.")
     values = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(values, runs).reshape(w, h).T)
 
 
-def _runs(counts: str) -> IntArray:
-    """Lengths of runs of unset and set pixels in turn: five bits a character, low ones first, differences from the third on."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 40:
-            raise ValueCheckError("A run-length code holds a character that COCO's compressed counts do not have.")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise ValueCheckError("A run-length code ends in the middle of a number.")
-    return np.array([min(max(run, -1), _MOST_PIXELS + 1) for run in runs], np.int64)
+def _runs(counts: str, max_run: int) -> IntArray | None:
+    """Lengths of runs of unset and set pixels in turn: five bits a character, low ones first, differences from the third on.
+
+    None where a run would be negative or longer than ``max_run``.
+    """
+    digits = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    if ((digits < 0) | (digits > 63)).any() or not counts.isascii():
+        raise ValueCheckError("A run-length code holds a character that COCO's compressed counts do not have.")
+    if not len(digits) or digits[-1] & 32:
+        raise ValueCheckError("A run-length code is empty or ends in the middle of a number.")
+    ends = np.flatnonzero(digits < 32)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends + 1 - starts
+    if lengths.max() > _MAX_DIGITS:
+        raise ValueCheckError("A run-length code holds a number that no mask needs.")
+    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((digits & 31) << shifts, starts)
+    runs -= np.where(digits[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    if np.abs(runs).max() > max_run:
+        return None  # sums of such differences could leave the range of the integers, too
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return None if runs.min() < 0 or runs.max() > max_run else runs

@@ -1,0 +1,113 @@
+"""How much any input may ask for: every limit of a file format in one place, checked before the work that it bounds.
+
+A limit is far above what real input needs and below what hurts a machine of a few gigabytes; docs/limits.md lists them. What
+one server grants all its browsers together is a setting of the server (``sampt.web.settings.Limits``), not of a format.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sampt.errors import LimitError
+
+__all__ = [
+    "MAX_CLICKS",
+    "MAX_IMAGE_PIXELS",
+    "MAX_LIST_BYTES",
+    "MAX_MANIFEST_BYTES",
+    "MAX_PROJECT_BYTES",
+    "MAX_QUERY_BYTES",
+    "MAX_RECORD_BYTES",
+    "MAX_WEIGHTS_BYTES",
+    "MIN_DOWNLOAD_BYTES_PER_S",
+    "check_clicks",
+    "check_pixels",
+    "max_code_chars",
+    "parse_json",
+    "read_bounded",
+]
+
+MAX_IMAGE_PIXELS = 1 << 26
+"""Of a frame or a mask: 8192 x 8192, twice the pixels of 8K video. A frame then takes 200 MB, a mask 67 MB."""
+MAX_CLICKS = 1 << 16
+"""In one query file."""
+MAX_QUERY_BYTES = 16 << 20
+"""Of a query file; so many clicks take 5 MB."""
+MAX_LIST_BYTES = 64 << 20
+"""Of a batch's list of videos."""
+MAX_MANIFEST_BYTES = 64 << 20
+"""Of a ``run.json``, which has about 100 bytes a result file."""
+MAX_PROJECT_BYTES = 256 << 20
+"""Of a ``project.json``."""
+MAX_RECORD_BYTES = 1 << 28
+"""Of one frame in a journal."""
+MAX_WEIGHTS_BYTES = 16 << 30
+"""Of weights whose size is not known beforehand."""
+MIN_DOWNLOAD_BYTES_PER_S = 1000
+"""Mean over a minute: a server that sends less has stopped. With the size it bounds the time of a download."""
+
+
+def check_pixels(width: int, height: int, what: str) -> None:
+    """Refuse a picture that is too large, by the size in its header, before its pixels are made.
+
+    Args:
+        width, height: in pixels, as the decoder itself understands the header (for Pillow ``Image.size`` after opening: a file
+            with two headers means the last one).
+        what: how the message calls it.
+
+    Raises:
+        LimitError: it has more than :data:`MAX_IMAGE_PIXELS`.
+    """
+    if width * height > MAX_IMAGE_PIXELS:
+        raise LimitError(
+            f"{what} is {width}x{height}; expected at most {MAX_IMAGE_PIXELS} pixels, such as 8192x8192: make it smaller."
+        )
+
+
+def check_clicks(count: int, what: str) -> None:
+    """Refuse a file that names too many clicks, before anything is made of them.
+
+    Raises:
+        LimitError: there are more than :data:`MAX_CLICKS`.
+    """
+    if count > MAX_CLICKS:
+        raise LimitError(f"{what} has {count} clicks; expected at most {MAX_CLICKS}: leave some out, or give a mask.")
+
+
+def max_code_chars(size_hw: tuple[int, int]) -> int:
+    """The longest that COCO's compressed code of an (h, w) mask can be.
+
+    A run takes one character, and one more for each further five bits of its difference d to the run before the last, so at
+    most 1 + |d| / 16. There are at most h * w + 1 runs, and the differences add up to at most twice their sum, h * w.
+    """
+    pixels = size_hw[0] * size_hw[1]
+    return pixels + pixels // 8 + 16
+
+
+def read_bounded(path: Path | str, max_bytes: int, what: str) -> bytes:
+    """A whole file that has at most ``max_bytes``. A device or pipe without an end is read so far and no further.
+
+    Raises:
+        LimitError: it has more; ``what`` says what was expected of it.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise LimitError(f"{path} has more than {max_bytes} bytes; expected {what}.")
+    return data
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON text holds, whoever wrote it.
+
+    Raises:
+        ValueError: it is no JSON (UTF-8 where it is bytes), nested too deeply, or holds a number of thousands of digits;
+            :class:`json.JSONDecodeError` where there is a line and a column to tell.
+    """
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
