@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sampt.errors import VideoError
+from sampt.video.av_compat import open_input, to_fraction
 
 __all__ = ["FrameIndex", "build_index", "open_stream"]
 
@@ -78,7 +79,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     """
     try:
         # "file:" because a colon in a name would otherwise name a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = open_input(f"file:{path}")
     except av.FFmpegError as error:
         raise VideoError(_unreadable(path, error)) from error
     if container.format.name == "tty":  # FFmpeg draws text files as if on a terminal
@@ -117,8 +118,8 @@ def build_index(path: Path) -> FrameIndex:
         packets = _scan(container, stream)
         num_promised, is_cut_off = _promise(path, container, stream, packets)
         pts = _shown(packets, is_cut_off)
-        pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-        time_base_s, rate = stream.time_base or Fraction(1, 90000), stream.average_rate
+        pixel_aspect = to_fraction(stream.sample_aspect_ratio) or Fraction(1)
+        time_base_s, rate = to_fraction(stream.time_base) or Fraction(1, 90000), to_fraction(stream.average_rate)
         ambiguous = len(set(pts)) < len(pts) or (container.format.name == "avi" and stream.codec_context.has_b_frames)
     first_frame, probed = _probe(path)
     if probed and probed[0] is not None and pts and probed[0] > pts[0]:

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from sampt.errors import VideoError
 from sampt.geometry import SizeHW
 from sampt.types import UInt8Array
+from sampt.video.av_compat import open_input, to_fraction
 from sampt.video.base import Video
 
 __all__ = ["LiveFrame", "LiveVideo", "is_live", "open_live"]
@@ -200,8 +201,7 @@ def open_live(
         return LiveVideo(frames, fps or _FPS, _STANDARD_INPUT, start=start, stop=stop, stride=stride)
     label = _STANDARD_INPUT if source == "-" else source
     container = _open_container(source, label)
-    rate = container.streams.video[0].average_rate
-    told_fps = fps or (float(rate) if rate else _FPS)
+    told_fps = fps or float(to_fraction(container.streams.video[0].average_rate) or _FPS)
     return LiveVideo(_decoded(container, label), told_fps, label, start=start, stop=stop, stride=stride)
 
 
@@ -241,7 +241,7 @@ def _open_container(source: str, label: str) -> InputContainer:
     kind = "v4l2" if _CAMERA.fullmatch(source) else None
     timeout = None if source == "-" else (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
     try:
-        container: InputContainer = av.open(what, format=kind, timeout=timeout)
+        container = open_input(what, format=kind, timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
         advice = "give a video that can be read without seeking, such as Matroska or MPEG-TS, or --raw-size for raw RGB"
