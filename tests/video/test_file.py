@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from sampt.errors import VideoError
+from sampt.errors import LimitError, VideoError
 from sampt.video.base import SubVideo
 from sampt.video.file import VideoFile
 
@@ -221,3 +222,12 @@ def test_bees_memory_is_that_of_the_window(bees: Path) -> None:
         video.read(start, start + 8)
     after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after_kb - before_kb < 60_000  # all frames together are 766 MB
+
+
+def test_a_header_that_lies_about_the_size_is_refused_before_a_frame_is_made(make_video: MakeVideo) -> None:
+    path = make_video("raw.avi", num_frames=2, codec="rawvideo")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<ii", data, data.index(b"strf") + 12, 14000, 12000)
+    path.write_bytes(data)
+    with pytest.raises(LimitError, match=r"raw\.avi is 14000x12000; expected at most 67108864 pixels"):
+        VideoFile(path)

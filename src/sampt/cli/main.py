@@ -6,6 +6,7 @@ import argparse
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -61,6 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 after a user's mistake, or 130 after an interruption."""
     logging.basicConfig(format="sampt: %(message)s", level=logging.WARNING)
+    # Pillow's warning of a large picture; our own limit is below and ends in one line.
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     try:
         # Imports are in here too: they take long enough to be interrupted.
         from sampt.cli.heap import return_large_blocks

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from sampt.errors import EvaluationError
+from sampt.limits import check_pixels
+from sampt.masks.rle import code_runs
 
 __all__ = [
     "Code",
@@ -186,6 +188,7 @@ def _codes(item: Mapping[str, Any], where: str, videos: VideoShapes) -> tuple[Co
 def _code(frame: Any, size_hw: tuple[int, ...], where: str) -> Code:
     """The compressed code of a code of either kind, or of polygons ([x, y, x, y, ...] each)."""
     h, w = size_hw
+    check_pixels(w, h, where.rstrip(","))
     try:
         if isinstance(frame, Mapping):
             size = tuple(int(n) for n in frame["size"])
@@ -196,40 +199,18 @@ def _code(frame: Any, size_hw: tuple[int, ...], where: str) -> Code:
                 if sum(counts) != h * w:
                     raise EvaluationError(f"{where} has runs of {sum(counts)} pixels, expected {h * w}.")
                 return dict(coco_mask.frPyObjects({"size": [h, w], "counts": counts}, h, w))
-            compressed = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
-            if _num_pixels(compressed) != h * w:
+            compressed = counts if isinstance(counts, str) else bytes(counts).decode("ascii")
+            if code_runs(compressed, (h, w)) is None:  # pycocotools would read any text, and beyond its end
                 raise EvaluationError(
                     f"{where} has a run-length code of another size or a broken one, expected {w}x{h} pixels."
                 )
-            return {"size": [h, w], "counts": compressed}
+            return {"size": [h, w], "counts": compressed.encode("ascii")}
         return dict(coco_mask.merge(coco_mask.frPyObjects(list(frame), h, w)))
     except EvaluationError:
         raise
     except Exception as error:  # pycocotools raises that very class
         message = f"{where} is no mask ({type(error).__name__} {error}); expected a run-length code or polygons."
         raise EvaluationError(message.replace("\n", " ")) from None
-
-
-def _num_pixels(counts: bytes) -> int | None:
-    """The sum of the runs of a compressed code; None when it is none. pycocotools reads any text, and beyond its end.
-
-    A run is told by digits of 5 bits, the lowest first, each plus 48 and, if others follow, plus 32; the last one's bit 4 is
-    the sign. From the fourth run on it is the difference to the run before the last one.
-    """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
-        return None
-    ends = np.flatnonzero(digits < 32)
-    lengths = np.diff(ends, prepend=-1)
-    starts = ends - lengths + 1
-    if lengths.max() > 12:
-        return None
-    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((digits & 31) << shifts, starts)
-    runs -= np.where(digits[ends] & 16, np.left_shift(1, 5 * lengths), 0)
-    for parity in (1, 2):
-        runs[parity::2] = np.cumsum(runs[parity::2])
-    return int(runs.sum()) if runs.min() >= 0 else None
 
 
 def _areas(codes: Sequence[Code | None]) -> list[float]:

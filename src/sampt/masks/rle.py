@@ -12,7 +12,7 @@ from sampt.errors import ValueCheckError
 from sampt.limits import check_pixels, max_code_chars
 from sampt.types import BoolArray, IntArray
 
-__all__ = ["Rle", "decode_mask", "encode_mask"]
+__all__ = ["Rle", "code_runs", "decode_mask", "encode_mask"]
 
 _MAX_DIGITS = 9
 """Of one number: 45 bits with its sign."""
@@ -41,19 +41,35 @@ def decode_mask(rle: Rle) -> BoolArray:
     """
     h, w = rle.size_hw
     check_pixels(w, h, "A mask of run lengths")
-    is_possible = h > 0 and w > 0 and len(rle.counts) <= max_code_chars((h, w))
-    runs = _runs(rle.counts, h * w) if is_possible else None
-    if runs is None or int(runs.sum()) != h * w:
+    runs = code_runs(rle.counts, (h, w))
+    if runs is None:
         raise ValueCheckError(f"A run-length code does not fill its mask of {w}x{h} pixels; expected COCO's compressed counts.")
     values = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(values, runs).reshape(w, h).T)
 
 
-def _runs(counts: str, max_run: int) -> IntArray | None:
-    """Lengths of runs of unset and set pixels in turn: five bits a character, low ones first, differences from the third on.
+def code_runs(counts: str, size_hw: tuple[int, int]) -> IntArray | None:
+    """Lengths of runs of unset and set pixels in turn, which fill a mask of that size; None where they do not.
 
-    None where a run would be negative or longer than ``max_run``.
+    A run is told by digits of five bits, the lowest first, each plus 48 and, if others follow, plus 32; the last one's bit 4 is
+    the sign. From the fourth run on it is the difference to the run before the last one.
+
+    Raises:
+        ValueCheckError: the text is no code at all.
     """
+    num_pixels = size_hw[0] * size_hw[1]
+    if min(size_hw) < 1 or len(counts) > max_code_chars(size_hw):
+        return None
+    runs = _numbers(counts)
+    if np.abs(runs).max() > num_pixels:
+        return None  # sums of such differences could leave the range of the integers, too
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return runs if runs.min() >= 0 and int(runs.sum()) == num_pixels else None
+
+
+def _numbers(counts: str) -> IntArray:
+    """The numbers of a code, before differences are summed up."""
     digits = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     if ((digits < 0) | (digits > 63)).any() or not counts.isascii():
         raise ValueCheckError("A run-length code holds a character that COCO's compressed counts do not have.")
@@ -65,10 +81,6 @@ def _runs(counts: str, max_run: int) -> IntArray | None:
     if lengths.max() > _MAX_DIGITS:
         raise ValueCheckError("A run-length code holds a number that no mask needs.")
     shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((digits & 31) << shifts, starts)
+    runs: IntArray = np.add.reduceat((digits & 31) << shifts, starts)
     runs -= np.where(digits[ends] & 16, np.int64(1) << (5 * lengths), 0)
-    if np.abs(runs).max() > max_run:
-        return None  # sums of such differences could leave the range of the integers, too
-    for first in (1, 2):
-        runs[first::2] = np.cumsum(runs[first::2])
-    return None if runs.min() < 0 or runs.max() > max_run else runs
+    return runs

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sampt.errors import QueryError
+from sampt.limits import check_pixels
 from sampt.types import Points, QueryMask
 
 __all__ = ["parse_click", "read_mask_image", "read_queries"]
@@ -170,6 +171,7 @@ def read_mask_image(path: str | Path, frame_idx: int) -> list[QueryMask]:
     file = Path(path)
     try:
         with Image.open(file) as image:
+            check_pixels(*image.size, f"The mask {str(file)!r}")
             image.load()
             labels = _labels(image, file.name)
     except UnidentifiedImageError:

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sampt.errors import VideoError
+from sampt.limits import check_pixels
 from sampt.video.av_compat import open_input, to_fraction
 
 __all__ = ["FrameIndex", "build_index", "open_stream"]
@@ -94,6 +95,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError(f"The video codec of {path} cannot be decoded by this build of FFmpeg. Re-encode it as H.264.")
+    check_pixels(stream.width, stream.height, str(path))
     stream.thread_type = "AUTO"
     return container, stream
 

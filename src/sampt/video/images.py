@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sampt.errors import VideoError
+from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.base import Video
 from sampt.video.digest import digest_of_files
@@ -56,6 +57,7 @@ def read_image(path: Path) -> UInt8Array:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(*image.size, f"Image {path}")
             return _to_rgb(ImageOps.exif_transpose(image), path)
     except _BROKEN_IMAGE as error:
         raise _broken(path, error) from error
@@ -81,6 +83,7 @@ def _header_size_hw(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            check_pixels(width, height, f"Image {path}")
             # Of a TIFF, Pillow gives the upright size itself.
             turned = image.format != "TIFF" and image.getexif().get(_TAG_ORIENTATION) in _QUARTER_TURNS
     except _BROKEN_IMAGE as error:

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 
 from sampt.errors import VideoError
 from sampt.geometry import SizeHW
+from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.av_compat import open_input, to_fraction
 from sampt.video.base import Video
@@ -197,6 +198,7 @@ def open_live(
     if raw_size_hw is not None and source != "-":
         raise VideoError(f"A size of raw frames is given for {source!r}; raw frames come from standard input, '-'.")
     if raw_size_hw is not None:
+        check_pixels(raw_size_hw[1], raw_size_hw[0], "A raw frame")
         frames = _raw_frames(_standard_input(), raw_size_hw)
         return LiveVideo(frames, fps or _FPS, _STANDARD_INPUT, start=start, stop=stop, stride=stride)
     label = _STANDARD_INPUT if source == "-" else source
@@ -258,6 +260,7 @@ def _decoded(container: InputContainer, label: str) -> Iterator[LiveFrame]:
     reformatter = VideoReformatter()
     with container:
         stream = container.streams.video[0]
+        check_pixels(stream.width, stream.height, f"The video from {label}")
         try:
             for frame in container.decode(stream):
                 rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()

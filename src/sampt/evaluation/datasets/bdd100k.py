@@ -23,6 +23,7 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, VosDataset, VosSequence
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_split, subfolders, wrong_folder
+from sampt.limits import check_pixels
 from sampt.types import IntArray
 from sampt.video import Video
 
@@ -63,6 +64,7 @@ def read_bitmask(path: Path) -> tuple[IntArray, IntArray]:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(*image.size, str(path))
             if image.mode != "RGBA":
                 raise EvaluationError(f"{path} has the colour mode {image.mode}; expected RGBA as in BDD100K's bitmasks.")
             category, attributes, high, low = np.asarray(image).astype(np.int64).transpose(2, 0, 1)

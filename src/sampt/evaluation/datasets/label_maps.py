@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import VosSequence
 from sampt.evaluation.datasets.layout import folder_names, size_text
+from sampt.limits import check_pixels
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video, open_video
 from sampt.video.images import ImageVideo, image_paths, natural_order
@@ -31,6 +32,7 @@ def read_label_map(path: Path) -> IntArray:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(*image.size, str(path))
             if image.mode not in ("1", "L", "P"):
                 raise EvaluationError(
                     f"{path} has the colour mode {image.mode}; expected a palette or grey image of object ids."
