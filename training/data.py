@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sampt.evaluation.datasets import read_label_map, select_sequences, training_sequences
+from sampt.files.listing import visible
 
 KINDS = ("davis", "person", "part", "segment")
 
@@ -184,7 +185,7 @@ def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> Ite
 
 
 def _pictures(folder: Path) -> list[Path]:
-    paths = sorted(folder.glob("*.jpg"))
+    paths = sorted(visible(folder.glob("*.jpg")))
     if not paths:
         raise SystemExit(f"No .jpg in {folder}. Give the folder of training data with --data.")
     return paths

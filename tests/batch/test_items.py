@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,18 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
         ([{**GOOD, "start": True}], "has true for 'start'"),
         ([{**GOOD, "name": "../up"}], "has the name '../up'; expected the name of a folder"),
         ([{**GOOD, "name": ".hidden"}], "has the name '.hidden'"),
-        ([GOOD, GOOD], "Two videos of .* are called 'a'"),
-        ([], "names no video"),
+        ([{**GOOD, "name": "x"}, {**GOOD, "name": "x"}], "Line 2 of .* has the name 'x' of an earlier line"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number(tmp_path: Path, lines: list[Any], message: str) -> None:
-    with pytest.raises(BatchError, match=message) as caught:
-        read_batch(manifest(tmp_path, *lines))
-    assert "\n" not in str(caught.value)
+def test_a_wrong_line_is_an_item_with_an_error_and_alone_it_is_raised(tmp_path: Path, lines: list[Any], message: str) -> None:
+    items = read_batch(manifest(tmp_path, {**GOOD, "name": "good"}, *lines))
+    number, bad = len(items), items[-1]
+    assert [item.error for item in items[:-1]] == [None] * (number - 1)
+    assert bad.name == f"line-{number}"
+    assert re.search(message.replace("Line 1", "Line 2").replace("Line 2 of .* is", "Line 3 of .* is"), bad.error or "")
+    assert "\n" not in (bad.error or "")
+    with pytest.raises(BatchError):
+        read_batch(manifest(tmp_path, lines[-1] if isinstance(lines[-1], str) else {**lines[-1], "name": ".x"}))
 
 
 def test_a_video_without_queries_and_a_missing_manifest_are_told(tmp_path: Path) -> None:

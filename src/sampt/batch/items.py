@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,20 @@ from typing import Any
 
 from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
+from sampt.files.listing import is_leftover
+from sampt.files.text import read_text
 from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import Points, QueryMask
 from sampt.video.images import IMAGE_SUFFIXES, image_paths, natural_order
+from sampt.video.open import VIDEO_SUFFIXES
 
 __all__ = ["BatchItem", "read_batch"]
 
 _QUERY_SUFFIXES = (".json", ".txt")
-_VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+_MASK_SUFFIX = ".png"
 _INPUTS = ("video", "queries", "mask")
-_NOT_NAMED = ("loader", "arguments", "part", "num_parts")
+_NOT_NAMED = ("loader", "arguments", "part", "num_parts", "error")
 _NAME = re.compile(r"[^\s/\\.][^\s/\\]*")
 """One folder, and none above the output."""
 
@@ -48,6 +52,7 @@ class BatchItem:
         arguments: plain values.
         part: (k, n) for a share of the objects alone: k, k + n, ... of them; a manifest cannot name one.
         num_parts: above 0, the results are merged from so many parts, which are there; likewise.
+        error: one line on what is wrong with the item, which is recorded as failed while the others go on; likewise.
     """
 
     name: str
@@ -64,6 +69,7 @@ class BatchItem:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     part: tuple[int, int] | None = None
     num_parts: int = 0
+    error: str | None = None
 
     def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Points | QueryMask]]:
         """The video, as :func:`sampt.open_video` takes it, and the clicks and masks.
@@ -129,11 +135,16 @@ def read_batch(source: str | Path) -> list[BatchItem]:
         source: a file of JSON lines, ``{"video": "a.mp4", "points": ["1,0,420,250"]}``, with any of the attributes of
             :class:`BatchItem`, where ``name`` is the video's own when left out and relative paths begin at the file's folder.
             Or a folder of video files and folders of images, each with a query file (NAME.json or NAME.txt) or a mask image
-            of its first frame (NAME.png) beside it. Either may be an address that fsspec opens, and so may what a line names.
+            of its first frame (NAME.png) beside it, where NAME is the video's name with or without its ending. Either may be
+            an address that fsspec opens, and so may what a line names. Videos that would have one name are told apart by
+            their endings, then by their folders, then by numbers.
+
+    Returns:
+        The items; a line of another form, a second item of a given name and a video without queries are items with an
+        ``error``. Videos and query files are not opened: one that is broken is told when it is its turn.
 
     Raises:
-        BatchError: nothing is there, a line has another form, a video has no queries, or two items have one name. Videos
-            and query files are not opened: one that is broken is told when it is its turn.
+        BatchError: nothing is there, or there is an error in every item.
     """
     url, path = str(source), Path(source)
     if is_url(url):
@@ -146,18 +157,49 @@ def read_batch(source: str | Path) -> list[BatchItem]:
         raise BatchError(f"There is no file or folder {path}; give a manifest of JSON lines or a folder of videos.")
     if not items:
         raise BatchError(f"{source} names no video; expected at least one.")
-    seen: set[str] = set()
-    for item in items:
-        if item.name in seen:
-            raise BatchError(f'Two videos of {source} are called {item.name!r}; give one of them another "name".')
-        seen.add(item.name)
-    return items
+    if all(item.error is not None for item in items):
+        others = f" The other {len(items) - 1} cannot be done either." if len(items) > 1 else ""
+        raise BatchError(f"{items[0].error}{others}")
+    return _told_apart(items)
+
+
+def _told_apart(items: list[BatchItem]) -> list[BatchItem]:
+    """The items with a name each: a given name stays, one made from the video gets longer until no other item has it."""
+    forms = [(item.name,) * 3 if item.name else _names_of(item.video) for item in items]
+    names = [form[0] for form in forms]
+    for level in (1, 2):
+        counts = Counter(names)
+        names = [form[level] if counts[name] > 1 else name for form, name in zip(forms, names, strict=True)]
+    taken = {item.name for item in items}
+    for i, item in enumerate(items):
+        number, name = 1, names[i]
+        while not item.name and names[i] in taken:
+            number += 1
+            names[i] = f"{name}-{number}"
+        taken.add(names[i])
+    return [dataclasses.replace(item, name=name) for item, name in zip(items, names, strict=True)]
+
+
+def _names_of(video: str) -> tuple[str, str, str]:
+    """A video's names, the longer ones for where it shares the shorter ones: stem, with its ending, with its folder."""
+    path = Path(video.rstrip("/"))
+    if any(c in path.name for c in "*?["):
+        path = path.parent
+        stem = path.name
+    else:
+        stem = path.stem
+    names = (stem, path.name, f"{path.parent.name}-{path.name}" if path.parent.name else path.name)
+    return (_plain(names[0]), _plain(names[1]), _plain(names[2]))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\s+", "_", name)
 
 
 def _in_manifest(path: Path) -> Iterator[BatchItem]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise BatchError(f"{path} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
     return _items_of(text, str(path), lambda name: str(path.parent / Path(name).expanduser()))
 
@@ -165,16 +207,28 @@ def _in_manifest(path: Path) -> Iterator[BatchItem]:
 def _in_remote_manifest(url: str) -> Iterator[BatchItem]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            text = fetched(url, Path(folder) / "manifest").read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
+            text = read_text(fetched(url, Path(folder) / "manifest"))
+        except ValueError as error:
             raise BatchError(f"{url} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
     return _items_of(text, url, lambda name: name if name.startswith("/") else f"{url.rpartition('/')[0]}/{name}")
 
 
 def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[BatchItem]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield _item_of(line, f"Line {number} of {path}", beside)
+    """An item a line; a name is "" where the line gives none."""
+    given: set[str] = set()
+    for number, line in enumerate(text.split("\n"), 1):  # no other character ends a line: JSON takes them in its texts
+        if not line.strip():
+            continue
+        where = f"Line {number} of {path}"
+        try:
+            item = _item_of(line, where, beside)
+            if item.name in given:
+                raise BatchError(f'{where} has the name {item.name!r} of an earlier line; give it another "name".')
+        except BatchError as error:
+            yield BatchItem(f"line-{number}", "", error=str(error))
+            continue
+        given |= {item.name} - {""}
+        yield item
 
 
 def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
@@ -182,6 +236,8 @@ def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         raise BatchError(f"{where} is no JSON ({error.msg} at column {error.colno}); expected one object a line.") from None
+    except (ValueError, RecursionError):
+        raise BatchError(f"{where} holds a number of thousands of digits or is nested too deeply.") from None
     if not isinstance(values, dict):
         raise BatchError(f'{where} is a {type(values).__name__}; expected an object such as {{"video": "a.mp4", ...}}.')
     known = {f.name: f.type for f in dataclasses.fields(BatchItem) if f.name not in _NOT_NAMED}
@@ -195,10 +251,10 @@ def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
     if not (values.get("points") or values.get("queries") or values.get("mask")):
         raise BatchError(f'{where} names no object; give "points", "queries" or "mask".')
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
-    name = values.get("name") or _name_of(values["video"])
+    name = values.get("name") or _names_of(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
-    return BatchItem.from_json({"points": [], **values, **paths, "name": name})
+    return BatchItem.from_json({"points": [], **values, **paths, "name": values.get("name") or ""})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -229,12 +285,6 @@ def _check_points(where: str, points: list[Any]) -> None:
             raise BatchError(f"{where}: {error}") from None
 
 
-def _name_of(video: str) -> str:
-    path = Path(video.rstrip("/"))
-    stem = path.parent.name if any(c in path.name for c in "*?[") else path.name if not path.suffix else path.stem
-    return re.sub(r"\s+", "_", stem)
-
-
 def _in_folder(folder: Path) -> Iterator[BatchItem]:
     entries = {e.name: e.is_dir() for e in folder.iterdir()}
     return _among(entries, lambda name: str(folder / name), lambda name: bool(image_paths((folder / name).iterdir())))
@@ -242,7 +292,10 @@ def _in_folder(folder: Path) -> Iterator[BatchItem]:
 
 def _in_remote_folder(url: str) -> Iterator[BatchItem]:
     def holds_images(name: str) -> bool:
-        return any(Path(inside).suffix.lower() in IMAGE_SUFFIXES for inside in listed(f"{url.rstrip('/')}/{name}"))
+        return any(
+            Path(inside).suffix.lower() in IMAGE_SUFFIXES and not is_leftover(inside)
+            for inside in listed(f"{url.rstrip('/')}/{name}")
+        )
 
     return _among(listed(url), lambda name: f"{url.rstrip('/')}/{name}", holds_images)
 
@@ -250,19 +303,20 @@ def _in_remote_folder(url: str) -> Iterator[BatchItem]:
 def _among(entries: Mapping[str, bool], at: Callable[[str], str], holds_images: Callable[[str], bool]) -> Iterator[BatchItem]:
     """The videos among the entries of a folder, name -> whether it is a folder, with the queries beside them."""
     for video in (p.name for p in natural_order(map(Path, entries))):
-        if not (holds_images(video) if entries[video] else _is_video_file(video)):
+        if is_leftover(video) or not (holds_images(video) if entries[video] else _is_video_file(video)):
             continue
-        stem = video if entries[video] else Path(video).stem
-        queries = next((stem + s for s in _QUERY_SUFFIXES if entries.get(stem + s) is False), None)
-        if queries is None and entries.get(mask := f"{stem}.png") is not False:
-            raise BatchError(f"{at(video)} has no queries; expected {stem}.json, {stem}.txt, or the mask {mask} beside it.")
-        yield BatchItem(
-            re.sub(r"\s+", "_", stem),
-            at(video),
-            queries=None if queries is None else at(queries),
-            mask=at(f"{stem}.png") if queries is None else None,
-        )
+        stems = dict.fromkeys((video, video if entries[video] else Path(video).stem))
+        beside = [stem + suffix for suffix in (*_QUERY_SUFFIXES, _MASK_SUFFIX) for stem in stems]
+        found = next((name for name in beside if entries.get(name) is False), None)
+        if found is None:
+            *queries, mask = (list(stems)[-1] + suffix for suffix in (*_QUERY_SUFFIXES, _MASK_SUFFIX))
+            error = f"{at(video)} has no queries; expected {', '.join(queries)}, or the mask {mask} beside it."
+            yield BatchItem("", at(video), error=error)
+        elif found.endswith(_MASK_SUFFIX):
+            yield BatchItem("", at(video), mask=at(found))
+        else:
+            yield BatchItem("", at(video), queries=at(found))
 
 
 def _is_video_file(name: str) -> bool:
-    return Path(name).suffix.lower() in _VIDEO_SUFFIXES
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES

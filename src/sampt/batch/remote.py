@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import BatchError, OutputError
+from sampt.files.listing import is_leftover, visible
 from sampt.outputs import FORMATS, MANIFEST_NAME
 from sampt.video.images import natural_order
 
@@ -25,7 +26,7 @@ def is_url(name: str) -> bool:
 def mark_of(name: str) -> str:
     """What changes when a file or folder, here or elsewhere, changes: without reading it."""
     if not is_url(name):
-        files = natural_order(Path(name).iterdir()) if Path(name).is_dir() else [Path(name)]
+        files = natural_order(visible(Path(name).iterdir())) if Path(name).is_dir() else [Path(name)]
         return repr([(f.name, s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())])
     with _told(name):
         fs, path = _opened(name)
@@ -47,7 +48,7 @@ def fetched(url: str, folder: Path) -> Path:
     with _told(url):
         fs, path = _opened(url)
         if "*" in path:
-            found = fs.glob(path)
+            found = [p for p in fs.glob(path) if not is_leftover(Path(p).name)]
             if not found:
                 raise FileNotFoundError(url)
             fs.get(found, [str(folder / Path(p).name) for p in found])

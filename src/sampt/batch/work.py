@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, mark_of
 from sampt.config import SegmentConfig, settings_of, with_settings
-from sampt.errors import FolderBusyError, SamptError
+from sampt.errors import BatchError, FolderBusyError, SamptError
 from sampt.job import Job, prepare_run, run_job, run_part
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
 from sampt.outputs import FORMATS, check_outputs, config_digest, versions
@@ -126,6 +126,8 @@ class Worker:
 
     def _fetched_and_done(self, item: BatchItem, num_free: int, start: float) -> ItemResult:
         """With inputs and outputs that lie elsewhere."""
+        if item.error is not None:
+            raise BatchError(item.error)
         upload = self._settings.upload
         if upload is None and not item.has_urls:
             return self._done(item, num_free, start)

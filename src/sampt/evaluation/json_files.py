@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import EvaluationError
+from sampt.files.text import read_text
 
 __all__ = ["read_json"]
 
@@ -18,8 +19,8 @@ def read_json(path: Path, what: str) -> Any:
         EvaluationError: the file is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise EvaluationError(f"{path} does not exist; expected {what}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None

@@ -17,6 +17,7 @@ import numpy as np
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences
 from sampt.evaluation.json_files import read_json
+from sampt.files.listing import visible
 from sampt.geometry import inside_frame, rescale_xy
 from sampt.types import BoolArray, FloatArray, IntArray, Points
 
@@ -99,7 +100,7 @@ def davis_point_tracks(root: Path | str) -> list[tuple[PointTracks, LabelMapSequ
         EvaluationError: there is no such file, one is broken, or its sequence is not in the folder.
     """
     folder = Path(root) / "point_tracks"
-    paths = sorted(folder.glob("badja_*.json"))
+    paths = sorted(visible(folder.glob("badja_*.json")))
     if not paths:
         raise EvaluationError(f"{folder} holds no badja_*.json; expected the joints of at least one sequence.")
     known = davis_sequences(root)

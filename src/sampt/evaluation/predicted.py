@@ -10,6 +10,7 @@ import numpy as np
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import read_label_map
+from sampt.files.listing import visible
 from sampt.types import BoolArray, IntArray
 
 __all__ = ["PredictedMasks", "find_predictions"]
@@ -90,7 +91,7 @@ def find_predictions(folder: Path, sequence: str, frame_names: Sequence[str], ob
         raise EvaluationError(f"The predictions of {sequence} are missing: {folder} is not a folder.")
     names, ids = tuple(frame_names), tuple(object_ids)
     for place in (folder, folder / "masks"):
-        if any(place.glob("*.png")):
+        if any(visible(place.glob("*.png"))):
             return PredictedMasks(sequence, names, ids, place, None)
         folders = {int(path.name): path for path in sorted(place.glob("*")) if path.name.isdecimal() and path.is_dir()}
         if folders:

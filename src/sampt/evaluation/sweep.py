@@ -19,6 +19,7 @@ from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
 from sampt.evaluation.score import score_dataset
 from sampt.evaluation.score_files import SCORES_NAME, write_scores
 from sampt.evaluation.scores import Scores
+from sampt.files.text import read_text
 from sampt.outputs.files import write_atomic
 
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
@@ -73,8 +74,8 @@ def read_sweep(path: Path) -> Sweep:
         ConfigError: a setting is unknown or out of range.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} cannot be read as a sweep ({error}); expected a JSON object.") from None
     if not isinstance(values, dict) or not {"dataset", "root"} <= values.keys():
         raise EvaluationError(f'{path} is no sweep; expected a JSON object with "dataset" and "root".')

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sampt.errors import QueryError
+from sampt.files.text import decode_text
 from sampt.limits import check_pixels
 from sampt.types import Points, QueryMask
 
@@ -62,9 +63,9 @@ def read_queries(path: str | Path) -> Points:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        text = decode_text(file.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise QueryError(f"The query file {str(file)!r} cannot be read: {reason}; expected clicks as JSON or text.") from None
     return _parse_json(text, file.name) if file.suffix.lower() == ".json" else _parse_reference_text(text, file.name)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import OutputError, SamptError, VideoError
+from sampt.files.listing import visible_entries
 from sampt.masks.rle import Rle
 from sampt.outputs.files import write_atomic
 from sampt.session.disk import disk_errors
@@ -110,7 +111,7 @@ def check_new(project: Path) -> None:
     with disk_errors(project):
         if project.is_dir():
             left = (RESULTS_NAME, PROJECT_NAME + ".partial")
-            others = sorted(p.name for p in project.iterdir() if p.name not in left)
+            others = [p.name for p in visible_entries(project) if p.name not in left]
             if not others:
                 return
             raise OutputError(f"{project} holds {others[0]} already; open that project, or choose another name.")

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sampt.errors import VideoError
+from sampt.files.listing import is_leftover
 from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.base import Video
@@ -39,8 +40,8 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def image_paths(paths: Iterable[Path]) -> list[Path]:
-    """Those of ``paths`` that are image files by their ending, in natural order; hidden files are left out."""
-    return natural_order(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file())
+    """Those of ``paths`` that are image files by their ending, in natural order; what systems leave is left out."""
+    return natural_order(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not is_leftover(p.name) and p.is_file())
 
 
 def read_image(path: Path) -> UInt8Array:

@@ -10,15 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from sampt.errors import VideoError, did_you_mean
+from sampt.files.listing import visible
 from sampt.video.array import ArrayVideo
 from sampt.video.base import Video
 from sampt.video.file import VideoFile
 from sampt.video.images import IMAGE_SUFFIXES, ImageVideo, image_paths
 
-__all__ = ["open_video"]
+__all__ = ["VIDEO_SUFFIXES", "open_video"]
 
 _ENDINGS = ", ".join(IMAGE_SUFFIXES)
-_VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm")
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+)
+"""Endings by which video files are known where folders are listed; one that is named is read whatever its ending."""
 
 
 def open_video(source: str | Path | np.ndarray | Sequence[np.ndarray] | Video) -> Video:
@@ -65,7 +70,7 @@ def _open_path(name: str) -> Video:
 
 def _open_folder(path: Path) -> Video:
     try:
-        entries = list(path.iterdir())
+        entries = visible(path.iterdir())
     except OSError as error:
         raise VideoError(f"Folder {path} cannot be read: {error.strerror}. Check its permissions.") from error
     images = image_paths(entries)
@@ -78,8 +83,8 @@ def _open_folder(path: Path) -> Video:
 
 def _folder_hint(entries: list[Path]) -> str:
     """Where the frames may be instead."""
-    for entry in sorted(entries):
-        if entry.suffix.lower() in _VIDEO_SUFFIXES and entry.is_file():
+    for entry in visible(sorted(entries)):
+        if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
             return f" Did you mean the video {entry}?"
         if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK) and image_paths(entry.iterdir()):
             return f" Did you mean the folder {entry}?"
@@ -105,6 +110,6 @@ def _sibling_hint(path: Path) -> str:
     if not parent.is_dir():
         return f" The folder {parent} does not exist either."
     try:
-        return did_you_mean(path.name, [entry.name for entry in parent.iterdir()])
+        return did_you_mean(path.name, [entry.name for entry in visible(parent.iterdir())])
     except OSError:
         return ""

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
+from sampt.files.listing import is_leftover
 from sampt.session.project import PROJECT_NAME, SUFFIX
 from sampt.video.images import IMAGE_SUFFIXES
+from sampt.video.open import VIDEO_SUFFIXES
 
-__all__ = ["VIDEO_SUFFIXES", "Entry", "Roots", "named_roots"]
+__all__ = ["Entry", "Roots", "named_roots"]
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 _MOST_ENTRIES = 5000
 _MOST_LOOKED_AT = 40
 """Files of a folder that are looked at to tell whether it holds frames."""
@@ -167,7 +168,7 @@ class Roots:
 
     def _kind(self, entry: os.DirEntry[str]) -> str | None:
         """What an entry can be opened as; None when it is nothing of ours, hidden, or leads out of the roots."""
-        if entry.name.startswith(".") or not entry.name.isprintable() or "\\" in entry.name:
+        if is_leftover(entry.name) or not entry.name.isprintable() or "\\" in entry.name:
             return None
         try:
             if entry.is_symlink() and not self.contains(Path(entry.path)):
@@ -185,7 +186,7 @@ def _folder_kind(folder: Path) -> str:
     try:
         with os.scandir(folder) as entries:
             for _, entry in zip(range(_MOST_LOOKED_AT), entries, strict=False):
-                if entry.name.lower().endswith(tuple(IMAGE_SUFFIXES)):
+                if entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_leftover(entry.name):
                     return "frames"
     except OSError:
         return "folder"

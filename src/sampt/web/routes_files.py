@@ -11,8 +11,8 @@ from sampt.errors import SamptError
 from sampt.outputs.exports import EXPORTERS
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import TrackerInfo
+from sampt.video.open import VIDEO_SUFFIXES
 from sampt.web.models import About, Files, Uploaded
-from sampt.web.roots import VIDEO_SUFFIXES
 from sampt.web.services import Parts, Services, cookie_of, errors
 
 __all__ = ["router"]

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 
 from sampt.errors import VideoError
 from sampt.video.file import VideoFile
-from sampt.video.open import open_video
-from sampt.web.roots import VIDEO_SUFFIXES, Roots
+from sampt.video.open import VIDEO_SUFFIXES, open_video
+from sampt.web.roots import Roots
 from sampt.web.settings import Limits
 
 __all__ = ["Uploads"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.files.listing import visible_entries
 from sampt.weights.cache import cached_path, find_verified, is_offline, weights_folder
 from sampt.weights.fetch import fetch_first
 from sampt.weights.hub import at_endpoint
@@ -124,7 +125,7 @@ def _facts_of_path(path: Path) -> WeightsFacts | None:
 def _files_at(path: Path) -> Iterator[tuple[Path, int, int]]:
     """Path, size and time of the file, or of every file in the folder."""
     try:
-        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        files = [p for p in visible_entries(path) if p.is_file()] if path.is_dir() else [path]
         for file in files:
             stat = file.stat()
             yield file, stat.st_size, stat.st_mtime_ns

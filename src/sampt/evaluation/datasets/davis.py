@@ -13,6 +13,7 @@ from pathlib import Path
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_split, read_names, wrong_folder
+from sampt.files.listing import visible
 
 __all__ = ["davis_sequences", "is_davis_2016", "is_davis_2017", "open_davis_2016", "open_davis_2017"]
 
@@ -77,7 +78,7 @@ def _open(root: Path, split: str | None, year: int, places: list[tuple[str, str]
     lists: dict[str, tuple[Path, str]] = {}
     for folder, resolution in places:
         if (root / "JPEGImages" / resolution).is_dir() and (root / "Annotations" / resolution).is_dir():
-            for path in sorted((root / "ImageSets" / folder).glob("*.txt")):
+            for path in sorted(visible((root / "ImageSets" / folder).glob("*.txt"))):
                 lists.setdefault(path.stem + ("" if resolution == "480p" else _FULL), (path, resolution))
     if not lists:
         sets = " or ".join(f"ImageSets/{folder}" for folder in dict.fromkeys(folder for folder, _ in places))

@@ -14,12 +14,13 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_split, read_names, subfolders, wrong_folder
+from sampt.files.listing import visible
+from sampt.video.open import VIDEO_SUFFIXES
 
 __all__ = ["frames_of", "is_folder", "open_folder", "training_sequences"]
 
 _ALL = "all"
 _PAIRED = {"has_void": True, "may_be_binary": True, "every_frame": True}
-_VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 
 def is_folder(root: Path) -> bool:
@@ -35,7 +36,7 @@ def open_folder(root: Path, split: str | None) -> VosDataset:
     """
     if not is_folder(root):
         raise wrong_folder(root, "JPEGImages + Annotations", "JPEGImages and Annotations, with a folder for each video")
-    lists = {path.stem: path for path in sorted((root / "ImageSets").glob("*.txt"))}
+    lists = {path.stem: path for path in sorted(visible((root / "ImageSets").glob("*.txt")))}
     split = choose_split(split, [_ALL, *lists], _ALL, str(root))
     names = read_names(lists[split]) if split in lists else subfolders(root / "Annotations")
 
@@ -48,7 +49,7 @@ def open_folder(root: Path, split: str | None) -> VosDataset:
 
 def frames_of(folder: Path, name: str) -> Path:
     """The folder of frames of a video, or its file if there is no such folder."""
-    files = [folder / f"{name}{suffix}" for suffix in _VIDEO_SUFFIXES]
+    files = [folder / f"{name}{suffix}" for suffix in VIDEO_SUFFIXES]
     return next((path for path in files if not (folder / name).is_dir() and path.is_file()), folder / name)
 
 
@@ -61,7 +62,7 @@ def training_sequences(root: Path | str) -> list[LabelMapSequence]:
     root = Path(root)
     if not root.is_dir():
         raise EvaluationError(f"{root} is not a folder; expected one that holds NAME_00000.jpg and NAME_00000.png.")
-    names = sorted({path.stem.rpartition("_")[0] for path in root.glob("*_[0-9]*.png")})
+    names = sorted({path.stem.rpartition("_")[0] for path in visible(root.glob("*_[0-9]*.png"))})
     if not names:
         raise EvaluationError(f"{root} holds no NAME_00000.png; expected one for each frame NAME_00000.jpg.")
     sequences = [LabelMapSequence(name, root / f"{name}_[0-9]*.jpg", root / f"{name}_[0-9]*.png", **_PAIRED) for name in names]

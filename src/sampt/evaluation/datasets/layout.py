@@ -8,6 +8,8 @@ from typing import Any
 
 from sampt.errors import EvaluationError, did_you_mean
 from sampt.evaluation.json_files import read_json
+from sampt.files.listing import visible_entries
+from sampt.files.text import read_text
 
 __all__ = [
     "choose_place",
@@ -33,21 +35,21 @@ def size_text(size_hw: Sequence[int]) -> str:
 
 def folder_names(folder: Path) -> str:
     """Some of what is in a folder, for messages."""
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    names = [path.name for path in visible_entries(folder)]
     if not names:
         return "nothing"
     return ", ".join(names[:_MAX_TOLD]) + (", ..." if len(names) > _MAX_TOLD else "")
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones are left out.
+    """Names of the folders in a folder, sorted; hidden ones and what systems leave are left out.
 
     Raises:
         EvaluationError: it is no folder, or holds none.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder} is not a folder; expected one that holds a folder for each video.")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in visible_entries(folder) if path.is_dir()]
     if not names:
         raise EvaluationError(f"{folder} holds no folder of a video; found {folder_names(folder)}.")
     return names
@@ -119,8 +121,8 @@ def read_names(path: Path) -> list[str]:
     if not path.is_file():
         raise EvaluationError(f"{path} does not exist; expected the list of sequences of a data set in DAVIS layout.")
     try:
-        lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read as a list ({error}); expected one name of a sequence a line.") from None
     if not lines:
         raise EvaluationError(f"{path} is empty; expected one name of a sequence a line.")

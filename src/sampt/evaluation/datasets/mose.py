@@ -12,6 +12,7 @@ from pathlib import Path
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_place, split_places, subfolders, wrong_folder
+from sampt.files.listing import visible
 
 __all__ = ["is_mose", "open_mose"]
 
@@ -45,5 +46,5 @@ def open_mose(root: Path, split: str | None) -> VosDataset:
 
 def _is_split(place: Path) -> bool:
     """Unlike YouTube-VOS and LVOS it needs no file about its objects; unlike DAVIS it has no lists."""
-    has_others = (place / "ImageSets").exists() or any(place.glob("*meta.json"))
+    has_others = (place / "ImageSets").exists() or any(visible(place.glob("*meta.json")))
     return all((place / name).is_dir() for name in ("JPEGImages", "Annotations")) and not has_others

@@ -17,6 +17,7 @@ from sampt.evaluation.datasets.lvos import is_lvos, open_lvos
 from sampt.evaluation.datasets.mose import is_mose, open_mose
 from sampt.evaluation.datasets.youtube_vis import is_ovis, is_uvo, is_youtube_vis, open_ovis, open_uvo, open_youtube_vis
 from sampt.evaluation.datasets.youtube_vos import is_youtube_vos, open_youtube_vos
+from sampt.files.listing import visible_entries
 
 __all__ = ["DATASETS", "open_dataset"]
 
@@ -80,7 +81,7 @@ def _hint(name: str, root: Path) -> str:
     for other, kind in _FORMATS.items():
         if kind.looks_like(root):
             return f" It looks like {kind.title}: use --dataset {other}."
-    for below in sorted(path for path in root.iterdir() if path.is_dir()):
+    for below in (path for path in visible_entries(root) if path.is_dir()):
         if _FORMATS[name].looks_like(below):
             return f" Did you mean {below}?"
     return ""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sampt.errors import BackendError
+from sampt.files.listing import visible_entries
 from sampt.segmenters.sam.exported import (
     ANSWERS,
     DECODER,
@@ -116,7 +117,7 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
 
 def _check_replaceable(folder: Path) -> None:
     """Refuse a folder that holds what is no export: it would be lost."""
-    held = sorted(item.name for item in folder.iterdir()) if folder.exists() else []  # of a file: "Not a directory"
+    held = [item.name for item in visible_entries(folder)] if folder.exists() else []  # of a file: "Not a directory"
     is_export = NOTE in held and "weights_identity" in (folder / NOTE).read_text(encoding="utf-8", errors="replace")
     foreign = [item for item in held if not is_export or item not in _FILES]
     if foreign:

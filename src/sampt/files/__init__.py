@@ -1,0 +1,1 @@
+"""What every part that touches the user's files shares: reading text, listing folders. No knowledge of videos or masks."""
