@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sampt.batch.items import BatchItem, read_batch
+from sampt.batch.work import BatchSettings, Worker
 from sampt.errors import BatchError
 
 
@@ -62,7 +63,7 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
     ("lines", "message"),
     [
         (["{"], r"Line 1 of .*videos.jsonl is no JSON"),
-        ([GOOD, "[1]"], "Line 2 of .* is a list; expected an object"),
+        ([GOOD, "[1]"], "Line 3 of .* is a list; expected an object"),
         ([{"video": "a.mp4", "point": ["1,0,2,3"]}], "unknown key 'point'. Did you mean 'points'"),
         ([{"points": ["1,0,2,3"]}], 'has no "video"'),
         ([{"video": "a.mp4"}], "names no object"),
@@ -75,7 +76,7 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
         ([{**GOOD, "start": True}], "has true for 'start'"),
         ([{**GOOD, "name": "../up"}], "has the name '../up'; expected the name of a folder"),
         ([{**GOOD, "name": ".hidden"}], "has the name '.hidden'"),
-        ([{**GOOD, "name": "x"}, {**GOOD, "name": "x"}], "Line 2 of .* has the name 'x' of an earlier line"),
+        ([{**GOOD, "name": "x"}, {**GOOD, "name": "x"}], "Line 3 of .* has the name 'x' of an earlier line"),
     ],
 )
 def test_a_wrong_line_is_an_item_with_an_error_and_alone_it_is_raised(tmp_path: Path, lines: list[Any], message: str) -> None:
@@ -83,7 +84,7 @@ def test_a_wrong_line_is_an_item_with_an_error_and_alone_it_is_raised(tmp_path: 
     number, bad = len(items), items[-1]
     assert [item.error for item in items[:-1]] == [None] * (number - 1)
     assert bad.name == f"line-{number}"
-    assert re.search(message.replace("Line 1", "Line 2").replace("Line 2 of .* is", "Line 3 of .* is"), bad.error or "")
+    assert re.search(message.replace("Line 1 of", "Line 2 of"), bad.error or "")
     assert "\n" not in (bad.error or "")
     with pytest.raises(BatchError):
         read_batch(manifest(tmp_path, lines[-1] if isinstance(lines[-1], str) else {**lines[-1], "name": ".x"}))
@@ -100,3 +101,37 @@ def test_a_video_without_queries_and_a_missing_manifest_are_told(tmp_path: Path)
     (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BatchError, match="cannot be read as a manifest"):
         read_batch(tmp_path / "x.jsonl")
+
+
+def test_videos_of_one_stem_get_folders_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mov", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / "c").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "c" / "0.jpg")
+    for name in ("a.txt", "a.mov.json", "b.mp4.txt", "c.txt", "c.mp4.png"):
+        (tmp_path / name).write_text("1")
+    items = read_batch(tmp_path)
+    assert [item.name for item in items] == ["a.mov", "a.mp4", "b", "c", "c.mp4"]
+    beside = [Path(item.queries or item.mask or "").name for item in items]
+    assert beside == ["a.mov.json", "a.txt", "b.mp4.txt", "c.txt", "c.txt"]  # clicks go before a mask, in either form
+
+    lines = [
+        {"video": f"{video}", "points": ["1,0,2,3"]}
+        for video in ("x/a.mp4", "y/a.mp4", "y/a.mov", "y/a.mov", "x/f/*.jpg", "y/f/*.png", "s t.mp4", "s_t.mp4")
+    ]
+    named = [{"video": "z/a.mp4", "name": "y-a.mov", "points": ["1,0,2,3"]}]
+    names = [item.name for item in read_batch(manifest(tmp_path, *lines, *named))]
+    assert names == ["x-a.mp4", "y-a.mp4", "y-a.mov-2", "y-a.mov-3", "x-f", "y-f", names[6], names[7], "y-a.mov"]
+    assert names[6] != names[7]
+    assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_a_video_without_queries_is_recorded_while_the_others_go_on(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4", "b.txt"):
+        (tmp_path / name).write_text("1")
+    first, second = read_batch(tmp_path)
+    assert (first.name, second.name, second.error) == ("a", "b", None)
+    assert "a.mp4 has no queries" in (first.error or "")
+    result = Worker(BatchSettings(tmp_path / "out")).do(first)
+    assert (result.status, result.error) == ("failed", first.error)
+    assert BatchItem.from_json(json.loads(json.dumps(first.to_json()))) == first

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sampt.errors import VideoError, did_you_mean
-from sampt.files.listing import visible
+from sampt.files.listing import is_leftover, visible
 from sampt.video.array import ArrayVideo
 from sampt.video.base import Video
 from sampt.video.file import VideoFile
@@ -92,7 +92,10 @@ def _folder_hint(entries: list[Path]) -> str:
 
 
 def _open_pattern(pattern: str) -> Video:
-    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    parts = Path(pattern).parts
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))  # folders before it were named by the user
+    found = map(Path, glob.glob(pattern, recursive=True))
+    matches = [match for match in found if not any(map(is_leftover, match.parts[first:]))]
     if not matches:
         raise VideoError(f"Nothing matches the pattern {pattern}. Check the folder and the ending, and quote the pattern.")
     images = image_paths(matches)
