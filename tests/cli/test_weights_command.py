@@ -30,15 +30,16 @@ def offered(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
     return made
 
 
-def test_list_shows_every_official_checkpoint(call: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_every_official_checkpoint(call: Any, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setitem(SOURCES, "mine", server.source(name="mine", file="mine.pth", url=None))
     outcome = call("weights", "list")
     assert outcome.status == 0
     rows = {cells[0]: cells for line in outcome.out.splitlines() if (cells := [c.strip() for c in line.split("│")[1:-1]])}
     assert set(rows) == set(SOURCES)
     assert rows["sam-vit-b"] == ["sam-vit-b", "375 MB", "Apache-2.0", "Apache-2.0", "no"]
     assert rows["cotracker3-offline"][2:4] == ["CC-BY-NC-4.0", "CC-BY-NC-4.0"]
-    assert rows["pips-pp"][4] == "no; by hand"
+    assert (rows["pips-pp"][4], rows["mine"][4]) == ("no", "no; by hand")
     assert rows["raft-small"] == ["raft-small", "4.0 MB", "BSD-3-Clause", "BSD-3-Clause", "no"]
 
 

@@ -142,7 +142,7 @@ FILES: dict[str, tuple[Callable[[Path, str], Path], str]] = {
     "other network": (other_network, "got weights of another network"),
     "half a state dict": (half, "got weights of another network"),
     "truncated": (truncated, "is incomplete"),
-    "code in it": (code, "cannot be read as weights"),
+    "code in it": (code, "expected names with tensors"),
     "plain pickle with code": (plain_pickle, "cannot be read as weights"),
     "empty": (empty, "cannot be read as weights"),
     "text": (text, "cannot be read as weights"),

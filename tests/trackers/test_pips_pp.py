@@ -222,10 +222,14 @@ def test_official_layout_loads_and_wrong_files_are_refused_in_one_line(tmp_path:
     )
 
 
-def test_default_weights_that_no_program_can_fetch_are_refused_with_their_place(
+def test_default_weights_offline_are_refused_with_the_place_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SAMPT_OFFLINE", "1")
     monkeypatch.setenv("SAMPT_WEIGHTS_DIR", str(tmp_path))
-    with pytest.raises(BackendError, match=r"https://github\.com/aharley/pips2") as caught:
+    with pytest.raises(
+        BackendError, match=r"fetch model-000200000\.pth out of https://www\.dropbox\.com/.*&dl=1 on a"
+    ) as caught:
         pips_pp.create()
+    assert str(tmp_path / "pips2-model-000200000.pth") in str(caught.value)
     assert "\n" not in str(caught.value)

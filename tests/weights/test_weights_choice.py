@@ -175,8 +175,10 @@ def test_what_is_told_before_a_download(hub: Any, cache: Path, monkeypatch: pyte
     assert told_source("sam-vit-b", "default") == (
         f"needs {url} (375 MB, not in the cache), and SAMPT_OFFLINE is set; licence of the weights: Apache-2.0"
     )
-    assert told_source("pips-pp", "default") == (
-        "needs what https://github.com/aharley/pips2 offers (421 MB, not in the cache); licence of the weights: MIT"
+    by_hand = hub.source(name="by-hand", backend="by-hand", url=None, page="https://example.org", num_bytes=421_000_000)
+    monkeypatch.setitem(SOURCES, "by-hand", by_hand)
+    assert told_source("by-hand", "default") == (
+        "needs what https://example.org offers (421 MB, not in the cache); licence of the weights: MIT"
     )
     assert told_source("sam-vit-b", "owner/name") == (
         f"needs {hub.address}/owner/name/resolve/main/model.safetensors (size unknown, not in the cache), and SAMPT_OFFLINE is"

@@ -1,7 +1,7 @@
 """Reading a checkpoint: names and tensors, and nothing of it is run.
 
-PyTorch's own files are pickles. They are opened in its mode for weights alone; those in the cache are then kept as safetensors,
-too, so that they are unpickled once.
+PyTorch's own files are pickles, which :mod:`sampt.weights.pickled` reads; those in the cache are then kept as safetensors, too,
+so that they are unpickled once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import json
 import logging
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from sampt.errors import BackendError
 from sampt.weights.cache import digest_of, locked, partial_of, weights_folder, write_json
+from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ __all__ = ["load_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin")
 _NESTED = ("model", "state_dict", "model_state_dict", "state_dict_ema")
 """Where official files keep the weights when they keep other things, too; the first that is there counts."""
@@ -54,64 +56,62 @@ def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        found = _READERS.get(path.suffix, _read_pickle)(path)
+        return _READERS.get(path.suffix, _read_pickle)(path)
     except ImportError as error:
         package = "safetensors" if path.suffix == ".safetensors" else "sampt[torch]"
         raise BackendError(f"{path} needs a package that is not here ({error}). Run: pip install '{package}'.") from error
-    except Exception as error:  # for a file that is no checkpoint PyTorch raises nearly anything
-        reason = _looks_like(path) or _told(error, path)
+    except BackendError:
+        raise
+    except Exception as error:  # for a file that is no checkpoint the packages raise nearly anything
+        reason = _looks_like(path) or _told(error)
         raise BackendError(
             f"{path} cannot be read as weights ({reason}); expected an official checkpoint: fetch it again."
         ) from error
-    return _table(found, path)
 
 
-def _told(error: Exception, path: Path) -> str:
-    if path.suffix in _READERS:
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-    # PyTorch's own words advise to open it all the same, which runs what is in it.
-    return f"it is no file of PyTorch, or holds more than tensors and is not opened: {type(error).__name__}"
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split())[:120]
+    return text if isinstance(error, NotReadableError) else f"{type(error).__name__}: {text}"
 
 
-def _read_pickle(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_safetensors(path: Path) -> Any:
+def _read_pickle(path: Path) -> dict[str, Tensor]:
     importlib.import_module("torch")  # its absence has its own error
-    return importlib.import_module("safetensors.torch").load_file(path)
+    with opened(path) as file:
+        return {name: file.tensor(stored) for name, stored in _table(file.tree, StoredTensor, path).items()}
 
 
-def _read_npz(path: Path) -> Any:
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    tensor = importlib.import_module("torch").Tensor
+    return _table(importlib.import_module("safetensors.torch").load_file(path), tensor, path)
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
     import numpy as np
     import torch
 
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+        return _table({name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}, torch.Tensor, path)
 
 
 _READERS = {".safetensors": _read_safetensors, ".npz": _read_npz}
 
 
-def _table(found: object, path: Path) -> dict[str, Tensor]:
-    """The table of weights in what a file holds."""
+def _table(found: object, kind: type[T], path: Path) -> dict[str, T]:
+    """The table of weights, which are of this kind, in what a file holds."""
     for name in ("", *_NESTED):
         table = found.get(name) if name and isinstance(found, dict) else found
-        if _is_table(table):
+        if _is_table(table, kind):
             return dict(table)
-    keys = ", ".join(map(repr, list(found)[:5])) if isinstance(found, dict) else None
-    holds = f"a {type(found).__name__}" if keys is None else f"the keys {keys}" if keys else "nothing"
+    if isinstance(found, dict):
+        keys = ", ".join(map(repr, list(found)[:5]))
+        holds = f"the keys {keys}" if keys else "nothing"
+    else:
+        holds = f"an object of {found.told!r}" if isinstance(found, Foreign) else f"a {type(found).__name__}"
     raise BackendError(f"{path} holds {holds}, expected names with tensors; give an official checkpoint.")
 
 
-def _is_table(value: object) -> TypeGuard[dict[str, Tensor]]:
-    from torch import Tensor
-
-    return (
-        isinstance(value, dict) and bool(value) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
-    )
+def _is_table(value: object, kind: type[T]) -> TypeGuard[dict[str, T]]:
+    return isinstance(value, dict) and bool(value) and all(isinstance(k, str) and isinstance(v, kind) for k, v in value.items())
 
 
 def _looks_like(path: Path) -> str:

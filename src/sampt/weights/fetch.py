@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
-from shutil import copyfileobj
 
 from sampt.errors import BackendError
+from sampt.weights.archive import WrongArchiveError, opened_member
 from sampt.weights.cache import (
     Verification,
     check_room,
@@ -34,6 +32,7 @@ __all__ = ["Progress", "Show", "downloads_shown_by", "fetch", "fetch_first"]
 
 logger = logging.getLogger(__name__)
 
+_CHUNK = 1 << 20
 Show = Callable[[WeightsSource], AbstractContextManager[Progress]]
 """Begins to show the download of a source; what it gives is called as it goes on."""
 _show: ContextVar[Show | None] = ContextVar("show", default=None)
@@ -126,7 +125,7 @@ def _download_name(source: WeightsSource) -> str:
     if source.member is None:
         return source.file
     assert source.url is not None
-    return f"{sha256(source.url.encode()).hexdigest()[:8]}-{source.url.rpartition('/')[2]}"
+    return f"{sha256(source.url.encode()).hexdigest()[:8]}-{source.url.partition('?')[0].rpartition('/')[2]}"
 
 
 def _download(source: WeightsSource, progress: Progress | None) -> Verification:
@@ -175,42 +174,37 @@ def _accept(source: WeightsSource, partial: Path) -> Verification:
 
 
 def _unpack(source: WeightsSource, archive: Path) -> Verification:
-    """Take the file out of a downloaded zip archive, with the others there that are known and not at hand, and remove it."""
+    """Take the file out of a downloaded archive, with the others there that are known and not at hand, and remove it."""
     try:
-        with zipfile.ZipFile(archive) as file:
-            found = _take(source, file)
-            for other in SOURCES.values():
-                if other.url == source.url and other.file != source.file and not (weights_folder() / other.file).exists():
-                    with contextlib.suppress(BackendError):  # nobody asked for it
-                        _take(other, file)
+        found = _take(source, archive)
+        for other in SOURCES.values():
+            if other.url == source.url and other.file != source.file and not (weights_folder() / other.file).exists():
+                with contextlib.suppress(BackendError, WrongArchiveError):  # nobody asked for it
+                    _take(other, archive)
+    except WrongArchiveError as error:
+        discard(archive)
+        by_hand = _by_hand(source)
+        advice = f"it was removed. Run it again, or {by_hand}" if error.is_damaged else by_hand
+        raise _WrongContentsError(f"What {source.url} gave for {source.name!r} {error}; {advice}.") from error
     except _WrongContentsError:
         discard(archive)
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        discard(archive)
-        raise BackendError(
-            f"What {source.url} gave for {source.name!r} is no sound zip archive ({error}); it was removed. Run it again,"
-            f" or {_by_hand(source)}."
-        ) from error
     discard(archive)
     return found
 
 
-def _take(source: WeightsSource, archive: zipfile.ZipFile) -> Verification:
-    entries = [e for e in archive.infolist() if not e.is_dir() and e.filename.rpartition("/")[2] == source.member]
-    if len(entries) != 1:
-        raise _WrongContentsError(
-            f"The archive {source.url} holds {source.member} {len(entries)} times, expected it once; {_by_hand(source)}."
-        )
+def _take(source: WeightsSource, archive: Path) -> Verification:
+    assert source.member is not None
     partial = partial_of(weights_folder() / source.file)
-    check_room(partial.parent, entries[0].file_size, source.name)
     try:
-        with (
-            disk_errors(partial.parent, source.name, entries[0].file_size),
-            archive.open(entries[0]) as packed,
-            partial.open("wb") as file,
-        ):
-            copyfileobj(packed, file)
+        with opened_member(archive, source.member) as (size, packed):
+            check_room(partial.parent, size, source.name)
+            with disk_errors(partial.parent, source.name, size):
+                file = partial.open("wb")
+            with file:
+                while chunk := packed.read(_CHUNK):
+                    with disk_errors(partial.parent, source.name, size):  # not around the reading, whose errors are others
+                        file.write(chunk)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sampt.errors import BackendError, did_you_mean
+from sampt.weights.archive import archive_suffix
 
 __all__ = [
     "SOURCES",
@@ -37,7 +38,7 @@ class WeightsSource:
         name: what users call it.
         backend: the tracker or segmenter whose "default" weights it holds.
         file: its name in the cache, unlike any other's.
-        url: of the file, or of the zip archive that holds it; None where it cannot be downloaded directly.
+        url: of the file, or of the archive that holds it; None where it cannot be downloaded directly.
         page: where a person finds it.
         licence_code: of the official program; SPDX identifier where there is one.
         licence_weights: of the checkpoint, likewise.
@@ -45,10 +46,10 @@ class WeightsSource:
         md5: likewise.
         num_bytes: size of the file, or None.
         is_exact_size: False when ``num_bytes`` is rounded: then it is shown and not checked.
-        member: name of the file in the zip archive, without folders; None when ``url`` is the file itself.
+        member: name of the file in the archive, without folders; None when ``url`` is the file itself.
 
     Raises:
-        ValueError: a name that is no plain file name, or a digest that is none.
+        ValueError: a name that is no plain file name, a digest that is none, or a member of what is no archive.
     """
 
     name: str
@@ -71,6 +72,8 @@ class WeightsSource:
             digest = getattr(self, algorithm)
             if digest is not None and not re.fullmatch(f"[0-9a-f]{{{length}}}", digest):
                 raise ValueError(f"{self.name!r} has the {algorithm} {digest!r}; expected {length} digits of 0-9, a-f.")
+        if self.member is not None and self.url is not None and archive_suffix(self.url) is None:
+            raise ValueError(f"{self.name!r} is in {self.url!r}; expected an archive, .zip or .tar.gz.")
 
     @property
     def digest(self) -> tuple[str, str] | None:
@@ -142,6 +145,9 @@ def default_source(backend: str) -> WeightsSource:
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 _DEEPMIND = "https://storage.googleapis.com/dm-tapnet"
+_PIPS_PP = (  # as the official program's script has it; dl=1 asks for the file and not for a page about it
+    "https://www.dropbox.com/scl/fi/czdlt2zc2ji2b7zd0pvoe/reference_model.tar.gz?rlkey=56ebq4g5dk01kyq8kuismev14&dl=1"
+)
 _RAFT = "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip"
 
 
@@ -226,7 +232,6 @@ _TABLE = (
     _from_hub("sam2.1-small", "facebook/sam2.1-hiera-small", 184_000_000),
     _from_hub("sam2.1-base-plus", "facebook/sam2.1-hiera-base-plus", 323_000_000),
     _from_hub("sam2.1-large", "facebook/sam2.1-hiera-large", 898_000_000),
-    _from_hub("edgetam", "yonigozlan/EdgeTAM-hf", None),
     _cotracker("offline"),
     _cotracker("online"),
     _deepmind("tapir", "tapir_checkpoint_panning.pt"),
@@ -250,12 +255,13 @@ _TABLE = (
         "pips-pp",
         "pips-pp",
         "pips2-model-000200000.pth",
-        None,  # a script of the official program fetches it
+        _PIPS_PP,
         "https://github.com/aharley/pips2",
         "MIT",
         "MIT",
         md5="e599fd3ba978d67c4cf35f225be3c2af",
         num_bytes=421_000_000,
+        member="model-000200000.pth",
     ),
     _raft("raft-things", "raft", "55b58de5d9022eb37893916d246e14a3", 21_000_000, False),
     _raft("raft-small", "raft-small", "925642262acc623b3996690eac7d14c9", 3_984_814, True),
