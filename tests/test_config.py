@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sampt.config import (
     SamplingConfig,
     SegmentConfig,
     TrackingConfig,
+    default_config,
     preset,
     setting_fields,
     settings_of,
@@ -24,7 +26,7 @@ from sampt.config import (
 from sampt.errors import ConfigError
 
 
-def test_defaults_are_those_of_the_method() -> None:
+def test_the_parts_have_the_numbers_of_the_paper() -> None:
     prompting, tracking, reinit = PromptConfig(), TrackingConfig(), ReinitConfig()
     assert (prompting.refinement_rounds, prompting.iou_threshold) == (12, 0.7)
     assert (prompting.other_objects_as_negatives, prompting.max_other_points) == (True, None)
@@ -33,6 +35,17 @@ def test_defaults_are_those_of_the_method() -> None:
     assert (reinit.enabled, reinit.horizon, reinit.tracker_horizon) == (False, 24, 24)
     assert (SamplingConfig().positive_sampler, SamplingConfig().negative_sampler) == ("kmedoids", "mixed")
     assert SegmentConfig().seed == 72
+
+
+def test_what_is_left_out_is_as_in_the_preset_default() -> None:
+    assert SegmentConfig() == default_config() == preset("default")
+    assert SegmentConfig(seed=1) == dataclasses.replace(preset("default"), seed=1)
+    changed = {name for name, value in _flat(default_config(streaming=True)).items() if value != _flat(SegmentConfig())[name]}
+    assert changed == {"reinit.enabled"}
+
+
+def _flat(config: SegmentConfig) -> dict[str, object]:
+    return {name: attrgetter(name)(config) for name in setting_fields()}
 
 
 def test_paper_presets() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.config import SegmentConfig, with_settings
+from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, OutputError
 from sampt.job import Job, run_job
 from sampt.outputs import FORMATS, load_tracks
@@ -21,7 +21,9 @@ from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
 from sampt.types import ObjectState, Points, QueryMask
 from sampt.video.writer import VideoWriter
 
-CONFIG = with_settings(SegmentConfig(), {"prompting.refinement_rounds": 0})
+CONFIG = SegmentConfig(
+    tracker="dis-flow", sampling=SamplingConfig(), prompting=PromptConfig(refinement_rounds=0), reinit=ReinitConfig()
+)
 NUM_FRAMES = 9
 
 

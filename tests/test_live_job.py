@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.config import SegmentConfig, with_settings
+from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, ConfigError, OutputError, QueryError, VideoError
 from sampt.job import Job, run_job
 from sampt.outputs import FORMATS, load_tracks
@@ -23,7 +23,9 @@ from sampt.video.open import open_video
 
 NUM_FRAMES = 9
 SCENE = crossing_scene(NUM_FRAMES)
-CONFIG = with_settings(SegmentConfig(), {"prompting.refinement_rounds": 0, "protocol": "vos"})
+CONFIG = SegmentConfig(
+    sampling=SamplingConfig(), prompting=PromptConfig(refinement_rounds=0), reinit=ReinitConfig(), protocol="vos"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sampt.config import PRESETS, PromptConfig, SegmentConfig, TrackingConfig, with_settings
+from sampt.config import PRESETS, PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig, with_settings
 from sampt.errors import ConfigError, OutputError
 from sampt.outputs.parts import PartFile, write_part
 from sampt.pipeline import PartOfFrame, merge_parts, segment_part, segment_video
@@ -24,7 +24,12 @@ from sampt.video.open import open_video
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SCENE = crossing_scene(10)
-QUICK = SegmentConfig(tracking=TrackingConfig(border_fraction=0), prompting=PromptConfig(refinement_rounds=1))
+QUICK = SegmentConfig(
+    sampling=SamplingConfig(),
+    tracking=TrackingConfig(border_fraction=0),
+    prompting=PromptConfig(refinement_rounds=1),
+    reinit=ReinitConfig(),
+)
 
 
 def on(object_id: int, frame_idx: int) -> Points:

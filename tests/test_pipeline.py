@@ -58,7 +58,12 @@ NONE_VISIBLE, RETIRED, BEFORE, PRESENT = (
     ObjectState.BEFORE_QUERY,
     ObjectState.PRESENT,
 )
-QUICK = SegmentConfig(tracking=TrackingConfig(border_fraction=0), prompting=PromptConfig(refinement_rounds=1))
+QUICK = SegmentConfig(
+    sampling=SamplingConfig(),
+    tracking=TrackingConfig(border_fraction=0),
+    prompting=PromptConfig(refinement_rounds=1),
+    reinit=ReinitConfig(),
+)
 VOS = replace(QUICK, protocol="vos")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sampt.config import PromptConfig, ReinitConfig, SegmentConfig, TrackingConfig
+from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig
 from sampt.pipeline import segment_video
 from sampt.plugins import create_segmenter
 from sampt.propagation import Engine, reinitialised
@@ -44,6 +44,7 @@ POINTS = Points.concat([on(1, 0), on(2, 1), Points.of(3, 2, [[10, 50], [14, 54],
 def settings(variant: str, **more: Any) -> SegmentConfig:
     reinit = ReinitConfig(enabled=True, variant=variant, horizon=5, tracker_horizon=7, **more)  # type: ignore[arg-type]
     return SegmentConfig(
+        sampling=SamplingConfig(),
         tracking=TrackingConfig(border_fraction=0),
         prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.0),
         reinit=reinit,
@@ -160,7 +161,7 @@ def test_many_objects_never_have_full_size_logits_at_once(monkeypatch: pytest.Mo
                 asked.append(len(prompts))
             return super().decode(embedding, prompts, full_size=full_size)
 
-    engine = Engine(ExactStreamTracker(scene), Watching(scene), SegmentConfig())
+    engine = Engine(ExactStreamTracker(scene), Watching(scene), SegmentConfig(prompting=PromptConfig()))
     points = spread_points(np.asarray(scene.masks(0)[0]), 4)
     prompts = [ObjectPrompt(i, points, np.ones(len(points), np.bool_)) for i in range(1, 8)]
     masks = engine.segment(scene.frame(0)[None], [prompts], tuple(range(1, 9)))[0]

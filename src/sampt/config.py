@@ -24,6 +24,7 @@ __all__ = [
     "SamplingConfig",
     "SegmentConfig",
     "TrackingConfig",
+    "default_config",
     "preset",
     "setting_fields",
     "settings_of",
@@ -169,18 +170,40 @@ class ReinitConfig(_Checked):
             )
 
 
+# What SegmentConfig() and the preset "default" are. Chosen on davis2016_train (docs/benchmarks.md, "How the default was
+# chosen"), on those of its sequences that the bundled segmenter was not trained on; the preset "classical" on all of them.
+_SAMPLING = SamplingConfig(
+    positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
+)
+_PROMPTING = PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2, least_visible=0.05)
+_REINIT = ReinitConfig(
+    enabled=True,
+    variant="on-horizon-and-sync",
+    horizon=16,
+    tracker_horizon=24,
+    anchor=True,
+    previous_mask=True,
+    keep_queries=True,
+    look_back=True,
+)
+
+
 @dataclass(frozen=True)
 class SegmentConfig(_Checked):
-    """Everything that decides the masks of a run, besides the video and the queries."""
+    """Everything that decides the masks of a run, besides the video and the queries.
 
-    tracker: str = _setting("dis-flow", "point tracker, by name (see `sampt backends`)")
+    What is left out is as in the preset ``default``. A part that is given (``sampling=SamplingConfig(...)``) has the paper's
+    numbers where it leaves something out; :func:`with_settings` changes single settings and leaves all others.
+    """
+
+    tracker: str = _setting("nano", "point tracker, by name (see `sampt backends`)")
     segmenter: str = _setting("nano", "promptable segmenter, by name (see `sampt backends`)")
     tracker_weights: str = _setting("default", f"weights of the tracker: {_WEIGHTS}")
     segmenter_weights: str = _setting("default", f"weights of the segmenter: {_WEIGHTS}")
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    prompting: PromptConfig = field(default_factory=PromptConfig)
-    reinit: ReinitConfig = field(default_factory=ReinitConfig)
+    sampling: SamplingConfig = _SAMPLING
+    tracking: TrackingConfig = TrackingConfig()
+    prompting: PromptConfig = _PROMPTING
+    reinit: ReinitConfig = _REINIT
     protocol: Protocol = _setting("both-ways", "both-ways: masks before an object's query frame too; vos: none before it")
     overlapping: bool = _setting(False, "masks may overlap: one mask an object instead of one label map")
     longest_side: int | None = _setting(
@@ -189,23 +212,23 @@ class SegmentConfig(_Checked):
     seed: int = _setting(72, "seed of all sampling", low=0)
 
 
-# Chosen on davis2016_train (docs/benchmarks.md, "How the default was chosen"): the classical one on all sequences, the other
-# on those that its segmenter was not trained on.
+def default_config(*, streaming: bool = False) -> SegmentConfig:
+    """What every entry runs that is given no settings: the preset ``default``.
+
+    Args:
+        streaming: for frames that are read once: without re-initialisation, which reads them again.
+    """
+    config = SegmentConfig()
+    return with_settings(config, {"reinit.enabled": False}) if streaming else config
+
+
+_BUNDLED = SegmentConfig()
 _CLASSICAL = SegmentConfig(
+    tracker="dis-flow",
     segmenter="grabcut",
-    sampling=SamplingConfig(
-        positive_points=128, negative_points=128, positive_sampler="even", negative_sampler="even", expand_clicks=True
-    ),
-    prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2),
-    reinit=ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, anchor=True),
-)
-_BUNDLED = dataclasses.replace(
-    _CLASSICAL,
-    tracker="nano",
-    segmenter="nano",
-    sampling=dataclasses.replace(_CLASSICAL.sampling, positive_points=64, negative_points=64),
-    prompting=dataclasses.replace(_CLASSICAL.prompting, least_visible=0.05),
-    reinit=dataclasses.replace(_CLASSICAL.reinit, horizon=16, previous_mask=True, keep_queries=True, look_back=True),
+    sampling=dataclasses.replace(_SAMPLING, positive_points=128, negative_points=128),
+    prompting=dataclasses.replace(_PROMPTING, least_visible=0.0),
+    reinit=dataclasses.replace(_REINIT, horizon=8, previous_mask=False, keep_queries=False, look_back=False),
 )
 
 
@@ -234,6 +257,7 @@ PRESETS: dict[str, SegmentConfig] = {
         tracker="pips",
         segmenter="sam-vit-h",
         sampling=SamplingConfig(positive_points=8, negative_points=1),
+        prompting=PromptConfig(),
         reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
         longest_side=1024,
     ),
@@ -241,6 +265,7 @@ PRESETS: dict[str, SegmentConfig] = {
         tracker="cotracker3-offline",
         segmenter="hq-sam-vit-h",
         sampling=SamplingConfig(positive_points=16, negative_points=1),
+        prompting=PromptConfig(),
         reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
         longest_side=1024,
     ),

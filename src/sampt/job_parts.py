@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from sampt.config import SegmentConfig, settings_of
+from sampt.config import SegmentConfig, default_config, settings_of
 from sampt.errors import BackendError
 from sampt.outputs import FORMATS, OutputSet, config_digest, versions
 from sampt.outputs.behind import WriteBehind
@@ -23,6 +23,7 @@ from sampt.timing import StageClock
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.types import FrameMasks, ObjectState, Points, QueryMask
 from sampt.video.base import Video
+from sampt.video.live import LiveVideo
 from sampt.weights import facts_of, told_source, weights_identity
 
 __all__ = [
@@ -52,7 +53,7 @@ class Job:
         video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.live.LiveVideo`, whose frames arrive.
         queries: clicks and masks; frames count as in ``video``, whatever ``start`` and ``stride``.
         output: folder of the results.
-        config: settings of the method.
+        config: settings of the method; the preset ``default`` when left out, of a live video without re-initialisation.
         formats: names of :data:`sampt.outputs.FORMATS`.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a live video all
             frames are, and these are left as they are.
@@ -66,7 +67,7 @@ class Job:
     video: Any
     queries: QueryLike
     output: Path
-    config: SegmentConfig = field(default_factory=SegmentConfig)
+    config: SegmentConfig = None  # type: ignore[assignment]  # by __post_init__, for the default depends on the video
     formats: Sequence[str] = tuple(FORMATS)
     start: int = 0
     stop: int | None = None
@@ -75,6 +76,10 @@ class Job:
     runtime: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.config is None:
+            object.__setattr__(self, "config", default_config(streaming=isinstance(self.video, LiveVideo)))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from sampt.config import PRESETS, SegmentConfig, with_settings
+from sampt.config import SegmentConfig, default_config
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
@@ -172,9 +172,7 @@ def segment_stream(
     Raises:
         SamptError: at once when the settings, the queries or the first frame do not fit.
     """
-    if config is None:
-        config = with_settings(PRESETS["default"], {"reinit.enabled": False})
-    engine = _engine(config, tracker, segmenter, device)
+    engine = _engine(config or default_config(streaming=True), tracker, segmenter, device)
     if engine.config.reinit.enabled:
         raise ConfigError("A live video is read once: switch re-initialisation off (--no-reinit, reinit.enabled=False).")
     iterator = iter(frames)
@@ -207,7 +205,7 @@ def _engine(
     segmenter: PromptableSegmenter | str | None,
     device: str,
 ) -> Engine:
-    chosen = config or PRESETS["default"]
+    chosen = config or default_config()
     tracker = chosen.tracker if tracker is None else tracker
     segmenter = chosen.segmenter if segmenter is None else segmenter
     if isinstance(tracker, str):

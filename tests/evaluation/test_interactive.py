@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.config import SegmentConfig, with_settings
+from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig
 from sampt.errors import BackendError, EvaluationError
 from sampt.evaluation.datasets import VosSequence
 from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
@@ -23,7 +23,12 @@ from sampt.types import BoolArray, IntArray
 from sampt.video import Video
 
 SCENE = crossing_scene(10)
-CONFIG = with_settings(SegmentConfig(), {"prompting.refinement_rounds": 0, "tracking.border_fraction": 0.0})
+CONFIG = SegmentConfig(
+    sampling=SamplingConfig(),
+    tracking=TrackingConfig(border_fraction=0.0),
+    prompting=PromptConfig(refinement_rounds=0),
+    reinit=ReinitConfig(),
+)
 
 
 class Truth(VosSequence):

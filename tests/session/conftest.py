@@ -22,6 +22,7 @@ from sampt.types import Points, QueryMask, Tracks, UInt8Array
 STEADY = SegmentConfig(
     sampling=SamplingConfig(positive_points=4, negative_points=1),
     prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.5),
+    reinit=ReinitConfig(),
 )
 RENEWED = SegmentConfig(
     sampling=SamplingConfig(positive_points=6, negative_points=2, expand_clicks=True),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, mark_of
-from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
 from sampt.job import Job, prepare_run, run_job, run_part
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
@@ -34,14 +34,14 @@ class BatchSettings:
 
     Attributes:
         output: folder in which every item gets a folder of its name.
-        config: settings of the method.
+        config: settings of the method; the preset ``default`` when left out.
         formats, device, runtime, precision, overwrite: see :class:`sampt.job.Job`.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
         upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
     """
 
     output: Path
-    config: SegmentConfig = field(default_factory=SegmentConfig)
+    config: SegmentConfig = field(default_factory=default_config)
     formats: tuple[str, ...] = tuple(FORMATS)
     device: str = "auto"
     runtime: str = "auto"
@@ -71,7 +71,7 @@ class BatchSettings:
         flat: dict[str, Any] = {}
         for name, value in values["config"].items():
             flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-        config = with_settings(SegmentConfig(), flat)
+        config = with_settings(default_config(), flat)
         return cls(**{**values, "output": Path(values["output"]), "formats": tuple(values["formats"]), "config": config})
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import OutputError, SamptError, VideoError
 from sampt.files.listing import visible_entries
 from sampt.masks.rle import Rle
@@ -224,7 +224,7 @@ def _parsed(data: Mapping[str, Any]) -> ProjectFile:
         _whole(data["next_point_id"]),
     )
     backends = data["backends"]
-    config = with_settings(SegmentConfig(), _flat(data["config"]))
+    config = with_settings(default_config(), _flat(data["config"]))
     return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), checked_inputs(inputs))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from sampt.config import PRESETS, SegmentConfig
+from sampt.config import SegmentConfig, default_config
 from sampt.outputs.folder_lock import FolderLock
 from sampt.preparation import working_video
 from sampt.propagation import Engine
@@ -129,7 +129,7 @@ class Session(Questions):
         Raises:
             SamptError: the video cannot be opened, the settings do not fit a session, or the folder cannot be made.
         """
-        folder, chosen = Path(project), checked_config(config or PRESETS["default"])
+        folder, chosen = Path(project), checked_config(config or default_config())
         check_new(folder)
         opened = open_video(video)
         opened.check_complete(opened.num_frames)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from sampt.config import PRESETS, SegmentConfig
+from sampt.config import SegmentConfig, default_config
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 
@@ -70,7 +70,7 @@ class WebSettings:
     roots: Mapping[str, Path]
     work: Path
     back_ends: BackEndFactory
-    config: SegmentConfig = field(default_factory=lambda: PRESETS["default"])
+    config: SegmentConfig = field(default_factory=default_config)
     start: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
