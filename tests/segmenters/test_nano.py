@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from sampt.segmenters.nano.windows import Encoded, level_of, place_window, place
 from sampt.testing.contracts import check_segmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
+DAVIS = Path(__file__).resolve().parents[3] / "shared" / "davis"
 RED, BLUE = (200, 60, 50), (50, 80, 190)
 
 
@@ -92,6 +94,25 @@ def test_three_close_clicks_mean_the_small_object_and_not_what_it_sits_on(nano: 
     frame[small] = (60, 50, 40)
     answer = ask(nano, frame, prompt([(460, 255), (478, 268), (472, 248)]))
     assert iou(answer, small) > 0.8
+
+
+@pytest.mark.skipif(not DAVIS.is_dir(), reason="the project's shared data is not beside this checkout")
+@pytest.mark.parametrize("second", [(331, 276), (319, 271), (350, 290), (300, 240)])
+def test_a_second_click_near_the_first_keeps_the_swan(nano: NanoSegmenter, second: tuple[int, int]) -> None:
+    frame = cv2.imread(str(DAVIS / "JPEGImages/480p/blackswan/00000.jpg"))[..., ::-1].copy()
+    swan = cv2.imread(str(DAVIS / "Annotations/480p/blackswan/00000.png"), cv2.IMREAD_UNCHANGED) > 0
+    assert iou(ask(nano, frame, prompt([(319, 271)])), swan) > 0.85
+    assert iou(ask(nano, frame, prompt([(319, 271), second])), swan) > 0.85
+
+
+def test_clicks_at_one_place_count_once(nano: NanoSegmenter) -> None:
+    mask = disc((120, 160), (35, 50), 12)
+    frame = picture(mask)
+    once, thrice = (ask(nano, frame, prompt([(35, 50)] * count)) for count in (1, 3))
+    assert once.logits is not None
+    assert thrice.logits is not None
+    np.testing.assert_array_equal(once.logits, thrice.logits)
+    assert iou(thrice, mask) > 0.8
 
 
 def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> None:

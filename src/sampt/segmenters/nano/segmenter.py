@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from sampt import geometry
 from sampt.errors import BackendError
@@ -33,9 +34,9 @@ class NanoSettings:
         first_side: likewise of the first windows.
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
         few_points: up to so many positive points say little of the object's size.
-        few_extents: sides of the first windows around one, over the longest side of the frame; the best score counts.
-        few_spreads: the same around two and more, over their spread.
-        few_least: and no smaller than this share of the frame's longest side.
+        few_extents: sides of the first windows around these, over the longest side of the frame; the best score counts.
+        first_apart: of a few positive points, those closer to another one count once in the first look, over the frame's longest side.
+        apart: likewise in the second look, where the first one's mask covers them both.
         points_extent: side of the first window over the extent of the points when they are more.
         mask_extent: side of the second window over the extent of the mask found in the first.
         sharpen_radius: of the edge filter, in pixels of the window.
@@ -46,10 +47,10 @@ class NanoSettings:
     side: int = 160
     first_side: int = 128
     shared_longest: int = 453
-    few_points: int = 3
+    few_points: int = 6
     few_extents: tuple[float, ...] = (1.0, 0.5)
-    few_spreads: tuple[float, ...] = (3.5, 5.0)
-    few_least: float = 0.1
+    first_apart: float = 0.1
+    apart: float = 0.03
     points_extent: float = 2.0
     mask_extent: float = 1.5
     sharpen_radius: int = 3
@@ -132,7 +133,7 @@ class NanoSegmenter:
         found = self._first_look(encoded, questions)
         s = self._settings
         windows = [self._window_around(q, low, s.mask_extent, s.side) for q, low in zip(questions, found, strict=True)]
-        again = [replace(q, previous=low) for q, low in zip(questions, found, strict=True)]
+        again = [replace(self._without_repeats(q, low), previous=low) for q, low in zip(questions, found, strict=True)]
         answers, scores = self._ask(encoded, again, windows, s.side)
 
         def predict(k: int) -> MaskPrediction:
@@ -144,12 +145,45 @@ class NanoSegmenter:
     def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> list[LowResolution]:
         """The answer with the best score of those in each question's first windows."""
         asked = [(q, window) for q in questions for window in self._first_windows(q, encoded.size_hw)]
-        answers, scores = self._ask(encoded, [q for q, _ in asked], [w for _, w in asked], self._settings.first_side)
+        apart = self._settings.first_apart * max(encoded.size_hw)
+        thinned = [q if q.previous is not None else self._without_neighbours(q, apart) for q, _ in asked]
+        answers, scores = self._ask(encoded, thinned, [w for _, w in asked], self._settings.first_side)
         best: dict[_Question, tuple[float, LowResolution]] = {}
         for (question, _), answer, score in zip(asked, answers, scores, strict=True):
             if question not in best or score > best[question][0]:
                 best[question] = (float(score), answer)
         return [best[question][1] for question in questions]
+
+    def _without_neighbours(self, question: _Question, apart: float, covered: BoolArray | None = None) -> _Question:
+        """Without positive points within ``apart`` frame pixels of an earlier one, when they are few.
+
+        The network takes many points near each other for a small object; a person who clicks twice means no such thing.
+
+        Args:
+            question: about one object.
+            apart: frame pixels.
+            covered: (k,) points that may be left out (default: all).
+        """
+        positive = np.flatnonzero(question.is_positive)
+        if not 1 < len(positive) <= self._settings.few_points:
+            return question
+        kept = list(np.flatnonzero(~question.is_positive))
+        counted: list[int] = []
+        for i in positive:
+            near = np.linalg.norm(question.xy[counted] - question.xy[i], axis=1) <= apart
+            if not near.any() or (covered is not None and not covered[i]):
+                counted.append(int(i))
+        order = np.sort(kept + counted)
+        return replace(question, xy=question.xy[order], is_positive=question.is_positive[order])
+
+    def _without_repeats(self, question: _Question, found: LowResolution) -> _Question:
+        """Without the clicks beside another one that the mask found covers anyway: these say nothing new."""
+        at = np.floor(found.window.to_window(question.xy)).astype(int)
+        side = found.logits.shape[0]
+        inside = ((at >= 0) & (at < side)).all(1)
+        covered = np.zeros(len(at), bool)
+        covered[inside] = found.logits[at[inside, 1], at[inside, 0]] > 0
+        return self._without_neighbours(question, self._settings.apart * max(found.size_hw), covered)
 
     def _first_windows(self, question: _Question, size_hw: tuple[int, int]) -> list[Window]:
         """Around the box, the previous mask or the points; at several sizes when these do not tell the object's."""
@@ -164,12 +198,10 @@ class NanoSegmenter:
         elif len(positive) > s.few_points:
             low, high = _robust_extent(positive)
         else:
+            # However close to each other, a few clicks say no more of the object's size than one.
             centre = (positive.min(0) + positive.max(0)) / 2
             spread = float((positive.max(0) - positive.min(0)).max())
-            if len(positive) == 1:
-                sizes = [f * max(size_hw) for f in s.few_extents]
-            else:  # a few points of a small object lie close together
-                sizes = [max(f * spread, s.few_least * max(size_hw)) for f in s.few_spreads]
+            sizes = [max(f * max(size_hw), spread) for f in s.few_extents]
             return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
         return [place_window(size_hw, (low + high) / 2, size * s.points_extent, s.first_side, s.shared_longest)]
@@ -239,7 +271,13 @@ def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
             f"'nano' got mask_logits that are {got}, expected low_res_logits that it gave for a frame of (h, w) = {size_hw}."
         )
     box = None if prompt.box_xyxy is None else np.asarray(prompt.box_xyxy + np.array([0.0, 0.0, 1.0, 1.0]), np.float32)
-    return _Question(np.asarray(prompt.xy + 0.5, np.float32), prompt.is_positive, box, previous)
+    once = _first_of_equals(prompt.xy, prompt.is_positive)
+    return _Question(np.asarray(prompt.xy[once] + 0.5, np.float32), prompt.is_positive[once], box, previous)
+
+
+def _first_of_equals(xy: FloatArray, is_positive: BoolArray) -> npt.NDArray[np.intp]:
+    """Indices, in order, of the points without those that repeat an earlier one: a double click says nothing new."""
+    return np.sort(np.unique(np.column_stack([xy, is_positive]), axis=0, return_index=True)[1])
 
 
 def _robust_extent(xy: FloatArray) -> tuple[Positions, Positions]:
