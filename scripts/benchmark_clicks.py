@@ -21,8 +21,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from benchmark_segmenter import every, held_out_sequences
 
+from benchmark_segmenter import every, held_out_sequences
 from sampt.evaluation.datasets import davis_sequences
 from sampt.evaluation.metrics import jaccard
 from sampt.plugins import create_segmenter

@@ -35,7 +35,7 @@ class NanoSettings:
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
         few_points: up to so many positive points say little of the object's size.
         few_extents: sides of the first windows around these, over the longest side of the frame; the best score counts.
-        first_apart: of a few positive points, those closer to another one count once in the first look, over the frame's longest side.
+        first_apart: of a few positive points, those this close together count once in the first look; over the longest side.
         apart: likewise in the second look, where the first one's mask covers them both.
         points_extent: side of the first window over the extent of the points when they are more.
         mask_extent: side of the second window over the extent of the mask found in the first.
