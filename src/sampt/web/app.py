@@ -56,6 +56,9 @@ def create_app(settings: WebSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # A thread for each connection: no number of slow requests keeps others waiting for one.
+        threads = anyio.to_thread.current_default_thread_limiter()
+        threads.total_tokens = max(threads.total_tokens, settings.limits.connections)
         services.browsers.start()
         yield
         await anyio.to_thread.run_sync(services.browsers.close)

@@ -12,6 +12,8 @@ from sampt.outputs.exports import EXPORTERS
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES
+from sampt.web.addresses import client_of
+from sampt.web.bodies import announced_bytes
 from sampt.web.models import About, Files, Uploaded
 from sampt.web.services import Parts, Services, cookie_of, errors
 
@@ -71,12 +73,11 @@ _BODY = {
     "/uploads/{name}",
     status_code=201,
     response_model=Uploaded,
-    responses=errors(400, 413, 415, 422, 429, 503),
+    responses=errors(400, 408, 413, 415, 422, 429, 503),
     openapi_extra=_BODY,
 )
 async def upload(name: str, request: Request, response: Response, parts: Parts) -> dict[str, str]:
     """Store a video file; the body is its bytes."""
-    length = request.headers.get("content-length", "")
-    promised = int(length) if length.isdecimal() and len(length) < 19 else None
-    path = await parts.uploads.take(name, request.stream(), promised)
+    client = client_of(request.client.host if request.client else None)
+    path = await parts.uploads.take(name, request.stream(), announced_bytes(request.headers), client)
     return {"path": path}

@@ -36,7 +36,7 @@ FrameNumber = Annotated[int, Path(ge=0, lt=2**31)]
 PointId = Annotated[int, Path(ge=1, lt=2**31)]
 
 
-@router.post("", status_code=201, response_model=State, responses=errors(400, 404, 409, 413, 422, 503))
+@router.post("", status_code=201, response_model=State, responses=errors(400, 404, 408, 409, 413, 422, 503))
 def open_session(wanted: OpenWanted, request: Request, response: Response, parts: Parts) -> dict[str, Any]:
     """Open a video or a project; it takes the place of the session that this browser has. The answer sets a cookie."""
     settings = parts.settings

@@ -25,6 +25,7 @@ _TOLD = {
     401: "The token is missing or wrong.",
     403: "The Host or Origin header, or a path, is not allowed.",
     404: "There is no such thing, or this browser has no session.",
+    408: "The body did not come in time.",
     409: "Something else is going on that does not go together with this.",
     413: "The body is too large.",
     415: "The type or the ending is not supported.",
@@ -39,7 +40,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Error, "description": _TOLD[status]} for status in sorted({*statuses, 401, 403})}
 
 
-ERRORS = errors(400, 404, 409, 413, 422)
+ERRORS = errors(400, 404, 408, 409, 413, 422)
 """Of routes that need a session."""
 
 

@@ -24,31 +24,55 @@ BackEndFactory: TypeAlias = Callable[[SegmentConfig], tuple[PointTracker, Prompt
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server spends on all its browsers together, unless said otherwise.
+    """What one server spends on all its browsers together, unless said otherwise; docs/ui.md has the same table.
 
     Attributes:
+        connections: at a time; fewer where the operating system allows fewer open files.
+        connections_a_client: of one address (IPv6: one /64 network).
+        header_s: for the headers of a request, from the connection or their first byte on.
+        keep_alive_s: a connection is closed after that time without a request.
+        wait_s: a client that sends nothing of a body, or fetches nothing of an answer, for that time is given up.
+        bytes_a_s: who is slower on average is given up, too; a request or an answer begins with ``wait_s``.
+        upload_bytes_a_s: the same for uploads.
         sessions: open at a time.
         idle_s: a session is closed after that time without a request, an open event stream, or a running task.
         embedding_bytes: kept embeddings of all sessions.
         picture_bytes: kept JPEG pictures of all sessions.
         upload_bytes: of one uploaded file.
-        free_bytes: what an upload leaves free on the disk.
-        uploads: at a time.
+        free_bytes: what an upload or an export leaves free on the disk.
+        uploads, uploads_a_client: at a time.
         exports: kept by a session; the oldest make way.
-        json_bytes, mask_bytes: of the body of a request.
+        json_bytes: of the body of a request.
+        mask_bytes, code_bytes: the same for a mask as PNG, as run-length code.
+        objects, points: of a session, when one more is to be added.
+        given_bytes: run-length codes of all masks that were given in a session.
+        streams: open event streams of a browser.
         message_bytes, messages_a_s: of a WebSocket; more closes it.
     """
 
+    connections: int = 128
+    connections_a_client: int = 48
+    header_s: float = 15.0
+    keep_alive_s: int = 30
+    wait_s: float = 20.0
+    bytes_a_s: float = 8 << 10
+    upload_bytes_a_s: float = 32 << 10
     sessions: int = 4
     idle_s: float = 2 * 3600.0
     embedding_bytes: int = 512 << 20
     picture_bytes: int = 128 << 20
     upload_bytes: int = 8 << 30
     free_bytes: int = 1 << 30
-    uploads: int = 2
+    uploads: int = 4
+    uploads_a_client: int = 2
     exports: int = 8
     json_bytes: int = 64 << 10
     mask_bytes: int = 16 << 20
+    code_bytes: int = 4 << 20
+    objects: int = 255
+    points: int = 10_000
+    given_bytes: int = 32 << 20
+    streams: int = 16
     message_bytes: int = 64 << 10
     messages_a_s: float = 200.0
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -37,15 +38,16 @@ class Uploads:
 
     def __init__(self, folder: Path, roots: Roots, limits: Limits) -> None:
         self._folder, self._roots, self._limits = folder, roots, limits
-        self._running = 0
+        self._running: Counter[str] = Counter()
 
-    async def take(self, name: str, body: AsyncIterator[bytes], promised_bytes: int | None) -> str:
+    async def take(self, name: str, body: AsyncIterator[bytes], promised_bytes: int | None, client: str) -> str:
         """Store a file; a name that is taken gets a number.
 
         Args:
             name: of a video file.
             body: its contents.
             promised_bytes: its length, when it is known.
+            client: who sends it.
 
         Returns:
             Its path as the interface has it.
@@ -56,9 +58,9 @@ class Uploads:
         name = _checked_name(name)
         if promised_bytes is not None and promised_bytes > self._limits.upload_bytes:
             raise self._too_large()
-        if self._running >= self._limits.uploads:
+        if self._running.total() >= self._limits.uploads or self._running[client] >= self._limits.uploads_a_client:
             raise HTTPException(429, "Other uploads are running; wait for their end.", {"retry-after": "5"})
-        self._running += 1
+        self._running[client] += 1
         partial = self._folder / f".{secrets.token_hex(8)}.partial{Path(name).suffix.lower()}"
         try:
             await self._write(partial, body, promised_bytes or 0)
@@ -66,7 +68,8 @@ class Uploads:
         except OSError as error:
             raise HTTPException(503, f"The upload cannot be stored ({error.strerror}): the server's disk is full.") from None
         finally:
-            self._running -= 1
+            self._running[client] -= 1
+            self._running += Counter()  # without those that are zero
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
 
