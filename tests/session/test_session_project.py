@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ import sampt
 from sampt.errors import BackendError, FolderBusyError, OutputError, SamptError, VideoError
 from sampt.session import Session
 from sampt.session.project import read_project
+from sampt.weights import local_weights
 
 PACKAGE = Path(sampt.__file__).parent
 
@@ -268,6 +270,35 @@ def test_back_ends_are_made_by_name_or_asked_for(bench: Any) -> None:
     again = Session.open(bench.folder / "named.sampt")
     assert (again.tracker_name, again.segmenter_name) == (bench.config.tracker, bench.config.segmenter)
     again.close()
+
+
+@pytest.mark.parametrize("said", [{"segmenter": "sam-vit-b"}, {"segmenter_weights": "owner/name"}])
+def test_what_a_projects_file_names_is_not_downloaded(
+    bench: Any, said: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a project of sam-vit-b, in its own settings or as what was used last."""
+    monkeypatch.setenv("SAMPT_WEIGHTS_DIR", str(tmp_path / "weights"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("SAMPT_OFFLINE", raising=False)
+    begun: list[str] = []
+
+    def download(request: Any, _: Any) -> None:
+        begun.append(request.url)
+        raise BackendError("A download began.")
+
+    def create(name: str, *, weights: str = "default", **_: Any) -> Any:
+        return local_weights(name, weights)
+
+    monkeypatch.setattr(importlib.import_module("sampt.weights.fetch"), "download", download)
+    monkeypatch.setattr("sampt.session.setup.create_segmenter", create)
+    bench.create().close()
+    data = json.loads((bench.project / "project.json").read_text())
+    data["config"] |= {"segmenter": "sam-vit-b", **said}
+    data["backends"]["segmenter"] = "sam-vit-b"
+    (bench.project / "project.json").write_text(json.dumps(data))
+    with pytest.raises(BackendError, match="sampt weights pull"):
+        bench.open(segmenter=None)
+    assert begun == []
 
 
 def test_lost_results_are_computed_again(bench: Any) -> None:

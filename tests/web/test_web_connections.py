@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -18,7 +20,9 @@ import httpx2 as httpx
 import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is one of the [ui] extras")
-resource = pytest.importorskip("resource", reason="Windows has no limit of open files to set")
+pytest.importorskip("resource", reason="Windows has no limit of open files to set")
+
+import resource
 
 from sampt.web.addresses import client_of
 from sampt.web.connections import Connection, Door, DoorConfig, num_allowed
@@ -69,8 +73,6 @@ class Served:
 @pytest.fixture
 def served(site: Any) -> Iterator[Callable[..., Served]]:
     """Starts servers with limits of the test; a token is needed."""
-    import dataclasses
-
     made: list[Served] = []
 
     def start(**limits: Any) -> Served:
@@ -135,7 +137,9 @@ def test_256_open_files_are_enough_for_any_number_of_half_open_requests(site: An
             peers.append(socket.create_connection(("127.0.0.1", int(found[1])), timeout=20))
             peers[-1].sendall(HALF)
         headers = {"authorization": f"Bearer {found[2]}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{found[1]}/api/v1/", headers=headers, timeout=10, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{found[1]}/api/v1/", headers=headers, timeout=10, trust_env=False
+        ) as client:
             assert client.get("about").status_code == 200
             assert client.post("session", json={"video": "root/clip"}).status_code == 201  # files can be opened, too
     finally:
@@ -286,15 +290,11 @@ async def _crowded() -> list[str]:
 
 
 def test_the_oldest_idle_connection_of_who_has_most_makes_way() -> None:
-    import asyncio
-
     # Of the crowd three are there beside the one at work; they make way for others, and nobody else does.
     assert asyncio.run(_crowded()) == ["quiet", "working", "crowd8", "other0", "other1", "other2"]
 
 
 def test_when_all_are_at_work_a_new_connection_is_refused() -> None:
-    import asyncio
-
     async def full() -> bool:
         door = Door(Limits(connections=2, connections_a_client=2))
         for _ in range(2):

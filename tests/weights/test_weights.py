@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sampt.errors import BackendError
-from sampt.weights import WeightsSource, fetch, verify, weights_folder
+from sampt.weights import WeightsSource, fetch, no_downloads, verify, weights_folder
 from sampt.weights.download import _KeepsEncrypted
 
 
@@ -299,6 +299,16 @@ def test_offline_nothing_is_asked_and_a_file_put_there_by_hand_is_used(
     monkeypatch.setenv("SAMPT_OFFLINE", "0")
     assert fetch(server.source()) == cache / "some.pth"
     assert len(server.seen) == 1
+
+
+def test_within_no_downloads_only_what_is_at_hand_is_used(server: Any, cache: Path) -> None:
+    with no_downloads("nobody asked"):
+        assert "because nobody asked" in message_of(server.source())
+    assert not server.seen
+    assert fetch(server.source()) == cache / "some.pth"
+    assert len(server.seen) == 1
+    with no_downloads("nobody asked"):
+        assert fetch(server.source()) == cache / "some.pth"
 
 
 def test_a_file_by_hand_that_is_another_one_is_told_and_left_alone(server: Any, cache: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
 from sampt.config import SegmentConfig, settings_of, with_settings
@@ -13,10 +14,11 @@ from sampt.plugins import available, create_segmenter, create_tracker
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.session.project import ProjectFile
 from sampt.trackers.base import PointTracker, TrackerInfo
-from sampt.weights import weights_identity
+from sampt.weights import no_downloads, weights_identity
 
-__all__ = ["back_ends", "checked_config", "session_settings", "settings_digest"]
+__all__ = ["PROJECT_ASKS", "back_ends", "checked_config", "session_settings", "settings_digest"]
 
+PROJECT_ASKS = "a project's file names them and no person does"
 _ALONE = {"prompting.other_objects_as_negatives": False, "tracking.group_size": 1}
 """Settings under which objects do not influence each other."""
 
@@ -57,16 +59,18 @@ def back_ends(
     """The given back ends; those left out are made by name.
 
     Args:
-        last_names: of the tracker and the segmenter that a project was worked on with last.
+        last_names: of the tracker and the segmenter that a project was worked on with last. What a project's file names is not
+            downloaded: nobody may have looked at it.
 
     Raises:
         BackendError: one cannot be made.
     """
     of_tracker, of_segmenter = last_names or (None, None)
-    if tracker is None:
-        tracker = _made("tracker", create_tracker, config.tracker, config.tracker_weights, device, of_tracker)
-    if segmenter is None:
-        segmenter = _made("segmenter", create_segmenter, config.segmenter, config.segmenter_weights, device, of_segmenter)
+    with nullcontext() if last_names is None else no_downloads(PROJECT_ASKS):
+        if tracker is None:
+            tracker = _made("tracker", create_tracker, config.tracker, config.tracker_weights, device, of_tracker)
+        if segmenter is None:
+            segmenter = _made("segmenter", create_segmenter, config.segmenter, config.segmenter_weights, device, of_segmenter)
     return tracker, segmenter
 
 

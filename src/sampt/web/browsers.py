@@ -44,6 +44,7 @@ class Browser:
         self.hub = EventHub()
         self.last_s = time.monotonic()
         self.opening = threading.Lock()
+        self._mask = threading.Lock()
         self._held: OpenSession | None = None
         self._users = 0
         self._is_closing = False
@@ -81,6 +82,16 @@ class Browser:
             with self._changed:
                 self._users -= 1
                 self._changed.notify_all()
+
+    @contextmanager
+    def sending_mask(self) -> Iterator[None]:
+        """While a mask is taken, which is in memory as a whole, and made much larger; raises HTTPException 429."""
+        if not self._mask.acquire(blocking=False):
+            raise HTTPException(429, "Another mask is being sent; send one after the other.", {"retry-after": "1"})
+        try:
+            yield
+        finally:
+            self._mask.release()
 
     def put(self, held: OpenSession) -> None:
         """From now on this is the session; the one before is closed."""

@@ -13,6 +13,7 @@ from sampt.session.project import read_project
 from sampt.session.session import Session
 from sampt.session.values import FrameUpdate
 from sampt.web.answers import update_of
+from sampt.web.disk import check_free
 from sampt.web.events import EventHub
 from sampt.web.pictures import Pictures
 from sampt.web.roots import Roots
@@ -34,10 +35,11 @@ class OpenSession:
         key: changes with the video's contents.
         propagation: the last one.
         exports: by id.
+        limits: of the server.
     """
 
     def __init__(self, session: Session, roots: Roots, hub: EventHub, folder: Path, settings: WebSettings) -> None:
-        limits = settings.limits
+        self.limits = limits = settings.limits
         self.session, self.courtesy = session, Courtesy()
         self.pictures = Pictures(session.video, limits.picture_bytes // limits.sessions)
         self.times_s = _times_s(session)
@@ -45,7 +47,7 @@ class OpenSession:
         self.project, self.name = roots.told(session.project), Path(session.video.label).name
         self.propagation: PropagationTask | None = None
         self.exports: dict[int, ExportTask] = {}
-        self._roots, self._hub, self._folder, self._most_exports = roots, hub, folder, limits.exports
+        self._roots, self._hub, self._folder = roots, hub, folder
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -88,12 +90,13 @@ class OpenSession:
         """Start an export; one runs at a time.
 
         Raises:
-            HTTPException: 409 when one runs.
+            HTTPException: 409 when one runs, 503 when the disk has no room.
         """
+        check_free(self._folder, self.limits.free_bytes)
         with self._lock:
             if any(task.is_running for task in self.exports.values()):
                 raise HTTPException(409, "An export runs already; cancel it, or wait for its end.")
-            while len(self.exports) >= self._most_exports:
+            while len(self.exports) >= self.limits.exports:
                 self.exports.pop(min(self.exports)).remove()
             number = next(self._numbers)
             task = ExportTask(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
+from sampt.config import SegmentConfig
 from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
 from sampt.session.session import Session
+from sampt.session.setup import PROJECT_ASKS
 from sampt.web.browsers import project_for
 from sampt.web.roots import Roots
 from sampt.web.settings import BackEndFactory, WebSettings
+from sampt.weights import no_downloads
 
 __all__ = ["Wanted"]
 
@@ -35,7 +39,7 @@ class Wanted:
             raise HTTPException(400, "Neither a video nor a project is named; expected one of them.")
         self._video = None if video is None else roots.existing(video)
         if self._video is not None and self._video.is_dir():
-            roots.frames_inside(self._video)
+            roots.check_links(self._video)
         if project is not None:
             self.project = roots.resolve(project)
             if self._video is None:
@@ -60,17 +64,48 @@ class Wanted:
             return Session.create(
                 self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes
             )
+        self._roots.check_links(self.project)
         content = read_project(self.project)
         video = self._video or self._video_of(content.video.path, content.video.beside)
-        tracker, segmenter = self._back_ends(content.config)
+        with no_downloads(PROJECT_ASKS) if self._names_weights(content.config) else nullcontext():
+            tracker, segmenter = self._back_ends(content.config)
         return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes)
+
+    def _names_weights(self, config: SegmentConfig) -> bool:
+        """Whether a project's file names back ends or weights that whoever started the server did not; these are checked.
+
+        Raises:
+            HTTPException: 403 when they are neither default nor random nor in the roots.
+        """
+        own = self._settings.config
+        is_other = False
+        for name, weights, told in (
+            (config.tracker, config.tracker_weights, (own.tracker, own.tracker_weights)),
+            (config.segmenter, config.segmenter_weights, (own.segmenter, own.segmenter_weights)),
+        ):
+            if (name, weights) == told:
+                continue
+            is_other = True
+            if weights not in ("default", "random"):
+                self._check_weights(Path(os.path.abspath(Path(weights).expanduser())))
+        return is_other
+
+    def _check_weights(self, path: Path) -> None:
+        if not self._roots.contains(path) or not path.exists():
+            raise HTTPException(
+                403,
+                "The project names weights that are in no folder that the server was given; expected default, random or a file "
+                "there. To use others, start the server with them.",
+            )
+        if path.is_dir():
+            self._roots.check_links(path)
 
     def _video_of(self, path: str, beside: str | None) -> Path:
         """Where the project's video is, among the places where a session would look that lie inside the roots."""
         for place in self._places(path, beside):
-            if place.exists() and self._roots.contains(place):
+            if self._roots.contains(place) and place.exists():
                 if place.is_dir():
-                    self._roots.frames_inside(place)
+                    self._roots.check_links(place)
                 return place
         name = Path(path.replace("\\", "/")).name
         raise HTTPException(
@@ -79,7 +114,7 @@ class Wanted:
 
     def _places(self, path: str, beside: str | None) -> Iterator[Path]:
         parent = self.project.parent
-        yield Path(path)
+        yield Path(os.path.abspath(path))  # what is opened later is not to be read as ~user once more
         if beside is not None:
             yield Path(os.path.normpath(parent / beside))
         yield parent / Path(path.replace("\\", "/")).name

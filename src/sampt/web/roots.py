@@ -95,8 +95,8 @@ class Roots:
             raise HTTPException(404, f"There is no {_shown(path)}; list its folder with GET /files.") from None
         return found
 
-    def frames_inside(self, folder: Path) -> None:
-        """Refuse a folder whose images are links to somewhere else.
+    def check_links(self, folder: Path) -> None:
+        """Refuse a folder in which something is a link to somewhere else: frames, or the parts of a project.
 
         Raises:
             HTTPException: 403.

@@ -76,6 +76,8 @@ async def events(socket: WebSocket) -> None:
         browser = services.browser_of(socket)
         with browser.use() as held:
             revision = held.session.revision
+        if len(browser.hub) >= services.settings.limits.streams:
+            raise HTTPException(429, f"There are {len(browser.hub)} open streams already; close one.")
     except HTTPException as error:
         await socket.send_text(json.dumps({"type": "error", "request": None, "message": error.detail}))
         await socket.close(_TOO_MUCH)

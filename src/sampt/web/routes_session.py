@@ -24,7 +24,7 @@ from sampt.web.models import (
 )
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
-from sampt.web.services import ERRORS, Held, Parts, cookie_of, errors, known_frame, known_object
+from sampt.web.services import ERRORS, Held, Parts, check_room, cookie_of, errors, known_frame, known_object
 
 __all__ = ["router"]
 
@@ -78,6 +78,7 @@ def redo(held: Held) -> dict[str, Any]:
 @router.post("/objects", status_code=201, response_model=ObjectAdded, responses=ERRORS)
 def add_object(wanted: ObjectWanted, held: Held) -> dict[str, Any]:
     """Add an object."""
+    check_room(held, for_object=True)
     made = held.session.add_object(wanted.name, _rgb(wanted.color))
     return {"object": object_of(made), "state": _changed(held)}
 
@@ -105,6 +106,7 @@ def remove_object(object_id: ObjectId, held: Held) -> dict[str, Any]:
 @router.post("/points", status_code=201, response_model=PointAdded, responses=ERRORS)
 def add_point(wanted: PointWanted, held: Held) -> dict[str, Any]:
     """Click on a frame: on the object (positive) or off it."""
+    check_room(held, for_point=True)
     with held.courtesy.first():
         made = held.session.add_point(wanted.object_id, wanted.frame, (wanted.x, wanted.y), wanted.is_positive)
     return {"point": point_of(made), "state": _changed(held)}
@@ -153,22 +155,24 @@ _MASK_BODY = {
 @router.put(
     "/objects/{object_id}/frames/{frame}/mask",
     response_model=State,
-    responses={**ERRORS, **errors(415)},
+    responses={**ERRORS, **errors(415, 429)},
     openapi_extra=_MASK_BODY,
 )
 async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> dict[str, Any]:
     """Give the object's mask on a frame: a PNG of the video's size in which pixels that are not 0 are the object, or an RLE."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    data = await request.body()
+    browser = parts.browser_of(request)  # before the body is read
 
-    def work() -> dict[str, Any]:
-        with parts.browser_of(request).use() as held:
+    def work(data: bytes) -> dict[str, Any]:
+        with browser.use() as held:
             known_object(held, object_id)
             known_frame(held, frame)
+            check_room(held, for_mask=True)
             held.session.set_mask(object_id, frame, mask_from(kind, data, held.session.size_hw))
             return _changed(held)
 
-    return await anyio.to_thread.run_sync(work)
+    with browser.sending_mask():
+        return await anyio.to_thread.run_sync(work, await request.body())
 
 
 @router.delete("/objects/{object_id}/frames/{frame}/mask", response_model=State, responses=ERRORS)

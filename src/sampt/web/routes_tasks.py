@@ -12,7 +12,7 @@ from sampt.errors import ConfigError, did_you_mean
 from sampt.outputs.exports import EXPORTERS
 from sampt.web.models import Export, ExportWanted, Progress, RangeWanted
 from sampt.web.open_session import OpenSession
-from sampt.web.services import ERRORS, Held, Parts, frames_wanted
+from sampt.web.services import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.tasks import ExportTask
 
 __all__ = ["router"]
@@ -42,7 +42,7 @@ def cancel_propagation(held: Held) -> dict[str, Any] | None:
     return None if task is None else task.told()
 
 
-@router.post("/exports", status_code=202, response_model=Export, responses=ERRORS)
+@router.post("/exports", status_code=202, response_model=Export, responses={**ERRORS, **errors(503)})
 def start_export(wanted: ExportWanted, held: Held) -> dict[str, Any]:
     """Make a file of the results; GET /about lists the formats."""
     if wanted.format not in EXPORTERS:

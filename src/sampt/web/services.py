@@ -18,7 +18,18 @@ from sampt.web.roots import Roots
 from sampt.web.settings import WebSettings
 from sampt.web.uploads import Uploads
 
-__all__ = ["ERRORS", "Held", "Parts", "Services", "cookie_of", "errors", "frames_wanted", "known_frame", "known_object"]
+__all__ = [
+    "ERRORS",
+    "Held",
+    "Parts",
+    "Services",
+    "check_room",
+    "cookie_of",
+    "errors",
+    "frames_wanted",
+    "known_frame",
+    "known_object",
+]
 
 _TOLD = {
     400: "A mistake of the user, told in one line.",
@@ -91,6 +102,20 @@ def known_frame(held: OpenSession, frame_idx: int) -> int:
     if frame_idx >= held.session.num_frames:
         raise HTTPException(404, f"There is no frame {frame_idx}; the last one is {held.session.num_frames - 1}.")
     return frame_idx
+
+
+def check_room(held: OpenSession, *, for_object: bool = False, for_point: bool = False, for_mask: bool = False) -> None:
+    """Refuse what would make a session larger than the server's limits; raises HTTPException 409.
+
+    All of a session is told in every answer and written at every change, so that each part of it costs something each time.
+    """
+    session, limits = held.session, held.limits
+    if for_object and len(session.objects) >= limits.objects:
+        raise HTTPException(409, f"There are {limits.objects} objects already; remove one.")
+    if for_point and len(session.clicks()) >= limits.points:
+        raise HTTPException(409, f"There are {limits.points} points already; delete some.")
+    if for_mask and sum(len(mask.rle.counts) for mask in session.given_masks()) >= limits.given_bytes:
+        raise HTTPException(409, f"The given masks have {limits.given_bytes} bytes already; take some away.")
 
 
 def frames_wanted(held: OpenSession, start: int | None, stop: int | None) -> range:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 from sampt.errors import VideoError
 from sampt.video.file import VideoFile
 from sampt.video.open import VIDEO_SUFFIXES, open_video
+from sampt.web.disk import check_free
 from sampt.web.roots import Roots
 from sampt.web.settings import Limits
 
@@ -75,7 +75,7 @@ class Uploads:
 
     async def _write(self, partial: Path, body: AsyncIterator[bytes], promised_bytes: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._check_room(promised_bytes)
+        check_free(self._folder, self._limits.free_bytes + promised_bytes)
         written = checked = 0
         async with await anyio.open_file(partial, "xb") as file:
             async for block in body:
@@ -83,15 +83,11 @@ class Uploads:
                 if written > self._limits.upload_bytes:
                     raise self._too_large()
                 if written - checked > 64 * _BLOCK_BYTES:
-                    self._check_room(0)
+                    check_free(self._folder, self._limits.free_bytes)
                     checked = written
                 await file.write(block)
         if not written:
             raise HTTPException(400, "The upload is empty (0 bytes); expected the bytes of a video file as the request's body.")
-
-    def _check_room(self, wanted_bytes: int) -> None:
-        if shutil.disk_usage(self._folder).free - wanted_bytes < self._limits.free_bytes:
-            raise HTTPException(503, "The server's disk has no room for the upload.")
 
     def _accept(self, partial: Path, name: str) -> str:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampt.weights.cache import Verification, cached_path, is_offline, verify, weights_folder
 from sampt.weights.checkpoint import load_checkpoint
 from sampt.weights.choice import WeightsFacts, facts_of, local_weights, told_source, weights_identity
-from sampt.weights.fetch import Progress, downloads_shown_by, fetch, fetch_first
+from sampt.weights.fetch import Progress, downloads_shown_by, fetch, fetch_first, no_downloads
 from sampt.weights.sources import SOURCES, WeightsSource, default_source, find_source, find_sources
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "is_offline",
     "load_checkpoint",
     "local_weights",
+    "no_downloads",
     "told_source",
     "verify",
     "weights_folder",

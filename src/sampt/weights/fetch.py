@@ -28,7 +28,7 @@ from sampt.weights.download import NotServedError, Progress, Request, discard, d
 from sampt.weights.hub import at_endpoint
 from sampt.weights.sources import SOURCES, WeightsSource, told_bytes
 
-__all__ = ["Progress", "Show", "downloads_shown_by", "fetch", "fetch_first"]
+__all__ = ["Progress", "Show", "downloads_shown_by", "fetch", "fetch_first", "no_downloads"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ _CHUNK = 1 << 20
 Show = Callable[[WeightsSource], AbstractContextManager[Progress]]
 """Begins to show the download of a source; what it gives is called as it goes on."""
 _show: ContextVar[Show | None] = ContextVar("show", default=None)
+_why_not: ContextVar[str | None] = ContextVar("why_not", default=None)
 
 
 class _WrongContentsError(BackendError):
@@ -52,6 +53,20 @@ def downloads_shown_by(show: Show) -> Iterator[None]:
         _show.reset(token)
 
 
+@contextmanager
+def no_downloads(why: str) -> Iterator[None]:
+    """Inside the block, and in its thread, only what is at hand is used; what is not is a :class:`BackendError`.
+
+    Args:
+        why: who asks for the weights, as the end of the sentence "they are not downloaded, because ...".
+    """
+    token = _why_not.set(why)
+    try:
+        yield
+    finally:
+        _why_not.reset(token)
+
+
 def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
     """The file of ``source`` with the right digest: from the cache, from the hub's cache, or downloaded.
 
@@ -66,7 +81,8 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
         Its path, which may lie in the hub's cache: only for reading.
 
     Raises:
-        BackendError: it cannot be fetched or is not what it should be, or ``SAMPT_OFFLINE`` is set and it is not at hand.
+        BackendError: it cannot be fetched or is not what it should be, or it is not at hand and ``SAMPT_OFFLINE`` or
+            :func:`no_downloads` forbids to fetch it.
     """
     found = find_verified(source)
     if found:
@@ -113,6 +129,11 @@ def _refuse_without_network(source: WeightsSource) -> None:
         raise BackendError(
             f"{source.name!r} is not in the cache and SAMPT_OFFLINE is set; fetch {part}{at_endpoint(source.url)} on a machine"
             f" with network and put it at {target}, or unset SAMPT_OFFLINE."
+        )
+    if why := _why_not.get():
+        raise BackendError(
+            f"The weights {source.name!r} ({told_bytes(source.num_bytes)}) are not on this machine and not downloaded, because"
+            f" {why}; if you want them, run: sampt weights pull {source.name}"
         )
 
 

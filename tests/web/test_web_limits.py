@@ -1,0 +1,153 @@
+"""What a session may grow to, and what is refused before it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from sampt.masks.rle import encode_mask
+
+S = "/api/v1/session"
+EVENTS = "ws://127.0.0.1:7268/api/v1/session/events"
+Opening = Callable[..., TestClient]
+
+
+@pytest.fixture
+def opening(serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]) -> Opening:
+    """Opens the clip on a server with limits of the test."""
+
+    def start(**limits: Any) -> TestClient:
+        browser = browsing(serving(limits))
+        assert browser.post(S, json={"video": "root/clip"}).status_code == 201
+        return browser
+
+    return start
+
+
+def test_objects_and_points_of_a_session_are_limited(opening: Opening, site: Any) -> None:
+    browser = opening(objects=2, points=3)
+    assert [browser.post(f"{S}/objects", json={}).status_code for _ in range(3)] == [201, 201, 409]
+    point = {"object_id": 1, "frame": 0, "x": 1, "y": 1}
+    assert [browser.post(f"{S}/points", json=point).status_code for _ in range(4)] == [201, 201, 201, 409]
+    state = browser.get(S).json()
+    assert (len(state["objects"]), len(state["points"])) == (2, 3)
+    assert browser.delete(f"{S}/objects/1").status_code == 200
+    assert browser.post(f"{S}/objects", json={}).status_code == 201
+
+
+def test_given_masks_of_a_session_are_limited(opening: Opening, site: Any) -> None:
+    code = encode_mask(site.masks(0)[0])
+    browser = opening(given_bytes=2 * len(code.counts))
+    browser.post(f"{S}/objects", json={})
+    told = {"size": list(code.size_hw), "counts": code.counts}
+    got = [browser.put(f"{S}/objects/1/frames/{i}/mask", json=told).status_code for i in range(4)]
+    assert got == [200, 200, 409, 409]
+    assert browser.delete(f"{S}/objects/1/frames/0/mask").status_code == 200
+    assert browser.put(f"{S}/objects/1/frames/3/mask", json=told).status_code == 200
+
+
+class Body:
+    """A body that notes whether anybody reads it."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.num_bytes, self.read_bytes = num_bytes, 0
+
+
+async def _asked(app: FastAPI, path: str, kind: str, body: Body, *, is_announced: bool) -> int:
+    """The status of a PUT, whose body comes in blocks of 1000 bytes."""
+    status = 0
+
+    async def receive() -> dict[str, Any]:
+        body.read_bytes += 1000
+        return {"type": "http.request", "body": b"1" * 1000, "more_body": body.read_bytes < body.num_bytes}
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", kind.encode()), (b"cookie", app.state.cookie.encode())]
+    if is_announced:
+        headers.append((b"content-length", str(body.num_bytes).encode()))
+    scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+    await app({**scope, "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1)}, receive, send)
+    return status
+
+
+@pytest.mark.parametrize(("kind", "most"), [("image/png", 60_000), ("application/json", 20_000), ("", 60_000)])
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_masks_that_are_too_large_are_not_read(
+    kind: str, most: int, is_announced: bool, serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]
+) -> None:
+    app = serving({"mask_bytes": 60_000, "code_bytes": 20_000})
+    browser = browsing(app)
+    browser.post(S, json={"video": "root/clip"})
+    app.state.cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    body = Body(most + 1000)
+    assert asyncio.run(_asked(app, f"{S}/objects/1/frames/0/mask", kind, body, is_announced=is_announced)) == 413
+    assert body.read_bytes == (0 if is_announced else most + 1000)
+
+
+def test_the_body_of_a_mask_is_not_read_without_a_session(serving: Callable[..., FastAPI]) -> None:
+    app, body = serving(), Body(50_000)
+    app.state.cookie = ""
+    assert asyncio.run(_asked(app, f"{S}/objects/1/frames/0/mask", "image/png", body, is_announced=True)) == 404
+    assert body.read_bytes == 0
+
+
+def test_one_mask_of_a_browser_is_in_memory_at_a_time(opening: Opening, site: Any) -> None:
+    browser = opening()
+    browser.post(f"{S}/objects", json={})
+    code = encode_mask(site.masks(0)[0])
+    told = {"size": list(code.size_hw), "counts": code.counts}
+    found = browser.app.state.services.browsers.find(browser.cookies["sampt_session"])  # type: ignore[attr-defined]
+    with found.sending_mask():
+        assert browser.put(f"{S}/objects/1/frames/0/mask", json=told).status_code == 429
+    assert browser.put(f"{S}/objects/1/frames/0/mask", json=told).status_code == 200
+    assert browser.put(f"{S}/objects/1/frames/0/mask", content=b"none").status_code == 415
+    assert browser.put(f"{S}/objects/1/frames/1/mask", json=told).status_code == 200  # an error has not kept it
+
+
+def test_event_streams_of_a_browser_are_limited(opening: Opening) -> None:
+    browser = opening(streams=2)
+    with browser.websocket_connect(EVENTS) as one, browser.websocket_connect(EVENTS) as two:
+        assert one.receive_json()["type"] == two.receive_json()["type"] == "hello"
+        with browser.websocket_connect(EVENTS) as third:
+            assert third.receive_json()["type"] == "error"
+            with pytest.raises(WebSocketDisconnect):
+                third.receive_json()
+    with browser.websocket_connect(EVENTS) as again:
+        assert again.receive_json()["type"] == "hello"
+
+
+def test_slow_requests_keep_nobody_waiting_for_a_thread(opening: Opening, site: Any) -> None:
+    browser = opening()
+    site.click(browser, 1)
+    site.segmenter.go_on.clear()
+    asked = [
+        threading.Thread(target=browser.get, args=(f"{S}/frames/{i % 8}/masks",), kwargs={"params": {"preview": True}})
+        for i in range(60)
+    ]
+    for thread in asked:
+        thread.start()
+    quick = threading.Thread(target=browser.get, args=("/api/v1/files",))
+    quick.start()
+    quick.join(20)
+    is_done = not quick.is_alive()
+    site.segmenter.go_on.set()
+    for thread in asked:
+        thread.join(60)
+    assert is_done
+
+
+def test_exports_leave_room_on_the_disk(opening: Opening, site: Any) -> None:
+    browser = opening(free_bytes=1 << 60)
+    site.click(browser, 1)
+    assert browser.post(f"{S}/exports", json={"format": "png"}).status_code == 503
+    assert browser.get(f"{S}/exports/1").status_code == 404
