@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from PIL import Image
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
-from sampt.errors import BackendError, OutputError
-from sampt.job import Job, run_job
+from sampt.errors import BackendError, InputChangedError, OutputError
+from sampt.job import Job, prepare_run, run_job, run_part
+from sampt.job_parts import make_back_ends
 from sampt.outputs import FORMATS, load_tracks
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
@@ -272,3 +274,178 @@ def test_two_processes_do_not_work_in_one_folder(scene: Scene, segmenter: ExactS
 
     assert run_job(job(scene, tmp_path), meanwhile).num_frames == NUM_FRAMES
     assert run_job(job(scene, tmp_path)).was_complete
+
+
+def frames_folder(scene: Scene, folder: Path) -> Path:
+    folder.mkdir()
+    for i, frame in enumerate(SceneVideo(scene).read(0, NUM_FRAMES)):
+        Image.fromarray(frame).save(folder / f"{i:05d}.png")
+    return folder
+
+
+class Meanwhile:
+    """Something that happens in the middle of a run."""
+
+    def __init__(self, act: Any) -> None:
+        self.act = act
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if done == 4:
+            self.act()
+
+
+@pytest.mark.parametrize("number", [0, 3, 8], ids=["read before", "being worked on", "still to come"])
+def test_a_frame_replaced_during_a_run_ends_it_and_leaves_nothing(
+    number: int, scene: Scene, segmenter: ExactSegmenter, tmp_path: Path
+) -> None:
+    folder = frames_folder(scene, tmp_path / "frames")
+    path, output = folder / f"{number:05d}.png", tmp_path / "out"
+    whole = path.read_bytes()
+    other = np.full((*scene.size_hw, 3), 99, np.uint8)
+    with pytest.raises(InputChangedError, match=rf"{path.name} has been replaced or changed while it was in use"):
+        run_job(job(scene, output, video=folder), Meanwhile(lambda: Image.fromarray(other).save(path)))
+    assert not output.exists()
+    path.write_bytes(whole)
+    result = run_job(job(scene, output, video=folder))
+    assert (result.num_resumed, result.was_complete) == (0, False)
+    for i in range(NUM_FRAMES):
+        np.testing.assert_array_equal(labels(output, f"{i:05d}"), truth(scene, i))
+
+
+def test_a_frame_that_was_touched_or_copied_again_is_the_same(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    folder = frames_folder(scene, tmp_path / "frames")
+
+    def touch() -> None:
+        os.utime(folder / "00002.png", (1, 1))
+        copy = tmp_path / "copy.png"
+        shutil.copy(folder / "00006.png", copy)
+        copy.replace(folder / "00006.png")
+
+    assert run_job(job(scene, tmp_path / "out", video=folder), Meanwhile(touch)).num_frames == NUM_FRAMES
+    assert run_job(job(scene, tmp_path / "out", video=folder)).was_complete
+
+
+def test_a_video_file_replaced_by_another_one_during_a_run(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, shift in (("clip.mp4", 0), ("other.mp4", 20)):
+        with VideoWriter(tmp_path / name, 24, scene.size_hw) as writer:
+            for i in range(6):
+                writer.write(np.roll(scene.frame(i), shift, 1))
+    replace = Meanwhile(lambda: (tmp_path / "other.mp4").replace(tmp_path / "clip.mp4"))
+    with pytest.raises(InputChangedError, match=r"clip\.mp4 has been replaced"):
+        run_job(job(scene, tmp_path / "out", video=tmp_path / "clip.mp4", formats=["png"]), replace)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_a_video_that_was_replaced_is_not_kept(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    folder, path = frames_folder(scene, tmp_path / "frames"), tmp_path / "parts" / "1.part"
+    seen = 0
+
+    def encode(frames: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            (folder / "00001.png").write_bytes((folder / "00002.png").read_bytes())
+        return ExactSegmenter.encode(segmenter, frames)
+
+    segmenter.encode = encode  # type: ignore[method-assign]
+    with pytest.raises(InputChangedError):
+        run_part(job(scene, tmp_path / "out", video=folder), (0, 2), path, make=make_back_ends)
+    assert seen
+    assert not path.exists()
+
+
+def results_of(output: Path) -> dict[str, bytes]:
+    return {p.relative_to(output).as_posix(): p.read_bytes() for p in sorted(output.rglob("*")) if p.is_file()}
+
+
+DAMAGES = {
+    "a mask is gone": lambda out: (out / "masks" / "00003.png").unlink(),
+    "a mask is empty": lambda out: (out / "masks" / "00003.png").write_bytes(b""),
+    "masks.json is empty": lambda out: (out / "masks.json").write_bytes(b""),
+    "tracks.npz is gone": lambda out: (out / "tracks.npz").unlink(),
+    "tracks.npz has other bytes": lambda out: (out / "tracks.npz").write_bytes(bytes((out / "tracks.npz").stat().st_size)),
+    "all masks are gone": lambda out: shutil.rmtree(out / "masks"),
+    "run.json lists nothing": lambda out: change_manifest(out, lambda told: told.pop("results")),
+    "an object has no score": lambda out: change_manifest(out, lambda told: told["objects"][0].pop("score")),
+}
+
+
+def change_manifest(output: Path, change: Any) -> None:
+    told = manifest(output)
+    change(told)
+    (output / "run.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_missing_of_a_complete_run_is_made_again(
+    damage: str, scene: Scene, segmenter: ExactSegmenter, tmp_path: Path
+) -> None:
+    run_job(job(scene, tmp_path))
+    before = results_of(tmp_path)
+    DAMAGES[damage](tmp_path)
+    assert not run_job(job(scene, tmp_path)).was_complete
+    after = results_of(tmp_path)
+    assert after.keys() == before.keys()
+    assert [name for name in after if after[name] != before[name] and name not in ("run.json", "overlay.mp4")] == []
+    assert run_job(job(scene, tmp_path)).was_complete
+
+
+def test_results_are_on_the_disk_before_the_manifest_has_its_name(
+    scene: Scene, segmenter: ExactSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: dict[int, bool] = {}
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        synced.setdefault(os.fstat(descriptor).st_ino, (tmp_path / "run.json").exists())
+
+    monkeypatch.setattr("os.fsync", fsync)
+    run_job(job(scene, tmp_path))
+    results = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(results) == NUM_FRAMES + 5
+    for path in [*results, tmp_path, tmp_path / "masks"]:
+        assert synced[path.stat().st_ino] is False, path
+
+
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something is in parsed JSON, but for what decides whose the manifest is."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(inner for key, part in items for inner in places_of(part, (*path, key)))]
+
+
+def test_any_part_of_a_manifest_may_be_wrong(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
+    """Every value that is read again is taken away or replaced: the run counts as complete or not, or one line is told."""
+    wanted = job(scene, tmp_path, formats=["png"], video=SceneVideo(scene).read(0, 1))
+    run_job(wanted)
+    whole = manifest(tmp_path)
+    places = [p for p in places_of(whole) if p and p[0] in ("objects", "licences", "seconds", "num_frames", "results")]
+    assert len(places) > 20
+    outcomes = set()
+    for place in places:
+        for new in (..., None, 1e300, "x", [], {"a": 1}, float("nan")):
+            told = json.loads(json.dumps(whole))
+            owner = told
+            for key in place[:-1]:
+                owner = owner[key]
+            if new is ...:
+                del owner[place[-1]]
+            else:
+                owner[place[-1]] = new
+            (tmp_path / "run.json").write_text(json.dumps(told))
+            outcomes.add(prepare_run(wanted).finished is None)
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[1]", "3", "{", "\0", '{"run_digest": [1]}'])
+def test_a_manifest_that_is_none_is_told_in_one_line(
+    text: str, scene: Scene, segmenter: ExactSegmenter, tmp_path: Path
+) -> None:
+    run_job(job(scene, tmp_path, formats=["npz"]))
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(OutputError) as caught:
+        run_job(job(scene, tmp_path, formats=["npz"]))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "run.json").read_text() == text

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import tracemalloc
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -145,3 +149,39 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 3])
     with pytest.raises(OutputError, match="delete it and start the batch again"):
         list(PartFile(path).frames())
+
+
+@pytest.mark.parametrize("case", ["missing", "odd", "none", "not zlib", "short", "deep header"])
+def test_a_part_with_the_right_checksum_and_anything_in_it_is_one_line(case: str, tmp_path: Path) -> None:
+    def packed(**arrays: Any) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return zlib.compress(buffer.getvalue())
+
+    data = {
+        "missing": packed(frame_idx=np.array(0)),
+        "odd": packed(frame_idx=np.array("x"), ids=np.zeros(1), sizes=np.zeros((1, 2)), logits=np.zeros(3)),
+        "none": zlib.compress(b"not a zip"),
+        "not zlib": b"x" * 40,
+        "short": b"",
+        "deep header": packed(frame_idx=np.array(0)),
+    }[case]
+    header = b"[" * 100_000 if case == "deep header" else b'{"format": "sampt-part-1", "digest": "d"}'
+    path = tmp_path / "1.part"
+    path.write_bytes(header + b"\n" + struct.pack("<II", len(data), zlib.crc32(data)) + data)
+    assert PartFile(path).is_of("d") == (case != "deep header")
+    with pytest.raises(OutputError) as caught:
+        list(PartFile(path).frames())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_unpacks_to_more_than_any_frame_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampt.outputs.parts._MAX_FRAME_BYTES", 1 << 16)
+    data = zlib.compress(bytes(1 << 24))
+    (tmp_path / "p").write_bytes(b"{}\n" + struct.pack("<II", len(data), zlib.crc32(data)) + data)
+    tracemalloc.start()
+    with pytest.raises(OutputError, match=r"a frame is larger than any"):
+        list(PartFile(tmp_path / "p").frames())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

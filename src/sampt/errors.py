@@ -15,6 +15,7 @@ __all__ = [
     "ConfigError",
     "EvaluationError",
     "FolderBusyError",
+    "InputChangedError",
     "LimitError",
     "OutputError",
     "QueryError",
@@ -31,6 +32,10 @@ class SamptError(Exception):
 
 class VideoError(SamptError):
     """The video is missing, empty, broken, or holds frames that cannot be used together."""
+
+
+class InputChangedError(VideoError):
+    """The video's files are others than when it was opened, so that what was made of them belongs together no more."""
 
 
 class QueryError(SamptError):

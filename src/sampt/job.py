@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from sampt.errors import OutputError, QueryError, VideoError
+from sampt.errors import OutputError, QueryError, SamptError, VideoError
 from sampt.job_parts import (
     BackEnds,
     Job,
@@ -26,7 +28,7 @@ from sampt.job_parts import (
     write_all,
 )
 from sampt.live_job import run_live
-from sampt.outputs import FORMATS, check_outputs, config_digest, open_outputs
+from sampt.outputs import FORMATS, Journal, check_outputs, config_digest, open_outputs
 from sampt.outputs.files import make_folder
 from sampt.outputs.parts import PartFile, write_part
 from sampt.pipeline import merge_parts, segment_part, segment_video
@@ -36,13 +38,16 @@ from sampt.run_folder import RunFolder
 from sampt.segmenters.base import SegmenterInfo
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
 from sampt.trackers.base import TrackerInfo, frames_at_once
-from sampt.types import ObjectState, Points, QueryMask
+from sampt.types import FrameMasks, ObjectState, Points, QueryMask
 from sampt.video.base import CachedVideo, SubVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.live import LiveVideo
 from sampt.video.open import open_video
 
 __all__ = ["Job", "JobResult", "ObjectSummary", "Run", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
+
+_LOG = logging.getLogger(__name__)
+_Frame = TypeVar("_Frame")
 
 
 def run_job(
@@ -83,13 +88,14 @@ def run_job(
     timed: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
     summaries = {o: ObjectSummary(o) for o in run.object_ids}
     report = on_frame or (lambda done, total: None)
-    with run.folder.started(overwrite=job.overwrite) as journal:
+    expected = (video.size_hw, run.object_ids)
+    with run.folder.started(overwrite=job.overwrite, expected=expected) as journal, _of_one_input(video):
         num_resumed = len(journal)
         if parts:
             frames = [PartFile(path).frames() for path in parts]
             results = merge_parts(cached, run.queries, frames, config=job.config, **timed)
         else:
-            results = segment_video(cached, run.queries, config=job.config, memo=journal, **timed)
+            results = segment_video(cached, run.queries, config=job.config, memo=_CheckedMemo(journal, video), **timed)
         overlapping = job.config.overlapping
         with open_outputs(job.output, job.formats, video, object_ids=run.object_ids, overlapping=overlapping) as outputs:
             report(0, video.num_frames)
@@ -103,7 +109,7 @@ def run_job(
         time.perf_counter() - started,
         num_resumed=num_resumed,
     )
-    run.folder.finish(manifest_of(job, run.identity, video, result, clock))
+    run.folder.finish(manifest_of(job, run.identity, video, result, clock), outputs.files.values())
     return result
 
 
@@ -131,7 +137,35 @@ def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[Job
     own = run.object_ids[part[0] :: part[1]]
     frames = segment_part(cached, run.queries, own, config=job.config, tracker=tracker, segmenter=segmenter)
     make_folder(path.parent)
-    return write_part(path, digest, frames)
+    return write_part(path, digest, _checked_to_the_end(frames, run.video))
+
+
+class _CheckedMemo:
+    """A journal that takes no frame of a video that was replaced: the next run would believe it."""
+
+    def __init__(self, journal: Journal, video: Video) -> None:
+        self._journal, self._video = journal, video
+        self.lookup = journal.lookup
+
+    def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None:
+        self._video.check_unchanged(frame_masks.frame_idx)
+        self._journal.append(frame_masks, prompt_digest)
+
+
+@contextmanager
+def _of_one_input(video: Video) -> Iterator[None]:
+    """What is made inside the block is made of the video that was opened before, or it ends with InputChangedError."""
+    try:
+        yield
+    except SamptError:
+        video.check_unchanged()  # then whatever was met is only what came of it
+        raise
+    video.check_unchanged()
+
+
+def _checked_to_the_end(frames: Iterator[_Frame], video: Video) -> Iterator[_Frame]:
+    with _of_one_input(video):
+        yield from frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,11 +275,23 @@ def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     manifest = None if job.overwrite else folder.complete_manifest(files.values())
     if manifest is None:
         return None
+    try:
+        return _told_result(job, files, manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        told = " ".join(f"{type(error).__name__} {error}".split())
+        _LOG.warning("The run.json in %s was changed (%s); the run is repeated.", job.output, told)
+        return None
+
+
+def _told_result(job: Job, files: dict[str, Path], manifest: dict[str, Any]) -> JobResult:
+    """What a manifest says of its run; errors of any kind where it was changed."""
     objects = []
     for item in manifest["objects"]:
         score, state = item["score"], ObjectState[item["last_state"]]
-        objects.append(ObjectSummary(item["id"], item["frames_present"], score or 0.0, int(score is not None), state))
-    num_frames, licences, seconds = manifest["num_frames"], manifest["licences"], manifest["seconds"]["total"]
+        is_scored = score is not None
+        objects.append(ObjectSummary(int(item["id"]), int(item["frames_present"]), float(score or 0), int(is_scored), state))
+    licences = {str(name): str(licence) for name, licence in manifest["licences"].items()}
+    num_frames, seconds = int(manifest["num_frames"]), float(manifest["seconds"]["total"])
     return JobResult(job.output, files, num_frames, objects, licences, seconds, was_complete=True)
 
 

@@ -37,9 +37,9 @@ MAX_QUERY_BYTES = 16 << 20
 """Of a query file; so many clicks take 5 MB."""
 MAX_LIST_BYTES = 64 << 20
 """Of a batch's list of videos."""
-MAX_MANIFEST_BYTES = 64 << 20
-"""Of a ``run.json``, which has about 100 bytes a result file."""
-MAX_PROJECT_BYTES = 256 << 20
+MAX_MANIFEST_BYTES = 256 << 20
+"""Of a ``run.json``, which has about 150 bytes a result file."""
+MAX_PROJECT_BYTES = 64 << 20
 """Of a ``project.json``."""
 MAX_RECORD_BYTES = 1 << 28
 """Of one frame in a journal."""

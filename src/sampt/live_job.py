@@ -71,5 +71,5 @@ def run_live(
         write_all(results, video, outputs, summaries, clock, count)
     seconds = time.perf_counter() - started
     result = JobResult(job.output, outputs.files, video.num_frames, list(summaries.values()), licences_of(*infos), seconds)
-    folder.finish(manifest_of(job, identity, video, result, clock))
+    folder.finish(manifest_of(job, identity, video, result, clock), outputs.files.values())
     return result

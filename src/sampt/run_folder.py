@@ -7,20 +7,23 @@ nothing is deleted.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sampt.errors import OutputError, SamptError
+from sampt.errors import InputChangedError, LimitError, OutputError, SamptError
 from sampt.outputs import FORMATS, MANIFEST_NAME, Journal, read_manifest, write_manifest
 from sampt.outputs.files import make_folder, output_errors
 from sampt.outputs.folder_lock import FolderLock
 from sampt.outputs.journal import run_digest_of
+from sampt.outputs.listing import is_as_listed, list_results
 
 __all__ = ["RunFolder"]
 
+_LOG = logging.getLogger(__name__)
 _JOURNAL_NAME = "resume.journal"
 _REPLACED_NAME = f"{MANIFEST_NAME}.replaced"
 """A manifest whose results are being cleared away: they are a run's still, and complete no more."""
@@ -34,10 +37,13 @@ class RunFolder:
         self._run_digest = run_digest
         self._manifest, self._journal = path / MANIFEST_NAME, path / _JOURNAL_NAME
 
-    def complete_manifest(self, files: Iterable[Path]) -> dict[str, Any] | None:
-        """The manifest of this very run when the folder holds it complete, with all ``files``, else None."""
+    def complete_manifest(self, results: Iterable[Path]) -> dict[str, Any] | None:
+        """The manifest of this very run when the folder holds it complete: every file of ``results`` as it was, else None."""
         manifest = read_manifest(self._manifest) if self.path.is_dir() else None
-        if manifest is None or manifest.get("run_digest") != self._run_digest or not all(f.exists() for f in files):
+        if manifest is None or manifest.get("run_digest") != self._run_digest:
+            return None
+        if not is_as_listed(self.path, results, manifest.get("results")):
+            _LOG.warning("%s is not complete any more: a result is missing or changed; the run is repeated.", self.path)
             return None
         with contextlib.suppress(OSError):
             self._journal.unlink()  # killed between the last two steps of a run
@@ -84,43 +90,51 @@ class RunFolder:
             yield
 
     @contextmanager
-    def started(self, *, overwrite: bool, has_results: Callable[[], bool] | None = None) -> Iterator[Journal]:
+    def started(
+        self,
+        *,
+        overwrite: bool,
+        expected: tuple[tuple[int, int], Sequence[int]] | None = None,
+        has_results: Callable[[], bool] | None = None,
+    ) -> Iterator[Journal]:
         """The run's journal while it is at work, and nobody else in the folder.
 
-        A run that fails or is interrupted before its first frame leaves nothing.
+        A run that fails or is interrupted before its first frame leaves nothing, and neither does one whose input changed.
 
         Args:
             overwrite: replace the results of another run.
+            expected: see :class:`sampt.outputs.Journal`.
             has_results: whether there was a first frame; left out: whether the journal has one.
 
         Raises:
             OutputError: another process works in the folder, or it has no room for this run (:meth:`make_room`).
         """
-        with self._alone(), self._open_journal(overwrite) as journal:
+        with self._alone(), self._open_journal(overwrite, expected) as journal:
             try:
                 yield journal
-            except (SamptError, KeyboardInterrupt):
-                if not (len(journal) if has_results is None else has_results()):
+            except (SamptError, KeyboardInterrupt) as error:
+                is_begun = len(journal) > 0 if has_results is None else has_results()
+                if isinstance(error, InputChangedError) or not is_begun:
                     journal.close()
                     with contextlib.suppress(OSError):  # the first failure is the one to tell
                         self._clear()
                         self.path.rmdir()  # only when nothing else is in it
                 raise
 
-    def finish(self, manifest: dict[str, Any]) -> None:
-        """Say that the run is complete."""
-        write_manifest(self._manifest, manifest)
+    def finish(self, manifest: dict[str, Any], results: Iterable[Path]) -> None:
+        """Say that the run is complete, when its ``results``, files and folders, are on the disk."""
+        write_manifest(self._manifest, manifest | {"results": list_results(self.path, results)})
         with output_errors(self._journal):
             self._journal.unlink()
 
-    def _open_journal(self, overwrite: bool) -> Journal:
+    def _open_journal(self, overwrite: bool, expected: tuple[tuple[int, int], Sequence[int]] | None) -> Journal:
         self.make_room(overwrite=overwrite)
-        return Journal(self._journal, self._run_digest)
+        return Journal(self._journal, self._run_digest, expected)
 
     def _finished_digest(self) -> str | None:
         try:
             digest = (read_manifest(self._manifest) or {}).get("run_digest")
-        except OutputError:
+        except (OutputError, LimitError):
             return None
         return digest if isinstance(digest, str) else None
 

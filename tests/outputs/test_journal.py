@@ -1,11 +1,13 @@
+import json
 import logging
 import resource
+import zlib
 
 import numpy as np
 import pytest
 
 from sampt.errors import OutputError
-from sampt.outputs.journal import Journal
+from sampt.outputs.journal import Journal, run_digest_of
 from sampt.types import FrameMasks
 
 
@@ -142,3 +144,71 @@ def test_full_disk_is_one_line_and_what_was_noted_stays_readable(tmp_path, kit):
 def test_folder_in_the_way_is_one_line(tmp_path):
     with pytest.raises(OutputError, match="Is a directory"):
         Journal(tmp_path, "run-a")
+
+
+def with_record(path, kit, record):
+    """A journal whose second frame says ``record``, with the right checksum."""
+    path.unlink(missing_ok=True)
+    fill(path, kit)
+    lines = path.read_bytes().splitlines(keepends=True)
+    body = record if isinstance(record, bytes) else json.dumps(record, separators=(",", ":")).encode()
+    lines[2] = body + b" %08x\n" % zlib.crc32(body)
+    path.write_bytes(b"".join(lines))
+
+
+def changed_records(record):
+    """Every value of a record, and every value in it, taken away or replaced by others."""
+    for key in record:
+        for new in (..., None, -1, 1e300, "x", [], [None] * 3, {"a": 1}, [[1]], [10**9, 10**9], ["zz"] * 3):
+            changed = dict(record)
+            if new is ...:
+                del changed[key]
+            else:
+                changed[key] = new
+            yield changed
+    for size in ([10**6, 10**6], [0, 0], [1, 2, 3], [48.5, 85]):
+        yield record | {"size_hw": size}
+        yield record | {"rles": [{"size": size, "counts": "0"}] * 3}
+        yield record | {"rles": [{"counts": 3}, {"size": [48, 85]}, None]}
+
+
+def test_a_line_with_the_right_checksum_and_anything_in_it_is_no_frame(tmp_path, kit):
+    path, want = tmp_path / "j", kit.result(1)
+    fill(path, kit)
+    good = json.loads(path.read_bytes().splitlines()[2][:-9])
+    refused = 0
+    for changed in changed_records(good):
+        with_record(path, kit, changed)
+        with Journal(path, "run-a", (kit.size_hw, want.object_ids.tolist())) as journal:
+            got = journal.lookup(1, "prompt-1", kit.points())
+            refused += got is None
+            if got is not None:  # a score, a state or a mask may be another one of the kind
+                assert (got.masks.shape, got.object_ids.tolist()) == (want.masks.shape, want.object_ids.tolist())
+            assert_same(journal.lookup(0, "prompt-0", kit.points()), kit.result(0))
+            assert_same(journal.lookup(2, "prompt-2", kit.points()), kit.result(2))
+    assert refused > 60
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b"3", b'{"frame_idx": [1]}', b"{}"])
+def test_a_line_that_is_no_record_at_all(tmp_path, kit, body):
+    with_record(tmp_path / "j", kit, body)
+    with Journal(tmp_path / "j", "run-a") as journal:
+        assert journal.lookup(1, "prompt-1", kit.points()) is None
+        assert_same(journal.lookup(0, "prompt-0", kit.points()), kit.result(0))
+        journal.append(kit.result(1), "prompt-1")
+        assert_same(journal.lookup(1, "prompt-1", kit.points()), kit.result(1))
+
+
+@pytest.mark.parametrize("expected", [((48, 86), [1, 2, 7]), ((48, 85), [1, 2]), ((48, 85), [])])
+def test_frames_of_another_size_or_of_other_objects_are_not_believed(tmp_path, kit, expected):
+    fill(tmp_path / "j", kit)
+    with Journal(tmp_path / "j", "run-a", expected) as journal:
+        assert journal.lookup(0, "prompt-0", kit.points()) is None
+
+
+@pytest.mark.parametrize("header", [b'{"format":"sampt-journal-1","run_digest":[1]}', b"[1]", b"[" * 99_999])
+def test_a_header_of_any_kind_belongs_to_no_run(tmp_path, kit, header):
+    (tmp_path / "j").write_bytes(header + b" %08x\n" % zlib.crc32(header))
+    assert run_digest_of(tmp_path / "j") is None
+    fill(tmp_path / "j", kit)
+    assert run_digest_of(tmp_path / "j") == "run-a"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import struct
 import tracemalloc
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampt.errors import OutputError, SamptError
+from sampt.errors import LimitError, OutputError, SamptError
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.session import store as store_module
 from sampt.session.record import Record, pack_record, record_of, summary_of, unpack_record
@@ -87,7 +90,7 @@ def test_broken_bytes_are_refused_and_nothing_else(junk: bytes, at: int, is_cut:
         again = unpack_record(data)
         again.mask()
         again.object_mask()
-    except (ValueError, OverflowError, store_module.struct.error, store_module.zlib.error):
+    except (LimitError, ValueError, OverflowError, store_module.struct.error, store_module.zlib.error):
         pass
 
 
@@ -302,3 +305,40 @@ def test_results_are_on_disk_and_not_in_memory(tmp_path: Path) -> None:
     assert path.stat().st_size > 3000 * len(data) > 40 << 20
     assert after - before < 3 << 20
     assert peak - after < 4 << 20
+
+
+def test_records_with_the_right_checksum_and_anything_in_them_are_one_line(tmp_path: Path) -> None:
+    """Fields of whole records are overwritten: a result is read or refused in one line, and new ones can be written."""
+    path, rng = tmp_path / "masks.journal", np.random.default_rng(0)
+    good = pack_record(record())
+    outcomes = set()
+    for _ in range(300):
+        payload = bytearray(good)
+        at = int(rng.integers(0, 90))
+        payload[at : at + 4] = rng.bytes(4)
+        frame = struct.pack("<4sII", b"rec\0", len(payload), zlib.crc32(payload)) + payload
+        path.write_bytes(b"sampt session masks 1\n" + frame)
+        store = ResultStore(path, SIZE)
+        for entries in list(store._entries.values()):
+            try:
+                read = store.read(entries[-1])
+                assert read.size_hw == SIZE
+                outcomes.add(read.mask().shape)
+            except SamptError as error:
+                outcomes.add("refused" if "\n" not in str(error) else "several lines")
+        store.append(replace(record(version=9), run=store.new_run()))
+        store.close()
+    assert outcomes == {SIZE, "refused"}
+
+
+def test_results_of_another_size_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "masks.journal"
+    store = ResultStore(path)
+    store.append(record())
+    store.close()
+    other = ResultStore(path, (61, 80))
+    entry = other.newest(1, 0)
+    assert entry is not None
+    with pytest.raises(OutputError, match=r"a result that is none of this project \(a mask of 80x60 pixels\)"):
+        other.read(entry)
+    other.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sampt.errors import OutputError
 
-__all__ = ["SpooledWriter", "completing", "make_folder", "output_errors", "partial_of", "write_atomic"]
+__all__ = ["SpooledWriter", "completing", "make_folder", "output_errors", "partial_of", "sync_folder", "write_atomic"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -48,7 +48,8 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
     Args:
         path: the file; its folder exists.
         data: its whole contents.
-        sync: True makes the contents reach the disk before the name does (slow; for the manifest).
+        sync: True makes the contents reach the disk before the name does, and the name before this returns (slow; for what
+            says that others are complete).
 
     Raises:
         OutputError: it cannot be written; no ``path`` is made and the partial file is removed.
@@ -58,6 +59,18 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
         if sync:
             file.flush()
             os.fsync(file.fileno())
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` reach the disk, where the system can do that."""
+    with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -11,15 +11,18 @@ import json
 import logging
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from sampt.errors import LimitError
+from sampt.limits import MAX_RECORD_BYTES, check_pixels, parse_json
 from sampt.outputs.files import output_errors
 from sampt.outputs.rle import decode_mask, encode_mask
-from sampt.types import FrameMasks, FramePoints
+from sampt.types import FrameMasks, FramePoints, ObjectState
 
 __all__ = ["Journal", "run_digest_of"]
 
@@ -30,15 +33,24 @@ _log = logging.getLogger(__name__)
 class Journal:
     """Frames already segmented under ``run_digest``; memory is one number a frame.
 
-    A torn or damaged line is cut off with all that follows it; a file of another run is started anew.
+    A torn or damaged line is cut off with all that follows it; a file of another run is started anew. A line that is whole but
+    holds something else than a frame of this run, whoever wrote it, is passed over.
+
+    Args:
+        path: the file.
+        run_digest: of the run.
+        expected: (h, w) of the frames and the ids of the objects; None: any.
 
     Raises:
         OutputError: the file cannot be read or written, or the disk is full.
     """
 
-    def __init__(self, path: Path | str, run_digest: str) -> None:
+    def __init__(
+        self, path: Path | str, run_digest: str, expected: tuple[tuple[int, int], Sequence[int]] | None = None
+    ) -> None:
         self.path = path = Path(path)
         self._offsets: dict[int, int] = {}
+        self._expected = expected
         with output_errors(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
             end = self._scan(run_digest)
@@ -52,19 +64,20 @@ class Journal:
 
     def _scan(self, run_digest: str) -> int:
         """Note where the frames are; return the offset at which the good lines end (0: not even the header is good)."""
-        header, end = _parse(self._file.readline()), self._file.tell()
+        header, end = _parse(self._file.readline(MAX_RECORD_BYTES)), self._file.tell()
         if header is None or header.get("format") != _FORMAT or header.get("run_digest") != run_digest:
             if end:
                 _log.info("%s belongs to another run; it is started anew.", self.path)
             return 0
-        while line := self._file.readline():
+        while line := self._file.readline(MAX_RECORD_BYTES):
             record = _parse(line)
             if record is None:
                 # A torn last line is what a killed run leaves; anything else is not.
-                level = logging.WARNING if self._file.readline() else logging.INFO
+                level = logging.WARNING if self._file.read(1) else logging.INFO
                 _log.log(level, "%s is damaged after %d frames; the rest is segmented again.", self.path, len(self._offsets))
                 break
-            self._offsets[record["frame_idx"]] = end
+            if type(frame_idx := record.get("frame_idx")) is int:
+                self._offsets[frame_idx] = end
             end += len(line)
         return end
 
@@ -80,20 +93,36 @@ class Journal:
             return None
         with output_errors(self.path):
             self._file.seek(self._offsets[frame_idx])
-            record = _parse(self._file.readline())
-        if record is None or record["prompt_digest"] != prompt_digest:
+            record = _parse(self._file.readline(MAX_RECORD_BYTES))
+        if record is None or record.get("prompt_digest") != prompt_digest:
             return None
-        masks = np.zeros((len(record["rles"]), *record["size_hw"]), np.bool_)
+        try:
+            return self._unpacked(frame_idx, record, points)
+        except (AttributeError, KeyError, LimitError, OverflowError, TypeError, ValueError) as error:
+            told = " ".join(f"{type(error).__name__} {error}".split())
+            _log.warning("%s was changed at frame %d (%s); it is segmented again.", self.path, frame_idx, told)
+            return None
+
+    def _unpacked(self, frame_idx: int, record: dict[str, Any], points: FramePoints) -> FrameMasks:
+        """The result in a record; errors of many kinds where it holds something else than :meth:`append` wrote."""
+        (height, width), ids = record["size_hw"], record["object_ids"]
+        if self._expected is not None:
+            size_hw, expected_ids = self._expected
+            if (height, width) != tuple(size_hw) or not set(ids) <= set(expected_ids) or len(ids) > len(expected_ids):
+                raise ValueError("frames of another size, or other objects")
+        check_pixels(width, height, "A mask")
+        masks = np.zeros((len(ids), height, width), np.bool_)
         for mask, rle in zip(masks, record["rles"], strict=True):
             if rle is not None:
                 mask[:] = decode_mask(rle)
         scores = [np.nan if score is None else float.fromhex(score) for score in record["scores"]]
+        states = [ObjectState(state) for state in record["states"]]
         return FrameMasks(
             frame_idx,
-            np.array(record["object_ids"], np.int64),
+            np.array(ids, np.int64),
             masks,
             np.array(scores, np.float32),
-            np.array(record["states"], np.uint8),
+            np.array(states, np.uint8),
             points,
         )
 
@@ -133,10 +162,11 @@ def run_digest_of(path: Path) -> str | None:
     """The run that a journal belongs to; None when there is no journal, or none that can be read."""
     try:
         with path.open("rb") as file:
-            header = _parse(file.readline())
+            header = _parse(file.readline(MAX_RECORD_BYTES))
     except OSError:
         return None
-    return None if header is None else header.get("run_digest")
+    digest = None if header is None else header.get("run_digest")
+    return digest if isinstance(digest, str) else None
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -145,7 +175,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     if checksum != b" %08x\n" % zlib.crc32(body):
         return None
     try:
-        record = json.loads(body)
+        record = parse_json(body)
     except ValueError:
         return None
     return record if isinstance(record, dict) else None

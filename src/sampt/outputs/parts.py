@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from sampt.errors import OutputError
+from sampt.errors import LimitError, OutputError
+from sampt.limits import MAX_IMAGE_PIXELS, MAX_RECORD_BYTES, parse_json
 from sampt.masks.merge import ObjectMask
 from sampt.outputs.files import completing
 from sampt.pipeline import PartOfFrame
@@ -26,6 +28,13 @@ __all__ = ["PartFile", "write_part"]
 
 _FORMAT = "sampt-part-1"
 _HEAD = struct.Struct("<II")
+_MAX_FRAME_BYTES = 4 * MAX_IMAGE_PIXELS * 64
+"""Logits of 64 objects that fill the largest frame."""
+# A file with the right checksums may still hold anything, and NumPy's readers have an error for each.
+_BROKEN = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, MemoryError, LimitError,
+    struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 _POINT_FIELDS = ("point_id", "object_id", "is_positive", "xy", "confidence", "hidden_by")
 
 
@@ -60,7 +69,7 @@ class PartFile:
         """Whether it is there and belongs to this run and part."""
         try:
             with self.path.open("rb") as file:
-                header = json.loads(file.readline())
+                header = parse_json(file.readline(MAX_RECORD_BYTES))
         except (OSError, ValueError):
             return False
         return bool(header == {"format": _FORMAT, "digest": digest})
@@ -73,15 +82,25 @@ class PartFile:
         """
         try:
             with self.path.open("rb") as file:
-                file.readline()
+                file.readline(MAX_RECORD_BYTES)
                 while head := file.read(_HEAD.size):
-                    length, checksum = _HEAD.unpack(head)
-                    data = file.read(length)
-                    if zlib.crc32(data) != checksum:
-                        raise ValueError("a frame's checksum is wrong")
-                    yield _unpacked(zlib.decompress(data))
-        except (OSError, ValueError, KeyError, struct.error, zlib.error) as error:
-            raise OutputError(f"{self.path} cannot be read ({error}); delete it and start the batch again.") from error
+                    yield _unpacked(_inflated(head, file))
+        except _BROKEN as error:
+            told = " ".join(f"{type(error).__name__} {error}".split())
+            raise OutputError(f"{self.path} cannot be read ({told}); delete it and start the batch again.") from error
+
+
+def _inflated(head: bytes, file: IO[bytes]) -> bytes:
+    """A frame's bytes, at most so many as a frame can have."""
+    length, checksum = _HEAD.unpack(head)
+    data = file.read(length)
+    if zlib.crc32(data) != checksum:
+        raise ValueError("a frame's checksum is wrong")
+    unpacker = zlib.decompressobj()
+    out = unpacker.decompress(data, _MAX_FRAME_BYTES)
+    if not unpacker.eof:
+        raise ValueError("a frame is larger than any")
+    return out
 
 
 def _packed(frame: PartOfFrame) -> bytes:

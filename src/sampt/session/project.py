@@ -13,6 +13,7 @@ from typing import Any
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import OutputError, SamptError, VideoError
 from sampt.files.listing import visible_entries
+from sampt.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.masks.rle import Rle
 from sampt.outputs.files import write_atomic
 from sampt.session.disk import disk_errors
@@ -41,7 +42,6 @@ PROJECT_NAME = "project.json"
 RESULTS_NAME = "masks.journal"
 _FORMAT = "sampt-project"
 _VERSION = 1
-_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,13 @@ def facts_at(facts: VideoFacts, path: Path | str, project: Path) -> VideoFacts:
     return dataclasses.replace(facts, path=absolute, beside=beside)
 
 
-def open_again(facts: VideoFacts) -> Video:
-    """The video a second time, to be read by itself.
+def open_again(facts: VideoFacts, opened: Video) -> Video:
+    """The video ``opened`` a second time, to be read by itself.
 
     Raises:
         VideoError: it is not there any more, or has been replaced.
     """
+    opened.check_unchanged()
     video = open_video(facts.path)
     if (video.num_frames, video.size_hw) != (facts.num_frames, facts.size_hw):
         raise VideoError(f"{facts.path} has been replaced by another video; put the project's own back, or close the session.")
@@ -155,12 +156,10 @@ def read_project(project: Path) -> ProjectFile:
     if not path.is_file():
         raise OutputError(f"{project} is no project: there is no {PROJECT_NAME} in it; expected a folder that a session made.")
     with disk_errors(path):
-        if path.stat().st_size > _MOST_BYTES:
-            raise OutputError(f"{path} has {path.stat().st_size} bytes; expected a project file of at most {_MOST_BYTES}.")
-        text = path.read_bytes()
+        text = read_bounded(path, MAX_PROJECT_BYTES, f"a project file of at most {MAX_PROJECT_BYTES}")
     try:
-        data = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise OutputError(f"{path} is damaged ({_one_line(error)}); restore it from a copy.") from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise OutputError(f"{path} is no project file of sampt; expected one that a session wrote.")

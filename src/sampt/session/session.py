@@ -97,7 +97,7 @@ class Session(Questions):
         settings = session_settings(content.config)
         self._engine = Engine(*backends, settings)
         self._asker = Asker(backends[1], settings, self.video, working_video(self.video, settings.longest_side), kept_bytes)
-        store = ResultStore(project / RESULTS_NAME)
+        store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
         self._state = SessionState(content.inputs, store, settings_digest(content, settings))
         self._previews: OrderedDict[bytes, ObjectResult] = OrderedDict()
         self._own_video: LockedVideo | None = None
@@ -347,7 +347,8 @@ class Session(Questions):
             raise _busy()
         try:
             if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
-                self._own_video = LockedVideo(open_again(self._content.video))
+                self._own_video = LockedVideo(open_again(self._content.video, self.video))
+            self._own_video.check_unchanged()
             working = working_video(self._own_video, self._engine.config.longest_side)
             run = Propagation(self._state, self._engine, self._asker, self._own_video, working)
             yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from sampt.errors import OutputError
+from sampt.errors import OutputError, ValueCheckError
+from sampt.limits import MAX_RECORD_BYTES
 from sampt.session.disk import disk_errors
 from sampt.session.record import Record, Summary, pack_record, summary_of, unpack_record
 from sampt.types import ObjectState
@@ -29,7 +30,8 @@ _LOG = logging.getLogger(__name__)
 _HEADER = b"sampt session masks 1\n"
 _FRAME = struct.Struct("<4sII")
 _MAGIC = b"rec\0"
-_MOST_BYTES = 1 << 28
+_MAX_RUN = 1 << 31
+"""Numbers of runs count from 1; the record's field holds twice as many."""
 _VERSIONS = 4
 """Results of other inputs that are remembered for an object and a frame: how far undo brings results back."""
 _COMPACT_BYTES = 64 << 20
@@ -56,12 +58,16 @@ class Entry(NamedTuple):
 class ResultStore:
     """Results by object and frame. Several threads may use it.
 
+    Args:
+        path: the file.
+        size_hw: of the frames; results of another size are refused when they are read. None: any.
+
     Raises:
         OutputError: (from any call) the file cannot be written or read, or is none of a session.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, size_hw: tuple[int, int] | None = None) -> None:
+        self.path, self._size_hw = path, size_hw
         self._lock = threading.Lock()
         self._entries: dict[tuple[int, int], tuple[Entry, ...]] = {}
         self._next_run = 1
@@ -101,7 +107,16 @@ class ResultStore:
             payload = self._payload(self._file.read(entry.num_bytes))
         if payload is None:
             raise OutputError(f"{self.path} has been changed by another program; close the project and open it again.")
-        return unpack_record(payload)
+        try:
+            record = unpack_record(payload)
+            if self._size_hw not in (None, record.size_hw):
+                raise ValueCheckError(f"a mask of {record.size_hw[1]}x{record.size_hw[0]} pixels")
+        except (ValueError, OverflowError, struct.error, zlib.error) as error:
+            told = " ".join(str(error).split()).rstrip(".")
+            raise OutputError(
+                f"{self.path} holds a result that is none of this project ({told}); move it away to start without results."
+            ) from error
+        return record
 
     def append(self, record: Record) -> None:
         """Write the record; it is the newest of its object and frame from now on."""
@@ -163,7 +178,7 @@ class ResultStore:
                 file.seek(offset)
                 head = file.read(_FRAME.size)
                 size = _FRAME.unpack(head)[1] if len(head) == _FRAME.size else 0
-                payload = self._payload(head + file.read(size if size < _MOST_BYTES else 0))
+                payload = self._payload(head + file.read(size if size < MAX_RECORD_BYTES else 0))
                 summary = None if payload is None else _summary(payload)
                 if summary is None:
                     offset = _next_magic(file, offset + 1)
@@ -203,9 +218,10 @@ class ResultStore:
 
 def _summary(payload: bytes) -> Summary | None:
     try:
-        return summary_of(payload)
+        summary = summary_of(payload)
     except (ValueError, struct.error):
         return None
+    return summary if summary.run < _MAX_RUN else None
 
 
 def _next_magic(file: BinaryIO, offset: int) -> int | None:

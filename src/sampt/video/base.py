@@ -68,6 +68,13 @@ class Video(ABC):
     def check_complete(self, stop: int) -> None:  # noqa: B027 - most sources cannot know
         """Raise VideoError when it is known without decoding that a frame before ``stop`` is missing."""
 
+    def check_unchanged(self, frame_idx: int | None = None) -> None:  # noqa: B027 - what has no files cannot change
+        """Raise InputChangedError when the files hold something else than when the video was opened.
+
+        Args:
+            frame_idx: only what this frame comes from has to be looked at; None: everything.
+        """
+
     def _check_range(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.num_frames:
             raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
@@ -110,6 +117,9 @@ class VideoView(Video):
     def check_complete(self, stop: int) -> None:
         self.video.check_complete(stop)
 
+    def check_unchanged(self, frame_idx: int | None = None) -> None:
+        self.video.check_unchanged(frame_idx)
+
     def read(self, start: int, stop: int) -> UInt8Array:
         return self.video.read(start, stop)
 
@@ -136,6 +146,9 @@ class SubVideo(VideoView):
 
     def check_complete(self, stop: int) -> None:
         self.video.check_complete(max(self.indices[:stop]) + 1)
+
+    def check_unchanged(self, frame_idx: int | None = None) -> None:
+        self.video.check_unchanged(None if frame_idx is None else self.indices[frame_idx])
 
     def time_s(self, frame_idx: int) -> float:
         return abs(self.video.time_s(self.indices[frame_idx]) - self.video.time_s(self.indices[0]))

@@ -1,14 +1,14 @@
-"""What a video's files hold, as one number, so that a run can be recognised when it is started again."""
+"""What a video's files hold, as one number by which a run is recognised when it is started again; and whether they still do."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sampt.errors import VideoError
+from sampt.errors import InputChangedError, VideoError
 
-__all__ = ["digest_of_files"]
+__all__ = ["OpenedFiles", "digest_of_files"]
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
@@ -27,3 +27,56 @@ def digest_of_files(paths: Iterable[Path]) -> str:
             raise VideoError(f"{path} cannot be read ({error.strerror or error}); expected a readable file.") from error
         total.update(contents.digest())
     return total.hexdigest()
+
+
+class OpenedFiles:
+    """Files as they are now; :meth:`check` tells later whether they still are.
+
+    Size, time and number of a file are compared, which costs nothing; its contents only where these differ.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(paths)
+        self._stamps = [_stamp(path) for path in self._paths]
+        self._digest: str | None = None
+
+    def digest(self) -> str:
+        """:func:`digest_of_files`, of the files as they were when this was made.
+
+        Raises:
+            InputChangedError: they are others now, or change while they are read.
+            VideoError: one cannot be read.
+        """
+        if self._digest is None:
+            found = digest_of_files(self._paths)
+            self.check()
+            self._digest = found
+        return self._digest
+
+    def check(self, only: int | None = None) -> None:
+        """Refuse files that hold something else now. One that is gone is passed over: nothing else was read in its place.
+
+        Args:
+            only: look at this one alone; None: at all.
+
+        Raises:
+            InputChangedError: one does.
+            VideoError: one cannot be read.
+        """
+        for i in range(len(self._paths)) if only is None else (only,):
+            now = _stamp(self._paths[i])
+            if now not in (None, self._stamps[i]):
+                if self._digest is None or digest_of_files(self._paths) != self._digest:
+                    raise InputChangedError(
+                        f"{self._paths[i]} has been replaced or changed while it was in use; what was made of it is not kept: "
+                        "start again when it is complete."
+                    )
+                self._stamps[i] = now  # copied again or touched
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino

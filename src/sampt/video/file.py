@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
 from sampt.video.base import Video
-from sampt.video.digest import digest_of_files
+from sampt.video.digest import OpenedFiles
 from sampt.video.frame_index import FrameIndex, build_index, open_stream
 
 __all__ = ["VideoFile"]
@@ -47,6 +47,7 @@ class VideoFile(Video):
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self._files = OpenedFiles([self._path])  # before the first look into it
         self._index: FrameIndex = build_index(self._path)
         first = self._index.first_frame
         self._stored_hw = (first.height, first.width)
@@ -86,7 +87,10 @@ class VideoFile(Video):
             raise self._cut_off()
 
     def digest(self) -> str:
-        return digest_of_files([self._path])
+        return self._files.digest()
+
+    def check_unchanged(self, frame_idx: int | None = None) -> None:
+        self._files.check()
 
     def close(self) -> None:
         """Close the file. Reading again opens it again."""

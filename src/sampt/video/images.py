@@ -15,7 +15,7 @@ from sampt.files.listing import is_leftover
 from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.base import Video
-from sampt.video.digest import digest_of_files
+from sampt.video.digest import OpenedFiles
 
 __all__ = ["IMAGE_SUFFIXES", "ImageVideo", "image_paths", "natural_order", "read_image"]
 
@@ -108,6 +108,7 @@ class ImageVideo(Video):
         if not paths:
             raise VideoError(f"There is no image in {label}. Files that end in {', '.join(IMAGE_SUFFIXES)} are read.")
         self._paths = list(paths)
+        self._files = OpenedFiles(self._paths)  # before the first look into them
         self._label = label
         self._fps = fps
         self._check_stems()
@@ -154,7 +155,10 @@ class ImageVideo(Video):
         return self._paths[frame_idx].stem
 
     def digest(self) -> str:
-        return digest_of_files(self._paths)
+        return self._files.digest()
+
+    def check_unchanged(self, frame_idx: int | None = None) -> None:
+        self._files.check(frame_idx)
 
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
