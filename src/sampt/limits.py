@@ -14,6 +14,7 @@ from sampt.errors import LimitError
 
 __all__ = [
     "MAX_CLICKS",
+    "MAX_DOWNLOAD_S",
     "MAX_IMAGE_PIXELS",
     "MAX_LIST_BYTES",
     "MAX_MANIFEST_BYTES",
@@ -25,6 +26,7 @@ __all__ = [
     "check_clicks",
     "check_pixels",
     "max_code_chars",
+    "max_weights_bytes",
     "parse_json",
     "read_bounded",
 ]
@@ -46,7 +48,16 @@ MAX_RECORD_BYTES = 1 << 28
 MAX_WEIGHTS_BYTES = 16 << 30
 """Of weights whose size is not known beforehand."""
 MIN_DOWNLOAD_BYTES_PER_S = 1000
-"""Mean over a minute: a server that sends less has stopped. With the size it bounds the time of a download."""
+"""Mean over a minute: a server that sends less has stopped."""
+MAX_DOWNLOAD_S = 24 * 3600.0
+"""Of one download with all its attempts; what came stays, and another call goes on from there."""
+
+
+def max_weights_bytes(num_bytes: int | None, *, is_exact: bool) -> int:
+    """How large a download of weights may become whose size is told to be ``num_bytes``: a rounded one by half again."""
+    if num_bytes is None:
+        return MAX_WEIGHTS_BYTES
+    return num_bytes if is_exact else num_bytes + num_bytes // 2 + (1 << 20)
 
 
 def check_pixels(width: int, height: int, what: str) -> None:

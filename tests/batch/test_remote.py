@@ -116,6 +116,31 @@ def test_a_lost_ticket_costs_a_look_and_no_work(store: Any, tmp_path: Path) -> N
     assert store.created("/out/clip1/run.json") == before
 
 
+@pytest.mark.parametrize("has_ticket", [True, False])
+@pytest.mark.parametrize("damage", ["a mask is gone", "a mask is empty", "run.json lists nothing", "done.json is odd"])
+def test_results_that_are_not_whole_any_more_are_made_again(damage: str, has_ticket: bool, store: Any, tmp_path: Path) -> None:
+    item = read_batch("memory://in/videos.jsonl")[0]
+    worker = Worker(settings(tmp_path))
+    worker.do(item)
+    masks = sorted(store.ls("/out/clip0/masks", detail=False))
+    before = [store.cat_file(name) for name in masks]
+    if not has_ticket:
+        store.rm_file("/out/clip0/done.json")
+    if damage == "a mask is gone":
+        store.rm_file(masks[1])
+    elif damage == "a mask is empty":
+        store.pipe_file(masks[1], b"")
+    elif damage == "run.json lists nothing":
+        told = json.loads(store.cat_file("/out/clip0/run.json"))
+        store.pipe_file("/out/clip0/run.json", json.dumps(told | {"results": [1]}).encode())
+    else:
+        store.pipe_file("/out/clip0/done.json", b"[" * 100_000)
+        store.rm_file(masks[1])
+    assert worker.do(item).status == "done"
+    assert [store.cat_file(name) for name in masks] == before
+    assert worker.do(item).status == "was done"
+
+
 def test_results_that_were_not_all_copied_do_not_look_complete(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

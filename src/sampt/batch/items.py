@@ -18,6 +18,7 @@ from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.files.listing import is_leftover
 from sampt.files.text import read_text
+from sampt.limits import MAX_LIST_BYTES, parse_json
 from sampt.points.parse import parse_click, read_mask_image, read_queries
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import Points, QueryMask
@@ -198,7 +199,7 @@ def _plain(name: str) -> str:
 
 def _in_manifest(path: Path) -> Iterator[BatchItem]:
     try:
-        text = read_text(path)
+        text = read_text(path, MAX_LIST_BYTES, "one JSON object a line")
     except (OSError, ValueError) as error:
         raise BatchError(f"{path} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
     return _items_of(text, str(path), lambda name: str(path.parent / Path(name).expanduser()))
@@ -207,7 +208,7 @@ def _in_manifest(path: Path) -> Iterator[BatchItem]:
 def _in_remote_manifest(url: str) -> Iterator[BatchItem]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            text = read_text(fetched(url, Path(folder) / "manifest"))
+            text = read_text(fetched(url, Path(folder) / "manifest"), MAX_LIST_BYTES, "one JSON object a line")
         except ValueError as error:
             raise BatchError(f"{url} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
     return _items_of(text, url, lambda name: name if name.startswith("/") else f"{url.rpartition('/')[0]}/{name}")
@@ -233,10 +234,10 @@ def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[Ba
 
 def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
     except json.JSONDecodeError as error:
         raise BatchError(f"{where} is no JSON ({error.msg} at column {error.colno}); expected one object a line.") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise BatchError(f"{where} holds a number of thousands of digits or is nested too deeply.") from None
     if not isinstance(values, dict):
         raise BatchError(f'{where} is a {type(values).__name__}; expected an object such as {{"video": "a.mp4", ...}}.')

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sampt.errors import BatchError, OutputError
 from sampt.files.listing import is_leftover, visible
+from sampt.limits import parse_json
 from sampt.outputs import FORMATS, MANIFEST_NAME
 from sampt.video.images import natural_order
 
@@ -119,12 +120,27 @@ class RemoteFolder:
             self._fs.pipe_file(f"{self._path}/{name}", data)
 
     def done(self, ticket: str) -> dict[str, Any] | None:
-        """What :meth:`put_results` was told of results that were made for this ticket."""
+        """What :meth:`put_results` was told of results that were made for this ticket and are all there."""
         found = _as_object(self.read(_DONE_NAME))
-        return found if found.get("ticket") == ticket and self.read(MANIFEST_NAME) is not None else None
+        is_of_ticket = found.get("ticket") == ticket and type(found.get("num_frames")) is int
+        return found if is_of_ticket and self._is_whole(_as_object(self.read(MANIFEST_NAME))) else None
+
+    def _is_whole(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether every file that a manifest lists is there with its size; contents are not fetched."""
+        listed = manifest.get("results")
+        if not isinstance(listed, Mapping) or not listed:
+            return False
+        with _told(self.url):
+            there = self._fs.find(self._path, detail=True)
+        root = self._path.strip("/") + "/"
+        sizes = {str(name).lstrip("/").removeprefix(root): facts.get("size") for name, facts in there.items()}
+        return all(
+            isinstance(told, Mapping) and name in sizes and sizes[name] in (None, told.get("bytes"))
+            for name, told in listed.items()
+        )
 
     def check_room(self, run_digest: str, *, overwrite: bool) -> bool:
-        """Whether the results of this very run are there already.
+        """Whether the results of this very run are there already, all of them.
 
         Raises:
             OutputError: those of another run are, and ``overwrite`` is False.
@@ -132,8 +148,9 @@ class RemoteFolder:
         manifest = self.read(MANIFEST_NAME)
         if manifest is None or overwrite:
             return False
-        if _as_object(manifest).get("run_digest") == run_digest:
-            return True
+        told = _as_object(manifest)
+        if told.get("run_digest") == run_digest:
+            return self._is_whole(told)
         raise OutputError(
             f"{self.url} holds the results of a run with other settings or input; choose another output folder, or replace it "
             "with --overwrite (overwrite=True)."
@@ -156,7 +173,7 @@ class RemoteFolder:
 
 def _as_object(data: bytes | None) -> dict[str, Any]:
     try:
-        found = json.loads(data or b"{}")
+        found = parse_json(data or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

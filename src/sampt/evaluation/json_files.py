@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from sampt.errors import EvaluationError
 from sampt.files.text import read_text
+from sampt.limits import parse_json
 
 __all__ = ["read_json"]
 
@@ -19,7 +19,7 @@ def read_json(path: Path, what: str) -> Any:
         EvaluationError: the file is missing or no JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except FileNotFoundError:
         raise EvaluationError(f"{path} does not exist; expected {what}.") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -149,11 +149,11 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
     if path.exists() and not settings.overwrite:
         before = read_run(settings.output)
         for what in said:
-            if before[what] != json.loads(json.dumps(said[what])):
+            if before.get(what) != json.loads(json.dumps(said[what])):
                 raise EvaluationError(
                     f"{settings.output} holds predictions with another {what}; choose another output folder, or --overwrite."
                 )
-        sequences = list(dict.fromkeys([*before["sequences"], *sequences]))
+        sequences = list(dict.fromkeys([*before.get("sequences", []), *sequences]))
     write_atomic(path, (json.dumps({**said, "sequences": sequences}, indent=1) + "\n").encode())
 
 

@@ -22,6 +22,7 @@ from sampt.config import SegmentConfig, with_settings
 from sampt.errors import EvaluationError, QueryError
 from sampt.evaluation.datasets import InstanceDataset
 from sampt.evaluation.instance_matches import RESULTS_NAME, video_folder
+from sampt.evaluation.json_files import read_json
 from sampt.evaluation.run import SUBMISSION_NAME, DatasetChoice, note_run, opened
 from sampt.outputs import FORMATS
 from sampt.outputs.files import completing
@@ -121,6 +122,10 @@ def _write_results(path: Path, folders: dict[int, Path], category_id: int) -> No
 
 
 def _tracks(path: Path) -> Iterator[dict[str, Any]]:
-    for item in json.loads(path.read_text(encoding="ascii"))["annotations"]:
-        if any(item["segmentations"]):
-            yield {"score": item["score"], "segmentations": item["segmentations"]}
+    try:
+        for item in read_json(path, "the tracks of a video")["annotations"]:
+            if any(item["segmentations"]):
+                yield {"score": float(item["score"]), "segmentations": list(item["segmentations"])}
+    except (KeyError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__} {error}"
+        raise EvaluationError(f"{path} was changed ({told}); expected the tracks of a video: run it again.") from error

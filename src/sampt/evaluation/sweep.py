@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from sampt.evaluation.score import score_dataset
 from sampt.evaluation.score_files import SCORES_NAME, write_scores
 from sampt.evaluation.scores import Scores
 from sampt.files.text import read_text
+from sampt.limits import parse_json
 from sampt.outputs.files import write_atomic
 
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
@@ -74,7 +74,7 @@ def read_sweep(path: Path) -> Sweep:
         ConfigError: a setting is unknown or out of range.
     """
     try:
-        values = json.loads(read_text(path))
+        values = parse_json(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} cannot be read as a sweep ({error}); expected a JSON object.") from None
     if not isinstance(values, dict) or not {"dataset", "root"} <= values.keys():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
+from sampt.limits import read_bounded
+
 __all__ = ["decode_text", "read_text"]
 
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
@@ -21,14 +23,20 @@ class TextError(ValueError):
     """The bytes are no text; the message says why, for the middle of a sentence."""
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, max_bytes: int | None = None, what: str = "") -> str:
     """The text of a file, whatever encoding its program chose.
+
+    Args:
+        path: a file, a pipe, or a device.
+        max_bytes: it may have so many; None: any number.
+        what: names what was expected of it, for the message that it has more.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: its bytes are no text.
+        LimitError: it has too many.
     """
-    return decode_text(Path(path).read_bytes())
+    return decode_text(Path(path).read_bytes() if max_bytes is None else read_bounded(path, max_bytes, what))
 
 
 def decode_text(data: bytes) -> str:

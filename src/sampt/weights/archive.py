@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sampt.limits import MAX_WEIGHTS_BYTES
+
 __all__ = ["WrongArchiveError", "archive_suffix", "opened_member"]
 
 _SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
-_MAX_BYTES = 1 << 34
+_MAX_BYTES = MAX_WEIGHTS_BYTES
 """Of an archive when it is unpacked; what a few bytes swell to beyond that is not gone through."""
 _MAX_MEMBERS = 10_000
 _MAX_READ = 1 << 24

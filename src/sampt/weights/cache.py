@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.limits import parse_json
 from sampt.weights.hub import found_in_hub
 from sampt.weights.sources import WeightsSource, told_bytes
 
@@ -265,7 +266,7 @@ def _keep_record(source: WeightsSource, found: Verification, path: Path) -> None
 def _read_record(source: WeightsSource, path: Path) -> dict[str, object]:
     """The record of this very file at this very place, or nothing."""
     try:
-        data = json.loads(_record_path(source).read_text(encoding="utf-8"))
+        data = parse_json(_record_path(source).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) and data.get("path") == _place(source, path) else {}

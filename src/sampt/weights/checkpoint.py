@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import json
 import logging
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from sampt.errors import BackendError
+from sampt.limits import parse_json
 from sampt.weights.cache import digest_of, locked, partial_of, weights_folder, write_json
 from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opened
 
@@ -151,7 +151,7 @@ def _load_kept(path: Path) -> dict[str, Tensor] | None:
 
 def _is_kept(path: Path) -> bool:
     try:
-        note, stat = json.loads(_note_path(path).read_text(encoding="utf-8")), path.stat()
+        note, stat = parse_json(_note_path(path).read_text(encoding="utf-8")), path.stat()
         return _kept_path(path).is_file() and (note["size"], note["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -7,7 +7,6 @@ Last-Modified, size. A later answer is appended only when the server says the sa
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 import re
 import ssl
@@ -23,6 +22,7 @@ from typing import IO, Any
 
 from sampt import __version__
 from sampt.errors import BackendError
+from sampt.limits import MAX_DOWNLOAD_S, MAX_WEIGHTS_BYTES, MIN_DOWNLOAD_BYTES_PER_S, parse_json
 from sampt.weights.cache import check_room, disk_errors, write_json
 
 __all__ = ["NotServedError", "Progress", "Request", "discard", "download"]
@@ -34,6 +34,7 @@ Progress = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
+_WINDOW_S = 60.0
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 """Waits before the second, third ... attempt; an attempt that brought something begins the count anew."""
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -52,6 +53,7 @@ class Request:
         what: its name in messages.
         advice: how a person gets it without this program.
         exact_bytes: size it has to have, or None.
+        max_bytes: larger it cannot be.
         has_digest: True when the caller knows its digest, which then tells a mixture of two versions, too.
     """
 
@@ -60,6 +62,7 @@ class Request:
     what: str
     advice: str
     exact_bytes: int | None = None
+    max_bytes: int = MAX_WEIGHTS_BYTES
     has_digest: bool = False
 
 
@@ -103,9 +106,10 @@ def download(request: Request, progress: Progress) -> None:
             that makes sense.
     """
     failures, most = 0, _size(request.partial)
+    pace = _Pace()
     while True:
         try:
-            _attempt(request, progress)
+            _attempt(request, progress, pace)
             return
         except _CutError as error:
             size = _size(request.partial)
@@ -126,7 +130,36 @@ def discard(partial: Path) -> None:
     _version_path(partial).unlink(missing_ok=True)
 
 
-def _attempt(request: Request, progress: Progress) -> None:
+class _Pace:
+    """Whether a server sends at all, and comes to an end."""
+
+    def __init__(self) -> None:
+        self._started = self._window_s = time.monotonic()
+        self._came = 0
+
+    def note(self, num_bytes: int, request: Request) -> None:
+        """So many bytes came.
+
+        Raises:
+            BackendError: it takes too long.
+        """
+        now = time.monotonic()
+        self._came += num_bytes
+        if now - self._window_s >= _WINDOW_S:
+            rate, self._window_s, self._came = self._came / (now - self._window_s), now, 0
+            if rate < MIN_DOWNLOAD_BYTES_PER_S:
+                self._stop(request, f"{rate:.0f} bytes a second came in the last {_WINDOW_S:.0f} s")
+        if now - self._started > MAX_DOWNLOAD_S:
+            self._stop(request, f"it took more than {MAX_DOWNLOAD_S / 3600:.0f} hours")
+
+    def _stop(self, request: Request, reason: str) -> None:
+        raise BackendError(
+            f"The download of {request.what} from {request.url} was given up at {_size(request.partial)} bytes: {reason};"
+            f" run it again to go on from there, or {request.advice}."
+        )
+
+
+def _attempt(request: Request, progress: Progress, pace: _Pace) -> None:
     begun = _begun(request)
     done = _size(request.partial) if begun else 0
     if begun and begun.total == done:
@@ -148,13 +181,14 @@ def _attempt(request: Request, progress: Progress) -> None:
                 f"{request.url} has {version.total} bytes, expected {request.exact_bytes}: it is not {request.what};"
                 f" {request.advice}."
             )
+        _check_size(request, version.total or 0)
         needed = None if version.total is None else version.total - done
         check_room(request.partial.parent, needed or 0, request.what)
         if not done:
             with disk_errors(request.partial.parent, request.what):
                 discard(request.partial)
                 write_json(_version_path(request.partial), asdict(version))
-        _copy(response, request, done, version.total, progress)
+        _copy(response, request, done, version.total, progress, pace)
 
 
 def _fits(begun: _Version, version: _Version, request: Request) -> bool:
@@ -164,7 +198,7 @@ def _fits(begun: _Version, version: _Version, request: Request) -> bool:
 def _begun(request: Request) -> _Version | None:
     """The version that the partial file is the beginning of; None when it has to be started over."""
     try:
-        data = json.loads(_version_path(request.partial).read_text(encoding="utf-8"))
+        data = parse_json(_version_path(request.partial).read_text(encoding="utf-8"))
         begun = _Version(**data)
     except (OSError, ValueError, TypeError):
         return None
@@ -217,7 +251,15 @@ def _refuse(error: urllib.error.HTTPError, request: Request) -> None:
     raise BackendError(message) from error
 
 
-def _copy(response: IO[bytes], request: Request, done: int, total: int | None, progress: Progress) -> None:
+def _check_size(request: Request, num_bytes: int) -> None:
+    if num_bytes > request.max_bytes:
+        discard(request.partial)
+        raise BackendError(
+            f"{request.url} has more than {request.max_bytes} bytes, which {request.what} cannot have; {request.advice}."
+        )
+
+
+def _copy(response: IO[bytes], request: Request, done: int, total: int | None, progress: Progress, pace: _Pace) -> None:
     """Append the answer to the partial file, which every chunk reaches at once: a killed process loses nothing."""
     progress(done, total)
     with _writing(request, total):
@@ -230,6 +272,8 @@ def _copy(response: IO[bytes], request: Request, done: int, total: int | None, p
                 file.write(chunk)
                 file.flush()
             done += len(chunk)
+            _check_size(request, done)
+            pace.note(len(chunk), request)
             progress(done, total)
     finally:
         with _writing(request, total):

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.limits import MAX_WEIGHTS_BYTES, max_weights_bytes
 from sampt.weights.archive import WrongArchiveError, opened_member
 from sampt.weights.cache import (
     Verification,
@@ -164,11 +165,16 @@ def _download(source: WeightsSource, progress: Progress | None) -> Verification:
         source.name,
         _by_hand(source),
         exact_bytes=source.num_bytes if is_file and source.is_exact_size else None,
+        max_bytes=_max_bytes(source) if is_file else MAX_WEIGHTS_BYTES,
         has_digest=is_file and source.digest is not None,
     )
     with nullcontext(progress or _unseen) if progress or show is None else show(source) as on_bytes:
         download(request, on_bytes)
     return _accept(source, request.partial) if is_file else _unpack(source, request.partial)
+
+
+def _max_bytes(source: WeightsSource) -> int:
+    return max_weights_bytes(source.num_bytes, is_exact=source.is_exact_size)
 
 
 def _unseen(done: int, total: int | None) -> None:
@@ -219,6 +225,8 @@ def _take(source: WeightsSource, archive: Path) -> Verification:
     partial = partial_of(weights_folder() / source.file)
     try:
         with opened_member(archive, source.member) as (size, packed):
+            if size > _max_bytes(source):
+                raise WrongArchiveError(f"holds {source.member} with {size} bytes, which it cannot have", is_damaged=False)
             check_room(partial.parent, size, source.name)
             with disk_errors(partial.parent, source.name, size):
                 file = partial.open("wb")

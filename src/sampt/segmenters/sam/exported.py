@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.limits import parse_json
 from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
@@ -79,7 +80,7 @@ class ExportNote:
             BackendError: the folder is no export, or one of another model or format.
         """
         try:
-            found = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+            found = parse_json((folder / NOTE).read_text(encoding="utf-8"))
             note = cls(**{field.name: found[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackendError(
