@@ -89,12 +89,55 @@ def test_points_join_select_and_know_their_objects() -> None:
     assert Points.concat([]).object_ids == ()
 
 
+def test_a_sign_means_the_same_wherever_points_are_made() -> None:
+    signs = [1, -1, 0, True, False, "+", "-", np.int64(-1), np.True_]
+    meant = [True, False, False, True, False, True, False, False, True]
+    xy = np.zeros((9, 2))
+    assert Points.of(1, 0, xy, signs).is_positive.tolist() == meant
+    assert Points.of(1, 0, xy, "-").is_positive.tolist() == [False] * 9
+    assert Points(xy, np.zeros(9), np.ones(9), signs).is_positive.tolist() == meant  # type: ignore[arg-type]
+    assert ObjectPrompt(1, xy, signs).is_positive.tolist() == meant  # type: ignore[arg-type]
+    for wrong in (2, -2, 0.5, "yes", None, float("nan"), [1, 1], [[1]], [1, [0, 1]]):
+        with pytest.raises(ValueCheckError):
+            Points.of(1, 0, [[1, 2]], wrong)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (1, 0, [[1, 2, 3]]),
+        (1, 0, [1, 2, 3, 4]),
+        (1, 0, [[[1, 2]]]),
+        (1, 0, 5),
+        (1, 0, [[1, 2], [3]]),
+        (1, 0, [["a", "b"]]),
+        (1, 0, [[1, 2], [3, 4]], [1, 0, 1]),
+        (1, 0, [[1, 2], [3, 4]], []),
+        ([1, 2], 0, [[1, 2], [3, 4]]),
+        (1, [0, 0, 0], [[1, 2]]),
+        ("a", 0, [[1, 2]]),
+        (1, 0.5, [[1, 2]]),
+        (None, 0, [[1, 2]]),
+    ],
+)
+def test_points_of_a_wrong_shape_get_our_error(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueCheckError):
+        Points.of(*arguments)
+
+
+def test_points_of_one_place_or_of_none() -> None:
+    assert Points.of(1.0, 2.0, (3, 4)).xy.tolist() == [[3, 4]]  # type: ignore[arg-type]
+    assert len(Points.of(1, 0, [])) == len(Points.of(1, 0, np.zeros((0, 2)), [])) == 0
+
+
 def test_query_mask_takes_any_numbers_and_wants_a_pixel() -> None:
     assert QueryMask(1, 0, np.array([[0, 255]], np.uint8)).mask.tolist() == [[False, True]]  # type: ignore[arg-type]
     with pytest.raises(ValueCheckError, match=r"mask of object 4 on frame 2 is empty"):
         QueryMask(4, 2, np.zeros((3, 3), bool))
-    with pytest.raises(ValueCheckError, match=r"object_id=0, frame_idx=-2; expected ids from 1, frames from 0"):
-        QueryMask(0, -2, np.ones((3, 3), bool))
+    for place in ((0, 0), (1, -2), (1.5, 0), ("1", 0), (True, 0), (1, None)):
+        with pytest.raises(ValueCheckError, match=r"QueryMask has (object_id|frame_idx)=.*; expected a whole number from"):
+            QueryMask(*place, np.ones((3, 3), bool))  # type: ignore[arg-type]
+    assert (QueryMask(2.0, 3.0, np.ones((1, 1), bool)).object_id) == 2  # type: ignore[arg-type]
     with pytest.raises(ValueCheckError, match=r"QueryMask.mask has shape \(2, 2, 3\), expected 2 axes"):
         QueryMask(1, 0, np.ones((2, 2, 3), bool))
 

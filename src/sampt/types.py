@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.errors import ValueCheckError
+from sampt.signs import parse_signs
 
 __all__ = [
     "BoolArray",
@@ -100,6 +101,15 @@ def _check_finite(owner: object, name: str) -> None:
         raise ValueCheckError(f"{type(owner).__name__}.{name} holds NaN or infinity, expected finite numbers.")
 
 
+def _whole(owner: object, name: str, least: int) -> None:
+    """Store the number as an int after checking that it is a whole one from ``least`` up."""
+    value: Any = getattr(owner, name)
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or value != value // 1 or value < least:
+        raise ValueCheckError(f"{type(owner).__name__} has {name}={value!r}; expected a whole number from {least}.")
+    object.__setattr__(owner, name, int(value))
+
+
 def _check_ids(owner: object, ids: IntArray) -> None:
     if ids.size and ids.min() < 1:
         raise ValueCheckError(f"{type(owner).__name__}.object_id holds {ids.min()}, expected ids from 1 (0 is background).")
@@ -126,7 +136,7 @@ class Points:
         _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
         _frozen(self, "frame_idx", self.frame_idx, np.int64, "n", sizes)
         _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
-        _frozen(self, "is_positive", self.is_positive, np.bool_, "n", sizes)
+        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
         _check_finite(self, "xy")
         _check_ids(self, self.object_id)
         if len(self) and self.frame_idx.min() < 0:
@@ -149,16 +159,32 @@ class Points:
         return int(self.frame_idx[(self.object_id == object_id) & self.is_positive].min())
 
     @classmethod
-    def of(cls, object_id: int, frame_idx: int, xy: npt.ArrayLike, is_positive: npt.ArrayLike | bool = True) -> Points:
-        """Points of one object on one frame; ``xy`` is (n, 2), ``is_positive`` one value for all or (n,)."""
-        xy_array = np.asarray(xy, np.float32).reshape(-1, 2)
-        n = len(xy_array)
-        return cls(
-            xy_array,
-            np.full(n, frame_idx),
-            np.full(n, object_id),
-            np.broadcast_to(np.asarray(is_positive, np.bool_), (n,)),
-        )
+    def of(cls, object_id: int, frame_idx: int, xy: npt.ArrayLike, is_positive: Any = True) -> Points:
+        """Points of one object on one frame.
+
+        Args:
+            xy: (n, 2), or (2,) for one point.
+            is_positive: one sign for all, or (n,): see :func:`sampt.signs.parse_sign`.
+
+        Raises:
+            ValueCheckError: a shape, a sign or a number is wrong.
+        """
+        try:
+            places = np.asarray(xy, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueCheckError(f"Points.xy cannot be read as float32: {error}.") from None
+        if places.shape == (2,) or places.size == 0:
+            places = places.reshape(-1, 2)
+        if places.ndim != 2 or places.shape[1] != 2:
+            raise ValueCheckError(f"Points.xy has shape {places.shape}, expected (n, 2): x and y of each point.")
+        if np.ndim(object_id) or np.ndim(frame_idx):
+            raise ValueCheckError(
+                "Points.of is given several objects or frames, expected one of each; use Points(...) for more."
+            )
+        n, signs = len(places), parse_signs(is_positive)
+        if signs.shape not in ((), (n,)):
+            raise ValueCheckError(f"Points.is_positive has shape {signs.shape}, expected one sign for all or n={n} of them.")
+        return cls(places, np.full(n, frame_idx), np.full(n, object_id), np.broadcast_to(signs, (n,)))
 
     @classmethod
     def concat(cls, parts: Iterable[Points]) -> Points:
@@ -185,10 +211,8 @@ class QueryMask:
 
     def __post_init__(self) -> None:
         _frozen(self, "mask", self.mask, np.bool_, "hw", {})
-        if self.object_id < 1 or self.frame_idx < 0:
-            raise ValueCheckError(
-                f"QueryMask has object_id={self.object_id}, frame_idx={self.frame_idx}; expected ids from 1, frames from 0."
-            )
+        _whole(self, "object_id", 1)
+        _whole(self, "frame_idx", 0)
         if not self.mask.any():
             raise ValueCheckError(f"The mask of object {self.object_id} on frame {self.frame_idx} is empty.")
 
@@ -264,7 +288,7 @@ class FramePoints:
         sizes: dict[str, int] = {}
         _frozen(self, "point_id", self.point_id, np.int64, "n", sizes)
         _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
-        _frozen(self, "is_positive", self.is_positive, np.bool_, "n", sizes)
+        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
         _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
         _frozen(self, "confidence", self.confidence, np.float32, "n", sizes)
         _frozen(self, "hidden_by", self.hidden_by, np.uint8, "n", sizes)
@@ -319,7 +343,7 @@ class ObjectPrompt:
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         _frozen(self, "xy", self.xy, np.float32, "k2", sizes)
-        _frozen(self, "is_positive", self.is_positive, np.bool_, "k", sizes)
+        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "k", sizes)
         _check_finite(self, "xy")
         if self.box_xyxy is not None:
             _frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})

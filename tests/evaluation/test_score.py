@@ -9,12 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.score import Scores, score_dataset, score_folder, score_sequence
+from sampt.palette import PALETTE
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 EMPTY = np.zeros((8, 8), np.uint8)
@@ -191,6 +193,33 @@ def test_void_pixels_count_as_background_but_in_plain_folders(tmp_path: Path) ->
     assert j == {"plain": 1, "davis-2017": 32 / 40}
 
 
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "16 bits", "colours", "void"])
+def test_predictions_are_read_in_every_form(kind: str, tmp_path: Path) -> None:
+    sequence = truth(tmp_path, [BOTH] * 3)
+    write(tmp_path / "out", [BOTH] * 3)
+    path = tmp_path / "out" / "00001.png"
+    if kind == "16 bits":
+        Image.fromarray(BOTH.astype(np.uint16)).save(path)
+    elif kind == "void":
+        Image.fromarray(np.where(BOTH == 2, 2, np.where(np.arange(8) < 7, BOTH, 255)).astype(np.uint8)).save(path)
+    else:
+        Image.fromarray(PALETTE[BOTH] if kind == "colours" else BOTH).convert("RGBA" if kind == "RGBA" else "RGB").save(path)
+    one, two = score_sequence(tmp_path / "out", sequence).objects
+    assert (one.j.mean, two.j.mean) == (1, 1)
+
+
+def test_soft_edges_of_a_predicted_mask_are_cut_in_the_middle_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disc = np.hypot(*(np.mgrid[:40, :40] - 19.5)) < 10
+    sequence = truth(tmp_path, [disc.astype(np.uint8)] * 4)
+    soft = cv2.GaussianBlur(disc.astype(np.float32) * 255, (5, 5), 1.0).round().astype(np.uint8)
+    write(tmp_path / "out", [soft] * 4)
+    (one,) = score_sequence(tmp_path / "out", sequence).objects
+    assert one.j.mean > 0.97
+    assert caplog.text.count("soft edges") == 1
+
+
 def test_overlapping_masks_in_one_folder_an_object(tmp_path: Path) -> None:
     sequence = truth(tmp_path, [BOTH] * 3)
     for place in ("out/clip", "run/clip/masks"):  # as `sampt segment` writes them, too
@@ -268,8 +297,8 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path) -> None:
     write(folder, [LEFT, LEFT, BOTH])
     with pytest.raises(EvaluationError, match=r"00002.png holds the id 2; expected ids of clip: 1\."):
         score_sequence(folder, sequence)
-    Image.new("RGB", (8, 8)).save(folder / "00002.png")
-    with pytest.raises(EvaluationError, match=r"00002.png has the colour mode RGB"):
+    Image.new("RGB", (8, 8), (9, 8, 7)).save(folder / "00002.png")
+    with pytest.raises(EvaluationError, match=r"00002.png' has colours"):
         score_sequence(folder, sequence)
     with pytest.raises(EvaluationError, match="short has 2 annotated frames; expected at least 3"):
         score_sequence(folder, truth(tmp_path, [LEFT] * 2, "short"))

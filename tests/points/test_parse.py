@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from sampt.errors import QueryError
-from sampt.points.parse import parse_click, read_mask_image, read_queries
+from sampt.points.parse import parse_click, read_queries, read_query_masks
 from sampt.types import Points
 
+CASES = Path(__file__).parents[3] / "shared" / "cases" / "queries"
 BEES = Path(__file__).parents[3] / "shared" / "clips" / "bees_query_points.txt"
 
 
@@ -26,6 +27,9 @@ def test_a_click() -> None:
     assert plain(parse_click("1,0,420,250,+")) == [(1, 0, 420, 250, True)]
     assert plain(parse_click("2,17,0.5,-0.25,-")) == [(2, 17, 0.5, -0.25, False)]
     assert plain(parse_click("3,4,5,6")) == [(3, 4, 5, 6, True)]
+    for sign, is_positive in (("1", True), ("+1", True), ("0", False), ("-1", False)):
+        assert plain(parse_click(f"1,0,1,2,{sign}")) == [(1, 0, 1, 2, is_positive)]
+    assert plain(parse_click("1.0,2.0,3,4")) == [(1, 2, 3, 4, True)]
     assert plain(parse_click(" 1,0,1,2  2,0,3,4,- ")) == [(1, 0, 1, 2, True), (2, 0, 3, 4, False)]
 
 
@@ -35,7 +39,8 @@ def test_a_click() -> None:
         ("", "A click is empty; expected OBJECT,FRAME,X,Y with an optional sign"),
         ("1,0,420", "The click '1,0,420' cannot be read; expected OBJECT,FRAME,X,Y"),
         ("1,0,420,250,+,3", "cannot be read"),
-        ("1,0,420,250,1", "cannot be read"),
+        ("1,0,420,250,2", "A sign is '2'; expected"),
+        ("1,0,420,250,", "A sign is ''; expected"),
         ("1,0,420,+", "'\\+' is not a number"),
         ("a,0,420,250", "'a' is not a whole number"),
         ("1,0.5,420,250", "'0.5' is not a whole number"),
@@ -123,6 +128,32 @@ def test_our_json(tmp_path: Path) -> None:
         assert plain(read_queries(tmp_path / name)) == [(4, 0, 2.5, 241.25, True), (4, 3, 1, 2, False), (2, 7, 3, 4, True)]
 
 
+@pytest.mark.parametrize("key", ["sign", "label", "labels", "is_positive"])
+def test_a_label_means_the_same_under_every_name_and_in_every_spelling(key: str, tmp_path: Path) -> None:
+    positive, negative = ["+", 1, 1.0, True, "1"], ["-", 0, 0.0, -1, False, "0", "-1"]
+    clicks = [click(**{key: value}) for value in positive + negative]
+    (tmp_path / "q.json").write_text(json.dumps(one_object(*clicks)))
+    assert read_queries(tmp_path / "q.json").is_positive.tolist() == [True] * 5 + [False] * 7
+
+
+def test_labels_of_an_object_are_those_of_its_clicks(tmp_path: Path) -> None:
+    (tmp_path / "q.json").write_text(json.dumps(one_object(click(), click(), click(), labels=[1, 0, "-"])))
+    assert read_queries(tmp_path / "q.json").is_positive.tolist() == [True, False, False]
+
+
+def test_whole_numbers_may_be_written_as_fractions(tmp_path: Path) -> None:
+    (tmp_path / "q.json").write_text(json.dumps(one_object(click(frame=3.0), id=2.0)))
+    assert plain(read_queries(tmp_path / "q.json")) == [(2, 3, 1, 2, True)]
+    (tmp_path / "q.txt").write_text("1.0\n2.0;3,4\n")
+    assert plain(read_queries(tmp_path / "q.txt")) == [(1, 2, 3, 4, True)]
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
+def test_the_shared_query_files() -> None:
+    assert plain(read_queries(CASES / "label.json")) == [(1, 0, 35, 50, True), (1, 0, 120, 20, False)]
+    assert plain(read_queries(CASES / "float.json")) == [(1, 0, 35, 50, True)]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -142,10 +173,19 @@ def test_our_json(tmp_path: Path) -> None:
         (one_object(), "Object 1 of q.json has no clicks"),
         ({"objects": [{"id": 1}]}, 'Cannot read object 1 of q.json: it has no "clicks"'),
         (one_object(clicks={"frame": 0}), "Object 1 of q.json has no clicks"),
-        (one_object("1,2"), 'Cannot read click 0 of object 1 in q.json: it has no "sign"'),
-        (one_object(click(), click(sign="*")), r"click 1 of object 1 in q.json: its sign is '\*', expected"),
-        (one_object(click(sign=[])), r"its sign is \[\], expected"),
-        (one_object(click(sign=None)), "its sign is None, expected"),
+        (one_object("1,2"), 'Cannot read click 0 of object 1 in q.json: it has no "frame"'),
+        (one_object(click(), click(sign="*")), r"click 1 of object 1 in q.json: A sign is '\*'; expected"),
+        (one_object(click(sign=[])), r"A sign is '\[\]'; expected"),
+        (one_object(click(sign=None)), "A sign is 'None'; expected"),
+        (one_object(click(label=2)), "A sign is '2'; expected"),
+        (one_object(click(label=1, sign="+")), 'It has both "sign" and "label"; give one of them'),
+        (one_object(click(lable=1)), "has the unknown key 'lable'. Did you mean 'label'"),
+        (one_object(click(), name="left"), "object 1 of q.json: it has the unknown key 'name'"),
+        ({"objects": [{"id": 1, "clicks": [click()]}], "boxes": []}, "q.json: it has the unknown key 'boxes'"),
+        (one_object(click(), click(), labels=[1]), "it has 1 labels for 2 clicks"),
+        (one_object(click(), labels=1), "it has 1 for 1 clicks"),
+        (one_object(click(sign="+"), labels=[1]), 'it has a sign beside the "labels" of its object'),
+        (one_object(click(), labels=["x"]), "A sign is 'x'"),
         (one_object({"x": 1, "y": 2}), 'it has no "frame"'),
         (one_object({"frame": 1, "y": 2}), 'it has no "x"'),
         (one_object(click(frame=-3)), "the frame is -3"),
@@ -190,7 +230,7 @@ def save(path: Path, labels: Any, mode: str) -> Path:
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "LA"])
 def test_every_id_of_a_mask_image_is_an_object(mode: str, tmp_path: Path) -> None:
-    masks = read_mask_image(save(tmp_path / "m.png", [[0, 1, 1], [3, 0, 3]], mode), 5)
+    masks = read_query_masks(save(tmp_path / "m.png", [[0, 1, 1], [3, 0, 3]], mode), 5)
     assert [(m.object_id, m.frame_idx) for m in masks] == [(1, 5), (3, 5)]
     assert masks[0].mask.tolist() == [[False, True, True], [False, False, False]]
     assert masks[1].mask.tolist() == [[False, False, False], [True, False, True]]
@@ -198,29 +238,36 @@ def test_every_id_of_a_mask_image_is_an_object(mode: str, tmp_path: Path) -> Non
 
 def test_sixteen_bit_ids(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 700], [2, 2]], np.uint16)).save(tmp_path / "m.png")
-    assert [m.object_id for m in read_mask_image(tmp_path / "m.png", 0)] == [2, 700]
+    assert [m.object_id for m in read_query_masks(tmp_path / "m.png", 0)] == [2, 700]
 
 
 @pytest.mark.parametrize("mode", ["L", "1"])
 def test_black_and_white_is_one_object(mode: str, tmp_path: Path) -> None:
-    masks = read_mask_image(save(tmp_path / "m.png", [[0, 255], [255, 0]], mode), 0)
+    masks = read_query_masks(save(tmp_path / "m.png", [[0, 255], [255, 0]], mode), 0)
     assert [m.object_id for m in masks] == [1]
     assert masks[0].mask.tolist() == [[False, True], [True, False]]
 
 
+def test_void_belongs_to_no_object_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    masks = read_query_masks(save(tmp_path / "m.png", [[0, 1, 255], [3, 255, 3]], "P"), 0)
+    assert [(m.object_id, int(m.mask.sum())) for m in masks] == [(1, 1), (3, 2)]
+    assert "2 pixels of the value 255 are void" in caplog.text
+
+
 def test_masks_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match=r"is empty: every pixel is 0"):
-        read_mask_image(save(tmp_path / "e.png", [[0, 0]], "L"), 0)
-    Image.fromarray(np.array([[[1, 2, 3], [0, 0, 0]]], np.uint8)).save(tmp_path / "c.png")
+        read_query_masks(save(tmp_path / "e.png", [[0, 0]], "L"), 0)
+    noise = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
+    Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "c.png")
     with pytest.raises(QueryError, match=r"The mask 'c.png' is a colour picture \(RGB\); expected a palette or grey PNG"):
-        read_mask_image(tmp_path / "c.png", 0)
+        read_query_masks(tmp_path / "c.png", 0)
     with pytest.raises(QueryError, match=r"holds 199 different values; it looks like a picture"):
-        read_mask_image(save(tmp_path / "g.png", [np.arange(200)], "L"), 0)
+        read_query_masks(save(tmp_path / "g.png", [np.arange(200)], "L"), 0)
     with pytest.raises(QueryError, match=r"cannot be read: No such file"):
-        read_mask_image(tmp_path / "none.png", 0)
+        read_query_masks(tmp_path / "none.png", 0)
     (tmp_path / "t.png").write_text("text")
     with pytest.raises(QueryError, match=r"is not an image"):
-        read_mask_image(tmp_path / "t.png", 0)
+        read_query_masks(tmp_path / "t.png", 0)
 
 
 def test_every_truncation_of_a_mask_is_refused(tmp_path: Path) -> None:
@@ -229,5 +276,5 @@ def test_every_truncation_of_a_mask_is_refused(tmp_path: Path) -> None:
     for keep in (0, 4, 20, 40, len(whole) // 2, len(whole) - 60):
         (tmp_path / "t.png").write_bytes(whole[:keep])
         with pytest.raises(QueryError) as caught:
-            read_mask_image(tmp_path / "t.png", 0)
+            read_query_masks(tmp_path / "t.png", 0)
         assert "\n" not in str(caught.value)

@@ -19,7 +19,7 @@ from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.files.listing import is_leftover
 from sampt.files.text import read_text
 from sampt.limits import MAX_LIST_BYTES, parse_json
-from sampt.points.parse import parse_click, read_mask_image, read_queries
+from sampt.points.parse import parse_click, read_queries, read_query_masks
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import Points, QueryMask
 from sampt.video.images import IMAGE_SUFFIXES, image_paths, natural_order
@@ -115,7 +115,7 @@ class BatchItem:
         if self.queries is not None:
             found.append(read_queries(self.queries))
         if self.mask is not None:
-            found += read_mask_image(self.mask, self.start if self.mask_frame is None else self.mask_frame)
+            found += read_query_masks(self.mask, self.start if self.mask_frame is None else self.mask_frame)
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sampt.cli.settings import add_running_options, add_setting_options, config_
 from sampt.errors import ConfigError, QueryError
 from sampt.job import Job
 from sampt.outputs import FORMATS
-from sampt.points.parse import parse_click, read_mask_image, read_queries
+from sampt.points.parse import parse_click, read_queries, read_query_masks
 from sampt.types import Points, QueryMask
 from sampt.video.live import is_live
 
@@ -124,7 +124,7 @@ def _queries(arguments: argparse.Namespace) -> list[Points | QueryMask]:
         frame_idx = arguments.start if arguments.mask_frame is None else arguments.mask_frame
         if frame_idx < 0:
             raise QueryError(f"--mask-frame is {frame_idx}; expected a frame from 0.")
-        queries += read_mask_image(arguments.mask, frame_idx)
+        queries += read_query_masks(arguments.mask, frame_idx)
     if not queries:
         raise QueryError("No object is named; give --points, --queries or --mask.")
     return queries

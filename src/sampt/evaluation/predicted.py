@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.datasets import read_label_map
+from sampt.evaluation.datasets.label_maps import read_label_image
 from sampt.files.listing import visible
+from sampt.points.mask_images import VOID, MaskImage
 from sampt.types import BoolArray, IntArray
 
 __all__ = ["PredictedMasks", "find_predictions"]
 
-_BINARY_VALUE = 255
-"""In a sequence of one object, this value stands for it: DAVIS-2016 and many programs write masks as 0 and 255."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PredictedMasks:
-    """The masks that a method predicted for one sequence.
+    """The masks that a method predicted for one sequence, read as :mod:`sampt.points.mask_images` says.
+
+    255 beside ids is void, which is background here; alone it is the object of a sequence of one.
 
     Attributes:
         sequence: its name.
@@ -36,6 +39,7 @@ class PredictedMasks:
     object_ids: tuple[int, ...]
     folder: Path
     object_folders: Mapping[int, Path] | None
+    _told: list[Path] = field(default_factory=list, compare=False, repr=False)
 
     def read(self, frame_idx: int, size_hw: tuple[int, int]) -> Callable[[int], BoolArray]:
         """Object id -> its (h, w) mask on a frame.
@@ -49,15 +53,17 @@ class PredictedMasks:
             labels = self._label_map(self.folder / file_name, size_hw)
             return lambda object_id: np.asarray(labels == object_id)
         folders = self.object_folders
-        return lambda object_id: np.asarray(self._image(folders[object_id] / file_name, size_hw) > 0)
+        return lambda object_id: np.asarray(self._image(folders[object_id] / file_name, size_hw).ids() > 0)
 
     def _label_map(self, path: Path, size_hw: tuple[int, int]) -> IntArray:
-        labels = self._image(path, size_hw)
-        present = np.flatnonzero(np.bincount(labels.ravel()))
-        if len(self.object_ids) == 1 and self.object_ids[0] != _BINARY_VALUE and _BINARY_VALUE in present:
-            labels = np.where(labels == _BINARY_VALUE, self.object_ids[0], labels)
-            present = present[present != _BINARY_VALUE]
-        unknown = [int(i) for i in present if i and i not in self.object_ids]
+        image = self._image(path, size_hw)
+        labels, present = image.values, image.present
+        if VOID not in self.object_ids:
+            if present == [VOID] and len(self.object_ids) == 1:
+                labels, present = np.where(labels == VOID, self.object_ids[0], 0), []
+            elif image.void is not None:
+                labels, present = image.ids(), [i for i in present if i != VOID]
+        unknown = [i for i in present if i not in self.object_ids]
         if unknown:
             known = ", ".join(map(str, self.object_ids))
             raise EvaluationError(
@@ -65,19 +71,22 @@ class PredictedMasks:
             )
         return labels
 
-    def _image(self, path: Path, size_hw: tuple[int, int]) -> IntArray:
+    def _image(self, path: Path, size_hw: tuple[int, int]) -> MaskImage:
         if not path.is_file():
             raise EvaluationError(
                 f"The predicted frame {path} is missing; expected a label map for each frame of {self.sequence}."
                 if self.object_folders is None
                 else f"The predicted frame {path} is missing; expected a mask of each object for each frame of {self.sequence}."
             )
-        image = read_label_map(path)
-        if image.shape != size_hw:
+        image = read_label_image(path)
+        h, w = image.values.shape
+        if (h, w) != size_hw:
             raise EvaluationError(
-                f"The predicted frame {path} is {image.shape[1]}x{image.shape[0]}; expected {size_hw[1]}x{size_hw[0]} as its "
-                "annotation."
+                f"The predicted frame {path} is {w}x{h}; expected {size_hw[1]}x{size_hw[0]} as its annotation."
             )
+        if image.notes and not self._told:
+            self._told.append(path)
+            _LOG.warning("The predicted frame %s: %s; others of %s alike.", path, "; ".join(image.notes), self.sequence)
         return image
 
 

@@ -1,31 +1,14 @@
-"""Colours of objects: the DAVIS / Pascal VOC palette of label maps, and brighter ones of the same hue for pictures."""
+"""Colours of objects: those of label maps, and brighter ones of the same hue for pictures."""
 
 from __future__ import annotations
 
 import colorsys
 from functools import lru_cache
 
-import numpy as np
-
-from sampt.types import UInt8Array
+from sampt.palette import PALETTE
 
 __all__ = ["PALETTE", "colour_of", "display_colour_of"]
 
-
-def _voc_palette() -> UInt8Array:
-    """(256, 3) uint8 RGB: bit 3 k + c of the id is bit 7 - k of channel c (Pascal VOC devkit, VOClabelcolormap)."""
-    ids = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for k in range(8):
-        for channel in range(3):
-            bit = (ids >> (3 * k + channel)) & 1
-            palette[:, channel] |= (bit << (7 - k)).astype(np.uint8)
-    palette.setflags(write=False)
-    return palette
-
-
-PALETTE: UInt8Array = _voc_palette()
-"""(256, 3) uint8 RGB; row 0, the background, is black."""
 
 # The hues of palette rows 1 to 6 (red, green, yellow, blue, purple, cyan), at a brightness that shows on footage; then orange.
 _DISPLAY = (

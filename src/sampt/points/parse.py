@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import struct
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from sampt.errors import QueryError
+from sampt.errors import QueryError, ValueCheckError, did_you_mean
 from sampt.files.text import decode_text
-from sampt.limits import check_pixels
+from sampt.points.mask_images import MAX_IDS, VOID, read_mask_image
+from sampt.signs import SIGN_KEYS, parse_sign, take_sign
 from sampt.types import Points, QueryMask
 
-__all__ = ["parse_click", "read_mask_image", "read_queries"]
+__all__ = ["parse_click", "read_queries", "read_query_masks"]
 
 _CLICK_FORM = "OBJECT,FRAME,X,Y with an optional sign + or - at the end, for example 1,0,420,250,+"
-_MOST_IDS = 100
-"""More values than this are grey levels, not objects."""
-_SIGNS = {"+": True, "-": False}
-# What Pillow's readers raise on a broken file; each of them has its own habit.
-_BROKEN_IMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+_LOG = logging.getLogger(__name__)
+_OBJECT_KEYS = ("id", "clicks", "labels")
+_CLICK_KEYS = ("frame", "x", "y", *SIGN_KEYS)
 _LARGEST = 2**31
 """No id, frame or coordinate is as large; the arrays that hold them could not take much larger ones."""
+_FRACTION = re.compile(r"[+-]?\d+\.\d*")
+_Click: TypeAlias = tuple[int, int, float, float, bool]
+"""Object, frame, x, y, sign."""
 
 
 def parse_click(text: str) -> Points:
@@ -37,18 +39,18 @@ def parse_click(text: str) -> Points:
     clicks = text.split()
     if not clicks:
         raise QueryError(f"A click is empty; expected {_CLICK_FORM}.")
-    return Points.concat(_one_click(click) for click in clicks)
+    return _points([_one_click(click) for click in clicks])
 
 
-def _one_click(text: str) -> Points:
+def _one_click(text: str) -> _Click:
     parts = text.split(",")
-    sign = parts.pop() if len(parts) == 5 else "+"
-    if len(parts) != 4 or sign not in _SIGNS:
-        raise QueryError(f"The click {text!r} cannot be read; expected {_CLICK_FORM}.")
     where = f"the click {text!r}"
+    is_positive = _sign(parts.pop(), where) if len(parts) == 5 else True
+    if len(parts) != 4:
+        raise QueryError(f"The click {text!r} cannot be read; expected {_CLICK_FORM}.")
     object_id, frame_idx = (_whole(p, where) for p in parts[:2])
     x, y = (_number(p, where) for p in parts[2:])
-    return _click(object_id, frame_idx, x, y, _SIGNS[sign], where)
+    return _checked(object_id, frame_idx, x, y, is_positive, where)
 
 
 def read_queries(path: str | Path) -> Points:
@@ -90,8 +92,8 @@ def _parse_reference_text(text: str, name: str) -> Points:
             )
         frame_idx = _whole(frame.strip(), where)
         for i, (x, y) in enumerate(pairs):
-            parts.append(_click(object_id, frame_idx, _number(x, where), _number(y, where), i < positives, where))
-    return Points.concat(parts)
+            parts.append(_checked(object_id, frame_idx, _number(x, where), _number(y, where), i < positives, where))
+    return _points(parts)
 
 
 def _parse_json(text: str, name: str) -> Points:
@@ -101,46 +103,84 @@ def _parse_json(text: str, name: str) -> Points:
         raise QueryError(f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise QueryError(f"{name} holds a number of thousands of digits or is nested too deeply for a query file.") from None
+    if isinstance(data, dict):
+        _check_keys(data, ("objects",), name)
     objects = data.get("objects") if isinstance(data, dict) else None
     if not isinstance(objects, list) or not objects:
         raise QueryError(f'{name} has no list "objects"; expected {{"objects": [{{"id": 1, "clicks": [...]}}]}}.')
-    parts: list[Points] = []
+    found: list[_Click] = []
     seen: set[int] = set()
     for i, item in enumerate(objects):
         object_id = _whole(_get(item, "id", f"objects[{i}] of {name}"), f"objects[{i}] of {name}")
         if object_id in seen:
             raise QueryError(f"{name} has two objects with id {object_id}; give each object its own id.")
         seen.add(object_id)
-        clicks = _get(item, "clicks", f"object {object_id} of {name}")
-        if not isinstance(clicks, list) or not clicks:
-            raise QueryError(f'Object {object_id} of {name} has no clicks; expected a list "clicks" of at least one.')
-        parts += [_json_click(object_id, click, f"click {j} of object {object_id} in {name}") for j, click in enumerate(clicks)]
-    return Points.concat(parts)
+        found += _json_object(object_id, item, name)
+    return _points(found)
 
 
-def _json_click(object_id: int, click: Any, where: str) -> Points:
-    sign = _get(click, "sign", where, "+")
-    if not isinstance(sign, str) or sign not in _SIGNS:
-        raise QueryError(f'Cannot read {where}: its sign is {sign!r}, expected "+" or "-".')
+def _json_object(object_id: int, item: dict[str, Any], name: str) -> list[_Click]:
+    where = f"object {object_id} of {name}"
+    _check_keys(item, _OBJECT_KEYS, where)
+    clicks = _get(item, "clicks", where)
+    if not isinstance(clicks, list) or not clicks:
+        raise QueryError(f'Object {object_id} of {name} has no clicks; expected a list "clicks" of at least one.')
+    labels = item.get("labels", [None] * len(clicks))
+    if not isinstance(labels, list) or len(labels) != len(clicks):
+        got = f"{len(labels)} labels" if isinstance(labels, list) else repr(labels)[:40]
+        raise QueryError(f"Cannot read {where}: it has {got} for {len(clicks)} clicks; expected a list with one for each.")
+    places = (f"click {j} of object {object_id} in {name}" for j in range(len(clicks)))
+    return [_json_click(object_id, *three) for three in zip(clicks, labels, places, strict=True)]
+
+
+def _json_click(object_id: int, click: Any, label: Any, where: str) -> _Click:
     frame_idx = _whole(_get(click, "frame", where), where)
+    _check_keys(click, _CLICK_KEYS, where)
     x, y = (_number(_get(click, key, where), where) for key in "xy")
-    return _click(object_id, frame_idx, x, y, _SIGNS[sign], where)
+    if label is not None:
+        if any(key in click for key in SIGN_KEYS):
+            raise QueryError(f'Cannot read {where}: it has a sign beside the "labels" of its object; give one of them.')
+        click = {"label": label}
+    try:
+        is_positive = bool(take_sign(click))
+    except ValueCheckError as error:
+        raise QueryError(f"Cannot read {where}: {error}") from None
+    return _checked(object_id, frame_idx, x, y, is_positive, where)
 
 
-def _get(item: Any, key: str, where: str, default: Any = None) -> Any:
-    if not isinstance(item, dict) or (key not in item and default is None):
+def _check_keys(item: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in item:
+        if key not in known:
+            told = ", ".join(known)
+            raise QueryError(
+                f"Cannot read {where}: it has the unknown key {key[:40]!r}.{did_you_mean(key, known)} Known: {told}."
+            )
+
+
+def _get(item: Any, key: str, where: str) -> Any:
+    if not isinstance(item, dict) or key not in item:
         raise QueryError(f'Cannot read {where}: it has no "{key}".')
-    return item.get(key, default)
+    return item[key]
+
+
+def _sign(text: str, where: str) -> bool:
+    try:
+        return parse_sign(text)
+    except ValueCheckError as error:
+        raise QueryError(f"Cannot read {where}: {error}") from None
 
 
 def _whole(value: Any, where: str) -> int:
+    """A whole number, written as 1.0 too."""
     try:
-        number = int(str(value))
+        number = int(value) if isinstance(value, str) else math.nan if isinstance(value, bool) else value
     except ValueError:
-        raise QueryError(f"Cannot read {where}: {str(value)[:40]!r} is not a whole number.") from None
+        number = _number(value, where) if _FRACTION.fullmatch(value.strip()) else math.nan
+    if not isinstance(number, (int, float)) or number != number // 1:
+        raise QueryError(f"Cannot read {where}: {str(value)[:40]!r} is not a whole number.")
     if abs(number) >= _LARGEST:
         raise QueryError(f"Cannot read {where}: {str(value)[:40]} is too large, expected a number below {_LARGEST}.")
-    return number
+    return int(number)
 
 
 def _number(value: Any, where: str) -> float:
@@ -153,55 +193,37 @@ def _number(value: Any, where: str) -> float:
     return number
 
 
-def _click(object_id: int, frame_idx: int, x: float, y: float, positive: bool, where: str) -> Points:
+def _checked(object_id: int, frame_idx: int, x: float, y: float, is_positive: bool, where: str) -> _Click:
     if object_id < 1:
         raise QueryError(f"Cannot read {where}: the object id is {object_id}, expected ids from 1 (0 is the background).")
     if frame_idx < 0:
         raise QueryError(f"Cannot read {where}: the frame is {frame_idx}, expected frames from 0.")
-    return Points.of(object_id, frame_idx, [(x, y)], positive)
+    return object_id, frame_idx, x, y, is_positive
 
 
-def read_mask_image(path: str | Path, frame_idx: int) -> list[QueryMask]:
-    """Every id of a mask image as an object: a palette or grey PNG whose values are ids, 0 the background.
+def _points(clicks: list[_Click]) -> Points:
+    object_id, frame_idx, x, y, is_positive = zip(*clicks, strict=True)
+    return Points(np.stack([x, y], 1).astype(np.float32), np.array(frame_idx), np.array(object_id), np.array(is_positive))
 
-    An image with no other values than 0 and 255 (or 1-bit) is one object with id 1.
+
+def read_query_masks(path: str | Path, frame_idx: int) -> list[QueryMask]:
+    """Every object of a mask image, by the rules of :mod:`sampt.points.mask_images`; what was done to the image is logged.
 
     Raises:
-        QueryError: the file cannot be read, is coloured, or holds no object.
+        QueryError: the file cannot be read, is a picture, or holds no object.
     """
-    file = Path(path)
-    try:
-        with Image.open(file) as image:
-            check_pixels(*image.size, f"The mask {str(file)!r}")
-            image.load()
-            labels = _labels(image, file.name)
-    except UnidentifiedImageError:
-        raise QueryError(f"The mask {str(file)!r} is not an image; expected a palette or grey PNG of object ids.") from None
-    except _BROKEN_IMAGE as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    image = read_mask_image(path)
+    ids = image.ids()
+    present = [int(i) for i in np.unique(ids) if i]
+    if not present:
+        raise QueryError(f"The mask {str(path)!r} is empty: every pixel is 0; expected each object's pixels to hold its id.")
+    if len(present) > MAX_IDS:
         raise QueryError(
-            f"The mask {str(file)!r} cannot be read: {reason}; expected a palette or grey PNG of object ids."
-        ) from None
-    ids = [int(i) for i in np.unique(labels) if i]
-    if not ids:
-        raise QueryError(f"The mask {str(file)!r} is empty: every pixel is 0; expected each object's pixels to hold its id.")
-    if len(ids) > _MOST_IDS:
-        raise QueryError(
-            f"The mask {str(file)!r} holds {len(ids)} different values; it looks like a picture, not like object ids."
+            f"The mask {str(path)!r} holds {len(present)} different values; it looks like a picture, not like object ids."
         )
-    if ids == [255]:
-        return [QueryMask(1, frame_idx, labels == 255)]
-    return [QueryMask(i, frame_idx, labels == i) for i in ids]
-
-
-def _labels(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode in ("P", "L", "1", "I", "I;16"):
-        labels = np.asarray(image.convert("L") if image.mode == "1" else image).astype(np.int64)
-    else:
-        bands = np.asarray(image.convert("RGB"))
-        if (bands != bands[..., :1]).any():
-            raise QueryError(
-                f"The mask {name!r} is a colour picture ({image.mode}); expected a palette or grey PNG of object ids."
-            )
-        labels = bands[..., 0].astype(np.int64)
-    return labels
+    notes = list(image.notes)
+    if image.void is not None:
+        notes.append(f"{np.count_nonzero(image.void)} pixels of the value {VOID} are void and belong to no object")
+    if notes:
+        _LOG.warning("The mask %s: %s.", image.name, "; ".join(notes))
+    return [QueryMask(i, frame_idx, ids == i) for i in present]

@@ -14,6 +14,7 @@ from sampt.geometry import inside_frame
 from sampt.masks.rle import encode_mask
 from sampt.outputs.palette import display_colour_of
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.signs import parse_sign
 from sampt.types import BoolArray
 
 __all__ = [
@@ -189,7 +190,7 @@ def point_added(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[flo
     """
     _unlocked(inputs, object_id)
     frame_idx = checked_frame(inputs, frame_idx)
-    made = Click(inputs.next_point_id, object_id, frame_idx, _checked_xy(inputs, xy), bool(is_positive))
+    made = Click(inputs.next_point_id, object_id, frame_idx, _checked_xy(inputs, xy), parse_sign(is_positive))
     carried = inputs.carried
     if not _asks(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
         carried = (*carried, base)

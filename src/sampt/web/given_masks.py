@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
-import struct
 
 import numpy as np
-from PIL import Image
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from sampt.errors import QueryError
 from sampt.masks import rle
+from sampt.points.mask_images import read_mask_image
 from sampt.types import BoolArray
 from sampt.web.models import Rle
 
 __all__ = ["mask_from"]
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_HEADER = struct.Struct(">8s4x4sII")
-
 
 def mask_from(kind: str, data: bytes, size_hw: tuple[int, int]) -> BoolArray:
     """The (h, w) mask in a body of the media type ``kind``.
 
-    In a PNG, pixels that are not 0 belong to the object; where it has an alpha channel, transparent ones do not.
+    In a PNG, whatever :mod:`sampt.points.mask_images` finds of any object belongs to this one.
 
     Raises:
         HTTPException: 415 for another type, 422 for JSON that is no RLE.
@@ -39,21 +34,8 @@ def mask_from(kind: str, data: bytes, size_hw: tuple[int, int]) -> BoolArray:
 
 
 def _from_png(data: bytes, size_hw: tuple[int, int]) -> BoolArray:
-    h, w = size_hw
-    head = data[: _HEADER.size]
-    magic, chunk, width, height = _HEADER.unpack(head.ljust(_HEADER.size, b"\0"))
-    if magic != _PNG or chunk != b"IHDR":
-        raise QueryError("The mask is no PNG image; expected one.")
-    _check_size((height, width), (h, w))
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            values = np.asarray(image.convert("RGBA") if image.mode in ("LA", "PA") else image)
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise QueryError(f"The mask's PNG is damaged ({type(error).__name__}); send it again.") from None
-    if values.ndim == 2:
-        return np.asarray(values != 0)
-    colours = values[..., :3].any(axis=2)
-    return np.asarray(colours & (values[..., 3] > 0) if values.shape[2] == 4 else colours)
+    image = read_mask_image(data, name="sent", size_hw=size_hw, formats=("PNG",))
+    return np.asarray(image.ids() > 0)
 
 
 def _from_json(data: bytes, size_hw: tuple[int, int]) -> BoolArray:

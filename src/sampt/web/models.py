@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sampt.signs import SIGN_KEYS, take_sign
 
 __all__ = [
     "About",
@@ -216,13 +218,21 @@ class ObjectAdded(_Given):
 
 
 class PointWanted(_Taken):
-    """A click; pixels of the video, (0, 0) is the centre of the top-left pixel."""
+    """A click; pixels of the video, (0, 0) is the centre of the top-left pixel. ``is_positive`` may also be called ``sign`` or
+    ``label``, and be 1, "+" (on the object), 0, -1 or "-" (off it)."""
 
     object_id: Id
     frame: FrameIdx
     x: Finite
     y: Finite
     is_positive: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sign(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not any(key in data for key in SIGN_KEYS):
+            return data
+        return {key: value for key, value in data.items() if key not in SIGN_KEYS} | {"is_positive": take_sign(data)}
 
 
 class PointMove(_Taken):

@@ -10,38 +10,37 @@ from typing import Self
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sampt.errors import EvaluationError
+from sampt.errors import EvaluationError, QueryError
 from sampt.evaluation.datasets.base import VosSequence
 from sampt.evaluation.datasets.layout import folder_names, size_text
-from sampt.limits import check_pixels
+from sampt.points.mask_images import VOID, MaskImage, read_mask_image
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video, open_video
 from sampt.video.images import ImageVideo, image_paths, natural_order
 
-__all__ = ["VOID", "LabelMapSequence", "image_size_hw", "read_label_map"]
-
-VOID = 255
-"""The label of pixels that do not count, in data sets that have such pixels."""
+__all__ = ["VOID", "LabelMapSequence", "image_size_hw", "read_label_image", "read_label_map"]
 
 
 def read_label_map(path: Path) -> IntArray:
-    """(h, w) int64: the values of an image with one channel (palette or grey), as they are in the file.
+    """(h, w) int64: the values of :func:`read_label_image`. What 255 stands for depends on the data set.
 
     Raises:
-        EvaluationError: the file is missing, is no image, or has several channels.
+        EvaluationError: as :func:`read_label_image`.
+    """
+    return read_label_image(path).values
+
+
+def read_label_image(path: Path) -> MaskImage:
+    """What an image says by the rules of :mod:`sampt.points.mask_images`. Colours are those of the DAVIS palette, so that ids
+    agree between frames.
+
+    Raises:
+        EvaluationError: the file is missing, is no image, or is a picture.
     """
     try:
-        with Image.open(path) as image:
-            check_pixels(*image.size, str(path))
-            if image.mode not in ("1", "L", "P"):
-                raise EvaluationError(
-                    f"{path} has the colour mode {image.mode}; expected a palette or grey image of object ids."
-                )
-            return np.asarray(image).astype(np.int64)
-    except FileNotFoundError:
-        raise EvaluationError(f"{path} does not exist; expected the label map of that frame.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise EvaluationError(f"{path} cannot be read as an image: {error}.".replace("\n", " ")) from None
+        return read_mask_image(path, name=str(path), has_other_colors=False)
+    except QueryError as error:
+        raise EvaluationError(str(error)) from None
 
 
 def image_size_hw(path: Path) -> tuple[int, int]:
