@@ -145,7 +145,7 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     # clicks
     "no query": (lambda m: [m.path("clip.mp4")], ["No object is named; give --points, --queries or --mask"]),
     "click of words": (points("swan"), ["The click 'swan' cannot be read", "expected OBJECT,FRAME,X,Y"]),
-    "click with bad sign": (points("1,0,25,32,x"), ["'1,0,25,32,x' cannot be read", "sign + or -"]),
+    "click with bad sign": (points("1,0,25,32,x"), ["the click '1,0,25,32,x'", "A sign is 'x'", 'expected "+", 1']),
     "click with NaN": (points("1,0,nan,32"), ["'1,0,nan,32'", "expected a finite number of pixels"]),
     "click with half a frame": (points("1,0.5,25,32"), ["'0.5' is not a whole number"]),
     "empty click": (points(" "), ["A click is empty", "for example 1,0,420,250,+"]),
@@ -173,8 +173,8 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     "JSON list as x": (objects({"id": 1, "clicks": [GOOD_CLICK | {"x": [1]}]}), ["'[1]' is not a number"]),
     "JSON true as x": (objects({"id": 1, "clicks": [GOOD_CLICK | {"x": True}]}), ["a coordinate is True, expected a finite"]),
     "JSON NaN": (objects({"id": 1, "clicks": [GOOD_CLICK | {"x": float("nan")}]}), ["coordinate is nan, expected a finite"]),
-    "JSON sign list": (objects({"id": 1, "clicks": [GOOD_CLICK | {"sign": []}]}), ["sign is []", 'expected "+" or "-"']),
-    "JSON click is a number": (objects({"id": 1, "clicks": [7]}), ["click 0 of object 1", 'has no "sign"']),
+    "JSON sign list": (objects({"id": 1, "clicks": [GOOD_CLICK | {"sign": []}]}), ["A sign is '[]'", 'expected "+", 1']),
+    "JSON click is a number": (objects({"id": 1, "clicks": [7]}), ["click 0 of object 1", 'has no "frame"']),
     "two objects of one id": (
         objects({"id": 2, "clicks": [GOOD_CLICK]}, {"id": 2, "clicks": [GOOD_CLICK]}),
         ["two objects with id 2", "its own id"],
@@ -199,7 +199,7 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
         ["is 48x32 pixels", "frames are 96x64", "give a mask of the frame's size"],
     ),
     "picture as mask": (mask(_picture_mask), ["is a colour picture (RGB)", MASK_ADVICE]),
-    "grey picture as mask": (mask(_grey_picture_mask), ["holds 255 different values", "looks like a picture"]),
+    "grey picture as mask": (mask(_grey_picture_mask), ["is a grey picture", MASK_ADVICE]),
     "mask id 300 as PNG": (mask(_big_id_mask), ["Object id 300 does not fit", "up to 255"]),
     "mask frame without mask": (on_clip("--mask-frame", "2"), ["--mask-frame is given without --mask", "give the mask"]),
     "negative mask frame": (

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -61,6 +62,18 @@ def test_a_click_is_answered_with_the_exact_mask(opened: TestClient, site: Any) 
     assert [(o["object_id"], o["state"], o["is_stale"]) for o in answer["objects"]] == [(1, "present", False)]
     assert np.array_equal(site.mask(answer["objects"][0]), site.masks(0)[1])
     assert answer["points"] == []  # none is followed yet
+
+
+@pytest.mark.parametrize("key", ["is_positive", "sign", "label", "labels"])
+def test_a_sign_means_here_what_it_means_in_files(opened: TestClient, site: Any, key: str) -> None:
+    opened.post(f"{S}/objects", json={})
+    wanted = {"object_id": 1, "frame": 0, **site.inside(1)}
+    for value, is_positive in ((True, True), (1, True), ("+", True), (False, False), (0, False), (-1, False), ("-", False)):
+        made = opened.post(f"{S}/points", json={**wanted, key: value})
+        assert made.json()["point"]["is_positive"] is is_positive
+    for wrong in ({key: 2}, {key: None}, {key: [1]}, {key: 1, "sgn": 1}, {"sign": 1, "label": 1}):
+        assert opened.post(f"{S}/points", json={**wanted, **wrong}).status_code == 422
+    assert len(opened.get(S).json()["points"]) == 7
 
 
 def test_a_propagation_gives_the_exact_masks_and_a_correction_makes_frames_stale(opened: TestClient, site: Any) -> None:
@@ -144,7 +157,11 @@ def _bodies(mask: np.ndarray) -> Iterator[tuple[str, bytes]]:
     palette = grey.copy()
     palette.putpalette([200, 100, 50, 10, 20, 30])  # index 0 is no black
     rgba = Image.fromarray(np.where(mask[..., None], [255, 9, 9, 255], [9, 9, 9, 0]).astype(np.uint8))
-    for image in (grey, palette, Image.fromarray(mask), rgba, Image.fromarray(mask.astype(np.uint16) * 3000)):
+    void = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) - mask
+    soft = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (3, 3), 0.4)
+    assert (soft >= 128).tolist() == mask.tolist()
+    images = [grey, palette, Image.fromarray(mask), rgba, Image.fromarray(mask.astype(np.uint16) * 3000)]
+    for image in (*images, Image.fromarray(np.where(void, 255, mask).astype(np.uint8)), Image.fromarray(soft)):
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         yield "image/png", buffer.getvalue()

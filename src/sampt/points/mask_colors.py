@@ -8,7 +8,7 @@ import numpy as np
 
 from sampt.palette import PALETTE
 from sampt.points.soft_masks import flat_pixels
-from sampt.types import IntArray, UInt8Array
+from sampt.types import BoolArray, IntArray, UInt8Array
 
 __all__ = ["ColorIds", "ids_of_colors"]
 
@@ -39,11 +39,12 @@ class ColorIds:
     is_soft: bool
 
 
-def ids_of_colors(bands: UInt8Array, max_colors: int) -> ColorIds | None:
+def ids_of_colors(bands: UInt8Array, visible: BoolArray | None, max_colors: int) -> ColorIds | None:
     """An id for every colour but black; None for a picture.
 
     Args:
         bands: (h, w, 3) uint8 RGB.
+        visible: (h, w), the pixels that are not transparent; None for all. The others are black.
         max_colors: more are a picture.
     """
     packed = _codes(bands)
@@ -55,8 +56,9 @@ def ids_of_colors(bands: UInt8Array, max_colors: int) -> ColorIds | None:
     is_palette = bool(np.isin(codes, _codes(PALETTE)).all())
     is_soft = not is_palette and bool(blends.sum() >= max(_MIN_BLENDS, 2 * (~blends).sum() + 1))
     if is_soft:
-        is_picture = counts[blends].sum() > _MAX_BLENDED * packed.size
-        if is_picture or not 0 < np.count_nonzero(insides) <= _MOST_EVEN:
+        shown = packed.size if visible is None else np.count_nonzero(visible)
+        is_picture = counts[blends].sum() > _MAX_BLENDED * shown
+        if is_picture or not 0 < np.count_nonzero(codes[insides > 0]) <= _MOST_EVEN:
             return None
         chosen = _main_colors(colors, insides)
         nearest = _nearest(colors, colors[chosen])

@@ -159,7 +159,7 @@ class _Reading:
         if used[-1] < len(colors) and (colors[used] == colors[used][:, :1]).all():
             levels = np.zeros(int(used[-1]) + 1, np.int64)
             levels[used] = colors[used, 0]
-            if looks_soft(self._shown(levels[indices])):
+            if looks_soft(self._shown(levels[indices]), self.visible):
                 return self._of_levels(levels[indices])
         return self._shown(indices)
 
@@ -174,7 +174,7 @@ class _Reading:
             self._refuse("has colours in a format that changes values, or is a picture")
         if self.visible is not None:
             bands = np.where(self.visible[..., None], bands, 0)
-        found = ids_of_colors(bands, MAX_IDS)
+        found = ids_of_colors(bands, self.visible, MAX_IDS)
         if found is None:
             return self._cut_out() if self.visible is not None else self._refuse(f"is a colour picture ({self.image.mode})")
         if not found.is_palette:
@@ -193,7 +193,7 @@ class _Reading:
         shown = self._shown(levels)
         if self.visible is not None and not shown.any():
             return self._cut_out()
-        if self.is_lossy or looks_soft(shown):
+        if self.is_lossy or looks_soft(shown, self.visible):
             return self._thresholded(shown)
         if looks_like_picture(shown):
             return self._cut_out() if self.visible is not None else self._refuse("is a grey picture")

@@ -22,7 +22,7 @@ _MIN_TOP = 100
 """A mask that was drawn to be seen is brighter; ids are smaller."""
 
 
-def looks_soft(levels: IntArray, *, is_lossy: bool = False) -> bool:
+def looks_soft(levels: IntArray, visible: BoolArray | None = None, *, is_lossy: bool = False) -> bool:
     """Whether an image of one object has been smoothed or compressed, so that levels between black and white are no ids.
 
     Ids fill areas, edges do not: where most of the pixels between black and the brightest level differ from a neighbour, they
@@ -30,6 +30,7 @@ def looks_soft(levels: IntArray, *, is_lossy: bool = False) -> bool:
 
     Args:
         levels: (h, w) from 0.
+        visible: (h, w), the pixels that are not transparent; all when left out. The others are 0.
         is_lossy: the format changes values, so that they cannot be ids: only pictures are told from masks.
     """
     top = int(levels.max())
@@ -41,7 +42,7 @@ def looks_soft(levels: IntArray, *, is_lossy: bool = False) -> bool:
         return False
     bright = np.count_nonzero(levels >= top - near)
     between = np.count_nonzero((levels > near) & (levels < top - near))
-    if between > (1 - _MIN_EXTREME) * levels.size:
+    if between > (1 - _MIN_EXTREME) * (levels.size if visible is None else np.count_nonzero(visible)):
         return False
     if is_lossy:
         return True
