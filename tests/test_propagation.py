@@ -152,7 +152,7 @@ def test_a_segmenter_that_does_not_know_its_sizes_is_asked_as_before() -> None:
 def test_many_objects_never_have_full_size_logits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = crossing_scene(3)
     size_hw = scene.size_hw
-    monkeypatch.setattr("sampt.propagation._MOST_LOGITS", 3 * size_hw[0] * size_hw[1])
+    monkeypatch.setattr("sampt.prompts.parts._MAX_LOGITS", 3 * size_hw[0] * size_hw[1])
     asked: list[int] = []
 
     class Watching(ExactSegmenter):

@@ -15,7 +15,7 @@ from sampt.masks.merge import ObjectMask
 from sampt.points.check import check_queries
 from sampt.points.sample import sample_object_points, sample_points
 from sampt.prompts.build import build_prompts
-from sampt.prompts.refine import segment_prompts
+from sampt.prompts.parts import predictions
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import BoolArray, FramePoints, Points, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
@@ -131,7 +131,7 @@ def _predicted_masks(
     row = FramePoints(np.arange(n), clicks.object_id, clicks.is_positive, xy, ones, zeros)
     prompts = build_prompts(row, clicks.object_ids, config.prompting, lambda o: rng_for(config.seed, 3, o, frame_idx))
     embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
-    answers = segment_prompts(segmenter, embedding, prompts, config.prompting)
+    answers = predictions(segmenter, embedding, prompts, config.prompting, from_hw)
     found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
     return {object_id: mask for object_id, mask in found.items() if mask.any()}
 

@@ -15,7 +15,7 @@ from sampt.masks.merge import ObjectMask
 from sampt.points.sample import sample_object_points
 from sampt.preparation import masks_for_tracker, reinit_sampling, rng_for
 from sampt.prompts.build import build_prompts
-from sampt.prompts.refine import segment_prompts
+from sampt.prompts.parts import predictions
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.trackers.base import PointTracker
@@ -26,9 +26,6 @@ from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMas
 from sampt.video.base import CachedVideo, SubVideo, Video
 
 __all__ = ["Answer", "Engine", "TrackedFrame", "reinitialised", "tracked_frames"]
-
-_MOST_LOGITS = 1 << 24
-"""Full-size logits that the segmenter is asked for at a time, but at least one object's: 64 MiB, 40 objects at 854x480."""
 
 
 class TrackedFrame(NamedTuple):
@@ -77,13 +74,9 @@ class Engine:
 
     def ask(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[Answer]:
         """What the segmenter says of the prompts; of many objects only some have full-size logits at a time."""
-        most = max(1, _MOST_LOGITS // (size_hw[0] * size_hw[1]))
         gate, keeps = self.config.prompting.iou_threshold, self.config.reinit.previous_mask
-        found: list[Answer] = []
-        for first in range(0, len(prompts), most):
-            part = segment_prompts(self.segmenter, embedding, prompts[first : first + most], self.config.prompting)
-            found += (Answer(ObjectMask.of_prediction(a, gate), a.low_res_logits if keeps else None) for a in part)
-        return found
+        found = predictions(self.segmenter, embedding, prompts, self.config.prompting, size_hw)
+        return [Answer(ObjectMask.of_prediction(a, gate), a.low_res_logits if keeps else None) for a in found]
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
         """The masks that the tracker wants to know, if it does."""

@@ -308,8 +308,9 @@ def test_what_a_stream_keeps_does_not_grow(folder: Path) -> None:
         for frame in frames[1:]:
             stream.push(frame)
             kept.append(
-                [tuple(part.shape) for part in (*stream._state, *stream._features)]  # type: ignore[attr-defined]
+                [tuple(part.shape) for part in (*stream._states[0], *stream._features)]  # type: ignore[attr-defined]
             )
+            assert len(stream._states) == 1  # type: ignore[attr-defined]
         assert all(shapes == kept[0] for shapes in kept)
         assert kept[0][0] == (1, 2, 2)
 
@@ -327,7 +328,7 @@ def test_a_frame_that_is_scaled_up_keeps_its_points_where_they_are(folder: Path)
     stream.push(clouds(1, (60, 96))[0])
     given = np.array([[0.0, 0.0], [95.0, 59.0], [10.25, 33.5]], np.float32)
     stream.add(given)
-    held = stream._state.xy[0]  # type: ignore[attr-defined]
+    held = stream._states[0].xy[0]  # type: ignore[attr-defined]
     np.testing.assert_allclose(held, (given + 0.5) * 4 - 0.5)
 
 

@@ -63,12 +63,18 @@ class ObjectMask:
         cut = logits[y0 : y1 + 1 + _MARGIN_PX, x0 : x1 + 1 + _MARGIN_PX].astype(np.float32)
         return cls(object_id, ObjectState.PRESENT, score, cut, (y0, x0), is_given)
 
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame that the logits cover; the object is not absent."""
+        assert self.logits is not None
+        (y, x), (h, w) = self.origin_yx, self.logits.shape
+        return slice(y, y + h), slice(x, x + w)
+
     def mask(self, size_hw: tuple[int, int]) -> BoolArray:
         """(h, w) bool at the size of the frame that the logits come from."""
         out = np.zeros(size_hw, np.bool_)
         if self.logits is not None:
-            (y, x), (h, w) = self.origin_yx, self.logits.shape
-            out[y : y + h, x : x + w] = self.logits > 0
+            out[self.area] = self.logits > 0
         return out
 
     def resized(self, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> ObjectMask:
@@ -102,20 +108,21 @@ def merge_objects(
     """
     ordered = sorted(objects, key=lambda o: o.object_id)
     masks = np.zeros((len(ordered), *size_hw), np.bool_)
-    best = None if overlapping or len(ordered) < 2 else np.zeros(size_hw, np.float32)
+    best, owner = np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)
     for i, item in enumerate(ordered):
         if item.logits is None:
             continue
-        (y, x), (h, w) = item.origin_yx, item.logits.shape
-        area = (slice(y, y + h), slice(x, x + w))
-        if best is None:
+        area = item.area
+        if overlapping:
             masks[i][area] = item.logits > 0
             continue
         strength = np.where(item.logits > 0, np.float32(np.inf), np.float32(-1)) if item.is_given else item.logits
         wins = strength > best[area]
-        best[area] = np.where(wins, strength, best[area])
-        masks[(slice(None), *area)] &= ~wins
-        masks[i][area] = wins
+        np.copyto(best[area], strength, where=wins)
+        np.copyto(owner[area], np.int32(i), where=wins)
+    for i, item in enumerate(ordered):
+        if item.logits is not None and not overlapping:
+            np.equal(owner[item.area], i, out=masks[i][item.area])
     states = [_state_after_merge(item, masks[i]) for i, item in enumerate(ordered)]
     return FrameMasks(
         frame_idx,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from sampt.config import SegmentConfig, with_settings
 from sampt.geometry import rescale_box, rescale_xy
 from sampt.masks.merge import ObjectMask
 from sampt.preparation import prepare_queries
-from sampt.prompts.refine import segment_prompts
+from sampt.prompts.parts import predictions
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.session.edits import Inputs
@@ -73,14 +74,15 @@ class Asker:
         if sure:
             embedding = self.embedding(frame_idx)
             boxed = [p for p in sure if p.box_xyxy is not None]
-            answers = self._asked_twice(embedding, boxed) if boxed else []
-            answers += segment_prompts(
-                self._segmenter, embedding, [p for p in sure if p.box_xyxy is None], self._config.prompting
+            clicked = [p for p in sure if p.box_xyxy is None]
+            sizes = self._working.size_hw, self._video.size_hw
+            answers = itertools.chain(
+                self._asked_twice(embedding, boxed) if boxed else (),
+                predictions(self._segmenter, embedding, clicked, self._config.prompting, sizes[0]),
             )
+            found |= {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(*sizes) for a in answers}
             with self._lock:
                 self._kept.trim()  # an embedding may grow when it is asked about
-            sizes = self._working.size_hw, self._video.size_hw
-            found |= {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(*sizes) for a in answers}
         return {q.object_id: found.get(q.object_id) or ObjectMask(q.object_id, ObjectState.NO_VISIBLE_POINT) for q in queries}
 
     def result(self, query: Query, answer: ObjectMask) -> ObjectResult:

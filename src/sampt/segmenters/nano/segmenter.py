@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.nano.runtime import PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, Positions, Window, place_window, places_of
-from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
+from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
 
@@ -42,6 +42,10 @@ class NanoSettings:
         sharpen_radius: of the edge filter, in pixels of the window.
         sharpen_epsilon: its least colour variance.
         batch: windows that are decoded together at most.
+        batch_points: and these times the points in one of them, at most, but one window at least: what the decoder holds in
+            between grows with it, some 90 kB each.
+        window_points: of more points in a window as many are left out evenly; negative ones first. The evidence is a mean over
+            points, which such a part gives as well, and with a hundred objects nearly all points are other objects'.
     """
 
     side: int = 160
@@ -56,6 +60,8 @@ class NanoSettings:
     sharpen_radius: int = 3
     sharpen_epsilon: float = 3e-4
     batch: int = 16
+    batch_points: int = 2560
+    window_points: int = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,10 +229,18 @@ class NanoSegmenter:
         self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window], side: int
     ) -> tuple[list[LowResolution], FloatArray]:
         """Decode every question in its window."""
-        places = places_of(encoded, windows, side, self._runtime)
-        logits, scores = self._runtime.decode(places, side, _prompt_arrays(questions, windows, side, encoded.size_hw))
-        logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
-        return [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows, strict=True)], scores
+        answers: list[LowResolution] = []
+        scores: list[FloatArray] = []
+        most = self._settings.window_points
+        points = [_points_within(question, window, side, most) for question, window in zip(questions, windows, strict=True)]
+        for part in _batches([len(xy) for xy, _ in points], self._settings):
+            places = places_of(encoded, windows[part], side, self._runtime)
+            arrays = _prompt_arrays(questions[part], windows[part], points[part], side, encoded.size_hw)
+            logits, some_scores = self._runtime.decode(places, side, arrays)
+            logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+            answers += [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
+            scores.append(some_scores)
+        return answers, np.concatenate(scores)
 
     def _prediction(
         self, encoded: Encoded, prompt: ObjectPrompt, answer: LowResolution, score: float, full_size: bool
@@ -314,9 +328,43 @@ def _part_of_interest(look: LowResolution) -> tuple[slice, slice]:
     return slice(y0, y1), slice(x0, x1)
 
 
-def _prompt_arrays(questions: Sequence[_Question], windows: list[Window], side: int, size_hw: tuple[int, int]) -> PromptArrays:
+def _points_within(question: _Question, window: Window, side: int, most: int) -> tuple[FloatArray, BoolArray]:
+    """At most ``most`` of the question's points that lie in its window (k, 2), in pixels of the window, and their signs."""
+    xy = window.to_window(question.xy)
+    there = np.flatnonzero(((xy >= 0) & (xy <= side)).all(1))
+    if len(there) > most:
+        is_positive = question.is_positive[there]
+        positive = _evenly(there[is_positive], max(most // 2, most - int(np.count_nonzero(~is_positive))))
+        there = np.sort(np.concatenate([positive, _evenly(there[~is_positive], most - len(positive))]))
+    return xy[there], question.is_positive[there]
+
+
+def _evenly(values: IntArray, most: int) -> IntArray:
+    """At most ``most`` of the values (n,), the same distance apart."""
+    return values if len(values) <= most else values[np.arange(most) * len(values) // most]
+
+
+def _batches(num_points: Sequence[int], settings: NanoSettings) -> Iterator[slice]:
+    """Windows that are decoded together, by how many points lie in each."""
+    start, most = 0, 1
+    for k, count in enumerate(num_points):
+        most = max(most, count)
+        if k > start and (k - start == settings.batch or (k - start + 1) * most > settings.batch_points):
+            yield slice(start, k)
+            start, most = k, max(1, count)
+    if start < len(num_points):
+        yield slice(start, len(num_points))
+
+
+def _prompt_arrays(
+    questions: Sequence[_Question],
+    windows: list[Window],
+    points: Sequence[tuple[FloatArray, BoolArray]],
+    side: int,
+    size_hw: tuple[int, int],
+) -> PromptArrays:
     n, quarter = len(questions), side // 4
-    most = max(1, *(len(q.xy) for q in questions))
+    most = max(1, *(len(xy) for xy, _ in points))
     arrays = PromptArrays(
         np.zeros((n, 1, quarter, quarter), np.float32),
         np.zeros((n, most, 2), np.float32),
@@ -325,13 +373,10 @@ def _prompt_arrays(questions: Sequence[_Question], windows: list[Window], side: 
         np.zeros((n, 1, quarter, quarter), np.float32),
         np.zeros(n, np.float32),
     )
-    for k, (question, window) in enumerate(zip(questions, windows, strict=True)):
+    for k, (question, window, (xy, is_positive)) in enumerate(zip(questions, windows, points, strict=True)):
         arrays.inside[k, 0] = _inside(window, quarter, size_hw)
-        xy = window.to_window(question.xy)
-        there = ((xy >= 0) & (xy <= side)).all(1)
-        count = np.count_nonzero(there)
-        arrays.points_xy[k, :count] = xy[there]
-        arrays.labels[k, :count] = question.is_positive[there]
+        arrays.points_xy[k, : len(xy)] = xy
+        arrays.labels[k, : len(xy)] = is_positive
         if question.box is not None:
             arrays.box[k] = window.to_window(question.box.reshape(2, 2)).ravel()
         if question.previous is not None:

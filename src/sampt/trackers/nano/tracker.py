@@ -28,12 +28,14 @@ class NanoTrackerSettings:
     Attributes:
         longest_side: of the picture that the network sees, pixels.
         visible: least confidence of a visible point.
+        points_together: points that take a step at once; each needs some 150 kB in between.
         kept_frames: features of so many frames are kept for streams that look at the same frames: another direction, the next
             window of re-initialisation; about 1.5 MB each.
     """
 
     longest_side: int = 320
     visible: float = 0.2
+    points_together: int = 640
     kept_frames: int = 24
 
 
@@ -57,7 +59,7 @@ class NanoTracker(CausalTracker):
         )
 
     def stream(self) -> TrackerStream:
-        return _NanoStream(self._runtime, self._encoder, self._settings.visible)
+        return _NanoStream(self._runtime, self._encoder, self._settings)
 
 
 class _Encoder:
@@ -83,32 +85,43 @@ class _Encoder:
 
 
 class _NanoStream(TrackerStream):
-    def __init__(self, runtime: Runtime, encoder: _Encoder, visible: float) -> None:
+    def __init__(self, runtime: Runtime, encoder: _Encoder, settings: NanoTrackerSettings) -> None:
         self._runtime = runtime
         self._encoder = encoder
-        self._visible = visible
+        self._settings = settings
         self._size_hw: SizeHW = (1, 1)
         self._network_hw: SizeHW = (STRIDE, STRIDE)
         self._features: Features | None = None
-        self._state: PointState | None = None
+        self._states: list[PointState] = []
+        """Points do not see each other, so that they may go in parts; all but the last are full."""
+        self._room = 0
+        """For points in the last part."""
 
     def push(self, frame: UInt8Array) -> TrackStep:
         self._size_hw = (frame.shape[0], frame.shape[1])
         self._features, self._network_hw = self._encoder.encode(frame)
-        if self._state is None:
+        if not self._states:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
-        self._state = self._runtime.step(self._features, self._state)
-        xy, confidence = self._runtime.where(self._state)
-        xy = rescale_xy(xy, self._network_hw, self._size_hw)
+        self._states = [self._runtime.step(self._features, state) for state in self._states]
+        places, certainty = zip(*map(self._runtime.where, self._states), strict=True)
+        xy, confidence = rescale_xy(np.concatenate(places), self._network_hw, self._size_hw), np.concatenate(certainty)
         confidence = np.where(inside_frame(xy, self._size_hw), confidence, 0).astype(np.float32)
-        return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._visible, confidence)
+        return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._settings.visible, confidence)
 
     def add(self, xy: FloatArray) -> None:
         if not len(xy):
             return
         assert self._features is not None, "points are added on the frame pushed last"
-        more = self._runtime.begin(self._features, rescale_xy(xy, self._size_hw, self._network_hw))
-        self._state = more if self._state is None else self._runtime.join(self._state, more)
+        places = rescale_xy(xy, self._size_hw, self._network_hw)
+        while len(places):
+            size = self._room or self._settings.points_together
+            more = self._runtime.begin(self._features, places[:size])
+            if self._room:
+                self._states[-1] = self._runtime.join(self._states[-1], more)
+            else:
+                self._states.append(more)
+            self._room = size - len(places[:size])
+            places = places[size:]
 
 
 def network_size(size_hw: SizeHW, longest_side: int) -> SizeHW:
