@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,7 +14,22 @@ import numpy as np
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
 
-__all__ = ["CachedVideo", "ResizedVideo", "SubVideo", "Video", "VideoView", "resize_frame"]
+__all__ = ["CachedVideo", "Damage", "ResizedVideo", "SubVideo", "Video", "VideoView", "read_frames", "resize_frame"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Which frames of a video are broken.
+
+    Attributes:
+        unreadable: frames that cannot be had, ascending.
+        doubtful: frames that are had but made without all that they refer to, or marked as corrupt, ascending.
+        reason: what is wrong with the first unreadable one, as what a sentence says of it.
+    """
+
+    unreadable: tuple[int, ...] = ()
+    doubtful: tuple[int, ...] = ()
+    reason: str = ""
 
 
 class Video(ABC):
@@ -53,6 +70,12 @@ class Video(ABC):
         """When the frame is shown, in seconds from the first one."""
         return frame_idx / self.fps
 
+    def duration_s(self, frame_idx: int) -> float:
+        """How long the frame is shown, in seconds: until the next one; the last one as long as its source says."""
+        if frame_idx + 1 < self.num_frames:
+            return self.time_s(frame_idx + 1) - self.time_s(frame_idx)
+        return 1 / self.fps
+
     @property
     def label(self) -> str:
         """How messages and manifests call the video."""
@@ -64,6 +87,10 @@ class Video(ABC):
         for i in range(self.num_frames):
             total.update(self.read(i, i + 1).tobytes())
         return total.hexdigest()
+
+    def find_damage(self) -> Damage:
+        """Which frames are broken: all are decoded once to know it."""
+        return Damage()
 
     def check_complete(self, stop: int) -> None:  # noqa: B027 - most sources cannot know
         """Raise VideoError when it is known without decoding that a frame before ``stop`` is missing."""
@@ -111,8 +138,14 @@ class VideoView(Video):
     def time_s(self, frame_idx: int) -> float:
         return self.video.time_s(frame_idx)
 
+    def duration_s(self, frame_idx: int) -> float:
+        return self.video.duration_s(frame_idx)
+
     def digest(self) -> str:
         return self.video.digest()
+
+    def find_damage(self) -> Damage:
+        return self.video.find_damage()
 
     def check_complete(self, stop: int) -> None:
         self.video.check_complete(stop)
@@ -125,9 +158,14 @@ class VideoView(Video):
 
 
 class SubVideo(VideoView):
-    """The frames of ``video`` at ``indices``, a range: a window, every k-th frame, or (with a negative step) time reversed."""
+    """Some frames of ``video``.
 
-    def __init__(self, video: Video, indices: range) -> None:
+    Args:
+        video: all of them.
+        indices: a range: a window, every k-th frame, or (with a negative step) time reversed; or ascending numbers of frames.
+    """
+
+    def __init__(self, video: Video, indices: Sequence[int]) -> None:
         super().__init__(video)
         if not len(indices) or min(indices) < 0 or max(indices) >= video.num_frames:
             raise VideoError(f"Frames {indices} were asked of {video.label}, which has {video.num_frames}.")
@@ -139,7 +177,10 @@ class SubVideo(VideoView):
 
     @property
     def fps(self) -> float:
-        return self.video.fps / abs(self.indices.step)
+        if isinstance(self.indices, range):
+            return self.video.fps / abs(self.indices.step)
+        last = len(self.indices) - 1
+        return last / self.time_s(last) if last else self.video.fps
 
     def frame_name(self, frame_idx: int) -> str:
         return self.video.frame_name(self.indices[frame_idx])
@@ -150,24 +191,44 @@ class SubVideo(VideoView):
     def check_unchanged(self, frame_idx: int | None = None) -> None:
         self.video.check_unchanged(None if frame_idx is None else self.indices[frame_idx])
 
+    def find_damage(self) -> Damage:
+        places = {frame: i for i, frame in enumerate(self.indices)}
+        found = self.video.find_damage()
+        unreadable, doubtful = (
+            tuple(sorted(places[i] for i in frames if i in places)) for frames in (found.unreadable, found.doubtful)
+        )
+        return Damage(unreadable, doubtful, found.reason)
+
     def time_s(self, frame_idx: int) -> float:
         return abs(self.video.time_s(self.indices[frame_idx]) - self.video.time_s(self.indices[0]))
+
+    def duration_s(self, frame_idx: int) -> float:
+        if frame_idx + 1 < self.num_frames:
+            return self.time_s(frame_idx + 1) - self.time_s(frame_idx)
+        step = self.indices.step if isinstance(self.indices, range) else 1
+        shown = range(self.indices[-1], min(self.indices[-1] + max(step, 1), self.video.num_frames))
+        return sum(self.video.duration_s(i) for i in shown)
 
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
         wanted = self.indices[start:stop]
-        if not len(wanted):
-            return np.zeros((0, *self.size_hw, 3), np.uint8)
-        if wanted.step == 1:
-            return self.video.read(wanted[0], wanted[-1] + 1)
-        if wanted.step == -1:
+        if isinstance(wanted, range) and len(wanted) and wanted.step == -1:
             # Contiguous: PyTorch takes no array with a negative stride.
             return np.ascontiguousarray(self.video.read(wanted[-1], wanted[0] + 1)[::-1])
-        frames = np.empty((len(wanted), *self.size_hw, 3), np.uint8)
-        order = range(len(wanted)) if wanted.step > 0 else reversed(range(len(wanted)))
-        for i in order:  # in the order of the file, which is the fast one
-            frames[i] = self.video.read(wanted[i], wanted[i] + 1)[0]
-        return frames
+        return read_frames(self.video, wanted)
+
+
+def read_frames(video: Video, wanted: Sequence[int]) -> UInt8Array:
+    """Frames of any numbers, in any order, as (t, h, w, 3) uint8 RGB; read in the order of the file, which is the fast one."""
+    if len(wanted) and list(wanted) == list(range(wanted[0], wanted[0] + len(wanted))):
+        return video.read(wanted[0], wanted[-1] + 1)
+    frames = np.empty((len(wanted), *video.size_hw, 3), np.uint8)
+    last, frame = -1, np.zeros(0, np.uint8)
+    for i in sorted(range(len(wanted)), key=wanted.__getitem__):
+        if wanted[i] != last:
+            last, frame = wanted[i], video.read(wanted[i], wanted[i] + 1)[0]
+        frames[i] = frame
+    return frames
 
 
 def resize_frame(frame: UInt8Array, size_hw: tuple[int, int], target: UInt8Array | None = None) -> UInt8Array:

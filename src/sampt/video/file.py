@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -19,9 +19,12 @@ from av.video.stream import VideoStream
 
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
-from sampt.video.base import Video
+from sampt.video.base import Damage, Video
+from sampt.video.damage import describe_frames
+from sampt.video.decoding import decode_packets, open_stream
 from sampt.video.digest import OpenedFiles
-from sampt.video.frame_index import FrameIndex, build_index, open_stream
+from sampt.video.frame_index import FrameIndex, build_index
+from sampt.video.survey import other_size, survey
 
 __all__ = ["VideoFile"]
 
@@ -39,16 +42,24 @@ class VideoFile(Video):
     Frames are upright: the rotation or mirroring that a phone notes in the file is applied. Pixels that are not square are
     left as stored (with a warning), so that masks fit the stored frames.
 
-    A file that was cut off still opens, with the number of frames that it announces; reading one that is missing raises.
+    A file that was cut off still opens, with the number of frames that it announces; reading one that is missing raises. So
+    does reading a frame whose packet the decoder refuses; frames after it are read. The error names the first such frame.
+
+    It can be pickled, by its path: the copy opens the file anew.
+
+    Args:
+        path: of the file.
+        allow_playlists: see :func:`sampt.video.decoding.open_stream`.
 
     Raises:
-        VideoError: the file holds no video, or no frame of it can be decoded.
+        VideoError: the file holds no video, is a playlist that was not asked for, or no frame of it can be decoded.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, allow_playlists: bool = False) -> None:
         self._path = Path(path)
+        self._allow_playlists = allow_playlists
         self._files = OpenedFiles([self._path])  # before the first look into it
-        self._index: FrameIndex = build_index(self._path)
+        self._index: FrameIndex = build_index(self._path, allow_playlists=allow_playlists)
         first = self._index.first_frame
         self._stored_hw = (first.height, first.width)
         self._orientation = _orientation(first, self.label)
@@ -59,6 +70,10 @@ class VideoFile(Video):
         self._frames: Iterator[VideoFrame] | None = None
         self._next_idx = 0
         self._is_from_start = False
+        self._damage: Damage | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self._path, self._allow_playlists)
 
     @property
     def num_frames(self) -> int:
@@ -82,12 +97,26 @@ class VideoFile(Video):
         base_s = float((pts[known] - pts[0]) * self._index.time_base_s) if self._index.has_clock else known / self.fps
         return base_s + (frame_idx - known) / self.fps
 
+    def duration_s(self, frame_idx: int) -> float:
+        if frame_idx == len(self._index.pts) - 1:
+            return self._index.last_duration_s
+        return super().duration_s(frame_idx)
+
+    def find_damage(self) -> Damage:
+        """Which frames are broken. The file is decoded once, unless that was done before."""
+        if self._damage is None:
+            allowed = self._allow_playlists
+            self._damage = survey(self._path, self._index, self._stored_hw, self.num_frames, allow_playlists=allowed)
+            self.close()  # what is read from now on is read by one thread, see _open_stream
+        return self._damage
+
     def check_complete(self, stop: int) -> None:
         if stop > len(self._index.pts):
             raise self._cut_off()
 
     def digest(self) -> str:
-        return self._files.digest()
+        # A playlist's frames are in other files.
+        return super().digest() if self._allow_playlists else self._files.digest()
 
     def check_unchanged(self, frame_idx: int | None = None) -> None:
         self._files.check()
@@ -110,25 +139,27 @@ class VideoFile(Video):
 
     def _rgb(self, frame: VideoFrame, frame_idx: int) -> UInt8Array:
         if (frame.height, frame.width) != self._stored_hw:
-            raise VideoError(
-                f"Frame {frame_idx} of {self.label} is {frame.width}x{frame.height}, the first is "
-                f"{self._stored_hw[1]}x{self._stored_hw[0]}. Re-encode the video to one size, or use --stop {frame_idx}."
-            )
+            raise self._unusable(frame_idx, other_size(frame, self._stored_hw))
         # One reformatter for all frames: frame.to_ndarray(format=...) would set up a new one for each.
         rgb: UInt8Array = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()  # type: ignore[assignment]
         return self._orientation.apply(rgb)
 
     def _frame(self, frame_idx: int) -> VideoFrame:
+        if self._damage is not None and frame_idx in self._damage.unreadable:
+            raise self._unusable(frame_idx, self._damage.reason)
         if not self._can_read_on(frame_idx):
             self._start_before(frame_idx)
         frame = self._advance(frame_idx)
-        if frame is None and not self._is_from_start:
+        if frame is None:
+            damage = self.find_damage()
+            if frame_idx in damage.unreadable:
+                raise self._unusable(frame_idx, damage.reason)
             # The key frame was none to begin with (broken references): the start of the file is always right.
             self._restart()
             frame = self._advance(frame_idx)
         if frame is None:
             self._frames = None
-            raise self._undecodable(frame_idx, "the decoder left it out")
+            raise self._unusable(frame_idx, "cannot be decoded (the decoder left it out)")
         return frame
 
     def _can_read_on(self, frame_idx: int) -> bool:
@@ -143,18 +174,24 @@ class VideoFile(Video):
         if packets is None:
             self._restart()
         else:
-            self._frames, self._is_from_start = _decode(packets, self._index), False
+            self._frames, self._is_from_start = _decode(packets, self._index, self.label), False
 
     def _restart(self) -> None:
         self.close()  # opened anew, because not every container can seek to its start
-        container, stream = self._open = open_stream(self._path)
-        self._frames, self._is_from_start = _decode(container.demux(stream), self._index), True
+        container, stream = self._open = self._open_stream()
+        self._frames, self._is_from_start = _decode(container.demux(stream), self._index, self.label), True
         self._next_idx = 0
+
+    def _open_stream(self) -> tuple[InputContainer, VideoStream]:
+        # Threads that decode frames beside each other tell of a refused packet only after others have been taken: what a
+        # frame is made of would depend on where reading began.
+        is_broken = self._damage is not None and bool(self._damage.unreadable or self._damage.doubtful)
+        return open_stream(self._path, allow_playlists=self._allow_playlists, threads="SLICE" if is_broken else "AUTO")
 
     def _packets_at(self, key_pts: int) -> Iterator[Packet[VideoStream]] | None:
         """Packets from a key frame at or before ``key_pts``; None where the container cannot find it."""
         if self._open is None:
-            self._open = open_stream(self._path)
+            self._open = self._open_stream()
         container, stream = self._open
         try:
             container.seek(key_pts, stream=stream)
@@ -169,39 +206,47 @@ class VideoFile(Video):
     def _advance(self, frame_idx: int) -> VideoFrame | None:
         """Decode on to a frame; None when the decoder has gone past it."""
         assert self._frames is not None
-        try:
-            for frame in self._frames:
-                found = self._index.find(frame.pts) if self._index.has_clock else self._next_idx
-                if found is None:
-                    continue
-                self._next_idx = found + 1
-                if found == frame_idx:
-                    return frame
-                if found > frame_idx:
-                    return None
-        except av.FFmpegError as error:
-            self._frames = None
-            raise self._undecodable(frame_idx, error.strerror or str(error)) from error
+        for frame in self._frames:
+            found = self._index.find(frame.pts) if self._index.has_clock else self._next_idx
+            if found is None:
+                continue
+            self._next_idx = found + 1
+            if found == frame_idx:
+                return frame
+            if found > frame_idx:
+                return None
         return None
 
-    def _undecodable(self, frame_idx: int, reason: str) -> VideoError:
-        advice = f"use the frames before it with --stop {frame_idx}" if frame_idx else "copy it again"
-        return VideoError(f"Frame {frame_idx} of {self.label} cannot be decoded ({reason}). Re-encode the video, or {advice}.")
+    def _unusable(self, frame_idx: int, reason: str) -> VideoError:
+        """The error for a frame; it tells of the first one that is broken, and of how many."""
+        damage = self.find_damage()
+        unreadable = damage.unreadable if frame_idx in damage.unreadable else (frame_idx,)
+        first, reason = unreadable[0], damage.reason if frame_idx in damage.unreadable else reason
+        count = f" ({len(unreadable)} frames in all: {describe_frames(unreadable)})" if len(unreadable) > 1 else ""
+        advice = [f"use the frames before it with --stop {first}" if first else "copy it again"]
+        if len(unreadable) < self.num_frames:
+            advice.insert(0, "go on with --on-damage repeat or skip")
+        return VideoError(f"Frame {first} of {self.label} {reason}{count}. Re-encode the video, {', or '.join(advice)}.")
 
     def _cut_off(self) -> VideoError:
         readable = len(self._index.pts)
         return VideoError(
             f"{self.label} is cut off: it announces {self.num_frames} frames, but frame {readable} and later ones are missing. "
-            f"Copy it again, or use what is there with --stop {readable}."
+            f"Copy it again, go on with --on-damage repeat or skip, or use what is there with --stop {readable}."
         )
 
 
-def _decode(packets: Iterator[Packet[VideoStream]], index: FrameIndex) -> Iterator[VideoFrame]:
+def _opened(path: Path, allow_playlists: bool) -> VideoFile:
+    return VideoFile(path, allow_playlists=allow_playlists)
+
+
+def _decode(packets: Iterator[Packet[VideoStream]], index: FrameIndex, label: str) -> Iterator[VideoFrame]:
     # No method: a generator that holds the video would keep the file open until the garbage collector runs.
-    for packet in packets:
-        if packet.is_corrupt and index.find(packet.pts) is None:
-            continue  # the packet in which the file was cut: its error would take good frames with it
-        yield from packet.decode()
+    def note(reason: str) -> None:
+        _LOG.debug("%s: a packet cannot be decoded: %s", label, reason)
+
+    # The packet in which a file was cut: its error would take good frames with it.
+    return decode_packets(packets, note, index.is_promised)
 
 
 class _Orientation(NamedTuple):

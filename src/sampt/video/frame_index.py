@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sampt.errors import VideoError
-from sampt.limits import check_pixels
-from sampt.video.av_compat import open_input, to_fraction
+from sampt.video.av_compat import to_fraction
+from sampt.video.decoding import decode_packets, open_stream
 
-__all__ = ["FrameIndex", "build_index", "open_stream"]
+__all__ = ["FrameIndex", "build_index"]
 
 _LOG = logging.getLogger(__name__)
 _PROBED_FRAMES = 8
@@ -40,6 +41,7 @@ class FrameIndex:
             decoding from the start.
         pixel_aspect: width of a pixel divided by its height, 1 where the file does not say.
         first_frame: the first readable frame, decoded.
+        last_duration_s: how long the last readable frame is shown.
     """
 
     pts: list[int]
@@ -50,6 +52,7 @@ class FrameIndex:
     has_clock: bool
     pixel_aspect: Fraction
     first_frame: VideoFrame
+    last_duration_s: float
 
     def find(self, pts: int | None) -> int | None:
         """Index of the frame shown at ``pts``, None when there is no such frame."""
@@ -57,6 +60,10 @@ class FrameIndex:
             return None
         i = bisect_left(self.pts, pts)
         return i if i < len(self.pts) and self.pts[i] == pts else None
+
+    def is_promised(self, packet: Packet[VideoStream]) -> bool:
+        """Whether a packet is of a frame that is listed here."""
+        return self.find(packet.pts) is not None
 
     def key_before(self, frame_idx: int) -> int | None:
         """Time of the last key frame at or before a frame; None where decoding must begin with the file."""
@@ -70,52 +77,20 @@ class _Packet(NamedTuple):
     is_key: bool
     is_shown: bool
     is_cut: bool
+    duration: int
 
 
-def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file for reading, and choose its video stream.
-
-    Raises:
-        VideoError: it is no video, has only sound, or has a codec that cannot be decoded.
-    """
-    try:
-        # "file:" because a colon in a name would otherwise name a protocol.
-        container = open_input(f"file:{path}")
-    except av.FFmpegError as error:
-        raise VideoError(_unreadable(path, error)) from error
-    if container.format.name == "tty":  # FFmpeg draws text files as if on a terminal
-        raise VideoError(f"{path} is a text file, expected a video, a folder of images or a pattern.")
-    if container.format.name.endswith("_pipe") or container.format.name == "image2":
-        raise VideoError(f"{path} is one image, expected a video. Give the folder of its frames: {path.parent}.")
-    # A song's cover is a video stream of one picture.
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
-        kinds = " and ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "nothing"
-        raise VideoError(f"{path} holds no video stream, only {kinds}. Give a file with pictures.")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise VideoError(f"The video codec of {path} cannot be decoded by this build of FFmpeg. Re-encode it as H.264.")
-    check_pixels(stream.width, stream.height, str(path))
-    stream.thread_type = "AUTO"
-    return container, stream
-
-
-def _unreadable(path: Path, error: av.FFmpegError) -> str:
-    if isinstance(error, OSError):
-        return f"{path} cannot be opened: {error.strerror}."
-    return (
-        f"{path} cannot be read as a video ({error.strerror}): it is no video, or it is cut off and the index at its end is "
-        "missing. Give a video file, or copy this one again."
-    )
-
-
-def build_index(path: Path) -> FrameIndex:
+def build_index(path: Path, *, allow_playlists: bool = False) -> FrameIndex:
     """List the frames of the file at ``path``; its packets are read once, and decoded only where they do not tell enough.
+
+    Args:
+        path: the file.
+        allow_playlists: see :func:`sampt.video.decoding.open_stream`.
 
     Raises:
         VideoError: as :func:`open_stream`, or no frame can be decoded.
     """
-    container, stream = open_stream(path)
+    container, stream = open_stream(path, allow_playlists=allow_playlists)
     with container:
         packets = _scan(container, stream)
         num_promised, is_cut_off = _promise(path, container, stream, packets)
@@ -123,19 +98,29 @@ def build_index(path: Path) -> FrameIndex:
         pixel_aspect = to_fraction(stream.sample_aspect_ratio) or Fraction(1)
         time_base_s, rate = to_fraction(stream.time_base) or Fraction(1, 90000), to_fraction(stream.average_rate)
         ambiguous = len(set(pts)) < len(pts) or (container.format.name == "avi" and stream.codec_context.has_b_frames)
-    first_frame, probed = _probe(path)
-    if probed and probed[0] is not None and pts and probed[0] > pts[0]:
+    probe = _probe(path, allow_playlists=allow_playlists)
+    if not probe.is_damaged and probe.times and probe.times[0] is not None and pts and probe.times[0] > pts[0]:
         # A recording that begins between key frames: no player can show what comes before the first of them.
-        skipped = bisect_left(pts, probed[0])
+        skipped = bisect_left(pts, probe.times[0])
         _LOG.warning("%s: the first %d frames cannot be decoded and are left out.", path, skipped)
         pts, num_promised = pts[skipped:], num_promised - skipped
-    key_pts = sorted(p.pts for p in packets if p.is_key and p.pts is not None)
     has_clock = True
-    if ambiguous or not pts or probed != pts[: len(probed)]:
-        pts, has_clock = _decoded_pts(path)
+    if ambiguous or not pts or not probe.fits(pts):
+        pts, has_clock = _decoded_pts(path, allow_playlists=allow_playlists)
         num_promised = max(num_promised, len(pts)) if is_cut_off else len(pts)
     fps = _mean_fps(pts, time_base_s, rate) if has_clock else float(rate or _NO_CLOCK_FPS)
-    return FrameIndex(pts, key_pts, time_base_s, fps, num_promised, has_clock, pixel_aspect, first_frame)
+    last = next((p.duration for p in packets if has_clock and p.pts == pts[-1]), 0)
+    return FrameIndex(
+        pts,
+        key_pts=sorted(p.pts for p in packets if p.is_key and p.pts is not None),
+        time_base_s=time_base_s,
+        fps=fps,
+        num_promised=num_promised,
+        has_clock=has_clock,
+        pixel_aspect=pixel_aspect,
+        first_frame=probe.first_frame,
+        last_duration_s=float(last * time_base_s) or 1 / fps,
+    )
 
 
 def _scan(container: InputContainer, stream: VideoStream) -> list[_Packet]:
@@ -145,7 +130,9 @@ def _scan(container: InputContainer, stream: VideoStream) -> list[_Packet]:
         for packet in container.demux(stream):
             if packet.size or packet.dts is not None:
                 is_shown = bool(packet.size) and not packet.is_discard
-                packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, is_shown, packet.is_corrupt))
+                packets.append(
+                    _Packet(packet.pts, packet.dts, packet.is_keyframe, is_shown, packet.is_corrupt, packet.duration or 0)
+                )
     except av.FFmpegError as error:
         _LOG.warning("%s: reading stopped after %d packets: %s", container.name, len(packets), error.strerror)
     return packets
@@ -203,32 +190,42 @@ def _shown(packets: list[_Packet], is_cut_off: bool) -> list[int]:
     return times
 
 
-def _probe(path: Path) -> tuple[VideoFrame, list[int | None]]:
-    """The first frame, and the times of the first few, as the decoder gives them."""
-    container, stream = open_stream(path)
-    frames: list[VideoFrame] = []
-    reason = "no frame in it"
+class _Probe(NamedTuple):
+    """The first frame, the times of the first few as the decoder gives them, and whether packets among them were refused."""
+
+    first_frame: VideoFrame
+    times: list[int | None]
+    is_damaged: bool
+
+    def fits(self, pts: list[int]) -> bool:
+        """Whether the packets' times are those of the decoded frames; of a damaged stream some frames are missing there."""
+        if self.is_damaged:
+            return set(self.times) <= set(pts)
+        return self.times == pts[: len(self.times)]
+
+
+def _probe(path: Path, *, allow_playlists: bool) -> _Probe:
+    container, stream = open_stream(path, allow_playlists=allow_playlists)
+    reasons: list[str] = []
     with container:
-        try:
-            frames.extend(islice(container.decode(stream), _PROBED_FRAMES))
-        except av.FFmpegError as error:
-            reason = error.strerror or str(error)
+        frames = list(islice(decode_packets(container.demux(stream), reasons.append), _PROBED_FRAMES))
     if not frames:
+        reason = reasons[0] if reasons else "no frame in it"
         raise VideoError(f"No frame of {path} can be decoded ({reason}). Copy it again or re-encode it as H.264.")
-    return frames[0], [frame.pts for frame in frames]
+    return _Probe(frames[0], [frame.pts for frame in frames], bool(reasons))
 
 
-def _decoded_pts(path: Path) -> tuple[list[int], bool]:
+def _decoded_pts(path: Path, *, allow_playlists: bool) -> tuple[list[int], bool]:
     """Times of all frames by decoding them; (0, 1, 2, ... and False) where they do not ascend."""
     _LOG.info("%s: the packets do not tell the frames; decoding it once to count them.", path)
-    container, stream = open_stream(path)
-    times: list[Any] = []
+    container, stream = open_stream(path, allow_playlists=allow_playlists)
+    reasons: list[str] = []
     with container:
-        try:
-            for frame in container.decode(stream):
-                times.append(frame.pts)
-        except av.FFmpegError as error:
-            _LOG.warning("%s: decoding stopped after %d frames: %s", path, len(times), error.strerror)
+        times: list[Any] = [frame.pts for frame in decode_packets(container.demux(stream), reasons.append)]
+    if reasons:
+        _LOG.warning(
+            "%s: %d packets cannot be decoded (%s); the frames of the others are read.", path, len(reasons), reasons[0]
+        )
     if all(pts is not None for pts in times) and all(a < b for a, b in pairwise(times)):
         return times, True
     return list(range(len(times))), False
