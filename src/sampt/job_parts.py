@@ -23,6 +23,7 @@ from sampt.timing import StageClock
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.types import FrameMasks, ObjectState, Points, QueryMask
 from sampt.video.base import Video
+from sampt.video.damage import OnDamage
 from sampt.video.live import LiveVideo
 from sampt.weights import facts_of, told_source, weights_identity
 
@@ -57,6 +58,9 @@ class Job:
         formats: names of :data:`sampt.outputs.FORMATS`.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a live video all
             frames are, and these are left as they are.
+        on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
+            the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
+        allow_playlists: see :func:`sampt.open_video`.
         device: where the back ends run.
         runtime, precision: values of :data:`sampt.plugins.OPTIONS`, for the back end that leaves this choice; for both when
             both do.
@@ -72,6 +76,8 @@ class Job:
     start: int = 0
     stop: int | None = None
     stride: int = 1
+    on_damage: OnDamage = "stop"
+    allow_playlists: bool = False
     device: str = "auto"
     runtime: str = "auto"
     precision: str = "auto"
@@ -172,7 +178,7 @@ def told_info(job: Job, info: _Info) -> _Info:
 def identity_of(
     job: Job,
     video_sha256: str,
-    frames: dict[str, int | None],
+    frames: dict[str, Any],
     queries: tuple[Points, Sequence[QueryMask]],
     infos: tuple[TrackerInfo, SegmenterInfo],
 ) -> dict[str, Any]:

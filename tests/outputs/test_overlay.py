@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import av
 import cv2
@@ -6,9 +7,11 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError
+from sampt.outputs import open_outputs
 from sampt.outputs.overlay import OverlayStyle, OverlayWriter, draw_overlay
 from sampt.outputs.palette import display_colour_of
 from sampt.types import FrameMasks, FramePoints, HiddenBy
+from sampt.video.open import open_video
 
 TINT_ONLY = OverlayStyle(contours=False, points=False, labels=False)
 POINTS_ONLY = OverlayStyle(alpha=0, contours=False, labels=False)
@@ -179,3 +182,35 @@ def test_overlay_video_in_a_missing_folder_is_one_line(tmp_path, kit):
     with pytest.raises(OutputError) as info:
         OverlayWriter(tmp_path / "none" / "o.mp4", 10.0, kit.size_hw)
     assert "\n" not in str(info.value)
+
+
+def test_each_frame_lasts_as_long_as_in_its_source_and_the_last_one_too(tmp_path):
+    times, last_s = [0, 0.04, 0.08, 0.28, 0.3, 0.9], 0.25
+    lasting = [*np.diff(times), last_s]
+    overlay = OverlayWriter(tmp_path / "o.mp4", 6.0, (48, 64))
+    for time_s, duration_s in zip(times, lasting, strict=True):
+        overlay.write(grey(48, 64), result_with(np.zeros((1, 48, 64))), time_s, duration_s)
+    overlay.close(success=True)
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        stream = container.streams.video[0]
+        packets = [(p.pts, p.dts, p.duration) for p in container.demux(stream) if p.size]
+        assert [float(pts * stream.time_base) for pts, _, _ in packets] == pytest.approx(times)
+        # In the order in which they are shown: players that add up how long frames last come to the same times.
+        assert all(pts == dts for pts, dts, _ in packets)
+        assert [float(duration * stream.time_base) for _, _, duration in packets] == pytest.approx(lasting)
+        assert float(stream.duration * stream.time_base) == pytest.approx(times[-1] + last_s)
+
+
+def test_the_overlay_of_a_run_ends_when_its_video_does(tmp_path):
+    case = Path(__file__).resolve().parents[3] / "shared" / "cases" / "vfr" / "vfr.mp4"
+    if not case.exists():
+        pytest.skip(f"{case} is not there")
+    video = open_video(case)
+    with open_outputs(tmp_path / "out", ["overlay"], video) as outputs:
+        for i, frame in enumerate(video.read(0, video.num_frames)):
+            masks = np.zeros((1, *video.size_hw), np.bool_)
+            outputs.write(frame, FrameMasks(i, [1], masks, [1], [0], FramePoints.concat([])))
+    made = open_video(outputs.files["overlay"])
+    count = video.num_frames
+    assert [made.duration_s(i) for i in range(count)] == pytest.approx([video.duration_s(i) for i in range(count)])
+    assert made.duration_s(count - 1) == pytest.approx(0.2)

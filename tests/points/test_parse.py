@@ -212,7 +212,7 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match=r"cannot be read: Is a directory"):
         read_queries(tmp_path)
     (tmp_path / "q.txt").write_bytes(b"1\n0;\x81,2")
-    with pytest.raises(QueryError, match=r"cannot be read: it is no text"):
+    with pytest.raises(QueryError, match=r"cannot be read: it is not text"):
         read_queries(tmp_path / "q.txt")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import resource
 import struct
 from collections.abc import Callable
@@ -231,3 +232,29 @@ def test_a_header_that_lies_about_the_size_is_refused_before_a_frame_is_made(mak
     path.write_bytes(data)
     with pytest.raises(LimitError, match=r"raw\.avi is 14000x12000; expected at most 67108864 pixels"):
         VideoFile(path)
+
+
+def test_a_video_file_pickles_by_its_path_as_a_folder_does(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4", 12)
+    video = VideoFile(path)
+    frames = video.read(0, 12)  # files that are open and frames in the decoder do not go along
+    copy = pickle.loads(pickle.dumps(video))
+    assert (copy.label, copy.num_frames, copy.digest()) == (video.label, 12, video.digest())
+    assert np.array_equal(copy.read(3, 9), frames[3:9])
+    view = pickle.loads(pickle.dumps(SubVideo(video, range(8, 2, -2))))
+    assert np.array_equal(view.read(0, 3), frames[8:2:-2])
+    assert len(pickle.dumps(video)) < 1000
+
+
+def test_the_last_frame_lasts_as_long_as_the_file_says(make_video: MakeVideo) -> None:
+    pts = [0, 1, 2, 10, 11, 40]
+    source = make_video("vfr.mp4", 6, pts=pts, time_base=Fraction(1, 100), options={"bf": "0"})
+    video = VideoFile(source)
+    assert [video.duration_s(i) for i in range(5)] == pytest.approx([0.01, 0.01, 0.08, 0.01, 0.29])
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        *_, last = (p for p in container.demux(stream) if p.size)
+        assert video.duration_s(5) == pytest.approx(float(last.duration * stream.time_base))
+    strided = SubVideo(video, range(1, 6, 2))
+    assert [strided.duration_s(i) for i in range(3)] == pytest.approx([0.09, 0.3, video.duration_s(5)])
+    assert SubVideo(video, range(0, 5, 2)).duration_s(2) == pytest.approx(0.29 + video.duration_s(5))

@@ -18,6 +18,7 @@ from sampt.errors import BatchError, FolderBusyError, SamptError
 from sampt.job import Job, prepare_run, run_job, run_part
 from sampt.job_parts import BackEnds, back_end_options, make_back_ends
 from sampt.outputs import FORMATS, check_outputs, config_digest, versions
+from sampt.video.damage import OnDamage
 from sampt.weights import weights_identity
 
 __all__ = ["PARTS_NAME", "BatchSettings", "ItemResult", "Worker"]
@@ -35,7 +36,7 @@ class BatchSettings:
     Attributes:
         output: folder in which every item gets a folder of its name.
         config: settings of the method; the preset ``default`` when left out.
-        formats, device, runtime, precision, overwrite: see :class:`sampt.job.Job`.
+        formats, device, runtime, precision, overwrite, on_damage: see :class:`sampt.job.Job`.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
         upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
     """
@@ -49,6 +50,7 @@ class BatchSettings:
     overwrite: bool = False
     shared_frames: int = 1000
     upload: str | None = None
+    on_damage: OnDamage = "stop"
 
     def check(self) -> None:
         """Refuse what no item could be done with.
@@ -161,7 +163,7 @@ class Worker:
                     weights_identity(config.segmenter, config.segmenter_weights),
                 ],
                 "formats": list(settings.formats),
-                "choices": [settings.device, settings.runtime, settings.precision],
+                "choices": [settings.device, settings.runtime, settings.precision, settings.on_damage],
                 "versions": versions(),
             }
         )
@@ -199,6 +201,7 @@ class Worker:
             start=item.start,
             stop=item.stop,
             stride=item.stride,
+            on_damage=settings.on_damage,
             device=settings.device,
             runtime=settings.runtime,
             precision=settings.precision,

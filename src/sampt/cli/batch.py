@@ -18,7 +18,14 @@ from sampt.batch.on_ray import RayPool
 from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.cli.segment import formats_of
-from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
+from sampt.cli.settings import (
+    add_damage_option,
+    add_running_options,
+    add_setting_options,
+    config_from,
+    told_presets,
+    whole_number,
+)
 from sampt.config import SegmentConfig
 from sampt.errors import BatchError
 from sampt.outputs import FORMATS
@@ -64,6 +71,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     place = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
     saved = f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)"
     add_output_options(parser, place, saved, ",".join(FORMATS), kind=str)
+    add_damage_option(parser)
     add_worker_options(parser)
     add_setting_options(parser)
     parser.set_defaults(run=_run)
@@ -114,7 +122,9 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     with _place_of(arguments.output) as (folder, upload):
         told, arguments.output = arguments.output, folder
-        settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload)
+        settings = dataclasses.replace(
+            settings_from(arguments, config_from(arguments)), upload=upload, on_damage=arguments.on_damage
+        )
         items = read_batch(arguments.source)
         with (
             pool_for(arguments, settings, len(items)) as pool,

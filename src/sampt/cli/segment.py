@@ -8,7 +8,15 @@ from pathlib import Path
 
 from sampt.cli.live import run_live_shown
 from sampt.cli.running import run_shown
-from sampt.cli.settings import add_running_options, add_setting_options, config_from, finite_number, told_presets, whole_number
+from sampt.cli.settings import (
+    add_damage_option,
+    add_running_options,
+    add_setting_options,
+    config_from,
+    finite_number,
+    told_presets,
+    whole_number,
+)
 from sampt.errors import ConfigError, QueryError
 from sampt.job import Job
 from sampt.outputs import FORMATS
@@ -72,6 +80,12 @@ def _add_frame_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", type=whole_number, default=0, metavar="N", help="first frame (default: 0)")
     group.add_argument("--stop", type=whole_number, metavar="N", help="end before this frame (default: to the end)")
     group.add_argument("--stride", type=whole_number, default=1, metavar="N", help="every N-th frame (default: 1)")
+    add_damage_option(group)
+    group.add_argument(
+        "--allow-playlists",
+        action="store_true",
+        help="VIDEO may be a playlist (HLS, DASH, ffconcat): the files and addresses that it names are opened, too",
+    )
     group.add_argument("--raw-size", metavar="WxH", help="standard input is raw RGB of this size, 3 bytes a pixel")
     group.add_argument("--fps", type=finite_number, metavar="X", help="of frames that arrive and do not tell it (default: 24)")
 
@@ -100,6 +114,8 @@ def _run(arguments: argparse.Namespace) -> int:
         start=arguments.start,
         stop=arguments.stop,
         stride=arguments.stride,
+        on_damage=arguments.on_damage,
+        allow_playlists=arguments.allow_playlists,
         device=arguments.device,
         runtime=arguments.runtime,
         precision=arguments.precision,

@@ -10,8 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from sampt.config import PRESETS, PRESETS_TOLD, SegmentConfig, preset, setting_fields, with_settings
 from sampt.plugins import OPTIONS
+from sampt.video.damage import ON_DAMAGE
 
 __all__ = [
+    "add_damage_option",
     "add_preset_option",
     "add_running_options",
     "add_setting_options",
@@ -73,6 +75,15 @@ def add_running_options(parser: argparse._ActionsContainer) -> None:
     for what, choices in OPTIONS.items():
         help_text = texts[what].format(", ".join(choices))
         parser.add_argument(f"--{what}", default="auto", metavar="NAME", help=help_text)
+
+
+def add_damage_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--on-damage``: what becomes of frames that cannot be read."""
+    text = (
+        "what becomes of frames that cannot be read: stop tells the first one; repeat puts the frame before in their place; "
+        "skip leaves them out; run.json lists them (default: stop)"
+    )
+    parser.add_argument("--on-damage", choices=ON_DAMAGE, default="stop", metavar="NAME", help=text)
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:

@@ -50,9 +50,9 @@ def decode_text(data: bytes) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        raise TextError(f"it is no text: byte {error.start} is not {name}") from None
+        raise TextError(f"it is not text: byte {error.start} is not {name}") from None
     if "\0" in text:
-        raise TextError("it is no text: it holds zero bytes")
+        raise TextError("it is not text: it holds zero bytes")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -133,7 +133,9 @@ class OutputSet:
             return tracks, lambda _, result: tracks.write(result, video.frame_name(result.frame_idx))
         if name == "overlay":
             overlay = OverlayWriter(path, video.fps, video.size_hw, self._style)
-            return overlay, lambda frame, result: overlay.write(frame, result, video.time_s(result.frame_idx))
+            return overlay, lambda frame, result: overlay.write(
+                frame, result, video.time_s(result.frame_idx), video.duration_s(result.frame_idx)
+            )
         sheet = ContactSheet(path, None if video.is_live else video.num_frames, style=self._style)
         return sheet, lambda frame, result: sheet.write(frame, result, video.frame_name(result.frame_idx))
 

@@ -97,6 +97,7 @@ def write_cutout_webm(frames: Iterable[FrameMasks], video: Video, objects: Seque
                 last_pts = max(last_pts + 1, round((time_s - first_s) * _TICKS_PER_S))
                 picture = _to_yuva(cut_out(read_frame(video, frame.frame_idx), frame, _MARGIN_PX))
                 picture.pts, picture.time_base = last_pts, Fraction(1, _TICKS_PER_S)
+                picture.duration = max(1, round(video.duration_s(frame.frame_idx) * _TICKS_PER_S))
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
             container.close()

@@ -49,7 +49,8 @@ def write_overlay(frames: Iterable[FrameMasks], video: Video, objects: Sequence[
         for frame in selected(frames, video, objects):
             time_s = video.time_s(frame.frame_idx)
             first_s = time_s if first_s is None else first_s
-            writer.write(read_frame(video, frame.frame_idx), frame, time_s - first_s)
+            duration_s = video.duration_s(frame.frame_idx)
+            writer.write(read_frame(video, frame.frame_idx), frame, time_s - first_s, duration_s)
         is_complete = True
     finally:
         writer.close(is_complete)

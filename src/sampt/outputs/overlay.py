@@ -168,10 +168,12 @@ class OverlayWriter:
             self._video = VideoWriter(self.path, fps, size_hw)
             self._video.__enter__()
 
-    def write(self, frame_rgb: UInt8Array, frame_masks: FrameMasks, time_s: float | None = None) -> None:
-        """Draw and encode one frame; ``time_s`` is when it is shown (None: at the constant rate)."""
+    def write(
+        self, frame_rgb: UInt8Array, frame_masks: FrameMasks, time_s: float | None = None, duration_s: float | None = None
+    ) -> None:
+        """Draw and encode one frame; see :meth:`sampt.video.writer.VideoWriter.write` for its times."""
         with output_errors(self.path):
-            self._video.write(draw_overlay(frame_rgb, frame_masks, self._style), time_s=time_s)
+            self._video.write(draw_overlay(frame_rgb, frame_masks, self._style), time_s, duration_s)
 
     def close(self, success: bool) -> None:
         """Finish the file when the run succeeded, else leave no file of that name."""

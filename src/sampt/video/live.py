@@ -23,6 +23,7 @@ from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.av_compat import open_input, to_fraction
 from sampt.video.base import Video
+from sampt.video.decoding import decode_packets, one_file_options
 
 __all__ = ["LiveFrame", "LiveVideo", "is_live", "open_live"]
 
@@ -35,6 +36,11 @@ _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 10.0, 30.0
 _CAMERA = re.compile(r"/dev/video\d+")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _STANDARD_INPUT = "standard input"
+_NETWORK_PROTOCOLS = (
+    "crypto,data,ffrtmpcrypt,ffrtmphttp,ftp,http,httpproxy,https,mmsh,mmst,rist,rtmp,rtmpe,rtmps,rtmpt,rtmpte,rtmpts,rtp,rtsp,"
+    "sctp,srt,srtp,tcp,tls,udp,udplite"
+)
+"""What an address and the streams that it names may be fetched by."""
 
 
 class LiveFrame(NamedTuple):
@@ -114,6 +120,13 @@ class LiveVideo(Video):
     def time_s(self, frame_idx: int) -> float:
         """By the source's clock for a frame that is kept, where there is one."""
         return self._kept[frame_idx][1] if frame_idx in self._kept else frame_idx / self.fps
+
+    def duration_s(self, frame_idx: int) -> float:
+        """One frame's time: when the next one is shown is not known."""
+        return 1 / self.fps
+
+    def __reduce__(self) -> Any:
+        raise VideoError(f"Frames from {self._label} arrive once and cannot be handed to another process; open them there.")
 
     def end(self) -> None:
         """There are no more frames: iterating gives those that were read ahead, and ends. May be called from anywhere."""
@@ -243,7 +256,7 @@ def _open_container(source: str, label: str) -> InputContainer:
     kind = "v4l2" if _CAMERA.fullmatch(source) else None
     timeout = None if source == "-" else (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
     try:
-        container = open_input(what, format=kind, timeout=timeout)
+        container = open_input(what, format=kind, timeout=timeout, options=_options_for(source))
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
         advice = "give a video that can be read without seeking, such as Matroska or MPEG-TS, or --raw-size for raw RGB"
@@ -256,14 +269,30 @@ def _open_container(source: str, label: str) -> InputContainer:
     return container
 
 
+def _options_for(source: str) -> dict[str, str]:
+    """What FFmpeg may open for ``source``: no file of this machine because an address says so."""
+    if _CAMERA.fullmatch(source):
+        return {}
+    is_here = source == "-" or source.lower().startswith("file:")
+    return one_file_options() if is_here else {"protocol_whitelist": _NETWORK_PROTOCOLS}
+
+
 def _decoded(container: InputContainer, label: str) -> Iterator[LiveFrame]:
     reformatter = VideoReformatter()
     with container:
         stream = container.streams.video[0]
         check_pixels(stream.width, stream.height, f"The video from {label}")
-        try:
-            for frame in container.decode(stream):
-                rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-                yield LiveFrame(cast("UInt8Array", rgb), frame.time)
-        except av.FFmpegError as error:
-            _LOG.warning("The video from %s breaks off: %s; results end there.", label, error.strerror or error)
+        reasons: list[str] = []
+        for frame in decode_packets(container.demux(stream), reasons.append):
+            _warn_of_refused(reasons, label)
+            rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            yield LiveFrame(cast("UInt8Array", rgb), frame.time)
+        if reasons:
+            _LOG.warning("The video from %s breaks off: %s; results end there.", label, reasons[-1])
+
+
+def _warn_of_refused(reasons: list[str], label: str) -> None:
+    if reasons:
+        count = f"{len(reasons)} packets" if len(reasons) > 1 else "A packet"
+        _LOG.warning("%s from %s cannot be decoded (%s); their frames are left out.", count, label, reasons[0])
+        reasons.clear()

@@ -13,6 +13,7 @@ from sampt.errors import VideoError, did_you_mean
 from sampt.files.listing import is_leftover, visible
 from sampt.video.array import ArrayVideo
 from sampt.video.base import Video
+from sampt.video.damage import OnDamage, check_on_damage, without_damage
 from sampt.video.file import VideoFile
 from sampt.video.images import IMAGE_SUFFIXES, ImageVideo, image_paths
 
@@ -26,21 +27,35 @@ VIDEO_SUFFIXES = (
 """Endings by which video files are known where folders are listed; one that is named is read whatever its ending."""
 
 
-def open_video(source: str | Path | np.ndarray | Sequence[np.ndarray] | Video) -> Video:
+def open_video(
+    source: str | Path | np.ndarray | Sequence[np.ndarray] | Video,
+    *,
+    on_damage: OnDamage = "stop",
+    allow_playlists: bool = False,
+) -> Video:
     """Open a video.
 
     Args:
         source: a video file; a folder of images (read in natural order: img2 before img10); a pattern such as
             ``"frames/*.jpg"``; frames as one (t, h, w, 3) array or a sequence of (h, w, 3) arrays, uint8 RGB; or a video,
             which is given back as it is.
+        on_damage: what becomes of frames that cannot be had. "stop": reading one is an error; "repeat": the frame before is in
+            their place; "skip": the video is without them. For the last two everything is decoded once to find them.
+        allow_playlists: a video file may be a playlist (HLS, DASH, ffconcat), and what it names is opened, too.
 
     Raises:
+        ConfigError: ``on_damage`` is something else.
         VideoError: there is nothing at the path, or what is there cannot be read as one video.
     """
+    check_on_damage(on_damage)
+    return without_damage(_opened(source, allow_playlists), on_damage)
+
+
+def _opened(source: object, allow_playlists: bool) -> Video:
     if isinstance(source, Video):
         return source
     if isinstance(source, (str, Path)):
-        return _open_path(str(source))
+        return _open_path(str(source), allow_playlists)
     if isinstance(source, (np.ndarray, list, tuple)):
         return ArrayVideo(source)
     raise VideoError(
@@ -48,7 +63,7 @@ def open_video(source: str | Path | np.ndarray | Sequence[np.ndarray] | Video) -
     )
 
 
-def _open_path(name: str) -> Video:
+def _open_path(name: str, allow_playlists: bool) -> Video:
     path = Path(os.path.expanduser(name))
     if not name.strip():
         raise VideoError("The path of the video is empty. Give a video file, a folder of images or a pattern.")
@@ -65,7 +80,7 @@ def _open_path(name: str) -> Video:
         raise VideoError(f"{name} is one image, expected a video. Give the folder of its frames: {path.parent}.")
     if not path.stat().st_size:
         raise VideoError(f"{name} is empty (0 bytes). Copy or download it again.")
-    return VideoFile(path)
+    return VideoFile(path, allow_playlists=allow_playlists)
 
 
 def _open_folder(path: Path) -> Video:

@@ -59,6 +59,7 @@ class VideoWriter:
         self._fps = Fraction(fps).limit_denominator(1001)
         self._last_pts: int | None = None
         self._num_written = 0
+        self._durations: dict[int | None, int] = {}  # of frames in the encoder, by time
         self._crf = crf
         self._reformatter = VideoReformatter()
         self._container: OutputContainer | None = None
@@ -75,8 +76,9 @@ class VideoWriter:
             raise self._failed(error) from error
         self._container = container
         # Macroblock trees read memory that nobody wrote (AVX2 code of x264 165): equal frames gave files that differ. They
-        # cost 7 % of size.
-        options = {"crf": str(self._crf), "preset": "veryfast", "x264-params": "mbtree=0"}
+        # cost 7 % of size. No B-frames: an MP4 notes how long frames last in the order of decoding, so that with frames out of
+        # order players that add these up end before the last frames are shown where the frame rate varies.
+        options = {"crf": str(self._crf), "preset": "veryfast", "bf": "0", "x264-params": "mbtree=0"}
         self._stream: VideoStream = container.add_stream(_ENCODER, rate=self._fps, options=options)
         self._stream.height, self._stream.width = (side + side % 2 for side in self._size_hw)
         self._stream.pix_fmt = "yuv420p"
@@ -85,13 +87,14 @@ class VideoWriter:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
 
-    def write(self, frame_rgb: UInt8Array, time_s: float | None = None) -> None:
+    def write(self, frame_rgb: UInt8Array, time_s: float | None = None, duration_s: float | None = None) -> None:
         """Add a frame.
 
         Args:
             frame_rgb: (h, w, 3) uint8 RGB.
             time_s: when it is shown, in seconds from the first frame; later than the frame before. Default: one frame's
                 time after that.
+            duration_s: how long it is shown when it is the last one; any other is until the next. Default: one frame's time.
         """
         if frame_rgb.shape != (*self._size_hw, 3) or frame_rgb.dtype != np.uint8:
             raise OutputError(
@@ -101,7 +104,7 @@ class VideoWriter:
         pts = self._next_pts(time_s)
         frame = self._to_yuv(frame_rgb)
         frame.pts, frame.time_base = pts, Fraction(1, _TICKS_PER_S)
-        frame.duration = round(_TICKS_PER_S / self._fps)
+        self._durations[pts] = max(1, round(_TICKS_PER_S * duration_s if duration_s else _TICKS_PER_S / self._fps))
         self._encode(frame)
         self._last_pts = pts
         self._num_written += 1
@@ -132,7 +135,10 @@ class VideoWriter:
     def _encode(self, frame: VideoFrame | None) -> None:
         assert self._container is not None, "VideoWriter is used in a with statement"
         try:
-            self._container.mux(self._stream.encode(frame))
+            for packet in self._stream.encode(frame):
+                # libx264 hands no durations on; the muxer would give the last frame that of the mean rate.
+                packet.duration = self._durations.pop(packet.pts, 0)
+                self._container.mux(packet)
         except av.FFmpegError as error:
             raise self._failed(error) from error
 
