@@ -94,6 +94,9 @@ class RepeatedVideo(VideoView):
     def check_complete(self, stop: int) -> None:
         self.video.check_complete(max(self._sources[:stop]) + 1)
 
+    def check_unchanged(self, frame_idx: int | None = None) -> None:
+        self.video.check_unchanged(None if frame_idx is None else self._sources[frame_idx])
+
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
         return read_frames(self.video, self._sources[start:stop])
