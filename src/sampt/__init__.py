@@ -8,7 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sampt.telemetry import switch_off
+
 __version__ = "0.1.0"
+
+switch_off()  # here, because every process that uses sampt comes by before it imports a back end
 
 _WHERE = {
     "CachedSegmenter": "sampt.segmenters.cache",

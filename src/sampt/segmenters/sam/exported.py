@@ -24,6 +24,7 @@ from sampt.limits import parse_json
 from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
+from sampt.telemetry import without_openvino_telemetry
 
 __all__ = [
     "ANSWERS",
@@ -191,7 +192,8 @@ def check_precision(engine: str, precision: str, name: str) -> None:
 
 def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
     try:
-        import openvino
+        with without_openvino_telemetry():
+            import openvino
     except ImportError as error:
         raise BackendError(
             f"{name!r} with runtime 'openvino' needs a package that is not here ({error}). Run: pip install 'sampt[openvino]'."
