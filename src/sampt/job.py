@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sampt.errors import OutputError, QueryError, SamptError, VideoError
+from sampt.files.names import real_path
 from sampt.job_parts import (
     BackEnds,
     Job,
@@ -268,7 +269,7 @@ def _check_before(job: Job, video: Video, queries: QueryLike, object_ids: Sequen
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
         name = Path(job.video)
         frames = name.parent if glob.has_magic(str(name)) and not name.is_dir() else name
-        if frames.resolve() == job.output.resolve():
+        if real_path(frames) == real_path(job.output):
             raise OutputError(
                 f"The output folder {job.output} is the folder of the video's images, where results would be taken for frames; "
                 "choose another output folder."

@@ -25,6 +25,7 @@ __all__ = [
     "MIN_DOWNLOAD_BYTES_PER_S",
     "check_clicks",
     "check_pixels",
+    "is_short_of_memory",
     "max_code_chars",
     "max_weights_bytes",
     "parse_json",
@@ -51,6 +52,35 @@ MIN_DOWNLOAD_BYTES_PER_S = 1000
 """Mean over a minute: a server that sends less has stopped."""
 MAX_DOWNLOAD_S = 24 * 3600.0
 """Of one download with all its attempts; what came stays, and another call goes on from there."""
+
+_SHORT_OF_MEMORY = (
+    "can't start new thread",
+    "Resource temporarily unavailable",  # of FFmpeg, which got no thread
+    "Cannot allocate memory",
+    "cannot allocate memory",
+    "failed to map segment",
+    "Insufficient memory",
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "Failed to allocate memory",
+    "bad_alloc",
+)
+
+
+def is_short_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that the machine or a device gives no more memory or threads.
+
+    Libraries have classes of their own for that, so messages tell: of Python, of the loader of libraries, of OpenCV, of PyTorch
+    on the CPU and on Apple's GPUs, of NVIDIA's libraries, of ONNX Runtime and of OpenVINO.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or any(text in str(error) for text in _SHORT_OF_MEMORY):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def max_weights_bytes(num_bytes: int | None, *, is_exact: bool) -> int:

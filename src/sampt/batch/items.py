@@ -17,6 +17,7 @@ from typing import Any
 from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.files.listing import is_leftover
+from sampt.files.names import real_path
 from sampt.files.text import read_text
 from sampt.limits import MAX_LIST_BYTES, parse_json
 from sampt.points.parse import parse_click, read_queries, read_query_masks
@@ -151,9 +152,9 @@ def read_batch(source: str | Path) -> list[BatchItem]:
     if is_url(url):
         items = list(_in_remote_folder(url) if is_folder(url) else _in_remote_manifest(url))
     elif path.is_dir():
-        items = list(_in_folder(path.resolve()))
+        items = list(_in_folder(real_path(path)))
     elif path.is_file():
-        items = list(_in_manifest(path.resolve()))
+        items = list(_in_manifest(real_path(path)))
     else:
         raise BatchError(f"There is no file or folder {path}; give a manifest of JSON lines or a folder of videos.")
     if not items:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from sampt.batch.driver import Answer, check_counts
@@ -80,15 +81,16 @@ class LocalPool:
     def _started(self, worker: int) -> subprocess.Popen[str]:
         devices: Sequence[str] = self._settings.device.split(",")
         values = self._settings.to_json() | {"device": devices[worker % len(devices)].strip()}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sampt.batch.process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(self._threads)},
-            start_new_session=True,  # Ctrl-C is the driver's, which ends the workers
-        )
-        self._processes[worker] = process
+        with _interruptions_held():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sampt.batch.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(self._threads)},
+                start_new_session=True,  # Ctrl-C is the driver's, which ends the workers
+            )
+            self._processes[worker] = process
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         self._send(process, values)
@@ -112,6 +114,22 @@ class LocalPool:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def _interruptions_held() -> Iterator[None]:
+    """SIGINT waits until the end of the block, and what is started inside never gets one.
+
+    A worker is the driver's to end; one that is interrupted while it imports would tell where in a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _num_cores() -> int:

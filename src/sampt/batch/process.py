@@ -51,7 +51,8 @@ def _own_standard_output() -> TextIO:
 def _listen(lines: queue.Queue[str]) -> None:
     line = ""
     for line in sys.stdin:
-        lines.put(line)
+        if line.endswith("\n"):  # else the driver was stopped in the middle of it
+            lines.put(line)
     if line != as_line(None):
         os._exit(_ORPHANED)  # nobody wants the answer any more; what is half-written says so itself
 

@@ -28,6 +28,7 @@ from sampt.cli.settings import (
 )
 from sampt.config import SegmentConfig
 from sampt.errors import BatchError
+from sampt.files.names import real_path
 from sampt.outputs import FORMATS
 
 __all__ = [
@@ -164,7 +165,7 @@ def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> Batch
         raise BatchError(f"--retries is {arguments.retries}; expected a whole number from 0.")
     settings = BatchSettings(
         # Workers on a cluster begin in another folder.
-        output=arguments.output if arguments.ray is None else arguments.output.resolve(),
+        output=arguments.output if arguments.ray is None else real_path(arguments.output),
         config=config,
         formats=tuple(formats_of(arguments.formats)),
         device=arguments.device,

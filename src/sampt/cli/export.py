@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.errors import ConfigError, did_you_mean
+from sampt.files.names import real_path
 
 if TYPE_CHECKING:
     from sampt.session import Session
@@ -69,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
     kind = arguments.kind
     if kind not in EXPORTERS:
         raise ConfigError(f"Unknown export {kind!r}.{did_you_mean(kind, EXPORTERS)} Available: {', '.join(EXPORTERS)}.")
-    path = arguments.output or Path(f"{arguments.project.resolve().stem}-{kind}{EXPORTERS[kind].suffix}")
+    path = arguments.output or Path(f"{real_path(arguments.project).stem}-{kind}{EXPORTERS[kind].suffix}")
     with Session.open(arguments.project, video=arguments.video) as session:
         frames = range(arguments.start, session.num_frames if arguments.stop is None else arguments.stop)
         ids = [o.object_id for o in session.objects] if arguments.objects is None else arguments.objects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import re
 import sys
@@ -12,10 +13,16 @@ from typing import NoReturn
 
 from sampt import __version__
 from sampt.errors import SamptError, did_you_mean
+from sampt.files.names import printable
+from sampt.limits import is_short_of_memory
 
 __all__ = ["build_parser", "main"]
 
 _INTERRUPTED = 130
+_MEMORY_ADVICE = (
+    "There is not enough memory for this ({}); close other programs, raise the limit of the process (ulimit -v, that of the "
+    "container), or ask for less, by a smaller --longest-side say."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,9 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 after a user's mistake, or 130 after an interruption."""
-    logging.basicConfig(format="sampt: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("sampt: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # Pillow's warning of a large picture; our own limit is below and ends in one line.
     warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path is printed as it is, whatever its bytes
     try:
         # Imports are in here too: they take long enough to be interrupted.
         from sampt.cli.heap import return_large_blocks
@@ -72,7 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
         status: int = arguments.run(arguments)
     except SamptError as error:
-        _print_error(str(error))
+        is_unexplained = is_short_of_memory(error) and "memory" not in str(error)
+        _print_error(_MEMORY_ADVICE.format(error) if is_unexplained else str(error))
+        return 2
+    except Exception as error:
+        if not is_short_of_memory(error):
+            raise
+        _print_error(_MEMORY_ADVICE.format(f"{type(error).__name__}: {error}".rstrip(": ")))
         return 2
     except KeyboardInterrupt:
         print("sampt: interrupted; start the same command again to go on.", file=sys.stderr)  # noqa: T201
@@ -80,5 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Formatter(logging.Formatter):
+    """Lines of the log in which no name of a file can move the terminal's cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 def _print_error(message: str) -> None:
-    print(f"sampt: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"sampt: error: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sampt.files.names import printable
 from sampt.job import JobResult, ObjectSummary, peak_memory_bytes
 from sampt.types import ObjectState
 
@@ -81,7 +82,7 @@ def bytes_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None]
 def _drawn(columns: Sequence[ProgressColumn], label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     console = Console(stderr=True)
     progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
-    task = progress.add_task(escape(label), total=None)
+    task = progress.add_task(_shown(label), total=None)
 
     def update(done: int, total: int | None) -> None:
         progress.update(task, completed=done, total=total)
@@ -105,7 +106,7 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
     peak = peak_memory_bytes()
     memory = "" if peak is None or result.was_complete else f", peak memory {peak / 2**20:.0f} MiB"
     if result.was_complete:
-        console.print(f"[bold]Already complete[/]: {escape(str(result.output))} holds this very run; --overwrite repeats it.")
+        console.print(f"[bold]Already complete[/]: {_shown(str(result.output))} holds this very run; --overwrite repeats it.")
     if result.num_resumed:
         console.print(f"Went on with an interrupted run; {result.num_resumed} frames were already segmented.")
     console.print(
@@ -114,14 +115,19 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
     )
     for item in result.objects:
         console.print(f"  object {item.object_id}: {_told(item, result.num_frames)}")
-    console.print("licences: " + "; ".join(f"{name}: {text}" for name, text in result.licences.items()))
-    console.print(f"results in {escape(str(result.output))}: " + ", ".join(escape(path.name) for path in result.files.values()))
+    console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licences.items())))
+    console.print(f"results in {_shown(str(result.output))}: " + ", ".join(_shown(path.name) for path in result.files.values()))
 
 
 def _told(item: ObjectSummary, num_frames: int) -> str:
     score = "never segmented" if item.score is None else f"mean predicted IoU {item.score:.2f}"
     absent = "" if item.last_state == ObjectState.PRESENT else f"; absent at the end: {_REASONS[item.last_state]}"
     return f"mask on {item.frames_present} of {num_frames} frames, {score}{absent}"
+
+
+def _shown(text: str) -> str:
+    """Text of somebody else for a console: no markup, no characters that move the cursor."""
+    return escape(printable(text))
 
 
 def _count(number: int, name: str) -> str:

@@ -18,6 +18,7 @@ from sampt.cli.settings import (
     whole_number,
 )
 from sampt.errors import ConfigError, QueryError
+from sampt.files.names import real_path
 from sampt.job import Job
 from sampt.outputs import FORMATS
 from sampt.points.parse import parse_click, read_queries, read_query_masks
@@ -161,5 +162,5 @@ def _name_of(video: str) -> str:
     path = Path(video)
     if any(c in video for c in "*?["):
         path = next((p for p in path.parents if not any(c in str(p) for c in "*?[")), path)
-        return path.resolve().name or "video"
-    return path.resolve().name if path.is_dir() else path.resolve().stem
+        return real_path(path).name or "video"
+    return real_path(path).name if path.is_dir() else real_path(path).stem

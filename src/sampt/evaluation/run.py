@@ -17,6 +17,7 @@ from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
 from sampt.evaluation.json_files import read_json
+from sampt.files.names import real_path
 from sampt.outputs import MANIFEST_NAME, read_manifest
 from sampt.outputs.files import completing, make_folder, write_atomic
 from sampt.types import QueryMask
@@ -58,7 +59,7 @@ class DatasetChoice:
 
     def facts(self, dataset: VosDataset | InstanceDataset) -> dict[str, str]:
         """What files say of the data set, once it has been opened: its name, its folder and the split that was meant."""
-        return {"name": self.name, "root": str(Path(self.root).resolve()), "split": dataset.split}
+        return {"name": self.name, "root": str(real_path(self.root)), "split": dataset.split}
 
     def open(self) -> VosDataset | InstanceDataset:
         """The data set with the chosen sequences; one whose objects have to be found is always whole.

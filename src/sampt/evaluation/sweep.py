@@ -159,7 +159,7 @@ def run_sweep(
             _check(name, seed, report)
             scores.append(_scored(sweep.choice, output))
         rows.append(SweepRow(name, tuple(scores)))
-    write_atomic(settings.output / "sweep.md", (sweep_table(rows) + "\n").encode())
+    write_atomic(settings.output / "sweep.md", (sweep_table(rows) + "\n").encode("utf-8", "backslashreplace"))
     return rows
 
 

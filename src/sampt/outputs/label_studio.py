@@ -182,7 +182,7 @@ def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:
 def _url(template: str, video: Video, frame_name: str) -> str:
     clip = clip_name(video) if frame_name else Path(video.label).name
     try:
-        return template.format(clip=quote(clip), frame=quote(frame_name))
+        return template.format(clip=quote(clip, errors="surrogateescape"), frame=quote(frame_name, errors="surrogateescape"))
     except (KeyError, IndexError, ValueError) as error:
         raise OutputError(
             f"The address {template!r} has an unknown placeholder ({error}); expected {{clip}} and {{frame}} alone."

@@ -78,7 +78,8 @@ def write_manifest(path: Path | str, data: dict[str, Any]) -> None:
         raise OutputError(
             f"The manifest {path} cannot be written ({error}); expected numbers, text, lists and dictionaries: convert it."
         ) from error
-    write_atomic(Path(path), (text + "\n").encode("utf-8"), sync=True)
+    # A byte of a file's name that is not UTF-8 becomes an escape of JSON.
+    write_atomic(Path(path), (text + "\n").encode("utf-8", "backslashreplace"), sync=True)
 
 
 def read_manifest(path: Path | str) -> dict[str, Any] | None:

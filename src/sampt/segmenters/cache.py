@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from sampt.errors import BackendError, ConfigError
+from sampt.files.names import name_bytes
 from sampt.segmenters.base import (
     Passes,
     PromptableSegmenter,
@@ -285,7 +286,7 @@ class _EmbeddingFiles:
 
     def _key(self, frame_key: bytes) -> bytes:
         """Of the frame as this segmenter sees it."""
-        return hashlib.blake2b(_FORMAT + frame_key + self._segmenter.identity.encode(), digest_size=_DIGEST_BYTES).digest()
+        return hashlib.blake2b(_FORMAT + frame_key + name_bytes(self._segmenter.identity), digest_size=_DIGEST_BYTES).digest()
 
 
 def _mark_used(path: Path) -> None:

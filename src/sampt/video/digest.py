@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sampt.errors import InputChangedError, VideoError
+from sampt.files.names import name_bytes
 
 __all__ = ["OpenedFiles", "digest_of_files"]
 
@@ -22,7 +23,8 @@ def digest_of_files(paths: Iterable[Path]) -> str:
         try:
             with path.open("rb") as file:
                 contents = hashlib.file_digest(file, "sha256")
-                total.update(f"{len(path.name.encode())}:{path.name}:{file.tell()}:".encode())
+                name = name_bytes(path.name)
+                total.update(b"%d:%b:%d:" % (len(name), name, file.tell()))
         except OSError as error:
             raise VideoError(f"{path} cannot be read ({error.strerror or error}); expected a readable file.") from error
         total.update(contents.digest())

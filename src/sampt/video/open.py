@@ -72,6 +72,8 @@ def _open_path(name: str, allow_playlists: bool) -> Video:
     if not path.exists():
         if glob.has_magic(name):
             return _open_pattern(str(path))
+        if path.is_symlink():
+            raise VideoError(f"{name} is a link to something that is not there, or to itself. Give the file that it stood for.")
         advice = "Give a video file, a folder of images or a pattern."
         raise VideoError(f"There is no file or folder {name}.{_sibling_hint(path)} {advice}")
     if not path.is_file():

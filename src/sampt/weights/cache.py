@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.files.names import real_path
 from sampt.limits import parse_json
 from sampt.weights.hub import found_in_hub
 from sampt.weights.sources import WeightsSource, told_bytes
@@ -302,7 +303,7 @@ def _checked(source: WeightsSource, own: Path) -> Verification:
 
 def _checked_in_hub(source: WeightsSource, path: Path) -> Verification | None:
     """The file in the hub's cache if it is the right one: its name there is its sha256, whatever is published."""
-    digits = path.resolve().name
+    digits = real_path(path).name
     try:
         if source.digest is None and len(digits) == 64 and digest_of(path, "sha256") != digits:
             raise BackendError(f"has not the sha256 {digits}")

@@ -13,6 +13,7 @@ from sampt.evaluation.reports.html import html_table, page
 from sampt.evaluation.reports.published import SOURCE, published
 from sampt.evaluation.reports.read import AnyRun, ScoredRun, read_scored
 from sampt.evaluation.scores import Scores
+from sampt.files.names import real_path
 from sampt.outputs.files import make_folder, write_atomic
 
 __all__ = ["write_report"]
@@ -40,14 +41,14 @@ def write_report(folders: Sequence[Path], output: Path, *, worst: int = 6) -> tu
     text = page("\n".join([*tables, *(part for run in runs for part in _sections(run, worst))]))
     make_folder(output)
     paths = output / "index.html", output / "report.md"
-    write_atomic(paths[0], text.encode())
-    write_atomic(paths[1], ("\n".join(_markdown(runs)) + "\n").encode())
+    write_atomic(paths[0], text.encode("utf-8", "backslashreplace"))
+    write_atomic(paths[1], ("\n".join(_markdown(runs)) + "\n").encode("utf-8", "backslashreplace"))
     return paths
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """The folders' own names, or the whole paths where two are alike."""
-    names = [folder.resolve().name for folder in folders]
+    names = [real_path(folder).name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 

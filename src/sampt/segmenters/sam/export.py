@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sampt.errors import BackendError
 from sampt.files.listing import visible_entries
+from sampt.files.names import real_path
 from sampt.segmenters.sam.exported import (
     ANSWERS,
     DECODER,
@@ -98,7 +99,7 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
     """
     is_stretched = network.fit((2, 3)).is_stretched
     note = ExportNote(name, weights, weights_identity, network.side, network.ends_boxes, network.logit_limit, is_stretched)
-    place = folder.resolve()  # "." has no name to put another one beside
+    place = real_path(folder)  # "." has no name to put another one beside
     try:
         _check_replaceable(place)
         with _made_beside(place) as made:

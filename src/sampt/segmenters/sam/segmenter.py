@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.limits import is_short_of_memory
 from sampt.plugins import check_option
 from sampt.segmenters.base import Passes, SegmenterInfo
 from sampt.segmenters.everything import Candidate, ProposalConfig
@@ -42,8 +43,6 @@ _MOST_TOGETHER = 16
 """Prompts decoded at a time: each takes some 50 MB in between."""
 _MOST_LOGITS = 1 << 25
 """Full-size logits made at a time on the device, but at least one object's."""
-_SHORT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "Failed to allocate memory", "bad_alloc")
-"""In messages of PyTorch on the CPU and on Apple's GPUs, of NVIDIA's libraries, of ONNX Runtime and of OpenVINO."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class SamEmbedding:
 
 def export_folder(model: SamModel, path: Path) -> Path:
     """Where an export of ``model`` with the weights at ``path`` belongs."""
-    digest = hashlib.sha256(identity_of(path).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(identity_of(path).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return weights_folder() / "exported" / f"{model.name}-{digest}"
 
 
@@ -285,8 +284,8 @@ class SamSegmenter:
         try:
             yield
         except Exception as error:  # of several runtimes, each with classes of its own
-            is_named = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            if isinstance(error, BackendError) or not (is_named or any(text in str(error) for text in _SHORT_OF_MEMORY)):
+            is_short = isinstance(error, torch.OutOfMemoryError) or is_short_of_memory(error)
+            if isinstance(error, BackendError) or not is_short:
                 raise
             advice = "a smaller model, 'mobile-sam' say, or for large frames a smaller longest_side"
             if self._device.type != "cpu":
