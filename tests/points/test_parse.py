@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.errors import QueryError
+from sampt.errors import LimitError, QueryError
+from sampt.limits import MAX_CLICKS
 from sampt.points.parse import parse_click, read_queries, read_query_masks
 from sampt.types import Points
 
@@ -279,3 +281,22 @@ def test_every_truncation_of_a_mask_is_refused(tmp_path: Path) -> None:
         with pytest.raises(QueryError) as caught:
             read_query_masks(tmp_path / "t.png", 0)
         assert "\n" not in str(caught.value)
+
+
+def test_more_clicks_than_the_limit_are_refused(tmp_path: Path) -> None:
+    clicks = [{"frame": 0, "x": 1, "y": 2}] * (MAX_CLICKS // 2 + 1)
+    (tmp_path / "many.json").write_text(json.dumps({"objects": [{"id": i, "clicks": clicks} for i in (1, 2)]}))
+    (tmp_path / "many.txt").write_text("1\n" + f"0;{'1,2 ' * 1000}\n" * (MAX_CLICKS // 1000 + 1))
+    for name in ("many.json", "many.txt"):
+        with pytest.raises(LimitError, match=rf"{name} has \d+ clicks; expected at most {MAX_CLICKS}"):
+            read_queries(tmp_path / name)
+
+
+def test_as_many_clicks_as_the_limit_are_read_in_a_moment(tmp_path: Path) -> None:
+    clicks = [{"frame": 0, "x": i % 90, "y": 2} for i in range(MAX_CLICKS)]
+    (tmp_path / "many.json").write_text(json.dumps({"objects": [{"id": 1, "clicks": clicks}]}))
+    started = time.process_time()
+    points = read_queries(tmp_path / "many.json")
+    assert time.process_time() - started < 4  # a value object a click took 11 s
+    assert len(points) == MAX_CLICKS
+    np.testing.assert_array_equal(points.xy[:200, 0], np.arange(200) % 90)

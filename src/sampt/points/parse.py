@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sampt.errors import QueryError, ValueCheckError, did_you_mean
-from sampt.files.text import decode_text
+from sampt.files.text import read_text
+from sampt.limits import MAX_QUERY_BYTES, check_clicks, parse_json
 from sampt.points.mask_images import MAX_IDS, VOID, read_mask_image
 from sampt.signs import SIGN_KEYS, parse_sign, take_sign
 from sampt.types import Points, QueryMask
@@ -65,7 +66,7 @@ def read_queries(path: str | Path) -> Points:
     """
     file = Path(path)
     try:
-        text = decode_text(file.read_bytes())
+        text = read_text(file, MAX_QUERY_BYTES, "clicks as JSON or text")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise QueryError(f"The query file {str(file)!r} cannot be read: {reason}; expected clicks as JSON or text.") from None
@@ -77,6 +78,7 @@ def _parse_reference_text(text: str, name: str) -> Points:
     form = "expected the number of positive points on the first line, then FRAME;x,y x,y ... for every object"
     if len(lines) < 2:
         raise QueryError(f"{name} has {len(lines)} line(s) with content; {form}.")
+    check_clicks(sum(line.count(",") for _, line in lines[1:]), name)
     positives = _whole(lines[0][1], f"line {lines[0][0]} of {name}")
     parts = []
     for object_id, (number, line) in enumerate(lines[1:], 1):
@@ -98,16 +100,18 @@ def _parse_reference_text(text: str, name: str) -> Points:
 
 def _parse_json(text: str, name: str) -> Points:
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except json.JSONDecodeError as error:
         raise QueryError(f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise QueryError(f"{name} holds a number of thousands of digits or is nested too deeply for a query file.") from None
     if isinstance(data, dict):
         _check_keys(data, ("objects",), name)
     objects = data.get("objects") if isinstance(data, dict) else None
     if not isinstance(objects, list) or not objects:
         raise QueryError(f'{name} has no list "objects"; expected {{"objects": [{{"id": 1, "clicks": [...]}}]}}.')
+    listed = (item.get("clicks") for item in objects if isinstance(item, dict))
+    check_clicks(sum(len(clicks) for clicks in listed if isinstance(clicks, list)), name)
     found: list[_Click] = []
     seen: set[int] = set()
     for i, item in enumerate(objects):
