@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from sampt.errors import OutputError, QueryError, SamptError, VideoError
+from sampt.chosen_frames import choose_frames
+from sampt.errors import OutputError, SamptError
 from sampt.files.names import real_path
 from sampt.job_parts import (
     BackEnds,
@@ -40,11 +39,9 @@ from sampt.segmenters.base import SegmenterInfo
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
 from sampt.trackers.base import TrackerInfo, frames_at_once
 from sampt.types import FrameMasks, ObjectState, Points, QueryMask
-from sampt.video.base import CachedVideo, SubVideo, Video
-from sampt.video.damage import check_on_damage, describe_frames, without_damage
+from sampt.video.base import CachedVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.live import LiveVideo
-from sampt.video.open import open_video
 
 __all__ = ["Job", "JobResult", "ObjectSummary", "Run", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
 
@@ -204,61 +201,18 @@ def prepare_run(
     job: Job, on_weights: Callable[[str], None] | None = None, *, make: Callable[[Job], BackEnds] | None = None
 ) -> Run:
     """Everything before the first frame; arguments and errors as for :func:`run_job`."""
-    check_on_damage(job.on_damage)
-    video = _chosen_frames(job, open_video(job.video, allow_playlists=job.allow_playlists))
+    chosen = choose_frames(job)
+    video = chosen.video
     video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
     points, masks = split_queries(job.queries)
-    queries = _on_chosen_frames(job, points, masks, video)
+    queries = chosen.place(job, points, masks)
     object_ids = sorted({*points.object_ids, *(m.object_id for m in masks)})
     _check_before(job, video, queries, object_ids)
     tracker, segmenter = make_back_ends(job, on_weights) if make is None else make(job)
     infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
-    identity = identity_of(job, video.digest(), _told_frames(job, video), (points, masks), infos)
+    identity = identity_of(job, video.digest(), chosen.describe(job), (points, masks), infos)
     folder = RunFolder(job.output, config_digest(identity))
     return Run(video, queries, object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
-
-
-def _chosen_frames(job: Job, video: Video) -> Video:
-    """The frames between start and stop at the stride, the broken ones repeated or left out."""
-    stop = video.num_frames if job.stop is None else job.stop
-    if job.stride < 1:
-        raise VideoError(f"The stride is {job.stride}; expected a whole number from 1.")
-    if not 0 <= job.start < video.num_frames:
-        raise VideoError(f"The first frame is {job.start}; {video.label} has frames 0 to {video.num_frames - 1}.")
-    if not job.start < stop <= video.num_frames:
-        raise VideoError(
-            f"The range stops before frame {stop}; expected a stop from {job.start + 1} to {video.num_frames}, "
-            f"since {video.label} has {video.num_frames} frames and the range starts at {job.start}."
-        )
-    whole = without_damage(video, job.on_damage)
-    indices: Sequence[int] = range(job.start, stop, job.stride)
-    if isinstance(whole, SubVideo):  # without its broken frames; their numbers are still those of the source
-        readable = set(whole.indices)
-        indices = [i for i in indices if i in readable]
-        if not indices:
-            raise VideoError(f"All of the frames {job.start} to {stop - 1} of {video.label} are broken; choose others.")
-        return SubVideo(video, indices)
-    return whole if indices == range(video.num_frames) else SubVideo(whole, indices)
-
-
-def _on_chosen_frames(job: Job, points: Points, masks: Sequence[QueryMask], video: Video) -> list[Points | QueryMask]:
-    """The queries with frames counted among the chosen ones."""
-    if isinstance(video, SubVideo):
-        places = {frame: i for i, frame in enumerate(video.indices)}
-        for frame in [*points.frame_idx.tolist(), *(m.frame_idx for m in masks)]:
-            if frame not in places:
-                frames = video.indices
-                step = f" in steps of {job.stride}" if job.stride > 1 else ""
-                if job.on_damage == "skip" and frame in video.video.find_damage().unreadable:
-                    step += f" without the broken ones ({describe_frames(video.video.find_damage().unreadable)})"
-                raise QueryError(
-                    f"A query is on frame {frame}, which is not among the frames worked on, {frames[0]} to {frames[-1]}{step}; "
-                    "choose other frames (start, stop, stride) or another query frame."
-                )
-        moved = np.array([places[f] for f in points.frame_idx.tolist()], np.int64)
-        points = Points(points.xy, moved, points.object_id, points.is_positive)
-        masks = [dataclasses.replace(m, frame_idx=places[m.frame_idx]) for m in masks]
-    return [points, *masks]
 
 
 def _check_before(job: Job, video: Video, queries: QueryLike, object_ids: Sequence[int]) -> None:
@@ -274,24 +228,6 @@ def _check_before(job: Job, video: Video, queries: QueryLike, object_ids: Sequen
                 f"The output folder {job.output} is the folder of the video's images, where results would be taken for frames; "
                 "choose another output folder."
             )
-
-
-def _told_frames(job: Job, video: Video) -> dict[str, Any]:
-    """Which frames of the source these are, and, unless broken ones end the run, which of them are broken."""
-    stop = job.start + (video.num_frames - 1) * job.stride + 1
-    told: dict[str, Any] = {"start": job.start, "stop": stop, "stride": job.stride, "count": video.num_frames}
-    if job.on_damage == "stop":
-        return told
-    source = video.video if isinstance(video, SubVideo) else video
-    damage = source.find_damage()
-    if isinstance(video, SubVideo):
-        told["stop"] = video.indices[-1] + 1
-    among = range(job.start, source.num_frames if job.stop is None else job.stop, job.stride)
-    return told | {
-        "on_damage": job.on_damage,
-        "unreadable": [i for i in damage.unreadable if i in among],
-        "doubtful": [i for i in damage.doubtful if i in among],
-    }
 
 
 def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:

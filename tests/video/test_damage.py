@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+from sampt.chosen_frames import choose_frames
 from sampt.cli.main import main
 from sampt.errors import ConfigError, QueryError, VideoError
 from sampt.job import Job, prepare_run
@@ -113,6 +116,24 @@ def test_the_real_frame_of_a_change_of_size_is_told(make_video: MakeVideo) -> No
     assert open_video(large, on_damage="skip").num_frames == 10
 
 
+def test_broken_images_are_damage_too(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    for i in range(5):
+        buffer = io.BytesIO()
+        noise = np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)
+        Image.fromarray(noise).save(buffer, "JPEG")
+        (tmp_path / f"{i}.jpg").write_bytes(buffer.getvalue())
+    (tmp_path / "2.jpg").write_bytes(buffer.getvalue()[:900])  # cut off
+    (tmp_path / "3.jpg").write_bytes(b"")
+    with pytest.raises(VideoError):
+        open_video(tmp_path).read(0, 5)
+    skipped = open_video(tmp_path, on_damage="skip")
+    assert [skipped.frame_name(i) for i in range(skipped.num_frames)] == ["0", "1", "4"]
+    frames = open_video(tmp_path, on_damage="repeat").read(0, 5)
+    assert all(np.array_equal(frames[i], frames[1]) for i in (2, 3))
+    assert not np.array_equal(frames[4], frames[1])
+
+
 def test_frames_that_arrive_go_on_after_a_refused_packet(broken: Path, read_number: ReadNumber, caplog: Any) -> None:
     video = open_live(f"file://{broken}")
     numbers = [read_number(frame) for frame in video]
@@ -169,3 +190,18 @@ def test_frames_are_told_as_ranges() -> None:
     assert describe_frames([3]) == "3"
     assert describe_frames([0, 1, 2, 7, 9, 10]) == "0-2, 7, 9-10"
     assert describe_frames(range(0, 20, 2)) == "0, 2, 4, 6, 8, 10 and 4 more places"
+
+
+def test_frames_of_a_view_keep_their_own_numbers(broken: Path, tmp_path: Path) -> None:
+    # A video that is a view of another: frames count as in the view, whatever is broken below.
+    for on_damage, count in (("stop", 10), ("skip", 10)):
+        job = Job(SubVideo(VideoFile(broken), range(20, 30)), [Points.of(1, 4, [(9, 9)])], tmp_path / "o", on_damage=on_damage)
+        chosen = choose_frames(job)
+        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job, job.queries[0], [])[0].frame_idx[0]) == (
+            count,
+            True,
+            4,
+        )
+    job = Job(SubVideo(VideoFile(broken), range(10, 20)), [], tmp_path / "o", on_damage="skip")
+    assert list(choose_frames(job).indices) == [0, 1, 2, 6, 7, 8, 9]
+    assert choose_frames(job).describe(job)["unreadable"] == [3, 4, 5]

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from sampt.errors import VideoError
-from sampt.video.images import ImageVideo, natural_order, read_image
+from sampt.video.frame_names import natural_order
+from sampt.video.image_files import read_image
+from sampt.video.images import ImageVideo
 
 ORIENTATION = 0x0112
 

@@ -23,7 +23,7 @@ from sampt.limits import MAX_LIST_BYTES, parse_json
 from sampt.points.parse import parse_click, read_queries, read_query_masks
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import Points, QueryMask
-from sampt.video.images import IMAGE_SUFFIXES, image_paths, natural_order
+from sampt.video.frame_names import IMAGE_SUFFIXES, image_paths, natural_order
 from sampt.video.open import VIDEO_SUFFIXES
 
 __all__ = ["BatchItem", "read_batch"]

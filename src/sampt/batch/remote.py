@@ -12,7 +12,7 @@ from sampt.errors import BatchError, OutputError
 from sampt.files.listing import is_leftover, visible
 from sampt.limits import parse_json
 from sampt.outputs import FORMATS, MANIFEST_NAME
-from sampt.video.images import natural_order
+from sampt.video.frame_names import natural_order
 
 __all__ = ["RemoteFolder", "fetched", "is_folder", "is_url", "listed", "mark_of"]
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from sampt.files.listing import is_leftover
 from sampt.session.project import PROJECT_NAME, SUFFIX
-from sampt.video.images import IMAGE_SUFFIXES
+from sampt.video.frame_names import IMAGE_SUFFIXES
 from sampt.video.open import VIDEO_SUFFIXES
 
 __all__ = ["Entry", "Roots", "named_roots"]

@@ -16,7 +16,8 @@ from sampt.evaluation.datasets.layout import folder_names, size_text
 from sampt.points.mask_images import VOID, MaskImage, read_mask_image
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video, open_video
-from sampt.video.images import ImageVideo, image_paths, natural_order
+from sampt.video.frame_names import image_paths, natural_order
+from sampt.video.images import ImageVideo
 
 __all__ = ["VOID", "LabelMapSequence", "image_size_hw", "read_label_image", "read_label_map"]
 
