@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARSERS := .venv-parsers
 
-.PHONY: demo test lint types layers pytest parsers clean
+.PHONY: demo test test-installs lint types layers pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
 
 test: $(VENV)/.installed-dev lint types layers pytest parsers
+
+# Throw-away environments: the lowest versions that pyproject.toml admits, and the newest ones on each Python at hand.
+test-installs:
+	$(PYTHON) scripts/try_installs.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check src tests scripts scripts/parity training

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 import sampt
+from sampt.backend_table import BUILT_IN, BackendSpec
 from sampt.errors import BackendError
-from sampt.plugins import available, check_device, create_segmenter, create_tracker, options_of
+from sampt.plugins import available, check_device, create_segmenter, create_tracker, describe_backends, options_of
+from sampt.weights import SOURCES
 
 _PROJECT = """\
 [build-system]
@@ -190,9 +192,48 @@ def test_built_in_back_ends_are_listed_sorted() -> None:
 
 def test_every_back_end_answers_to_its_name() -> None:
     for name in available("tracker"):
-        assert create_tracker(name, weights=None).info.name == name
+        _check_said("tracker", name, create_tracker(name, weights=None).info)
     for name in available("segmenter"):
-        assert create_segmenter(name, weights=None).info.name == name
+        _check_said("segmenter", name, create_segmenter(name, weights=None).info)
+
+
+def _check_said(kind: str, name: str, info: Any) -> None:
+    """The table says of a back end what it says of itself; Segment Anything has no licence of random weights."""
+    spec = BUILT_IN[kind][name]
+    assert (info.name, info.licence_code, info.source) == (name, spec.licence_code, spec.source)
+    assert info.licence_weights in (spec.licence_weights, None)
+
+
+def test_licences_of_weights_are_those_of_the_checkpoints() -> None:
+    specs = BUILT_IN["tracker"] | BUILT_IN["segmenter"]
+    found = {s.backend: s.licence_weights for s in SOURCES.values() if s.backend in specs and s.backend != "lightglue"}
+    assert len(found) > 20
+    assert {name: specs[name].licence_weights for name in found} == found
+    assert specs["nano"].licence_weights == "Apache-2.0"
+    assert [n for n, s in specs.items() if s.licence_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
+
+
+def test_describing_imports_no_back_end() -> None:
+    code = """
+import sys
+from sampt.plugins import describe_backends
+found = {kind: describe_backends(kind) for kind in ("tracker", "segmenter")}
+assert not [m for m in sys.modules if m.startswith(("torch", "onnxruntime", "sampt.trackers", "sampt.segmenters"))]
+print(*(facts.name for kind in found for facts in found[kind]))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(sampt.__file__).parents[1])}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == [*available("tracker"), *available("segmenter")]
+
+
+def test_an_installed_back_end_is_described_by_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "wavelets-1.2.dist-info"
+    folder.mkdir()
+    folder.joinpath("METADATA").write_text("Metadata-Version: 2.4\nName: wavelets\nVersion: 1.2\nLicense-Expression: MIT\n")
+    folder.joinpath("entry_points.txt").write_text("[sampt.trackers]\nwaves = absent_module:create\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (facts,) = (f for f in describe_backends("tracker") if f.name == "waves")
+    assert (facts.licence_code, facts.licence_weights, facts.source, facts.missing) == ("MIT", "not said", "wavelets 1.2", None)
 
 
 def test_unknown_names_are_answered_with_the_closest() -> None:
@@ -236,7 +277,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str | None]]:
     vars(module).update(plain=plain, chosen=chosen, open=open_)
     monkeypatch.setitem(sys.modules, "made_up", module)
     for name in ("plain", "chosen", "open"):
-        monkeypatch.setitem(sampt.plugins._BUILT_IN["segmenter"], name, f"made_up:{name}")
+        monkeypatch.setitem(BUILT_IN["segmenter"], name, BackendSpec(f"made_up:{name}", "MIT", None, "here"))
     return calls
 
 

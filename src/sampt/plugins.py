@@ -1,6 +1,6 @@
 """Names of back ends -> back ends. A back end is imported when it is created, never before.
 
-Built-in back ends stand in a table of strings; others join by the entry-point groups ``sampt.trackers`` and
+Built-in back ends stand in :mod:`sampt.backend_table`; others join by the entry-point groups ``sampt.trackers`` and
 ``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
 ``precision`` leaves its users that choice, of all values or of those that :func:`offers` names.
 """
@@ -11,9 +11,11 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sampt.backend_table import BUILT_IN, BackendSpec
 from sampt.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPTIONS",
+    "BackendFacts",
     "available",
     "check_option",
     "choices_of",
     "create_segmenter",
     "create_tracker",
+    "describe_backends",
     "needing_torch",
     "offers",
     "options_of",
@@ -34,6 +38,7 @@ __all__ = [
 ]
 
 _Factory = TypeVar("_Factory", bound=Callable[..., Any])
+_NOT_SAID = "not said"
 
 OPTIONS = {
     "runtime": ("auto", "torch", "compiled", "onnxruntime", "openvino"),
@@ -41,49 +46,52 @@ OPTIONS = {
 }
 """What some back ends leave the choice of, and the values; "auto" is what the back end does by itself."""
 
-_BUILT_IN = {
-    "tracker": {
-        "bootstapir": "sampt.trackers.tapir:create_boots",
-        "bootstapir-causal": "sampt.trackers.tapir:create_boots_causal",
-        "cotracker3-offline": "sampt.trackers.cotracker:create_offline",
-        "cotracker3-online": "sampt.trackers.cotracker:create_online",
-        "dis-flow": "sampt.trackers.dis_flow:create",
-        "lightglue": "sampt.trackers.keypoints:create_lightglue",
-        "lightglue-superpoint": "sampt.trackers.keypoints:create_lightglue_superpoint",
-        "lucas-kanade": "sampt.trackers.lucas_kanade:create",
-        "nano": "sampt.trackers.nano:create",
-        "pips": "sampt.trackers.pips:create",
-        "pips-pp": "sampt.trackers.pips_pp:create",
-        "raft": "sampt.trackers.raft:create",
-        "raft-small": "sampt.trackers.raft:create_small",
-        "superglue": "sampt.trackers.keypoints:create_superglue",
-        "tapir": "sampt.trackers.tapir:create",
-        "tapnext": "sampt.trackers.tapnext:create",
-        "tapnext-pp": "sampt.trackers.tapnext:create_pp",
-        "tapnext-pp-512": "sampt.trackers.tapnext:create_pp_512",
-    },
-    "segmenter": {
-        "grabcut": "sampt.segmenters.grabcut:create",
-        "hq-sam-vit-b": "sampt.segmenters.hq_sam:create_vit_b",
-        "hq-sam-vit-h": "sampt.segmenters.hq_sam:create_vit_h",
-        "hq-sam-vit-l": "sampt.segmenters.hq_sam:create_vit_l",
-        "light-hq-sam": "sampt.segmenters.mobile_sam:create_light_hq",
-        "mobile-sam": "sampt.segmenters.mobile_sam:create",
-        "nano": "sampt.segmenters.nano:create",
-        "sam-vit-b": "sampt.segmenters.sam:create_vit_b",
-        "sam-vit-h": "sampt.segmenters.sam:create_vit_h",
-        "sam-vit-l": "sampt.segmenters.sam:create_vit_l",
-        "sam2.1-base-plus": "sampt.segmenters.sam2:create_base_plus",
-        "sam2.1-large": "sampt.segmenters.sam2:create_large",
-        "sam2.1-small": "sampt.segmenters.sam2:create_small",
-        "sam2.1-tiny": "sampt.segmenters.sam2:create_tiny",
-    },
-}
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What there is to know of a back end without importing it.
+
+    Attributes:
+        name: as in :func:`available`.
+        licence_code: of its program; SPDX identifier where there is one.
+        licence_weights: of its default weights, likewise; "none" where it has none.
+        source: whose method it is, or the package that brings it.
+        missing: extra of sampt that has to be installed before it can be made, or None.
+    """
+
+    name: str
+    licence_code: str
+    licence_weights: str
+    source: str
+    missing: str | None
+
+
+def describe_backends(kind: str) -> tuple[BackendFacts, ...]:
+    """All back ends of ``kind`` ("tracker" or "segmenter"), sorted by name; none is imported.
+
+    Of installed ones it is known what their package says of itself: its licence, and nothing of their weights'.
+    """
+    found = {name: _facts(name, spec) for name, spec in BUILT_IN[kind].items()}
+    others = {name: _facts_of_package(name, entry) for name, entry in _entry_points(kind).items()}
+    return tuple(facts for _, facts in sorted((others | found).items()))
+
+
+def _facts(name: str, spec: BackendSpec) -> BackendFacts:
+    return BackendFacts(name, spec.licence_code, spec.licence_weights or "none", spec.source, spec.missing)
+
+
+def _facts_of_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:
+    package = entry.dist
+    if package is None:
+        return BackendFacts(name, _NOT_SAID, _NOT_SAID, entry.value, None)
+    told = [package.metadata[key].splitlines()[0] for key in ("License-Expression", "License") if key in package.metadata]
+    licence = next(iter(told), _NOT_SAID)
+    return BackendFacts(name, licence, _NOT_SAID, f"{package.name} {package.version}", None)
 
 
 def available(kind: str) -> tuple[str, ...]:
     """Names of all back ends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
-    return tuple(sorted({*_BUILT_IN[kind], *_entry_points(kind)}))
+    return tuple(sorted({*BUILT_IN[kind], *_entry_points(kind)}))
 
 
 def create_tracker(
@@ -198,7 +206,8 @@ def _choices(factory: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _factory(kind: str, name: str) -> Callable[..., Any]:
-    target = _BUILT_IN[kind].get(name)
+    spec = BUILT_IN[kind].get(name)
+    target = spec.factory if spec else None
     entry = None if target else _entry_points(kind).get(name)
     if target is None and entry is None:
         names = available(kind)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from sampt.errors import SamptError
-from sampt.plugins import available, create_segmenter, create_tracker
+from sampt.cli.tables import print_table
+from sampt.plugins import describe_backends
 
 __all__ = ["add_command"]
 
@@ -15,25 +15,23 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "backends",
         help="list trackers and segmenters with their licences",
-        description="List the trackers and segmenters that --tracker and --segmenter take, with their licences.",
+        description="List the trackers and segmenters that --tracker and --segmenter take, with their licences, and what has "
+        "to be installed for them.",
     )
     parser.set_defaults(run=_run)
     return parser
 
 
 def _run(_: argparse.Namespace) -> int:
-    from rich.console import Console  # Rich takes a while to import, for other commands too
-    from rich.table import Table
-
-    table = Table("kind", "name", "code", "weights", "source", title="back ends and their licences", title_justify="left")
-    for kind in ("tracker", "segmenter"):
-        for name in available(kind):
-            try:
-                backend = create_tracker(name, weights=None) if kind == "tracker" else create_segmenter(name, weights=None)
-            except SamptError as error:
-                table.add_row(kind, name, "-", "-", f"cannot be loaded: {error}")
-                continue
-            info = backend.info
-            table.add_row(kind, name, info.licence_code, info.licence_weights or "none", info.source)
-    Console().print(table)
+    rows = [
+        (facts.name, kind, facts.licence_code, facts.licence_weights, _needs(facts.missing), facts.source)
+        for kind in ("tracker", "segmenter")
+        for facts in describe_backends(kind)
+    ]
+    headings = ("name", "kind", "code", "weights", "to be installed", "source")
+    print_table("back ends and their licences", headings, rows)
     return 0
+
+
+def _needs(extra: str | None) -> str:
+    return "" if extra is None else f"pip install 'sampt[{extra}]'"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampt.cli.tables import print_table
 from sampt.errors import BackendError
 
 if TYPE_CHECKING:
@@ -68,19 +69,14 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _out().print(json.dumps([_facts(source) for source in SOURCES.values()], indent=1), markup=False)
         return 0
-    from rich.table import Table
-
-    title = f"official checkpoints; the cache is {weights_folder()}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("name", no_wrap=True)
-    for heading in ("size", "licence of code", "licence of weights", "cached"):
-        table.add_column(heading)
+    rows = []
     for source in SOURCES.values():
         size = "?" if source.num_bytes is None else told_bytes(source.num_bytes)
         is_here = cached_path(source) is not None
         cached = "yes" if is_here else "no" if source.url else "no; by hand"
-        table.add_row(source.name, size, source.licence_code, source.licence_weights, cached)
-    _out(soft_wrap=False).print(table)
+        rows.append((source.name, size, source.licence_code, source.licence_weights, cached))
+    headings = ("name", "size", "licence of code", "licence of weights", "cached")
+    print_table(f"official checkpoints; the cache is {weights_folder()}", headings, rows)
     return 0
 
 
