@@ -11,6 +11,7 @@ import pytest
 
 from sampt.config import with_settings
 from sampt.errors import OutputError, QueryError
+from sampt.masks.rle import encode_mask
 from sampt.outputs.palette import display_colour_of
 from sampt.session import Session
 from sampt.session.edits import MOST_STEPS, Inputs, object_added, point_added
@@ -380,3 +381,41 @@ def test_the_plan_shares_frames_among_query_frames() -> None:
             assert query is not None
             assert query.frame_idx == nearest
             assert frame_idx in query.frames
+
+
+def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = bench.create()
+    session.add_object()
+    rng = np.random.default_rng(0)
+    masks = [rng.random(session.size_hw) > 0.5 for _ in range(6)]
+    size = len(encode_mask(masks[0]).counts)
+    monkeypatch.setattr("sampt.session.edits.MOST_STEP_BYTES", int(2.5 * size))
+    for mask in masks:  # each takes the place of the one before
+        session.set_mask(1, 0, mask)
+    for mask in (masks[4], masks[3]):
+        assert session.undo()
+        np.testing.assert_array_equal(session.given_masks()[0].mask, mask)
+    assert not session.undo()
+    for mask in masks[4:]:
+        assert session.redo()
+        np.testing.assert_array_equal(session.given_masks()[0].mask, mask)
+    for x in range(20):  # what holds no mask is not concerned
+        session.add_point(1, 1, (x, 5))
+    assert [session.undo() for _ in range(22)] == [True] * 22
+
+
+def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampt.session.session._MOST_PREVIEW_BYTES", 500)
+    session = bench.create()
+    session.add_object()
+    for frame_idx in range(12):
+        bench.click(session, 1, frame_idx, 1)
+        session.preview(frame_idx)
+    kept = [len(r.rle.counts) for r in session._previews.values()]
+    assert 1 < len(kept) < 12
+    assert sum(kept) == session._preview_bytes <= 500
+    bench.forget()
+    session.preview(11)
+    assert bench.segmenter.asked(1) == []
+    session.preview(0)
+    assert bench.segmenter.asked(1) == [0]

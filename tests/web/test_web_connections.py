@@ -239,6 +239,24 @@ def test_an_answer_that_nobody_fetches_is_given_up(served: Callable[..., Served]
     peer.close()
 
 
+def test_clients_that_go_away_leave_no_traceback(served: Callable[..., Served], site: Any, caplog: Any) -> None:
+    server = served()
+    with server.client() as client:
+        assert client.post("session", json={"video": "root/clip"}).status_code == 201
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        for path in ("uploads/clip.mp4", "session/objects/1/frames/0/mask", "session/objects/1/frames/0/box"):
+            peer = server.connect(
+                f"PUT /api/v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nCookie: {cookie}\r\n"
+                "Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc".encode()
+            )
+            until(lambda: any(not c.is_idle for c in server.door.inside))
+            peer.close()
+            until(lambda: all(c.is_idle for c in server.door.inside))
+        assert client.get("about").status_code == 200
+    assert list((site.settings.work / "uploads").iterdir()) == []
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
 def test_streams_outlive_a_flood_of_connections(served: Callable[..., Served]) -> None:
     from websockets.sync.client import connect
 

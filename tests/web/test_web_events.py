@@ -239,3 +239,34 @@ def test_previews_are_answered_while_a_propagation_runs(
     assert np.array_equal(site.mask(shown["objects"][0]), site.masks(0)[0])
     assert browser.post(f"{S}/points", json={"object_id": 1, "frame": 0, **site.inside(1)}).status_code == 201
     assert browser.get(f"{S}/propagations").json()["is_running"] is True
+
+
+def _texts(subscriber: Subscriber) -> list[str]:
+    """All that waits."""
+    subscriber.end()
+
+    async def fetch() -> list[str]:
+        found = []
+        while (text := await subscriber.next()) is not None:
+            found.append(text)
+        return found
+
+    return asyncio.run(fetch())
+
+
+def test_what_waits_for_a_slow_page_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of many objects are megabytes a frame, and few of them are enough to fill a memory."""
+    monkeypatch.setattr("sampt.web.events._MOST_CHARS", 1000)
+    loop = asyncio.new_event_loop()
+    slow, asking = Subscriber(loop), Subscriber(loop)
+    for frame in range(20):
+        slow.offer({"type": "frame", "frame": frame, "objects": []}, f"{frame:0300}")
+    slow.offer({"type": "frame", "frame": 19, "objects": []}, "again")
+    assert _texts(slow) == [f"{17:0300}", f"{18:0300}", "again"]
+    large = Subscriber(loop)
+    large.offer({"type": "frame", "frame": 1, "objects": []}, "x" * 5000)
+    assert _texts(large) == ["x" * 5000]  # one is sent, however large it is
+    for _ in range(20):
+        asking.reply({"type": "preview", "rle": "x" * 300})
+    assert asking.is_full
+    loop.close()

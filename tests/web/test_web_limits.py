@@ -151,3 +151,41 @@ def test_exports_leave_room_on_the_disk(opening: Opening, site: Any) -> None:
     site.click(browser, 1)
     assert browser.post(f"{S}/exports", json={"format": "png"}).status_code == 503
     assert browser.get(f"{S}/exports/1").status_code == 404
+
+
+def test_objects_times_frames_of_a_session_are_limited(opening: Opening, site: Any) -> None:
+    browser = opening(cells=2 * 8 + 7)  # eight frames
+    assert [browser.post(f"{S}/objects", json={}).status_code for _ in range(3)] == [201, 201, 409]
+    assert [len(o["area"]) for o in browser.get(f"{S}/strips").json()["objects"]] == [8, 8]
+
+
+@pytest.mark.parametrize("limits", [{"objects": 1}, {"points": 1}, {"cells": 15}, {"given_bytes": 1}])
+def test_a_project_with_more_than_the_page_adds_is_refused_and_left_alone(
+    limits: dict[str, int], opening: Opening, site: Any, serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]
+) -> None:
+    browser = opening()
+    code = encode_mask(site.masks(0)[0])
+    for object_id in (1, 2):
+        site.click(browser, object_id)
+        told = {"size": list(code.size_hw), "counts": code.counts}
+        assert browser.put(f"{S}/objects/{object_id}/frames/3/mask", json=told).status_code == 200
+    before = browser.get(S).json()
+    assert browser.delete(S).status_code == 204
+    other = browsing(serving(limits))
+    assert other.post(S, json={"video": "root/clip"}).status_code == 400
+    assert other.get(S).status_code == 404
+    again = browser.post(S, json={"video": "root/clip"})  # not locked, and all there
+    assert again.status_code == 201
+    assert {k: v for k, v in again.json().items() if k != "revision"} == {
+        **{k: v for k, v in before.items() if k != "revision"},
+        "can_undo": False,
+    }
+
+
+def test_a_collector_in_the_environment_is_told_nothing(
+    serving: Callable[..., FastAPI], browsing: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI would set up an exporter for it at the start."""
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert browsing(serving()).get("/api/v1/about").status_code == 200

@@ -19,6 +19,7 @@ from sampt.types import BoolArray
 
 __all__ = [
     "MOST_STEPS",
+    "MOST_STEP_BYTES",
     "History",
     "Inputs",
     "box_set",
@@ -36,6 +37,8 @@ __all__ = [
 _LONGEST_NAME = 100
 MOST_STEPS = 200
 """Steps that can be undone; the oldest make way."""
+MOST_STEP_BYTES = 64 << 20
+"""Run-length codes of masks that only steps to undo hold; the oldest steps make way."""
 
 Known = Callable[[int, int], Carried | None]
 """What a first click on an object and a frame starts from."""
@@ -121,6 +124,7 @@ class History:
         self._before = [*self._before[1 - MOST_STEPS :], self.now]
         self._after = []
         self.now = new
+        self._drop_large()
 
     def undo(self) -> None:
         new = self.previous
@@ -134,9 +138,26 @@ class History:
         self._after.pop()
         self.now = new
 
+    def _drop_large(self) -> None:
+        """Forget the oldest steps while masks that were replaced or taken away since need too much room."""
+        later, held = self.now, 0
+        for i in range(len(self._before) - 1, -1, -1):
+            step = self._before[i]
+            if step.masks is not later.masks:
+                held += _code_bytes(step) - _code_bytes(step, {id(mask) for mask in later.masks})
+            if held > MOST_STEP_BYTES:
+                self._before = self._before[i + 1 :]
+                return
+            later = step
+
     def _with_newer_ids(self, inputs: Inputs) -> Inputs:
         ids = {name: max(getattr(inputs, name), getattr(self.now, name)) for name in ("next_object_id", "next_point_id")}
         return dataclasses.replace(inputs, **ids)
+
+
+def _code_bytes(inputs: Inputs, only: set[int] | None = None) -> int:
+    """Of the given masks, or of those of them whose identity is in ``only``."""
+    return sum(len(mask.rle.counts) for mask in inputs.masks if only is None or id(mask) in only)
 
 
 def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:

@@ -45,7 +45,8 @@ from sampt.video.open import open_video
 __all__ = ["Session"]
 
 _MOST_PREVIEWS = 256
-"""Previews that are remembered, each a few kilobytes."""
+_MOST_PREVIEW_BYTES = 32 << 20
+"""Previews that are remembered, each of a few kilobytes as a rule."""
 _KEPT_FRAMES = 8
 """Frames looked at last; a click needs the one that is shown."""
 
@@ -100,6 +101,7 @@ class Session(Questions):
         store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
         self._state = SessionState(content.inputs, store, settings_digest(content, settings))
         self._previews: OrderedDict[bytes, ObjectResult] = OrderedDict()
+        self._preview_bytes = 0
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
 
@@ -337,10 +339,15 @@ class Session(Questions):
         answers = self._asker.answer(inputs, frame_idx, queries)
         found = {q.object_id: self._asker.result(q, answers[q.object_id]) for q in queries}
         with self._state.lock:
-            self._previews |= {q.digest: found[q.object_id] for q in queries}
-            while len(self._previews) > _MOST_PREVIEWS:
-                self._previews.popitem(last=False)
+            for query in queries:
+                self._keep_preview(query.digest, found[query.object_id])
         return found
+
+    def _keep_preview(self, digest: bytes, result: ObjectResult) -> None:
+        self._preview_bytes += _code_bytes(result) - _code_bytes(self._previews.pop(digest, None))
+        self._previews[digest] = result
+        while len(self._previews) > _MOST_PREVIEWS or self._preview_bytes > _MOST_PREVIEW_BYTES:
+            self._preview_bytes -= _code_bytes(self._previews.popitem(last=False)[1])
 
     def _propagated(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
         if not self._running.acquire(blocking=False):
@@ -356,6 +363,10 @@ class Session(Questions):
             if self._state.is_closed and self._own_video is not None:
                 self._own_video.close()
             self._running.release()
+
+
+def _code_bytes(result: ObjectResult | None) -> int:
+    return 0 if result is None or result.rle is None else len(result.rle.counts)
 
 
 def _busy() -> SessionBusyError:

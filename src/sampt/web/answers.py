@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from sampt.types import FramePoints
 if TYPE_CHECKING:
     from sampt.web.open_session import OpenSession
 
-__all__ = ["masks_of", "object_of", "point_of", "state_of", "strips_of", "update_of"]
+__all__ = ["masks_of", "object_of", "point_of", "state_of", "strips_text", "update_of"]
 
 
 def state_of(held: OpenSession) -> dict[str, Any]:
@@ -105,9 +106,10 @@ def _points(points: FramePoints) -> list[dict[str, Any]]:
     return [dict(zip(names, (p, o, x, y, s, v), strict=True)) for p, o, (x, y), s, v in rows]
 
 
-def strips_of(revision: int, strips: Mapping[int, ObjectStrip]) -> dict[str, Any]:
-    """As :class:`sampt.web.models.Strips`."""
-    return {"revision": revision, "objects": [_strip(o, strips[o]) for o in sorted(strips)]}
+def strips_text(revision: int, strips: Mapping[int, ObjectStrip]) -> bytes:
+    """As :class:`sampt.web.models.Strips`, as JSON. Of all objects and frames at once there is nothing but this text."""
+    objects = ",".join(json.dumps(_strip(o, strips[o]), separators=(",", ":")) for o in sorted(strips))
+    return f'{{"revision":{revision},"objects":[{objects}]}}'.encode("ascii")
 
 
 def _strip(object_id: int, strip: ObjectStrip) -> dict[str, Any]:

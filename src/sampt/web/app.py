@@ -14,7 +14,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from sampt import __version__
@@ -32,6 +34,8 @@ __all__ = ["create_app"]
 
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""Nothing is told to whom FastAPI would find in the environment: a page of this machine asks no other host for anything."""
 _ABOUT = """\
 Sessions of interactive video object segmentation: one for each browser or script, known by the cookie that POST /session sets.
 Coordinates are pixels of the video; (0, 0) is the centre of the top-left pixel. Masks are COCO's compressed run lengths. Paths
@@ -71,6 +75,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         lifespan=lifespan,
     )
     app.state.services = services
@@ -146,12 +151,16 @@ def _add_errors(app: FastAPI, roots: Roots) -> None:
         _LOG.warning("A file could not be used", exc_info=error)
         return _Line(f"A file or folder cannot be used ({error.strerror}); check its permissions and the disk.", 400)
 
+    async def gone(_: Request, error: ClientDisconnect) -> Response:
+        return _Line("The client has closed the connection.", 400)  # nobody reads it
+
     async def unexpected(_: Request, error: Exception) -> Response:
         return _Line("An unexpected error in the server; its log says more.", 500)
 
     app.add_exception_handler(HTTPException, http_error)  # type: ignore[arg-type]
     app.add_exception_handler(SamptError, user_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, wrong_request)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, gone)  # type: ignore[arg-type]
     app.add_exception_handler(OSError, disk_error)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, unexpected)
 

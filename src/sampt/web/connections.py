@@ -98,6 +98,11 @@ class Door:
     def __len__(self) -> int:
         return len(self._inside)
 
+    @property
+    def inside(self) -> tuple[Connection, ...]:
+        """Those that there are, the oldest first."""
+        return tuple(self._inside)
+
     def enter(self, transport: asyncio.Transport, *, is_idle: bool = True) -> Connection | None:
         """A connection has been made; None: it is one too many."""
         loop = asyncio.get_running_loop()

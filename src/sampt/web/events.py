@@ -13,6 +13,8 @@ __all__ = ["EventHub", "Subscriber"]
 
 _MOST_FRAMES = 32
 _MOST_REPLIES = 512
+_MOST_CHARS = 32 << 20
+"""Of the frames that wait, and of the replies; one more than that is kept, however long it is."""
 
 
 class Subscriber:
@@ -32,13 +34,16 @@ class Subscriber:
         self._replies: deque[str] = deque()
         self._latest: OrderedDict[object, str] = OrderedDict()
         self._frames: OrderedDict[object, str] = OrderedDict()
+        self._reply_chars = self._frame_chars = 0
         self.wants_frames, self.is_full, self.is_over = True, False, False
 
     def reply(self, message: Mapping[str, Any]) -> None:
         """An answer to the page's own message; from any thread."""
         with self._lock:
-            if len(self._replies) < _MOST_REPLIES:
-                self._replies.append(_text(message))
+            if len(self._replies) < _MOST_REPLIES and self._reply_chars <= _MOST_CHARS:
+                text = _text(message)
+                self._replies.append(text)
+                self._reply_chars += len(text)
             else:
                 self.is_full = True
         self._awaken()
@@ -50,9 +55,10 @@ class Subscriber:
                 if not self.wants_frames:
                     return
                 key = (message["frame"], *(o["object_id"] for o in message["objects"]))
+                self._frame_chars += len(text) - len(self._frames.pop(key, ""))
                 self._frames[key] = text
-                if len(self._frames) > _MOST_FRAMES:
-                    self._frames.popitem(last=False)
+                while len(self._frames) > _MOST_FRAMES or (len(self._frames) > 1 and self._frame_chars > _MOST_CHARS):
+                    self._pop_frame()
             else:
                 kind = (message["type"], message.get("export_id"))
                 self._latest.pop(kind, None)
@@ -72,15 +78,22 @@ class Subscriber:
                 if self.is_full:
                     return None
                 if self._replies:
-                    return self._replies.popleft()
+                    reply = self._replies.popleft()
+                    self._reply_chars -= len(reply)
+                    return reply
                 if self._latest:
                     return self._latest.popitem(last=False)[1]
                 if self._frames:
-                    return self._frames.popitem(last=False)[1]
+                    return self._pop_frame()
                 if self.is_over:
                     return None
                 self._wake.clear()
             await self._wake.wait()
+
+    def _pop_frame(self) -> str:
+        text = self._frames.popitem(last=False)[1]
+        self._frame_chars -= len(text)
+        return text
 
     def _awaken(self) -> None:
         if not self._wake.is_set():

@@ -17,7 +17,7 @@ from sampt.web.disk import check_free
 from sampt.web.events import EventHub
 from sampt.web.pictures import Pictures
 from sampt.web.roots import Roots
-from sampt.web.settings import WebSettings
+from sampt.web.settings import Limits, WebSettings
 from sampt.web.tasks import Courtesy, ExportTask, PropagationTask
 
 __all__ = ["OpenSession"]
@@ -27,6 +27,9 @@ _CANCEL_S = 2.0
 
 class OpenSession:
     """A session with all that the server keeps for it.
+
+    Raises:
+        HTTPException: 400 when there is too much in it.
 
     Attributes:
         session: may be used inside :meth:`Browser.use`.
@@ -40,6 +43,7 @@ class OpenSession:
 
     def __init__(self, session: Session, roots: Roots, hub: EventHub, folder: Path, settings: WebSettings) -> None:
         self.limits = limits = settings.limits
+        _check_size(session, limits)
         self.session, self.courtesy = session, Courtesy()
         self.pictures = Pictures(session.video, limits.picture_bytes // limits.sessions)
         self.times_s = _times_s(session)
@@ -149,6 +153,21 @@ class OpenSession:
         task = self.exports.get(number)
         if task is not None:
             self._hub.publish({"type": "export", **task.told()})
+
+
+def _check_size(session: Session, limits: Limits) -> None:
+    """Refuse a project in which there is more than the page itself would add."""
+    objects, points = len(session.objects), len(session.clicks())
+    code_bytes = sum(len(mask.rle.counts) for mask in session.given_masks())
+    cells = objects * session.num_frames
+    for found, most, what in (
+        (objects, limits.objects, "objects"),
+        (points, limits.points, "points"),
+        (cells, limits.cells, "objects times frames"),
+        (code_bytes, limits.given_bytes, "bytes of given masks"),
+    ):
+        if found > most:
+            raise HTTPException(400, f"The project has {found} {what}; the page takes {most} at most. Use it from Python.")
 
 
 def _times_s(session: Session) -> list[float] | None:

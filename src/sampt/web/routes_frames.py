@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from sampt.web.answers import masks_of, strips_of
+from sampt.web.answers import masks_of, strips_text
 from sampt.web.models import FrameMasksAnswer, Strips
 from sampt.web.open_session import OpenSession
 from sampt.web.services import ERRORS, Held, known_frame
@@ -59,7 +59,7 @@ def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> dict[str,
 
 
 @router.get("/strips", response_model=Strips, responses=ERRORS)
-def get_strips(held: Held) -> dict[str, Any]:
+def get_strips(held: Held) -> Response:
     """Every object over all frames."""
     revision = held.session.revision
-    return strips_of(revision, held.session.strips())
+    return Response(strips_text(revision, held.session.strips()), media_type="application/json")

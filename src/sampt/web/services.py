@@ -110,8 +110,10 @@ def check_room(held: OpenSession, *, for_object: bool = False, for_point: bool =
     All of a session is told in every answer and written at every change, so that each part of it costs something each time.
     """
     session, limits = held.session, held.limits
-    if for_object and len(session.objects) >= limits.objects:
-        raise HTTPException(409, f"There are {limits.objects} objects already; remove one.")
+    most_objects = min(limits.objects, limits.cells // session.num_frames)
+    if for_object and len(session.objects) >= most_objects:
+        told = f"There are {len(session.objects)} objects already, as many as {session.num_frames} frames may have; remove one."
+        raise HTTPException(409, told)
     if for_point and len(session.clicks()) >= limits.points:
         raise HTTPException(409, f"There are {limits.points} points already; delete some.")
     if for_mask and sum(len(mask.rle.counts) for mask in session.given_masks()) >= limits.given_bytes:

@@ -44,7 +44,8 @@ class Limits:
         exports: kept by a session; the oldest make way.
         json_bytes: of the body of a request.
         mask_bytes, code_bytes: the same for a mask as PNG, as run-length code.
-        objects, points: of a session, when one more is to be added.
+        objects, points: of a session.
+        cells: objects times frames of a session, for each of which answers hold some numbers.
         given_bytes: run-length codes of all masks that were given in a session.
         streams: open event streams of a browser.
         message_bytes, messages_a_s: of a WebSocket; more closes it.
@@ -71,6 +72,7 @@ class Limits:
     code_bytes: int = 4 << 20
     objects: int = 255
     points: int = 10_000
+    cells: int = 5_000_000
     given_bytes: int = 32 << 20
     streams: int = 16
     message_bytes: int = 64 << 10
