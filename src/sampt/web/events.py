@@ -55,7 +55,7 @@ class Subscriber:
                 if not self.wants_frames:
                     return
                 key = (message["frame"], *(o["object_id"] for o in message["objects"]))
-                self._frame_chars += len(text) - len(self._frames.pop(key, ""))
+                self._frame_chars += len(text) - len(self._frames.get(key, ""))
                 self._frames[key] = text
                 while len(self._frames) > _MOST_FRAMES or (len(self._frames) > 1 and self._frame_chars > _MOST_CHARS):
                     self._pop_frame()
