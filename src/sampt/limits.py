@@ -90,6 +90,9 @@ def max_weights_bytes(num_bytes: int | None, *, is_exact: bool) -> int:
     return num_bytes if is_exact else num_bytes + num_bytes // 2 + (1 << 20)
 
 
+_BLOCK_BYTES = 1 << 20
+
+
 def check_pixels(width: int, height: int, what: str) -> None:
     """Refuse a picture that is too large, by the size in its header, before its pixels are made.
 
@@ -134,11 +137,14 @@ def read_bounded(path: Path | str, max_bytes: int, what: str) -> bytes:
         LimitError: it has more; ``what`` says what was expected of it.
         OSError: it cannot be read.
     """
+    blocks, room = [], max_bytes
     with Path(path).open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise LimitError(f"{path} has more than {max_bytes} bytes; expected {what}.")
-    return data
+        while block := file.read(min(room + 1, _BLOCK_BYTES)):  # read() makes room for all that it is asked for
+            room -= len(block)
+            if room < 0:
+                raise LimitError(f"{path} has more than {max_bytes} bytes; expected {what}.")
+            blocks.append(block)
+    return b"".join(blocks)
 
 
 def parse_json(text: str | bytes) -> Any:

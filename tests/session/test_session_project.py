@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sampt
-from sampt.errors import BackendError, FolderBusyError, OutputError, SamptError, VideoError
+from sampt.errors import BackendError, FolderBusyError, LimitError, OutputError, SamptError, VideoError
+from sampt.masks.rle import encode_mask
 from sampt.session import Session
 from sampt.session.project import read_project
 from sampt.weights import local_weights
@@ -252,6 +254,86 @@ def test_what_a_killed_create_left_behind_is_taken_over(bench: Any) -> None:
     session.add_object()
     session.close()
     assert len(bench.open().objects) == 1
+
+
+def _file(bench: Any, **parts: Any) -> None:
+    """Replace parts of a project of two objects."""
+    session = bench.create()
+    for _ in range(2):
+        session.add_object()
+    session.close()
+    path = bench.project / "project.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+@pytest.mark.parametrize("part", ["objects", "clicks", "boxes", "masks", "carried"])
+def test_lists_in_a_projects_file_have_a_length(bench: Any, part: str) -> None:
+    _file(bench, **{part: [{}] * 1_000_000})  # looked at one by one they are wrong at once: their number is told first
+    with pytest.raises(OutputError, match="1000000"):
+        read_project(bench.project)
+
+
+def test_edits_stop_where_a_project_could_not_be_read_any_more(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampt.session.edits.MAX_CLICKS", 3)
+    session = bench.create()
+    for edit, read in (
+        (lambda i: session.add_object(), session.objects),
+        (lambda i: session.add_point(1, 0, (i, 0)), session.clicks),
+        (lambda i: session.set_box(1, i, (0, 0, 5, 5)), session.boxes),
+        (lambda i: session.set_mask(1, i, bench.scene.masks(0)[0]), session.given_masks),
+    ):
+        for i in range(3):
+            edit(i)
+        with pytest.raises(LimitError, match="at most 3"):
+            edit(3)
+        assert len(read() if callable(read) else session.objects) == 3
+    session.set_box(1, 0, (0, 0, 6, 6))  # in the place of another one
+    session.close()
+    assert len(bench.open().clicks()) == 3
+
+
+def test_what_could_not_be_read_again_is_not_written(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = bench.create()
+    session.add_object()
+    before = (bench.project / "project.json").read_bytes()
+    monkeypatch.setattr("sampt.session.project.MAX_PROJECT_BYTES", len(before) + 50)
+    with pytest.raises(LimitError):
+        session.set_mask(1, 0, bench.scene.masks(0)[0])
+    assert session.given_masks() == ()
+    assert (bench.project / "project.json").read_bytes() == before
+
+
+def test_large_masks_of_short_codes_are_not_made_to_be_checked(bench: Any) -> None:
+    """Two hundred masks of 67 MB each, in a file of some kilobytes."""
+    h = w = 8192
+    whole = encode_mask(np.ones((h, w), bool)).counts
+    masks = [{"object_id": 1, "frame_idx": i, "counts": whole} for i in range(200)]
+    _file(bench, masks=masks)
+    path = bench.project / "project.json"
+    data = json.loads(path.read_text())
+    data["video"] |= {"size_hw": [h, w], "num_frames": 200}
+    path.write_text(json.dumps(data))
+    tracemalloc.start()
+    found = read_project(bench.project)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.inputs.masks) == 200
+    assert peak < 10 << 20
+    data["masks"][7]["counts"] = encode_mask(np.zeros((h, w), bool)).counts
+    path.write_text(json.dumps(data))
+    with pytest.raises(OutputError, match="a mask is empty"):
+        read_project(bench.project)
+
+
+@pytest.mark.parametrize("xy", [["5", "5"], [True, 5], [5], [5, 5, 5], [5, None], [1e999, 5], "55", [-1, 5], [5, 1e9]])
+def test_a_place_is_two_numbers_inside_the_frame(bench: Any, xy: Any) -> None:
+    click = {"point_id": 1, "object_id": 1, "frame_idx": 0, "xy": [5, 5], "is_positive": True}
+    _file(bench, clicks=[click], next_point_id=2)
+    assert read_project(bench.project).inputs.clicks[0].xy == (5.0, 5.0)
+    path = bench.project / "project.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"clicks": [click | {"xy": xy}]}))
+    with pytest.raises(OutputError, match="is damaged"):
+        read_project(bench.project)
 
 
 def test_back_ends_are_made_by_name_or_asked_for(bench: Any) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sampt.errors import QueryError
+from sampt.errors import LimitError, QueryError
 from sampt.geometry import inside_frame
-from sampt.masks.rle import encode_mask
+from sampt.limits import MAX_CLICKS, check_pixels
+from sampt.masks.rle import Rle, code_runs, encode_mask
 from sampt.outputs.palette import display_colour_of
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.signs import parse_sign
@@ -23,6 +24,7 @@ __all__ = [
     "History",
     "Inputs",
     "box_set",
+    "check_items",
     "checked_frame",
     "checked_inputs",
     "mask_set",
@@ -162,6 +164,7 @@ def _code_bytes(inputs: Inputs, only: set[int] | None = None) -> int:
 
 def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:
     """With one more object, whose id is the old ``next_object_id``."""
+    check_items(len(inputs.objects) + 1, "objects")
     object_id = inputs.next_object_id
     made = SessionObject(
         object_id,
@@ -210,6 +213,7 @@ def point_added(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[flo
     A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it.
     """
     _unlocked(inputs, object_id)
+    check_items(len(inputs.clicks) + 1, "clicks")
     frame_idx = checked_frame(inputs, frame_idx)
     made = Click(inputs.next_point_id, object_id, frame_idx, _checked_xy(inputs, xy), parse_sign(is_positive))
     carried = inputs.carried
@@ -242,6 +246,7 @@ def box_set(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[f
     frame_idx = checked_frame(inputs, frame_idx)
     kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
     if box_xyxy is not None:
+        check_items(len(kept) + 1, "boxes")
         kept = (*kept, BoxInput(object_id, frame_idx, _checked_box(inputs, box_xyxy)))
     return dataclasses.replace(inputs, boxes=kept)
 
@@ -252,6 +257,7 @@ def mask_set(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | N
     frame_idx = checked_frame(inputs, frame_idx)
     kept = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
     if mask is not None:
+        check_items(len(kept) + 1, "masks")
         given = np.asarray(mask)
         if given.dtype != np.bool_ or given.shape != inputs.size_hw or not given.any():
             is_empty = given.shape == inputs.size_hw and not given.any()
@@ -281,21 +287,36 @@ def checked_inputs(inputs: Inputs) -> Inputs:
     for item in inputs.objects:
         _checked_name(item.name)
         _checked_colour(item.color_rgb)
+    known = set(ids)
     for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried):
         for given in group:
-            inputs.object(given.object_id)
+            if given.object_id not in known:
+                raise QueryError(f"something is said of an object {given.object_id}, which there is not")
             checked_frame(inputs, given.frame_idx)
-    for click in inputs.clicks:
-        _checked_xy(inputs, click.xy)
+    if inputs.clicks and not inside_frame(np.array([c.xy for c in inputs.clicks], np.float64), inputs.size_hw).all():
+        raise QueryError("a point lies outside the frame")
     for box in inputs.boxes:
         _checked_box(inputs, box.box_xyxy)
     for mask in inputs.masks:
-        if mask.rle.size_hw != inputs.size_hw or not mask.mask.any():
+        if mask.rle.size_hw != inputs.size_hw or not _shows_anything(mask.rle):
             raise QueryError("a mask is empty or has another size than the video")
     for base in inputs.carried:
         if len(base.xy) != len(base.is_positive) or not np.isfinite(np.array(base.xy)).all():
             raise QueryError("the points that a correction starts from are broken")
     return inputs
+
+
+def _shows_anything(code: Rle) -> bool:
+    """Whether a code is one of a mask with a pixel set; told from its runs, as a short code may be of a mask of 67 MB."""
+    check_pixels(code.size_hw[1], code.size_hw[0], "A mask")
+    runs = code_runs(code.counts, code.size_hw)
+    return runs is not None and bool(runs[1::2].any())
+
+
+def check_items(count: int, what: str) -> None:
+    """Refuse more objects, clicks, boxes or masks than a project can hold; raises LimitError."""
+    if count > MAX_CLICKS:
+        raise LimitError(f"A project with {count} {what} is too large; expected at most {MAX_CLICKS}: take some away.")
 
 
 def _asks(inputs: Inputs, object_id: int, frame_idx: int) -> bool:

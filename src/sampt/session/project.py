@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
-from sampt.errors import OutputError, SamptError, VideoError
+from sampt.errors import LimitError, OutputError, SamptError, VideoError
 from sampt.files.listing import visible_entries
 from sampt.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.masks.rle import Rle
 from sampt.outputs.files import write_atomic
 from sampt.session.disk import disk_errors
-from sampt.session.edits import Inputs, checked_inputs
+from sampt.session.edits import Inputs, check_items, checked_inputs
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.video.base import Video
 from sampt.video.open import open_video
@@ -125,6 +126,7 @@ def write_project(project: Path, content: ProjectFile) -> None:
 
     Raises:
         OutputError: it cannot be written; the old one is still there.
+        LimitError: it is too large, likewise.
     """
     inputs = content.inputs
     data = {
@@ -143,7 +145,10 @@ def write_project(project: Path, content: ProjectFile) -> None:
     }
     # A line for each part: to be read by people, and written fast.
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}" for name, part in data.items())
-    write_atomic(project / PROJECT_NAME, f"{{\n{lines}\n}}\n".encode(), sync=True)
+    text = f"{{\n{lines}\n}}\n".encode()
+    if len(text) > MAX_PROJECT_BYTES:  # it could not be read again
+        raise LimitError(f"{project} would have {len(text)} bytes; expected at most {MAX_PROJECT_BYTES}: take masks away.")
+    write_atomic(project / PROJECT_NAME, text, sync=True)
 
 
 def read_project(project: Path) -> ProjectFile:
@@ -211,12 +216,14 @@ def _parsed(data: Mapping[str, Any]) -> ProjectFile:
     size_hw = _whole(told["size_hw"][0]), _whole(told["size_hw"][1])
     beside = None if told["beside"] is None else str(told["beside"])
     facts = VideoFacts(str(told["path"]), beside, str(told["sha256"]), _whole(told["num_frames"]), size_hw, float(told["fps"]))
+    for part in ("objects", "clicks", "boxes", "masks", "carried"):
+        check_items(len(data[part]), part)
     inputs = Inputs(
         facts.num_frames,
         size_hw,
         tuple(_object(o) for o in data["objects"]),
         tuple(_click(c) for c in data["clicks"]),
-        tuple(BoxInput(**{**b, **_place(b), "box_xyxy": tuple(b["box_xyxy"])}) for b in data["boxes"]),
+        tuple(BoxInput(**{**b, **_place(b), "box_xyxy": _reals(b["box_xyxy"], 4)}) for b in data["boxes"]),
         tuple(MaskInput(**_place(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
         tuple(_carried(c) for c in data["carried"]),
         _whole(data["next_object_id"]),
@@ -233,12 +240,12 @@ def _object(told: Mapping[str, Any]) -> SessionObject:
 
 
 def _click(told: Mapping[str, Any]) -> Click:
-    changed = {"point_id": _whole(told["point_id"]), "xy": tuple(told["xy"]), "is_positive": _flag(told["is_positive"])}
+    changed = {"point_id": _whole(told["point_id"]), "xy": _reals(told["xy"], 2), "is_positive": _flag(told["is_positive"])}
     return Click(**{**told, **_place(told), **changed})
 
 
 def _carried(told: Mapping[str, Any]) -> Carried:
-    xy = tuple((float(x), float(y)) for x, y in told["xy"])
+    xy = tuple(_reals(pair, 2) for pair in told["xy"])
     signs = tuple(_flag(s) for s in told["is_positive"])
     return Carried(**_place(told), xy=xy, is_positive=signs, area_px=_whole(told["area_px"]))
 
@@ -251,6 +258,14 @@ def _whole(value: Any) -> int:
     if type(value) is not int:
         raise ValueError(f"{value!r} stands where a whole number is expected")
     return value
+
+
+def _reals(values: Any, count: int) -> Any:
+    """A tuple of so many finite numbers."""
+    numbers = tuple(values)
+    if len(numbers) != count or not all(type(v) in (int, float) and math.isfinite(v) for v in numbers):
+        raise ValueError(f"{values!r} stands where {count} numbers are expected")
+    return tuple(float(v) for v in numbers)
 
 
 def _flag(value: Any) -> bool:
