@@ -20,7 +20,7 @@ from sampt.config import (
     with_settings,
 )
 from sampt.errors import BackendError, ConfigError, QueryError, SamptError, VideoError
-from sampt.geometry import rescale_xy
+from sampt.geometry import box_of_mask, rescale_xy
 from sampt.pipeline import segment_stream, segment_video
 from sampt.testing import (
     ExactSegmenter,
@@ -37,7 +37,18 @@ from sampt.testing import (
 from sampt.testing.clauses import spread_points
 from sampt.trackers.base import CausalTracker, LiveTracks, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.streams import CausalTracks
-from sampt.types import FrameMasks, FramePoints, HiddenBy, ObjectState, Points, QueryMask, Tracks
+from sampt.types import (
+    FrameMasks,
+    FramePoints,
+    HiddenBy,
+    MaskPrediction,
+    ObjectPrompt,
+    ObjectState,
+    Points,
+    QueryBox,
+    QueryMask,
+    Tracks,
+)
 from sampt.video.array import ArrayVideo
 from sampt.video.base import CachedVideo, ResizedVideo
 
@@ -69,6 +80,12 @@ VOS = replace(QUICK, protocol="vos")
 
 def on(scene: Scene, object_id: int, frame_idx: int, count: int = 12) -> Points:
     return Points.of(object_id, frame_idx, spread_points(np.asarray(scene.masks(frame_idx)[object_id - 1]), count))
+
+
+def box_on(scene: Scene, object_id: int, frame_idx: int) -> QueryBox:
+    box = box_of_mask(scene.masks(frame_idx)[object_id - 1])
+    assert box is not None
+    return QueryBox(object_id, frame_idx, box)
 
 
 def run(scene: Scene, queries: Any, config: SegmentConfig = QUICK, **more: Any) -> list[FrameMasks]:
@@ -691,6 +708,53 @@ def test_clicks_are_expanded_to_points_of_the_segmenters_mask() -> None:
         assert np.array_equal(inside, row.is_positive)
 
 
+@pytest.mark.parametrize("longest_side", [None, 48])
+def test_a_box_is_followed_by_points_of_the_segmenters_mask(longest_side: int | None) -> None:
+    sampling = SamplingConfig(positive_points=30, negative_points=4)
+    queries = [box_on(CROSSING, 1, 5), on(CROSSING, 2, 8)]
+    config = replace(QUICK, sampling=sampling, longest_side=longest_side)
+    parts = {} if longest_side is None else {"segmenter": "grabcut", "tracker": "dis-flow"}
+    results = run(CROSSING, queries, config, **parts)
+    row = results[5].points
+    row = row.select(row.object_id == 1)
+    assert (row.is_positive.sum(), (~row.is_positive).sum()) == (30, 4)
+    assert [len(r.object_ids) for r in results] == [2] * 12
+    if longest_side is None:
+        assert_exact(CROSSING, results)
+
+
+def test_clicks_of_the_object_go_with_its_box() -> None:
+    asked: list[ObjectPrompt] = []
+
+    class Listening(ExactSegmenter):
+        def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
+            asked.extend(prompts)
+            return super().decode(embedding, prompts, full_size=full_size)
+
+    box = box_on(CROSSING, 1, 5)
+    clicks = [on(CROSSING, 1, 5, 2), on(CROSSING, 1, 7, 3), on(CROSSING, 2, 5, 4)]
+    run(CROSSING, [*clicks, box], segmenter=Listening(CROSSING))
+    boxed = asked[:2]
+    assert [(p.object_id, len(p.xy), p.box_xyxy.tolist()) for p in boxed] == [(1, 2, box.box_xyxy.tolist())] * 2  # type: ignore[union-attr]
+    assert boxed[0].mask_logits is None
+    assert boxed[1].mask_logits is not None
+
+
+def test_a_box_without_an_object_in_it_is_refused() -> None:
+    empty = QueryBox(1, 0, np.array([0, 0, 1, 1]))
+    with pytest.raises(QueryError, match="found nothing in the box of object 1 on frame 0"):
+        run(CROSSING, empty)
+
+
+def test_a_box_on_the_first_frame_starts_a_live_stream() -> None:
+    queries = [box_on(CROSSING, 1, 0), on(CROSSING, 1, 0, 2), on(CROSSING, 2, 3)]
+    frames = (CROSSING.frame(i) for i in range(12))
+    live = list(segment_stream(frames, queries, config=VOS, **EXACT))  # type: ignore[arg-type]
+    assert_same(live, run(CROSSING, queries, VOS, tracker=ExactStreamTracker(CROSSING)))
+    with pytest.raises(QueryError, match="A box is on frame 3 of a live video"):
+        segment_stream(iter([CROSSING.frame(0)]), box_on(CROSSING, 1, 3), config=VOS, **EXACT)  # type: ignore[arg-type]
+
+
 def test_clicks_beside_a_given_mask_do_not_replace_it() -> None:
     sampling = SamplingConfig(positive_points=30, negative_points=0, expand_clicks=True)
     part = square(CROSSING)
@@ -758,7 +822,7 @@ EXACT = {"tracker": ExactStreamTracker(CROSSING), "segmenter": ExactSegmenter(CR
         (Points.of(1, 0, [[96, 3]]), {}, QueryError, "lies outside the frame"),
         (Points.of(1, 0, [[9, 3]], False), {}, QueryError, "only negative points"),
         ([], {}, QueryError, "No object is named"),
-        ([3], {}, QueryError, "A query is a int, expected Points or QueryMask"),
+        ([3], {}, QueryError, "A query is a int, expected Points, QueryMask or QueryBox"),
         (QueryMask(1, 0, np.ones((3, 3), bool)), {}, QueryError, "give a mask of the frame's size"),
         (Points.of(1, 0, [[3, 3]]), {"tracker": "reft"}, BackendError, "Unknown tracker 'reft'"),
         (Points.of(1, 0, [[3, 3]]), {"segmenter": "sam"}, BackendError, "Unknown segmenter 'sam'"),

@@ -25,6 +25,7 @@ _WHERE = {
     "ObjectState": "sampt.types",
     "PRESETS": "sampt.config",
     "Points": "sampt.types",
+    "QueryBox": "sampt.types",
     "QueryMask": "sampt.types",
     "SamptError": "sampt.errors",
     "SegmentConfig": "sampt.config",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from sampt.types import ObjectPrompt as ObjectPrompt
     from sampt.types import ObjectState as ObjectState
     from sampt.types import Points as Points
+    from sampt.types import QueryBox as QueryBox
     from sampt.types import QueryMask as QueryMask
     from sampt.types import Tracks as Tracks
     from sampt.video.live import open_live as open_live

@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from sampt.errors import QueryError, VideoError
 from sampt.job_parts import Job
-from sampt.types import Points, QueryMask
+from sampt.preparation import Given
 from sampt.video.base import Damage, SubVideo, Video
 from sampt.video.damage import check_on_damage, describe_frames, without_damage
 from sampt.video.open import open_source
@@ -34,16 +32,16 @@ class ChosenFrames:
     is_all: bool
     damage: Damage
 
-    def place(self, job: Job, points: Points, masks: Sequence[QueryMask]) -> list[Points | QueryMask]:
+    def place(self, job: Job, given: Given) -> Given:
         """The queries with frames counted among these.
 
         Raises:
             QueryError: one is on another frame.
         """
         if self.is_all:
-            return [points, *masks]
+            return given
         places = {frame: i for i, frame in enumerate(self.indices)}
-        for frame in [*points.frame_idx.tolist(), *(m.frame_idx for m in masks)]:
+        for frame in given.frames:
             if frame not in places:
                 step = f" in steps of {job.stride}" if job.stride > 1 else ""
                 if frame in self.damage.unreadable:
@@ -52,9 +50,7 @@ class ChosenFrames:
                     f"A query is on frame {frame}, which is not among the frames worked on, {self.indices[0]} to "
                     f"{self.indices[-1]}{step}; choose other frames (start, stop, stride) or another query frame."
                 )
-        moved = np.array([places[f] for f in points.frame_idx.tolist()], np.int64)
-        placed = Points(points.xy, moved, points.object_id, points.is_positive)
-        return [placed, *(dataclasses.replace(m, frame_idx=places[m.frame_idx]) for m in masks)]
+        return given.on_frames(places)
 
     def describe(self, job: Job) -> dict[str, Any]:
         """For the manifest: which frames of the video these are and, unless broken ones end the run, which are broken."""

@@ -32,13 +32,12 @@ from sampt.outputs import FORMATS, Journal, check_outputs, config_digest, open_o
 from sampt.outputs.files import make_folder
 from sampt.outputs.parts import PartFile, write_part
 from sampt.pipeline import merge_parts, segment_part, segment_video
-from sampt.points.check import check_queries
-from sampt.preparation import QueryLike, split_queries
+from sampt.preparation import Query, split_queries
 from sampt.run_folder import RunFolder
 from sampt.segmenters.base import SegmenterInfo
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
 from sampt.trackers.base import TrackerInfo, frames_at_once
-from sampt.types import FrameMasks, ObjectState, Points, QueryMask
+from sampt.types import FrameMasks, ObjectState
 from sampt.video.base import CachedVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.live import LiveVideo
@@ -183,7 +182,7 @@ class Run:
     """
 
     video: Video
-    queries: list[Points | QueryMask]
+    queries: list[Query]
     object_ids: list[int]
     back_ends: BackEnds
     infos: tuple[TrackerInfo, SegmenterInfo]
@@ -204,20 +203,19 @@ def prepare_run(
     chosen = choose_frames(job)
     video = chosen.video
     video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
-    points, masks = split_queries(job.queries)
-    queries = chosen.place(job, points, masks)
-    object_ids = sorted({*points.object_ids, *(m.object_id for m in masks)})
-    _check_before(job, video, queries, object_ids)
+    given = split_queries(job.queries)
+    placed, object_ids = chosen.place(job, given), given.object_ids
+    placed.check(video.num_frames, video.size_hw)
+    _check_before(job, video, object_ids)
     tracker, segmenter = make_back_ends(job, on_weights) if make is None else make(job)
     infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
-    identity = identity_of(job, video.digest(), chosen.describe(job), (points, masks), infos)
+    identity = identity_of(job, video.digest(), chosen.describe(job), given, infos)
     folder = RunFolder(job.output, config_digest(identity))
-    return Run(video, queries, object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
+    return Run(video, placed.all(), object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
 
 
-def _check_before(job: Job, video: Video, queries: QueryLike, object_ids: Sequence[int]) -> None:
-    """All that can be known to fail before a file is touched and before any work is done."""
-    check_queries(*split_queries(queries), video.num_frames, video.size_hw)
+def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
+    """All else that can be known to fail before a file is touched and before any work is done."""
     check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
     video.check_complete(video.num_frames)
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):

@@ -17,11 +17,11 @@ from sampt.errors import BackendError
 from sampt.outputs import FORMATS, OutputSet, config_digest, versions
 from sampt.outputs.behind import WriteBehind
 from sampt.plugins import check_option, choices_of, create_segmenter, create_tracker
-from sampt.preparation import QueryLike
+from sampt.preparation import Given, QueryLike
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.timing import StageClock
 from sampt.trackers.base import PointTracker, TrackerInfo
-from sampt.types import FrameMasks, ObjectState, Points, QueryMask
+from sampt.types import FrameMasks, ObjectState
 from sampt.video.base import Video
 from sampt.video.damage import OnDamage
 from sampt.video.live import LiveVideo
@@ -52,7 +52,7 @@ class Job:
 
     Attributes:
         video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.live.LiveVideo`, whose frames arrive.
-        queries: clicks and masks; frames count as in ``video``, whatever ``start`` and ``stride``.
+        queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``.
         output: folder of the results.
         config: settings of the method; the preset ``default`` when left out, of a live video without re-initialisation.
         formats: names of :data:`sampt.outputs.FORMATS`.
@@ -179,11 +179,11 @@ def identity_of(
     job: Job,
     video_sha256: str,
     frames: dict[str, Any],
-    queries: tuple[Points, Sequence[QueryMask]],
+    queries: Given,
     infos: tuple[TrackerInfo, SegmenterInfo],
 ) -> dict[str, Any]:
     """Everything that decides the results: equal identities give equal results, wherever the files lie."""
-    config, (points, masks), (tracker, segmenter) = job.config, queries, infos
+    config, (points, masks, boxes), (tracker, segmenter) = job.config, queries, infos
     return {
         "config": {name: value for name, value in settings_of(config).items() if not name.endswith("_weights")},
         "formats": list(job.formats),
@@ -198,6 +198,7 @@ def identity_of(
                 {"object": m.object_id, "frame": m.frame_idx, "sha256": sha256(np.packbits(m.mask).tobytes()).hexdigest()}
                 for m in masks
             ],
+            "boxes": [{"object": b.object_id, "frame": b.frame_idx, "box_xyxy": b.box_xyxy.tolist()} for b in boxes],
         },
         "backends": {"tracker": dataclasses.asdict(tracker), "segmenter": dataclasses.asdict(segmenter)},
         "weights": {

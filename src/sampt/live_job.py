@@ -21,7 +21,6 @@ from sampt.job_parts import (
 )
 from sampt.outputs import check_outputs, config_digest, open_outputs
 from sampt.pipeline import segment_stream
-from sampt.points.check import check_queries
 from sampt.preparation import split_queries
 from sampt.run_folder import RunFolder
 from sampt.timing import StageClock, TimedSegmenter, TimedTracker
@@ -43,13 +42,13 @@ def run_live(
     if (job.start, job.stop, job.stride) != (0, None, 1):
         raise ConfigError("Frames of a live video are chosen when it is opened; leave start, stop and stride of the job out.")
     started, clock = time.perf_counter(), StageClock()
-    points, masks = split_queries(job.queries)
-    check_queries(points, masks, None, video.size_hw)
-    object_ids = sorted({*points.object_ids, *(m.object_id for m in masks)})
+    given = split_queries(job.queries)
+    given.check(None, video.size_hw)
+    object_ids = given.object_ids
     check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
     tracker, segmenter = make_back_ends(job, on_weights)
     infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
-    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), (points, masks), infos)
+    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), given, infos)
     folder = RunFolder(job.output, config_digest(identity))
     video.keep((tracker.info.live_latency or 0) + 2)
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}

@@ -3,26 +3,79 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from sampt.config import SamplingConfig, SegmentConfig
 from sampt.errors import QueryError
-from sampt.geometry import rescale_xy, size_with_longest_side
+from sampt.geometry import rescale_box, rescale_xy, size_with_longest_side
 from sampt.masks.merge import ObjectMask
 from sampt.points.check import check_queries
 from sampt.points.sample import sample_object_points, sample_points
 from sampt.prompts.build import build_prompts
 from sampt.prompts.parts import predictions
+from sampt.prompts.refine import segment_boxed
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.types import BoolArray, FramePoints, Points, QueryMask, UInt8Array
+from sampt.types import BoolArray, FramePoints, ObjectPrompt, Points, QueryBox, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
 
-__all__ = ["Queries", "QueryLike", "prepare_live_queries", "prepare_queries", "rng_for", "split_queries", "working_video"]
+__all__ = [
+    "Given",
+    "Queries",
+    "Query",
+    "QueryLike",
+    "prepare_live_queries",
+    "prepare_queries",
+    "rng_for",
+    "split_queries",
+    "working_video",
+]
 
-QueryLike = Points | QueryMask | Iterable[Points | QueryMask]
+Query: TypeAlias = Points | QueryMask | QueryBox
+QueryLike: TypeAlias = Query | Iterable[Query]
+
+
+class Given(NamedTuple):
+    """What the user gave, by kind; frames as the video counts them."""
+
+    points: Points
+    masks: list[QueryMask]
+    boxes: list[QueryBox]
+
+    @property
+    def object_ids(self) -> list[int]:
+        """Ascending."""
+        return sorted({*self.points.object_ids, *(m.object_id for m in self.masks), *(b.object_id for b in self.boxes)})
+
+    @property
+    def frames(self) -> list[int]:
+        """Of all of them, in no order."""
+        return [
+            *self.points.frame_idx.tolist(),
+            *(m.frame_idx for m in self.masks),
+            *(b.frame_idx for b in self.boxes),
+        ]
+
+    def on_frames(self, places: Mapping[int, int]) -> Given:
+        """The same with each frame replaced by its place."""
+        points = self.points
+        moved = np.array([places[f] for f in points.frame_idx.tolist()], np.int64)
+        return Given(
+            Points(points.xy, moved, points.object_id, points.is_positive),
+            [dataclasses.replace(m, frame_idx=places[m.frame_idx]) for m in self.masks],
+            [dataclasses.replace(b, frame_idx=places[b.frame_idx]) for b in self.boxes],
+        )
+
+    def check(self, num_frames: int | None, size_hw: tuple[int, int]) -> None:
+        """See :func:`sampt.points.check.check_queries`."""
+        check_queries(self.points, self.masks, num_frames, size_hw, self.boxes)
+
+    def all(self) -> list[Query]:
+        """As one list."""
+        return [self.points, *self.masks, *self.boxes]
 
 
 @dataclass(frozen=True)
@@ -47,13 +100,17 @@ def rng_for(seed: int, *keys: int) -> np.random.Generator:
     return np.random.default_rng([seed, *keys])
 
 
-def split_queries(queries: QueryLike) -> tuple[Points, list[QueryMask]]:
-    """The clicks and the masks among the queries."""
-    items = [queries] if isinstance(queries, (Points, QueryMask)) else list(queries)
+def split_queries(queries: QueryLike) -> Given:
+    """The clicks, masks and boxes among the queries."""
+    items = [queries] if isinstance(queries, (Points, QueryMask, QueryBox)) else list(queries)
     for item in items:
-        if not isinstance(item, (Points, QueryMask)):
-            raise QueryError(f"A query is a {type(item).__name__}, expected Points or QueryMask.")
-    return Points.concat(i for i in items if isinstance(i, Points)), [i for i in items if isinstance(i, QueryMask)]
+        if not isinstance(item, (Points, QueryMask, QueryBox)):
+            raise QueryError(f"A query is a {type(item).__name__}, expected Points, QueryMask or QueryBox.")
+    return Given(
+        Points.concat(i for i in items if isinstance(i, Points)),
+        [i for i in items if isinstance(i, QueryMask)],
+        [i for i in items if isinstance(i, QueryBox)],
+    )
 
 
 def working_video(video: Video, longest_side: int | None) -> Video:
@@ -66,18 +123,21 @@ def working_video(video: Video, longest_side: int | None) -> Video:
 def prepare_queries(
     video: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
 ) -> Queries:
-    """Check the queries and sample points from the masks among them, and from the masks of clicks if the settings say so.
+    """Check the queries and sample points from the masks among them, from the masks that the segmenter makes of boxes, and from
+    those of clicks if the settings say so.
 
     Raises:
-        QueryError: the queries do not fit the video.
+        QueryError: the queries do not fit the video, or the segmenter finds nothing in a box.
     """
-    clicks, masks = split_queries(queries)
-    check_queries(clicks, masks, video.num_frames, video.size_hw)
+    all_given = split_queries(queries)
+    all_given.check(video.num_frames, video.size_hw)
+    clicks, masks, boxes = all_given
     given = {(m.object_id, m.frame_idx): m.mask for m in masks}
     sources = dict(given)
     if config.sampling.one_click:
         sources = {key: _one_click_mask(video, working, *key, mask, config, segmenter) for key, mask in given.items()}
         given = {}
+    sources |= {(b.object_id, b.frame_idx): _mask_in_box(video, working, b, clicks, segmenter) for b in boxes}
     if config.sampling.expand_clicks:
         for frame_idx in sorted(set(clicks.frame_idx.tolist())):
             on_frame = clicks.select(clicks.frame_idx == frame_idx)
@@ -101,23 +161,28 @@ def prepare_live_queries(
     Raises:
         QueryError: the queries do not fit the video, or points have to be sampled on a frame that has not come yet.
     """
-    clicks, masks = split_queries(queries)
-    check_queries(clicks, masks, None, first.size_hw)
+    given = split_queries(queries)
+    given.check(None, first.size_hw)
+    clicks, masks, boxes = given
     expand = config.sampling.expand_clicks
-    later = [m.frame_idx for m in masks if m.frame_idx]
-    if later:
-        raise QueryError(f"A mask is on frame {min(later)} of a live video, of which only frame 0 is there; click it.")
+    on_frames = {"mask": [m.frame_idx for m in masks], "box": [b.frame_idx for b in boxes]}
+    for what, frames in on_frames.items():
+        if later := [i for i in frames if i]:
+            raise QueryError(f"A {what} is on frame {min(later)} of a live video, of which only frame 0 is there; click it.")
     if expand and clicks.frame_idx.any():
         raise QueryError(
             f"A click is on frame {clicks.frame_idx.max()} of a live video, of which only frame 0 is there, but clicks are "
             "expanded; --no-expand-clicks (sampling.expand_clicks=False) lets them be on any frame."
         )
     if expand:
-        return prepare_queries(first, working, [clicks, *masks], config, segmenter)
-    sampled = prepare_queries(first, working, masks, config, segmenter) if masks else Queries(Points.concat([]), {})
+        return prepare_queries(first, working, given.all(), config, segmenter)
+    in_box = np.isin(clicks.object_id, [b.object_id for b in boxes]) & (clicks.frame_idx == 0)
+    now: list[Query] = [clicks.select(in_box), *masks, *boxes]
+    sampled = prepare_queries(first, working, now, config, segmenter) if masks or boxes else Queries(Points.concat([]), {})
+    drawn = sampled.points.select(np.arange(np.count_nonzero(in_box), len(sampled.points)))  # without those clicks
     xy = rescale_xy(clicks.xy, first.size_hw, working.size_hw)
     moved = Points(xy, clicks.frame_idx, clicks.object_id, clicks.is_positive)
-    return Queries(Points.concat([moved, sampled.points]), sampled.given)
+    return Queries(Points.concat([moved, drawn]), sampled.given)
 
 
 def _predicted_masks(
@@ -134,6 +199,27 @@ def _predicted_masks(
     answers = predictions(segmenter, embedding, prompts, config.prompting, from_hw)
     found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
     return {object_id: mask for object_id, mask in found.items() if mask.any()}
+
+
+def _mask_in_box(video: Video, working: Video, box: QueryBox, clicks: Points, segmenter: PromptableSegmenter) -> BoolArray:
+    """The segmenter's mask, at the video's own size, for a box and the object's clicks on that frame.
+
+    Raises:
+        QueryError: the segmenter finds nothing there.
+    """
+    to_hw, from_hw = video.size_hw, working.size_hw
+    own = clicks.select((clicks.object_id == box.object_id) & (clicks.frame_idx == box.frame_idx))
+    box_xyxy = rescale_box(box.box_xyxy, to_hw, from_hw)
+    prompt = ObjectPrompt(box.object_id, rescale_xy(own.xy, to_hw, from_hw), own.is_positive, box_xyxy)
+    embedding = segmenter.encode(working.read(box.frame_idx, box.frame_idx + 1))[0]
+    (answer,) = segment_boxed(segmenter, embedding, [prompt])
+    mask = ObjectMask.of_prediction(answer, 0.0).resized(from_hw, to_hw).mask(to_hw)
+    if not mask.any():
+        raise QueryError(
+            f"The segmenter found nothing in the box of object {box.object_id} on frame {box.frame_idx}; give a larger box, "
+            "points or a mask."
+        )
+    return mask
 
 
 def _one_click_mask(

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import check_finite, check_ids, frozen, whole
 from sampt.errors import ValueCheckError
 from sampt.signs import parse_signs
 
@@ -28,6 +29,7 @@ __all__ = [
     "ObjectPrompt",
     "ObjectState",
     "Points",
+    "QueryBox",
     "QueryMask",
     "Tracks",
     "UInt8Array",
@@ -73,48 +75,6 @@ class ObjectState(enum.IntEnum):
     """Absent: the segmenter was asked and set no pixel."""
 
 
-def _frozen(owner: object, name: str, value: Any, dtype: npt.DTypeLike, axes: str, sizes: dict[str, int]) -> None:
-    """Store ``value`` read-only under ``name`` after checking its axes against those bound so far in ``sizes``."""
-    try:
-        array = np.array(value, dtype=dtype)
-        unchanged = array.dtype.kind not in "iu" or np.array_equal(array, value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueCheckError(f"{type(owner).__name__}.{name} cannot be read as {np.dtype(dtype)}: {error}.") from None
-    if not unchanged:
-        raise ValueCheckError(f"{type(owner).__name__}.{name} holds numbers that are no {array.dtype}, expected whole ones.")
-    if axes and array.size == 0 and array.ndim < len(axes):
-        array = array.reshape([int(axis) if axis.isdigit() else 0 for axis in axes])
-    if array.ndim != len(axes):
-        raise ValueCheckError(
-            f"{type(owner).__name__}.{name} has shape {array.shape}, expected {len(axes)} axes ({', '.join(axes)})."
-        )
-    for axis, size in zip(axes, array.shape, strict=True):
-        expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
-        if size != expected:
-            raise ValueCheckError(f"{type(owner).__name__}.{name} has {axis}={size}, expected {axis}={expected}.")
-    array.setflags(write=False)
-    object.__setattr__(owner, name, array)
-
-
-def _check_finite(owner: object, name: str) -> None:
-    if not np.isfinite(getattr(owner, name)).all():
-        raise ValueCheckError(f"{type(owner).__name__}.{name} holds NaN or infinity, expected finite numbers.")
-
-
-def _whole(owner: object, name: str, least: int) -> None:
-    """Store the number as an int after checking that it is a whole one from ``least`` up."""
-    value: Any = getattr(owner, name)
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or value != value // 1 or value < least:
-        raise ValueCheckError(f"{type(owner).__name__} has {name}={value!r}; expected a whole number from {least}.")
-    object.__setattr__(owner, name, int(value))
-
-
-def _check_ids(owner: object, ids: IntArray) -> None:
-    if ids.size and ids.min() < 1:
-        raise ValueCheckError(f"{type(owner).__name__}.object_id holds {ids.min()}, expected ids from 1 (0 is background).")
-
-
 @dataclass(frozen=True, eq=False)
 class Points:
     """Query points: where the user (or a sampler) says what belongs to which object.
@@ -133,12 +93,12 @@ class Points:
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
-        _frozen(self, "frame_idx", self.frame_idx, np.int64, "n", sizes)
-        _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
-        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
-        _check_finite(self, "xy")
-        _check_ids(self, self.object_id)
+        frozen(self, "xy", self.xy, np.float32, "n2", sizes)
+        frozen(self, "frame_idx", self.frame_idx, np.int64, "n", sizes)
+        frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
+        frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
+        check_finite(self, "xy")
+        check_ids(self, self.object_id)
         if len(self) and self.frame_idx.min() < 0:
             raise ValueCheckError(f"Points.frame_idx holds {self.frame_idx.min()}, expected frames from 0.")
 
@@ -210,11 +170,38 @@ class QueryMask:
     mask: BoolArray
 
     def __post_init__(self) -> None:
-        _frozen(self, "mask", self.mask, np.bool_, "hw", {})
-        _whole(self, "object_id", 1)
-        _whole(self, "frame_idx", 0)
+        frozen(self, "mask", self.mask, np.bool_, "hw", {})
+        whole(self, "object_id", 1)
+        whole(self, "frame_idx", 0)
         if not self.mask.any():
             raise ValueCheckError(f"The mask of object {self.object_id} on frame {self.frame_idx} is empty.")
+
+
+@dataclass(frozen=True, eq=False)
+class QueryBox:
+    """The box of one object on one frame: the segmenter's mask of it is followed, made with the object's clicks on that frame.
+
+    Attributes:
+        object_id: from 1.
+        frame_idx: from 0.
+        box_xyxy: (4,) float32: x and y of the first and of the last pixel (inclusive) of the object.
+    """
+
+    object_id: int
+    frame_idx: int
+    box_xyxy: FloatArray
+
+    def __post_init__(self) -> None:
+        whole(self, "object_id", 1)
+        whole(self, "frame_idx", 0)
+        frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
+        check_finite(self, "box_xyxy")
+        x0, y0, x1, y1 = self.box_xyxy.tolist()
+        if x0 > x1 or y0 > y1:
+            raise ValueCheckError(
+                f"The box of object {self.object_id} is ({x0:g}, {y0:g}, {x1:g}, {y1:g}); expected x0, y0, x1, y1: its first "
+                "pixel, then its last."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,12 +224,12 @@ class Tracks:
 
     def __post_init__(self) -> None:
         sizes = {"n": len(self.points)}
-        _frozen(self, "xy", self.xy, np.float32, "tn2", sizes)
-        _frozen(self, "visible", self.visible, np.bool_, "tn", sizes)
-        _frozen(self, "confidence", self.confidence, np.float32, "tn", sizes)
-        _frozen(self, "hidden_by", self.hidden_by, np.uint8, "tn", sizes)
-        _check_finite(self, "xy")
-        _check_finite(self, "confidence")
+        frozen(self, "xy", self.xy, np.float32, "tn2", sizes)
+        frozen(self, "visible", self.visible, np.bool_, "tn", sizes)
+        frozen(self, "confidence", self.confidence, np.float32, "tn", sizes)
+        frozen(self, "hidden_by", self.hidden_by, np.uint8, "tn", sizes)
+        check_finite(self, "xy")
+        check_finite(self, "confidence")
         if not np.array_equal(self.visible, self.hidden_by == HiddenBy.NONE):
             raise ValueCheckError(
                 "Tracks.visible and Tracks.hidden_by disagree: visible is expected exactly where the code is 0."
@@ -286,13 +273,13 @@ class FramePoints:
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        _frozen(self, "point_id", self.point_id, np.int64, "n", sizes)
-        _frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
-        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
-        _frozen(self, "xy", self.xy, np.float32, "n2", sizes)
-        _frozen(self, "confidence", self.confidence, np.float32, "n", sizes)
-        _frozen(self, "hidden_by", self.hidden_by, np.uint8, "n", sizes)
-        _check_finite(self, "xy")
+        frozen(self, "point_id", self.point_id, np.int64, "n", sizes)
+        frozen(self, "object_id", self.object_id, np.int64, "n", sizes)
+        frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
+        frozen(self, "xy", self.xy, np.float32, "n2", sizes)
+        frozen(self, "confidence", self.confidence, np.float32, "n", sizes)
+        frozen(self, "hidden_by", self.hidden_by, np.uint8, "n", sizes)
+        check_finite(self, "xy")
 
     def __len__(self) -> int:
         return len(self.point_id)
@@ -342,11 +329,11 @@ class ObjectPrompt:
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        _frozen(self, "xy", self.xy, np.float32, "k2", sizes)
-        _frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "k", sizes)
-        _check_finite(self, "xy")
+        frozen(self, "xy", self.xy, np.float32, "k2", sizes)
+        frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "k", sizes)
+        check_finite(self, "xy")
         if self.box_xyxy is not None:
-            _frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
+            frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,9 +379,9 @@ class FrameMasks:
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        _frozen(self, "object_ids", self.object_ids, np.int64, "m", sizes)
-        _frozen(self, "scores", self.scores, np.float32, "m", sizes)
-        _frozen(self, "states", self.states, np.uint8, "m", sizes)
+        frozen(self, "object_ids", self.object_ids, np.int64, "m", sizes)
+        frozen(self, "scores", self.scores, np.float32, "m", sizes)
+        frozen(self, "states", self.states, np.uint8, "m", sizes)
         masks = np.asarray(self.masks, np.bool_)  # not copied: the pipeline makes it for this value alone
         if masks.ndim != 3 or len(masks) != sizes["m"]:
             raise ValueCheckError(f"FrameMasks.masks has shape {masks.shape}, expected (m={sizes['m']}, h, w).")

@@ -40,6 +40,36 @@ def test_a_manifest_names_videos_beside_it(tmp_path: Path) -> None:
     assert [BatchItem.from_json(json.loads(json.dumps(i.to_json()))) for i in (first, second, third)] == [first, second, third]
 
 
+def test_boxes_and_several_masks_of_a_line(tmp_path: Path) -> None:
+    for name, value in (("one", 1), ("two", 2)):
+        Image.fromarray(np.full((4, 4), value, np.uint8)).save(tmp_path / f"{name}.png")
+    line = {"video": "a.mp4", "boxes": ["4,0,1,1,2,2"], "masks": ["one.png", "two.png@7"], "start": 3}
+    (item,) = read_batch(manifest(tmp_path, line))
+    assert BatchItem.from_json(json.loads(json.dumps(item.to_json()))) == item
+    box, one, two = item.read_queries()
+    assert [(type(q).__name__, q.object_id, q.frame_idx) for q in (box, one, two)] == [  # type: ignore[union-attr]
+        ("QueryBox", 4, 0),
+        ("QueryMask", 1, 3),
+        ("QueryMask", 2, 7),
+    ]
+
+
+def test_masks_elsewhere_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetched(url: str, place: Path) -> Path:
+        place.with_suffix(".png").write_text(url)
+        return place.with_suffix(".png")
+
+    monkeypatch.setattr("sampt.batch.items.fetched", fetched)
+    line = {"video": "/a.mp4", "masks": ["s3://bucket/one.png@4", "/here.png", "https://me@host/two.png"]}
+    (item,) = read_batch(manifest(tmp_path, line))
+    assert item.has_urls
+    here = item.fetched(tmp_path)
+    assert not here.has_urls
+    assert here.masks[1] == "/here.png"
+    assert [Path(here.masks[0]).name, Path(here.masks[2]).name] == ["mask-0.png@4", "mask-2.png"]
+    assert (tmp_path / "mask-0.png").read_text() == "s3://bucket/one.png"
+
+
 def test_a_folder_names_the_videos_that_have_queries_beside_them(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"?")
     (tmp_path / "a.json").write_text("{}")
@@ -68,7 +98,11 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
         ([{"points": ["1,0,2,3"]}], 'has no "video"'),
         ([{"video": "a.mp4"}], "names no object"),
         ([{"video": "a.mp4", "points": "1,0,2,3"}], "has \"1,0,2,3\" for 'points'; expected a list"),
-        ([{"video": "a.mp4", "points": [7]}], "has the point 7; expected text"),
+        ([{"video": "a.mp4", "points": [7]}], "has 7 among its points; expected text"),
+        ([{"video": "a.mp4", "boxes": ["1,0,2,3,4"]}], "The box '1,0,2,3,4' cannot be read"),
+        ([{"video": "a.mp4", "masks": "a.png"}], "has \"a.png\" for 'masks'; expected a list"),
+        ([{"video": "a.mp4", "masks": [{"path": "a.png"}]}], 'has {"path": "a.png"} among its masks; expected text'),
+        ([{"video": "a.mp4", "points": ["1,0,2,3,7"]}], "A sign is '7'; expected"),
         ([{"video": "a.mp4", "points": ["1,0"]}], "Line 1 of .*: The click '1,0' cannot be read"),
         ([{**GOOD, "loader": "os:system", "arguments": {"command": "true"}}], "unknown key 'loader'"),
         ([{**GOOD, "stride": "2"}], "has \"2\" for 'stride'; expected a whole number"),

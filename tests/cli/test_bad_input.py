@@ -143,7 +143,7 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     "pattern without match": (video(lambda m: m.path("nothing*.png")), ["Nothing matches the pattern", "quote the pattern"]),
     "pattern of videos": (video(lambda m: m.path("cli*.mp4")), ["matches no image", "give one video file by its name"]),
     # clicks
-    "no query": (lambda m: [m.path("clip.mp4")], ["No object is named; give --points, --queries or --mask"]),
+    "no query": (lambda m: [m.path("clip.mp4")], ["No object is named; give --points, --box, --queries or --mask"]),
     "click of words": (points("swan"), ["The click 'swan' cannot be read", "expected OBJECT,FRAME,X,Y"]),
     "click with bad sign": (points("1,0,25,32,x"), ["the click '1,0,25,32,x'", "A sign is 'x'", 'expected "+", 1']),
     "click with NaN": (points("1,0,nan,32"), ["'1,0,nan,32'", "expected a finite number of pixels"]),
@@ -202,6 +202,22 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     "grey picture as mask": (mask(_grey_picture_mask), ["is a grey picture", MASK_ADVICE]),
     "mask id 300 as PNG": (mask(_big_id_mask), ["Object id 300 does not fit", "up to 255"]),
     "mask frame without mask": (on_clip("--mask-frame", "2"), ["--mask-frame is given without --mask", "give the mask"]),
+    "mask frame for a mask with a frame": (
+        lambda m: [m.path("clip.mp4"), "--mask", f"{m.path('mask.png')}@1", "--mask-frame", "2"],
+        ["or each has its own @FRAME"],
+    ),
+    "mask on no frame": (lambda m: [m.path("clip.mp4"), "--mask", f"{m.path('mask.png')}@6"], ["A query is on frame 6"]),
+    "two masks of an object": (
+        lambda m: [m.path("clip.mp4"), *(a for _ in range(2) for a in ("--mask", m.path("mask.png")))],
+        ["Object 1 has two masks on frame 0"],
+    ),
+    "box of five numbers": (lambda m: [m.path("clip.mp4"), "--box", "1,0,1,2,3"], ["'1,0,1,2,3' cannot be read", "X0,Y0"]),
+    "box inside out": (lambda m: [m.path("clip.mp4"), "--box", "1,0,30,2,3,20"], ["its first pixel, then its last"]),
+    "box outside": (lambda m: [m.path("clip.mp4"), "--box", "1,0,1,2,96,20"], ["reaches outside the frame"]),
+    "box and mask": (
+        lambda m: [m.path("clip.mp4"), "--box", "1,0,1,2,9,20", "--mask", m.path("mask.png")],
+        ["Object 1 has a mask and a box on frame 0"],
+    ),
     "negative mask frame": (
         lambda m: [m.path("clip.mp4"), "--mask", m.path("mask.png"), "--mask-frame", "-1"],
         ["--mask-frame is -1", "expected a frame from 0"],

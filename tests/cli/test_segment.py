@@ -84,6 +84,31 @@ def test_every_id_of_a_mask_is_an_object_and_overlapping_gives_a_folder_each(
     np.testing.assert_array_equal(given, media.scene.masks(3)[0])
 
 
+def test_several_masks_each_on_its_frame_and_a_box(media: Any, kit: Any, call: Any, tmp_path: Path) -> None:
+    one, two = (media.labels(0) == 1), (media.labels(4) == 2)
+    masks = [f"{media.palette_png('one.png', one)}@0", f"{media.palette_png('two.png', two * 2)}@4"]
+    rows, columns = np.nonzero(media.labels(2) == 2)
+    box = f"2,2,{columns.min()},{rows.min()},{columns.max()},{rows.max()}"
+    options = ["--mask", masks[0], "--mask", masks[1], "--box", box, "--formats", "png", *kit.fast]
+    assert call("segment", media.path("clip.mp4"), *options, "-o", tmp_path / "out", "--quiet").status == 0
+    labels = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out" / "masks").iterdir())]
+    np.testing.assert_array_equal(labels[0] == 1, one)
+    np.testing.assert_array_equal(labels[4] == 2, two)
+    inputs = json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
+    assert [(m["object"], m["frame"]) for m in inputs["masks"]] == [(1, 0), (2, 4)]
+    assert [(b["object"], b["frame"], len(b["box_xyxy"])) for b in inputs["boxes"]] == [(2, 2, 4)]
+
+
+def test_a_box_alone_finds_its_object(media: Any, kit: Any, call: Any, tmp_path: Path) -> None:
+    square = media.labels(1) == 1
+    rows, columns = np.nonzero(square)
+    box = f"1,1,{columns.min()},{rows.min()},{columns.max()},{rows.max()}"
+    options = ["--box", box, "--start", "1", "--stop", "3", "--formats", "png", *kit.fast]
+    assert call("segment", media.path("clip.mp4"), *options, "-o", tmp_path / "out", "--quiet").status == 0
+    found = np.asarray(Image.open(tmp_path / "out" / "masks" / "00001.png")) > 0
+    assert (found & square).sum() / (found | square).sum() > 0.8
+
+
 def test_pattern_range_and_stride(media: Any, kit: Any, call: Any, tmp_path: Path) -> None:
     options = ["--points", "1,5,25,32", "--start", "1", "--stride", "2", "--formats", "png", *kit.fast]
     assert call("segment", media.path("frames/0000[0-9].png"), *options, "-o", tmp_path, "--quiet").status == 0

@@ -7,7 +7,7 @@ import pytest
 
 from sampt.errors import QueryError
 from sampt.points.check import check_queries
-from sampt.types import Points, QueryMask
+from sampt.types import Points, QueryBox, QueryMask
 
 SIZE_HW = (40, 60)
 NO_POINTS = Points.concat([])
@@ -28,7 +28,7 @@ def test_what_fits_passes() -> None:
 @pytest.mark.parametrize(
     ("points", "masks", "message"),
     [
-        (NO_POINTS, [], "No object is named: give at least one point or one mask"),
+        (NO_POINTS, [], "No object is named: give at least one point, one mask or one box"),
         (
             Points.of(1, 10, [[1, 1]]),
             [],
@@ -58,3 +58,31 @@ def test_what_does_not_fit_is_refused(points: Points, masks: list[QueryMask], me
     with pytest.raises(QueryError, match=message) as caught:
         check_queries(points, masks, 10, SIZE_HW)
     assert "\n" not in str(caught.value)
+
+
+def box(object_id: int = 1, frame_idx: int = 0, box_xyxy: tuple[float, ...] = (1, 2, 30, 20)) -> QueryBox:
+    return QueryBox(object_id, frame_idx, np.array(box_xyxy))
+
+
+def test_a_box_names_an_object() -> None:
+    check_queries(NO_POINTS, [], 10, SIZE_HW, [box(1, 0, (0, 0, 59, 39)), box(1, 9), box(2, 0)])
+    check_queries(Points.of(1, 0, [[1, 1]], False), [mask(2, 0)], 10, SIZE_HW, [box(1, 0)])
+
+
+@pytest.mark.parametrize(
+    ("masks", "boxes", "message"),
+    [
+        ([], [box(1, 10)], "A query is on frame 10"),
+        (
+            [],
+            [box(3, 0, (1, 2, 60, 20))],
+            r"box \(1, 2, 60, 20\) of object 3 reaches outside the frame; x goes from 0 to 59, y",
+        ),
+        ([], [box(3, 0, (1, -2, 6, 20))], "of object 3 reaches outside"),
+        ([], [box(1, 4), box(1, 4)], "Object 1 has two boxes on frame 4; give one"),
+        ([mask(1, 4)], [box(1, 4)], "Object 1 has a mask and a box on frame 4; give one"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(masks: list[QueryMask], boxes: list[QueryBox], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        check_queries(NO_POINTS, masks, 10, SIZE_HW, boxes)

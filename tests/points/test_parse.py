@@ -13,7 +13,7 @@ from PIL import Image
 
 from sampt.errors import LimitError, QueryError
 from sampt.limits import MAX_CLICKS
-from sampt.points.parse import parse_click, read_queries, read_query_masks
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
 from sampt.types import Points
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "queries"
@@ -128,6 +128,32 @@ def test_our_json(tmp_path: Path) -> None:
     for name, encoding in (("q.json", "utf-8"), ("Q.JSON", "utf-8-sig")):  # some editors put a byte-order mark in front
         (tmp_path / name).write_text(json.dumps(data), encoding=encoding)
         assert plain(read_queries(tmp_path / name)) == [(4, 0, 2.5, 241.25, True), (4, 3, 1, 2, False), (2, 7, 3, 4, True)]
+
+
+def test_boxes() -> None:
+    one, two = parse_boxes("1,0,4,2.5,46,31  2.0,7,0,0,1,1")
+    assert (one.object_id, one.frame_idx, one.box_xyxy.tolist()) == (1, 0, [4, 2.5, 46, 31])
+    assert (two.object_id, two.frame_idx, two.box_xyxy.tolist()) == (2, 7, [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1,0,4,2,46", "1,0,4,2,46,31,+", "0,0,4,2,46,31", "1,-1,4,2,46,31", "1,0,x,2,46,31", "1,0,46,2,4,31", "1,0,4,2,6,inf"],
+)
+def test_a_wrong_box_is_refused_with_one_line(text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_boxes(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_frame_of_a_mask_stands_behind_its_path(tmp_path: Path) -> None:
+    assert parse_mask_place("a/m.png@12") == ("a/m.png", 12)
+    assert parse_mask_place("a/m.png") == ("a/m.png", None)
+    assert parse_mask_place("me@home/m@2x.png") == ("me@home/m@2x.png", None)
+    (tmp_path / "m@3").write_text("")
+    assert parse_mask_place(str(tmp_path / "m@3")) == (str(tmp_path / "m@3"), None)
+    with pytest.raises(QueryError, match="too large"):
+        parse_mask_place("m.png@99999999999")
 
 
 @pytest.mark.parametrize("key", ["sign", "label", "labels", "is_positive"])

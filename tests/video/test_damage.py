@@ -17,6 +17,7 @@ from sampt.chosen_frames import choose_frames
 from sampt.cli.main import main
 from sampt.errors import ConfigError, QueryError, VideoError
 from sampt.job import Job, prepare_run
+from sampt.preparation import split_queries
 from sampt.types import Points
 from sampt.video.base import SubVideo
 from sampt.video.damage import describe_frames
@@ -197,7 +198,7 @@ def test_frames_of_a_view_keep_their_own_numbers(broken: Path, tmp_path: Path) -
     for on_damage, count in (("stop", 10), ("skip", 10)):
         job = Job(SubVideo(VideoFile(broken), range(20, 30)), [Points.of(1, 4, [(9, 9)])], tmp_path / "o", on_damage=on_damage)
         chosen = choose_frames(job)
-        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job, job.queries[0], [])[0].frame_idx[0]) == (
+        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job, split_queries(job.queries)).points.frame_idx[0]) == (
             count,
             True,
             4,

@@ -20,9 +20,9 @@ from sampt.files.listing import is_leftover
 from sampt.files.names import real_path
 from sampt.files.text import read_text
 from sampt.limits import MAX_LIST_BYTES, parse_json
-from sampt.points.parse import parse_click, read_queries, read_query_masks
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
+from sampt.preparation import Query
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.types import Points, QueryMask
 from sampt.video.frame_names import IMAGE_SUFFIXES, image_paths, natural_order
 from sampt.video.open import VIDEO_SUFFIXES
 
@@ -31,6 +31,7 @@ __all__ = ["BatchItem", "read_batch"]
 _QUERY_SUFFIXES = (".json", ".txt")
 _MASK_SUFFIX = ".png"
 _INPUTS = ("video", "queries", "mask")
+_TEXTS = ("points", "boxes", "masks")
 _NOT_NAMED = ("loader", "arguments", "part", "num_parts", "error")
 _NAME = re.compile(r"[^\s/\\.][^\s/\\]*")
 """One folder, and none above the output."""
@@ -45,6 +46,8 @@ class BatchItem:
         video: what :func:`sampt.open_video` takes, as text.
         points: clicks as :func:`sampt.points.parse.parse_click` reads them.
         queries: a query file.
+        boxes: as :func:`sampt.points.parse.parse_boxes` reads them.
+        masks: mask images, as :func:`sampt.points.parse.parse_mask_place` reads them: PNG@FRAME, or PNG for that of ``start``.
         mask: a mask image.
         mask_frame: the frame of ``mask``; None for ``start``.
         start, stop, stride: see :class:`sampt.job.Job`.
@@ -60,6 +63,8 @@ class BatchItem:
     name: str
     video: str
     points: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
     queries: str | None = None
     mask: str | None = None
     mask_frame: int | None = None
@@ -73,8 +78,8 @@ class BatchItem:
     num_parts: int = 0
     error: str | None = None
 
-    def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Points | QueryMask]]:
-        """The video, as :func:`sampt.open_video` takes it, and the clicks and masks.
+    def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Query]]:
+        """The video, as :func:`sampt.open_video` takes it, and the clicks, boxes and masks.
 
         Args:
             segmenter: makes that of the item, for loaders that want it.
@@ -93,7 +98,7 @@ class BatchItem:
     @property
     def has_urls(self) -> bool:
         """Whether something of it lies elsewhere."""
-        return any(is_url(getattr(self, key) or "") for key in _INPUTS)
+        return any(is_url(getattr(self, key) or "") for key in _INPUTS) or any(map(is_url, self.masks))
 
     def fetched(self, folder: Path) -> BatchItem:
         """The item with all its inputs here: what lies elsewhere is copied into ``folder``.
@@ -104,30 +109,41 @@ class BatchItem:
         here: dict[str, Any] = {
             key: str(fetched(url, folder / key)) for key in _INPUTS if is_url(url := getattr(self, key) or "")
         }
-        return dataclasses.replace(self, **here)
 
-    def read_queries(self) -> list[Points | QueryMask]:
-        """The clicks and masks.
+        def fetched_mask(url: str) -> str:
+            return str(fetched(url, folder / f"mask-{len(masks)}")) if is_url(url) else url
+
+        masks: list[str] = []
+        for text in self.masks:
+            masks.append(_at_place(text, fetched_mask))
+        return dataclasses.replace(self, **here, masks=tuple(masks))
+
+    def read_queries(self) -> list[Query]:
+        """The clicks, boxes and masks.
 
         Raises:
             QueryError: a file is missing, or does not hold queries.
         """
-        found: list[Points | QueryMask] = [parse_click(text) for text in self.points]
+        found: list[Query] = [parse_click(text) for text in self.points]
+        found += [box for text in self.boxes for box in parse_boxes(text)]
         if self.queries is not None:
             found.append(read_queries(self.queries))
         if self.mask is not None:
             found += read_query_masks(self.mask, self.start if self.mask_frame is None else self.mask_frame)
+        for path, frame_idx in map(parse_mask_place, self.masks):
+            found += read_query_masks(path, self.start if frame_idx is None else frame_idx)
         return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the item again."""
-        return dataclasses.asdict(self) | {"points": list(self.points)}
+        return dataclasses.asdict(self) | {key: list(getattr(self, key)) for key in _TEXTS}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchItem:
         """See :meth:`to_json`."""
         part = values.get("part")
-        return cls(**{**values, "points": tuple(values["points"]), "part": None if part is None else (part[0], part[1])})
+        texts = {key: tuple(values.get(key, ())) for key in _TEXTS}
+        return cls(**{**values, **texts, "part": None if part is None else (part[0], part[1])})
 
 
 def read_batch(source: str | Path) -> list[BatchItem]:
@@ -249,14 +265,16 @@ def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
         _check_type(where, key, value, str(known[key]))
     if not values.get("video"):
         raise BatchError(f'{where} has no "video"; expected the path of one.')
-    _check_points(where, values.get("points", []))
-    if not (values.get("points") or values.get("queries") or values.get("mask")):
-        raise BatchError(f'{where} names no object; give "points", "queries" or "mask".')
+    for key, (example, parse) in _FORMS.items():
+        _check_texts(where, key, values.get(key, []), example, parse)
+    if not any(values.get(key) for key in (*_TEXTS, "queries", "mask")):
+        raise BatchError(f'{where} names no object; give "points", "boxes", "queries", "mask" or "masks".')
+    masks = [_at_place(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
     name = values.get("name") or _names_of(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
-    return BatchItem.from_json({"points": [], **values, **paths, "name": values.get("name") or ""})
+    return BatchItem.from_json({**values, **paths, "masks": masks, "name": values.get("name") or ""})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -277,14 +295,27 @@ def _check_type(where: str, key: str, value: Any, annotation: str) -> None:
         raise BatchError(f"{where} has {json.dumps(value)} for {key!r}; expected {expected}.")
 
 
-def _check_points(where: str, points: list[Any]) -> None:
-    for text in points:
-        if not isinstance(text, str):
-            raise BatchError(f'{where} has the point {json.dumps(text)}; expected text such as "1,0,420,250".')
+_FORMS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "points": ("1,0,420,250", parse_click),
+    "boxes": ("1,0,400,200,460,310", parse_boxes),
+    "masks": ("first.png@0", parse_mask_place),
+}
+
+
+def _check_texts(where: str, key: str, texts: list[Any], example: str, parse: Callable[[str], object]) -> None:
+    for text in texts:
+        if not isinstance(text, str) or not text:
+            raise BatchError(f'{where} has {json.dumps(text)} among its {key}; expected text such as "{example}".')
         try:
-            parse_click(text)
+            parse(text)
         except SamptError as error:
             raise BatchError(f"{where}: {error}") from None
+
+
+def _at_place(text: str, place: Callable[[str], str]) -> str:
+    """The text of a mask, PNG@FRAME or PNG, with its path replaced."""
+    path, frame_idx = parse_mask_place(text)
+    return place(path) if frame_idx is None else f"{place(path)}@{frame_idx}"
 
 
 def _in_folder(folder: Path) -> Iterator[BatchItem]:

@@ -21,8 +21,8 @@ from sampt.errors import ConfigError, QueryError
 from sampt.files.names import real_path
 from sampt.job import Job
 from sampt.outputs import FORMATS
-from sampt.points.parse import parse_click, read_queries, read_query_masks
-from sampt.types import Points, QueryMask
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
+from sampt.preparation import Query
 from sampt.video.live import is_live
 
 __all__ = ["add_command", "formats_of"]
@@ -31,6 +31,7 @@ _EXAMPLES = """\
 examples:
   sampt segment clip.mp4 --points 1,0,420,250 --points 1,0,300,90,-
   sampt segment frames/ --mask first.png -o out
+  sampt segment clip.mp4 --box 1,0,400,200,460,310 --mask first.png@0 --mask later.png@40
   sampt segment 'frames/*.jpg' --queries clicks.json --stride 2 --tracker lucas-kanade
   sampt segment rtsp://camera/stream --points 1,0,420,250 --stop 3000
   sampt segment - --raw-size 854x480 --fps 25 --points 1,0,420,250 < frames.rgb
@@ -43,8 +44,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "segment",
         help="follow objects through a video and save their masks",
-        description="Follow objects, named by points or a mask on any frame, through a video, and save a mask for every frame.",
-        usage="%(prog)s VIDEO (--points ... | --queries FILE | --mask PNG) [-o DIR] [options]",
+        description="Follow objects, named by points, boxes or masks on any frame, and save a mask for every frame.",
+        usage="%(prog)s VIDEO (--points ... | --box ... | --queries FILE | --mask PNG) [-o DIR] [options]",
         epilog=f"{told_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,8 +73,23 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
         help="a click: object id from 1, frame from 0, pixel, sign + (on the object; the default) or - (off it); repeat it",
     )
     group.add_argument("--queries", metavar="FILE", help="clicks from a file: JSON, or the text format of the SAM-PT program")
-    group.add_argument("--mask", metavar="PNG", help="mask image on one frame; each value but 0 is an object's id")
-    group.add_argument("--mask-frame", type=whole_number, metavar="N", help="the frame of --mask (default: that of --start)")
+    group.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="OBJECT,FRAME,X0,Y0,X1,Y1",
+        help="a box around an object: its first and last pixel; clicks of the object on that frame go with it; repeat it",
+    )
+    group.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="PNG[@FRAME]",
+        help="mask image, on a frame of its own if told; each value but 0 is an object's id (docs/queries.md); repeat it",
+    )
+    group.add_argument(
+        "--mask-frame", type=whole_number, metavar="N", help="the frame of a --mask without @FRAME (default: that of --start)"
+    )
 
 
 def _add_frame_options(parser: argparse.ArgumentParser) -> None:
@@ -131,19 +147,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _queries(arguments: argparse.Namespace) -> list[Points | QueryMask]:
-    queries: list[Points | QueryMask] = [parse_click(text) for text in arguments.points]
+def _queries(arguments: argparse.Namespace) -> list[Query]:
+    queries: list[Query] = [parse_click(text) for text in arguments.points]
+    queries += [box for text in arguments.box for box in parse_boxes(text)]
     if arguments.queries is not None:
         queries.append(read_queries(arguments.queries))
-    if arguments.mask_frame is not None and arguments.mask is None:
-        raise QueryError("--mask-frame is given without --mask; give the mask image too.")
-    if arguments.mask is not None:
-        frame_idx = arguments.start if arguments.mask_frame is None else arguments.mask_frame
-        if frame_idx < 0:
-            raise QueryError(f"--mask-frame is {frame_idx}; expected a frame from 0.")
-        queries += read_query_masks(arguments.mask, frame_idx)
+    places = [parse_mask_place(text) for text in arguments.mask]
+    if arguments.mask_frame is not None:
+        if all(frame_idx is not None for _, frame_idx in places):
+            raise QueryError("--mask-frame is given without --mask, or each has its own @FRAME; give the mask image too.")
+        if arguments.mask_frame < 0:
+            raise QueryError(f"--mask-frame is {arguments.mask_frame}; expected a frame from 0.")
+    default = arguments.start if arguments.mask_frame is None else arguments.mask_frame
+    for path, frame_idx in places:
+        queries += read_query_masks(path, default if frame_idx is None else frame_idx)
     if not queries:
-        raise QueryError("No object is named; give --points, --queries or --mask.")
+        raise QueryError("No object is named; give --points, --box, --queries or --mask.")
     return queries
 
 

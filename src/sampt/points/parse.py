@@ -16,11 +16,13 @@ from sampt.files.text import read_text
 from sampt.limits import MAX_QUERY_BYTES, check_clicks, parse_json
 from sampt.points.mask_images import MAX_IDS, VOID, read_mask_image
 from sampt.signs import SIGN_KEYS, parse_sign, take_sign
-from sampt.types import Points, QueryMask
+from sampt.types import Points, QueryBox, QueryMask
 
-__all__ = ["parse_click", "read_queries", "read_query_masks"]
+__all__ = ["parse_boxes", "parse_click", "parse_mask_place", "read_queries", "read_query_masks"]
 
 _CLICK_FORM = "OBJECT,FRAME,X,Y with an optional sign + or - at the end, for example 1,0,420,250,+"
+_BOX_FORM = "OBJECT,FRAME,X0,Y0,X1,Y1 with the first and the last pixel, for example 1,0,400,200,460,310"
+_MASK_PLACE = re.compile(r"(.+)@(\d+)", re.DOTALL)
 _LOG = logging.getLogger(__name__)
 _OBJECT_KEYS = ("id", "clicks", "labels")
 _CLICK_KEYS = ("frame", "x", "y", *SIGN_KEYS)
@@ -52,6 +54,42 @@ def _one_click(text: str) -> _Click:
     object_id, frame_idx = (_whole(p, where) for p in parts[:2])
     x, y = (_number(p, where) for p in parts[2:])
     return _checked(object_id, frame_idx, x, y, is_positive, where)
+
+
+def parse_boxes(text: str) -> list[QueryBox]:
+    """One or several boxes: ``OBJECT,FRAME,X0,Y0,X1,Y1``, first and last pixel; several separated by spaces.
+
+    Raises:
+        QueryError: the text has another form, or holds a number out of range.
+    """
+    texts = text.split()
+    if not texts:
+        raise QueryError(f"A box is empty; expected {_BOX_FORM}.")
+    return [_one_box(one) for one in texts]
+
+
+def _one_box(text: str) -> QueryBox:
+    parts, where = text.split(","), f"the box {text!r}"
+    if len(parts) != 6:
+        raise QueryError(f"The box {text!r} cannot be read; expected {_BOX_FORM}.")
+    object_id, frame_idx, x0, y0, _ = _checked(
+        _whole(parts[0], where), _whole(parts[1], where), _number(parts[2], where), _number(parts[3], where), True, where
+    )
+    try:
+        return QueryBox(object_id, frame_idx, np.array([x0, y0, *(_number(p, where) for p in parts[4:])], np.float32))
+    except ValueCheckError as error:
+        raise QueryError(f"Cannot read {where}: {error}") from None
+
+
+def parse_mask_place(text: str) -> tuple[str, int | None]:
+    """``PNG@FRAME``, or ``PNG`` alone: the path of a mask image, and the frame, None where none is told.
+
+    A file whose own name ends so is taken as a file.
+    """
+    found = _MASK_PLACE.fullmatch(text)
+    if found is None or Path(text).is_file():
+        return text, None
+    return found[1], _whole(found[2], f"the mask {text!r}")
 
 
 def read_queries(path: str | Path) -> Points:

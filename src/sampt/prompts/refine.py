@@ -12,7 +12,7 @@ from sampt.config import PromptConfig
 from sampt.segmenters.base import Passes, PromptableSegmenter, RoundsSegmenter, innermost
 from sampt.types import MaskPrediction, ObjectPrompt
 
-__all__ = ["segment_prompts"]
+__all__ = ["segment_boxed", "segment_prompts"]
 
 
 def segment_prompts(
@@ -34,6 +34,17 @@ def segment_prompts(
         assert isinstance(segmenter, RoundsSegmenter)
         return segmenter.decode_in_rounds(embedding, prompts, passes)
     return _pass_by_pass(segmenter, embedding, prompts, passes)
+
+
+def segment_boxed(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt]) -> list[MaskPrediction]:
+    """Final predictions, with full-size logits, for prompts with a box that a person drew: each is asked twice, the second time
+    with the first answer. The box stays as it is, where refinement would take that of the answer.
+    """
+    if not prompts:
+        return []
+    first = segmenter.decode(embedding, prompts, full_size=False)
+    again = [dataclasses.replace(p, mask_logits=a.low_res_logits) for p, a in zip(prompts, first, strict=True)]
+    return segmenter.decode(embedding, again)
 
 
 def _pass_by_pass(

@@ -15,6 +15,7 @@ from sampt.geometry import rescale_box, rescale_xy
 from sampt.masks.merge import ObjectMask
 from sampt.preparation import prepare_queries
 from sampt.prompts.parts import predictions
+from sampt.prompts.refine import segment_boxed
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.session.edits import Inputs
@@ -22,7 +23,7 @@ from sampt.session.plan import Query
 from sampt.session.record import record_of
 from sampt.session.state import result_of
 from sampt.session.values import Carried, Click, ObjectResult
-from sampt.types import BoolArray, FloatArray, FramePoints, MaskPrediction, ObjectPrompt, ObjectState, Points, QueryMask
+from sampt.types import BoolArray, FloatArray, FramePoints, ObjectPrompt, ObjectState, Points, QueryMask
 from sampt.video.base import Video
 
 __all__ = ["Asker", "query_points"]
@@ -77,7 +78,7 @@ class Asker:
             clicked = [p for p in sure if p.box_xyxy is None]
             sizes = self._working.size_hw, self._video.size_hw
             answers = itertools.chain(
-                self._asked_twice(embedding, boxed) if boxed else (),
+                segment_boxed(self._segmenter, embedding, boxed),
                 predictions(self._segmenter, embedding, clicked, self._config.prompting, sizes[0]),
             )
             found |= {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(*sizes) for a in answers}
@@ -101,14 +102,6 @@ class Asker:
         sizes = self._video.size_hw, self._working.size_hw
         box = None if query.box_xyxy is None else rescale_box(np.array(query.box_xyxy, np.float32), *sizes)
         return ObjectPrompt(query.object_id, rescale_xy(xy, *sizes), signs, box)
-
-    def _asked_twice(self, embedding: Any, prompts: list[ObjectPrompt]) -> list[MaskPrediction]:
-        first = self._segmenter.decode(embedding, prompts, full_size=False)
-        again = [
-            ObjectPrompt(p.object_id, p.xy, p.is_positive, p.box_xyxy, a.low_res_logits)
-            for p, a in zip(prompts, first, strict=True)
-        ]
-        return self._segmenter.decode(embedding, again)
 
 
 def query_points(
