@@ -169,3 +169,12 @@ def test_a_video_without_queries_is_recorded_while_the_others_go_on(tmp_path: Pa
     result = Worker(BatchSettings(tmp_path / "out")).do(first)
     assert (result.status, result.error) == ("failed", first.error)
     assert BatchItem.from_json(json.loads(json.dumps(first.to_json()))) == first
+
+
+def test_stacks_and_animations_with_queries_beside_them_are_videos(tmp_path: Path) -> None:
+    for name in ("a.tif", "a.json", "b.webp", "c.webp", "c.png", "d.png", "d.txt"):
+        (tmp_path / name).write_text("1")
+    assert [(item.name, Path(item.video).name, item.error) for item in read_batch(tmp_path)] == [
+        ("a", "a.tif", None),
+        ("c", "c.webp", None),
+    ]

@@ -13,6 +13,7 @@ from sampt.evaluation.datasets.layout import read_names
 from sampt.evaluation.json_files import read_json
 from sampt.evaluation.sweep import read_sweep
 from sampt.files.text import decode_text, read_text
+from sampt.outputs import read_manifest
 from sampt.points.parse import read_queries
 
 ENCODINGS = {
@@ -46,6 +47,7 @@ def test_every_text_that_is_read_may_have_any_encoding(encoding: str, tmp_path: 
     assert read_json(written("m.json", '{"ä": [1]}'), "a list") == {"ä": [1]}
     sweep = read_sweep(written("s.json", json.dumps({"dataset": "davis-2017", "root": "x", "seeds": [3]})))
     assert sweep.seeds == (3,)
+    assert read_manifest(written("run.json", '{"ä": 1}')) == {"ä": 1}
 
 
 @pytest.mark.parametrize("data", [b"\x80\x81", b"a\x80", b"\xff\xfea", b"ab\x00c", b"\x00" * 8, b"\xef\xbb\xbf\xff"])

@@ -102,3 +102,11 @@ def test_videos_are_told_from_playlists(clip: Path) -> None:
     assert playlist_kind(clip.read_bytes()[:4096]) is None
     assert playlist_kind(b"") is None
     assert playlist_kind(b"v=0 is how a text begins") is None
+
+
+def test_even_a_playlist_that_was_asked_for_starts_no_stream_and_no_script(clip: Path) -> None:
+    for name, text in (("a.sdp", PLAYLISTS["SDP"]), ("a.vpy", "raise SystemExit"), ("a.avs", "Version()")):
+        path = clip.with_name(name)
+        path.write_text(text)
+        with pytest.raises(VideoError):
+            open_video(path, allow_playlists=True)

@@ -30,6 +30,8 @@ __all__ = ["BatchItem", "read_batch"]
 
 _QUERY_SUFFIXES = (".json", ".txt")
 _MASK_SUFFIX = ".png"
+_STACK_SUFFIXES = (".apng", ".tif", ".tiff", ".webp")
+"""Images that may have several pages: videos where queries lie beside them."""
 _INPUTS = ("video", "queries", "mask")
 _TEXTS = ("points", "boxes", "masks")
 _NOT_NAMED = ("loader", "arguments", "part", "num_parts", "error")
@@ -336,11 +338,14 @@ def _in_remote_folder(url: str) -> Iterator[BatchItem]:
 def _among(entries: Mapping[str, bool], at: Callable[[str], str], holds_images: Callable[[str], bool]) -> Iterator[BatchItem]:
     """The videos among the entries of a folder, name -> whether it is a folder, with the queries beside them."""
     for video in (p.name for p in natural_order(map(Path, entries))):
-        if is_leftover(video) or not (holds_images(video) if entries[video] else _is_video_file(video)):
+        is_stack = entries[video] is False and Path(video).suffix.lower() in _STACK_SUFFIXES
+        if is_leftover(video) or not (holds_images(video) if entries[video] else is_stack or _is_video_file(video)):
             continue
         stems = dict.fromkeys((video, video if entries[video] else Path(video).stem))
         beside = [stem + suffix for suffix in (*_QUERY_SUFFIXES, _MASK_SUFFIX) for stem in stems]
         found = next((name for name in beside if entries.get(name) is False), None)
+        if found is None and is_stack:
+            continue  # an image like any other
         if found is None:
             *queries, mask = (list(stems)[-1] + suffix for suffix in (*_QUERY_SUFFIXES, _MASK_SUFFIX))
             error = f"{at(video)} has no queries; expected {', '.join(queries)}, or the mask {mask} beside it."

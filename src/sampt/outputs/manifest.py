@@ -13,7 +13,8 @@ from typing import Any
 
 from sampt import __version__
 from sampt.errors import OutputError
-from sampt.limits import MAX_MANIFEST_BYTES, parse_json, read_bounded
+from sampt.files.text import read_text
+from sampt.limits import MAX_MANIFEST_BYTES, parse_json
 from sampt.outputs.files import write_atomic
 
 __all__ = ["config_digest", "read_manifest", "versions", "write_manifest"]
@@ -89,7 +90,7 @@ def read_manifest(path: Path | str) -> dict[str, Any] | None:
         OutputError: the file is there but cannot be read as a manifest.
     """
     try:
-        data = parse_json(read_bounded(path, MAX_MANIFEST_BYTES, "a run.json of sampt"))
+        data = parse_json(read_text(path, MAX_MANIFEST_BYTES, "a run.json of sampt"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

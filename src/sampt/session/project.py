@@ -14,6 +14,7 @@ from typing import Any
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import LimitError, OutputError, SamptError, VideoError
 from sampt.files.listing import visible_entries
+from sampt.files.text import decode_text
 from sampt.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.masks.rle import Rle
 from sampt.outputs.files import write_atomic
@@ -163,7 +164,7 @@ def read_project(project: Path) -> ProjectFile:
     with disk_errors(path):
         text = read_bounded(path, MAX_PROJECT_BYTES, f"a project file of at most {MAX_PROJECT_BYTES}")
     try:
-        data = parse_json(text)
+        data = parse_json(decode_text(text))
     except ValueError as error:
         raise OutputError(f"{path} is damaged ({_one_line(error)}); restore it from a copy.") from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:

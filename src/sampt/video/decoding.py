@@ -36,14 +36,22 @@ _HEAD_BYTES = 4096
 _PLAYLIST_PROTOCOLS = "file,crypto,data,http,https,httpproxy,tcp,tls"
 
 
+_PLAYLISTS = {"hls", "concat", "dash", "imf"}
+
+
 @cache
-def _formats_of_one_file() -> str:
-    return ",".join(sorted(set(av.formats_available) - _REFERRING))
+def _formats_without(excluded: frozenset[str]) -> str:
+    return ",".join(sorted(set(av.formats_available) - excluded))
 
 
 def one_file_options() -> dict[str, str]:
     """Options with which FFmpeg opens nothing but the one file that it is given."""
-    return {"format_whitelist": _formats_of_one_file(), "protocol_whitelist": "file"}
+    return {"format_whitelist": _formats_without(frozenset(_REFERRING)), "protocol_whitelist": "file"}
+
+
+def _playlist_options() -> dict[str, str]:
+    """Options with which a playlist and what it names can be opened, but no script and no stream that never ends."""
+    return {"format_whitelist": _formats_without(frozenset(_REFERRING - _PLAYLISTS)), "protocol_whitelist": _PLAYLIST_PROTOCOLS}
 
 
 def playlist_kind(head: bytes) -> str | None:
@@ -84,7 +92,7 @@ def open_stream(path: Path, *, allow_playlists: bool = False, threads: str = "AU
     """
     if not allow_playlists:
         refuse_playlist(path)
-    options = {"protocol_whitelist": _PLAYLIST_PROTOCOLS} if allow_playlists else one_file_options()
+    options = _playlist_options() if allow_playlists else one_file_options()
     try:
         # "file:" because a colon in a name would otherwise name a protocol.
         container = open_input(f"file:{path}", options=options)

@@ -61,7 +61,7 @@ def frame_paths(folder: Path, entries: Sequence[Path]) -> list[Path]:
             frames = kept
     left_out = [path for path in images if path not in set(frames)]
     if left_out:
-        pattern = folder / f"*{left_out[0].suffix}"
+        pattern = folder / "*"
         _LOG.warning(
             "%s: %s left out, named otherwise than the %d frames; to take all images, give a pattern such as '%s'.",
             folder,

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.files.text import read_text
 from sampt.limits import parse_json
 from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit
@@ -81,7 +82,7 @@ class ExportNote:
             BackendError: the folder is no export, or one of another model or format.
         """
         try:
-            found = parse_json((folder / NOTE).read_text(encoding="utf-8"))
+            found = parse_json(read_text(folder / NOTE))
             note = cls(**{field.name: found[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackendError(
