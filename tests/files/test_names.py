@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sampt.files.names import name_bytes, printable, real_path
+from sampt.files.names import markdown_cell, name_bytes, printable, real_path
 
 
 def test_links_are_followed_and_circles_stay(tmp_path: Path) -> None:
@@ -27,3 +27,8 @@ def test_what_a_terminal_obeys_is_an_escape() -> None:
     assert printable("größe 1.mp4") == "größe 1.mp4"
     assert printable("a\x1b[2Jb\r\n\x07\u202ec") == "a\\x1b[2Jb\\r\\n\\x07\\u202ec"
     assert printable(os.fsdecode(b"cl\xff")) == "cl\\udcff"
+
+
+def test_a_name_in_a_table_is_one_cell_and_no_html() -> None:
+    assert markdown_cell("a|b<script>&\n\x1b[1m") == "a\\|b&lt;script>&amp;\\n\\x1b[1m"
+    assert markdown_cell("bmx-trees_2") == "bmx-trees_2"

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from sampt.errors import EvaluationError
 from sampt.evaluation.instance_tracks import Track, Tracks, TrueInstances, read_tracks, spacetime_iou
 from sampt.evaluation.json_files import read_json
+from sampt.files.names import markdown_cell
 
 __all__ = [
     "AREA_RANGES",
@@ -95,7 +96,7 @@ class InstanceScores:
         lines.append("| " + " | ".join("-" if value is None else f"{value:.3f}" for value in figures.values()) + " |")
         if len(self.category_ap) > 1:
             lines += ["", "| category | AP |", "|---|---|"]
-            lines += [f"| {name} | {value:.3f} |" for name, value in self.category_ap.items()]
+            lines += [f"| {markdown_cell(name)} | {value:.3f} |" for name, value in self.category_ap.items()]
         return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sampt.errors import EvaluationError
 from sampt.evaluation.metrics import Statistics
 from sampt.evaluation.vos_metrics import GroupScore, ObjectScore, bdd_groups, g_measure, lvos_variation, seen_unseen
+from sampt.files.names import markdown_cell
 
 __all__ = ["Scores", "SequenceScore"]
 
@@ -174,7 +175,7 @@ def _mean(parts: Sequence[Statistics]) -> Statistics:
 
 def _row(score: SequenceScore) -> str:
     values = [score.j_and_f, *asdict(score.j).values(), *asdict(score.f).values()]
-    return f"| {score.name} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
+    return f"| {markdown_cell(score.name)} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
 
 
 def _plain(score: SequenceScore) -> dict[str, Any]:

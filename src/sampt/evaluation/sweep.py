@@ -18,6 +18,7 @@ from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
 from sampt.evaluation.score import score_dataset
 from sampt.evaluation.score_files import SCORES_NAME, write_scores
 from sampt.evaluation.scores import Scores
+from sampt.files.names import markdown_cell
 from sampt.files.text import read_text
 from sampt.limits import parse_json
 from sampt.outputs.files import write_atomic
@@ -190,5 +191,5 @@ def sweep_table(rows: Sequence[SweepRow]) -> str:
             row.told(lambda s: s.total.j.recall),
             row.told(lambda s: s.total.f.mean),
         ]
-        lines.append(f"| {row.name} | {len(row.scores)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {markdown_cell(row.name)} | {len(row.scores)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["name_bytes", "printable", "real_path"]
+__all__ = ["markdown_cell", "name_bytes", "printable", "real_path"]
 
 
 def real_path(path: Path | str) -> Path:
@@ -21,3 +21,8 @@ def name_bytes(name: str) -> bytes:
 def printable(text: str) -> str:
     """Text for a person's terminal: what would move its cursor or is no character comes as an escape such as ``\\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def markdown_cell(text: str) -> str:
+    """A name as a cell of a Markdown table shows it, where ``|`` would end the cell and ``<`` begin HTML."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -10,6 +10,7 @@ of https://docs.cvat.ai/docs/other/xml_format; a frame's ``id`` finds it in a vi
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,10 @@ from sampt.types import FrameMasks, IntArray
 from sampt.video.base import Video
 
 __all__ = ["write_cvat_boxes", "write_cvat_masks"]
+
+
+_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Of version 1.0 (https://www.w3.org/TR/xml/#charsets): control characters, and bytes of names that are no UTF-8."""
 
 
 def write_cvat_masks(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
@@ -113,4 +118,6 @@ def _write_head(file: IO[str], video: Video, objects: Iterable[ExportObject], mo
 
 
 def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    """For elements and attributes: names of frames are names of files, which may hold what XML cannot."""
+    kept = _NOT_IN_XML.sub("\ufffd", text)
+    return html.escape(kept, quote=True).replace("\t", "&#9;").replace("\n", "&#10;").replace("\r", "&#13;")

@@ -161,9 +161,13 @@ def export_file(path: Path) -> Iterator[Path]:
 def add_to_zip(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     """Add a member, stored as it is, with the same bytes on every machine and day.
 
+    A backslash in its name, which Windows would take for the end of a folder's name, becomes ``_``, and so does what begins the
+    escape of a byte that is no UTF-8.
+
     Raises:
         OutputError: the archive has a member of that name: two frames of the video have one name.
     """
+    name = name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\\", "_")
     if name in archive.NameToInfo:
         raise OutputError(f"Two frames of the video would both be {name} in the archive; expected frames with different names.")
     info = zipfile.ZipInfo(name, _EPOCH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ CSV_COLUMNS = (
     "confidence",
     "hidden_by",
 )
+_FORMULA = re.compile(r"[\s\x00]*[=+@\t\r\uff1d\uff0b\uff0d\uff20-]|'")
+"""How text begins that Excel, LibreOffice or Google Sheets computes (https://owasp.org/www-community/attacks/CSV_Injection)."""
 _CODES = {int(code): code.name.lower() for code in HiddenBy}
 
 
@@ -73,18 +76,24 @@ def write_tracks_json(frames: Iterable[FrameMasks], video: Video, objects: Seque
 def write_tracks_csv(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
     """Write a CSV file (UTF-8, RFC 4180) with the columns of :data:`CSV_COLUMNS`; values as in :func:`write_tracks_json`.
 
-    Truth values are 0 and 1.
+    Truth values are 0 and 1. A name that a spreadsheet would take for a formula (it begins with =, +, -, @ or the like) has an
+    apostrophe in front, and so has one that begins with an apostrophe: whoever reads names back takes one off.
 
     Raises:
         OutputError: it cannot be written.
     """
     named = named_by_id(objects)
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with export_file(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.DictWriter(file, CSV_COLUMNS)
         table.writeheader()
         for frame in selected(frames, video, objects):
-            head = {"frame_idx": frame.frame_idx, "frame_name": video.frame_name(frame.frame_idx)}
+            head = {"frame_idx": frame.frame_idx, "frame_name": _cell(video.frame_name(frame.frame_idx))}
             head["time_s"] = video.time_s(frame.frame_idx)
             for row in _rows(frame.points):
                 numbers = {key: int(value) if isinstance(value, bool) else value for key, value in row.items()}
-                table.writerow({**head, "object_name": named[row["object_id"]].name, **numbers})
+                table.writerow({**head, "object_name": _cell(named[row["object_id"]].name), **numbers})
+
+
+def _cell(text: str) -> str:
+    """Text that stays text in a spreadsheet."""
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from sampt.outputs.exports import ExportObject
 from sampt.outputs.track_files import CSV_COLUMNS
 from sampt.types import HiddenBy
 
@@ -47,3 +48,23 @@ def test_csv_holds_the_same(case):
 def test_points_of_other_objects_are_left_out(case):
     frames = json.loads(case.export("tracks-json", "o.json", objects=case.objects[2:3]).read_text())["frames"]
     assert [[p["point_id"] for p in frame["points"]] for frame in frames] == [[8]] * 6
+
+
+FORMULAS = ["=1+1", "+1", "-2+3", "@SUM(A1)", " =cmd|' /C calc'!A0", "＝1+1", "－1", "'already"]
+PLAIN = ["bee", "Größe", "a=b", "3-4", "x@y", "蜂"]
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, *PLAIN])
+def test_no_name_is_a_formula_for_a_spreadsheet(case, name, monkeypatch):
+    objects = [ExportObject(1, name, (1, 2, 3)), *case.objects[1:]]
+    monkeypatch.setattr(type(case.video), "frame_name", lambda video, i: f"{name}{i}")
+    with case.export("tracks-csv", "o.csv", objects=objects).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    own = [row for row in rows if row["object_id"] == "1"]
+    assert own
+    for row in own:
+        for cell, text in ((row["object_name"], name), (row["frame_name"], f"{name}{row['frame_idx']}")):
+            assert cell == (f"'{text}" if name in FORMULAS else text)
+            assert cell.lstrip()[0] not in "=+-@＝＋－＠"
+    # Numbers stay numbers.
+    assert {float(row["x"]) for row in own}

@@ -13,7 +13,7 @@ from sampt.evaluation.reports.html import html_table, page
 from sampt.evaluation.reports.published import SOURCE, published
 from sampt.evaluation.reports.read import AnyRun, ScoredRun, read_scored
 from sampt.evaluation.scores import Scores
-from sampt.files.names import real_path
+from sampt.files.names import markdown_cell, real_path
 from sampt.outputs.files import make_folder, write_atomic
 
 __all__ = ["write_report"]
@@ -73,10 +73,10 @@ def _markdown(runs: Sequence[AnyRun]) -> Iterator[str]:
     for columns, rows in _summaries(runs):
         yield f"| {' | '.join(columns)} |"
         yield "|---" * len(columns) + "|"
-        yield from (f"| {' | '.join(row)} |" for row in rows)
+        yield from (f"| {' | '.join(map(markdown_cell, row))} |" for row in rows)
         yield ""
     for run in runs:
-        yield f"## {run.label}\n"
+        yield f"## {markdown_cell(run.label)}\n"
         yield run.scores.to_markdown() + "\n"
         found = published(run.choice.name)
         if found is not None:
