@@ -110,6 +110,15 @@ def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
         sequence.open()
 
 
+def test_one_bit_is_object_1(tmp_path: Path) -> None:
+    labels = np.zeros((8, 8), np.uint8)
+    labels[2:6, 2:6] = 1
+    Image.fromarray(labels.astype(bool)).save(tmp_path / "bit.png")
+    save(tmp_path / "grey.png", labels)
+    for name in ("bit.png", "grey.png"):
+        np.testing.assert_array_equal(read_label_map(tmp_path / name), labels)
+
+
 def test_images_that_are_no_label_maps_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "rgb.png", [[[9, 9, 0], [0, 0, 0]]] * 2, "RGB")
     (tmp_path / "text.png").write_text("no image")

@@ -233,9 +233,9 @@ def _visible(image: Image.Image) -> BoolArray | None:
 
 
 def _levels(image: Image.Image, name: str) -> IntArray:
-    """(h, w) int64 grey levels as they are in the file, white 255 in a bilevel image."""
-    if image.mode in ("1", "LA", "La"):
-        image = image.convert("L")
+    """(h, w) int64 grey levels as they are in the file; of one bit 0 and 1, for a label map of object 1 may be stored so."""
+    if image.mode in ("LA", "La"):
+        image = image.getchannel(0)
     values = np.asarray(image)
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values)) & (abs(values) < 2**31)).all():
         raise QueryError(f"The mask {name!r} holds fractions (mode {image.mode}); {_EXPECTED}.")
