@@ -75,7 +75,13 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'sampt' has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    try:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    except (AttributeError, ImportError):
+        from sampt.opencv import check_opencv
+
+        check_opencv()
+        raise
 
 
 def __dir__() -> list[str]:

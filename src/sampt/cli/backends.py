@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from sampt.cli.running import tell
 from sampt.cli.tables import print_table
+from sampt.opencv import describe_builds
 from sampt.plugins import describe_backends
 
 __all__ = ["add_command"]
@@ -30,6 +32,8 @@ def _run(_: argparse.Namespace) -> int:
     ]
     headings = ("name", "kind", "code", "weights", "to be installed", "source")
     print_table("back ends and their licences", headings, rows)
+    if (builds := describe_builds()) is not None:
+        tell(builds)
     return 0
 
 

@@ -78,8 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Imports are in here too: they take long enough to be interrupted.
         from sampt.cli.heap import return_large_blocks
+        from sampt.opencv import check_opencv
 
         return_large_blocks()
+        check_opencv()
         arguments = build_parser().parse_args(argv)
         status: int = arguments.run(arguments)
     except SamptError as error:
