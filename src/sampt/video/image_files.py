@@ -67,7 +67,8 @@ def image_facts(path: Path) -> ImageFacts:
         with Image.open(path, formats=_formats()) as image:
             width, height = image.size
             check_pixels(width, height, f"Image {path}")
-            is_deep, bits = _is_deep(image), _told_bits(image, path)  # before its EXIF is asked for, which loads a PNG
+            is_deep = _is_deep(image)  # before its EXIF is asked for, which loads a PNG
+            bits = _told_bits(image, path) if is_deep else None
             # Of a TIFF, Pillow gives the upright size itself.
             turned = image.format != "TIFF" and image.getexif().get(_TAG_ORIENTATION) in _QUARTER_TURNS
             pages, durations = _pages(image, path)
