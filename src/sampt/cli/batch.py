@@ -45,6 +45,7 @@ _EXAMPLES = """\
 a manifest has a JSON object a line; paths begin at its folder:
   {"video": "a.mp4", "points": ["1,0,420,250", "1,0,300,90,-"]}
   {"video": "b/frames", "mask": "b/first.png", "name": "b", "settings": {"seed": 1}}
+  {"video": "c.mp4", "boxes": ["1,0,400,200,460,310"], "masks": ["first.png@0", "later.png@40"]}
   {"video": "c.mp4", "queries": "c.json", "start": 20, "stop": 80, "stride": 2}
 
 examples:

@@ -159,7 +159,8 @@ _MASK_BODY = {
     openapi_extra=_MASK_BODY,
 )
 async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> dict[str, Any]:
-    """Give the object's mask on a frame: a PNG of the video's size in which pixels that are not 0 are the object, or an RLE."""
+    """Give the object's mask on a frame: a PNG of the video's size, in which whatever is found of any object (docs/queries.md)
+    belongs to this one, or an RLE."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     browser = parts.browser_of(request)  # before the body is read
 
