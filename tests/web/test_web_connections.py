@@ -274,6 +274,22 @@ def test_streams_outlive_a_flood_of_connections(served: Callable[..., Served]) -
         assert len(peers) == 60
 
 
+def test_a_message_in_endless_parts_ends_its_stream(served: Callable[..., Served]) -> None:
+    server = served()
+    with server.client() as client:
+        assert client.post("session", json={"video": "root/clip"}).status_code == 201
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    stream = server.connect(
+        f"GET /api/v1/session/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nCookie: {cookie}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert stream.recv(12) == b"HTTP/1.1 101"
+    with contextlib.suppress(ConnectionError):
+        stream.sendall(b"\x01\x80abcd" + b"\x00\x80abcd" * 5000)  # a text that begins, and goes on without a byte
+    assert ended_after_s(stream) < 5
+
+
 class Wire:
     """A transport that is only looked at."""
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import io
+import re
+import struct
 import threading
+import time
+import tracemalloc
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from sampt.masks.rle import encode_mask
+from sampt.web.settings import Limits
 
 S = "/api/v1/session"
 EVENTS = "ws://127.0.0.1:7268/api/v1/session/events"
@@ -189,3 +199,87 @@ def test_a_collector_in_the_environment_is_told_nothing(
     monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     assert browsing(serving()).get("/api/v1/about").status_code == 200
+
+
+def test_a_png_that_says_two_sizes_is_refused_before_its_pixels_are_made(opening: Opening, site: Any) -> None:
+    """The first header has the video's size; decoders believe the last one, of a picture of 81 MB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    h, w = site.masks(0)[0].shape
+    large = zlib.compress(b"\0" * (9001 * 9000))
+    header = b"\x08\x00\x00\x00\x00"
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">II", w, h) + header)
+    data += chunk(b"IHDR", struct.pack(">II", 9000, 9000) + header) + chunk(b"IDAT", large) + chunk(b"IEND", b"")
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (9000, 9000)
+    browser = opening()
+    browser.post(f"{S}/objects", json={})
+    tracemalloc.start()
+    answer = browser.put(f"{S}/objects/1/frames/0/mask", content=data, headers={"content-type": "image/png"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (answer.status_code, browser.get(S).json()["masks"]) == (400, [])
+    assert peak < 50 << 20
+
+
+def test_an_export_ends_before_the_disk_is_full(opening: Opening, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = opening()
+    site.click(browser, 1)
+    site.propagate(browser)
+    monkeypatch.setattr("sampt.web.tasks.has_room", lambda *_: False)  # it was there at the beginning
+    monkeypatch.setattr("sampt.web.tasks._TELL_S", 0.0)
+    number = browser.post(f"{S}/exports", json={"format": "png"}).json()["export_id"]
+    told = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda told: told["is_done"])
+    assert (told["num_bytes"], "no room" in told["error"]) == (None, True)
+    assert browser.get(f"{S}/exports/{number}/file").status_code == 409
+
+
+def test_one_preview_of_a_session_is_computed_at_a_time(opening: Opening, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = opening()
+    site.click(browser, 1)
+    for frame in range(1, 8):
+        browser.post(f"{S}/points", json={"object_id": 1, "frame": frame, **site.inside(1, frame)})
+    running, most = [0], [0]
+    decode = site.segmenter.decode
+
+    def counting(*arguments: Any, **keywords: Any) -> Any:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        running[0] -= 1
+        return decode(*arguments, **keywords)
+
+    monkeypatch.setattr(site.segmenter, "decode", counting)
+    asked = [
+        threading.Thread(target=browser.get, args=(f"{S}/frames/{i}/masks",), kwargs={"params": {"preview": True}})
+        for i in range(8)
+    ]
+    for thread in asked:
+        thread.start()
+    for thread in asked:
+        thread.join(60)
+    assert most == [1]
+
+
+def test_the_documents_table_has_the_limits() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "ui.md").read_text(encoding="utf-8")
+    table = text[text.index("## Limits") : text.index("## Pictures")]
+    has = Limits()
+    for told in (
+        f"| {has.connections} / {has.connections_a_client}, fewer",
+        f"| {has.header_s:g} s from their first byte",
+        f"| silence between requests | {has.keep_alive_s} s |",
+        f"| {has.wait_s:g} s; every {has.bytes_a_s >> 10} KiB (uploads: {has.upload_bytes_a_s >> 10} KiB)",
+        f"| {has.json_bytes >> 10} KiB / {has.mask_bytes >> 20} MiB / {has.code_bytes >> 20} MiB |",
+        f"| {has.uploads} / {has.uploads_a_client}, of {has.upload_bytes >> 30} GiB each |",
+        f"leave on the disk | {has.free_bytes >> 30} GiB |",
+        f"| {has.sessions}; {has.idle_s / 3600:g} hours |",
+        f"| {has.objects} / {has.points:_} / {has.cells:_} / {has.given_bytes >> 20} MiB |".replace("_", " "),
+        f"exports kept by a session | {has.exports} |",
+        f"| {has.streams}; {has.message_bytes >> 10} KiB, {has.messages_a_s:g} a second |",
+        f"| {has.embedding_bytes >> 20} MiB / {has.picture_bytes >> 20} MiB |",
+    ):
+        assert told in table, told
+    assert {f.name for f in dataclasses.fields(Limits)} <= set(re.findall(r"has\.(\w+)", Path(__file__).read_text()))

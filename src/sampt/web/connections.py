@@ -14,6 +14,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from sampt.web.addresses import client_of
 from sampt.web.settings import Limits
@@ -33,6 +34,8 @@ _FEWEST = 8
 _SWEEP_S = 1.0
 _MOST_UNSENT_BYTES = 1 << 20
 """Of answers to a WebSocket's own pings, which nothing holds back."""
+_MOST_PARTS = 1024
+"""Of a WebSocket's message."""
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\nretry-after: 5\r\n\r\n"
     b'{"error": "There are too many connections; close some, or try again later."}'
@@ -233,4 +236,10 @@ class SocketConnection(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        """A message may come in parts, but not in endless empty ones, which its size does not limit."""
+        super().handle_cont(event)
+        if len(self.frames) > _MOST_PARTS:
             self.transport.abort()

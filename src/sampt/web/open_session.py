@@ -39,6 +39,7 @@ class OpenSession:
         propagation: the last one.
         exports: by id.
         limits: of the server.
+        previewing: held by whoever asks the segmenter.
     """
 
     def __init__(self, session: Session, roots: Roots, hub: EventHub, folder: Path, settings: WebSettings) -> None:
@@ -53,7 +54,7 @@ class OpenSession:
         self.exports: dict[int, ExportTask] = {}
         self._roots, self._hub, self._folder = roots, hub, folder
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock, self.previewing = threading.Lock(), threading.Lock()
 
     @property
     def is_busy(self) -> bool:
@@ -113,6 +114,7 @@ class OpenSession:
                 lambda: self._on_export(number),
                 self.courtesy,
                 self._roots.message,
+                self.limits.free_bytes,
             )
             self.exports[number] = task
             task.start()

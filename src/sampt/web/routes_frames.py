@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -52,7 +53,8 @@ def get_masks(frame: FrameNumber, held: Held, preview: bool = False) -> dict[str
 def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> dict[str, Any]:
     """As :class:`sampt.web.models.FrameMasksAnswer`."""
     session = held.session
-    with held.courtesy.first():
+    # One preview of a session at a time: all of its objects' answers are in memory, and no core is left for another one.
+    with held.courtesy.first(), held.previewing if is_preview else nullcontext():
         revision = session.revision  # read first: what is newer than it says does no harm
         results = session.preview(frame) if is_preview else session.results(frame)
         return masks_of(frame, revision, results, session.points(frame))

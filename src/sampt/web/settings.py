@@ -56,8 +56,8 @@ class Limits:
     header_s: float = 15.0
     keep_alive_s: int = 30
     wait_s: float = 20.0
-    bytes_a_s: float = 8 << 10
-    upload_bytes_a_s: float = 32 << 10
+    bytes_a_s: int = 8 << 10
+    upload_bytes_a_s: int = 32 << 10
     sessions: int = 4
     idle_s: float = 2 * 3600.0
     embedding_bytes: int = 512 << 20

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sampt.errors import SamptError
+from sampt.errors import OutputError, SamptError
 from sampt.outputs.exports import EXPORTERS, ExportObject, export
 from sampt.session.session import Session
 from sampt.session.values import FrameUpdate
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
+from sampt.web.disk import has_room
 
 __all__ = ["Courtesy", "ExportTask", "PropagationTask"]
 
@@ -196,6 +197,7 @@ class ExportTask(_Task):
         frames, object_ids: what to export; None: all objects.
         folder: made here, and removed by :meth:`remove`.
         on_progress, courtesy, message: as for :class:`PropagationTask`.
+        free_bytes: left on the disk; an export that would need them ends.
     """
 
     def __init__(
@@ -209,8 +211,10 @@ class ExportTask(_Task):
         on_progress: Told,
         courtesy: Courtesy,
         message: Callable[[str], str],
+        free_bytes: int,
     ) -> None:
         super().__init__(message)
+        self._free_bytes = free_bytes
         self.number, self.kind, self._session, self._frames = number, kind, session, frames
         self._object_ids = object_ids
         self._objects = [
@@ -263,6 +267,8 @@ class ExportTask(_Task):
             if time.monotonic() - self._told > _TELL_S:
                 self._told = time.monotonic()
                 self._on_progress()
+                if not has_room(self._folder, self._free_bytes):
+                    raise OutputError("The export was ended: the server's disk has no room for it; remove files there.")
 
     def _finish(self) -> None:
         self._on_progress()
