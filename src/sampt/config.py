@@ -33,6 +33,7 @@ __all__ = [
 
 SamplerName: TypeAlias = Literal["random", "even", "kmedoids", "shi-tomasi", "mixed"]
 ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
+SupportGridName: TypeAlias = Literal["official", "paper", "none"]
 Protocol: TypeAlias = Literal["both-ways", "vos"]
 
 _WEIGHTS = (
@@ -108,6 +109,11 @@ class TrackingConfig(_Checked):
     """How points are followed and when one counts (section 2)."""
 
     group_size: int = _setting(5, "objects tracked together by trackers whose points influence each other", low=1)
+    support_grid: SupportGridName = _setting(
+        "official",
+        "points that CoTracker follows beside those asked for: official (6 x 6 on the first frame), paper (2 x 2 on every "
+        "12th), none",
+    )
     border_fraction: float = _setting(0.01, "a point this close to the frame border does not count", low=0, high=0.5)
     patch_filter: bool = _setting(False, "hide a point for good when the patch around it stops looking like its query frame's")
     patch_size: int = _setting(3, "side of the filter's patch in pixels", low=1)
@@ -205,6 +211,7 @@ class SegmentConfig(_Checked):
     prompting: PromptConfig = _PROMPTING
     reinit: ReinitConfig = _REINIT
     protocol: Protocol = _setting("both-ways", "both-ways: masks before an object's query frame too; vos: none before it")
+    full_precision: bool = _setting(False, "networks compute in float32 on every device, unless --precision says otherwise")
     overlapping: bool = _setting(False, "masks may overlap: one mask an object instead of one label map")
     longest_side: int | None = _setting(
         None, "frames are worked on at this longest side in pixels (default: as they are)", low=16
@@ -259,14 +266,17 @@ PRESETS: dict[str, SegmentConfig] = {
         sampling=SamplingConfig(positive_points=8, negative_points=1),
         prompting=PromptConfig(),
         reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
+        full_precision=True,
         longest_side=1024,
     ),
     "paper-v2": SegmentConfig(
         tracker="cotracker3-offline",
         segmenter="hq-sam-vit-h",
         sampling=SamplingConfig(positive_points=16, negative_points=1),
+        tracking=TrackingConfig(support_grid="paper"),
         prompting=PromptConfig(),
         reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
+        full_precision=True,
         longest_side=1024,
     ),
 }

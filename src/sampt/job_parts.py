@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from sampt.back_end_settings import setting_options
 from sampt.config import SegmentConfig, default_config, settings_of
 from sampt.errors import BackendError
 from sampt.outputs import FORMATS, OutputSet, config_digest, versions
@@ -145,14 +146,14 @@ def make_back_ends(job: Job, on_weights: Callable[[str], None] | None = None) ->
 
 
 def back_end_options(config: SegmentConfig, runtime: str, precision: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Runtime and precision for the tracker and for the segmenter: each goes to those that have this value of it.
+    """How tracker and segmenter are to be made: as the settings say, with this runtime and precision where they have them.
 
     Raises:
         BackendError: a back end or a value is unknown, or neither has it.
     """
     names = {"tracker": config.tracker, "segmenter": config.segmenter}
     choices = {kind: choices_of(kind, name) for kind, name in names.items()}
-    chosen: dict[str, dict[str, str]] = {kind: {} for kind in names}
+    chosen = {kind: setting_options(kind, name, config) for kind, name in names.items()}
     for what, value in (("runtime", runtime), ("precision", precision)):
         check_option(what, value)
         taking = [kind for kind, its in choices.items() if value in its.get(what, ())]
@@ -162,8 +163,9 @@ def back_end_options(config: SegmentConfig, runtime: str, precision: str) -> tup
             if not had:
                 told = f"has a choice of {what}, got {value!r}; leave the option out."
             raise BackendError(f"Neither the tracker {names['tracker']!r} nor the segmenter {names['segmenter']!r} {told}")
-        for kind in taking:
-            chosen[kind][what] = value
+        if value != "auto":
+            for kind in taking:
+                chosen[kind][what] = value
     return chosen["tracker"], chosen["segmenter"]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from sampt.back_end_settings import setting_options
 from sampt.config import SegmentConfig, default_config
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import rescale_xy
@@ -209,9 +210,13 @@ def _engine(
     tracker = chosen.tracker if tracker is None else tracker
     segmenter = chosen.segmenter if segmenter is None else segmenter
     if isinstance(tracker, str):
-        tracker = create_tracker(tracker, weights=chosen.tracker_weights, device=device)
+        tracker = create_tracker(
+            tracker, weights=chosen.tracker_weights, device=device, **setting_options("tracker", tracker, chosen)
+        )
     if isinstance(segmenter, str):
-        segmenter = create_segmenter(segmenter, weights=chosen.segmenter_weights, device=device)
+        segmenter = create_segmenter(
+            segmenter, weights=chosen.segmenter_weights, device=device, **setting_options("segmenter", segmenter, chosen)
+        )
     return Engine(tracker, segmenter, chosen)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPTIONS",
+    "SETTING_OPTIONS",
     "BackendFacts",
     "available",
     "check_option",
@@ -45,6 +46,8 @@ OPTIONS = {
     "precision": ("auto", "float32", "bfloat16", "float16"),
 }
 """What some back ends leave the choice of, and the values; "auto" is what the back end does by itself."""
+SETTING_OPTIONS = {"support_grid": ("auto", "official", "paper", "none")}
+"""The same where a setting of the method chooses."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,13 @@ def available(kind: str) -> tuple[str, ...]:
 
 
 def create_tracker(
-    name: str, *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
+    name: str,
+    *,
+    weights: str | None = "default",
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    support_grid: str = "auto",
 ) -> PointTracker:
     """Make the tracker called ``name``.
 
@@ -106,25 +115,27 @@ def create_tracker(
         device: "auto", "cpu", or what the back end understands.
         runtime: what runs the network, of :data:`OPTIONS`; other values than "auto" only for back ends with that choice.
         precision: of the computation, likewise.
+        support_grid: points that are followed beside those asked for, of :data:`SETTING_OPTIONS`, likewise.
 
     Raises:
         BackendError: the name or a value is unknown, the back end has no such choice, or cannot be imported or made.
     """
-    tracker: PointTracker = _create("tracker", name, weights, device, {"runtime": runtime, "precision": precision})
+    options = {"runtime": runtime, "precision": precision, "support_grid": support_grid}
+    tracker: PointTracker = _create("tracker", name, weights, device, options)
     return tracker
 
 
 def create_segmenter(
     name: str, *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> PromptableSegmenter:
-    """Make the segmenter called ``name``; arguments and errors as for :func:`create_tracker`."""
+    """Make the segmenter called ``name``; arguments and errors as for :func:`create_tracker`, without a support grid."""
     options = {"runtime": runtime, "precision": precision}
     segmenter: PromptableSegmenter = _create("segmenter", name, weights, device, options)
     return segmenter
 
 
 def options_of(kind: str, name: str) -> frozenset[str]:
-    """Which of :data:`OPTIONS` the back end ``name`` leaves the choice of; it is imported for that, and not made.
+    """Which options of the two tables the back end ``name`` leaves the choice of; it is imported for that, and not made.
 
     Raises:
         BackendError: the name is unknown, or the back end cannot be imported.
@@ -169,12 +180,12 @@ def needing_torch(name: str) -> Iterator[None]:
 
 
 def check_option(what: str, value: str) -> None:
-    """Refuse a value that :data:`OPTIONS` does not have for ``what``.
+    """Refuse a value that :data:`OPTIONS` and :data:`SETTING_OPTIONS` do not have for ``what``.
 
     Raises:
         BackendError: it does not.
     """
-    choices = OPTIONS[what]
+    choices = (OPTIONS | SETTING_OPTIONS)[what]
     if value not in choices:
         raise BackendError(f"Unknown {what} {value!r}.{did_you_mean(value, choices)} Expected one of: {', '.join(choices)}.")
 
@@ -201,8 +212,9 @@ def _choices(factory: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     parameters = inspect.signature(factory).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     offered: Mapping[str, tuple[str, ...]] = getattr(factory, "offers", {})
-    taken = OPTIONS if takes_all else OPTIONS.keys() & {p.name for p in parameters}
-    return {what: offered.get(what, OPTIONS[what]) for what in taken}
+    named = {p.name for p in parameters}
+    taken = {what: values for what, values in (OPTIONS | SETTING_OPTIONS).items() if what in named}
+    return {what: offered.get(what, values) for what, values in ((OPTIONS | taken) if takes_all else taken).items()}
 
 
 def _factory(kind: str, name: str) -> Callable[..., Any]:

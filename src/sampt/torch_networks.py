@@ -18,6 +18,7 @@ __all__ = [
     "RUNTIMES",
     "compiling",
     "computing",
+    "in_float32",
     "linear",
     "load_exactly",
     "place",
@@ -150,6 +151,13 @@ def computing(device_type: str, precision: str) -> AbstractContextManager[object
         RuntimeError: the device has no such numbers.
     """
     return nullcontext() if precision == "float32" else torch.autocast(device_type, PRECISIONS[precision])
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Within :func:`computing`: products and convolutions in here stay float32; for encodings of places and for boxes."""
+    if not torch.amp.is_autocast_available(device.type):  # then there was nothing to leave
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _check_choice(name: str, what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.plugins import create_segmenter  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
+from sampt.segmenters.base import Passes  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
 from sampt.segmenters.sam import export  # noqa: E402
@@ -29,7 +32,10 @@ from sampt.segmenters.sam.checkpoint import fill_random  # noqa: E402
 from sampt.segmenters.sam.export import export_network  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit  # noqa: E402
-from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
+from sampt.segmenters.sam.prompts import PromptBatch  # noqa: E402
+from sampt.segmenters.sam.runtime import TorchRuntime  # noqa: E402
+from sampt.segmenters.sam.segmenter import SamEmbedding, SamSegmenter  # noqa: E402
+from sampt.segmenters.sam.two_way import TwoWay  # noqa: E402
 from sampt.segmenters.sam2.network import HieraSizes  # noqa: E402
 from sampt.segmenters.sam2.network import build as build_hiera  # noqa: E402
 from sampt.types import ObjectPrompt  # noqa: E402
@@ -170,8 +176,6 @@ def test_large_weights_lie_beside_the_graph(tmp_path: Path, monkeypatch: pytest.
 def test_less_precision_gives_nearly_the_same_masks(precision: str) -> None:
     network = reduced("sam-vit-b")
     plain = SamSegmenter(MODELS["sam-vit-b"], lambda: network, torch.device("cpu"))
-    from sampt.segmenters.sam.runtime import TorchRuntime
-
     runtime = TorchRuntime(network, torch.device("cpu"), precision, compiles=False, name="sam-vit-b")
     less = SamSegmenter(MODELS["sam-vit-b"], lambda: runtime, torch.device("cpu"))
     embedding = less.encode(FRAME)[0]
@@ -193,11 +197,81 @@ def test_less_precision_gives_nearly_the_same_masks(precision: str) -> None:
         assert np.array_equal(two.logits, three.logits)
 
 
+def in_bfloat16(network: SamNetwork, name: str) -> SamSegmenter:
+    runtime = TorchRuntime(network, torch.device("cpu"), "bfloat16", compiles=False, name=name)
+    return SamSegmenter(MODELS[name], lambda: runtime, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_places_are_encoded_in_float32_whatever_the_network_computes_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    usual = TwoWay.__call__
+
+    def noted(self: TwoWay, places: Any, tokens: torch.Tensor, *rest: Any) -> Any:
+        seen.append((tokens, torch.cat([self._positions, *(self._projections[1][k].added for k in (0, 2))], -1)))
+        return usual(self, places, tokens, *rest)
+
+    network = reduced(name)
+    less = in_bfloat16(network, name)
+    embedding = less.encode(FRAME)[0]
+    boxed = [replace(prompt, box_xyxy=np.array([3, 5, 120, 77], np.float32)) for prompt in prompts()]
+    monkeypatch.setattr(TwoWay, "__call__", noted)
+    less.decode(embedding, boxed)
+    in_short, _ = seen.copy(), seen.clear()
+    network._derived = None  # what follows from the weights is made anew
+    runtime = TorchRuntime(network, torch.device("cpu"), "float32", compiles=False, name=name)
+    runtime.predict(replace(embedding.features, **float_maps(embedding)), less._batch(embedding, boxed))
+    assert len(seen) == len(in_short) == 3
+    for (tokens, positions), (exact_tokens, exact_positions) in zip(in_short, seen, strict=True):
+        assert tokens.dtype == positions.dtype == torch.float32
+        assert torch.equal(tokens, exact_tokens)
+        assert torch.equal(positions, exact_positions)
+
+
+def float_maps(embedding: SamEmbedding) -> dict[str, torch.Tensor]:
+    return {name: value.float() for name, value in embedding.features.maps().items()}
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_bfloat16_tells_points_apart_that_are_a_tenth_of_a_pixel_apart(
+    pair: tuple[str, SamSegmenter, Path], engine: str
+) -> None:
+    name, plain, folder = pair
+    less = in_bfloat16(plain.runtime, name)
+    if engine == "openvino":
+        less = create_segmenter(name, weights=str(folder), runtime="openvino", precision="bfloat16")
+    embedding = less.encode(FRAME)[0]
+    # At 0.9 of the way bfloat16 knows places to a quarter of a pixel of the square, a third of one of the frame.
+    near = [ObjectPrompt(1, np.array([[152.0 + step, 80.0]], np.float32), np.ones(1, np.bool_)) for step in (0.0, 0.1)]
+    one, two = (answer.logits for answer in less.decode(embedding, near))
+    assert one is not None
+    assert two is not None
+    assert not np.array_equal(one, two)
+
+
+def test_boxes_of_passes_in_bfloat16_are_whole_pixels_of_the_frame() -> None:
+    less = in_bfloat16(reduced("sam-vit-b"), "sam-vit-b")
+    embedding = less.encode(FRAME)[0]
+    asked: list[PromptBatch] = []
+    usual = less.runtime.predict
+
+    def noted(image: Any, batch: PromptBatch, **options: Any) -> Any:
+        asked.append(batch)
+        return usual(image, batch, **options)
+
+    less.runtime.predict = noted  # type: ignore[method-assign]
+    less.decode_in_rounds(embedding, prompts(), Passes(positives_first=True, rounds=2))
+    corners = [batch.xy[batch.kinds >= 2] for batch in asked if (batch.kinds >= 2).any()]
+    assert corners
+    for xy in corners:
+        assert xy.dtype == torch.float32
+        on_frame = xy * 160 / 128
+        assert (on_frame - on_frame.round()).abs().max() < 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch has deprecated
 def test_a_compiled_encoder_gives_the_same_features() -> None:
-    from sampt.segmenters.sam.runtime import TorchRuntime
-
     network = reduced("sam-vit-b")
     plain = SamSegmenter(MODELS["sam-vit-b"], lambda: network, torch.device("cpu")).encode(FRAME)[0]
     compiled = TorchRuntime(network, torch.device("cpu"), "float32", compiles=True, name="sam-vit-b")

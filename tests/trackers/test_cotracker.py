@@ -27,7 +27,7 @@ from sampt.trackers.cotracker import create_offline, create_online  # noqa: E402
 from sampt.trackers.cotracker.adapter import CoTracker, CoTrackerSettings, load_network  # noqa: E402
 from sampt.trackers.cotracker.answers import FrameScale  # noqa: E402
 from sampt.trackers.cotracker.network import ONLINE, CoTrackerNetwork, CoTrackerSizes, Estimate  # noqa: E402
-from sampt.trackers.cotracker.windows import WindowPlan, whole_clip, window_starts  # noqa: E402
+from sampt.trackers.cotracker.windows import SUPPORT_GRIDS, SupportGrid, WindowPlan, whole_clip, window_starts  # noqa: E402
 from sampt.types import Points, Tracks  # noqa: E402
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
@@ -90,9 +90,10 @@ def small_network(sizes: CoTrackerSizes = SMALL) -> Counting:
     return network
 
 
-def small_tracker(kind: str, **settings: int) -> tuple[CoTracker, Counting]:
+def small_tracker(kind: str, **settings: Any) -> tuple[CoTracker, Counting]:
+    """Without support points, unless they are asked for."""
     network = small_network()
-    return CoTracker(kind, network, CPU, CoTrackerSettings(iterations=2, **settings)), network
+    return CoTracker(kind, network, CPU, CoTrackerSettings(**({"iterations": 2, "support_grid": "none"} | settings))), network
 
 
 def clip_of(num_frames: int, size_hw: tuple[int, int] = (48, 64)) -> Clip:
@@ -124,19 +125,26 @@ def parity() -> Any:
 # ---- the official program ----------------------------------------------------------------------------------------------------
 
 
+def parity_call(kind: str, folder: Path) -> tuple[CoTrackerNetwork, Clip, Points]:
+    """The network with the weights of its fixture, the fixture's video and its queries."""
+    file = PARITY / f"{kind.replace('-', '_')}.json"
+    spec = json.loads(file.read_text())
+    made, video, asked = spec["constructor"], spec["call"]["video"], spec["call"]["queries"]
+    values = parity().state_dict(file)
+    torch.save({"model": {key: torch.from_numpy(np.asarray(value)) for key, value in values.items()}}, folder / "w.pth")
+    sizes = CoTrackerSizes(made["window_len"], tuple(made["model_resolution"]), radius=made["corr_radius"])
+    network = load_network(kind, str(folder / "w.pth"), sizes)
+    clip = Clip(parity().video(video["frames"], video["height"], video["width"], video["seed"]))
+    queries = parity().queries(asked["count"], clip.num_frames, *clip.size_hw, asked["seed"])
+    return network, clip, points_of(queries[:, 1:], queries[:, 0])
+
+
 @needs_shared
 @pytest.mark.parametrize("kind", KINDS)
 def test_tracks_equal_the_official_program(kind: str, tmp_path: Path) -> None:
     file = PARITY / f"{kind.replace('-', '_')}.npz"
     spec = json.loads(file.with_suffix(".json").read_text())
-    made, video, asked = spec["constructor"], spec["call"]["video"], spec["call"]["queries"]
-    values = parity().state_dict(file.with_suffix(".json"))
-    torch.save({"model": {key: torch.from_numpy(np.asarray(value)) for key, value in values.items()}}, tmp_path / "w.pth")
-    sizes = CoTrackerSizes(made["window_len"], tuple(made["model_resolution"]), radius=made["corr_radius"])
-    network = load_network(kind, str(tmp_path / "w.pth"), sizes)
-    clip = Clip(parity().video(video["frames"], video["height"], video["width"], video["seed"]))
-    queries = parity().queries(asked["count"], clip.num_frames, *clip.size_hw, asked["seed"])
-    points = points_of(queries[:, 1:], queries[:, 0])
+    network, clip, points = parity_call(kind, tmp_path)
     expected = np.load(file)
     plan = WindowPlan.online(16) if kind == KINDS[1] else WindowPlan.offline(60)
     xy, visible, confidence = found_on(network, plan, clip, points, spec["call"]["iters"])
@@ -145,11 +153,26 @@ def test_tracks_equal_the_official_program(kind: str, tmp_path: Path) -> None:
     assert np.abs(visible - expected["visibility"]).max() < 5e-4
     assert np.abs(confidence - expected["confidence"]).max() < 5e-4
     if kind == KINDS[0]:  # the same through the seam, from each query frame on; 28 frames both ways would take long
-        tracks = CoTracker(kind, network, CPU, CoTrackerSettings(iterations=spec["call"]["iters"])).track(clip, points)
+        tracks = CoTracker(kind, network, CPU, CoTrackerSettings(spec["call"]["iters"], support_grid="none")).track(
+            clip, points
+        )
         after = np.arange(clip.num_frames)[:, None] > points.frame_idx
         assert np.abs(tracks.xy - expected["tracks"])[after].max() < 0.01
         product = expected["visibility"] * expected["confidence"]
         assert np.abs(tracks.confidence - product)[after].max() < 1e-3
+
+
+@needs_shared
+def test_with_support_points_tracks_equal_the_official_predictor(tmp_path: Path) -> None:
+    """``CoTrackerPredictor`` of co-tracker 82e02e8 with the fixture's weights; ``backward_tracking`` for all ten points."""
+    network, clip, points = parity_call(KINDS[0], tmp_path)
+    expected = np.load(Path(__file__).parent / "data" / "cotracker3_offline_support.npz")
+    tracker, plain = (CoTracker(KINDS[0], network, CPU, CoTrackerSettings(support_grid=grid)) for grid in ("official", "none"))
+    assert CoTrackerSettings().support_grid == "official"
+    assert np.abs(tracker.track(clip, points).xy - expected["tracks"]).max() < 1e-3
+    one = points.select(np.arange(10) == 0)
+    assert np.abs(tracker.track(clip, one).xy - expected["one_click"]).max() < 1e-3
+    assert np.abs(plain.track(clip, one).xy - expected["one_click"]).max() > 1  # what they change
 
 
 def found_on(
@@ -278,9 +301,10 @@ def test_random_weights_keep_the_contract(kind: str, name: str, clause: Callable
     clause(CoTracker(kind, network, CPU, settings), TrackerLimits(exact_tolerance_px=None))
 
 
+@pytest.mark.parametrize("grid", ["none", "paper"])  # the official grid is on the first frame both ways
 @pytest.mark.parametrize("kind", KINDS)
-def test_before_its_query_frame_a_point_is_tracked_on_the_reversed_clip(kind: str) -> None:
-    tracker, _ = small_tracker(kind, longest=8)
+def test_before_its_query_frame_a_point_is_tracked_on_the_reversed_clip(kind: str, grid: str) -> None:
+    tracker, _ = small_tracker(kind, longest=8, support_grid=grid)
     clip, points = clip_of(13), points_at([0, 4, 6, 12])
     turned = Points(points.xy, 12 - points.frame_idx, points.object_id, points.is_positive)
     forward, backward = tracker.track(clip, points), tracker.track(Clip(clip.frames[::-1]), turned)
@@ -299,8 +323,9 @@ def test_a_pass_runs_only_when_a_point_needs_it(kind: str, refined: int) -> None
         assert (network.encoded, network.refined) == (12, factor * refined), frame_idx
 
 
-def test_windows_before_the_first_query_frame_are_left_out() -> None:
-    tracker, network = small_tracker("cotracker3-online")
+@pytest.mark.parametrize("grid", SUPPORT_GRIDS)
+def test_windows_before_the_first_query_frame_are_left_out(grid: str) -> None:
+    tracker, network = small_tracker("cotracker3-online", support_grid=grid)
     clip = clip_of(32)
     tracker.track(clip, points_at([20]))
     # Windows start at 0, 4, ... 24. Forward, those from 16, 20 and 24 reach frame 20; backward, where it is frame 11, all but
@@ -332,6 +357,34 @@ def test_memory_is_that_of_a_window_however_long_the_clip() -> None:
         whole, _ = small_tracker(kind, longest=8, kept_frames=10)
         whole._store.reserve(60)
         assert np.abs(whole.track(clip, points_at([0, 30])).xy - tracks.xy).max() < 1e-3
+
+
+@pytest.mark.parametrize(("grid", "most"), [("official", 2 + 36), ("paper", 2 + 4), ("none", 2)])
+def test_support_points_do_not_grow_with_the_frames(grid: str, most: int) -> None:
+    tracker, network = small_tracker("cotracker3-online", support_grid=grid)
+    sizes: list[int] = []
+    refine = network.refine
+
+    def noted(*given: Any) -> Estimate:
+        sizes.append(len(given[3].xy))
+        return refine(*given)
+
+    network.refine = noted  # type: ignore[method-assign]
+    clip, points = clip_of(60), points_at([0, 3])
+    live = tracker.start(points)
+    steps = [*live.push(clip.frames), *live.finish()]
+    assert {len(step.xy) for step in steps} == {2}
+    assert (max(sizes), len(sizes)) == (most, 14)
+    if grid == "paper":
+        assert sizes[:6] == [6, 2, 6, 6, 2, 6]  # windows of 8 frames, 4 apart, of which 0, 12, 24 ... have a grid
+
+
+def test_support_points_lie_where_the_official_program_has_them() -> None:
+    for side, corner in ((6, 7), (2, 3)):
+        places = SupportGrid(side, None).places((384, 512)).numpy() * 4
+        assert places.shape == (side**2, 2)
+        assert np.allclose(places[[0, side - 1, side**2 - 1]], [[8, 8], [504, 8], [504, 376]])
+        assert np.allclose(places[corner], [8 + 496 / (side - 1), 8 + 368 / (side - 1)], atol=1e-4)
 
 
 def test_still_frames_share_their_features() -> None:
@@ -400,9 +453,11 @@ def demand_same_after_queries(steps: Sequence[TrackStep], tracks: Tracks) -> Non
     assert np.abs(confidence - tracks.confidence * from_query).max() < 1e-4
 
 
-@pytest.mark.parametrize("num_frames", [1, 5, 8, 11, 12, 22])
-def test_a_stream_gives_what_the_whole_clip_gives(num_frames: int) -> None:
-    tracker, network = small_tracker("cotracker3-online")
+@pytest.mark.parametrize(
+    ("num_frames", "grid"), [*((n, "none") for n in (1, 5, 8, 11, 12, 22)), (5, "paper"), (29, "paper"), (29, "official")]
+)
+def test_a_stream_gives_what_the_whole_clip_gives(num_frames: int, grid: str) -> None:
+    tracker, network = small_tracker("cotracker3-online", support_grid=grid)
     clip, points = clip_of(num_frames), points_at([i for i in (0, 0, 3, 7, 9, 16) if i < num_frames])
     tracks = tracker.track(clip, points)
     live, encoded = tracker.start(points), network.encoded

@@ -250,6 +250,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _interactive(arguments: argparse.Namespace) -> int:
+    from sampt.back_end_settings import setting_options
     from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
     from sampt.outputs.files import make_folder, write_atomic
     from sampt.plugins import create_segmenter, create_tracker
@@ -257,8 +258,10 @@ def _interactive(arguments: argparse.Namespace) -> int:
     study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
     config = config_from(arguments)
     dataset = _choice(arguments).open_vos()
-    tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=arguments.device)
-    segmenter = create_segmenter(config.segmenter, weights=config.segmenter_weights, device=arguments.device)
+    options = {kind: setting_options(kind, getattr(config, kind), config) for kind in ("tracker", "segmenter")}
+    where = {"device": arguments.device}
+    tracker = create_tracker(config.tracker, weights=config.tracker_weights, **where, **options["tracker"])
+    segmenter = create_segmenter(config.segmenter, weights=config.segmenter_weights, **where, **options["segmenter"])
     for sequence in dataset.sequences:
         for object_id in sequence.object_ids:
             path = make_folder(arguments.output) / f"{sequence.name}-{object_id}.json"

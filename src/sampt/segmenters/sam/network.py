@@ -10,6 +10,7 @@ Every tensor is (n, channels, height, width), unless it says rows: (n, places, c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import FILLER, NOTHING, PromptBatch
 from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
-from sampt.torch_networks import linear, quicken
+from sampt.torch_networks import in_float32, linear, quicken
 
 __all__ = [
     "DECODER_NAMES",
@@ -231,13 +232,14 @@ class SamNetwork(nn.Module):
         if self._derived is None:
             encoder = self.prompt_encoder
             last = encoder.mask_embed.conv3
-            self._derived = TwoWay(
-                self.mask_decoder.transformer,
-                self._positions(),
-                last.weight.flatten(1),
-                last.bias,
-                encoder.no_mask_embed.weight[0],
-            )
+            with in_float32(last.weight.device):
+                self._derived = TwoWay(
+                    self.mask_decoder.transformer,
+                    self._positions(),
+                    last.weight.flatten(1),
+                    last.bias,
+                    encoder.no_mask_embed.weight[0],
+                )
         return self._derived
 
     def _apply(self, *arguments: Any, **keywords: Any) -> Any:  # it moves to a device, or changes its type
@@ -251,7 +253,7 @@ class SamNetwork(nn.Module):
 
     def _sparse(self, prompts: PromptBatch) -> Tensor:
         """(n, t, 256): where each token is, and of what kind."""
-        where = self.prompt_encoder.shared_embedding(prompts.xy[:, None] + 0.5, (self.side, self.side))[:, 0]
+        where = self._encoded((prompts.xy + 0.5) / self.side)
         tokens: Tensor = where * (prompts.kinds > NOTHING)[..., None] + self._kinds()[(prompts.kinds - NOTHING).clamp(min=0)]
         return tokens
 
@@ -262,12 +264,21 @@ class SamNetwork(nn.Module):
 
     def _positions(self) -> Tensor:
         """(p, 256): the encoding of every place of the embedding, the same for every frame."""
-        table = self.prompt_encoder.shared_embedding
         places = self.side // PATCH
-        at = (torch.arange(places, device=table.positional_embedding.device) + 0.5) / places
+        at = (torch.arange(places, device=self.prompt_encoder.shared_embedding.positional_embedding.device) + 0.5) / places
         y, x = torch.meshgrid(at, at, indexing="ij")
-        encoding: Tensor = table(torch.stack([x, y], -1)).flatten(0, 1)
-        return encoding
+        return self._encoded(torch.stack([x, y], -1)).flatten(0, 1)
+
+    def _encoded(self, xy: Tensor) -> Tensor:
+        """(..., 256) sines and cosines of (..., 2) parts of the picture (Tancik et al. 2020), in float32 always.
+
+        The product with the matrix of frequencies is written out: as a matrix product PyTorch's autocast and OpenVINO would
+        compute it in bfloat16, in which a place is known to 2 pixels of 1024.
+        """
+        along_x, along_y = self.prompt_encoder.shared_embedding.positional_embedding
+        x, y = (2 * xy - 1).unbind(-1)
+        angles = 2 * math.pi * (x[..., None] * along_x + y[..., None] * along_y)
+        return torch.cat([angles.sin(), angles.cos()], -1)
 
 
 def vision_settings(sizes: VitSizes) -> dict[str, Any]:

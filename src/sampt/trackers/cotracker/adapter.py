@@ -19,7 +19,7 @@ from sampt.trackers.cotracker.answers import Answers, FrameScale
 from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
 from sampt.trackers.cotracker.network import OFFLINE, ONLINE, CoTrackerNetwork, CoTrackerSizes
 from sampt.trackers.cotracker.stream import CoTrackerTracks
-from sampt.trackers.cotracker.windows import WindowedPass, WindowPlan, window_starts
+from sampt.trackers.cotracker.windows import SUPPORT_GRIDS, WindowedPass, WindowPlan, window_starts
 from sampt.types import HiddenBy, Points, QueryMask, Tracks
 from sampt.weights import load_checkpoint
 
@@ -41,12 +41,15 @@ class CoTrackerSettings:
             half, over which points are carried as the online network does it.
         kept_frames: whose features the online tracker keeps for the pass in the other direction and for other groups of
             objects, 8 MiB each; the offline one keeps ``longest``.
+        support_grid: points that are followed beside those asked for, a key of
+            :data:`sampt.trackers.cotracker.windows.SUPPORT_GRIDS`.
     """
 
     iterations: int = 6
     visible: float = 0.7
     longest: int = 128
     kept_frames: int = 48
+    support_grid: str = "official"
 
 
 class CoTracker:
@@ -72,11 +75,21 @@ class CoTracker:
 
     @classmethod
     def load(
-        cls, name: str, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto"
+        cls,
+        name: str,
+        weights: Path | str | None,
+        device: str,
+        *,
+        runtime: str = "auto",
+        precision: str = "auto",
+        support_grid: str = "auto",
     ) -> CoTracker:
         """See :func:`sampt.trackers.cotracker.create_offline`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        return cls(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
+        placed = place(network, network.hot, name, device, runtime=runtime, precision=precision)
+        return cls(
+            name, network, placed, CoTrackerSettings(support_grid="official" if support_grid == "auto" else support_grid)
+        )
 
     @property
     def info(self) -> TrackerInfo:
@@ -114,15 +127,16 @@ class CoTracker:
         """See :meth:`sampt.trackers.base.LiveTracker.start`; an answer waits for up to a window."""
         store = FrameStore(self._network, self._device)
         store.reserve(self._plan.length)
-        return CoTrackerTracks(self._pass(), store, self._network.sizes.model_hw, self._settings.visible, points)
+        return CoTrackerTracks(self._pass(0, 1), store, self._network.sizes.model_hw, self._settings.visible, points)
 
-    def _pass(self) -> WindowedPass:
-        return WindowedPass(self._network, self._plan, self._settings.iterations)
+    def _pass(self, first: int, step: int) -> WindowedPass:
+        support = SUPPORT_GRIDS[self._settings.support_grid]
+        return WindowedPass(self._network, self._plan, self._settings.iterations, support, (first, step))
 
     def _one_way(self, clip: ClipFeatures, video: FrameSource, points: Points, order: range, answers: Answers) -> None:
         """Fill in what lies after each query frame in the ``order`` of frames."""
         scale = FrameScale(video.size_hw, self._network.sizes.model_hw)
-        passed = self._pass()
+        passed = self._pass(order.start, order.step)
         since = np.asarray((points.frame_idx - order[0]) * order.step)
         passed.add(scale.to_network(points.xy, self._device), torch.from_numpy(since).to(self._device))
         for start in window_starts(self._plan, len(order)):

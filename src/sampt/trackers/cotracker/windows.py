@@ -10,7 +10,10 @@ from torch import Tensor
 
 from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork, Estimate
 
-__all__ = ["WindowPlan", "WindowedPass", "whole_clip", "window_starts"]
+__all__ = ["SUPPORT_GRIDS", "SupportGrid", "WindowPlan", "WindowedPass", "whole_clip", "window_starts"]
+
+_MARGIN = 64
+"""A grid of support points leaves this part of the picture's width free on all sides."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,32 @@ def window_starts(plan: WindowPlan, num_frames: int) -> range:
     return range(0, count * plan.step, plan.step)
 
 
+@dataclass(frozen=True)
+class SupportGrid:
+    """Points spread over whole frames that are followed beside the query points, which learn from them how the frame moves.
+
+    Attributes:
+        side: points in a row and in a column.
+        every: there is a grid on each frame whose number this divides, which takes part in the windows that have its frame;
+            None: there is one, on the earliest frame of the first window, and it takes part in all.
+    """
+
+    side: int
+    every: int | None
+
+    def places(self, model_hw: tuple[int, int]) -> Tensor:
+        """(side**2, 2) in pixels of the finest features of a picture of this size."""
+        height, width = model_hw
+        margin = width / _MARGIN
+        x = torch.linspace(margin, width - margin, self.side)
+        y = torch.linspace(margin, height - margin, self.side)
+        return torch.cartesian_prod(y, x).flip(1) / STRIDE
+
+
+SUPPORT_GRIDS = {"official": SupportGrid(6, None), "paper": SupportGrid(2, 12), "none": None}
+"""CoTracker3's own offline predictor has one grid on the first frame, SAM-PT's program one on each 12th."""
+
+
 class WindowedPass:
     """Points on their way through frames in one direction; its memory is that of one window.
 
@@ -55,11 +84,24 @@ class WindowedPass:
         network: the network.
         plan: the windows.
         iterations: of the network in each window.
+        support: support points, which nobody is told of; or None.
+        frames: (number of the first frame, 1 or -1): what this pass counts as frames 0, 1, ... are those of the clip from this
+            number on, forward or backward.
     """
 
-    def __init__(self, network: CoTrackerNetwork, plan: WindowPlan, iterations: int) -> None:
+    def __init__(
+        self,
+        network: CoTrackerNetwork,
+        plan: WindowPlan,
+        iterations: int,
+        support: SupportGrid | None = None,
+        frames: tuple[int, int] = (0, 1),
+    ) -> None:
         self.plan, self.device = plan, network.time_emb.device
         self._network, self._iterations = network, iterations
+        self._support, self._frames = support, frames
+        self._supported = 0
+        """Frames before this one have the grids that they are to have."""
         sizes, device = network.sizes, self.device
         self._xy = torch.zeros(0, 2, device=device)
         self._frame_idx = torch.zeros(0, dtype=torch.int64, device=device)
@@ -67,20 +109,18 @@ class WindowedPass:
         self._last: Estimate | None = None
         self._reached = torch.zeros(0, dtype=torch.bool, device=device)
         """Which points the last window found."""
+        self._is_query = torch.zeros(0, dtype=torch.bool, device=device)
 
     def add(self, xy: Tensor, frame_idx: Tensor) -> None:
         """Points (k, 2), in pixels of the finest features, that lie on frames (k,) which no window has left behind."""
-        self._xy = torch.cat([self._xy, xy])
-        self._frame_idx = torch.cat([self._frame_idx, frame_idx])
-        self._templates = [torch.cat([t, t.new_zeros(len(xy), *t.shape[1:])]) for t in self._templates]
-        self._reached = torch.cat([self._reached, self._reached.new_zeros(len(xy))])
+        self._append(xy, frame_idx, is_query=True)
 
     def reaches(self, start: int) -> bool:
         """Whether the window that begins at ``start`` has any point to find."""
-        return bool((self._frame_idx < start + self.plan.length).any())
+        return bool((self._is_query & (self._frame_idx < start + self.plan.length)).any())
 
     def run(self, start: int, pyramid: Sequence[Tensor], slots: Tensor) -> Estimate:
-        """Find all points on the window that begins at frame ``start``.
+        """Find all points that were added on the window that begins at frame ``start``.
 
         Args:
             start: ``plan.step`` after that of the call before.
@@ -90,12 +130,48 @@ class WindowedPass:
         count = len(slots)
         if self.plan.is_padded and count < self.plan.length:
             slots = torch.cat([slots, slots[-1:].expand(self.plan.length - count)])
+        self._change_support(start, count)
         is_here = (self._frame_idx >= start) & (self._frame_idx < start + count) & ~self._reached
         self._look(pyramid, slots, is_here, start)
         found = self._network.refine(pyramid, slots, self._templates, self._first_guess(len(slots)), self._iterations)
         self._last = Estimate(*(each[:, :count] for each in found))
         self._reached = self._reached | is_here
-        return self._last
+        return self._last if self._is_query.all() else Estimate(*(each[self._is_query] for each in self._last))
+
+    def _append(self, xy: Tensor, frame_idx: Tensor, *, is_query: bool) -> None:
+        self._xy = torch.cat([self._xy, xy])
+        self._frame_idx = torch.cat([self._frame_idx, frame_idx])
+        self._templates = [torch.cat([t, t.new_zeros(len(xy), *t.shape[1:])]) for t in self._templates]
+        self._reached = torch.cat([self._reached, self._reached.new_zeros(len(xy))])
+        self._is_query = torch.cat([self._is_query, self._is_query.new_full((len(xy),), is_query)])
+
+    def _change_support(self, start: int, count: int) -> None:
+        """Let the support points of a window of ``count`` frames from ``start`` join, and those that only others had go.
+
+        Grids join with the first window that has them and not before, for a stream knows no later frames; and they go, for
+        their number would grow with the frames.
+        """
+        support, (first, step) = self._support, self._frames
+        if support is None:
+            return
+        window = range(start, start + count)
+        if support.every is None:
+            joining = [] if self._last is not None else [window[0] if step > 0 else window[-1]]
+        else:
+            self._keep(self._is_query | (self._frame_idx >= start))
+            joining = [i for i in window if i >= self._supported and (first + i * step) % support.every == 0]
+        self._supported = window.stop
+        xy = support.places(self._network.sizes.model_hw).to(self.device)
+        for frame_idx in joining:
+            self._append(xy, torch.full((len(xy),), frame_idx, device=self.device), is_query=False)
+
+    def _keep(self, rows: Tensor) -> None:
+        """Forget all points but those where ``rows`` (n,) says so."""
+        if self._last is not None:
+            self._last = Estimate(*(each[rows[: len(each)]] for each in self._last))
+        self._xy, self._frame_idx = self._xy[rows], self._frame_idx[rows]
+        self._templates = [template[rows] for template in self._templates]
+        self._reached, self._is_query = self._reached[rows], self._is_query[rows]
 
     def _look(self, pyramid: Sequence[Tensor], slots: Tensor, is_here: Tensor, start: int) -> None:
         rows = is_here.nonzero()[:, 0]
