@@ -15,7 +15,7 @@ import pytest
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig
 from sampt.pipeline import segment_video
 from sampt.plugins import create_segmenter
-from sampt.propagation import Engine, reinitialised
+from sampt.propagation import Engine
 from sampt.segmenters.base import SegmenterView
 from sampt.segmenters.nano import NanoSegmenter
 from sampt.segmenters.nano.windows import Encoded
@@ -25,6 +25,7 @@ from sampt.testing.scenes import SceneVideo, crossing_scene
 from sampt.timing import StageClock, TimedSegmenter
 from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
 from sampt.video.base import CachedVideo
+from sampt.windowed import reinitialised
 
 SCENE = crossing_scene(12)
 SCENE.frame = lru_cache(maxsize=None)(SCENE.frame)  # type: ignore[method-assign]  # rendered once
@@ -71,10 +72,10 @@ def nano() -> NanoSegmenter:
     return segmenter
 
 
-def run(config: SegmentConfig, kept_bytes: int, segmenter: Any = None) -> tuple[list[Any], int]:
+def run(config: SegmentConfig, kept_bytes: int, segmenter: Any = None, waiting_bytes: int = ROOM) -> tuple[list[Any], int]:
     """Everything that a run gives, as bytes, and how many frames it encoded."""
     counting = Counting(segmenter or nano())
-    engine = Engine(ExactStreamTracker(SCENE), counting, config, kept_bytes)
+    engine = Engine(ExactStreamTracker(SCENE), counting, config, kept_bytes, waiting_bytes)
     results: list[Any] = []
     for frame_idx, objects, points in reinitialised(engine, VIDEO, POINTS):
         row = FramePoints.concat(points)
@@ -135,6 +136,11 @@ def test_the_whole_pipeline_encodes_each_frame_once_under_a_clock_too(variant: s
     results = list(segment_video(VIDEO, POINTS, config=settings(variant), tracker=ExactStreamTracker(SCENE), segmenter=timed))
     assert [r.frame_idx for r in results] == list(range(12))
     assert set(counting.counts.values()) == {1}
+
+
+def test_masks_that_wait_on_disk_are_the_same_to_the_bit() -> None:
+    config = settings("at-median-area", previous_mask=True, look_back=True, anchor=True)
+    assert run(config, ROOM, waiting_bytes=2000) == run(config, ROOM)
 
 
 def test_a_segmenter_that_does_not_know_its_sizes_is_asked_as_before() -> None:

@@ -118,6 +118,9 @@ class TrackingConfig(_Checked):
     patch_filter: bool = _setting(False, "hide a point for good when the patch around it stops looking like its query frame's")
     patch_size: int = _setting(3, "side of the filter's patch in pixels", low=1)
     patch_threshold: float = _setting(0.01, "patch similarity below which a point is hidden", low=0, high=1)
+    shot_cuts: bool = _setting(
+        False, "after a cut to another shot an object is absent until many of its points are found there, looking as they did"
+    )
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ class ReinitConfig(_Checked):
 _SAMPLING = SamplingConfig(
     positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
 )
+_TRACKING = TrackingConfig(shot_cuts=True)
 _PROMPTING = PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2, least_visible=0.05)
 _REINIT = ReinitConfig(
     enabled=True,
@@ -207,7 +211,7 @@ class SegmentConfig(_Checked):
     tracker_weights: str = _setting("default", f"weights of the tracker: {_WEIGHTS}")
     segmenter_weights: str = _setting("default", f"weights of the segmenter: {_WEIGHTS}")
     sampling: SamplingConfig = _SAMPLING
-    tracking: TrackingConfig = TrackingConfig()
+    tracking: TrackingConfig = _TRACKING
     prompting: PromptConfig = _PROMPTING
     reinit: ReinitConfig = _REINIT
     protocol: Protocol = _setting("both-ways", "both-ways: masks before an object's query frame too; vos: none before it")
@@ -264,6 +268,7 @@ PRESETS: dict[str, SegmentConfig] = {
         tracker="pips",
         segmenter="sam-vit-h",
         sampling=SamplingConfig(positive_points=8, negative_points=1),
+        tracking=TrackingConfig(),
         prompting=PromptConfig(),
         reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
         full_precision=True,

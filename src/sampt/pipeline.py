@@ -17,7 +17,7 @@ from sampt.masks.spool import Spool
 from sampt.plugins import create_segmenter, create_tracker
 from sampt.preparation import Queries, QueryLike, prepare_live_queries, prepare_queries, working_video
 from sampt.prompts.build import prompts_digest
-from sampt.propagation import Engine, TrackedFrame, reinitialised, tracked_frames
+from sampt.propagation import Engine, TrackedFrame, tracked_frames
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import live_feed
@@ -25,6 +25,7 @@ from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, Points,
 from sampt.video.array import ArrayVideo
 from sampt.video.base import SubVideo, Video, resize_frame
 from sampt.video.open import open_video
+from sampt.windowed import reinitialised
 
 __all__ = ["Memo", "PartOfFrame", "merge_parts", "segment_part", "segment_stream", "segment_video"]
 

@@ -55,6 +55,8 @@ class HiddenBy(enum.IntEnum):
     """The patch filter rejected the point in an earlier frame (a later one, going backward)."""
     NOT_TRACKED = 5
     """The frame lies outside the range over which the point is followed."""
+    SHOT = 6
+    """After a cut the point's object has not been found again."""
 
 
 class ObjectState(enum.IntEnum):

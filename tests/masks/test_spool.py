@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sampt.masks.merge import ObjectMask
-from sampt.masks.spool import Spool, Waiting
+from sampt.masks.spool import Shelf, Spool, Waiting
 from sampt.types import FramePoints, ObjectState
 
 
@@ -64,3 +66,31 @@ def test_closing_gives_the_file_back() -> None:
     spool.close()
     with pytest.raises(ValueError, match=r"closed file"):
         spool.take(0)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted as Linux shows them")
+def test_a_shelf_keeps_so_many_bytes_in_memory_and_gives_all_values_back() -> None:
+    before = open_files()
+    shelf: Shelf[int, np.ndarray] = Shelf(10_000, lambda value: value.nbytes)
+    values = {i: np.full(1000, i, np.uint8) for i in range(35)}
+    for key, value in values.items():
+        shelf.put(key, value)
+        assert sum(v.nbytes for v, _ in shelf._near.values()) <= 10_000
+    assert open_files() - before == len({id(batch) for batch, _, _ in shelf._far.values()}) > 2
+    shelf.put(3, np.full(1000, 99, np.uint8))  # the last word counts, wherever the first one is
+    values[3] = np.full(1000, 99, np.uint8)
+    assert shelf.get(40) is None
+    for key in (20, 3, 34, 0):
+        found = shelf.get(key)
+        assert found is not None
+        assert np.array_equal(found, values[key])
+    for key, value in values.items():
+        found = shelf.take(key)
+        assert found is not None
+        assert np.array_equal(found, value)
+        assert shelf.take(key) is None
+    assert open_files() == before

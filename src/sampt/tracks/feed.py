@@ -150,13 +150,18 @@ def _filter_both_ways(
     video: FrameSource, points: Points, config: TrackingConfig, xy: np.ndarray, hidden_by: np.ndarray
 ) -> np.ndarray:
     out = hidden_by.copy()
-    for backward in (True, False):
+    if not len(points):
+        return out
+    first, last = int(points.frame_idx.min()), int(points.frame_idx.max())
+    for backward, start, stop in ((True, 0, last + 1), (False, first, video.num_frames)):
+        if backward and not last:
+            continue
         point_filter = PointFilter(config, points, video.size_hw)
         order: Iterable[tuple[int, UInt8Array | None]]
         if point_filter.needs_frames:
-            order = frames_in_order(video, 0, video.num_frames, backward=backward)
+            order = frames_in_order(video, start, stop, backward=backward)
         else:
-            numbers = range(video.num_frames)
+            numbers = range(start, stop)
             order = ((i, None) for i in (reversed(numbers) if backward else numbers))
         for i, frame in order:
             reached = points.frame_idx >= i if backward else points.frame_idx <= i

@@ -1,4 +1,4 @@
-"""When a tracked point counts in a frame (algorithm, section 2): the border margin and the patch filter."""
+"""When a tracked point counts in a frame (algorithm, section 2): the border margin, the patch filter, cuts between shots."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from sampt.config import TrackingConfig
 from sampt.geometry import near_border, sample_picture
+from sampt.tracks.shots import ShotFilter
 from sampt.types import FloatArray, HiddenBy, Points, UInt8Array
 
 __all__ = ["PointFilter"]
@@ -30,11 +31,12 @@ class PointFilter:
         side = config.patch_size
         self._patches = np.zeros((len(points), side * side * 3), np.float32)
         self._rejected = np.zeros(len(points), np.bool_)
+        self._shots = ShotFilter(points) if config.shot_cuts else None
 
     @property
     def needs_frames(self) -> bool:
         """Whether the pixels matter; without them ``frame`` may be None."""
-        return self._config.patch_filter
+        return self._config.patch_filter or self._config.shot_cuts
 
     def apply(
         self, frame: UInt8Array | None, frame_idx: int, columns: np.ndarray, xy: FloatArray, hidden_by: UInt8Array
@@ -53,6 +55,10 @@ class PointFilter:
         """
         codes = hidden_by.copy()
         is_query = self._points.frame_idx[columns] == frame_idx
+        if self._shots is not None:
+            assert frame is not None, "cuts are seen in pixels"
+            is_elsewhere = self._shots.apply(frame, frame_idx, columns, xy, codes == HiddenBy.NONE)
+            codes[(codes == HiddenBy.NONE) & is_elsewhere] = HiddenBy.SHOT
         if self._config.patch_filter:
             assert frame is not None, "the patch filter looks at pixels"
             self._apply_patches(frame, columns, xy, codes, is_query)

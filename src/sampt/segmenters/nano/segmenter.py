@@ -16,7 +16,7 @@ from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.nano.runtime import PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, Positions, Window, place_window, places_of
+from sampt.segmenters.nano.windows import Encoded, Positions, Window, mass_extent, place_window, places_of, robust_extent
 from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
@@ -77,6 +77,10 @@ class LowResolution:
     logits: FloatArray
     window: Window
     size_hw: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.logits.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +206,7 @@ class NanoSegmenter:
         elif question.previous is not None and (question.previous.logits > 0).any():
             return [self._window_around(question, question.previous, s.mask_extent, s.first_side)]
         elif len(positive) > s.few_points:
-            low, high = _robust_extent(positive)
+            low, high = robust_extent(positive)
         else:
             # However close to each other, a few clicks say no more of the object's size than one.
             centre = (positive.min(0) + positive.max(0)) / 2
@@ -218,9 +222,9 @@ class NanoSegmenter:
         if not mask.any():
             mask = np.ones_like(mask)
             factor = 1.0
-        bounds: list[Positions] = [found.window.to_frame(edge) for edge in _mass_extent(mask)]
+        bounds: list[Positions] = [found.window.to_frame(edge) for edge in mass_extent(mask)]
         if question.is_positive.any():
-            low, high = _robust_extent(question.xy[question.is_positive])
+            low, high = robust_extent(question.xy[question.is_positive])
             bounds = [np.minimum(bounds[0], low), np.maximum(bounds[1], high)]
         centre, extent = (bounds[0] + bounds[1]) / 2, float((bounds[1] - bounds[0]).max())
         return place_window(found.size_hw, centre, extent * factor, side, self._settings.shared_longest)
@@ -292,24 +296,6 @@ def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
 def _first_of_equals(xy: FloatArray, is_positive: BoolArray) -> npt.NDArray[np.intp]:
     """Indices, in order, of the points without those that repeat an earlier one: a double click says nothing new."""
     return np.sort(np.unique(np.column_stack([xy, is_positive]), axis=0, return_index=True)[1])
-
-
-def _robust_extent(xy: FloatArray) -> tuple[Positions, Positions]:
-    """First and last of the (n, 2) positions along each axis, a twentieth left out at either end when they are many."""
-    share = 0.05 if len(xy) >= 10 else 0.0
-    low, high = np.quantile(xy, [share, 1 - share], axis=0)
-    return low, high
-
-
-def _mass_extent(mask: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Corners of the box that holds a mask but for specks: a two-hundredth of its pixels at each side."""
-    bounds = []
-    for axis in (0, 1):
-        mass = np.cumsum(mask.sum(axis))
-        first, last = np.searchsorted(mass, [0.005 * mass[-1], 0.995 * mass[-1]])
-        bounds.append((first, last + 1))
-    (x0, x1), (y0, y1) = bounds
-    return np.array([x0, y0], np.float32), np.array([x1, y1], np.float32)
 
 
 def _part_of_interest(look: LowResolution) -> tuple[slice, slice]:

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from sampt.geometry import shrink_picture, size_with_longest_side
 from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime
-from sampt.types import FloatArray, UInt8Array
+from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["Encoded", "Positions", "Window", "place_window", "places_of", "prepare_picture"]
+__all__ = ["Encoded", "Positions", "Window", "mass_extent", "place_window", "places_of", "prepare_picture", "robust_extent"]
 
 Positions: TypeAlias = npt.NDArray[np.floating[Any]]
 
@@ -165,3 +165,21 @@ def _own_picture(frame: UInt8Array, window: Window, side: int) -> FloatArray:
     picture = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     _put(out[0, :, at_y : at_y + size[0], at_x : at_x + size[1]], picture)
     return out
+
+
+def robust_extent(xy: FloatArray) -> tuple[Positions, Positions]:
+    """First and last of the (n, 2) positions along each axis, a twentieth left out at either end when they are many."""
+    share = 0.05 if len(xy) >= 10 else 0.0
+    low, high = np.quantile(xy, [share, 1 - share], axis=0)
+    return low, high
+
+
+def mass_extent(mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Corners of the box that holds a mask but for specks: a two-hundredth of its pixels at each side."""
+    bounds = []
+    for axis in (0, 1):
+        mass = np.cumsum(mask.sum(axis))
+        first, last = np.searchsorted(mass, [0.005 * mass[-1], 0.995 * mass[-1]])
+        bounds.append((first, last + 1))
+    (x0, x1), (y0, y1) = bounds
+    return np.array([x0, y0], np.float32), np.array([x1, y1], np.float32)
