@@ -45,7 +45,9 @@ def test_a_file_that_is_gone_or_another_is_seen(folder: Path, name: str, new: by
 
 
 def test_what_is_beside_the_results_does_not_matter(folder: Path) -> None:
+    (folder / "masks" / "Thumbs.db").write_bytes(b"left by a system")
     listed = list_results(folder, results(folder))
+    (folder / "masks" / "Thumbs.db").unlink()
     (folder / "masks" / ".DS_Store").write_bytes(b"")
     (folder / "notes.txt").write_bytes(b"mine")
     assert is_as_listed(folder, results(folder), listed)

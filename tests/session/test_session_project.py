@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sampt
-from sampt.errors import BackendError, FolderBusyError, LimitError, OutputError, SamptError, VideoError
+from sampt.errors import BackendError, FolderBusyError, InputChangedError, LimitError, OutputError, SamptError, VideoError
 from sampt.masks.rle import encode_mask
 from sampt.session import Session
 from sampt.session.project import read_project
@@ -126,6 +126,22 @@ def test_a_video_replaced_while_it_is_open_is_noticed(bench: Any) -> None:
     (bench.frames / "0007.png").unlink()
     with pytest.raises(VideoError, match=r"frames has been replaced by another video; "):
         list(session.propagate())
+
+
+def test_a_frame_replaced_by_one_of_the_same_size_is_noticed_by_every_propagation(bench: Any) -> None:
+    session = bench.create()
+    session.add_object()
+    bench.click(session, 1, 0, 1)
+    assert len(list(session.propagate())) == 40
+    bench.click(session, 1, 20, 1)
+    path = sorted(bench.frames.iterdir())[30]
+    whole = path.read_bytes()
+    cv2.imwrite(str(path), np.zeros((64, 96, 3), np.uint8))
+    with pytest.raises(InputChangedError, match=rf"{path.name} has been replaced or changed while it was in use"):
+        list(session.propagate())
+    path.write_bytes(whole)
+    assert list(session.propagate())
+    session.close()
 
 
 def test_two_sessions_on_one_folder(bench: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sampt.files.listing import visible
 from sampt.outputs.files import output_errors, sync_folder
 
 __all__ = ["is_as_listed", "list_results"]
@@ -25,7 +26,7 @@ def list_results(folder: Path, results: Iterable[Path]) -> dict[str, dict[str, A
     """
     found = {}
     for result in results:
-        paths = sorted(p for p in result.rglob("*") if p.is_file()) if result.is_dir() else [result]
+        paths = sorted(p for p in visible(result.rglob("*")) if p.is_file()) if result.is_dir() else [result]
         for path in paths:
             found[path.relative_to(folder).as_posix()] = _facts(path, sync=True)
         for made in {path.parent for path in paths}:

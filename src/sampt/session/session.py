@@ -355,7 +355,7 @@ class Session(Questions):
         try:
             if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
                 self._own_video = LockedVideo(open_again(self._content.video, self.video))
-            self._own_video.check_unchanged()
+            self.video.check_unchanged()
             working = working_video(self._own_video, self._engine.config.longest_side)
             run = Propagation(self._state, self._engine, self._asker, self._own_video, working)
             yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)
