@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import threading
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sampt.config import with_settings
 from sampt.errors import OutputError, QueryError
 from sampt.masks.rle import encode_mask
+from sampt.outputs.exports import export, object_named
 from sampt.outputs.palette import display_colour_of
 from sampt.session import Session
 from sampt.session.edits import MOST_STEPS, Inputs, object_added, point_added
@@ -419,3 +425,22 @@ def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.Mo
     assert bench.segmenter.asked(1) == []
     session.preview(0)
     assert bench.segmenter.asked(1) == [0]
+
+
+def test_an_object_made_after_255_others_were_removed_is_exported_as_png(bench: Any, tmp_path: Path) -> None:
+    """Its id is 256: ids are not used twice, since results and undo go by them; the PNG has the smallest free value."""
+    session = bench.create()
+    for _ in range(255):
+        session.remove_object(session.add_object().object_id)
+    assert session.add_object().object_id == 256
+    mask = np.asarray(bench.scene.masks(0)[0])
+    session.set_mask(256, 0, mask)
+    for _ in session.propagate():
+        pass
+    objects = [object_named(256)]
+    path = tmp_path / "o.zip"
+    export("png", session.merged_masks(range(session.num_frames), [256]), session.video, objects, path)
+    with zipfile.ZipFile(path) as archive:
+        labels = np.asarray(Image.open(io.BytesIO(archive.read(archive.namelist()[0]))))
+        assert json.loads(archive.read("objects.json")) == [{"value": 1, "object_id": 256, "name": objects[0].name}]
+    assert np.array_equal(labels, mask.astype(np.uint8))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from sampt.errors import OutputError
 from sampt.outputs.export_base import ExportObject, add_to_zip, export_file, selected
-from sampt.outputs.masks import check_label_ids
+from sampt.outputs.masks import MAX_LABEL
 from sampt.outputs.palette import PALETTE
-from sampt.types import FrameMasks
+from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
 __all__ = ["write_label_maps"]
@@ -22,17 +24,46 @@ __all__ = ["write_label_maps"]
 def write_label_maps(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
     """Write a ZIP with ``<frame name>.png`` a frame: the pixel's value is the object's id, 0 background, in the DAVIS palette.
 
-    Where masks overlap the smaller id wins. Names and colours are not part of it. The bytes depend on the masks alone.
+    Where masks overlap the smaller id wins. Names and colours are not part of it. An id above 255, which a project has after
+    many objects were made and removed, does not fit into a PNG: its object gets the smallest number that is free, and
+    ``objects.json`` says which number each object has. The bytes depend on the masks alone, and then on the names.
 
     Raises:
-        OutputError: it cannot be written, or an id is greater than 255.
+        OutputError: it cannot be written, or there are more than 255 objects.
     """
-    check_label_ids([item.object_id for item in objects])
+    numbers = _numbers([item.object_id for item in objects])
     palette = PALETTE.tobytes()
     with export_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for frame in selected(frames, video, objects):
-            image = Image.fromarray(frame.label_map().astype(np.uint8))
+            image = Image.fromarray(_label_map(frame, numbers))
             image.putpalette(palette)
             buffer = io.BytesIO()
             image.save(buffer, "PNG", compress_level=3)
             add_to_zip(archive, f"{video.frame_name(frame.frame_idx)}.png", buffer.getvalue())
+        if any(number != object_id for object_id, number in numbers.items()):
+            told = [{"value": numbers[o.object_id], "object_id": o.object_id, "name": o.name} for o in objects]
+            add_to_zip(archive, "objects.json", json.dumps(told, indent=1).encode("ascii"))
+
+
+def _numbers(object_ids: Sequence[int]) -> dict[int, int]:
+    """Values from 1 to 255 by id: the id itself, or the smallest that is free.
+
+    Raises:
+        OutputError: there are too many.
+    """
+    if len(object_ids) > MAX_LABEL:
+        raise OutputError(
+            f"{len(object_ids)} objects do not fit into palette PNGs, which hold {MAX_LABEL}; "
+            "export some of them at a time, or COCO run-length codes."
+        )
+    own = {o for o in object_ids if o <= MAX_LABEL}
+    free = (number for number in range(1, MAX_LABEL + 1) if number not in own)
+    return {o: o if o in own else next(free) for o in sorted(object_ids)}
+
+
+def _label_map(frame: FrameMasks, numbers: Mapping[int, int]) -> UInt8Array:
+    """(h, w) uint8 numbers; where masks overlap the smaller id wins."""
+    labels = np.zeros(frame.masks.shape[1:], np.uint8)
+    for object_id, mask in zip(frame.object_ids[::-1].tolist(), frame.masks[::-1], strict=True):
+        np.copyto(labels, np.uint8(numbers[object_id]), where=mask)
+    return labels

@@ -1,4 +1,5 @@
 import io
+import json
 import tracemalloc
 import zipfile
 
@@ -174,9 +175,26 @@ def test_only_the_objects_asked_for_are_exported(case):
     assert np.array_equal(labels, case.mask(0, 5) * 5)
 
 
-def test_id_256_does_not_fit_into_label_maps(case):
-    with pytest.raises(OutputError, match=r"Object id 256 .* up to 255"):
-        case.export("png", "o.zip", objects=[object_named(256)])
+def test_ids_above_255_get_free_numbers_in_label_maps_and_a_list_says_which(case):
+    """After many objects were made and removed; what fits keeps its id."""
+    ids = [2, 256, 300]
+    masks = np.array([[[1, 0, 0, 0]], [[0, 1, 0, 0]], [[0, 0, 1, 0]]], np.bool_)
+    frame = FrameMasks(0, np.array(ids), masks, np.ones(3, np.float32), np.zeros(3, np.uint8))
+    video = ArrayVideo(np.zeros((1, 1, 4, 3), np.uint8))
+    path = case.export("png", "o.zip", video=video, frames=[frame], objects=[object_named(o) for o in ids])
+    with zipfile.ZipFile(path) as archive:
+        labels = np.asarray(Image.open(io.BytesIO(archive.read("00000.png"))))
+        told = json.loads(archive.read("objects.json"))
+    assert labels.tolist() == [[2, 1, 3, 0]]
+    assert {item["object_id"]: item["value"] for item in told} == {2: 2, 256: 1, 300: 3}
+    path = case.export("png", "o.zip", video=video, frames=[frame], objects=[object_named(2)])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["00000.png"]
+
+
+def test_more_than_255_objects_do_not_fit_into_label_maps(case):
+    with pytest.raises(OutputError, match=r"256 objects"):
+        case.export("png", "o.zip", objects=[object_named(o) for o in range(1, 257)])
 
 
 def test_frames_of_one_name_are_refused(case):
