@@ -37,8 +37,9 @@ def workplace(tmp_path_factory):
             writer.write(frame)
             Image.fromarray(frame).save(folder / "frames" / f"{i}.jpg")
     (folder / "sampt-demo" / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
-    labels = (scene.masks(0) * np.arange(1, 4)[:, None, None]).sum(0)
-    Image.fromarray(labels.astype(np.uint8)).save(folder / "first.png")
+    for name, frame_idx in (("first", 0), ("later", 40)):
+        labels = (scene.masks(frame_idx) * np.arange(1, 4)[:, None, None]).sum(0)
+        Image.fromarray(labels.astype(np.uint8)).save(folder / f"{name}.png")
     ys, xs = np.nonzero(scene.masks(20)[1])
     click = {"frame": 20, "x": int(np.median(xs)), "y": int(np.median(ys)), "sign": "+"}
     (folder / "clicks.json").write_text(json.dumps({"objects": [{"id": 1, "clicks": [click]}]}))
