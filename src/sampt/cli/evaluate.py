@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.cli.batch import add_output_options, add_worker_options, pool_for, settings_from, shown_results, tell_report
-from sampt.cli.settings import add_running_options, add_setting_options, config_from, finite_number, told_presets, whole_number
+from sampt.cli.settings import (
+    add_running_options,
+    add_setting_options,
+    config_from,
+    finite_number,
+    given_settings,
+    told_presets,
+    whole_number,
+)
 from sampt.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -75,7 +83,9 @@ def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     description = """\
 Follow the objects of every sequence of a data set from the masks that its protocol gives, or find them on
 the first frame where none are given. A run that was stopped goes on; a broken sequence is recorded, and the
-others go on (exit status 1). Where a server scores, submission.zip is what it takes."""
+others go on (exit status 1). Where a server scores, submission.zip is what it takes. With the presets paper-v1
+and paper-v2, what the paper set otherwise for a data set, tracker or segmenter holds, too, unless it is given; this
+is printed, and noted in eval.json."""
     parser = _action(actions, _run, "run", "follow the objects of every sequence of a data set", description, told_presets())
     parser.add_argument("dataset", metavar="DATASET", help="name; `sampt eval datasets` lists them")
     _add_dataset_options(parser)
@@ -141,7 +151,8 @@ deviations. What was done before is not done again."""
 def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     description = """\
 The interactive study of the SAM-PT paper: a simulated person, who knows the truth, corrects the points of every
-object. Prints IoU and J&F against the number of actions and writes every step to DIR."""
+object. Prints IoU and J&F against the number of actions and writes every step to DIR. Any tracker will do: one of
+whole clips is given the clip from each click's frame on."""
     told = "simulate a person who corrects points, and count the actions"
     parser = _action(actions, _interactive, "interactive", told, description)
     parser.add_argument("dataset", metavar="DATASET", help="name; every frame of it is annotated")
@@ -167,6 +178,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.datasets import InstanceDataset
+    from sampt.evaluation.paper_rules import applied_rules, with_rules
     from sampt.evaluation.run import predict_dataset, vos_config
     from sampt.evaluation.run_instances import instances_config, predict_instances
     from sampt.segmenters.everything import ProposalConfig
@@ -176,21 +188,28 @@ def _run(arguments: argparse.Namespace) -> int:
     finds = isinstance(dataset, InstanceDataset)
     num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
     thresholds = {"score_threshold": arguments.proposal_score, "stability_threshold": arguments.proposal_stability}
-    given = {name: value for name, value in thresholds.items() if value is not None}
-    if given and not finds:
+    limits = {name: value for name, value in thresholds.items() if value is not None}
+    if limits and not finds:
         raise EvaluationError(f"The objects of {choice.name} are given, so that none is proposed; leave --proposal-... out.")
-    proposals = ProposalConfig(**given)
+    proposals = ProposalConfig(**limits)
     arguments.formats = arguments.formats or ("coco" if finds else "png")
-    config = (instances_config if finds else vos_config)(config_from(arguments))
-    settings = settings_from(arguments, config)
+    given = given_settings(arguments)
+    config = config_from(arguments)
+    rules = applied_rules(arguments.preset, config, choice.name, given)
+    config = with_rules(config, rules, given)
+    settings = settings_from(arguments, instances_config(config, given) if finds else vos_config(config))
+    if rules and not arguments.quiet:
+        print(f"settings of the paper: {'; '.join(map(str, rules))}", file=sys.stderr)  # noqa: T201
     with (
         pool_for(arguments, settings, num_sequences) as pool,
         shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
     ):
         if finds:
-            report = predict_instances(choice, settings, pool, proposals, retries=arguments.retries, on_result=on_result)
+            report = predict_instances(
+                choice, settings, pool, proposals, rules=rules, retries=arguments.retries, on_result=on_result
+            )
         else:
-            report = predict_dataset(choice, settings, pool, retries=arguments.retries, on_result=on_result)
+            report = predict_dataset(choice, settings, pool, rules=rules, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
         tell_report(report, arguments.output, "sequences")
     return 0 if report.is_complete else _BROKEN

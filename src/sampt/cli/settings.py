@@ -19,6 +19,7 @@ __all__ = [
     "add_setting_options",
     "config_from",
     "finite_number",
+    "given_settings",
     "is_given",
     "told_presets",
     "whole_number",
@@ -115,8 +116,12 @@ def config_from(arguments: argparse.Namespace) -> SegmentConfig:
     Raises:
         ConfigError: an unknown preset, or a value out of range.
     """
-    given = {key[len(_PREFIX) :]: value for key, value in vars(arguments).items() if key.startswith(_PREFIX)}
-    return with_settings(preset(arguments.preset), given)
+    return with_settings(preset(arguments.preset), given_settings(arguments))
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as options, and do not come from the preset, by dotted name."""
+    return {key[len(_PREFIX) :]: value for key, value in vars(arguments).items() if key.startswith(_PREFIX)}
 
 
 def is_given(arguments: argparse.Namespace, name: str) -> bool:

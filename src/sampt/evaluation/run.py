@@ -17,6 +17,7 @@ from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
 from sampt.evaluation.json_files import read_json
+from sampt.evaluation.paper_rules import AppliedRule
 from sampt.files.names import real_path
 from sampt.outputs import MANIFEST_NAME, read_manifest
 from sampt.outputs.files import completing, make_folder, write_atomic
@@ -110,6 +111,7 @@ def predict_dataset(
     settings: BatchSettings,
     pool: Pool,
     *,
+    rules: Sequence[AppliedRule] = (),
     retries: int = 2,
     on_result: Callable[[ItemResult], None] | None = None,
 ) -> BatchReport:
@@ -119,6 +121,7 @@ def predict_dataset(
         choice: the data set.
         settings: of the method, with :func:`vos_config`.
         pool: the workers, made with the same settings.
+        rules: what decided settings besides the preset and the user, to be noted.
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
@@ -136,14 +139,14 @@ def predict_dataset(
         BatchItem(s.name, "", loader=f"{__name__}:{load_sequence.__name__}", arguments={**facts, "sequence": s.name})
         for s in dataset.sequences
     ]
-    note_run(settings, facts, [s.name for s in dataset.sequences])
+    note_run(settings, facts, [s.name for s in dataset.sequences], rules)
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     if dataset.is_server_scored and report.is_complete:
         write_submission(dataset, settings.output, settings.output / SUBMISSION_NAME)
     return report
 
 
-def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str]) -> None:
+def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str], rules: Sequence[AppliedRule] = ()) -> None:
     """Say what the predictions are of; sequences join those that an earlier run with the same settings named."""
     path = make_folder(settings.output) / RUN_NAME
     said = {"dataset": facts, "config": settings_of(settings.config)}
@@ -155,11 +158,14 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
                     f"{settings.output} holds predictions with another {what}; choose another output folder, or --overwrite."
                 )
         sequences = list(dict.fromkeys([*before.get("sequences", []), *sequences]))
-    write_atomic(path, (json.dumps({**said, "sequences": sequences}, indent=1) + "\n").encode())
+    told = {**said, "rules": [vars(rule) for rule in rules], "sequences": sequences}
+    write_atomic(path, (json.dumps(told, indent=1) + "
+").encode())
 
 
 def read_run(predictions: Path) -> dict[str, Any]:
-    """What :func:`predict_dataset` noted: "dataset" (name, root, split), "config", "sequences"; empty for others' predictions.
+    """What :func:`predict_dataset` noted: "dataset" (name, root, split), "config", "rules" (of the paper, that decided some of
+    it), "sequences"; empty for others' predictions.
 
     Raises:
         EvaluationError: the note is damaged.
@@ -170,8 +176,9 @@ def read_run(predictions: Path) -> dict[str, Any]:
     try:
         said = read_json(path, "what `sampt eval run` wrote")
         names = [str(name) for name in said["sequences"]]
-        return {"dataset": dict(said["dataset"]), "config": dict(said["config"]), "sequences": names}
-    except (KeyError, TypeError, ValueError) as error:
+        rules = [AppliedRule(**rule) for rule in said.get("rules", ())]
+        return {"dataset": dict(said["dataset"]), "config": dict(said["config"]), "rules": rules, "sequences": names}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EvaluationError(
             f"{path} is damaged ({type(error).__name__} {error}); expected what `sampt eval run` wrote: run it again."
         ) from None

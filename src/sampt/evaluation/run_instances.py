@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sampt.errors import EvaluationError, QueryError
 from sampt.evaluation.datasets import InstanceDataset
 from sampt.evaluation.instance_matches import RESULTS_NAME, video_folder
 from sampt.evaluation.json_files import read_json
+from sampt.evaluation.paper_rules import AppliedRule
 from sampt.evaluation.run import SUBMISSION_NAME, DatasetChoice, note_run, opened
 from sampt.outputs import FORMATS
 from sampt.outputs.files import completing
@@ -34,15 +35,19 @@ from sampt.video import Video
 __all__ = ["instances_config", "load_instance_video", "predict_instances"]
 
 
-def instances_config(config: SegmentConfig) -> SegmentConfig:
-    """``config`` as the paper runs it: masks overlap, objects do not prompt against each other, no refinement rounds."""
+def instances_config(config: SegmentConfig, given: Collection[str] = ()) -> SegmentConfig:
+    """``config`` as the paper runs it: masks overlap, objects do not prompt against each other, no refinement rounds.
+
+    Prompting stays as it is where the dotted name of the setting is among ``given``.
+    """
     changes = {
         "overlapping": True,
         "prompting.other_objects_as_negatives": False,
         "prompting.refinement_rounds": 0,
         "protocol": "vos",
     }
-    return with_settings(config, changes)
+    kept = {name for name in given if name.startswith("prompting.")}
+    return with_settings(config, {name: value for name, value in changes.items() if name not in kept})
 
 
 def load_instance_video(
@@ -68,6 +73,7 @@ def predict_instances(
     pool: Pool,
     proposals: ProposalConfig,
     *,
+    rules: Sequence[AppliedRule] = (),
     retries: int = 2,
     on_result: Callable[[ItemResult], None] | None = None,
 ) -> BatchReport:
@@ -80,6 +86,7 @@ def predict_instances(
         settings: of the method, with :func:`instances_config`; its formats have "coco".
         pool: the workers, made with the same settings.
         proposals: which masks are proposed.
+        rules: what decided settings besides the preset and the user, to be noted.
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
@@ -94,7 +101,7 @@ def predict_instances(
     names = {video.id: video_folder(video.id, video.name) for video in dataset.videos}
     loader = f"{__name__}:{load_instance_video.__name__}"
     items = [BatchItem(name, "", loader=loader, arguments={**told, "video_id": i}) for i, name in names.items()]
-    note_run(settings, told, list(names.values()))
+    note_run(settings, told, list(names.values()), rules)
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     done = {r.name for r in report.results if r.status in ("done", "was done")}
     # Nothing tells what an object is: any category that the data set has will do, and scores are taken without categories.

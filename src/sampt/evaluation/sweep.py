@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sampt.batch.driver import BatchReport, Pool
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import SegmentConfig, preset, with_settings
 from sampt.errors import EvaluationError, SamptError, did_you_mean
+from sampt.evaluation.paper_rules import AppliedRule, applied_rules, with_rules
 from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
 from sampt.evaluation.score import score_dataset
 from sampt.evaluation.score_files import SCORES_NAME, write_scores
@@ -27,6 +28,7 @@ __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
 
 _KEYS = ("dataset", "root", "split", "sequences", "preset", "settings", "grid", "runs", "seeds")
 _TOLD = {str: "a text", dict: "an object", list: "a list"}
+_Ruled: TypeAlias = tuple[SegmentConfig, tuple[AppliedRule, ...]]
 _PLUS_MINUS = "\u00b1"
 
 
@@ -37,11 +39,13 @@ class Sweep:
     Attributes:
         choice: the data set.
         configs: name -> settings, but the seed.
+        rules: name -> what decided some of them besides the file and the preset.
         seeds: each of them is tried with every configuration.
     """
 
     choice: DatasetChoice
     configs: Mapping[str, SegmentConfig]
+    rules: Mapping[str, tuple[AppliedRule, ...]]
     seeds: tuple[int, ...]
 
 
@@ -89,7 +93,8 @@ def read_sweep(path: Path) -> Sweep:
         raise EvaluationError(f"{path} has the seeds {seeds!r}; expected a list of different whole numbers from 0.")
     root = str(path.parent / Path(values["root"]).expanduser())
     choice = DatasetChoice(values["dataset"], root, values.get("split"), tuple(values.get("sequences", ())))
-    return Sweep(choice, _configs(path, values), tuple(seeds))
+    ruled = _configs(path, values)
+    return Sweep(choice, {n: config for n, (config, _) in ruled.items()}, {n: r for n, (_, r) in ruled.items()}, tuple(seeds))
 
 
 def _check_kinds(path: Path, values: Mapping[str, Any]) -> None:
@@ -102,13 +107,14 @@ def _check_kinds(path: Path, values: Mapping[str, Any]) -> None:
         raise EvaluationError(f'The "sequences" of {path} are {values["sequences"]!r}; expected a list of names.')
 
 
-def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, SegmentConfig]:
+def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, _Ruled]:
     grid, runs = values.get("grid", {}), values.get("runs", {})
     if not all(isinstance(choices, list) and choices for choices in grid.values()):
         raise EvaluationError(f'The "grid" of {path} is {grid!r}; expected an object of settings with lists of values.')
     if not all(isinstance(changes, dict) for changes in runs.values()):
         raise EvaluationError(f'The "runs" of {path} are {runs!r}; expected an object of names with objects of settings.')
-    base = vos_config(with_settings(preset(values.get("preset", "default")), values.get("settings", {})))
+    name, settings = values.get("preset", "default"), values.get("settings", {})
+    base = with_settings(preset(name), settings)
     found = dict(runs)
     if grid or not runs:
         for combination in itertools.product(*grid.values()):
@@ -122,9 +128,18 @@ def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, SegmentConfig]:
             'name them in "runs".'
         )
     try:
-        return {name: with_settings(base, changes) for name, changes in found.items()}
+        return {
+            run: _ruled(name, with_settings(base, changes), values["dataset"], settings | changes)
+            for run, changes in found.items()
+        }
     except SamptError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def _ruled(preset_name: str, config: SegmentConfig, dataset: str, given: Mapping[str, Any]) -> _Ruled:
+    """As `sampt eval run` would run it: by the paper's rules where the preset is the paper's."""
+    rules = applied_rules(preset_name, config, dataset, given)
+    return vos_config(with_rules(config, rules, given)), rules
 
 
 def run_sweep(
@@ -156,7 +171,7 @@ def run_sweep(
             one = replace(settings, output=output, config=with_settings(config, {"seed": seed}))
             one.check()
             with open_pool(one) as pool:
-                report = predict_dataset(sweep.choice, one, pool, retries=retries, on_result=on_result)
+                report = predict_dataset(sweep.choice, one, pool, rules=sweep.rules[name], retries=retries, on_result=on_result)
             _check(name, seed, report)
             scores.append(_scored(sweep.choice, output))
         rows.append(SweepRow(name, tuple(scores)))

@@ -101,7 +101,10 @@ def run_sections(run: AnyRun) -> Iterator[str]:
     if run.licences:
         yield "<h3>Licences</h3>\n" + html_table(("back end", "licence"), [[k, v] for k, v in run.licences.items()])
     if run.config:
-        yield f"<h3>Settings</h3>\n<pre>{escape(json.dumps(run.config, indent=1))}</pre>"
+        yield "<h3>Settings</h3>"
+        if run.rules:
+            yield f"<p>Of the paper, besides its preset: {escape('; '.join(map(str, run.rules)))}.</p>"
+        yield f"<pre>{escape(json.dumps(run.config, indent=1))}</pre>"
 
 
 def _stages(speed: Speed) -> list[list[str]]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.instance_matches import ScoredInstances
+from sampt.evaluation.paper_rules import AppliedRule
 from sampt.evaluation.run import DatasetChoice, manifests, read_run
 from sampt.evaluation.score_files import read_scores
 from sampt.evaluation.scores import Scores
@@ -48,6 +49,7 @@ class ScoredRun(Generic[_AnyScores]):
         scores: of all sequences or videos.
         choice: the data set.
         config: settings by name; empty for predictions that sampt did not make.
+        rules: of the paper, that decided some of them.
         licences: back end -> licences.
         speed: None for predictions that sampt did not make.
         platforms: machines that they were made on.
@@ -58,6 +60,7 @@ class ScoredRun(Generic[_AnyScores]):
     scores: _AnyScores
     choice: DatasetChoice
     config: dict[str, Any]
+    rules: tuple[AppliedRule, ...]
     licences: dict[str, str]
     speed: Speed | None
     platforms: tuple[str, ...]
@@ -81,14 +84,14 @@ def read_scored(folder: Path, label: str) -> AnyRun:
     """
     choice, scores = read_scores(folder)
     run = read_run(folder)
-    config = run.get("config", {})
+    config, rules = run.get("config", {}), tuple(run.get("rules", ()))
     if "proposals" in run.get("dataset", {}):
         config = {**config, "proposals": run["dataset"]["proposals"]}
     told = [manifest for _, manifest in manifests(folder, scores.names)]
     try:
         licences = {str(name): str(text) for manifest in told for name, text in manifest["licences"].items()}
         platforms = tuple(sorted({str(manifest["platform"]) for manifest in told}))
-        return ScoredRun(folder, label, scores, choice, config, licences, _speed(told), platforms)
+        return ScoredRun(folder, label, scores, choice, config, rules, licences, _speed(told), platforms)
     except (AttributeError, KeyError, TypeError) as error:
         raise EvaluationError(
             f"A {MANIFEST_NAME} in {folder} does not tell of its run ({type(error).__name__} {error}); expected what "
