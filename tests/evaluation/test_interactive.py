@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import pytest
 from PIL import Image
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig
-from sampt.errors import BackendError, EvaluationError
+from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import VosSequence
 from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker
 from sampt.testing.scenes import SceneVideo, crossing_scene
+from sampt.trackers.base import TrackerInfo
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video
 
@@ -77,6 +79,50 @@ def test_without_tracking_every_frame_needs_its_own_click() -> None:
     assert points[-1].iou == 1
 
 
+class WholeClips(ExactTracker):
+    """Remembers the lengths of the clips and the query points that it is given."""
+
+    latency: int | None = None
+
+    def __init__(self, scene: Any) -> None:
+        super().__init__(scene)
+        self.asked: list[tuple[int, int, int]] = []
+
+    @property
+    def info(self) -> TrackerInfo:
+        return dataclasses.replace(super().info, latency=self.latency)
+
+    def track(self, video: Any, points: Any, query_masks: Any = None) -> Any:
+        self.asked.append((video.num_frames, len(points), int(points.frame_idx.max())))
+        return super().track(video, points, query_masks)
+
+
+class WantsMasks(ExactTracker):
+    @property
+    def info(self) -> TrackerInfo:
+        return dataclasses.replace(super().info, name="masked", needs_masks=True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "object_id", "latency"), [("online", 1, None), ("online", 2, None), ("online", 1, 3), ("offline", 1, None)]
+)
+def test_trackers_of_whole_clips_track_from_each_clicks_frame(mode: Any, object_id: int, latency: int | None) -> None:
+    tracker = WholeClips(SCENE)
+    tracker.latency = latency
+    points = study(tracker=tracker, object_id=object_id, mode=mode)
+    assert points == study(object_id=object_id, mode=mode)  # as by a tracker that follows the frames as they come
+    # Every click is on some frame f, and its point is followed over the 10 - f frames from there on, once in all passes.
+    new = np.diff([0, *(p.actions for p in points)])
+    frames = [p.frames - 1 for p, count in zip(points, new, strict=True) for _ in range(count)]
+    assert tracker.asked == [(10 - frame_idx, 1, 0) for frame_idx in frames]
+
+
+def test_without_tracking_nothing_is_tracked() -> None:
+    tracker = WholeClips(SCENE)
+    assert study(tracker=tracker, tracking=False) == study(tracking=False)
+    assert tracker.asked == []
+
+
 def test_offline_passes_end_when_the_masks_are_good_enough() -> None:
     points = study(mode="offline")
     assert len(points) == 100
@@ -120,8 +166,8 @@ def test_the_table_shows_when_marks_were_reached() -> None:
 def test_what_cannot_be_studied_is_told() -> None:
     with pytest.raises(EvaluationError, match="'sideways' with 3 actions a frame"):
         InteractiveConfig(mode="sideways")  # type: ignore[arg-type]
-    with pytest.raises(BackendError, match="needs the whole clip"):
-        study(tracker=ExactTracker(SCENE))
+    with pytest.raises(EvaluationError, match="'masked' matches inside the objects' masks"):
+        study(tracker=WantsMasks(SCENE))
     with pytest.raises(EvaluationError, match=r"and the object 7"):
         list(run_study(Truth(), 7, ExactStreamTracker(SCENE), ExactSegmenter(SCENE), CONFIG, InteractiveConfig()))
 

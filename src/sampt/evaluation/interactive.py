@@ -8,6 +8,7 @@ are gone from the frame where they were taken away on (Rajic et al., arXiv 2307.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,6 +27,7 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker, TrackStep, start_live
 from sampt.types import BoolArray, FloatArray, FramePoints, HiddenBy, IntArray, Points, UInt8Array
 from sampt.video import Video
+from sampt.video.base import SubVideo
 
 __all__ = ["InteractiveConfig", "StudyPoint", "run_study", "study_table"]
 
@@ -85,6 +87,8 @@ class _Person:
     frame_idx: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     is_positive: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     gone_from: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    tracks: dict[int, TrackStep] = field(default_factory=dict)
+    """By a tracker of whole clips, of each point: xy (t, 2), visible (t,), confidence (t,) on the t frames from its own on."""
     actions: int = 0
 
     def points(self) -> Points:
@@ -111,19 +115,23 @@ def run_study(
     Args:
         sequence: every frame of it is annotated.
         object_id: of its annotations.
-        tracker: one that follows frames as they arrive.
+        tracker: any that needs no masks. One that answers at once follows the frames as they come; another one is given the
+            clip from a click's frame to the end, once for every click.
         segmenter: any.
         config: settings of prompting; nothing is re-initialised.
         study: how the person works.
 
     Raises:
-        EvaluationError: a frame has no annotation, or there is no such object.
-        BackendError: the tracker needs the whole clip.
+        EvaluationError: a frame has no annotation, there is no such object, or the tracker needs masks.
     """
     if len(sequence.annotated_frames) != len(sequence.frame_names) or object_id not in sequence.object_ids:
         raise EvaluationError(
             f"{sequence.name} has {len(sequence.annotated_frames)} annotations for {len(sequence.frame_names)} frames and the "
             f"objects {sequence.object_ids}; expected one for every frame, and the object {object_id}."
+        )
+    if study.tracking and tracker.info.needs_masks:
+        raise EvaluationError(
+            f"Tracker {tracker.info.name!r} matches inside the objects' masks, which a click lacks; choose one that needs none."
         )
     # Points that are gone, or of other frames, are no sign that the object is.
     settings = with_settings(config, {"prompting.least_visible": 0.0})
@@ -143,14 +151,12 @@ def _pass(
     study: InteractiveConfig,
     threshold: float,
 ) -> Iterator[StudyPoint]:
-    live = start_live(engine.tracker, person.points())
-    if engine.tracker.info.live_latency:
-        raise EvaluationError(f"Tracker {engine.tracker.info.name!r} answers late; a person needs one that answers at once.")
+    followed = _followed(engine.tracker, video, person, study)
     sums = np.zeros(2)
     for frame_idx in range(video.num_frames):
         frame = video.read(frame_idx, frame_idx + 1)
-        (step,) = live.push(frame)
-        desk = _Desk(engine, frame, frame_idx, sequence.label_map(frame_idx) == object_id, person, step, study.tracking)
+        step = followed.push(frame)
+        desk = _Desk(engine, frame, frame_idx, sequence.label_map(frame_idx) == object_id, person, step)
         mask, iou = desk.look()
         for _ in range(study.per_frame):
             if iou >= threshold or person.actions >= study.in_all:
@@ -158,11 +164,83 @@ def _pass(
             known = len(person.xy)
             desk.act(mask)
             if len(person.xy) > known:
-                live.add(person.points().select(np.arange(known, len(person.xy))))
+                followed.add(person.points().select(np.arange(known, len(person.xy))))
             mask, iou = desk.look()
         sums += iou, (iou + boundary_f(mask, desk.truth)) / 2
         iou_mean, j_and_f = (sums / (frame_idx + 1)).tolist()
         yield StudyPoint(person.actions, iou_mean, j_and_f, frame_idx + 1, threshold)
+
+
+class _Followed(ABC):
+    """The person's points during a pass."""
+
+    @abstractmethod
+    def push(self, frame: UInt8Array) -> TrackStep:
+        """Where the points that are known by now are on the next (1, h, w, 3) frame; those of later frames are hidden."""
+
+    @abstractmethod
+    def add(self, points: Points) -> None:
+        """Follow points of the frame pushed last, too."""
+
+
+class _Alone(_Followed):
+    """Nothing is followed: a point counts on its own frame."""
+
+    def push(self, frame: UInt8Array) -> TrackStep:
+        return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
+
+    def add(self, points: Points) -> None:
+        pass
+
+
+class _Live(_Followed):
+    """By a tracker that answers at once."""
+
+    def __init__(self, tracker: PointTracker, points: Points) -> None:
+        self._live = start_live(tracker, points)
+
+    def push(self, frame: UInt8Array) -> TrackStep:
+        (step,) = self._live.push(frame)
+        return step
+
+    def add(self, points: Points) -> None:
+        self._live.add(points)
+
+
+class _FromItsFrameOn(_Followed):
+    """By a tracker of whole clips, which sees the clip from a point's frame to the end: once a point, whatever the pass."""
+
+    def __init__(self, tracker: PointTracker, video: Video, person: _Person) -> None:
+        self._tracker, self._video, self._person = tracker, video, person
+        self._frame_idx = -1
+
+    def push(self, frame: UInt8Array) -> TrackStep:
+        self._frame_idx += 1
+        person = self._person
+        n = len(person.xy)
+        step = TrackStep(person.xy.copy(), np.zeros(n, np.bool_), np.zeros(n, np.float32))
+        for k in np.flatnonzero(person.frame_idx <= self._frame_idx).tolist():
+            for whole, part in zip(step, person.tracks[k], strict=True):
+                whole[k] = part[self._frame_idx - person.frame_idx[k]]
+        return step
+
+    def add(self, points: Points) -> None:
+        rest = SubVideo(self._video, range(self._frame_idx, self._video.num_frames))
+        for k in range(len(points)):  # one by one: a point that is added later changes nothing about another
+            own = points.select(np.array([k]))
+            first = Points(own.xy, np.zeros(1, np.int64), own.object_id, own.is_positive)
+            tracks = self._tracker.track(rest, first)
+            step = TrackStep(tracks.xy[:, 0], tracks.visible[:, 0], tracks.confidence[:, 0])
+            self._person.tracks[len(self._person.tracks)] = step
+
+
+def _followed(tracker: PointTracker, video: Video, person: _Person, study: InteractiveConfig) -> _Followed:
+    """How a pass follows points."""
+    if not study.tracking:
+        return _Alone()
+    if tracker.info.live_latency == 0:
+        return _Live(tracker, person.points())
+    return _FromItsFrameOn(tracker, video, person)
 
 
 class _Desk:
@@ -176,10 +254,9 @@ class _Desk:
         truth: BoolArray,
         person: _Person,
         step: TrackStep,
-        tracking: bool,
     ) -> None:
         self._engine, self._frame, self._frame_idx = engine, frame, frame_idx
-        self.truth, self._person, self._step, self._tracking = truth, person, step, tracking
+        self.truth, self._person, self._step = truth, person, step
         self._embedding = engine.segmenter.encode(frame)[0]
 
     def _row(self) -> FramePoints:
@@ -188,9 +265,8 @@ class _Desk:
         n, known = len(person.xy), len(self._step.xy)
         here = person.frame_idx == self._frame_idx
         xy, visible = person.xy.copy(), here.copy()
-        if self._tracking:
-            xy[:known], visible[:known] = self._step.xy, self._step.visible
-            visible |= here
+        xy[:known], visible[:known] = self._step.xy, self._step.visible
+        visible |= here
         xy[here] = person.xy[here]
         visible &= person.gone_from > self._frame_idx
         hidden_by = np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)

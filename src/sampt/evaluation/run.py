@@ -159,8 +159,7 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
                 )
         sequences = list(dict.fromkeys([*before.get("sequences", []), *sequences]))
     told = {**said, "rules": [vars(rule) for rule in rules], "sequences": sequences}
-    write_atomic(path, (json.dumps(told, indent=1) + "
-").encode())
+    write_atomic(path, (json.dumps(told, indent=1) + "\n").encode())
 
 
 def read_run(predictions: Path) -> dict[str, Any]:
