@@ -52,10 +52,43 @@ def test_paper_presets() -> None:
     one, two = preset("paper-v1"), preset("paper-v2")
     assert (one.sampling.positive_points, one.sampling.negative_points) == (8, 1)
     assert (two.sampling.positive_points, two.sampling.negative_points) == (16, 1)
-    assert (one.reinit.horizon, one.reinit.variant, one.reinit.negative_points) == (8, "on-horizon-and-sync", 72)
-    assert (two.reinit.horizon, two.reinit.variant, two.reinit.negative_points) == (24, "at-median-area", 1)
+    assert (one.reinit.variant, two.reinit.variant) == ("on-horizon-and-sync", "at-median-area")
+    assert (one.reinit.horizon, one.reinit.tracker_horizon) == (8, 8)
+    assert (two.reinit.horizon, two.reinit.tracker_horizon) == (24, 24)
+    for paper, counts in ((one, (8, 72)), (two, (16, 1))):
+        sampling = with_settings(paper, {"reinit.enabled": True}).effective_sampling
+        assert (sampling.positive_points, sampling.negative_points) == counts
+        assert paper.effective_sampling == paper.sampling
     assert [p.prompting.refinement_rounds for p in (one, two)] == [12, 12]
     assert [p.reinit.enabled for p in (one, two)] == [False, False]
+
+
+@pytest.mark.parametrize("reinit", [False, True])
+def test_numbers_of_points_that_are_given_hold_with_reinitialisation_too(reinit: bool) -> None:
+    config = with_settings(preset("paper-v1"), {"sampling.negative_points": 5, "reinit.enabled": reinit})
+    assert config.effective_sampling.negative_points == 5
+    both = with_settings(config, {"reinit.negative_points": 6, "sampling.negative_points": 7})
+    assert both.effective_sampling.negative_points == (6 if reinit else 7)
+    assert both.effective_sampling.positive_points == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "two_passes"),
+    [
+        ({"sampling.negative_points": 1}, True),
+        ({"sampling.negative_points": 0}, False),
+        ({"sampling.negative_points": 0, "reinit.negative_points": 3}, False),  # re-initialisation is off
+        ({"sampling.negative_points": 0, "reinit.negative_points": 3, "reinit.enabled": True}, True),
+        ({"sampling.negative_points": 1, "reinit.negative_points": 0, "reinit.enabled": True}, False),
+        ({"sampling.negative_points": 1, "prompting.positives_first": False}, False),
+    ],
+)
+def test_there_are_two_passes_where_negative_points_are_drawn(changes: dict[str, Any], two_passes: bool) -> None:
+    config = with_settings(SegmentConfig(), changes)
+    assert config.effective_prompting.positives_first == two_passes
+    assert dataclasses.replace(config.effective_prompting, positives_first=True) == dataclasses.replace(
+        config.prompting, positives_first=True
+    )
 
 
 def test_presets_that_need_nothing_from_the_network() -> None:

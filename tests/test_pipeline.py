@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from sampt.config import (
     SamplingConfig,
     SegmentConfig,
     TrackingConfig,
+    preset,
     with_settings,
 )
 from sampt.errors import BackendError, ConfigError, QueryError, SamptError, VideoError
@@ -125,6 +126,16 @@ def assert_same(one: Sequence[FrameMasks], two: Sequence[FrameMasks], *, ids: bo
         assert not ids or np.array_equal(a.points.point_id, b.points.point_id)
 
 
+def assert_same_live(live: Sequence[FrameMasks], offline: Sequence[FrameMasks], queries: Points) -> None:
+    """All is the same, but for points before their query frames: only who has the whole video knows where they are."""
+    for a, b in zip(live, offline, strict=True):
+        later = queries.frame_idx > a.frame_idx
+        assert (a.points.hidden_by[later] == HiddenBy.NOT_TRACKED).all()
+        assert (b.points.hidden_by[later] != HiddenBy.NOT_TRACKED).all()
+        one, two = (replace(r, points=r.points.select(~later)) for r in (a, b))
+        assert_same([one], [two])
+
+
 def states(results: Sequence[FrameMasks], position: int = 0) -> list[ObjectState]:
     return [ObjectState(int(r.states[position])) for r in results]
 
@@ -146,6 +157,33 @@ def test_causal_and_whole_clip_trackers_agree(scene: Scene, protocol: Any) -> No
     assert_same(
         run(scene, queries, config, tracker=ExactTracker(scene)), run(scene, queries, config, tracker=ExactStreamTracker(scene))
     )
+
+
+@pytest.mark.parametrize("kind", [ExactTracker, ExactStreamTracker])
+def test_under_protocol_vos_objects_to_come_are_no_part_of_earlier_ones(kind: Any) -> None:
+    segmenter, later = ExactSegmenter(CROSSING), on(CROSSING, 2, 3)
+    results = run(CROSSING, [on(CROSSING, 1, 0), later], VOS, tracker=kind(CROSSING), segmenter=segmenter)
+    assert states(results, 1) == [BEFORE] * 3 + [PRESENT] * 9
+    assert not {c.object_id for c in segmenter.calls if c.frame_idx < 3} & {2}
+    tracks = ExactTracker(CROSSING).track(SceneVideo(CROSSING), later)
+    for frame_idx in range(12):
+        expected = tracks.xy[frame_idx][tracks.visible[frame_idx]]
+        last = [c for c in segmenter.calls if (c.object_id, c.frame_idx) == (1, frame_idx)][-1]
+        assert np.abs(last.xy[~last.is_positive] - expected).max() < 1e-3
+        assert len(expected) == 12
+
+
+@pytest.mark.parametrize(("negative_points", "passes"), [(1, 2), (0, 1)])
+def test_the_settings_decide_about_two_passes_and_not_what_is_visible(negative_points: int, passes: int) -> None:
+    # No negative point is visible on any frame, or there are those of the other object alone.
+    for queries in ([on(CROSSING, 1, 0)], [on(CROSSING, 1, 0), on(CROSSING, 2, 0)]):
+        segmenter = ExactSegmenter(CROSSING)
+        changes = {"sampling.negative_points": negative_points, "prompting.refinement_rounds": 0}
+        run(CROSSING, queries, with_settings(QUICK, changes), segmenter=segmenter)
+        calls = [c for c in segmenter.calls if (c.object_id, c.frame_idx) == (1, 2)]
+        assert [c.full_size for c in calls] == [False, True][-passes:]
+        assert [c.has_mask_logits for c in calls] == [False, True][:passes]
+        assert [len(c.xy) for c in calls] == [12, 12 * len(queries)][-passes:]
 
 
 @pytest.mark.parametrize("query_frame", [0, 3, 19])
@@ -382,6 +420,25 @@ def test_reinitialisation_draws_as_many_points_as_asked(variant: str) -> None:
     assert results[11].points.is_positive.tolist() == [True] * 7 + [False] * 3
 
 
+def test_paper_v1_with_reinitialisation_draws_72_negative_points_in_every_window_of_8_frames() -> None:
+    scene = rendered_once(static_scene(17))
+    changes = {"reinit.enabled": True, "longest_side": None, "prompting.refinement_rounds": 0, "protocol": "vos"}
+
+    class Windows(ExactTracker):
+        lengths: ClassVar[list[int]] = []
+
+        def track(self, video: Any, points: Points, query_masks: Any = None) -> Tracks:
+            self.lengths.append(video.num_frames)
+            return super().track(video, points)
+
+    config = with_settings(preset("paper-v1"), changes)
+    results = run(scene, QueryMask(1, 0, scene.masks(0)[0]), config, tracker=Windows(scene))
+    assert {(int(r.points.is_positive.sum()), int((~r.points.is_positive).sum())) for r in results} == {(8, 72)}
+    assert Windows.lengths == [8, 8, 3]  # from frames 0, 7 and 14 on
+    plain = with_settings(config, {"reinit.enabled": False})
+    assert len(run(scene, QueryMask(1, 0, scene.masks(0)[0]), plain)[0].points) == 8 + 1
+
+
 def test_windows_follow_the_horizon() -> None:
     scene = rendered_once(static_scene(12))
     config = reinit("on-horizon-and-sync", base=VOS, positive_points=2, negative_points=0)
@@ -601,7 +658,7 @@ def test_a_live_stream_gives_what_the_offline_run_gives(tracker: str) -> None:
     queries = Points.concat([on(CROSSING, 1, 0), on(CROSSING, 2, 4)])
     frames: Iterator[np.ndarray] = (CROSSING.frame(i) for i in range(12))
     live = segment_stream(frames, queries, config=VOS, tracker=tracker, segmenter=ExactSegmenter(CROSSING))
-    assert_same(list(live), run(CROSSING, queries, VOS, tracker=tracker))
+    assert_same_live(list(live), run(CROSSING, queries, VOS, tracker=tracker), queries)
 
 
 def test_a_live_result_needs_no_later_frame() -> None:
@@ -662,7 +719,7 @@ def test_a_tracker_that_waits_gives_live_results_that_late() -> None:
         found.append(next(results))
         assert len(taken) == min(i + Late.latency + 1, 12)
     assert next(results, None) is None
-    assert_same(found, run(CROSSING, queries, VOS, tracker=ExactStreamTracker(CROSSING)))
+    assert_same_live(found, run(CROSSING, queries, VOS, tracker=ExactStreamTracker(CROSSING)), queries)
 
 
 @pytest.mark.parametrize("longest_side", [None, 48])
@@ -773,6 +830,26 @@ def test_one_click_replaces_the_mask_by_the_segmenters_own() -> None:
     assert row.is_positive.sum() == 30
     assert not inside[row.is_positive].all()  # points come from the whole object
     assert (~row.is_positive).sum() == 4
+
+
+def test_one_click_prompts_once_without_refinement() -> None:
+    segmenter = ExactSegmenter(CROSSING)
+    settings = {"sampling.one_click": True, "prompting.refinement_rounds": 3}
+    run(CROSSING, QueryMask(1, 5, square(CROSSING)), with_settings(QUICK, settings), segmenter=segmenter)
+    first, second = segmenter.calls[:2]
+    assert (first.frame_idx, len(first.xy), first.has_mask_logits, first.box_xyxy, first.full_size) == (5, 1, False, None, True)
+    assert (second.frame_idx, len(second.xy)) == (0, 16)  # then the video
+
+
+def test_one_click_under_protocol_vos_keeps_the_given_mask_on_its_frame() -> None:
+    settings = {"sampling.one_click": True, "sampling.positive_points": 30}
+    part = square(CROSSING)
+    results = run(CROSSING, QueryMask(1, 5, part), with_settings(VOS, settings))
+    assert np.array_equal(results[5].masks[0], part)
+    assert states(results) == [BEFORE] * 5 + [PRESENT] * 7
+    assert_exact(CROSSING, results[6:])
+    row = results[5].points
+    assert not part[row.xy[:, 1].astype(int), row.xy[:, 0].astype(int)][row.is_positive].all()
 
 
 def test_one_click_on_nothing_is_told() -> None:

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 SamplerName: TypeAlias = Literal["random", "even", "kmedoids", "shi-tomasi", "mixed"]
+_COUNTS = ("positive_points", "negative_points")
+"""Settings that ``sampling`` and ``reinit`` both have."""
 ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
 SupportGridName: TypeAlias = Literal["official", "paper", "none"]
 Protocol: TypeAlias = Literal["both-ways", "vos"]
@@ -128,7 +130,8 @@ class PromptConfig(_Checked):
     """How the segmenter is asked about an object on a frame (section 3)."""
 
     positives_first: bool = _setting(
-        True, "a first pass with the positive points alone gives the logits that the next one starts from"
+        True,
+        "with negative_points above 0, a first pass with the positive points alone gives the logits that the next starts from",
     )
     refinement_rounds: int = _setting(12, "rounds with the box and logits of the round before", low=0)
     stop_share: float | None = _setting(
@@ -168,8 +171,12 @@ class ReinitConfig(_Checked):
     look_back: bool = _setting(
         False, "new points are tracked back to the window's start; those seen on the other side of its mask there change sign"
     )
-    positive_points: int | None = _setting(None, "positive points at re-initialisation (default: as at the start)", low=1)
-    negative_points: int | None = _setting(None, "negative points at re-initialisation (default: as at the start)", low=0)
+    positive_points: int | None = _setting(
+        None, "positive points with re-initialisation, from the first window on (default: as without)", low=1
+    )
+    negative_points: int | None = _setting(
+        None, "negative points with re-initialisation, from the first window on (default: as without)", low=0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -222,6 +229,20 @@ class SegmentConfig(_Checked):
     )
     seed: int = _setting(72, "seed of all sampling", low=0)
 
+    @property
+    def effective_sampling(self) -> SamplingConfig:
+        """``sampling`` with the point counts of this run: those of ``reinit``, where it is on and has its own."""
+        if not self.reinit.enabled:
+            return self.sampling
+        own = {key: getattr(self.reinit, key) for key in _COUNTS}
+        return dataclasses.replace(self.sampling, **{key: count for key, count in own.items() if count is not None})
+
+    @property
+    def effective_prompting(self) -> PromptConfig:
+        """``prompting`` with the passes of this run: there are two where negative points are drawn, visible or not."""
+        first = self.prompting.positives_first and self.effective_sampling.negative_points > 0
+        return dataclasses.replace(self.prompting, positives_first=first)
+
 
 def default_config(*, streaming: bool = False) -> SegmentConfig:
     """What every entry runs that is given no settings: the preset ``default``.
@@ -270,7 +291,7 @@ PRESETS: dict[str, SegmentConfig] = {
         sampling=SamplingConfig(positive_points=8, negative_points=1),
         tracking=TrackingConfig(),
         prompting=PromptConfig(),
-        reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=24, negative_points=72),
+        reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=8, negative_points=72),
         full_precision=True,
         longest_side=1024,
     ),
@@ -323,6 +344,8 @@ def settings_of(config: SegmentConfig) -> dict[str, Any]:
 def with_settings(config: SegmentConfig, changes: Mapping[str, Any]) -> SegmentConfig:
     """A copy of ``config`` with some settings changed.
 
+    A number of points that is given for ``sampling`` holds with re-initialisation, too, unless another one is given for it.
+
     Args:
         config: where the other settings come from.
         changes: values by dotted name, ``{"seed": 1, "sampling.positive_points": 64}``.
@@ -332,7 +355,8 @@ def with_settings(config: SegmentConfig, changes: Mapping[str, Any]) -> SegmentC
     """
     parts: dict[str, dict[str, Any]] = {}
     top: dict[str, Any] = {}
-    for name, value in changes.items():
+    given = {f"reinit.{key}": None for key in _COUNTS if f"sampling.{key}" in changes} | dict(changes)
+    for name, value in given.items():
         section, dot, key = name.rpartition(".")
         owner = getattr(config, section, None) if dot else config
         if not dataclasses.is_dataclass(owner) or key not in {f.name for f in dataclasses.fields(owner)}:

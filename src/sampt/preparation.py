@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from sampt.config import SamplingConfig, SegmentConfig
+from sampt.config import PromptConfig, SegmentConfig
 from sampt.errors import QueryError
 from sampt.geometry import rescale_box, rescale_xy, size_with_longest_side
 from sampt.masks.merge import ObjectMask
@@ -84,7 +84,8 @@ class Queries:
 
     Attributes:
         points: all query points, in pixels of the working size.
-        given: the user's own masks by (object_id, frame_idx), at the video's own size; they are kept in the result.
+        given: the user's own masks by (object_id, frame_idx), at the video's own size, that are kept in the result: all, but
+            for those that one-click mode replaces outside the VOS protocol.
     """
 
     points: Points
@@ -136,18 +137,18 @@ def prepare_queries(
     sources = dict(given)
     if config.sampling.one_click:
         sources = {key: _one_click_mask(video, working, *key, mask, config, segmenter) for key, mask in given.items()}
-        given = {}
+        given = given if config.protocol == "vos" else {}  # there the given mask is the result on its frame
     sources |= {(b.object_id, b.frame_idx): _mask_in_box(video, working, b, clicks, segmenter) for b in boxes}
     if config.sampling.expand_clicks:
         for frame_idx in sorted(set(clicks.frame_idx.tolist())):
             on_frame = clicks.select(clicks.frame_idx == frame_idx)
-            found = _predicted_masks(video, working, on_frame, config, segmenter)
+            found = _predicted_masks(video, working, on_frame, config, segmenter, config.effective_prompting)
             sources = {**{(o, frame_idx): m for o, m in found.items()}, **sources}
     parts = [clicks]
     for (object_id, frame_idx), mask in sources.items():
         frame = video.read(frame_idx, frame_idx + 1)[0]
         rng = rng_for(config.seed, 1, object_id, frame_idx)
-        parts.append(sample_object_points(mask, frame, object_id, frame_idx, config.sampling, rng))
+        parts.append(sample_object_points(mask, frame, object_id, frame_idx, config.effective_sampling, rng))
     points = Points.concat(parts)
     xy = rescale_xy(points.xy, video.size_hw, working.size_hw)
     return Queries(Points(xy, points.frame_idx, points.object_id, points.is_positive), given)
@@ -186,7 +187,12 @@ def prepare_live_queries(
 
 
 def _predicted_masks(
-    video: Video, working: Video, clicks: Points, config: SegmentConfig, segmenter: PromptableSegmenter
+    video: Video,
+    working: Video,
+    clicks: Points,
+    config: SegmentConfig,
+    segmenter: PromptableSegmenter,
+    prompting: PromptConfig,
 ) -> dict[int, BoolArray]:
     """The segmenter's masks, at the video's own size, for clicks on one frame; objects that it does not find are left out."""
     frame_idx, to_hw, from_hw = int(clicks.frame_idx[0]), video.size_hw, working.size_hw
@@ -194,9 +200,9 @@ def _predicted_masks(
     n = len(clicks)
     ones, zeros = np.ones(n, np.float32), np.zeros(n, np.uint8)
     row = FramePoints(np.arange(n), clicks.object_id, clicks.is_positive, xy, ones, zeros)
-    prompts = build_prompts(row, clicks.object_ids, config.prompting, lambda o: rng_for(config.seed, 3, o, frame_idx))
+    prompts = build_prompts(row, clicks.object_ids, prompting, lambda o: rng_for(config.seed, 3, o, frame_idx))
     embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
-    answers = predictions(segmenter, embedding, prompts, config.prompting, from_hw)
+    answers = predictions(segmenter, embedding, prompts, prompting, from_hw)
     found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
     return {object_id: mask for object_id, mask in found.items() if mask.any()}
 
@@ -231,31 +237,21 @@ def _one_click_mask(
     config: SegmentConfig,
     segmenter: PromptableSegmenter,
 ) -> BoolArray:
-    """The segmenter's own mask for the single medoid of ``mask``.
+    """The segmenter's own mask for the single medoid of ``mask``: one prompt, which is not refined.
 
     Raises:
         QueryError: the segmenter finds nothing there.
     """
     frame = video.read(frame_idx, frame_idx + 1)[0]
     medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, 2, object_id), frame)
-    found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter)
+    once = dataclasses.replace(config.prompting, positives_first=False, refinement_rounds=0)
+    found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter, once)
     if object_id not in found:
         raise QueryError(
             f"The segmenter found nothing at the centre of object {object_id} on frame {frame_idx}; "
             "give points or switch one-click mode off."
         )
     return found[object_id]
-
-
-def reinit_sampling(config: SegmentConfig) -> SamplingConfig:
-    """The sampling settings with the point counts of re-initialisation."""
-    positive = config.reinit.positive_points or config.sampling.positive_points
-    negative = config.reinit.negative_points
-    return dataclasses.replace(
-        config.sampling,
-        positive_points=positive,
-        negative_points=config.sampling.negative_points if negative is None else negative,
-    )
 
 
 def masks_for_tracker(

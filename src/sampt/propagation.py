@@ -72,9 +72,9 @@ class Engine:
 
     def ask(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[Answer]:
         """What the segmenter says of the prompts; of many objects only some have full-size logits at a time."""
-        gate, keeps = self.config.prompting.iou_threshold, self.config.reinit.previous_mask
-        found = predictions(self.segmenter, embedding, prompts, self.config.prompting, size_hw)
-        return [Answer(ObjectMask.of_prediction(a, gate), a.low_res_logits if keeps else None) for a in found]
+        prompting, keeps = self.config.effective_prompting, self.config.reinit.previous_mask
+        found = predictions(self.segmenter, embedding, prompts, prompting, size_hw)
+        return [Answer(ObjectMask.of_prediction(a, prompting.iou_threshold), a.low_res_logits if keeps else None) for a in found]
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
         """The masks that the tracker wants to know, if it does."""
@@ -95,13 +95,13 @@ def masks_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[Objec
 
 
 def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[TrackedFrame]:
-    """Without re-initialisation: every frame in order with all its points."""
+    """Without re-initialisation: every frame in order with all its points, before their query frames, too (any protocol)."""
     feed = track_feed(
         working,
         points,
         engine.tracker,
         engine.config.tracking,
-        backward=engine.config.protocol == "both-ways",
+        backward=True,
         query_masks=engine.query_masks(working, points),
     )
     return (TrackedFrame(*item) for item in feed)

@@ -11,7 +11,7 @@ import numpy as np
 from sampt.masks.merge import ObjectMask
 from sampt.masks.spool import Shelf
 from sampt.points.sample import sample_object_points
-from sampt.preparation import reinit_sampling, rng_for
+from sampt.preparation import rng_for
 from sampt.propagation import Answer, Engine
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.tracks.appearance import ObjectLook
@@ -320,7 +320,8 @@ class _WindowedRun:
         positive, negative = mask, None
         if object_id in self._looks:
             positive, negative = self._looks[object_id].regions(frame, mask)
-        points = sample_object_points(positive, frame, object_id, frame_idx, reinit_sampling(self._config), rng, negative)
+        sampling = self._config.effective_sampling
+        points = sample_object_points(positive, frame, object_id, frame_idx, sampling, rng, negative)
         at_start = self._recall(object_id, start).mask
         if self._config.reinit.look_back and at_start.logits is not None:
             return self._looked_back(points, start, at_start.mask(size_hw))

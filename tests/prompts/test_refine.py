@@ -91,20 +91,14 @@ def test_without_rounds_the_second_pass_is_the_last() -> None:
     assert answers[0].logits is not None
 
 
-def test_without_negatives_one_pass_is_enough() -> None:
+def test_prompts_whose_negative_points_are_hidden_take_part_in_the_first_pass() -> None:
     recorder = Recorder()
-    ask(recorder, [prompt(1, ONE, (28, 30))], rounds=0)
-    assert [(len(batch), full) for batch, full in recorder.batches] == [(1, True)]
-    assert recorder.batches[0][0][0].mask_logits is None
-
-
-def test_only_prompts_with_negatives_take_part_in_the_first_pass() -> None:
-    recorder = Recorder()
-    ask(recorder, [prompt(1, ONE), prompt(2, TWO, off=[ONE])], rounds=1)
-    assert [[p.object_id for p in batch] for batch, _ in recorder.batches] == [[2], [1, 2], [1, 2]]
-    second = recorder.batches[1][0]
-    assert second[0].mask_logits is None
-    assert second[1].mask_logits is recorder.given[0][0]
+    ask(recorder, [prompt(1, ONE, (28, 30)), prompt(2, TWO, off=[ONE])], rounds=0)
+    (first, _), (second, full_size) = recorder.batches
+    assert [p.xy.tolist() for p in first] == [[list(ONE), [28, 30]], [list(TWO)]]
+    assert [len(p.xy) for p in second] == [2, 2]
+    assert [p.mask_logits for p in second] == recorder.given[0]
+    assert full_size
 
 
 def emptied(*, object_id: int, from_call: int) -> Callable[[int, MaskPrediction], MaskPrediction]:
@@ -149,12 +143,13 @@ def test_a_mask_that_is_empty_from_the_start_is_answered_too(rounds: int) -> Non
 
 def test_one_pixel_is_too_few_and_two_are_enough() -> None:
     frame = np.random.default_rng(0).integers(0, 255, (1, 8, 12, 3), np.uint8)
+    config = PromptConfig(refinement_rounds=3, positives_first=False)
     for pixels, calls in ((1, 2), (2, 4)):
         mask = np.zeros((1, 1, 8, 12), bool)
         mask[0, 0, 3, 4 : 4 + pixels] = True
         segmenter = ExactSegmenter(RecordedClip(frame, mask))
         embedding = segmenter.encode(frame)[0]
-        segment_prompts(segmenter, embedding, [prompt(1, (4, 3))], PromptConfig(refinement_rounds=3))
+        segment_prompts(segmenter, embedding, [prompt(1, (4, 3))], config)
         assert len(segmenter.calls) == calls
         assert [c.full_size for c in segmenter.calls] == [False] * (calls - 1) + [True]
 
@@ -171,6 +166,6 @@ def test_logits_of_an_earlier_frame_start_the_first_question_and_no_other() -> N
     asked = replace(prompt(1, ONE, off=[OFF]), mask_logits=earlier)
     ask(recorder, [asked, replace(prompt(2, TWO), mask_logits=earlier)], rounds=1)
     first, second, third = (batch for batch, _ in recorder.batches)
-    assert [p.mask_logits for p in first] == [earlier]  # object 1's positives; object 2 has nothing else
-    assert [p.mask_logits for p in second] == [recorder.given[0][0], earlier]
+    assert [p.mask_logits for p in first] == [earlier, earlier]
+    assert [p.mask_logits for p in second] == recorder.given[0]
     assert [p.mask_logits for p in third] == recorder.given[1]

@@ -259,12 +259,13 @@ def test_rounds_end_where_a_mask_is_gone_and_where_nothing_changes() -> None:
     segmenter = SamSegmenter(MODELS["mobile-sam"], lambda: Counting(small_network("sam")), CPU)  # type: ignore[arg-type, return-value]
     embedding = segmenter.encode(np.zeros((1, 60, 100, 3), np.uint8))[0]
     prompts = [prompt(2, seed=1, object_id=1), prompt(2, seed=2, object_id=2)]
-    gone = segment_prompts(segmenter, embedding, prompts, PromptConfig(refinement_rounds=4))
+    config = PromptConfig(positives_first=False, refinement_rounds=4)
+    gone = segment_prompts(segmenter, embedding, prompts, config)
     assert calls == [2, 1, 1, 1, 1]
     assert gone[0].box_xyxy is not None
     assert gone[1].box_xyxy is None
     calls.clear()
-    segment_prompts(segmenter, embedding, prompts, PromptConfig(refinement_rounds=4, stop_share=0.0))
+    segment_prompts(segmenter, embedding, prompts, replace(config, stop_share=0.0))
     assert calls == [2, 1]  # the first round changes nothing
 
 

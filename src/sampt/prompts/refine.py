@@ -20,12 +20,12 @@ def segment_prompts(
 ) -> list[MaskPrediction]:
     """Final predictions, with full-size logits, for all prompts of one frame.
 
-    A prompt that comes with ``mask_logits``, an answer about the frame before say, is first asked with these. Pass 1: positive
-    points alone, for their low-resolution logits; a prompt without negative points needs none, and
-    ``positives_first`` may switch it off. Pass 2: all points with those logits. Then ``refinement_rounds`` rounds with all
+    A prompt that comes with ``mask_logits``, those of the frame before say, begins with these. With ``positives_first`` there
+    is a pass 1 with the positive points alone, for their low-resolution logits, also for a prompt that has no others: the
+    settings decide, not what is visible. Pass 2: all points with those logits. Then ``refinement_rounds`` rounds with all
     points, the box and the logits of the round before, as long as the mask has two pixels, and with ``stop_share`` as long as
-    more than that share of it changes. Only the last pass of a prompt asks for full-size logits. A segmenter that goes through
-    the passes by itself is left to.
+    more than that share of it changes. Only the last pass of a prompt gives full-size logits. A segmenter that goes through the
+    passes by itself is left to.
     """
     if not prompts:
         return []
@@ -50,8 +50,7 @@ def segment_boxed(segmenter: PromptableSegmenter, embedding: Any, prompts: Seque
 def _pass_by_pass(
     segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes
 ) -> list[MaskPrediction]:
-    logits = _first_pass(segmenter, embedding, prompts) if passes.positives_first else {}
-    current = [dataclasses.replace(p, mask_logits=logits.get(i, p.mask_logits)) for i, p in enumerate(prompts)]
+    current = _with_first_pass(segmenter, embedding, prompts) if passes.positives_first else list(prompts)
     looks_on = passes.stop_share is not None  # what changes is seen at full size
     answers = segmenter.decode(embedding, current, full_size=looks_on or passes.rounds == 0)
     is_open = [True] * len(prompts)
@@ -82,14 +81,10 @@ def _is_changed(before: MaskPrediction, after: MaskPrediction, share: float) -> 
     return bool(np.count_nonzero(was ^ has) > share * max(np.count_nonzero(was), np.count_nonzero(has)))
 
 
-def _first_pass(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt]) -> dict[int, Any]:
-    """Low-resolution logits from the positive points alone, by position, for the prompts that have negative points too."""
-    mixed = [i for i, prompt in enumerate(prompts) if not prompt.is_positive.all()]
-    if not mixed:
-        return {}
+def _with_first_pass(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt]) -> list[ObjectPrompt]:
+    """The prompts with the low-resolution logits that their positive points alone give."""
     positives = [
-        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive], mask_logits=p.mask_logits)
-        for p in (prompts[i] for i in mixed)
+        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive], mask_logits=p.mask_logits) for p in prompts
     ]
     answers = segmenter.decode(embedding, positives, full_size=False)
-    return {i: answer.low_res_logits for i, answer in zip(mixed, answers, strict=True)}
+    return [dataclasses.replace(p, mask_logits=a.low_res_logits) for p, a in zip(prompts, answers, strict=True)]

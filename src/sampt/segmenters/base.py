@@ -115,7 +115,7 @@ class Passes:
     """How often a segmenter is asked about a frame (algorithm, section 3).
 
     Attributes:
-        positives_first: prompts with negative points start from an answer to the positive ones alone.
+        positives_first: every prompt starts from a prediction for its positive points alone.
         rounds: with the box and the logits of the round before.
         stop_share: a prompt's rounds end when no more than this share of its mask changes; None: never early.
     """

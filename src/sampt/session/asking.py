@@ -79,7 +79,7 @@ class Asker:
             sizes = self._working.size_hw, self._video.size_hw
             answers = itertools.chain(
                 segment_boxed(self._segmenter, embedding, boxed),
-                predictions(self._segmenter, embedding, clicked, self._config.prompting, sizes[0]),
+                predictions(self._segmenter, embedding, clicked, self._config.effective_prompting, sizes[0]),
             )
             found |= {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(*sizes) for a in answers}
             with self._lock:

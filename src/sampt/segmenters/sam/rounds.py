@@ -28,7 +28,6 @@ class Question:
         predict: asks it.
         batch: makes a batch of prompts.
         fit: of the frame.
-        mask_side: of low-resolution logits.
         ends_boxes: see :meth:`PromptBatch.with_boxes`.
         logit_limit: logits go back cut to within plus and minus this; None as they are.
     """
@@ -36,7 +35,6 @@ class Question:
     predict: Predict
     batch: Callable[[Sequence[ObjectPrompt]], PromptBatch]
     fit: Fit
-    mask_side: int
     ends_boxes: bool
     logit_limit: float | None
 
@@ -70,21 +68,13 @@ def ask_in_rounds(question: Question, prompts: Sequence[ObjectPrompt], passes: P
 
 
 def _with_first_pass(question: Question, prompts: Sequence[ObjectPrompt], passes: Passes) -> PromptBatch:
-    """All points of the prompts; those with negative points start from an answer to the positive ones alone."""
+    """All points of the prompts, with the logits that the positive ones alone give where the passes begin so."""
     points = question.batch(prompts)
-    mixed = [k for k, prompt in enumerate(prompts) if passes.positives_first and not prompt.is_positive.all()]
-    if not mixed:
+    if not passes.positives_first:
         return points
-    positives = [
-        replace(p, xy=p.xy[p.is_positive], is_positive=p.is_positive[p.is_positive]) for p in (prompts[k] for k in mixed)
-    ]
+    positives = [replace(p, xy=p.xy[p.is_positive], is_positive=p.is_positive[p.is_positive]) for p in prompts]
     logits, _ = question.predict(question.batch(positives))
-    rows = torch.tensor(mixed, device=logits.device)
-    masks = points.masks
-    if masks is None:
-        masks = torch.zeros(len(prompts), 1, question.mask_side, question.mask_side, device=logits.device)
-    masks = masks.index_copy(0, rows, question.limited(logits))
-    return points.with_masks(masks, points.has_mask.index_fill(0, rows, value=True))
+    return points.with_masks(question.limited(logits), torch.ones_like(points.has_mask))
 
 
 def _with_last_answer(question: Question, points: PromptBatch, boxes: Tensor, logits: Tensor) -> PromptBatch:

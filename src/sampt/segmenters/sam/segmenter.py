@@ -218,7 +218,6 @@ class SamSegmenter:
             partial(runtime.predict, features),
             partial(self._batch, embedding),
             embedding.fit,
-            runtime.mask_side,
             runtime.ends_boxes,
             runtime.logit_limit,
         )
