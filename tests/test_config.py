@@ -84,7 +84,8 @@ def test_numbers_of_points_that_are_given_hold_with_reinitialisation_too(reinit:
     ],
 )
 def test_there_are_two_passes_where_negative_points_are_drawn(changes: dict[str, Any], two_passes: bool) -> None:
-    config = with_settings(SegmentConfig(), changes)
+    plain = SegmentConfig(sampling=SamplingConfig(), prompting=PromptConfig(), reinit=ReinitConfig())
+    config = with_settings(plain, changes)
     assert config.effective_prompting.positives_first == two_passes
     assert dataclasses.replace(config.effective_prompting, positives_first=True) == dataclasses.replace(
         config.prompting, positives_first=True

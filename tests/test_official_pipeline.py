@@ -21,7 +21,14 @@ pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
 from scripts.parity_fixtures import Fixture  # noqa: E402
 
-from sampt.config import SegmentConfig, with_settings  # noqa: E402
+from sampt.config import (  # noqa: E402
+    PromptConfig,
+    ReinitConfig,
+    SamplingConfig,
+    SegmentConfig,
+    TrackingConfig,
+    with_settings,
+)
 from sampt.pipeline import segment_video  # noqa: E402
 from sampt.plugins import create_segmenter  # noqa: E402
 from sampt.segmenters.base import PromptableSegmenter  # noqa: E402
@@ -89,15 +96,19 @@ class Official:
         return np.stack([Image.fromarray(f).resize((width, height), Image.Resampling.BILINEAR) for f in frames])
 
     def config(self, **changes: Any) -> SegmentConfig:
-        settings = {
-            "sampling.negative_points": self.spec["negatives"],
-            "tracking.border_fraction": 0.0,
-            "prompting.refinement_rounds": self.spec["refinement_rounds"],
-            "prompting.iou_threshold": 0.0,
-            "prompting.other_objects_as_negatives": self.spec["other_objects_as_negatives"],
-            "overlapping": True,
-        }
-        return with_settings(SegmentConfig(), settings | changes)
+        prompting = PromptConfig(
+            refinement_rounds=self.spec["refinement_rounds"],
+            iou_threshold=0.0,
+            other_objects_as_negatives=self.spec["other_objects_as_negatives"],
+        )
+        config = SegmentConfig(
+            sampling=SamplingConfig(negative_points=self.spec["negatives"]),
+            tracking=TrackingConfig(border_fraction=0.0),
+            prompting=prompting,
+            reinit=ReinitConfig(),
+            overlapping=True,
+        )
+        return with_settings(config, changes)
 
 
 class GivenTracks:
