@@ -74,7 +74,9 @@ class Engine:
         """What the segmenter says of the prompts; of many objects only some have full-size logits at a time."""
         prompting, keeps = self.config.effective_prompting, self.config.reinit.previous_mask
         found = predictions(self.segmenter, embedding, prompts, prompting, size_hw)
-        return [Answer(ObjectMask.of_prediction(a, prompting.iou_threshold), a.low_res_logits if keeps else None) for a in found]
+        return [
+            Answer(ObjectMask.of_prediction(a, prompting.iou_threshold), a.low_res_logits if keeps else None) for a in found
+        ]
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
         """The masks that the tracker wants to know, if it does."""
