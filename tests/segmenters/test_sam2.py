@@ -128,10 +128,11 @@ def test_answers_are_those_of_transformers(asked: ObjectPrompt, single: str) -> 
             assert (iou - answer.iou_scores[:, 0]).abs().max() < 1e-5
         whole = network.predict(features, batch, multimask=True)
         chosen = network.predict(features, batch)
-    is_one_of_three = bool((chosen[0] == whole[0]).flatten(2).all(-1).any())
+    # Within rounding: another number of masks at once may be summed in another order, depending on the processor.
+    is_one_of_three = bool(((chosen[0] - whole[0]).abs().flatten(2).amax(-1) < within).any())
     assert is_one_of_three == (single == "unstable")
     if is_one_of_three:
-        assert chosen[1].item() == whole[1].max().item()
+        assert chosen[1].item() == pytest.approx(whole[1].max().item(), abs=1e-5)
 
 
 def test_stability_is_counted_in_pixels() -> None:
