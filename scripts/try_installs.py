@@ -69,15 +69,16 @@ def main() -> int:
     chosen = {"lowest": dict(sorted(pythons.items())[:1]), "newest": pythons}
     if arguments.last:
         chosen = {versions: dict(sorted(pythons.items())[-1:]) for versions in chosen}
-    rows = []
+    works = True
+    print("| Python | versions | result | s | installed |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="sampt-installs-") as folder:
         wheel = build_wheel(Path(folder))
         for versions in arguments.sets:
             for minor, python in chosen[versions].items():
-                rows.append(try_one(Path(folder) / f"{versions}-3.{minor}", wheel, python, versions))
-    print("| Python | versions | result | s | installed |\n|---|---|---|---|---|")
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    return int(any(row[2] != "works" for row in rows))
+                row = try_one(Path(folder) / f"{versions}-3.{minor}", wheel, python, versions)
+                print(f"| {' | '.join(row)} |", flush=True)
+                works &= row[2] == "works"
+    return int(not works)
 
 
 def find_pythons() -> dict[int, Path]:
