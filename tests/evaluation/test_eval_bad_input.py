@@ -60,7 +60,7 @@ BAD_MASKS: list[tuple[Callable[[], object], str]] = [
     (lambda: save(FRAME, np.eye(30)[:20, :, None] * [9, 8, 7]), f"{FRAME}' has colours that are not of the DAVIS palette"),
     (lambda: save(FRAME, np.random.default_rng(0).integers(0, 255, (20, 30, 3))), f"{FRAME}' is a colour picture"),
     (lambda: Path(FRAME).write_bytes(Path(FRAME).read_bytes()[:50]), f"{FRAME}' cannot be read"),
-    (lambda: Path("D/ImageSets/2017/val.txt").write_bytes(b"\xff\xfe"), "val.txt cannot be read as a list"),
+    (lambda: Path("D/ImageSets/2017/val.txt").write_bytes(b"\xff\xfe\x00"), "val.txt cannot be read as a list"),
     (lambda: Path("D/ImageSets/2017/val.txt").write_text("a\nzz\n"), "zz is not a folder"),
     (lambda: save("D/Annotations/480p/a/00002.png", np.zeros((5, 4))), "00002.png is 4x5; expected 30x20"),
 ]
