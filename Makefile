@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARSERS := .venv-parsers
 
-.PHONY: demo test test-installs lint types layers pytest parsers clean
+.PHONY: demo test test-slow test-installs lint types layers pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
@@ -26,7 +26,11 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# What is slow and rarely fails: before a release, and before an issue is closed.
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow
 
 # What CVAT and Label Studio read files with wants other versions than ours, so it has an environment of its own; its warnings
 # are not ours to mend.
