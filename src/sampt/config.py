@@ -7,11 +7,12 @@ The ``help`` of a field is the text that the command line shows. Numbers are tho
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 
 from sampt.errors import ConfigError, did_you_mean
 
@@ -51,8 +52,14 @@ def _setting(default: Any, help_text: str, *, low: float | None = None, high: fl
 class _Checked:
     """Checks choices and ranges of the fields when the value is made."""
 
+    _hints: ClassVar[dict[type, dict[str, Any]]] = {}
+    """Resolved types of the fields by class: finding them costs more than all checks together."""
+
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        kind = type(self)
+        if kind not in self._hints:
+            self._hints[kind] = get_type_hints(kind)
+        hints = self._hints[kind]
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
             _check_type(item.name, value, hints[item.name])
@@ -229,7 +236,7 @@ class SegmentConfig(_Checked):
     )
     seed: int = _setting(72, "seed of all sampling", low=0)
 
-    @property
+    @functools.cached_property
     def effective_sampling(self) -> SamplingConfig:
         """``sampling`` with the point counts of this run: those of ``reinit``, where it is on and has its own."""
         if not self.reinit.enabled:
@@ -237,7 +244,7 @@ class SegmentConfig(_Checked):
         own = {key: getattr(self.reinit, key) for key in _COUNTS}
         return dataclasses.replace(self.sampling, **{key: count for key, count in own.items() if count is not None})
 
-    @property
+    @functools.cached_property
     def effective_prompting(self) -> PromptConfig:
         """``prompting`` with the passes of this run: there are two where negative points are drawn, visible or not."""
         first = self.prompting.positives_first and self.effective_sampling.negative_points > 0
