@@ -1,8 +1,8 @@
 """The training pictures on the device, and the regions in them that can be asked for.
 
 A folder of training data holds JPEGs and, beside each, one or more index PNGs: every non-zero id is a region. What a region
-is decides when it is drawn: ``davis`` (a whole moving object), ``person`` (all clothing parts together), ``part`` (one of
-them), ``segment`` (a region that a person outlined in a photo).
+is decides when it is drawn: ``davis`` (a whole moving object), ``thing`` (one of several objects, or a horse), ``person`` (all
+clothing parts together), ``part`` (one of them), ``segment`` (a region that a person outlined in a photo).
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from torch import Tensor
 from sampt.evaluation.datasets import read_label_map, select_sequences, training_sequences
 from sampt.files.listing import visible
 
-KINDS = ("davis", "person", "part", "segment")
+KINDS = ("davis", "thing", "person", "part", "segment")
+
+FULL = "davis2016_train_480"
+THINGS = "davis2017_challenge_first_frames"
+HORSES = "weizmann_horses"
+HORSE_WEIGHT = 0.15  # one kind of object, in hundreds of pictures
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Regions:
         kind: (r,) index into :data:`KINDS`.
         weight: (r,) how often it is drawn among its kind.
         neighbour: (r,) a label map of a frame nearby that shows the same region, or -1.
+        has_others: (r,) whether other ids of its label map are objects beside it.
     """
 
     picture: Tensor
@@ -45,6 +51,7 @@ class Regions:
     kind: Tensor
     weight: Tensor
     neighbour: Tensor
+    has_others: Tensor
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -68,13 +75,15 @@ class Store:
 
 
 def sequence_of(path: Path) -> str:
-    """``bear_00012.jpg`` belongs to ``bear``."""
+    """``bear_00012.jpg`` belongs to ``bear``, and so does ``bear/00012.jpg``."""
+    if path.stem.isdigit() and path.parent.parent.name == FULL:
+        return path.parent.name
     return re.sub(r"_\d+$", "", path.stem)
 
 
 def is_held_out(path: Path, sequences: Sequence[str]) -> bool:
     """Whether a picture belongs to a held-out DAVIS sequence, or is one of the tenth of the other photos that is kept back."""
-    if path.parent.name == "davis2016_train":
+    if path.parent.name == "davis2016_train" or path.parent.parent.name == FULL:
         return sequence_of(path) in sequences
     return zlib.crc32(path.stem.encode()) % 10 == 0
 
@@ -95,7 +104,7 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
     pictures: list[np.ndarray] = []
     sizes: list[tuple[int, int]] = []
     labels: list[np.ndarray] = []
-    rows: list[tuple[int, int, tuple[int, ...], tuple[float, ...], int, float, int]] = []
+    rows: list[tuple[int, int, tuple[int, ...], tuple[float, ...], int, float, int, bool]] = []
 
     def fit(image: np.ndarray, interpolation: int) -> np.ndarray:
         height, width = image.shape[:2]
@@ -118,16 +127,24 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
         labels.append(fit(cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST), cv2.INTER_NEAREST))
         return len(labels) - 1
 
-    def add_region(picture: int, label: int, ids: tuple[int, ...], kind: str, neighbour: int = -1, weight: float = 1.0) -> None:
+    def add_region(
+        picture: int,
+        label: int,
+        ids: tuple[int, ...],
+        kind: str,
+        neighbour: int = -1,
+        weight: float = 1.0,
+        others: bool = False,
+    ) -> None:
         mask = np.isin(labels[label], ids)
         share = mask.sum() / (sizes[picture][0] * sizes[picture][1])
         if smallest <= share <= largest:
             ys, xs = np.nonzero(mask)
             box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
-            rows.append((picture, label, ids, tuple(map(float, box)), KINDS.index(kind), weight, neighbour))
+            rows.append((picture, label, ids, tuple(map(float, box)), KINDS.index(kind), weight, neighbour, others))
 
     davis: dict[str, list[Path]] = {}
-    for path in _pictures(root / "davis2016_train"):
+    for path in _davis_frames(root):
         if keep(path):
             davis.setdefault(sequence_of(path), []).append(path)
     for paths in davis.values():
@@ -138,6 +155,16 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
             last = len(labels) - 1
             # Every sequence counts alike, however long; a neighbour is one or two stored frames away.
             add_region(index, last, (1,), "davis", first + max(k - 1 - k % 2, 0) if k else -1, 1 / len(paths))
+    for path in filter(keep, _pictures(root / THINGS, required=False)):
+        index = add_picture(path)
+        label = add_labels(path.with_suffix(".png"), sizes[index])
+        ids = tuple(int(i) for i in np.unique(labels[label]) if i)
+        for i in ids:
+            add_region(index, label, (i,), "thing", others=len(ids) > 1)
+    horses = list(filter(keep, _pictures(root / HORSES, required=False)))
+    for path in horses:
+        index = add_picture(path)
+        add_region(index, add_labels(path.with_suffix(".png"), sizes[index]), (1,), "thing", weight=HORSE_WEIGHT)
     for path in filter(keep, _pictures(root / "clothing_co_parsing")):
         index = add_picture(path)
         label = add_labels(path.with_suffix(".png"), sizes[index])
@@ -165,6 +192,7 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
         torch.tensor(column[4], device=device),
         torch.tensor(column[5], device=device),
         torch.tensor(column[6], device=device),
+        torch.tensor(column[7], device=device),
     )
     return Store(
         torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).contiguous(),
@@ -184,8 +212,14 @@ def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> Ite
                 yield sequence.name, video.read(i, i + 1)[0], mask
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _davis_frames(root: Path) -> list[Path]:
+    """Every frame at 480 pixels where that is at hand, else every second one at 288."""
+    paths = sorted(visible((root / FULL).glob("*/*.jpg")))
+    return paths or _pictures(root / "davis2016_train")
+
+
+def _pictures(folder: Path, *, required: bool = True) -> list[Path]:
     paths = sorted(visible(folder.glob("*.jpg")))
-    if not paths:
+    if not paths and required:
         raise SystemExit(f"No .jpg in {folder}. Give the folder of training data with --data.")
     return paths

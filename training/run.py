@@ -41,10 +41,11 @@ class Run(ABC):
         self.average = make().to(device)
         self.average.load_state_dict(self.network.state_dict())
         s = settings["train"]
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            groups.setdefault((self.rate_scale(name), s["weight_decay"] if parameter.ndim > 1 else 0.0), []).append(parameter)
         self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": s["weight_decay"]}, {"params": others, "weight_decay": 0.0}], lr=s["rate"]
+            [{"params": held, "weight_decay": decay, "scale": scale} for (scale, decay), held in groups.items()], lr=s["rate"]
         )
         self.rng = torch.Generator(device).manual_seed(settings["seed"])
         self.step = 0
@@ -54,6 +55,10 @@ class Run(ABC):
     @abstractmethod
     def loss(self) -> tuple[torch.Tensor, int, dict[str, torch.Tensor | float]]:
         """The loss of the next batch, how many samples it had, and what is logged beside it."""
+
+    def rate_scale(self, name: str) -> float:
+        """What the learning rate of the parameter called ``name`` is multiplied by."""
+        return 1.0
 
     @abstractmethod
     def held_out(self) -> dict[str, float]:
@@ -121,7 +126,7 @@ class Run(ABC):
     def one(self) -> dict[str, float]:
         """One step; returns what is logged."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["scale"]
         loss, samples, logged = self.loss()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

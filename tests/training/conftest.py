@@ -14,7 +14,7 @@ CANVAS = 192
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sequences, two persons, two photos; objects are bright on dark."""
+    """Two sequences, two pictures of two things, two persons, two photos; objects are bright on dark."""
     root = tmp_path_factory.mktemp("training")
     rng = np.random.default_rng(0)
 
@@ -31,6 +31,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ids = np.zeros((162, 288), np.uint8)
             cv2.circle(ids, (100 + 10 * t, 80), 35, 1, -1)
             write("davis2016_train", f"{sequence}_{2 * t:05d}", ids)
+    for name in ("pair", "apart"):
+        ids = np.zeros((180, 320), np.uint8)
+        ids[60:130, 60:150] = 1
+        ids[60:130, 150:230] = 2
+        write("davis2017_challenge_first_frames", name, ids)
     for k in range(2):
         ids = np.zeros((288, 192), np.uint8)
         ids[80:150, 60:130] = 1
@@ -58,6 +63,15 @@ def smooth_store() -> Any:
     box = torch.tensor([[25.0, 15, 116, 106]] * 4 + [[20.0, 130, 170, 170]] * 4)
     whose = torch.arange(4).repeat(2)
     kind = torch.tensor([KINDS.index("davis")] * 4 + [KINDS.index("segment")] * 4)
-    regions = Regions(whose, torch.zeros(8, dtype=torch.long), table, box, kind, torch.ones(8), torch.full((8,), -1))
+    regions = Regions(
+        whose,
+        torch.zeros(8, dtype=torch.long),
+        table,
+        box,
+        kind,
+        torch.ones(8),
+        torch.full((8,), -1),
+        torch.zeros(8, dtype=torch.bool),
+    )
     sizes = torch.full((4, 2), float(CANVAS))
     return Store((pictures * 255).round().byte(), sizes, torch.from_numpy(ids)[None], regions)

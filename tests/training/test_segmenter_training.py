@@ -22,7 +22,7 @@ CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
 @pytest.fixture
 def settings() -> dict[str, Any]:
     s = tomllib.loads(CONFIG.read_text())
-    s["data"]["held_out"] = ["held"]
+    s["data"] |= {"held_out": ["held"], "held_out_things": ["apart"], "canvas": 288}
     s["train"] |= {"batch": 6, "steps": 6, "warmup": 2}
     s["crop"] |= {"sides": [64], "side_shares": [1.0]}
     s["points"] |= {"caps": [4], "cap_shares": [1.0]}
@@ -31,24 +31,38 @@ def settings() -> dict[str, Any]:
 
 def store_of(data: Path, settings: dict[str, Any]) -> Store:
     d = settings["data"]
-    return load_store(
-        data, lambda path: sequence_of(path) not in d["held_out"], d["canvas"], d["smallest"], d["largest"], "cpu"
-    )
+    held_out = [*d["held_out"], *d["held_out_things"]]
+    return load_store(data, lambda path: sequence_of(path) not in held_out, d["canvas"], d["smallest"], d["largest"], "cpu")
 
 
 def test_held_out_sequences_are_not_loaded_and_every_kind_is(data: Path, settings: dict[str, Any]) -> None:
     store = store_of(data, settings)
-    assert len(store.pictures) == 4 + 2 + 2
+    assert len(store.pictures) == 4 + 1 + 2 + 2
     kinds = np.bincount(store.regions.kind.numpy(), minlength=len(KINDS))
-    assert kinds.tolist() == [4, 2, 4, 8]
-    settings["data"]["held_out"] = []
-    assert len(store_of(data, settings).pictures) == 4 + 4 + 2 + 2
+    assert kinds.tolist() == [4, 2, 2, 4, 8]
+    settings["data"] |= {"held_out": [], "held_out_things": []}
+    assert len(store_of(data, settings).pictures) == 4 + 4 + 2 + 2 + 2
+
+
+def test_frames_of_full_size_are_taken_where_they_are_at_hand(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    for folder in data.iterdir():
+        (tmp_path / folder.name).symlink_to(folder)
+    for sequence in ("seen", "held"):
+        folder = tmp_path / "davis2016_train_480" / sequence
+        folder.mkdir(parents=True)
+        for path in (data / "davis2016_train").glob(f"{sequence}_*"):
+            (folder / f"{path.stem.split('_')[1]}{path.suffix}").symlink_to(path)
+    (tmp_path / "davis2016_train").unlink()  # not needed then
+    assert len(store_of(tmp_path, settings).pictures) == 4 + 1 + 2 + 2
 
 
 def test_the_real_configuration_holds_out_sequences_that_exist() -> None:
     shared = Path(__file__).parents[3] / "shared" / "training" / "davis2016_train"
-    held = tomllib.loads(CONFIG.read_text())["data"]["held_out"]
+    data = tomllib.loads(CONFIG.read_text())["data"]
+    held = data["held_out"]
     assert len(held) >= 5
+    things = shared.parent / "davis2017_challenge_first_frames"
+    assert all((things / f"{name}.jpg").exists() for name in data["held_out_things"])
     assert all(list(shared.glob(f"{name}_*.jpg")) for name in held)
 
 
@@ -77,6 +91,7 @@ def test_points_are_where_they_say_when_none_are_wrong(data: Path, settings: dic
 
 def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) -> None:
     settings["points"] |= {"caps": [32], "wrong_share": 1.0, "wrong": [0.2, 0.2001], "jitter": 0.0}
+    settings["previous"]["corrected"] = 0.0
     maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
     wrong = total = 0
     for _ in range(12):
@@ -91,12 +106,53 @@ def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) 
     assert 0.12 < wrong / total < 0.28
 
 
+def test_negatives_lie_on_neighbours_and_clusters_are_close(data: Path, settings: dict[str, Any]) -> None:
+    settings["made"] = dict.fromkeys(settings["made"], 0.0)
+    settings["points"] |= {
+        "wrong_share": 0.0,
+        "jitter": 0.0,
+        "neighbours": 1.0,
+        "no_negatives": 0.0,
+        "clustered": 1.0,
+        "box": 0.0,
+    }
+    settings["previous"]["corrected"] = 0.0
+    settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
+    for name in ("few_clicks", "many_clicks"):
+        settings["data"][name] = {"davis": 0.0, "thing": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
+    batch = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0)).batch()
+    seen = 0
+    for picture, xy, labels in zip(batch.picture.mean(1), batch.first.points, batch.first.labels, strict=True):
+        at = xy.long()
+        bright = picture[at[:, 1], at[:, 0]]
+        negatives = bright[labels == 0]
+        if len(negatives) and ((picture > -0.4).float().mean() > 0.3):
+            seen += int((negatives > -0.4).sum())
+        positives = xy[labels == 1]
+        assert torch.pdist(positives).max() <= 2 * 64 / 6 if len(positives) > 1 else True
+    assert seen > 3
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_correction_lies_in_what_the_previous_mask_gets_wrong(data: Path, settings: dict[str, Any], missing: bool) -> None:
+    settings["previous"] |= {"goes_on": 1.0}
+    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    batch = maker.batch()
+    answer = torch.zeros_like(batch.first.previous) if missing else torch.ones_like(batch.first.previous)
+    prompts = maker.correct(batch, answer)
+    assert (prompts.has_previous == 1).all()
+    at = prompts.points[:, -1].long()
+    for target, (x, y), label in zip(batch.target[:, 0], at, prompts.labels[:, -1], strict=True):
+        assert label == (1 if missing else 0)
+        assert target[y, x] == label
+
+
 def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]) -> None:
     """Without made samples and colour changes, object 1 of the sequences is bright and all else dark."""
     settings["made"] = dict.fromkeys(settings["made"], 0.0)
     settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
     for name in ("few_clicks", "many_clicks"):
-        settings["data"][name] = {"davis": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
+        settings["data"][name] = {"davis": 1.0, "thing": 0.0, "person": 0.0, "part": 0.0, "segment": 0.0}
     batch = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0)).batch()
     bright = batch.picture.mean(1, keepdim=True) > 0
     agree = ((bright == (batch.target > 0)) | (batch.inside == 0)).float().mean()
@@ -132,7 +188,7 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_never_stopped(data: Path, setti
 def test_the_loss_falls(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     settings["train"] |= {"steps": 40, "batch": 8, "rate": 3e-3}
     for name in ("few_clicks", "many_clicks"):
-        settings["data"][name] = {"davis": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
+        settings["data"][name] = {"davis": 1.0, "thing": 0.0, "person": 0.0, "part": 0.0, "segment": 0.0}
     trainer = Trainer(settings, data, tmp_path, "cpu")
     logged = [trainer.one() for _ in range(30)]
     start, end = (np.mean([entry["loss"] for entry in part]) for part in (logged[:5], logged[-5:]))
@@ -165,5 +221,5 @@ def test_a_longer_run_starts_from_the_weights_before_the_fall(data: Path, settin
     assert second.samples > 0
     for name, value in second.network.state_dict().items():
         torch.testing.assert_close(value, kept[name], rtol=1e-3, atol=1e-3)
-    assert (tmp_path / "before-decay.pt").stat().st_size < 9e6
+    assert (tmp_path / "before-decay.pt").stat().st_size < 12e6
     assert np.isfinite(second.one()["loss"])

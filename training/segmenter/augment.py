@@ -55,7 +55,7 @@ class Maker(Draws):
             weight = torch.zeros(len(regions), device=self.device)
             for k, kind in enumerate(KINDS):
                 own = (regions.kind == k).float() * regions.weight
-                weight += own / own.sum() * settings["data"][name][kind]
+                weight += own / own.sum().clamp(min=1e-9) * settings["data"][name][kind]
             self.weights[name] = weight
         whole = regions.kind <= KINDS.index("person")
         self.weights["whole"] = self.weights["many_clicks"] * whole
@@ -79,19 +79,63 @@ class Maker(Draws):
         index = self.store.regions.picture[region]
         picture, inside = self._picture(index, grid)
         mask = self._mask(region, self.store.regions.labels[region], grid) * inside
-        picture, mask, inside = self._made(picture, mask, inside, side)
-        stale = self._stale(region, grid, mask)
+        other = self._others(region, grid) * inside
+        picture, mask, inside, other = self._made(picture, mask, inside, other, side)
+        stale = self._stale(region, grid, mask, other)
         target = (mask > 0.5).float()
         # An object that is hardly in the crop teaches nothing.
         seen = target.sum((1, 2, 3)) >= 0.004 * side * side
         keep = torch.nonzero(seen)[:, 0]
-        picture, target, inside, stale = picture[keep], target[keep], inside[keep], stale[keep]
+        picture, target, inside, stale, other = (x[keep] for x in (picture, target, inside, stale, other))
         picture = self._colour(picture) * inside
         # How much object there is within 7 pixels.
         near = F.interpolate(F.avg_pool2d(F.avg_pool2d(target, 2), 7, 1, 3), scale_factor=2.0)
-        first = self._prompts(target, inside, near, cap, stale, s["previous"]["first"])
-        second = self._prompts(target, inside, near, cap, stale, 0.0)
+        other = (other > 0.5).float() * (1 - target) * inside
+        first = self._prompts(target, inside, near, other, cap, stale, s["previous"]["first"])
+        first = self._corrected(first, target, inside, self.chance(s["previous"]["corrected"], len(target)))
+        second = self._prompts(target, inside, near, other, cap, stale, 0.0)
         return Batch(picture.contiguous(memory_format=torch.channels_last), target, inside, first, second)
+
+    def correct(self, batch: Batch, answer: Tensor) -> Prompts:
+        """The prompts of a second question: those of the first and a click on what its answer got wrong, or new ones.
+
+        Args:
+            batch: the samples.
+            answer: (b, 1, s / 4, s / 4) probability, the previous mask of most of them.
+        """
+        s = self.settings["previous"]
+        b = len(answer)
+        has = self.switch(s["second"], b)
+        goes_on = self.chance(s["goes_on"], b)
+        first, second = batch.first, batch.second
+
+        def pick(a: Tensor, c: Tensor) -> Tensor:
+            return torch.where(goes_on.view(-1, *[1] * (a.ndim - 1)), a, c)
+
+        extra = first.labels.shape[1] - second.labels.shape[1]
+        points = pick(first.points, F.pad(second.points, (0, 0, 0, extra)))
+        labels = pick(first.labels, F.pad(second.labels, (0, extra), value=-1.0))
+        prompts = Prompts(points, labels, pick(first.box, second.box), answer, torch.where(goes_on, torch.ones_like(has), has))
+        return self._corrected(prompts, batch.target, batch.inside, goes_on)
+
+    def _corrected(self, prompts: Prompts, target: Tensor, inside: Tensor, which: Tensor) -> Prompts:
+        """With one more point (-1 where ``which`` is not): in the middle of the largest region that the previous mask gets wrong."""
+        side = target.shape[-1]
+        mask = (F.interpolate(prompts.previous, (side, side), mode="bilinear", align_corners=False) > 0.5).float()
+        wrong = torch.cat([target * (1 - mask), (1 - target) * mask * inside], 1)  # missing, extra
+        # How deep inside: what is wrong around, at a few distances, found at a quarter of the size for its time.
+        reach = 2 * int(torch.randint(1, 4, (1,), generator=self.rng, device=self.device)) + 1
+        coarse = F.avg_pool2d(wrong, 4)
+        coarse = F.avg_pool2d(F.avg_pool2d(coarse, reach, 1, reach // 2), 3, 1, 1)
+        depth = F.interpolate(coarse, (side, side), mode="bilinear", align_corners=False) * wrong
+        value, flat = depth.flatten(1).max(1)
+        place = flat % (side * side)
+        xy = torch.stack([place % side, place // side], -1).float() + 0.5
+        label = (flat < side * side).float()
+        label = torch.where(which & (value > 0) & (prompts.has_previous > 0), label, torch.full_like(label, -1.0))
+        points = torch.cat([prompts.points, xy.unsqueeze(1)], 1)
+        labels = torch.cat([prompts.labels, label.unsqueeze(1)], 1)
+        return Prompts(points, labels, prompts.box, prompts.previous, prompts.has_previous)
 
     def _grid(self, region: Tensor, side: int, ratio: list[float]) -> Tensor:
         """(b, side, side, 2) canvas positions, from its corner, of the pixels of a crop about each region."""
@@ -122,7 +166,13 @@ class Maker(Draws):
         """Pictures in [-1, 1] at ``grid`` and (b, 1, s, s) 1 where the grid is inside the picture."""
         canvas = self.store.pictures.shape[-1]
         source = self.store.pictures[index].float()
-        picture = F.grid_sample(source, grid * (2 / canvas) - 1, mode="bilinear", align_corners=False)
+        unit = grid * (2 / canvas) - 1
+        picture = F.grid_sample(source, unit, mode="bilinear", align_corners=False)
+        # Of pictures made more than one and a half times smaller, every pixel is a mean, as where the segmenter shrinks frames.
+        step = torch.linalg.vector_norm(grid[:, 0, 1] - grid[:, 0, 0], dim=-1)
+        small = torch.nonzero(step > 1.5)[:, 0]
+        if len(small):
+            picture[small] = F.grid_sample(F.avg_pool2d(source[small], 2), unit[small], mode="bilinear", align_corners=False)
         size = self.store.sizes[index].flip(1).view(-1, 1, 1, 2)
         inside = ((grid >= 0) & (grid <= size)).all(-1).float().unsqueeze(1)
         return picture / 127.5 - 1, inside
@@ -132,6 +182,20 @@ class Maker(Draws):
         ids = self.store.labels[labels].long()
         mask = torch.gather(self.store.regions.table[region], 1, ids.view(len(region), -1)).view(len(region), 1, canvas, canvas)
         return F.grid_sample(mask.float(), grid * (2 / canvas) - 1, mode="bilinear", align_corners=False)
+
+    def _others(self, region: Tensor, grid: Tensor) -> Tensor:
+        """(b, 1, s, s) the objects beside the region's own, where the picture's ids tell several."""
+        canvas = self.store.labels.shape[-1]
+        regions = self.store.regions
+        out = torch.zeros(len(region), 1, *grid.shape[1:3], device=self.device)
+        which = torch.nonzero(regions.has_others[region])[:, 0]
+        if len(which):
+            ids = self.store.labels[regions.labels[region[which]]].long().view(len(which), -1)
+            table = 1 - regions.table[region[which]]
+            table[:, 0] = 0
+            mask = torch.gather(table, 1, ids).view(len(which), 1, canvas, canvas).float()
+            out[which] = F.grid_sample(mask, grid[which] * (2 / canvas) - 1, mode="bilinear", align_corners=False)
+        return out
 
     def _elsewhere(self, b: int, side: int) -> Tensor:
         """Crops of other pictures, wholly inside them."""
@@ -150,8 +214,10 @@ class Maker(Draws):
         coarse = self.normal(b, channels, cells, cells)
         return F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
 
-    def _made(self, picture: Tensor, mask: Tensor, inside: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Objects on other pictures, behind other objects; shapes of noise."""
+    def _made(
+        self, picture: Tensor, mask: Tensor, inside: Tensor, other: Tensor, side: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Objects on other pictures, behind and before other objects; shapes of noise."""
         s = self.settings["made"]
         b = len(picture)
         soft = F.avg_pool2d(mask, 3, 1, 1)
@@ -164,13 +230,24 @@ class Maker(Draws):
             alpha = soft[which]
             picture[which] = picture[which] * alpha + self._shift_colour(back) * (1 - alpha)
             inside[which] = 1.0
+            other[which] = 0.0
+        which = torch.nonzero(self.chance(s["behind"], b))[:, 0]
+        if len(which):
+            n = len(which)
+            neighbour = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
+            grid = self._grid(neighbour, side, [1.0, 3.0])
+            behind, valid = self._picture(self.store.regions.picture[neighbour], grid)
+            alpha = self._mask(neighbour, self.store.regions.labels[neighbour], grid) * valid * (1 - mask[which])
+            soft_behind = F.avg_pool2d(alpha, 3, 1, 1) * (1 - soft[which])
+            picture[which] = self._shift_colour(behind) * soft_behind + picture[which] * (1 - soft_behind)
+            other[which] = torch.maximum(other[which], alpha)
         which = torch.nonzero(self.chance(s["occluded"], b))[:, 0]
         if len(which):
             n = len(which)
-            other = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
-            grid = self._grid(other, side, [1.5, 4.0])
-            front, valid = self._picture(self.store.regions.picture[other], grid)
-            alpha = self._mask(other, self.store.regions.labels[other], grid) * valid
+            neighbour = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
+            grid = self._grid(neighbour, side, [1.2, 4.0])
+            front, valid = self._picture(self.store.regions.picture[neighbour], grid)
+            alpha = self._mask(neighbour, self.store.regions.labels[neighbour], grid) * valid
             covered = mask[which] * (1 - alpha)
             # Not so that the object all but disappears.
             fine = (covered.sum((1, 2, 3)) > 0.4 * mask[which].sum((1, 2, 3))).view(n, 1, 1, 1)
@@ -178,6 +255,7 @@ class Maker(Draws):
             soft_front = F.avg_pool2d(alpha, 3, 1, 1)
             picture[which] = self._shift_colour(front) * soft_front + picture[which] * (1 - soft_front)
             mask[which] = mask[which] * (1 - alpha)
+            other[which] = torch.maximum(other[which], alpha)
         which = torch.nonzero(self.chance(s["blob"], b))[:, 0]
         if len(which):
             n = len(which)
@@ -191,7 +269,8 @@ class Maker(Draws):
             picture[which] = self._shift_colour(self._elsewhere(n, side)) * alpha + picture[which] * (1 - alpha)
             mask[which] = shape
             inside[which] = torch.maximum(inside[which], shape)
-        return picture, mask, inside
+            other[which] = 0.0
+        return picture, mask, inside, other
 
     def _shift_colour(self, picture: Tensor) -> Tensor:
         b = len(picture)
@@ -222,8 +301,9 @@ class Maker(Draws):
 
     # ---- prompts -----------------------------------------------------------------------------------------------------------
 
-    def _stale(self, region: Tensor, grid: Tensor, mask: Tensor) -> Tensor:
-        """(b, 1, s, s) the mask as an earlier frame may have shown it: moved, grown, shrunken."""
+    def _stale(self, region: Tensor, grid: Tensor, mask: Tensor, other: Tensor) -> Tensor:
+        """(b, 1, s, s) the mask as an earlier frame or an earlier answer may have shown it: moved, grown, shrunken, a part
+        missing, or with a neighbour or some background."""
         s = self.settings["previous"]
         b, _, side, _ = mask.shape
         neighbour = self.store.regions.neighbour[region]
@@ -238,11 +318,18 @@ class Maker(Draws):
         theta[:, 0, 0] = theta[:, 1, 1] = scale
         theta[:, :, 2] = move
         base = F.grid_sample(base, F.affine_grid(theta, list(base.shape), align_corners=False), align_corners=False)
+        part = (self._clouds(b, 1, side, 4) + self.normal(b, 1, 1, 1) * 0.5 > 0.6).float()
+        how = self.uniform(b, 1, 1, 1)
+        base = torch.where(how < s["lost"], base * (1 - part), base)
+        more = torch.where(other.sum((1, 2, 3), keepdim=True) > 0, other, part)
+        base = torch.where(how > 1 - s["spilt"], torch.maximum(base, more), base)
         reach = 2 * int(torch.randint(1, 6, (1,), generator=self.rng, device=self.device)) + 1
         level = self.uniform(b, 1, 1, 1, low=0.2, high=0.8) + 0.15 * self._clouds(b, 1, side, 6)
         return torch.sigmoid(6 * (F.avg_pool2d(base, reach, 1, reach // 2) - level) / 0.5)
 
-    def _prompts(self, target: Tensor, inside: Tensor, near: Tensor, cap: int, stale: Tensor, previous: float) -> Prompts:
+    def _prompts(
+        self, target: Tensor, inside: Tensor, near: Tensor, other: Tensor, cap: int, stale: Tensor, previous: float
+    ) -> Prompts:
         s = self.settings["points"]
         b = len(target)
         positives = self.log_uniform(b, low=1, high=cap + 0.99).floor()
@@ -256,10 +343,14 @@ class Maker(Draws):
         # A person's few clicks lie well inside; a tracker's points anywhere.
         central = target * (near - 0.5).clamp(min=0) * self.uniform(b, 1, 1, 1, low=0.0, high=3.0 if cap <= 2 else 0.0)
         on = self._draw(target, central, cap)
+        on = self._clustered(on, target, cap)
         off_anywhere = self._draw(outside, torch.zeros_like(target), cap)
         off_near = self._draw(outside * (near > 0), torch.zeros_like(target), cap)
         beside = self.uniform(b, cap) < s["near"]
         off = _choose(beside, off_near, off_anywhere)
+        off_other = self._draw(other, torch.zeros_like(target), cap)
+        neighbours = (self.uniform(b, cap) < s["neighbours"]) & off_other[1]
+        off = _choose(neighbours, off_other, off)
         wrong_on = self.uniform(b, cap) < rate.unsqueeze(1)
         wrong_off = self.uniform(b, cap) < rate.unsqueeze(1)
         on_xy, on_valid = _choose(wrong_on, _roll(off), on)
@@ -277,6 +368,19 @@ class Maker(Draws):
         box = self._boxes(target) * with_box.unsqueeze(1)
         has = self.chance(previous, b).float()
         return Prompts(xy, labels, box, F.avg_pool2d(stale, 4), has)
+
+    def _clustered(self, on: tuple[Tensor, Tensor], target: Tensor, cap: int) -> tuple[Tensor, Tensor]:
+        """Some samples' positive points all near their first one: double clicks, scribbles."""
+        s = self.settings["points"]
+        b, _, side, _ = target.shape
+        axis = torch.arange(side, device=self.device) + 0.5
+        xy = on[0][:, 0]
+        away = (axis - xy[:, :1]).square().view(b, 1, side) + (axis - xy[:, 1:]).square().view(b, side, 1)
+        radius = self.log_uniform(b, low=1.5, high=side / 6).view(b, 1, 1)
+        close = self._draw(target * (away < radius.square()).unsqueeze(1), torch.zeros_like(target), cap)
+        share = s["clustered"] if cap <= 8 else s["clustered"] / 4
+        which = self.chance(share, b).unsqueeze(1) & close[1]
+        return _choose(which, close, on)
 
     def _draw(self, where: Tensor, favour: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Random pixels with ``where`` > 0: (b, count, 2) xy and (b, count) whether there was one."""

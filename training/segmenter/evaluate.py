@@ -1,54 +1,99 @@
-"""Mean IoU on held-out DAVIS-2016 train frames, on crops about the true object: quick enough to log while training."""
+"""Mean IoU on held-out pictures, on crops about the true object: quick enough to log while training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
+from sampt.evaluation.datasets import read_label_map
 from sampt.segmenters.nano.network import NanoNetwork
-from training.data import held_out_frames
+from training.data import THINGS, held_out_frames
 
 COUNTS = (1, 3, 16)
+THING_COUNT = 8
+
+
+def held_out_things(root: Path, names: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(frame RGB, mask, mask of the other objects) of every object of the held-out pictures of several objects."""
+    for name in names:
+        path = root / THINGS / f"{name}.jpg"
+        ids = read_label_map(path.with_suffix(".png"))
+        frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        for i in np.unique(ids[ids > 0]):
+            if (ids == i).sum() >= 30:
+                yield frame, ids == i, (ids > 0) & (ids != i)
 
 
 def crop_iou(
-    network: NanoNetwork, data: Path, held_out: Sequence[str], side: int = 160, ratio: float = 2.0
+    network: NanoNetwork,
+    data: Path,
+    held_out: Sequence[str],
+    things: Sequence[str] = (),
+    side: int = 160,
+    ratio: float = 1.7,
+    every: int = 4,
 ) -> dict[str, float]:
     """Mean IoU, within the crop, with n + n random true points for each n of :data:`COUNTS`.
 
-    The crop is ``ratio`` times the object's longer side; its points and its place depend on the frame alone.
+    The crop is ``ratio`` times the object's longer side; its points and its place depend on the frame alone. ``things`` are
+    objects among others, with 8 + 8 points, half of the negative ones on the others.
     """
     network.eval()
+    found: dict[str, list[float]] = {f"iou_{n}+{n}": [] for n in COUNTS}
+    for k, (_, frame, mask) in enumerate(held_out_frames(data, held_out, every)):
+        crop, (target, valid) = _crop(frame, (mask,), side, ratio)
+        places = (np.argwhere(target), np.argwhere(~target & valid))
+        drawn = [[p[np.random.default_rng([k, n]).choice(len(p), n)] for p in places] for n in COUNTS]
+        for n, iou in zip(COUNTS, _ious(network, crop, target, valid, drawn), strict=True):
+            found[f"iou_{n}+{n}"].append(iou)
+    for k, (frame, mask, others) in enumerate(held_out_things(data, things)):
+        crop, (target, others_seen, valid) = _crop(frame, (mask, others), side, ratio)
+        rng = np.random.default_rng(k)
+        on, off, beside = (np.argwhere(m) for m in (target, ~target & valid, others_seen & ~target & valid))
+        half = THING_COUNT // 2 if len(beside) else 0
+        negative = [off[rng.choice(len(off), THING_COUNT - half)]] + ([beside[rng.choice(len(beside), half)]] if half else [])
+        drawn = [[on[rng.choice(len(on), THING_COUNT)], np.concatenate(negative)]]
+        found.setdefault(f"things_{THING_COUNT}+{THING_COUNT}", []).extend(_ious(network, crop, target, valid, drawn))
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
+
+
+def _crop(frame: np.ndarray, masks: Sequence[np.ndarray], side: int, ratio: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The square about the first mask, and in it the masks and what lies inside the frame."""
+    ys, xs = np.nonzero(masks[0])
+    half = ratio / 2 * max(np.ptp(xs) + 1, np.ptp(ys) + 1)
+    scale = side / (2 * half)
+    centre = (xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2
+    matrix = np.array([[scale, 0, side / 2 - centre[0] * scale], [0, scale, side / 2 - centre[1] * scale]])
+    matrix[:, 2] += 0.5 * scale - 0.5  # from edges to centres of pixels
+    whole = np.ones(frame.shape[:2], bool)
+    maps = [cv2.warpAffine(m.astype(np.float32), matrix, (side, side)) > 0.5 for m in (*masks, whole)]
+    return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR), maps
+
+
+def _ious(
+    network: NanoNetwork, crop: np.ndarray, target: np.ndarray, valid: np.ndarray, drawn: Sequence[Sequence[np.ndarray]]
+) -> list[float]:
+    """IoU for each pair of positive and negative (n, 2) rows and columns."""
     device = next(network.parameters()).device
-    found: dict[int, list[float]] = {n: [] for n in COUNTS}
-    for k, (_, frame, mask) in enumerate(held_out_frames(data, held_out)):
-        ys, xs = np.nonzero(mask)
-        half = ratio / 2 * max(np.ptp(xs) + 1, np.ptp(ys) + 1)
-        scale = side / (2 * half)
-        centre = (xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2
-        matrix = np.array([[scale, 0, side / 2 - centre[0] * scale], [0, scale, side / 2 - centre[1] * scale]])
-        matrix[:, 2] += 0.5 * scale - 0.5  # from edges to centres of pixels
-        crop = cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR)
-        target = cv2.warpAffine(mask.astype(np.float32), matrix, (side, side)) > 0.5
-        valid = cv2.warpAffine(np.ones(mask.shape, np.float32), matrix, (side, side)) > 0.5
-        inside = torch.from_numpy(valid.astype(np.float32))[None, None].to(device)
-        picture = (torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1) * inside
-        with torch.no_grad():
-            features, inside_fine = network.encode_crop(picture, inside)
-            for n in COUNTS:
-                rng = np.random.default_rng([k, n])
-                points = [np.argwhere(region) for region in (target, ~target & valid)]
-                xy = np.concatenate([p[rng.choice(len(p), n)] for p in points])[:, ::-1] + 0.5
-                labels = torch.tensor([[1.0] * n + [0.0] * n], device=device)
-                none = torch.zeros(1, device=device)
-                logits, _ = network.decoder(
-                    *features, inside_fine, torch.from_numpy(xy.astype(np.float32))[None].to(device), labels,
-                    torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
-                )  # fmt: skip
-                guess = (logits[0, 0].cpu().numpy() > 0) & valid
-                found[n].append(float((guess & target).sum() / max((guess | target).sum(), 1)))
-    return {f"iou_{n}+{n}": round(float(np.mean(v)), 4) for n, v in found.items()}
+    side = len(crop)
+    inside = torch.from_numpy(valid.astype(np.float32))[None, None].to(device)
+    picture = (torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1) * inside
+    none = torch.zeros(1, device=device)
+    ious = []
+    with torch.no_grad():
+        features, inside_fine = network.encode_crop(picture, inside)
+        for on, off in drawn:
+            xy = np.concatenate([on, off])[:, ::-1].astype(np.float32) + np.float32(0.5)
+            labels: Tensor = torch.tensor([[1.0] * len(on) + [0.0] * len(off)], device=device)
+            logits, _ = network.decoder(
+                *features, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
+                torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
+            )  # fmt: skip
+            guess = (logits[0, 0].cpu().numpy() > 0) & valid
+            ious.append(float((guess & target).sum() / max((guess | target).sum(), 1)))
+    return ious

@@ -1,6 +1,7 @@
-"""Train the click segmenter from scratch.
+"""Train the click segmenter.
 
     python -m training.segmenter.train --data ../shared/training --out training-runs/segmenter [--steps N] [--device cuda]
+        --start-from training/segmenter/before-decay.pt       or what training.segmenter.start wrote
 
 What a run writes, and how it is stopped and gone on with: :mod:`training.run`.
 """
@@ -30,46 +31,68 @@ class Trainer(Run):
     def __init__(self, settings: dict[str, Any], data: Path, out: Path, device: str) -> None:
         super().__init__(NanoNetwork, settings, out, device)
         d = settings["data"]
+        held_out = [*d["held_out"], *d["held_out_things"]]
         store = load_store(
-            data, lambda path: sequence_of(path) not in d["held_out"], d["canvas"], d["smallest"], d["largest"], device
+            data, lambda path: sequence_of(path) not in held_out, d["canvas"], d["smallest"], d["largest"], device
         )
         self.data = data
         self.maker = Maker(store, settings, self.rng)
 
     def held_out(self) -> dict[str, float]:
-        return crop_iou(self.average, self.data, self.settings["data"]["held_out"])
+        d = self.settings["data"]
+        return crop_iou(self.average, self.data, d["held_out"], d["held_out_things"])
+
+    def rate_scale(self, name: str) -> float:
+        return float(self.settings["train"]["trunk_scale"]) if "trunk.stage" in name or "trunk.side" in name else 1.0
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
         """Both answers to a batch: the first, and the one that was shown the first."""
         batch = self.maker.batch()
         self.network.train()
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            features, inside = self.network.encode_crop(batch.picture, batch.inside)
-            first, first_score = self._decode(features, inside, batch.first)
-            second_prompts = self._again(batch, first)
-            second, second_score = self._decode(features, inside, second_prompts)
-        masks = sum(_mask_loss(logits.float(), batch.target, batch.inside) for logits in (first, second)) / 2
-        answers = ((first_score, first), (second_score, second))
-        scores = sum(_score_loss(score.float(), logits, batch) for score, logits in answers) / 2
-        loss = masks + self.settings["train"]["score_weight"] * scores
-        assert isinstance(loss, Tensor)
+        device = self.device.split(":")[0]
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=_computes_bfloat16(device)):
+            (*features, object_map), inside = self.network.encode_crop(batch.picture, batch.inside)
+            shared = (*features, self.network.decoder.trunk.encode(object_map), inside)
+            answers = [self._predict(shared, batch.first)]
+            prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
+            answers.append(self._predict(shared, prompts))
+        s = self.settings["train"]
+        masks, scores, clicks, trunk = (torch.zeros((), device=self.device) for _ in range(4))
+        coarse = F.avg_pool2d(batch.target, 4)
+        for (logits, score, there), asked in zip(answers, (batch.first, prompts), strict=True):
+            masks = masks + _mask_loss(logits.float(), batch.target, batch.inside) / 2
+            scores = scores + _score_loss(score.float(), logits, batch) / 2
+            clicks = clicks + _click_loss(logits.float(), batch.target, asked) / 2
+            weight = F.avg_pool2d(batch.inside, 4)
+            trunk = trunk + F.binary_cross_entropy_with_logits(there.float(), coarse, weight) / 2
+        loss = masks + s["score_weight"] * scores + s["click_weight"] * clicks + s["trunk_weight"] * trunk
         with torch.no_grad():
-            iou = [float(_iou(x, batch).mean()) for x in (first, second)]
-        logged = {"mask": masks, "score": scores, "iou_first": iou[0], "iou_second": iou[1]}
+            iou = [float(_iou(answer[0], batch).mean()) for answer in answers]
+        logged: dict[str, Tensor | float] = {"mask": masks, "score": scores, "clicks": clicks, "trunk": trunk}
+        logged |= {"iou_first": iou[0], "iou_second": iou[1]}
         return loss, len(batch.picture), logged
 
-    def _decode(self, features: tuple[Tensor, ...], inside: Tensor, p: Prompts) -> tuple[Tensor, Tensor]:
-        out: tuple[Tensor, Tensor] = self.network.decoder(
-            *features, inside, p.points, p.labels, p.box, p.previous, p.has_previous
-        )
-        return out
+    def _predict(self, shared: tuple[Any, ...], p: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+        return self.network.decoder.predict(*shared, p.points, p.labels, p.box, p.previous, p.has_previous)
 
-    def _again(self, batch: Batch, first: Tensor) -> Prompts:
-        """The second set of prompts, with the first answer as previous mask."""
-        p = batch.second
-        answer = F.avg_pool2d(torch.sigmoid(first.detach().float()), 4)
-        has = (torch.rand(len(answer), generator=self.rng, device=self.device) < self.settings["previous"]["second"]).float()
-        return Prompts(p.points, p.labels, p.box, answer, has)
+
+def _computes_bfloat16(device: str) -> bool:
+    """Whether the device has bfloat16 arithmetic; a processor that emulates it is faster in float32."""
+    if device != "cpu":
+        return True
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _click_loss(logits: Tensor, target: Tensor, prompts: Prompts) -> Tensor:
+    """Cross-entropy at the pixels under the clicks whose sign is right: these are to be obeyed to the pixel."""
+    side = logits.shape[-1]
+    grid = (prompts.points * (2 / side) - 1).unsqueeze(1)
+    at = F.grid_sample(logits, grid, mode="nearest", align_corners=False)[:, 0, 0]
+    truth = F.grid_sample(target, grid, mode="nearest", align_corners=False)[:, 0, 0]
+    right = ((prompts.labels == truth) & (grid[:, 0].abs() < 1).all(-1)).float()
+    entropy = F.binary_cross_entropy_with_logits(at, truth, right, reduction="none").sum(1)
+    return (entropy / (right.sum(1) + 1)).mean()
 
 
 def _mask_loss(logits: Tensor, target: Tensor, inside: Tensor) -> Tensor:
