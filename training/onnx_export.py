@@ -71,7 +71,7 @@ def write_onnx(
 
 
 def _store_half(path: Path) -> None:
-    """Keep every large float32 initialiser as float16, with a cast behind it, which the runtime folds when it opens the file."""
+    """Keep every large float32 initialiser as float16, with a cast behind it, which runtimes fold when they open the file."""
     model = onnx.load(str(path))
     graph = model.graph
     renamed: dict[str, str] = {}

@@ -182,7 +182,7 @@ class NanoDecoder(nn.Module):
         previous: Tensor,
         has_previous: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`forward` with what the trunk says of the window whatever the prompt, and its own logit (n, 1, s/4, s/4) beside."""
+        """:meth:`forward` from the trunk's prompt-free features; its own logit (n, 1, s/4, s/4) is the third result."""
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
