@@ -119,7 +119,7 @@ class Maker(Draws):
         return self._corrected(prompts, batch.target, batch.inside, goes_on)
 
     def _corrected(self, prompts: Prompts, target: Tensor, inside: Tensor, which: Tensor) -> Prompts:
-        """With one more point (-1 where not ``which``): in the middle of the largest region where the previous mask is wrong."""
+        """With a point more (-1 where not ``which``), in the middle of the largest region that the previous mask has wrong."""
         side = target.shape[-1]
         mask = (F.interpolate(prompts.previous, (side, side), mode="bilinear", align_corners=False) > 0.5).float()
         wrong = torch.cat([target * (1 - mask), (1 - target) * mask * inside], 1)  # missing, extra
