@@ -111,8 +111,8 @@ def by_box(case: Case) -> tuple[np.ndarray, float]:
     return mask, float("nan")
 
 
-def method_called(name: str) -> Method:
-    return by_box if name == "box" else by_segmenter(create_segmenter(name))
+def method_called(name: str, weights: str) -> Method:
+    return by_box if name == "box" else by_segmenter(create_segmenter(name, weights=weights))
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------------
@@ -170,6 +170,7 @@ def main(arguments: list[str]) -> None:
     where.add_argument("--davis", type=Path, help="folder with ImageSets, JPEGImages and Annotations")
     where.add_argument("--train", type=Path, help="folder of davis2016_train; its held-out sequences are used")
     parser.add_argument("--segmenter", nargs="+", default=["nano", "grabcut", "box"], help="names of back ends, or 'box'")
+    parser.add_argument("--weights", default="default", help="weights of the segmenters")
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="positives a frame")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
@@ -178,7 +179,7 @@ def main(arguments: list[str]) -> None:
     cases = [case for wrong in (0.0, 0.1) for case in click_cases(sequences, options.counts, wrong)]
     found = {}
     for name in options.segmenter:
-        found[name] = measure(cases, method_called(name))
+        found[name] = measure(cases, method_called(name, options.weights))
         show(name, found[name])
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
