@@ -7,7 +7,8 @@ several objects.
 Frames: every 20th of DAVIS, every 8th stored one of the held-out training sequences. Printed is the mean IoU with
 
 - the object's box, its box with every edge moved by a normal 5 % of the side, one random click on the object;
-- 16 + 16 random true points on the frame as it is, grey, with a fifth of the light, as a JPEG of quality 8, turned by 90 degrees;
+- 16 + 16 random true points on the frame as it is, grey, with a fifth of the light, as a JPEG of quality 8, turned by 90
+  degrees;
 - with --things ../shared/training, on the pictures that training/segmenter/config.toml holds out: 8 + 8 points of each of
   several objects, half of the negative ones on the others.
 """
@@ -105,9 +106,10 @@ def measure_things(segmenter: PromptableSegmenter, folder: Path, names: list[str
         for i in objects:
             points = true_points(ids == i, 8, 8, 0.0, rng)
             others = np.argwhere((ids > 0) & (ids != i))[:, ::-1]
+            xy = points.xy.copy()
             if len(others):
-                points.xy[12:] = others[rng.choice(len(others), 4)]
-            prompts.append(ObjectPrompt(i, points.xy, points.is_positive))
+                xy[12:] = others[rng.choice(len(others), 4)]
+            prompts.append(ObjectPrompt(i, xy, points.is_positive))
         answers = segmenter.decode(segmenter.encode(frame[None])[0], prompts)
         ious += [float(jaccard(np.asarray(a.logits > 0), ids == i)) for a, i in zip(answers, objects, strict=True)]
     return {"objects": float(len(ious)), "8+8 among several": float(np.mean(ious))}
