@@ -10,10 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
-SMALLEST_HALF = 256
 
 
 def write_onnx(
@@ -23,8 +21,6 @@ def write_onnx(
     names: list[str],
     outputs: list[str],
     axes: dict[str, dict[int, str]],
-    *,
-    half: bool = False,
 ) -> None:
     """Export ``module`` to ``path``, complete or not at all; what ONNX Runtime computes is compared with PyTorch first.
 
@@ -34,15 +30,10 @@ def write_onnx(
         path: the file.
         names, outputs: of the graph.
         axes: names of the axes whose length is free, by input and output.
-        half: parameters are rounded to float16, in ``module`` too, and stored so; everything is computed in float32.
 
     Raises:
         SystemExit: a parameter would lose its name, or the two differ by more than 1e-3.
     """
-    if half:
-        with torch.no_grad():  # what is stored is what is compared
-            for parameter in module.parameters():
-                parameter.copy_(parameter.half().float())
     partial = path.with_name(path.name + ".partial")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -50,8 +41,6 @@ def write_onnx(
             module, inputs, str(partial), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET,
             dynamo=False, do_constant_folding=False,
         )  # fmt: skip
-    if half:
-        _store_half(partial)
     held = {t.name for t in onnx.load(str(partial)).graph.initializer}
     missing = {name for name, _ in module.named_parameters()} - held
     if missing:
@@ -68,23 +57,3 @@ def write_onnx(
             raise SystemExit(f"{path.name} differs from PyTorch by {difference:.2e} in {name!r}; expected at most 1e-3.")
     os.replace(partial, path)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-
-
-def _store_half(path: Path) -> None:
-    """Keep every large float32 initialiser as float16, with a cast behind it, which runtimes fold when they open the file."""
-    model = onnx.load(str(path))
-    graph = model.graph
-    renamed: dict[str, str] = {}
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= SMALLEST_HALF:
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
-            renamed[tensor.name] = f"{tensor.name}.float32"
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = renamed.get(name, name)
-    casts = [helper.make_node("Cast", [old], [new], to=TensorProto.FLOAT) for old, new in renamed.items()]
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.save(model, str(path))

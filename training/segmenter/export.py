@@ -60,14 +60,12 @@ def export(network: NanoNetwork, out: Path) -> None:
         ["picture"],
         list(FEATURES),
         {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES}},
-        half=True,
     )
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
     axes |= {"points_xy": {0: "n", 1: "p"}, "labels": {0: "n", 1: "p"}, "box": {0: "n"}, "has_previous": {0: "n"}}
     axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
-    names = [*FEATURES, *PROMPT]
-    write_onnx(network.decoder, (*windows, *prompts), out / "decoder.onnx", names, ["logits", "score"], axes, half=True)
+    write_onnx(network.decoder, (*windows, *prompts), out / "decoder.onnx", [*FEATURES, *PROMPT], ["logits", "score"], axes)
 
 
 def main() -> None:

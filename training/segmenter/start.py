@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.trunk import WIDTH, ObjectTrunk, UBlock, halve
 from training.data import load_store, sequence_of
 from training.segmenter.augment import Maker
+from training.segmenter.network import TrunkNetwork
+from training.segmenter.trunk import WIDTH, ObjectTrunk, UBlock, halve
 
 MEAN = (0.485, 0.456, 0.406)
 SPREAD = (0.229, 0.224, 0.225)
@@ -73,7 +73,7 @@ def load_authors(path: Path, trunk: ObjectTrunk) -> FineStages:
     return fine.eval()
 
 
-def load_first_generation(network: NanoNetwork, path: Path) -> None:
+def load_first_generation(network: TrunkNetwork, path: Path) -> None:
     """Take over what the first generation has, from its ``before-decay.pt``."""
     state = torch.load(path, map_location="cpu", weights_only=True)["average"]
     missing, unexpected = network.load_state_dict(
@@ -84,7 +84,7 @@ def load_first_generation(network: NanoNetwork, path: Path) -> None:
         raise SystemExit(f"{path} does not hold the first generation: {[*unexpected, *missing][:3]}.")
 
 
-def distil(network: NanoNetwork, teacher: FineStages, maker: Maker, crops: int, minutes: float) -> list[dict[str, float]]:
+def distil(network: TrunkNetwork, teacher: FineStages, maker: Maker, crops: int, minutes: float) -> list[dict[str, float]]:
     """Teach ``network.encoder.to_trunk`` what the teacher says; returns the course of the losses."""
     pictures: list[Tensor] = []
     targets: list[Tensor] = []
@@ -155,7 +155,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     settings = tomllib.loads(args.config.read_text())
     torch.manual_seed(settings["seed"])
-    network = NanoNetwork()
+    network = TrunkNetwork()
     load_first_generation(network, args.first)
     teacher = load_authors(args.objects, network.decoder.trunk)
     d = settings["data"]

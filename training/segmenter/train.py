@@ -15,21 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sampt.segmenters.nano.network import NanoNetwork
 from training.data import load_store, sequence_of
 from training.run import Run, command_line
 from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
+from training.segmenter.network import TrunkNetwork
 
 
 class Trainer(Run):
     """A run of the click segmenter."""
 
-    network: NanoNetwork
-    average: NanoNetwork
+    network: TrunkNetwork
+    average: TrunkNetwork
 
     def __init__(self, settings: dict[str, Any], data: Path, out: Path, device: str) -> None:
-        super().__init__(NanoNetwork, settings, out, device)
+        super().__init__(TrunkNetwork, settings, out, device)
         d = settings["data"]
         held_out = [*d["held_out"], *d["held_out_things"]]
         store = load_store(
@@ -52,7 +52,7 @@ class Trainer(Run):
         device = self.device.split(":")[0]
         with torch.autocast(device, dtype=torch.bfloat16, enabled=_computes_bfloat16(device)):
             (*features, object_map), inside = self.network.encode_crop(batch.picture, batch.inside)
-            shared = (*features, self.network.decoder.trunk.encode(object_map), inside)
+            shared = (tuple(features), self.network.decoder.trunk.encode(object_map), inside)
             answers = [self._predict(shared, batch.first)]
             prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
             answers.append(self._predict(shared, prompts))

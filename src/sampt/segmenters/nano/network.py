@@ -18,13 +18,8 @@ from torch import Tensor, nn
 
 from sampt.blocks import ConvNorm, Residual, fold_norms
 from sampt.segmenters.nano.runtime import STRIDES
-from sampt.segmenters.nano.trunk import WIDTH, ObjectTrunk
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
-
-
-SURE = 4.6
-"""The trunk's logit counts up to here: the log-odds of 0.99."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +64,15 @@ class NanoEncoder(nn.Module):
         self.coarse = nn.Sequential(ConvNorm(sizes.middle, sizes.coarse, stride=2), nn.ReLU(), Residual(sizes.coarse))
         self.coarse_to_middle = nn.Conv2d(sizes.coarse, sizes.middle, 1)
         self.middle_to_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
-        # Stands for the first two stages of the network that the trunk was taken from.
-        self.to_trunk = nn.Sequential(
-            ConvNorm(sizes.fine + 4 * sizes.stem, WIDTH),
-            nn.ReLU(),
-            Residual(WIDTH),
-            Residual(WIDTH),
-            nn.Conv2d(WIDTH, WIDTH, 1),
-        )
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode a picture.
 
         Args:
             picture: (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16; outside a frame 0.
 
         Returns:
-            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16), and what the
-            trunk starts from, (n, 64, h/4, w/4).
+            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16).
         """
         stem = F.relu(self.stem(picture))
         fine = self.fine(stem)
@@ -94,8 +80,7 @@ class NanoEncoder(nn.Module):
         coarse = self.coarse(middle)
         middle = middle + _twice(self.coarse_to_middle(coarse))
         fine = fine + _twice(self.middle_to_fine(middle))
-        object_map = self.to_trunk(torch.cat([fine, F.pixel_unshuffle(stem, 2)], 1))
-        return stem, fine, middle, coarse, object_map
+        return stem, fine, middle, coarse
 
 
 class NanoDecoder(nn.Module):
@@ -125,10 +110,6 @@ class NanoDecoder(nn.Module):
         self.out_middle = Residual(sizes.middle)
         self.up_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
         self.out_fine = Residual(sizes.fine)
-        self.trunk = ObjectTrunk((sizes.coarse, sizes.middle, sizes.fine))
-        self.join = nn.Conv2d(WIDTH, sizes.fine, 1)
-        nn.init.zeros_(self.join.weight)
-        nn.init.zeros_(self.join.bias)  # type: ignore[arg-type]
         self.up_stem = nn.Conv2d(sizes.fine, sizes.stem, 1)
         self.out_stem = ConvNorm(2 * sizes.stem + 2, sizes.stem)
         self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a place
@@ -140,7 +121,6 @@ class NanoDecoder(nn.Module):
         fine: Tensor,
         middle: Tensor,
         coarse: Tensor,
-        object_map: Tensor,
         inside: Tensor,
         points_xy: Tensor,
         labels: Tensor,
@@ -151,7 +131,7 @@ class NanoDecoder(nn.Module):
         """Answer n prompts, each about its own window of s x s pixels.
 
         Args:
-            stem, fine, middle, coarse, object_map: the window's features; 0 outside the frame.
+            stem, fine, middle, coarse: the window's features; 0 outside the frame.
             inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
             points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
             labels: (n, p) 1 positive, 0 negative, -1 no point.
@@ -162,27 +142,24 @@ class NanoDecoder(nn.Module):
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        known = self.trunk.encode(object_map)
-        logits, score, _ = self.predict(
-            stem, fine, middle, coarse, known, inside, points_xy, labels, box, previous, has_previous
-        )
-        return logits, score
+        prompt = (points_xy, labels, box, previous, has_previous)
+        _, _, u4, sharp2, signs = self._join_prompts(fine, middle, coarse, inside, *prompt)
+        logits = self._finish(stem, u4, sharp2)
+        return logits, self._score(logits, u4, inside, sharp2, *signs)
 
-    def predict(
+    def _join_prompts(
         self,
-        stem: Tensor,
         fine: Tensor,
         middle: Tensor,
         coarse: Tensor,
-        known: tuple[Tensor, ...],
         inside: Tensor,
         points_xy: Tensor,
         labels: Tensor,
         box: Tensor,
         previous: Tensor,
         has_previous: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`forward` from the trunk's prompt-free features; its own logit (n, 1, s/4, s/4) is the third result."""
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], tuple[Tensor, Tensor]]:
+        """Features of window and prompts at strides 16, 8 and 4, maps of the clicks at stride 2, and the points of either sign."""
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
@@ -201,11 +178,12 @@ class NanoDecoder(nn.Module):
         d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
         u8 = self.out_middle(F.relu(d8 + _twice(self.up_middle(d16))))
         u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
-        features, there = self.trunk.decode(known, (d16, u8, u4))
-        u4 = u4 + self.join(features)
+        return d16, u8, u4, sharp2, (positive, negative)
+
+    def _finish(self, stem: Tensor, u4: Tensor, sharp2: list[Tensor]) -> Tensor:
+        """Logits (n, 1, s, s) from the features at stride 4 and what is finer."""
         u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
-        logits = F.pixel_shuffle(self.logits(u2), 2) + _twice(_twice(there.clamp(-SURE, SURE)))
-        return logits, self._score(logits, u4, inside, sharp2, positive, negative), there
+        return F.pixel_shuffle(self.logits(u2), 2)
 
     def _compare(self, fine: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
         """(n, 2 heads, side, side): how much every place is like the positive, and like the negative, points.
@@ -301,7 +279,7 @@ class NanoNetwork(nn.Module):
             inside: (n, 1, s, s) 1 inside the picture, 0 outside.
 
         Returns:
-            The five feature maps, 0 outside, and ``inside`` as the decoder takes it.
+            The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
         """
         shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
         features = tuple(f * share for f, share in zip(self.encoder(picture), shares, strict=True))

@@ -11,14 +11,14 @@ from sampt.types import FloatArray
 __all__ = ["FEATURES", "FILES", "STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime", "cut"]
 
 FILES = ("encoder.onnx", "decoder.onnx")
-STRIDES = (2, 4, 8, 16, 4)
+STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
-STRIDE = max(STRIDES)
-FEATURES = ("stem", "fine", "middle", "coarse", "object_map")
-"""Names of the five maps."""
+STRIDE = STRIDES[-1]
+FEATURES = ("stem", "fine", "middle", "coarse")
+"""Names of the four maps."""
 
 Features = tuple[Any, ...]
-"""Five maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""
+"""Four maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""
 
 
 @dataclass(frozen=True)
