@@ -159,7 +159,7 @@ class NanoDecoder(nn.Module):
         previous: Tensor,
         has_previous: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], tuple[Tensor, Tensor]]:
-        """Features of window and prompts at strides 16, 8 and 4, maps of the clicks at stride 2, and the points of either sign."""
+        """Features of window and prompts at strides 16, 8 and 4, maps of the clicks at stride 2, the points of either sign."""
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
