@@ -23,6 +23,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 RAFT = SHARED / "weights" / "raft-small.pth"
 needs_shared = pytest.mark.skipif(not RAFT.is_file(), reason="the project's shared data is not beside this checkout")
 
+pytestmark = pytest.mark.slow  # compilers and large networks: minutes
+
 LEARNED = {
     "raft": {"fnet", "cnet", "update_block"},
     "raft-small": {"fnet", "cnet", "update_block"},

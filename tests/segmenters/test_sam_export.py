@@ -40,6 +40,8 @@ from sampt.segmenters.sam2.network import HieraSizes  # noqa: E402
 from sampt.segmenters.sam2.network import build as build_hiera  # noqa: E402
 from sampt.types import ObjectPrompt  # noqa: E402
 
+pytestmark = pytest.mark.slow  # every network through three runtimes: minutes
+
 SMALL = VitSizes(width=32, depth=2, heads=2, global_layers=(1,), side=128)
 HIERA = HieraSizes(width=16, heads=1, depths=(1, 1, 2, 1), global_layers=(3,), side=128)
 BUILDERS = {
