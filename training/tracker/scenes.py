@@ -97,7 +97,7 @@ class SceneMaker(Draws):
         self.weights = torch.zeros(len(regions), device=self.device)
         for k, kind in enumerate(KINDS):
             own = (regions.kind == k).float() * regions.weight
-            self.weights += own / own.sum().clamp(min=1e-6) * settings["objects"]["kinds"][kind]
+            self.weights += own / own.sum().clamp(min=1e-6) * settings["objects"]["kinds"].get(kind, 0.0)
 
     # ---- random numbers ----------------------------------------------------------------------------------------------------
 
