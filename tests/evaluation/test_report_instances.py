@@ -72,7 +72,7 @@ def page(runs: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
     output = tmp_path_factory.mktemp("report")
     assert main(["eval", "report", *runs, "-o", str(output)]) == 0
     table = (output / "report.md").read_text()
-    assert "| fish & co | ovis train | 1 | 10 | 9 | " in table
+    assert "| fish &amp; co | ovis train | 1 | 10 | 9 | " in table
     return (output / "index.html").read_text()
 
 
