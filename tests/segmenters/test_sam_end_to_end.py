@@ -52,6 +52,8 @@ from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, Track
 from sampt.types import FrameMasks, ObjectPrompt, ObjectState, QueryMask, UInt8Array  # noqa: E402
 from sampt.video.open import open_video  # noqa: E402
 
+pytestmark = pytest.mark.slow  # every model through the whole pipeline: minutes
+
 DAVIS = Path(__file__).resolve().parents[3] / "shared" / "davis"
 needs_davis = pytest.mark.skipif(not DAVIS.is_dir(), reason="the project's shared data is not beside this checkout")
 SEQUENCE, NUM_FRAMES = "dog", 6
