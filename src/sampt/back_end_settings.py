@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sampt.config import SegmentConfig
-from sampt.plugins import choices_of
+from sampt.plugins import choices_of, create_segmenter, create_tracker
+from sampt.segmenters.base import PromptableSegmenter
+from sampt.trackers.base import PointTracker
 
-__all__ = ["setting_options"]
+__all__ = ["make_segmenter", "make_tracker", "setting_options"]
 
 
 def setting_options(kind: str, name: str, config: SegmentConfig) -> dict[str, str]:
@@ -24,3 +26,19 @@ def setting_options(kind: str, name: str, config: SegmentConfig) -> dict[str, st
         wanted["precision"] = "float32"
     choices = choices_of(kind, name)
     return {what: value for what, value in wanted.items() if value in choices.get(what, ())}
+
+
+def make_tracker(config: SegmentConfig, device: str, name: str | None = None) -> PointTracker:
+    """The tracker of the settings, or the one called ``name`` with their weights, made as they say.
+
+    Raises:
+        BackendError: it cannot be made.
+    """
+    name = config.tracker if name is None else name
+    return create_tracker(name, weights=config.tracker_weights, device=device, **setting_options("tracker", name, config))
+
+
+def make_segmenter(config: SegmentConfig, device: str, name: str | None = None) -> PromptableSegmenter:
+    """The same of the segmenter."""
+    name = config.segmenter if name is None else name
+    return create_segmenter(name, weights=config.segmenter_weights, device=device, **setting_options("segmenter", name, config))

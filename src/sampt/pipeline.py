@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from sampt.back_end_settings import setting_options
+from sampt.back_end_settings import make_segmenter, make_tracker
 from sampt.config import SegmentConfig, default_config
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.masks.spool import Spool
-from sampt.plugins import create_segmenter, create_tracker
 from sampt.preparation import Queries, QueryLike, prepare_live_queries, prepare_queries, working_video
 from sampt.prompts.build import prompts_digest
 from sampt.propagation import Engine, TrackedFrame, tracked_frames
@@ -208,16 +207,10 @@ def _engine(
     device: str,
 ) -> Engine:
     chosen = config or default_config()
-    tracker = chosen.tracker if tracker is None else tracker
-    segmenter = chosen.segmenter if segmenter is None else segmenter
-    if isinstance(tracker, str):
-        tracker = create_tracker(
-            tracker, weights=chosen.tracker_weights, device=device, **setting_options("tracker", tracker, chosen)
-        )
-    if isinstance(segmenter, str):
-        segmenter = create_segmenter(
-            segmenter, weights=chosen.segmenter_weights, device=device, **setting_options("segmenter", segmenter, chosen)
-        )
+    if tracker is None or isinstance(tracker, str):
+        tracker = make_tracker(chosen, device, tracker)
+    if segmenter is None or isinstance(segmenter, str):
+        segmenter = make_segmenter(chosen, device, segmenter)
     return Engine(tracker, segmenter, chosen)
 
 

@@ -269,18 +269,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _interactive(arguments: argparse.Namespace) -> int:
-    from sampt.back_end_settings import setting_options
+    from sampt.back_end_settings import make_segmenter, make_tracker
     from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
     from sampt.outputs.files import make_folder, write_atomic
-    from sampt.plugins import create_segmenter, create_tracker
 
     study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
     config = config_from(arguments)
     dataset = _choice(arguments).open_vos()
-    options = {kind: setting_options(kind, getattr(config, kind), config) for kind in ("tracker", "segmenter")}
-    where = {"device": arguments.device}
-    tracker = create_tracker(config.tracker, weights=config.tracker_weights, **where, **options["tracker"])
-    segmenter = create_segmenter(config.segmenter, weights=config.segmenter_weights, **where, **options["segmenter"])
+    tracker, segmenter = make_tracker(config, arguments.device), make_segmenter(config, arguments.device)
     for sequence in dataset.sequences:
         for object_id in sequence.object_ids:
             path = make_folder(arguments.output) / f"{sequence.name}-{object_id}.json"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
+from sampt.back_end_settings import setting_options
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import BackendError, ConfigError
 from sampt.plugins import available, create_segmenter, create_tracker
@@ -68,16 +69,18 @@ def back_ends(
     of_tracker, of_segmenter = last_names or (None, None)
     with nullcontext() if last_names is None else no_downloads(PROJECT_ASKS):
         if tracker is None:
-            tracker = _made("tracker", create_tracker, config.tracker, config.tracker_weights, device, of_tracker)
+            tracker = _made("tracker", create_tracker, config, device, of_tracker)
         if segmenter is None:
-            segmenter = _made("segmenter", create_segmenter, config.segmenter, config.segmenter_weights, device, of_segmenter)
+            segmenter = _made("segmenter", create_segmenter, config, device, of_segmenter)
     return tracker, segmenter
 
 
-def _made(kind: str, create: Callable[..., _B], name: str, weights: str, device: str, last_name: str | None) -> _B:
+def _made(kind: str, create: Callable[..., _B], config: SegmentConfig, device: str, last_name: str | None) -> _B:
+    name: str = getattr(config, kind)
     if last_name is not None and last_name != name and last_name in available(kind):
-        return create(last_name, device=device)
-    made = create(name, weights=weights, device=device)
+        return create(last_name, device=device, **setting_options(kind, last_name, config))
+    weights = getattr(config, f"{kind}_weights")
+    made = create(name, weights=weights, device=device, **setting_options(kind, name, config))
     if last_name not in (None, made.info.name):
         raise BackendError(
             f"The project was worked on with the {kind} {last_name!r}, which cannot be made by its name; give it ({kind}=...)."

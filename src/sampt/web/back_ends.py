@@ -16,6 +16,8 @@ from sampt.web.settings import BackEndFactory
 __all__ = ["Kept", "NamedBackEnds"]
 
 _Pair: TypeAlias = tuple[PointTracker, PromptableSegmenter]
+_Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Name, weights and options of a segmenter: all that it is made from, but the device."""
 
 
 class NamedBackEnds:
@@ -27,15 +29,13 @@ class NamedBackEnds:
 
     def __init__(self, device: str = "auto", runtime: str = "auto", precision: str = "auto") -> None:
         self._device, self._runtime, self._precision = device, runtime, precision
-        self._segmenters: weakref.WeakValueDictionary[tuple[str, str | None], PromptableSegmenter] = (
-            weakref.WeakValueDictionary()
-        )
+        self._segmenters: weakref.WeakValueDictionary[_Key, PromptableSegmenter] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     def __call__(self, config: SegmentConfig) -> _Pair:
         of_tracker, of_segmenter = back_end_options(config, self._runtime, self._precision)
         tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=self._device, **of_tracker)
-        key = (config.segmenter, config.segmenter_weights)
+        key = (config.segmenter, config.segmenter_weights, tuple(sorted(of_segmenter.items())))
         with self._lock:
             segmenter = self._segmenters.get(key)
             if segmenter is None:
