@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from sampt.errors import BackendError
-from sampt.files.listing import visible_entries
 from sampt.files.names import real_path
 from sampt.segmenters.sam.exported import (
     ANSWERS,
@@ -118,7 +117,8 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
 
 def _check_replaceable(folder: Path) -> None:
     """Refuse a folder that holds what is no export: it would be lost."""
-    held = [item.name for item in visible_entries(folder)] if folder.exists() else []  # of a file: "Not a directory"
+    # Whatever its name, for it would be lost; of a file: "Not a directory".
+    held = sorted(item.name for item in folder.iterdir()) if folder.exists() else []
     is_export = NOTE in held and "weights_identity" in (folder / NOTE).read_text(encoding="utf-8", errors="replace")
     foreign = [item for item in held if not is_export or item not in _FILES]
     if foreign:
