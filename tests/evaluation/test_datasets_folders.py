@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.errors import EvaluationError
+from sampt.errors import EvaluationError, SamptError
 from sampt.evaluation.datasets import LazySequences, VosDataset, VosSequence, open_dataset, select_sequences
+from sampt.evaluation.datasets.bdd100k import read_bitmask
+from sampt.evaluation.datasets.label_maps import image_size_hw
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -151,3 +155,17 @@ def test_real_objects_of_a_video_file(tmp_path: Path) -> None:
     assert (sequence.name, sequence.object_ids, sequence.size_hw) == ("dogs-jump", (1, 2, 3), (240, 432))
     assert sequence.annotated_frames == tuple(range(66))
     assert (sequence.open().num_frames, sequence.open().frame_name(65)) == (66, sequence.frame_names[65])
+
+
+def huge_png(path: Path) -> Path:
+    """A PNG of a few bytes whose header says 20000 x 20000."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 6, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)))
+    return path
+
+
+@pytest.mark.parametrize("read", [image_size_hw, read_bitmask])
+def test_an_image_that_says_it_is_enormous_is_told_in_one_line(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(SamptError) as caught:
+        read(huge_png(tmp_path / "a.png"))
+    assert "\n" not in str(caught.value)

@@ -7,8 +7,8 @@ white; colours of other palettes; and pictures, which are refused. A cut-out, wh
 
 from __future__ import annotations
 
+import functools
 import io
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sampt.errors import QueryError
+from sampt.files.images import BROKEN_IMAGE
 from sampt.limits import check_pixels
 from sampt.points.mask_colors import ids_of_colors
 from sampt.points.soft_masks import looks_like_picture, looks_soft
@@ -33,17 +34,7 @@ _LOSSY = ("JPEG", "MPO", "JPEG2000")
 """Formats whose values are not what was saved."""
 _WHITE = 128
 """From this level up, a soft pixel belongs to the object."""
-# What Pillow's readers raise on a broken file; each of them has its own habit.
-_BROKEN_IMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    struct.error,
-    MemoryError,
-    Image.DecompressionBombError,
-)
+_BROKEN_IMAGE = (*BROKEN_IMAGE, MemoryError)
 _EXPECTED = "expected a palette or grey PNG of object ids"
 
 
@@ -61,7 +52,7 @@ class MaskImage:
     values: IntArray
     notes: tuple[str, ...] = field(default=())
 
-    @property
+    @functools.cached_property
     def present(self) -> list[int]:
         """The values that occur, without 0, ascending."""
         return [value for value in _present(self.values) if value]

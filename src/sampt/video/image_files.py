@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sampt.errors import VideoError
+from sampt.files.images import BROKEN_IMAGE, broken_reason
 from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 
@@ -27,8 +28,7 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 _DEPTHS = (8, 10, 12, 14, 16)
 _NO_DURATION_S = 0.1
 """Of a frame for which an animation says 0, as browsers show it."""
-# What Pillow's readers raise on a broken file; each of them has its own habit.
-_BROKEN_IMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError, cv2.error)
+_BROKEN_IMAGE = (*BROKEN_IMAGE, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ def _told_bits(image: Any, path: Path) -> int | None:
 
 
 def _broken(path: Path, error: Exception) -> VideoError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return VideoError(f"Image {path} cannot be read: {reason}. Replace the file or take it out.")
+    return VideoError(f"Image {path} cannot be read: {broken_reason(error)}. Replace the file or take it out.")
 
 
 def read_image(path: Path, page: int = 0, sample_bits: int = 16) -> UInt8Array:
@@ -241,7 +240,7 @@ def _samples(image: Image.Image, path: Path, page: int) -> np.ndarray:
         return np.clip(np.asarray(ImageOps.exif_transpose(image)).astype(np.int64), 0, 65535).astype(np.uint16)
     orientation = image.getexif().get(_TAG_ORIENTATION, 1)
     # Pillow keeps the upper eight bits of colour alone.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    data = np.memmap(path, np.uint8, mode="r")  # not the whole file for every page
     _, found = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION, range=(page, page + 1))
     if not found or found[0].dtype != np.uint16:
         raise ValueError("its 16-bit samples cannot be decoded")

@@ -17,12 +17,13 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, VosDataset, VosSequence
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_split, subfolders, wrong_folder
+from sampt.files.images import BROKEN_IMAGE, broken_reason
 from sampt.limits import check_pixels
 from sampt.types import IntArray
 from sampt.video import Video
@@ -70,8 +71,8 @@ def read_bitmask(path: Path) -> tuple[IntArray, IntArray]:
             category, attributes, high, low = np.asarray(image).astype(np.int64).transpose(2, 0, 1)
     except FileNotFoundError:
         raise EvaluationError(f"{path} does not exist; expected the bitmask of that frame.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise EvaluationError(f"{path} cannot be read as an image: {error}.".replace("\n", " ")) from None
+    except BROKEN_IMAGE as error:
+        raise EvaluationError(f"{path} cannot be read as an image: {broken_reason(error)}.") from None
     counts = attributes & _IS_LEFT_OUT == 0
     return np.where(counts, (high << 8) + low, 0), np.where(counts, category, 0)
 

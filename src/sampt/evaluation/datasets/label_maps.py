@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sampt.errors import EvaluationError, QueryError
 from sampt.evaluation.datasets.base import VosSequence
 from sampt.evaluation.datasets.layout import folder_names, size_text
+from sampt.files.images import BROKEN_IMAGE, broken_reason
 from sampt.points.mask_images import VOID, MaskImage, read_mask_image
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video, open_video
@@ -53,8 +54,8 @@ def image_size_hw(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (UnidentifiedImageError, OSError) as error:
-        raise EvaluationError(f"{path} cannot be read as an image: {error}.".replace("\n", " ")) from None
+    except BROKEN_IMAGE as error:
+        raise EvaluationError(f"{path} cannot be read as an image: {broken_reason(error)}.") from None
 
 
 class LabelMapSequence(VosSequence):
