@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.errors import VideoError
+from sampt.errors import InputChangedError, VideoError
 from sampt.video import SubVideo, open_video
-from sampt.video.digest import digest_of_files
+from sampt.video.digest import OpenedFiles, digest_of_files
 
 
 def test_digest_sees_names_and_every_byte(tmp_path):
@@ -45,3 +45,21 @@ def test_array_is_known_by_its_frames():
     before = open_video(frames.copy()).digest()
     frames[1, 7, 8, 2] = 1
     assert open_video(frames).digest() != before
+
+
+def test_files_that_were_copied_again_are_read_again_once(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    opened = OpenedFiles(paths)
+    opened.digest()
+    for path in paths:
+        os.utime(path, (0, 0))
+    read = []
+    monkeypatch.setattr("sampt.video.digest.digest_of_files", lambda found: read.append(found) or digest_of_files(found))
+    for i in range(4):
+        opened.check(i)
+    assert len(read) == 1
+    paths[2].write_bytes(b"others")
+    with pytest.raises(InputChangedError):
+        opened.check(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -21,7 +20,6 @@ from sampt.video.av_compat import open_input
 
 __all__ = ["decode_packets", "one_file_options", "open_stream", "playlist_kind", "refuse_playlist"]
 
-_LOG = logging.getLogger(__name__)
 # Formats whose content is made of other files or addresses, or is a program that is run: a file of these, whatever its name,
 # would make FFmpeg open what its author chose, and its digest would not cover the frames.
 _REFERRING = {"hls", "concat", "dash", "sdp", "rtsp", "rtp", "sap", "imf", "lavfi", "vapoursynth", "avisynth"}

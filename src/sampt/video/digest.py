@@ -66,14 +66,14 @@ class OpenedFiles:
             VideoError: one cannot be read.
         """
         for i in range(len(self._paths)) if only is None else (only,):
-            now = _stamp(self._paths[i])
-            if now not in (None, self._stamps[i]):
+            if _stamp(self._paths[i]) not in (None, self._stamps[i]):
+                stamps = [_stamp(path) or old for path, old in zip(self._paths, self._stamps, strict=True)]
                 if self._digest is None or digest_of_files(self._paths) != self._digest:
                     raise InputChangedError(
                         f"{self._paths[i]} has been replaced or changed while it was in use; what was made of it is not kept: "
                         "start again when it is complete."
                     )
-                self._stamps[i] = now  # copied again or touched
+                self._stamps = stamps  # copied again or touched, one mostly with others
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -69,7 +69,6 @@ class VideoFile(Video):
         self._reformatter = VideoReformatter()
         self._frames: Iterator[VideoFrame] | None = None
         self._next_idx = 0
-        self._is_from_start = False
         self._damage: Damage | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -174,12 +173,12 @@ class VideoFile(Video):
         if packets is None:
             self._restart()
         else:
-            self._frames, self._is_from_start = _decode(packets, self._index, self.label), False
+            self._frames = _decode(packets, self._index, self.label)
 
     def _restart(self) -> None:
         self.close()  # opened anew, because not every container can seek to its start
         container, stream = self._open = self._open_stream()
-        self._frames, self._is_from_start = _decode(container.demux(stream), self._index, self.label), True
+        self._frames = _decode(container.demux(stream), self._index, self.label)
         self._next_idx = 0
 
     def _open_stream(self) -> tuple[InputContainer, VideoStream]:

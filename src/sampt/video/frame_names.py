@@ -59,7 +59,8 @@ def frame_paths(folder: Path, entries: Sequence[Path]) -> list[Path]:
         # A folder in which hardly any name fits has other habits.
         if len(kept) >= max(fewest, len(frames) / 2):
             frames = kept
-    left_out = [path for path in images if path not in set(frames)]
+    taken = set(frames)
+    left_out = [path for path in images if path not in taken]
     if left_out:
         pattern = folder / "*"
         _LOG.warning(

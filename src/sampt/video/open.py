@@ -116,7 +116,7 @@ def _open_folder(path: Path, allow_broken: bool) -> Video:
 
 def _folder_hint(entries: list[Path]) -> str:
     """Where the frames may be instead."""
-    for entry in visible(sorted(entries)):
+    for entry in sorted(entries):
         if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
             return f" Did you mean the video {entry}?"
         if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK) and image_paths(entry.iterdir()):
