@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.tampering import changed_at, places_of
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, InputChangedError, OutputError
@@ -410,12 +411,6 @@ def test_results_are_on_the_disk_before_the_manifest_has_its_name(
         assert synced[path.stat().st_ino] is False, path
 
 
-def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something is in parsed JSON, but for what decides whose the manifest is."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(inner for key, part in items for inner in places_of(part, (*path, key)))]
-
-
 def test_any_part_of_a_manifest_may_be_wrong(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
     """Every value that is read again is taken away or replaced: the run counts as complete or not, or one line is told."""
     wanted = job(scene, tmp_path, formats=["png"], video=SceneVideo(scene).read(0, 1))
@@ -426,15 +421,7 @@ def test_any_part_of_a_manifest_may_be_wrong(scene: Scene, segmenter: ExactSegme
     outcomes = set()
     for place in places:
         for new in (..., None, 1e300, "x", [], {"a": 1}, float("nan")):
-            told = json.loads(json.dumps(whole))
-            owner = told
-            for key in place[:-1]:
-                owner = owner[key]
-            if new is ...:
-                del owner[place[-1]]
-            else:
-                owner[place[-1]] = new
-            (tmp_path / "run.json").write_text(json.dumps(told))
+            (tmp_path / "run.json").write_text(json.dumps(changed_at(whole, place, new)))
             outcomes.add(prepare_run(wanted).finished is None)
     assert outcomes == {True, False}
 

@@ -74,6 +74,11 @@ class ValueCheckError(SamptError, ValueError):
     """A value between two stages breaks its own promise (shape, type or range)."""
 
 
+def one_line(error: BaseException) -> str:
+    """Kind and text of somebody else's error, for the middle of a sentence."""
+    return " ".join(f"{type(error).__name__} {error}".split())
+
+
 def did_you_mean(got: str, available: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest name, or an empty string when nothing is close."""
     close = difflib.get_close_matches(got, list(available), n=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sampt.chosen_frames import choose_frames
-from sampt.errors import OutputError, SamptError
+from sampt.errors import OutputError, SamptError, one_line
 from sampt.files.names import real_path
 from sampt.job_parts import (
     BackEnds,
@@ -237,7 +237,7 @@ def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     try:
         return _told_result(job, files, manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        told = " ".join(f"{type(error).__name__} {error}".split())
+        told = one_line(error)
         _LOG.warning("The run.json in %s was changed (%s); the run is repeated.", job.output, told)
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def prepare_queries(
     if config.sampling.one_click:
         sources = {key: _one_click_mask(video, working, *key, mask, config, segmenter) for key, mask in given.items()}
         given = given if config.protocol == "vos" else {}  # there the given mask is the result on its frame
-    sources |= {(b.object_id, b.frame_idx): _mask_in_box(video, working, b, clicks, segmenter) for b in boxes}
+    sources |= _masks_in_boxes(video, working, boxes, clicks, segmenter)
     if config.sampling.expand_clicks:
         for frame_idx in sorted(set(clicks.frame_idx.tolist())):
             on_frame = clicks.select(clicks.frame_idx == frame_idx)
@@ -207,7 +207,22 @@ def _predicted_masks(
     return {object_id: mask for object_id, mask in found.items() if mask.any()}
 
 
-def _mask_in_box(video: Video, working: Video, box: QueryBox, clicks: Points, segmenter: PromptableSegmenter) -> BoolArray:
+def _masks_in_boxes(
+    video: Video, working: Video, boxes: Sequence[QueryBox], clicks: Points, segmenter: PromptableSegmenter
+) -> dict[tuple[int, int], BoolArray]:
+    """By object and frame :func:`_mask_in_box`; a frame is encoded once for all boxes on it."""
+    found = {}
+    for frame_idx in dict.fromkeys(box.frame_idx for box in boxes):
+        embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
+        for box in boxes:
+            if box.frame_idx == frame_idx:
+                found[box.object_id, frame_idx] = _mask_in_box(video, working, box, clicks, segmenter, embedding)
+    return {(box.object_id, box.frame_idx): found[box.object_id, box.frame_idx] for box in boxes}
+
+
+def _mask_in_box(
+    video: Video, working: Video, box: QueryBox, clicks: Points, segmenter: PromptableSegmenter, embedding: Any
+) -> BoolArray:
     """The segmenter's mask, at the video's own size, for a box and the object's clicks on that frame.
 
     Raises:
@@ -217,7 +232,6 @@ def _mask_in_box(video: Video, working: Video, box: QueryBox, clicks: Points, se
     own = clicks.select((clicks.object_id == box.object_id) & (clicks.frame_idx == box.frame_idx))
     box_xyxy = rescale_box(box.box_xyxy, to_hw, from_hw)
     prompt = ObjectPrompt(box.object_id, rescale_xy(own.xy, to_hw, from_hw), own.is_positive, box_xyxy)
-    embedding = segmenter.encode(working.read(box.frame_idx, box.frame_idx + 1))[0]
     (answer,) = segment_boxed(segmenter, embedding, [prompt])
     mask = ObjectMask.of_prediction(answer, 0.0).resized(from_hw, to_hw).mask(to_hw)
     if not mask.any():

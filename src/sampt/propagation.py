@@ -90,10 +90,15 @@ class Engine:
         return masks_for_tracker(working, points, segment_one)
 
 
+def answers_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[Answer]:
+    """Every object's answer from those about one frame; one that nobody asked about is absent."""
+    found = {answer.mask.object_id: answer for answer in answers}
+    return [found.get(o) or Answer(ObjectMask(o, ObjectState.NO_VISIBLE_POINT), None) for o in object_ids]
+
+
 def masks_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[ObjectMask]:
-    """Every object's mask from the answers about one frame; one that nobody asked about is absent."""
-    found = {answer.mask.object_id: answer.mask for answer in answers}
-    return [found.get(o) or ObjectMask(o, ObjectState.NO_VISIBLE_POINT) for o in object_ids]
+    """The masks of :func:`answers_of`."""
+    return [answer.mask for answer in answers_of(answers, object_ids)]
 
 
 def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[TrackedFrame]:

@@ -50,8 +50,8 @@ def parse_signs(values: Any) -> npt.NDArray[np.bool_]:
     return np.array([parse_sign(value) for value in array.ravel()], np.bool_).reshape(array.shape)
 
 
-def take_sign(item: Mapping[str, Any], default: bool | None = True) -> bool | None:
-    """The sign in an object of JSON, under whichever of :data:`SIGN_KEYS` it stands; ``default`` where it has none.
+def take_sign(item: Mapping[str, Any]) -> bool:
+    """The sign in an object of JSON, under whichever of :data:`SIGN_KEYS` it stands; positive where it has none.
 
     Raises:
         ValueCheckError: it has two of them, or what stands there is no sign.
@@ -59,4 +59,4 @@ def take_sign(item: Mapping[str, Any], default: bool | None = True) -> bool | No
     given = [key for key in SIGN_KEYS if key in item]
     if len(given) > 1:
         raise ValueCheckError(f'It has both "{given[0]}" and "{given[1]}"; give one of them.')
-    return parse_sign(item[given[0]]) if given else default
+    return parse_sign(item[given[0]]) if given else True

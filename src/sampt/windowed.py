@@ -12,7 +12,7 @@ from sampt.masks.merge import ObjectMask
 from sampt.masks.spool import Shelf
 from sampt.points.sample import sample_object_points
 from sampt.preparation import rng_for
-from sampt.propagation import Answer, Engine
+from sampt.propagation import Answer, Engine, answers_of
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
@@ -222,7 +222,7 @@ class _WindowedRun:
         tracks = track_whole(window, shifted, self._engine.tracker, self._tracking, masks)
         first_id = self._next_point_id
         self._next_point_id += len(points)
-        if self._shots is not None:  # not earlier: a causal tracker has read the frames anyway
+        if self._shots is not None and self._engine.tracker.info.is_causal:  # not earlier: it has read the frames anyway
             stop = self._shots.shot_end(start, stop)
         length = min(length, stop - start)
         return [dataclasses.replace(row, point_id=row.point_id + first_id) for row in map(tracks.at, range(length))]
@@ -231,10 +231,12 @@ class _WindowedRun:
         """The rows with the user's points of the objects whose window does not start from those anyway."""
         if self._own is None:
             return rows
-        always = self._config.reinit.keep_queries
-        legs = {o: self._active[o] for o in group}
-        ids = [o for o, leg in legs.items() if not leg.is_named and (always or not len(leg.points))]
+        ids = [o for o in group if not self._active[o].is_named and self._follows_own_of(o)]
         return [FramePoints.concat([row, self._own.at(start + i, ids)]) for i, row in enumerate(rows)]
+
+    def _follows_own_of(self, object_id: int) -> bool:
+        """Whether the user's own points of the object are followed beside its leg, or in place of points that it has not."""
+        return self._config.reinit.keep_queries or not len(self._active[object_id].points)
 
     def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
         """What is on the window's first frame; what points were drawn from is not segmented a second time."""
@@ -249,8 +251,7 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
-        answers = {answer.mask.object_id: answer for answer in self._answers(frame_idx, prompts)}
-        return [answers.get(o) or Answer(ObjectMask(o, ObjectState.NO_VISIBLE_POINT), None) for o in group]
+        return answers_of(self._answers(frame_idx, prompts), group)
 
     def _last_logits(self, object_id: int, frame_idx: int) -> object:
         """The answer on the frame before, where the object was there."""
@@ -299,9 +300,7 @@ class _WindowedRun:
             elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
                 self._on_second_look.add(object_id)
                 continue
-            elif self._config.reinit.keep_queries or not len(
-                self._active[object_id].points
-            ):  # absent, until enough of the user's points are seen again
+            elif self._follows_own_of(object_id):  # absent, until enough of the user's points are seen again
                 offset = last
                 self._active[object_id] = _Leg(start + last, Points.concat([]))
             elif later:  # retired until the user clicks on it again

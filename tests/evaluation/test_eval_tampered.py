@@ -6,11 +6,11 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.tampering import changed_at, places_of
 
 from sampt.cli.main import main
 from sampt.errors import SamptError
@@ -42,11 +42,6 @@ def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "P"
 
 
-def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(inner for key, part in items for inner in places_of(part, (*path, key)))]
-
-
 @pytest.mark.parametrize("name", ["a/run.json", "eval.json", "scores.json"])
 def test_any_part_of_a_note_may_be_wrong(name: str, predictions: Path) -> None:
     whole = json.loads((predictions / name).read_text())
@@ -54,16 +49,7 @@ def test_any_part_of_a_note_may_be_wrong(name: str, predictions: Path) -> None:
     places = places_of(whole)
     for place in places[:: max(1, len(places) // 25)]:
         for new in (..., None, -1, 1e300, "x", [], {"a": 1}):
-            told = {"": json.loads(json.dumps(whole))}
-            owner: Any = told
-            for key in ("", *place)[:-1]:
-                owner = owner[key]
-            last = ("", *place)[-1]
-            if new is not ...:
-                owner[last] = new
-            elif place:
-                del owner[last]
-            (predictions / name).write_text(json.dumps(told[""]))
+            (predictions / name).write_text(json.dumps(changed_at(whole, place, new)))
             try:
                 write_report([predictions], predictions.parent / "R", worst=1)
                 outcomes["fine"] += 1

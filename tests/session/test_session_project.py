@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tampering import changed_at, places_of
 
 import sampt
 from sampt.errors import BackendError, FolderBusyError, InputChangedError, LimitError, OutputError, SamptError, VideoError
@@ -187,12 +188,6 @@ def test_no_project(bench: Any) -> None:
             Session.open(path)
 
 
-def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something is in a parsed file."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(inner for key, part in items for inner in paths_of(part, (*path, key)))]
-
-
 def test_any_part_of_the_file_may_be_wrong(bench: Any) -> None:
     """Every value is taken away or replaced by others: the file opens as a valid one, or is damaged in one line."""
     followed(bench).close()
@@ -200,21 +195,13 @@ def test_any_part_of_the_file_may_be_wrong(bench: Any) -> None:
     text = path.read_text()
     data = json.loads(text)
     data["masks"] = data["masks"][:1]
-    places = [p for p in paths_of(data) if p and (len(p) < 4 or p[0] != "carried")]
+    places = [p for p in places_of(data) if p and (len(p) < 4 or p[0] != "carried")]
     assert len(places) > 100
     replacements = (None, True, -1, 1e300, "x", [], {}, [1, 2], {"a": 1}, float("nan"))
     outcomes = set()
     for place in places:
         for new in (..., *replacements):
-            changed = json.loads(json.dumps(data))
-            owner = changed
-            for key in place[:-1]:
-                owner = owner[key]
-            if new is ...:
-                del owner[place[-1]]
-            else:
-                owner[place[-1]] = new
-            path.write_text(json.dumps(changed))
+            path.write_text(json.dumps(changed_at(data, place, new)))
             message = "fine"
             try:
                 read_project(bench.project)

@@ -87,7 +87,7 @@ class _Person:
     frame_idx: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     is_positive: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     gone_from: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    tracks: dict[int, TrackStep] = field(default_factory=dict)
+    tracks: list[TrackStep] = field(default_factory=list)
     """By a tracker of whole clips, of each point: xy (t, 2), visible (t,), confidence (t,) on the t frames from its own on."""
     actions: int = 0
 
@@ -231,7 +231,7 @@ class _FromItsFrameOn(_Followed):
             first = Points(own.xy, np.zeros(1, np.int64), own.object_id, own.is_positive)
             tracks = self._tracker.track(rest, first)
             step = TrackStep(tracks.xy[:, 0], tracks.visible[:, 0], tracks.confidence[:, 0])
-            self._person.tracks[len(self._person.tracks)] = step
+            self._person.tracks.append(step)
 
 
 def _followed(tracker: PointTracker, video: Video, person: _Person, study: InteractiveConfig) -> _Followed:

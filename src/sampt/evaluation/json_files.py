@@ -22,5 +22,5 @@ def read_json(path: Path, what: str) -> Any:
         return parse_json(read_text(path))
     except FileNotFoundError:
         raise EvaluationError(f"{path} does not exist; expected {what}.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read as JSON: {error}.") from None

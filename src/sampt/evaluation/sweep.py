@@ -80,7 +80,7 @@ def read_sweep(path: Path) -> Sweep:
     """
     try:
         values = parse_json(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read as a sweep ({error}); expected a JSON object.") from None
     if not isinstance(values, dict) or not {"dataset", "root"} <= values.keys():
         raise EvaluationError(f'{path} is no sweep; expected a JSON object with "dataset" and "root".')

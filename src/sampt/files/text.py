@@ -19,10 +19,6 @@ _MARKS = (
 )
 
 
-class TextError(ValueError):
-    """The bytes are no text; the message says why, for the middle of a sentence."""
-
-
 def read_text(path: str | Path, max_bytes: int | None = None, what: str = "") -> str:
     """The text of a file, whatever encoding its program chose.
 
@@ -50,9 +46,9 @@ def decode_text(data: bytes) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        raise TextError(f"it is not text: byte {error.start} is not {name}") from None
+        raise ValueError(f"it is not text: byte {error.start} is not {name}") from None
     if "\0" in text:
-        raise TextError("it is not text: it holds zero bytes")
+        raise ValueError("it is not text: it holds zero bytes")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -108,12 +108,13 @@ def merge_objects(
     """
     ordered = sorted(objects, key=lambda o: o.object_id)
     masks = np.zeros((len(ordered), *size_hw), np.bool_)
-    best, owner = np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)
+    is_contested = not overlapping and len(ordered) > 1
+    best, owner = (np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)) if is_contested else (None, None)
     for i, item in enumerate(ordered):
         if item.logits is None:
             continue
         area = item.area
-        if overlapping:
+        if best is None or owner is None:
             masks[i][area] = item.logits > 0
             continue
         strength = np.where(item.logits > 0, np.float32(np.inf), np.float32(-1)) if item.is_given else item.logits
@@ -121,7 +122,7 @@ def merge_objects(
         np.copyto(best[area], strength, where=wins)
         np.copyto(owner[area], np.int32(i), where=wins)
     for i, item in enumerate(ordered):
-        if item.logits is not None and not overlapping:
+        if item.logits is not None and owner is not None:
             np.equal(owner[item.area], i, out=masks[i][item.area])
     states = [_state_after_merge(item, masks[i]) for i, item in enumerate(ordered)]
     return FrameMasks(

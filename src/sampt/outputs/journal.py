@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sampt.errors import LimitError
+from sampt.errors import LimitError, one_line
 from sampt.limits import MAX_RECORD_BYTES, check_pixels, parse_json
 from sampt.outputs.files import output_errors
 from sampt.outputs.rle import decode_mask, encode_mask
@@ -99,7 +99,7 @@ class Journal:
         try:
             return self._unpacked(frame_idx, record, points)
         except (AttributeError, KeyError, LimitError, OverflowError, TypeError, ValueError) as error:
-            told = " ".join(f"{type(error).__name__} {error}".split())
+            told = one_line(error)
             _log.warning("%s was changed at frame %d (%s); it is segmented again.", self.path, frame_idx, told)
             return None
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from sampt.errors import OutputError
 from sampt.outputs.export_base import ExportObject, add_to_zip, export_file, selected
-from sampt.outputs.masks import MAX_LABEL
+from sampt.outputs.masks import MAX_LABEL, label_map
 from sampt.outputs.palette import PALETTE
-from sampt.types import FrameMasks, UInt8Array
+from sampt.types import FrameMasks
 from sampt.video.base import Video
 
 __all__ = ["write_label_maps"]
@@ -35,7 +34,7 @@ def write_label_maps(frames: Iterable[FrameMasks], video: Video, objects: Sequen
     palette = PALETTE.tobytes()
     with export_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for frame in selected(frames, video, objects):
-            image = Image.fromarray(_label_map(frame, numbers))
+            image = Image.fromarray(label_map(frame, [numbers[o] for o in frame.object_ids.tolist()]))
             image.putpalette(palette)
             buffer = io.BytesIO()
             image.save(buffer, "PNG", compress_level=3)
@@ -59,11 +58,3 @@ def _numbers(object_ids: Sequence[int]) -> dict[int, int]:
     own = {o for o in object_ids if o <= MAX_LABEL}
     free = (number for number in range(1, MAX_LABEL + 1) if number not in own)
     return {o: o if o in own else next(free) for o in sorted(object_ids)}
-
-
-def _label_map(frame: FrameMasks, numbers: Mapping[int, int]) -> UInt8Array:
-    """(h, w) uint8 numbers; where masks overlap the smaller id wins."""
-    labels = np.zeros(frame.masks.shape[1:], np.uint8)
-    for object_id, mask in zip(frame.object_ids[::-1].tolist(), frame.masks[::-1], strict=True):
-        np.copyto(labels, np.uint8(numbers[object_id]), where=mask)
-    return labels

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sampt.outputs.rle import encode_mask
 from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["MAX_LABEL", "CocoRleWriter", "LabelMapWriter", "ObjectMaskWriter", "check_label_ids"]
+__all__ = ["MAX_LABEL", "CocoRleWriter", "LabelMapWriter", "ObjectMaskWriter", "check_label_ids", "label_map"]
 
 _PNG_COMPRESS_LEVEL = 3  # of 0..9; as fast as 1 and an eighth smaller; from 4 on twice as slow (854x480: 0.6 ms, 6 kB)
 MAX_LABEL = 255
@@ -41,11 +41,16 @@ def check_label_ids(object_ids: Iterator[int] | list[int] | tuple[int, ...]) -> 
         )
 
 
-def _label_map(frame_masks: FrameMasks) -> UInt8Array:
-    """``FrameMasks.label_map`` as (h, w) uint8, which is what a palette PNG holds, at a tenth of its time."""
+def label_map(frame_masks: FrameMasks, values: Sequence[int]) -> UInt8Array:
+    """``FrameMasks.label_map`` as (h, w) uint8, which is what a palette PNG holds, at a tenth of its time.
+
+    Args:
+        frame_masks: of m objects.
+        values: m numbers up to 255 that stand for them, their ids mostly.
+    """
     labels = np.zeros(frame_masks.masks.shape[1:], np.uint8)
-    for object_id, mask in zip(frame_masks.object_ids[::-1], frame_masks.masks[::-1], strict=True):
-        np.copyto(labels, np.uint8(object_id), where=mask)
+    for value, mask in zip(reversed(values), frame_masks.masks[::-1], strict=True):
+        np.copyto(labels, np.uint8(value), where=mask)
     return labels
 
 
@@ -70,7 +75,7 @@ class LabelMapWriter:
 
     def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
         check_label_ids(frame_masks.object_ids.tolist())
-        image = Image.fromarray(_label_map(frame_masks))
+        image = Image.fromarray(label_map(frame_masks, frame_masks.object_ids.tolist()))
         image.putpalette(self._palette)
         write_atomic(self.folder / f"{frame_name}.png", _png(image))
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from sampt.errors import LimitError, OutputError
+from sampt.errors import LimitError, OutputError, one_line
 from sampt.limits import MAX_IMAGE_PIXELS, MAX_RECORD_BYTES, parse_json
 from sampt.masks.merge import ObjectMask
 from sampt.outputs.files import completing
@@ -86,7 +86,7 @@ class PartFile:
                 while head := file.read(_HEAD.size):
                     yield _unpacked(_inflated(head, file))
         except _BROKEN as error:
-            told = " ".join(f"{type(error).__name__} {error}".split())
+            told = one_line(error)
             raise OutputError(f"{self.path} cannot be read ({told}); delete it and start the batch again.") from error
 
 

@@ -184,7 +184,7 @@ def _json_click(object_id: int, click: Any, label: Any, where: str) -> _Click:
             raise QueryError(f'Cannot read {where}: it has a sign beside the "labels" of its object; give one of them.')
         click = {"label": label}
     try:
-        is_positive = bool(take_sign(click))
+        is_positive = take_sign(click)
     except ValueCheckError as error:
         raise QueryError(f"Cannot read {where}: {error}") from None
     return _checked(object_id, frame_idx, x, y, is_positive, where)

@@ -146,7 +146,8 @@ class History:
         for i in range(len(self._before) - 1, -1, -1):
             step = self._before[i]
             if step.masks is not later.masks:
-                held += _code_bytes(step) - _code_bytes(step, {id(mask) for mask in later.masks})
+                known = {id(mask) for mask in later.masks}
+                held += sum(len(mask.rle.counts) for mask in step.masks if id(mask) not in known)
             if held > MOST_STEP_BYTES:
                 self._before = self._before[i + 1 :]
                 return
@@ -155,11 +156,6 @@ class History:
     def _with_newer_ids(self, inputs: Inputs) -> Inputs:
         ids = {name: max(getattr(inputs, name), getattr(self.now, name)) for name in ("next_object_id", "next_point_id")}
         return dataclasses.replace(inputs, **ids)
-
-
-def _code_bytes(inputs: Inputs, only: set[int] | None = None) -> int:
-    """Of the given masks, or of those of them whose identity is in ``only``."""
-    return sum(len(mask.rle.counts) for mask in inputs.masks if only is None or id(mask) in only)
 
 
 def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:

@@ -90,13 +90,12 @@ def facts_at(facts: VideoFacts, path: Path | str, project: Path) -> VideoFacts:
     return dataclasses.replace(facts, path=absolute, beside=beside)
 
 
-def open_again(facts: VideoFacts, opened: Video) -> Video:
-    """The video ``opened`` a second time, to be read by itself.
+def open_again(facts: VideoFacts) -> Video:
+    """The project's video a second time, to be read by itself.
 
     Raises:
         VideoError: it is not there any more, or has been replaced.
     """
-    opened.check_unchanged()
     video = open_video(facts.path)
     if (video.num_frames, video.size_hw) != (facts.num_frames, facts.size_hw):
         raise VideoError(f"{facts.path} has been replaced by another video; put the project's own back, or close the session.")

@@ -353,9 +353,9 @@ class Session(Questions):
         if not self._running.acquire(blocking=False):
             raise _busy()
         try:
-            if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
-                self._own_video = LockedVideo(open_again(self._content.video, self.video))
             self.video.check_unchanged()
+            if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
+                self._own_video = LockedVideo(open_again(self._content.video))
             working = working_video(self._own_video, self._engine.config.longest_side)
             run = Propagation(self._state, self._engine, self._asker, self._own_video, working)
             yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)

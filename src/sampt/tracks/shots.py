@@ -8,6 +8,7 @@ up to the next cut, the tracker's word counts again.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -165,25 +166,26 @@ class ShotFilter:
             (k,) bool.
         """
         look = FrameLook.of(frame)
+        picture = functools.cache(lambda: _PatchPicture.of(frame))  # most frames need none
         if self._last is not None and is_cut(self._last, look):
             self._is_home[:] = self._was_likely[:] = False
         self._last = look
         is_new = self._points.frame_idx[columns] == frame_idx
         if is_new.any():
             self._is_home[self._group_of[columns[is_new]]] = True
-            self._patches[columns[is_new]] = _patches(frame, self._points.xy[columns[is_new]])
+            self._patches[columns[is_new]] = picture().patches(self._points.xy[columns[is_new]])
         groups = self._group_of[columns]
         for k in np.unique(groups[~self._is_home[groups]]):
             own = np.flatnonzero((groups == k) & self._points.is_positive[columns])
             members = columns[own]
-            agreeing, alike = self._agreement(frame, members, xy[own], visible[own])
+            agreeing, alike = self._agreement(picture(), members, xy[own], visible[own])
             is_likely = agreeing >= _AGREEING and alike >= _AGREEING_ALIKE
             is_sure = agreeing >= _SURELY and alike >= _SURELY_ALIKE
             self._is_home[k] = is_sure or (is_likely and self._was_likely[k])
             self._was_likely[k] = is_likely
         return np.asarray(~self._is_home[groups])
 
-    def _agreement(self, frame: UInt8Array, members: IntArray, xy: FloatArray, visible: BoolArray) -> tuple[float, float]:
+    def _agreement(self, picture: _PatchPicture, members: IntArray, xy: FloatArray, visible: BoolArray) -> tuple[float, float]:
         """Fractions of an object's positive points of one query frame that are seen where one movement takes them all: of all
         points, and of those that look alike. Few points, which show no movement, agree when half of them look the same."""
         seen = np.flatnonzero(visible)
@@ -191,28 +193,41 @@ class ShotFilter:
             return 0.0, 0.0
         is_few = len(members) < _FEW_POINTS
         likeness = _FEW_ALIKE if is_few else _ALIKE
-        is_alike = _are_alike(self._patches[members[seen]], _patches(frame, xy[seen]), likeness)
+        is_alike = _are_alike(self._patches[members[seen]], picture.patches(xy[seen]), likeness)
         if is_few:
             is_there = np.count_nonzero(is_alike) >= 0.5 * len(members)
             return float(is_there), float(is_there)
         before_xy = self._points.xy[members]
         extent_px = 2 * float(np.linalg.norm(before_xy.std(0)))
-        reach_px = max(1.0, min(_REACH * max(frame.shape[:2]), _REACH_OF_OBJECT * extent_px))
+        reach_px = max(1.0, min(_REACH * picture.longest_px, _REACH_OF_OBJECT * extent_px))
         agreeing, alike = (
             np.count_nonzero(_moved_together(before_xy[k], xy[k], reach_px)) / len(members) for k in (seen, seen[is_alike])
         )
         return agreeing, alike
 
 
-def _patches(frame: UInt8Array, xy: FloatArray) -> FloatArray:
-    """(k, side, side, 3) Lab around (k, 2) points, as on a frame of the longest side that patches are meant for."""
-    scale = _PATCH_LONGEST_PX / max(frame.shape[:2])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.cvtColor(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=method), cv2.COLOR_RGB2LAB)
-    steps = np.arange(_PATCH, dtype=np.float32) - _PATCH // 2
-    grid = np.stack(np.meshgrid(steps, steps), -1)
-    centres = (np.asarray(xy, np.float32) + 0.5) * np.float32(scale) - 0.5
-    return np.asarray(sample_picture(np.asarray(small, np.float32), centres[:, None, None, :] + grid), np.float32)
+class _PatchPicture(NamedTuple):
+    """A frame as patches are cut from it: Lab (h, w, 3) float32 of the size that they are meant for; its own longest side."""
+
+    lab: FloatArray
+    longest_px: int
+
+    @classmethod
+    def of(cls, frame: UInt8Array) -> _PatchPicture:
+        """Of an (h, w, 3) uint8 RGB frame."""
+        longest_px = max(frame.shape[:2])
+        scale = _PATCH_LONGEST_PX / longest_px
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.cvtColor(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=method), cv2.COLOR_RGB2LAB)
+        return cls(np.asarray(small, np.float32), longest_px)
+
+    def patches(self, xy: FloatArray) -> FloatArray:
+        """(k, side, side, 3) Lab around (k, 2) points of the frame."""
+        steps = np.arange(_PATCH, dtype=np.float32) - _PATCH // 2
+        grid = np.stack(np.meshgrid(steps, steps), -1)
+        scale = np.float32(_PATCH_LONGEST_PX / self.longest_px)
+        centres = (np.asarray(xy, np.float32) + 0.5) * scale - 0.5
+        return np.asarray(sample_picture(self.lab, centres[:, None, None, :] + grid), np.float32)
 
 
 def _are_alike(one: FloatArray, other: FloatArray, correlation: float) -> BoolArray:

@@ -52,11 +52,15 @@ def announced_bytes(headers: Headers) -> int | None:
     return int(length) if length.isascii() and length.isdecimal() and len(length) < 19 else None
 
 
+def media_type(headers: Headers) -> str:
+    """What Content-Type says, without its parameters; empty where it says nothing."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _most_bytes(path: str, headers: Headers, limits: Limits) -> int:
     if not path.endswith("/mask"):
         return limits.json_bytes
-    is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-    return limits.code_bytes if is_json else limits.mask_bytes
+    return limits.code_bytes if media_type(headers) == "application/json" else limits.mask_bytes
 
 
 def _too_large(most: int) -> HTTPException:

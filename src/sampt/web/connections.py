@@ -112,9 +112,9 @@ class Door:
         made = Connection(transport, is_idle, loop.time() + self.limits.header_s if is_idle else None)
         numbers = Counter(c.client for c in self._inside)
         if numbers[made.client] >= self._most_a_client:
-            has_room = self._end_oldest({made.client})
+            has_room = self._end_oldest(made.client)
         elif len(self._inside) >= self._most:
-            has_room = any(self._end_oldest({client}) for client, _ in numbers.most_common())
+            has_room = any(self._end_oldest(client) for client, _ in numbers.most_common())
         else:
             has_room = True
         if not has_room:
@@ -130,9 +130,9 @@ class Door:
         if connection is not None:
             self._inside.pop(connection, None)
 
-    def _end_oldest(self, clients: set[str]) -> bool:
+    def _end_oldest(self, client: str) -> bool:
         for connection in self._inside:  # in the order in which they came
-            if connection.is_idle and connection.client in clients:
+            if connection.is_idle and connection.client == client:
                 self._end(connection)
                 return True
         return False

@@ -157,16 +157,20 @@ class OpenSession:
             self._hub.publish({"type": "export", **task.told()})
 
 
+def given_bytes(session: Session) -> int:
+    """What the given masks' run-length codes have together."""
+    return sum(len(mask.rle.counts) for mask in session.given_masks())
+
+
 def _check_size(session: Session, limits: Limits) -> None:
     """Refuse a project in which there is more than the page itself would add."""
     objects, points = len(session.objects), len(session.clicks())
-    code_bytes = sum(len(mask.rle.counts) for mask in session.given_masks())
     cells = objects * session.num_frames
     for found, most, what in (
         (objects, limits.objects, "objects"),
         (points, limits.points, "points"),
         (cells, limits.cells, "objects times frames"),
-        (code_bytes, limits.given_bytes, "bytes of given masks"),
+        (given_bytes(session), limits.given_bytes, "bytes of given masks"),
     ):
         if found > most:
             raise HTTPException(400, f"The project has {found} {what}; the page takes {most} at most. Use it from Python.")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
 from sampt.web.answers import object_of, point_of, state_of
+from sampt.web.bodies import media_type
 from sampt.web.given_masks import mask_from
 from sampt.web.models import (
     Box,
@@ -24,7 +25,18 @@ from sampt.web.models import (
 )
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
-from sampt.web.services import ERRORS, Held, Parts, check_room, cookie_of, errors, known_frame, known_object
+from sampt.web.services import (
+    ERRORS,
+    Held,
+    Parts,
+    check_room_for_mask,
+    check_room_for_object,
+    check_room_for_point,
+    cookie_of,
+    errors,
+    known_frame,
+    known_object,
+)
 
 __all__ = ["router"]
 
@@ -78,7 +90,7 @@ def redo(held: Held) -> dict[str, Any]:
 @router.post("/objects", status_code=201, response_model=ObjectAdded, responses=ERRORS)
 def add_object(wanted: ObjectWanted, held: Held) -> dict[str, Any]:
     """Add an object."""
-    check_room(held, for_object=True)
+    check_room_for_object(held)
     made = held.session.add_object(wanted.name, _rgb(wanted.color))
     return {"object": object_of(made), "state": _changed(held)}
 
@@ -106,7 +118,7 @@ def remove_object(object_id: ObjectId, held: Held) -> dict[str, Any]:
 @router.post("/points", status_code=201, response_model=PointAdded, responses=ERRORS)
 def add_point(wanted: PointWanted, held: Held) -> dict[str, Any]:
     """Click on a frame: on the object (positive) or off it."""
-    check_room(held, for_point=True)
+    check_room_for_point(held)
     with held.courtesy.first():
         made = held.session.add_point(wanted.object_id, wanted.frame, (wanted.x, wanted.y), wanted.is_positive)
     return {"point": point_of(made), "state": _changed(held)}
@@ -161,14 +173,14 @@ _MASK_BODY = {
 async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> dict[str, Any]:
     """Give the object's mask on a frame: a PNG of the video's size, in which whatever is found of any object (docs/queries.md)
     belongs to this one, or an RLE."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request.headers)
     browser = parts.browser_of(request)  # before the body is read
 
     def work(data: bytes) -> dict[str, Any]:
         with browser.use() as held:
             known_object(held, object_id)
             known_frame(held, frame)
-            check_room(held, for_mask=True)
+            check_room_for_mask(held)
             held.session.set_mask(object_id, frame, mask_from(kind, data, held.session.size_hw))
             return _changed(held)
 

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from sampt.web.back_ends import Kept
 from sampt.web.browsers import Browser, Browsers
 from sampt.web.models import Error
-from sampt.web.open_session import OpenSession
+from sampt.web.open_session import OpenSession, given_bytes
 from sampt.web.roots import Roots
 from sampt.web.settings import WebSettings
 from sampt.web.uploads import Uploads
@@ -23,7 +23,9 @@ __all__ = [
     "Held",
     "Parts",
     "Services",
-    "check_room",
+    "check_room_for_mask",
+    "check_room_for_object",
+    "check_room_for_point",
     "cookie_of",
     "errors",
     "frames_wanted",
@@ -104,20 +106,27 @@ def known_frame(held: OpenSession, frame_idx: int) -> int:
     return frame_idx
 
 
-def check_room(held: OpenSession, *, for_object: bool = False, for_point: bool = False, for_mask: bool = False) -> None:
-    """Refuse what would make a session larger than the server's limits; raises HTTPException 409.
+# All of a session is told in every answer and written at every change, so that each part of it costs something each time.
 
-    All of a session is told in every answer and written at every change, so that each part of it costs something each time.
-    """
+
+def check_room_for_object(held: OpenSession) -> None:
+    """Refuse one more object than the server's limits allow; raises HTTPException 409."""
     session, limits = held.session, held.limits
-    most_objects = min(limits.objects, limits.cells // session.num_frames)
-    if for_object and len(session.objects) >= most_objects:
+    if len(session.objects) >= min(limits.objects, limits.cells // session.num_frames):
         told = f"There are {len(session.objects)} objects already, as many as {session.num_frames} frames may have; remove one."
         raise HTTPException(409, told)
-    if for_point and len(session.clicks()) >= limits.points:
-        raise HTTPException(409, f"There are {limits.points} points already; delete some.")
-    if for_mask and sum(len(mask.rle.counts) for mask in session.given_masks()) >= limits.given_bytes:
-        raise HTTPException(409, f"The given masks have {limits.given_bytes} bytes already; take some away.")
+
+
+def check_room_for_point(held: OpenSession) -> None:
+    """The same of a point."""
+    if len(held.session.clicks()) >= held.limits.points:
+        raise HTTPException(409, f"There are {held.limits.points} points already; delete some.")
+
+
+def check_room_for_mask(held: OpenSession) -> None:
+    """The same of a given mask, where the limit is one of bytes."""
+    if given_bytes(held.session) >= held.limits.given_bytes:
+        raise HTTPException(409, f"The given masks have {held.limits.given_bytes} bytes already; take some away.")
 
 
 def frames_wanted(held: OpenSession, start: int | None, stop: int | None) -> range:

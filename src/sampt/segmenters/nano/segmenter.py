@@ -154,15 +154,15 @@ class NanoSegmenter:
 
     def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> list[LowResolution]:
         """The answer with the best score of those in each question's first windows."""
-        asked = [(q, window) for q in questions for window in self._first_windows(q, encoded.size_hw)]
         apart = self._settings.first_apart * max(encoded.size_hw)
-        thinned = [q if q.previous is not None else self._without_neighbours(q, apart) for q, _ in asked]
-        answers, scores = self._ask(encoded, thinned, [w for _, w in asked], self._settings.first_side)
-        best: dict[_Question, tuple[float, LowResolution]] = {}
-        for (question, _), answer, score in zip(asked, answers, scores, strict=True):
-            if question not in best or score > best[question][0]:
-                best[question] = (float(score), answer)
-        return [best[question][1] for question in questions]
+        thinned = [q if q.previous is not None else self._without_neighbours(q, apart) for q in questions]
+        asked = [(k, window) for k, q in enumerate(questions) for window in self._first_windows(q, encoded.size_hw)]
+        answers, scores = self._ask(encoded, [thinned[k] for k, _ in asked], [w for _, w in asked], self._settings.first_side)
+        best: dict[int, tuple[float, LowResolution]] = {}
+        for (k, _), answer, score in zip(asked, answers, scores, strict=True):
+            if k not in best or score > best[k][0]:
+                best[k] = (float(score), answer)
+        return [best[k][1] for k in range(len(questions))]
 
     def _without_neighbours(self, question: _Question, apart: float, covered: BoolArray | None = None) -> _Question:
         """Without positive points within ``apart`` frame pixels of an earlier one, when they are few.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sampt.errors import BackendError
+from sampt.files.names import name_bytes
 from sampt.limits import is_short_of_memory
 from sampt.plugins import check_option
 from sampt.segmenters.base import Passes, SegmenterInfo
@@ -55,7 +56,7 @@ class SamEmbedding:
 
 def export_folder(model: SamModel, path: Path) -> Path:
     """Where an export of ``model`` with the weights at ``path`` belongs."""
-    digest = hashlib.sha256(identity_of(path).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    digest = hashlib.sha256(name_bytes(identity_of(path))).hexdigest()[:12]
     return weights_folder() / "exported" / f"{model.name}-{digest}"
 
 

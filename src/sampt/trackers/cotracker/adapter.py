@@ -87,9 +87,8 @@ class CoTracker:
         """See :func:`sampt.trackers.cotracker.create_offline`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
         placed = place(network, network.hot, name, device, runtime=runtime, precision=precision)
-        return cls(
-            name, network, placed, CoTrackerSettings(support_grid="official" if support_grid == "auto" else support_grid)
-        )
+        settings = CoTrackerSettings() if support_grid == "auto" else CoTrackerSettings(support_grid=support_grid)
+        return cls(name, network, placed, settings)
 
     @property
     def info(self) -> TrackerInfo:

@@ -161,6 +161,8 @@ class WindowedPass:
             self._keep(self._is_query | (self._frame_idx >= start))
             joining = [i for i in window if i >= self._supported and (first + i * step) % support.every == 0]
         self._supported = window.stop
+        if not joining:
+            return
         xy = support.places(self._network.sizes.model_hw).to(self.device)
         for frame_idx in joining:
             self._append(xy, torch.full((len(xy),), frame_idx, device=self.device), is_query=False)

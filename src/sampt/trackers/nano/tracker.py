@@ -94,8 +94,6 @@ class _NanoStream(TrackerStream):
         self._features: Features | None = None
         self._states: list[PointState] = []
         """Points do not see each other, so that they may go in parts; all but the last are full."""
-        self._room = 0
-        """For points in the last part."""
 
     def push(self, frame: UInt8Array) -> TrackStep:
         self._size_hw = (frame.shape[0], frame.shape[1])
@@ -113,14 +111,16 @@ class _NanoStream(TrackerStream):
             return
         assert self._features is not None, "points are added on the frame pushed last"
         places = rescale_xy(xy, self._size_hw, self._network_hw)
+        full = self._settings.points_together
+        room = full - self._states[-1].xy.shape[1] if self._states else 0
         while len(places):
-            size = self._room or self._settings.points_together
+            size = room or full
             more = self._runtime.begin(self._features, places[:size])
-            if self._room:
+            if room:
                 self._states[-1] = self._runtime.join(self._states[-1], more)
             else:
                 self._states.append(more)
-            self._room = size - len(places[:size])
+            room = 0
             places = places[size:]
 
 
