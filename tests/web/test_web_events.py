@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from sampt.web.events import EventHub, Subscriber
+from sampt.web.schemas import ObjectMask, Rle
+from sampt.web.stream_schemas import ChangedEvent, ErrorEvent, ExportEvent, FrameEvent, PongEvent, ProgressEvent
 
 S = "/api/v1/session"
 EVENTS = "ws://127.0.0.1:7268/api/v1/session/events"
@@ -189,21 +191,37 @@ def test_the_stream_goes_on_when_another_video_is_opened(opened: TestClient, sit
         assert until(socket, "changed")[-1]["revision"] == 0
 
 
+def _frame(frame: int, *object_ids: int) -> FrameEvent:
+    rle = Rle(size=(2, 2), counts="x" * 100)
+    common = {"state": "present", "score": 1.0, "rle": rle, "num_visible_points": 1, "is_stale": False}
+    return FrameEvent(frame=frame, objects=[ObjectMask(object_id=o, **common) for o in object_ids])
+
+
+def _progress(done: int) -> ProgressEvent:
+    common = {"total": 20_000, "frame": done, "seconds_left": 0.0, "is_running": True, "is_cancelled": False, "error": None}
+    return ProgressEvent(propagation_id=1, done=done, **common)
+
+
+def _export(export_id: int, done: int) -> ExportEvent:
+    common = {"format": "png", "is_done": False, "error": None, "file_name": None, "num_bytes": None, "total": 20_000}
+    return ExportEvent(export_id=export_id, done=done, **common)
+
+
 def test_a_page_that_does_not_read_costs_no_memory() -> None:
     async def fill() -> tuple[list[dict[str, Any]], bool]:
         hub, slow = EventHub(), Subscriber(asyncio.get_running_loop())
         hub.add(slow)
         for i in range(20_000):
-            hub.publish({"type": "frame", "frame": i, "objects": [{"object_id": 1, "rle": "x" * 100}]})
-            hub.publish({"type": "progress", "done": i})
-            hub.publish({"type": "changed", "revision": i})
-            hub.publish({"type": "export", "export_id": i % 2, "done": i})
+            hub.publish(_frame(i, 1))
+            hub.publish(_progress(i))
+            hub.publish(ChangedEvent(revision=i))
+            hub.publish(_export(i % 2, i))
         hub.close()
         got = []
         while (text := await slow.next()) is not None:
             got.append(json.loads(text))
         for _ in range(10_000):
-            slow.reply({"type": "pong"})
+            slow.reply(PongEvent())
         return got, slow.is_full
 
     got, is_full = asyncio.run(fill())
@@ -219,7 +237,7 @@ def test_updates_of_one_frame_with_other_objects_are_all_told() -> None:
         hub, page = EventHub(), Subscriber(asyncio.get_running_loop())
         hub.add(page)
         for object_id in (1, 2, 1):
-            hub.publish({"type": "frame", "frame": 5, "objects": [{"object_id": object_id}]})
+            hub.publish(_frame(5, object_id))
         hub.close()
         return [json.loads(text) for text in [await page.next(), await page.next()] if text]
 
@@ -260,13 +278,13 @@ def test_what_waits_for_a_slow_page_has_a_size(monkeypatch: pytest.MonkeyPatch) 
     loop = asyncio.new_event_loop()
     slow, asking = Subscriber(loop), Subscriber(loop)
     for frame in range(20):
-        slow.offer({"type": "frame", "frame": frame, "objects": []}, f"{frame:0300}")
-    slow.offer({"type": "frame", "frame": 19, "objects": []}, "again")
+        slow.offer(_frame(frame), f"{frame:0300}")
+    slow.offer(_frame(19), "again")
     assert _texts(slow) == [f"{17:0300}", f"{18:0300}", "again"]
     large = Subscriber(loop)
-    large.offer({"type": "frame", "frame": 1, "objects": []}, "x" * 5000)
+    large.offer(_frame(1), "x" * 5000)
     assert _texts(large) == ["x" * 5000]  # one is sent, however large it is
     for _ in range(20):
-        asking.reply({"type": "preview", "rle": "x" * 300})
+        asking.reply(ErrorEvent(request=1, message="x" * 300))
     assert asking.is_full
     loop.close()

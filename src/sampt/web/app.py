@@ -28,6 +28,7 @@ from sampt.web.roots import Roots
 from sampt.web.security import API, Guard
 from sampt.web.services import Services
 from sampt.web.settings import WebSettings
+from sampt.web.stream_schemas import component_schemas
 from sampt.web.uploads import Uploads
 
 __all__ = ["create_app"]
@@ -42,12 +43,7 @@ Coordinates are pixels of the video; (0, 0) is the centre of the top-left pixel.
 are ROOT/folder/file, as GET /files lists them. Errors are {"error": "one line"}. Where a token is needed, scripts send
 Authorization: Bearer TOKEN.
 
-The WebSocket /api/v1/session/events sends {"type": "hello", "revision"}; {"type": "changed", "revision"} when the state is
-another one; {"type": "frame", "frame", "objects"} with masks as they are propagated; {"type": "progress", ...} and {"type":
-"export", ...} as the answers of the routes; {"type": "preview", "request", ...}, {"type": "pong"} and {"type": "error",
-"request", "message"} as replies. It takes {"type": "preview", "request", "frame"}, of which the newest waiting one is
-answered; {"type": "watch", "frames": "all" or "none"}; {"type": "cancel"}, which ends the propagation; and {"type":
-"ping"}. A page that reads slowly misses frames.
+The WebSocket /api/v1/session/events sends messages of the schema SessionEvent and takes those of SessionMessage.
 """
 
 
@@ -92,6 +88,13 @@ class _Guarded(FastAPI):
     def __init__(self, settings: WebSettings, **keywords: Any) -> None:
         self._settings = settings
         super().__init__(**keywords)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, with the schemas of the event stream, which has no place of its own in OpenAPI."""
+        document = super().openapi()
+        schemas = document["components"]["schemas"]
+        document["components"]["schemas"] = dict(sorted({**component_schemas(), **schemas}.items()))
+        return document
 
     def build_middleware_stack(self) -> ASGIApp:
         return Guard(super().build_middleware_stack(), self._settings)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping
-from typing import Any
+
+from sampt.web.stream_schemas import ExportEvent, FrameEvent, SessionEvent
 
 __all__ = ["EventHub", "Subscriber"]
 
@@ -37,30 +36,30 @@ class Subscriber:
         self._reply_chars = self._frame_chars = 0
         self.wants_frames, self.is_full, self.is_over = True, False, False
 
-    def reply(self, message: Mapping[str, Any]) -> None:
+    def reply(self, message: SessionEvent) -> None:
         """An answer to the page's own message; from any thread."""
         with self._lock:
             if len(self._replies) < _MOST_REPLIES and self._reply_chars <= _MOST_CHARS:
-                text = _text(message)
+                text = message.model_dump_json()
                 self._replies.append(text)
                 self._reply_chars += len(text)
             else:
                 self.is_full = True
         self._awaken()
 
-    def offer(self, message: Mapping[str, Any], text: str) -> None:
+    def offer(self, message: SessionEvent, text: str) -> None:
         """Something that happened; from any thread."""
         with self._lock:
-            if message["type"] == "frame":
+            if isinstance(message, FrameEvent):
                 if not self.wants_frames:
                     return
-                key = (message["frame"], *(o["object_id"] for o in message["objects"]))
+                key = (message.frame, *(o.object_id for o in message.objects))
                 self._frame_chars += len(text) - len(self._frames.get(key, ""))
                 self._frames[key] = text
                 while len(self._frames) > _MOST_FRAMES or (len(self._frames) > 1 and self._frame_chars > _MOST_CHARS):
                     self._pop_frame()
             else:
-                kind = (message["type"], message.get("export_id"))
+                kind = (message.type, message.export_id if isinstance(message, ExportEvent) else None)
                 self._latest.pop(kind, None)
                 self._latest[kind] = text
         self._awaken()
@@ -126,10 +125,10 @@ class EventHub:
         """Whether a stream shows masks as they come."""
         return any(s.wants_frames for s in self._subscribers)
 
-    def publish(self, message: Mapping[str, Any]) -> None:
+    def publish(self, message: SessionEvent) -> None:
         """Tell all streams."""
         if self._subscribers:
-            text = _text(message)
+            text = message.model_dump_json()
             for subscriber in self._subscribers:
                 subscriber.offer(message, text)
 
@@ -137,7 +136,3 @@ class EventHub:
         """End all streams."""
         for subscriber in self._subscribers:
             subscriber.end()
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    return json.dumps(message, allow_nan=False, separators=(",", ":"))

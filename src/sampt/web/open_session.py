@@ -12,12 +12,13 @@ from starlette.exceptions import HTTPException
 from sampt.session.project import read_project
 from sampt.session.session import Session
 from sampt.session.values import FrameUpdate
-from sampt.web.answers import update_of
 from sampt.web.disk import check_free
 from sampt.web.events import EventHub
 from sampt.web.pictures import Pictures
+from sampt.web.responses import frame_event
 from sampt.web.roots import Roots
 from sampt.web.settings import Limits, WebSettings
+from sampt.web.stream_schemas import ChangedEvent, ExportEvent, ProgressEvent
 from sampt.web.tasks import Courtesy, ExportTask, PropagationTask
 
 __all__ = ["OpenSession"]
@@ -129,7 +130,7 @@ class OpenSession:
 
     def tell_changed(self) -> None:
         """Tell the pages that the session is not as it was."""
-        self._hub.publish({"type": "changed", "revision": self.session.revision})
+        self._hub.publish(ChangedEvent(revision=self.session.revision))
 
     def close(self) -> None:
         """End all tasks, and close the session."""
@@ -142,19 +143,19 @@ class OpenSession:
 
     def _on_frame(self, update: FrameUpdate) -> None:
         if self._hub.wants_frames:
-            self._hub.publish({"type": "frame", **update_of(update)})
+            self._hub.publish(frame_event(update))
 
     def _on_progress(self) -> None:
         task = self.propagation
         if task is not None:
-            self._hub.publish({"type": "progress", **task.told()})
+            self._hub.publish(ProgressEvent(**dict(task.to_response())))
             if not task.is_running:
                 self.tell_changed()
 
     def _on_export(self, number: int) -> None:
         task = self.exports.get(number)
         if task is not None:
-            self._hub.publish({"type": "export", **task.told()})
+            self._hub.publish(ExportEvent(**dict(task.to_response())))
 
 
 def given_bytes(session: Session) -> int:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
@@ -14,8 +13,9 @@ from sampt.files.listing import is_leftover
 from sampt.session.project import PROJECT_NAME, SUFFIX
 from sampt.video.frame_names import IMAGE_SUFFIXES
 from sampt.video.open import VIDEO_SUFFIXES
+from sampt.web.schemas import EntryKind, FileEntry
 
-__all__ = ["Entry", "Roots", "named_roots"]
+__all__ = ["Roots", "named_roots"]
 
 _MOST_ENTRIES = 5000
 _MOST_LOOKED_AT = 40
@@ -24,15 +24,6 @@ _LONGEST = 2000
 _LONGEST_PART = 240
 """Bytes of a name: file systems take 255, and partial files have longer names."""
 _ABSOLUTE = re.compile(r"(?<!GET )(?<!POST )(?<![\w./~:\\-])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\",;:()]+)+[/\\]?")
-
-
-class Entry(NamedTuple):
-    """Something in a folder; ``kind`` is "folder", "video", "project" or "frames"."""
-
-    name: str
-    path: str
-    kind: str
-    num_bytes: int | None
 
 
 def named_roots(folders: Iterable[Path]) -> dict[str, Path]:
@@ -143,14 +134,14 @@ class Roots:
             yield f"{folder}{os.sep}", ""
             yield str(folder), "the server's folder"
 
-    def list(self, path: str) -> list[Entry]:
+    def list(self, path: str) -> list[FileEntry]:
         """What can be opened in a folder, by name, folders first; with an empty path, the roots.
 
         Raises:
             HTTPException: 404 or 403.
         """
         if not path:
-            return [Entry(name, name, "folder", None) for name in self._real]
+            return [FileEntry(name=name, path=name, kind="folder", num_bytes=None) for name in self._real]
         folder = self.existing(path)
         if not folder.is_dir():
             raise HTTPException(404, f"{_shown(path)} is no folder; expected one.")
@@ -161,12 +152,13 @@ class Roots:
                     kind = self._kind(entry)
                     if kind is not None:
                         size = entry.stat().st_size if kind == "video" else None
-                        found.append(Entry(entry.name, f"{path}/{entry.name}", kind, size))
+                        told = f"{path}/{entry.name}"
+                        found.append(FileEntry(name=entry.name, path=told, kind=kind, num_bytes=size))
         except OSError:
             raise HTTPException(403, f"{_shown(path)} cannot be read; check its permissions.") from None
         return sorted(found, key=lambda e: (e.kind == "video", e.name.lower(), e.name))
 
-    def _kind(self, entry: os.DirEntry[str]) -> str | None:
+    def _kind(self, entry: os.DirEntry[str]) -> EntryKind | None:
         """What an entry can be opened as; None when it is nothing of ours, hidden, or leads out of the roots."""
         if is_leftover(entry.name) or not entry.name.isprintable() or "\\" in entry.name:
             return None
@@ -180,7 +172,7 @@ class Roots:
             return None
 
 
-def _folder_kind(folder: Path) -> str:
+def _folder_kind(folder: Path) -> EntryKind:
     if folder.suffix == SUFFIX and (folder / PROJECT_NAME).is_file():
         return "project"
     try:

@@ -8,22 +8,31 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, WebSocket
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from sampt.errors import SamptError
 from sampt.web.browsers import Browser
 from sampt.web.events import Subscriber
-from sampt.web.models import FrameIdx
 from sampt.web.routes_frames import frame_masks
 from sampt.web.services import Services, known_frame
 from sampt.web.settings import Limits
+from sampt.web.stream_schemas import (
+    CancelMessage,
+    ErrorEvent,
+    HelloEvent,
+    PingMessage,
+    PongEvent,
+    PreviewEvent,
+    PreviewMessage,
+    WatchMessage,
+    parse_message,
+)
 from sampt.web.tasks import UNEXPECTED
 
 __all__ = ["router"]
@@ -38,35 +47,6 @@ _ENDED = 1000
 _FAILED = 1011
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Preview(_Said):
-    type: Literal["preview"]
-    request: Annotated[int, Field(ge=-(2**53), le=2**53)]
-    frame: FrameIdx
-
-
-class _Watch(_Said):
-    type: Literal["watch"]
-    frame: FrameIdx | None = None
-    frames: Literal["all", "none"] = "all"
-
-
-class _Cancel(_Said):
-    type: Literal["cancel"]
-
-
-class _Ping(_Said):
-    type: Literal["ping"]
-
-
-_MESSAGE: TypeAdapter[_Preview | _Watch | _Cancel | _Ping] = TypeAdapter(
-    Annotated[_Preview | _Watch | _Cancel | _Ping, Field(discriminator="type")]
-)
-
-
 @router.websocket("/session/events")
 async def events(socket: WebSocket) -> None:
     """What happens in this browser's session; the description of the interface tells the messages."""
@@ -79,11 +59,11 @@ async def events(socket: WebSocket) -> None:
         if len(browser.hub) >= services.settings.limits.streams:
             raise HTTPException(429, f"There are {len(browser.hub)} open streams already; close one.")
     except HTTPException as error:
-        await socket.send_text(json.dumps({"type": "error", "request": None, "message": error.detail}))
+        await socket.send_text(ErrorEvent(request=None, message=error.detail).model_dump_json())
         await socket.close(_TOO_MUCH)
         return
     subscriber = Subscriber(asyncio.get_running_loop())
-    subscriber.reply({"type": "hello", "revision": revision})
+    subscriber.reply(HelloEvent(revision=revision))
     browser.hub.add(subscriber)
     stream = _Stream(socket, browser, subscriber, services)
     try:
@@ -98,7 +78,7 @@ class _Stream:
     def __init__(self, socket: WebSocket, browser: Browser, subscriber: Subscriber, services: Services) -> None:
         self._socket, self._browser, self._subscriber, self._services = socket, browser, subscriber, services
         self._rate = _Rate(services.settings.limits)
-        self._preview: _Preview | None = None
+        self._preview: PreviewMessage | None = None
         self._is_asked = asyncio.Event()
         self._code: int | None = None
 
@@ -141,15 +121,15 @@ class _Stream:
 
     async def _take(self, data: bytes) -> None:
         try:
-            said = _MESSAGE.validate_python(json.loads(data))
+            said = parse_message(json.loads(data))
         except (ValidationError, ValueError, RecursionError):
             self._refuse(_request_of(data), "The message is none of this stream; expected preview, watch, cancel or ping.")
             return
-        if isinstance(said, _Ping):
-            self._subscriber.reply({"type": "pong"})
-        elif isinstance(said, _Watch):
+        if isinstance(said, PingMessage):
+            self._subscriber.reply(PongEvent())
+        elif isinstance(said, WatchMessage):
             self._subscriber.wants_frames = said.frames == "all"
-        elif isinstance(said, _Cancel):
+        elif isinstance(said, CancelMessage):
             await anyio.to_thread.run_sync(self._cancel)
         else:
             if self._preview is not None:
@@ -172,11 +152,11 @@ class _Stream:
             if asked is not None:
                 await anyio.to_thread.run_sync(self._answer, asked)
 
-    def _answer(self, asked: _Preview) -> None:
+    def _answer(self, asked: PreviewMessage) -> None:
         try:
             with self._browser.use() as held:
-                found: dict[str, Any] = frame_masks(held, known_frame(held, asked.frame), is_preview=True)
-            self._subscriber.reply({"type": "preview", "request": asked.request, **found})
+                found = frame_masks(held, known_frame(held, asked.frame), is_preview=True)
+            self._subscriber.reply(PreviewEvent(request=asked.request, **dict(found)))
         except HTTPException as error:
             self._refuse(asked.request, error.detail)
         except SamptError as error:
@@ -186,7 +166,7 @@ class _Stream:
             self._refuse(asked.request, UNEXPECTED)
 
     def _refuse(self, request: int | None, message: str) -> None:
-        self._subscriber.reply({"type": "error", "request": request, "message": message})
+        self._subscriber.reply(ErrorEvent(request=request, message=message))
 
 
 class _Rate:

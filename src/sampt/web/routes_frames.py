@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from sampt.web.answers import masks_of, strips_text
-from sampt.web.models import FrameMasksAnswer, Strips
 from sampt.web.open_session import OpenSession
+from sampt.web.responses import masks_response, strips_text
+from sampt.web.schemas import FrameMasksResponse, StripsResponse
 from sampt.web.services import ERRORS, Held, known_frame
 
 __all__ = ["frame_masks", "router"]
@@ -44,23 +44,23 @@ router.get("/frames/{frame}", response_class=Response, responses=_PICTURE, opera
 router.head("/frames/{frame}", response_class=Response, responses=_PICTURE, operation_id="head_frame")(_picture)
 
 
-@router.get("/frames/{frame}/masks", response_model=FrameMasksAnswer, responses=ERRORS)
-def get_masks(frame: FrameNumber, held: Held, preview: bool = False) -> dict[str, Any]:
+@router.get("/frames/{frame}/masks", responses=ERRORS)
+def get_masks(frame: FrameNumber, held: Held, preview: bool = False) -> FrameMasksResponse:
     """Masks and points on a frame: with preview, what was said there means now; without, what is known already."""
     return frame_masks(held, known_frame(held, frame), is_preview=preview)
 
 
-def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> dict[str, Any]:
-    """As :class:`sampt.web.models.FrameMasksAnswer`."""
+def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> FrameMasksResponse:
+    """All objects and points on a frame."""
     session = held.session
     # One preview of a session at a time: all of its objects' answers are in memory, and no core is left for another one.
     with held.courtesy.first(), held.previewing if is_preview else nullcontext():
         revision = session.revision  # read first: what is newer than it says does no harm
         results = session.preview(frame) if is_preview else session.results(frame)
-        return masks_of(frame, revision, results, session.points(frame))
+        return masks_response(frame, revision, results, session.points(frame))
 
 
-@router.get("/strips", response_model=Strips, responses=ERRORS)
+@router.get("/strips", response_model=StripsResponse, responses=ERRORS)
 def get_strips(held: Held) -> Response:
     """Every object over all frames."""
     revision = held.session.revision

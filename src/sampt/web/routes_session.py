@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
-from sampt.web.answers import object_of, point_of, state_of
 from sampt.web.bodies import media_type
 from sampt.web.given_masks import mask_from
-from sampt.web.models import (
-    Box,
-    ObjectAdded,
-    ObjectChange,
-    ObjectWanted,
-    OpenWanted,
-    PointAdded,
-    PointMove,
-    PointWanted,
-    Rle,
-    State,
-)
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
+from sampt.web.responses import object_model, point_model, session_response
+from sampt.web.schemas import (
+    BoxUpdate,
+    ObjectCreate,
+    ObjectCreateResponse,
+    ObjectUpdate,
+    OpenRequest,
+    PointCreate,
+    PointCreateResponse,
+    PointUpdate,
+    Rle,
+    SessionResponse,
+)
 from sampt.web.services import (
     ERRORS,
     Held,
@@ -48,8 +48,8 @@ FrameNumber = Annotated[int, Path(ge=0, lt=2**31)]
 PointId = Annotated[int, Path(ge=1, lt=2**31)]
 
 
-@router.post("", status_code=201, response_model=State, responses=errors(400, 404, 408, 409, 413, 422, 503))
-def open_session(wanted: OpenWanted, request: Request, response: Response, parts: Parts) -> dict[str, Any]:
+@router.post("", status_code=201, responses=errors(400, 404, 408, 409, 413, 422, 503))
+def open_session(wanted: OpenRequest, request: Request, response: Response, parts: Parts) -> SessionResponse:
     """Open a video or a project; it takes the place of the session that this browser has. The answer sets a cookie."""
     settings = parts.settings
     found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.back_ends)
@@ -57,13 +57,13 @@ def open_session(wanted: OpenWanted, request: Request, response: Response, parts
     response.set_cookie(settings.cookie("session"), key, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict")
     with browser.use() as held:
         held.tell_changed()
-        return state_of(held)
+        return session_response(held)
 
 
-@router.get("", response_model=State, responses=ERRORS)
-def get_state(held: Held) -> dict[str, Any]:
+@router.get("", responses=ERRORS)
+def get_state(held: Held) -> SessionResponse:
     """All of the session but its masks."""
-    return state_of(held)
+    return session_response(held)
 
 
 @router.delete("", status_code=204, responses=ERRORS)
@@ -73,30 +73,30 @@ def close_session(request: Request, response: Response, parts: Parts) -> None:
     response.delete_cookie(parts.settings.cookie("session"), path="/", httponly=True, samesite="strict")
 
 
-@router.post("/undo", response_model=State, responses=ERRORS)
-def undo(held: Held) -> dict[str, Any]:
+@router.post("/undo", responses=ERRORS)
+def undo(held: Held) -> SessionResponse:
     """Take back the last change; nothing happens when there is none."""
     held.session.undo()
     return _changed(held)
 
 
-@router.post("/redo", response_model=State, responses=ERRORS)
-def redo(held: Held) -> dict[str, Any]:
+@router.post("/redo", responses=ERRORS)
+def redo(held: Held) -> SessionResponse:
     """Do again what was taken back last; nothing happens when there is nothing."""
     held.session.redo()
     return _changed(held)
 
 
-@router.post("/objects", status_code=201, response_model=ObjectAdded, responses=ERRORS)
-def add_object(wanted: ObjectWanted, held: Held) -> dict[str, Any]:
+@router.post("/objects", status_code=201, responses=ERRORS)
+def add_object(wanted: ObjectCreate, held: Held) -> ObjectCreateResponse:
     """Add an object."""
     check_room_for_object(held)
     made = held.session.add_object(wanted.name, _rgb(wanted.color))
-    return {"object": object_of(made), "state": _changed(held)}
+    return ObjectCreateResponse(object=object_model(made), state=_changed(held))
 
 
-@router.patch("/objects/{object_id}", response_model=State, responses=ERRORS)
-def update_object(object_id: ObjectId, wanted: ObjectChange, held: Held) -> dict[str, Any]:
+@router.patch("/objects/{object_id}", responses=ERRORS)
+def update_object(object_id: ObjectId, wanted: ObjectUpdate, held: Held) -> SessionResponse:
     """Rename, recolour, hide or lock an object; what is left out stays as it is."""
     held.session.update_object(
         known_object(held, object_id),
@@ -108,46 +108,46 @@ def update_object(object_id: ObjectId, wanted: ObjectChange, held: Held) -> dict
     return _changed(held)
 
 
-@router.delete("/objects/{object_id}", response_model=State, responses=ERRORS)
-def remove_object(object_id: ObjectId, held: Held) -> dict[str, Any]:
+@router.delete("/objects/{object_id}", responses=ERRORS)
+def remove_object(object_id: ObjectId, held: Held) -> SessionResponse:
     """Remove an object with all that was said about it."""
     held.session.remove_object(known_object(held, object_id))
     return _changed(held)
 
 
-@router.post("/points", status_code=201, response_model=PointAdded, responses=ERRORS)
-def add_point(wanted: PointWanted, held: Held) -> dict[str, Any]:
+@router.post("/points", status_code=201, responses=ERRORS)
+def add_point(wanted: PointCreate, held: Held) -> PointCreateResponse:
     """Click on a frame: on the object (positive) or off it."""
     check_room_for_point(held)
     with held.courtesy.first():
         made = held.session.add_point(wanted.object_id, wanted.frame, (wanted.x, wanted.y), wanted.is_positive)
-    return {"point": point_of(made), "state": _changed(held)}
+    return PointCreateResponse(point=point_model(made), state=_changed(held))
 
 
-@router.patch("/points/{point_id}", response_model=State, responses=ERRORS)
-def move_point(point_id: PointId, wanted: PointMove, held: Held) -> dict[str, Any]:
+@router.patch("/points/{point_id}", responses=ERRORS)
+def move_point(point_id: PointId, wanted: PointUpdate, held: Held) -> SessionResponse:
     """Move a click on its frame."""
     held.session.move_point(_known_point(held, point_id), (wanted.x, wanted.y))
     return _changed(held)
 
 
-@router.delete("/points/{point_id}", response_model=State, responses=ERRORS)
-def delete_point(point_id: PointId, held: Held) -> dict[str, Any]:
+@router.delete("/points/{point_id}", responses=ERRORS)
+def delete_point(point_id: PointId, held: Held) -> SessionResponse:
     """Delete a click."""
     held.session.delete_point(_known_point(held, point_id))
     return _changed(held)
 
 
-@router.put("/objects/{object_id}/frames/{frame}/box", response_model=State, responses=ERRORS)
-def set_box(object_id: ObjectId, frame: FrameNumber, box: Box, held: Held) -> dict[str, Any]:
+@router.put("/objects/{object_id}/frames/{frame}/box", responses=ERRORS)
+def set_box(object_id: ObjectId, frame: FrameNumber, box: BoxUpdate, held: Held) -> SessionResponse:
     """Give the object's box on a frame."""
     corners = (box.x0, box.y0, box.x1, box.y1)
     held.session.set_box(known_object(held, object_id), known_frame(held, frame), corners)
     return _changed(held)
 
 
-@router.delete("/objects/{object_id}/frames/{frame}/box", response_model=State, responses=ERRORS)
-def delete_box(object_id: ObjectId, frame: FrameNumber, held: Held) -> dict[str, Any]:
+@router.delete("/objects/{object_id}/frames/{frame}/box", responses=ERRORS)
+def delete_box(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
     """Take the object's box on a frame away."""
     held.session.set_box(known_object(held, object_id), known_frame(held, frame), None)
     return _changed(held)
@@ -166,17 +166,16 @@ _MASK_BODY = {
 
 @router.put(
     "/objects/{object_id}/frames/{frame}/mask",
-    response_model=State,
     responses={**ERRORS, **errors(415, 429)},
     openapi_extra=_MASK_BODY,
 )
-async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> dict[str, Any]:
+async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, parts: Parts) -> SessionResponse:
     """Give the object's mask on a frame: a PNG of the video's size, in which whatever is found of any object (docs/queries.md)
     belongs to this one, or an RLE."""
     kind = media_type(request.headers)
     browser = parts.browser_of(request)  # before the body is read
 
-    def work(data: bytes) -> dict[str, Any]:
+    def work(data: bytes) -> SessionResponse:
         with browser.use() as held:
             known_object(held, object_id)
             known_frame(held, frame)
@@ -188,16 +187,16 @@ async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, pa
         return await anyio.to_thread.run_sync(work, await request.body())
 
 
-@router.delete("/objects/{object_id}/frames/{frame}/mask", response_model=State, responses=ERRORS)
-def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> dict[str, Any]:
+@router.delete("/objects/{object_id}/frames/{frame}/mask", responses=ERRORS)
+def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
     """Take the object's mask on a frame away."""
     held.session.set_mask(known_object(held, object_id), known_frame(held, frame), None)
     return _changed(held)
 
 
-def _changed(held: OpenSession) -> dict[str, Any]:
+def _changed(held: OpenSession) -> SessionResponse:
     held.tell_changed()
-    return state_of(held)
+    return session_response(held)
 
 
 def _known_point(held: OpenSession, point_id: int) -> int:

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 
 from sampt.errors import ConfigError, did_you_mean
 from sampt.outputs.exports import EXPORTERS
-from sampt.web.models import Export, ExportWanted, Progress, RangeWanted
 from sampt.web.open_session import OpenSession
+from sampt.web.schemas import ExportCreate, ExportResponse, PropagationCreate, PropagationResponse
 from sampt.web.services import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.tasks import ExportTask
 
@@ -22,28 +22,28 @@ router = APIRouter(tags=["tasks"], prefix="/session")
 ExportId = Annotated[int, Path(ge=1, lt=2**31)]
 
 
-@router.post("/propagations", status_code=202, response_model=Progress, responses=ERRORS)
-def propagate(wanted: RangeWanted, held: Held) -> dict[str, Any]:
+@router.post("/propagations", status_code=202, responses=ERRORS)
+def propagate(wanted: PropagationCreate, held: Held) -> PropagationResponse:
     """Follow objects through frames; results come on the event stream."""
     frames = frames_wanted(held, wanted.start, wanted.stop)
-    return held.propagate(frames, wanted.object_ids).told()
+    return held.propagate(frames, wanted.object_ids).to_response()
 
 
-@router.get("/propagations", response_model=Progress | None, responses=ERRORS)
-def get_propagation(held: Held) -> dict[str, Any] | None:
+@router.get("/propagations", responses=ERRORS)
+def get_propagation(held: Held) -> PropagationResponse | None:
     """How the last propagation stands."""
-    return None if held.propagation is None else held.propagation.told()
+    return None if held.propagation is None else held.propagation.to_response()
 
 
-@router.delete("/propagations", response_model=Progress | None, responses=ERRORS)
-def cancel_propagation(held: Held) -> dict[str, Any] | None:
+@router.delete("/propagations", responses=ERRORS)
+def cancel_propagation(held: Held) -> PropagationResponse | None:
     """End the propagation, if one runs; what it has found stays."""
     task = held.cancel()
-    return None if task is None else task.told()
+    return None if task is None else task.to_response()
 
 
-@router.post("/exports", status_code=202, response_model=Export, responses={**ERRORS, **errors(503)})
-def start_export(wanted: ExportWanted, held: Held) -> dict[str, Any]:
+@router.post("/exports", status_code=202, responses={**ERRORS, **errors(503)})
+def start_export(wanted: ExportCreate, held: Held) -> ExportResponse:
     """Make a file of the results; GET /about lists the formats."""
     if wanted.format not in EXPORTERS:
         hint = did_you_mean(wanted.format, EXPORTERS)
@@ -52,13 +52,13 @@ def start_export(wanted: ExportWanted, held: Held) -> dict[str, Any]:
     if unknown := sorted(set(wanted.object_ids or ()) - known):
         raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")
     frames = frames_wanted(held, wanted.start, wanted.stop)
-    return held.export(wanted.format, frames, wanted.object_ids).told()
+    return held.export(wanted.format, frames, wanted.object_ids).to_response()
 
 
-@router.get("/exports/{export_id}", response_model=Export, responses=ERRORS)
-def get_export(export_id: ExportId, held: Held) -> dict[str, Any]:
+@router.get("/exports/{export_id}", responses=ERRORS)
+def get_export(export_id: ExportId, held: Held) -> ExportResponse:
     """How an export stands."""
-    return _known(held, export_id).told()
+    return _known(held, export_id).to_response()
 
 
 _FILE: dict[int | str, dict[str, Any]] = {

@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 
 from sampt.web.back_ends import Kept
 from sampt.web.browsers import Browser, Browsers
-from sampt.web.models import Error
 from sampt.web.open_session import OpenSession, given_bytes
 from sampt.web.roots import Roots
+from sampt.web.schemas import ErrorResponse
 from sampt.web.settings import WebSettings
 from sampt.web.uploads import Uploads
 
@@ -50,7 +50,7 @@ _TOLD = {
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route: the errors that it may answer with, besides those of every route."""
-    return {status: {"model": Error, "description": _TOLD[status]} for status in sorted({*statuses, 401, 403})}
+    return {status: {"model": ErrorResponse, "description": _TOLD[status]} for status in sorted({*statuses, 401, 403})}
 
 
 ERRORS = errors(400, 404, 408, 409, 413, 422)

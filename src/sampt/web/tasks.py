@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sampt.errors import OutputError, SamptError
 from sampt.outputs.exports import EXPORTERS, ExportObject, export
@@ -20,6 +19,7 @@ from sampt.session.values import FrameUpdate
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
 from sampt.web.disk import has_room
+from sampt.web.schemas import ExportResponse, PropagationResponse
 
 __all__ = ["Courtesy", "ExportTask", "PropagationTask"]
 
@@ -132,18 +132,18 @@ class PropagationTask(_Task):
         self.is_cancelled = self.is_cancelled or self.is_running
         super().end(timeout_s)
 
-    def told(self) -> dict[str, Any]:
-        """As :class:`sampt.web.models.Progress`."""
-        return {
-            "propagation_id": self.number,
-            "done": self.done,
-            "total": max(self.total, self.done),
-            "frame": self.frame,
-            "seconds_left": self._seconds_left(),
-            "is_running": self.is_running,
-            "is_cancelled": self.is_cancelled,
-            "error": self.error,
-        }
+    def to_response(self) -> PropagationResponse:
+        """How it stands."""
+        return PropagationResponse(
+            propagation_id=self.number,
+            done=self.done,
+            total=max(self.total, self.done),
+            frame=self.frame,
+            seconds_left=self._seconds_left(),
+            is_running=self.is_running,
+            is_cancelled=self.is_cancelled,
+            error=self.error,
+        )
 
     def _seconds_left(self) -> float | None:
         if not self.is_running:
@@ -234,19 +234,19 @@ class ExportTask(_Task):
         path = self._folder / self.file_name
         return path if not self.is_running and self.error is None and path.is_file() else None
 
-    def told(self) -> dict[str, Any]:
-        """As :class:`sampt.web.models.Export`."""
+    def to_response(self) -> ExportResponse:
+        """How it stands."""
         path = self.path
-        return {
-            "export_id": self.number,
-            "format": self.kind,
-            "is_done": not self.is_running,
-            "error": self.error,
-            "file_name": None if path is None else self.file_name,
-            "num_bytes": None if path is None else os.stat(path).st_size,
-            "done": self.done,
-            "total": self.total,
-        }
+        return ExportResponse(
+            export_id=self.number,
+            format=self.kind,
+            is_done=not self.is_running,
+            error=self.error,
+            file_name=None if path is None else self.file_name,
+            num_bytes=None if path is None else os.stat(path).st_size,
+            done=self.done,
+            total=self.total,
+        )
 
     def remove(self) -> None:
         """End it, and remove its file."""

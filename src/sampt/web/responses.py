@@ -1,0 +1,153 @@
+"""From a session's values to the models that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sampt.session import values
+from sampt.types import FramePoints
+from sampt.web.schemas import (
+    Box,
+    FrameMasksResponse,
+    GivenMask,
+    ObjectMask,
+    ObjectStrip,
+    Point,
+    Rle,
+    SessionObject,
+    SessionResponse,
+    TrackedPoint,
+    VideoInfo,
+)
+from sampt.web.stream_schemas import FrameEvent
+
+if TYPE_CHECKING:
+    from sampt.web.open_session import OpenSession
+
+__all__ = ["frame_event", "masks_response", "object_model", "point_model", "session_response", "strips_text"]
+
+
+def session_response(held: OpenSession) -> SessionResponse:
+    """All of a session but its masks."""
+    session, task = held.session, held.propagation
+    return SessionResponse(
+        revision=session.revision,
+        video=_video_model(held),
+        project=held.project,
+        tracker=session.tracker_name,
+        segmenter=session.segmenter_name,
+        can_undo=session.can_undo,
+        can_redo=session.can_redo,
+        objects=[object_model(o) for o in session.objects],
+        points=[point_model(c) for c in session.clicks()],
+        boxes=[_box_model(b) for b in session.boxes()],
+        masks=[GivenMask(object_id=m.object_id, frame=m.frame_idx) for m in session.given_masks()],
+        stale={str(o): [(r.start, r.stop) for r in ranges] for o, ranges in session.stale().items()},
+        propagation=None if task is None else task.to_response(),
+    )
+
+
+def _video_model(held: OpenSession) -> VideoInfo:
+    session = held.session
+    height, width = session.size_hw
+    return VideoInfo(
+        name=held.name,
+        num_frames=session.num_frames,
+        width=width,
+        height=height,
+        fps=session.video.fps,
+        times_s=held.times_s,
+        key=held.key,
+    )
+
+
+def object_model(item: values.SessionObject) -> SessionObject:
+    """An object of a session."""
+    color = "#{:02x}{:02x}{:02x}".format(*item.color_rgb)
+    return SessionObject(
+        object_id=item.object_id, name=item.name, color=color, is_hidden=item.is_hidden, is_locked=item.is_locked
+    )
+
+
+def point_model(click: values.Click) -> Point:
+    """A click of a session."""
+    x, y = click.xy
+    return Point(
+        point_id=click.point_id, object_id=click.object_id, frame=click.frame_idx, x=x, y=y, is_positive=click.is_positive
+    )
+
+
+def _box_model(box: values.BoxInput) -> Box:
+    x0, y0, x1, y1 = box.box_xyxy
+    return Box(object_id=box.object_id, frame=box.frame_idx, x0=x0, y0=y0, x1=x1, y1=y1)
+
+
+def masks_response(
+    frame_idx: int, revision: int, results: Mapping[int, values.ObjectResult], points: FramePoints
+) -> FrameMasksResponse:
+    """All objects and points on a frame."""
+    objects = [_mask_model(results[object_id]) for object_id in sorted(results)]
+    return FrameMasksResponse(frame=frame_idx, revision=revision, objects=objects, points=_tracked_models(points))
+
+
+def frame_event(update: values.FrameUpdate) -> FrameEvent:
+    """A propagated frame for the event stream."""
+    return FrameEvent(frame=update.frame_idx, objects=[_mask_model(update.results[o]) for o in sorted(update.results)])
+
+
+def _mask_model(result: values.ObjectResult) -> ObjectMask:
+    return ObjectMask(
+        object_id=result.object_id,
+        state=result.state.name.lower(),
+        score=None if result.score is None or not np.isfinite(result.score) else round(float(result.score), 4),
+        rle=None if result.rle is None else Rle(size=result.rle.size_hw, counts=result.rle.counts),
+        num_visible_points=result.num_visible_points,
+        is_stale=result.is_stale,
+    )
+
+
+def _tracked_models(points: FramePoints) -> list[TrackedPoint]:
+    rows = zip(
+        points.point_id.tolist(),
+        points.object_id.tolist(),
+        np.round(points.xy.astype(np.float64), 2).tolist(),
+        points.is_positive.tolist(),
+        points.visible.tolist(),
+        strict=True,
+    )
+    return [
+        TrackedPoint(point_id=p, object_id=o, x=x, y=y, is_positive=is_positive, visible=visible)
+        for p, o, (x, y), is_positive, visible in rows
+    ]
+
+
+def strips_text(revision: int, strips: Mapping[int, values.ObjectStrip]) -> bytes:
+    """A :class:`sampt.web.schemas.StripsResponse` as JSON. Of all objects and frames at once there is nothing but this text."""
+    objects = ",".join(_strip_model(o, strips[o]).model_dump_json() for o in sorted(strips))
+    return f'{{"revision":{revision},"objects":[{objects}]}}'.encode("ascii")
+
+
+def _strip_model(object_id: int, strip: values.ObjectStrip) -> ObjectStrip:
+    percent = np.clip(np.nan_to_num(strip.score) * 100, 0, 100).round().astype(int).tolist()
+    return ObjectStrip(
+        object_id=object_id,
+        state=_runs(strip.state.tolist()),
+        score=[None if gone else value for gone, value in zip(np.isnan(strip.score).tolist(), percent, strict=True)],
+        area=strip.area_px.tolist(),
+        points=strip.num_visible_points.tolist(),
+        flags=_runs(strip.flags.tolist()),
+        inputs=np.flatnonzero(strip.has_input).tolist(),
+    )
+
+
+def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for value in numbers:
+        if runs and runs[-1][0] == value:
+            runs[-1] = (value, runs[-1][1] + 1)
+        else:
+            runs.append((value, 1))
+    return runs

@@ -1,0 +1,147 @@
+"""What goes over the event stream, both ways: OpenAPI has it as the schemas ``SessionEvent`` and ``SessionMessage``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
+
+from sampt.web.schemas import (
+    ExportResponse,
+    FrameIdx,
+    FrameMasksResponse,
+    ObjectMask,
+    PropagationResponse,
+    RequestModel,
+    ResponseModel,
+)
+
+__all__ = [
+    "CancelMessage",
+    "ChangedEvent",
+    "ErrorEvent",
+    "ExportEvent",
+    "FrameEvent",
+    "HelloEvent",
+    "PingMessage",
+    "PongEvent",
+    "PreviewEvent",
+    "PreviewMessage",
+    "ProgressEvent",
+    "SessionEvent",
+    "SessionMessage",
+    "WatchMessage",
+    "component_schemas",
+    "parse_message",
+]
+
+RequestNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
+
+class HelloEvent(ResponseModel):
+    """The first of all."""
+
+    type: Literal["hello"] = "hello"
+    revision: int
+
+
+class ChangedEvent(ResponseModel):
+    """The session is another one than before: what GET /session says has this revision."""
+
+    type: Literal["changed"] = "changed"
+    revision: int
+
+
+class FrameEvent(ResponseModel):
+    """Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some."""
+
+    type: Literal["frame"] = "frame"
+    frame: int
+    objects: list[ObjectMask]
+
+
+class ProgressEvent(PropagationResponse):
+    """How the propagation stands."""
+
+    type: Literal["progress"] = "progress"
+
+
+class ExportEvent(ExportResponse):
+    """How an export stands."""
+
+    type: Literal["export"] = "export"
+
+
+class PreviewEvent(FrameMasksResponse):
+    """The reply to a preview message with that ``request``."""
+
+    type: Literal["preview"] = "preview"
+    request: int
+
+
+class PongEvent(ResponseModel):
+    """The reply to a ping."""
+
+    type: Literal["pong"] = "pong"
+
+
+class ErrorEvent(ResponseModel):
+    """The reply to a message that could not be followed; ``request`` is that of a preview."""
+
+    type: Literal["error"] = "error"
+    request: int | None
+    message: str
+
+
+class PreviewMessage(RequestModel):
+    """Asks for what the inputs on a frame mean; of those that wait, only the newest one is answered."""
+
+    type: Literal["preview"]
+    request: RequestNumber
+    frame: FrameIdx
+
+
+class WatchMessage(RequestModel):
+    """Whether masks are sent as they are propagated."""
+
+    type: Literal["watch"]
+    frame: FrameIdx | None = None
+    frames: Literal["all", "none"] = "all"
+
+
+class CancelMessage(RequestModel):
+    """Ends the propagation."""
+
+    type: Literal["cancel"]
+
+
+class PingMessage(RequestModel):
+    """Asks for a pong."""
+
+    type: Literal["ping"]
+
+
+SessionEvent: TypeAlias = (
+    HelloEvent | ChangedEvent | FrameEvent | ProgressEvent | ExportEvent | PreviewEvent | PongEvent | ErrorEvent
+)
+SessionMessage: TypeAlias = PreviewMessage | WatchMessage | CancelMessage | PingMessage
+
+_EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[SessionEvent, Field(discriminator="type")])
+_MESSAGES: Final[TypeAdapter[SessionMessage]] = TypeAdapter(Annotated[SessionMessage, Field(discriminator="type")])
+
+
+def parse_message(data: Any) -> SessionMessage:
+    """A page's message, from decoded JSON; raises pydantic's ValidationError when it is none."""
+    return _MESSAGES.validate_python(data)
+
+
+def component_schemas() -> dict[str, Any]:
+    """The schemas of all events and messages, and of the two unions of them, by name, as OpenAPI's components have them."""
+    named: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        ("SessionEvent", "serialization", _EVENTS),
+        ("SessionMessage", "validation", _MESSAGES),
+    ]
+    unions, parts = TypeAdapter.json_schemas(named, ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = {**parts["$defs"], **{name: schema for (name, _), schema in unions.items()}}
+    return dict(sorted(schemas.items()))
