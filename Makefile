@@ -37,7 +37,7 @@ test-slow: $(VENV)/.installed-dev
 # What CVAT and Label Studio read files with wants other versions than ours, so it has an environment of its own; its warnings
 # are not ours to mend.
 parsers: $(PARSERS)/.installed
-	SAMPT_PARSERS=1 $(PARSERS)/bin/python -m pytest -W default -p no:cacheprovider tests/outputs/exports -k foreign
+	SAMPT_PARSERS=1 $(PARSERS)/bin/python -m pytest -W default -p no:cacheprovider tests/exporters -k foreign
 
 clean:
 	rm -rf $(VENV) $(PARSERS) sampt-demo sampt-output build dist

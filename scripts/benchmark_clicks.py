@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmark_segmenter import every, held_out_sequences
 from sampt.evaluation.datasets import davis_sequences
-from sampt.evaluation.metrics import jaccard
-from sampt.plugins import create_segmenter
+from sampt.evaluation.vos.jf import jaccard
 from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
 PAIRS = 20

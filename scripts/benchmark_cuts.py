@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from sampt.config import PRESETS, SegmentConfig, with_settings
-from sampt.pipeline import segment_stream, segment_video
+from sampt.pipeline.segment import segment_stream, segment_video
 from sampt.types import FrameMasks, QueryMask, UInt8Array
 
 LENGTHS = (8, 12, 6)

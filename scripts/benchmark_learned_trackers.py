@@ -24,12 +24,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from sampt.plugins import create_tracker
-from sampt.torch_networks import quicken
+from sampt.backends.torch_networks import quicken
 from sampt.trackers.cotracker.adapter import CoTracker
 from sampt.trackers.cotracker.adapter import load_network as load_cotracker
 from sampt.trackers.cotracker.network import STRIDE
 from sampt.trackers.cotracker.windows import WindowPlan, whole_clip
+from sampt.trackers.create import create_tracker
 from sampt.trackers.pips.adapter import PipsTracker, next_links
 from sampt.trackers.pips.adapter import load_network as load_pips
 from sampt.trackers.pips.network import PipsNetwork

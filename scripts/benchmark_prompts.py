@@ -27,10 +27,10 @@ import numpy as np
 
 from benchmark_segmenter import CONFIG, every, held_out_sequences, true_points
 from sampt.evaluation.datasets import davis_sequences, read_label_map
-from sampt.evaluation.metrics import jaccard
+from sampt.evaluation.vos.jf import jaccard
 from sampt.geometry import box_of_mask
-from sampt.plugins import create_segmenter
 from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.types import ObjectPrompt
 
 THINGS = "davis2017_challenge_first_frames"

@@ -36,7 +36,7 @@ from sampt.evaluation import (
     select_sequences,
     training_sequences,
 )
-from sampt.outputs.palette import PALETTE
+from sampt.files.palette import PALETTE
 from sampt.points.sample import sample_points
 from sampt.types import IntArray, Points
 

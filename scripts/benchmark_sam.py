@@ -39,8 +39,8 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder
 from sampt.config import PromptConfig
 from sampt.errors import SamptError
 from sampt.geometry import box_of_mask
-from sampt.plugins import create_segmenter
 from sampt.prompts.refine import segment_prompts
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.export import export_network
 from sampt.segmenters.sam.network import SamNetwork, decoder_settings
 from sampt.segmenters.sam.picture import to_square, upsample

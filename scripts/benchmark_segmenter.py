@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences, training_sequences
-from sampt.evaluation.metrics import boundary_f, jaccard
-from sampt.plugins import create_segmenter
+from sampt.evaluation.vos.jf import boundary_f, jaccard
 from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.types import ObjectPrompt
 
 COUNTS = (1, 3, 8, 16, 32, 64, 128)

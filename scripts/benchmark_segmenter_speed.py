@@ -41,8 +41,8 @@ import onnxruntime
 from benchmark_segmenter import true_points
 from sampt.errors import SamptError
 from sampt.evaluation.datasets import davis_sequences, select_sequences
-from sampt.plugins import create_segmenter
 from sampt.segmenters.base import PromptableSegmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.types import ObjectPrompt
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"

@@ -48,9 +48,9 @@ from sampt.evaluation import (
 )
 from sampt.evaluation import tap_vid_score as score_clip
 from sampt.geometry import mask_at
-from sampt.plugins import create_tracker
 from sampt.points.sample import sample_points
 from sampt.trackers.base import PointTracker
+from sampt.trackers.create import create_tracker
 from sampt.types import Points, Tracks
 from sampt.video import SubVideo, Video
 from sampt.video.array import ArrayVideo

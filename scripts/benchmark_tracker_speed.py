@@ -19,10 +19,10 @@ import time
 import numpy as np
 import torch
 
+from sampt.backends.torch_networks import running_on
 from sampt.errors import SamptError
-from sampt.plugins import create_tracker
-from sampt.torch_networks import running_on
 from sampt.trackers.base import PointTracker
+from sampt.trackers.create import create_tracker
 from sampt.types import Points, UInt8Array
 from sampt.video.base import Video
 

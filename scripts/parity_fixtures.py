@@ -31,7 +31,7 @@ from torch import Tensor
 
 import parity_trackers
 from sampt.errors import BackendError, did_you_mean
-from sampt.plugins import create_segmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.prompts import batch_of
 from sampt.segmenters.sam.segmenter import SamSegmenter
 from sampt.trackers.raft.adapter import load_network

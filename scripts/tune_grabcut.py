@@ -23,14 +23,14 @@ import numpy as np
 from benchmark_segmenter import Case, by_box, click_cases, spearman
 from sampt.config import SamplingConfig
 from sampt.evaluation.datasets import training_sequences
-from sampt.evaluation.metrics import boundary_f, jaccard
+from sampt.evaluation.vos.jf import boundary_f, jaccard
 from sampt.geometry import rescale_xy
-from sampt.plugins import create_tracker
 from sampt.points.sample import sample_object_points
 from sampt.segmenters.grabcut import GrabCutSegmenter, GrabCutSettings
 from sampt.segmenters.grabcut.cut import min_cut
 from sampt.segmenters.grabcut.score import SCORE_FEATURES, score_features
 from sampt.segmenters.grabcut.unary import FEATURE_NAMES, gather_evidence, unary_features
+from sampt.trackers.create import create_tracker
 from sampt.types import ObjectPrompt
 from sampt.video.array import ArrayVideo
 

@@ -81,7 +81,9 @@ def _cells(line: str) -> list[str]:
 def test_what_needs_nothing_is_made_and_what_needs_more_says_what(bare: Bare) -> None:
     code = """
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter, create_tracker, describe_backends
+from sampt.backends.registry import describe_backends
+from sampt.segmenters.create import create_segmenter
+from sampt.trackers.create import create_tracker
 for kind, create in (("tracker", create_tracker), ("segmenter", create_segmenter)):
     for facts in describe_backends(kind):
         try:

@@ -69,7 +69,8 @@ def test_the_bundled_networks_run_without_pytorch() -> None:
 import sys
 sys.modules["torch"] = sys.modules["onnx"] = None  # importing them fails, as where they are not installed
 import numpy as np
-from sampt.plugins import create_segmenter, create_tracker
+from sampt.segmenters.create import create_segmenter
+from sampt.trackers.create import create_tracker
 from sampt.types import ObjectPrompt, Points
 from sampt.video import open_video
 frame = np.zeros((60, 80, 3), np.uint8)

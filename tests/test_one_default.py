@@ -10,8 +10,9 @@ from PIL import Image
 
 from sampt.batch.work import BatchSettings
 from sampt.config import default_config, preset
-from sampt.job import Job, run_job
-from sampt.pipeline import segment_stream, segment_video
+from sampt.pipeline.segment import segment_stream, segment_video
+from sampt.runs.job import Job
+from sampt.runs.run import run_job
 from sampt.session import Session
 from sampt.session.project import read_project
 from sampt.testing.fakes import ExactSegmenter, ExactTracker

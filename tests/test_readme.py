@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.main import main
-from sampt.outputs import FORMATS
+from sampt.exporters.output_set import FORMATS
 from sampt.testing.contracts import check_tracker
 from sampt.testing.scenes import SceneVideo, demo_scene
 from sampt.video.writer import VideoWriter

@@ -8,9 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sampt.telemetry import switch_off
-
-__version__ = "0.1.0"
+from sampt.backends.telemetry import switch_off
+from sampt.version import __version__
 
 switch_off()  # here, because every process that uses sampt comes by before it imports a back end
 
@@ -19,7 +18,7 @@ _WHERE = {
     "FrameMasks": "sampt.types",
     "FramePoints": "sampt.types",
     "HiddenBy": "sampt.types",
-    "Job": "sampt.job",
+    "Job": "sampt.runs.job",
     "MaskPrediction": "sampt.types",
     "ObjectPrompt": "sampt.types",
     "ObjectState": "sampt.types",
@@ -30,16 +29,16 @@ _WHERE = {
     "SamptError": "sampt.errors",
     "SegmentConfig": "sampt.config",
     "Tracks": "sampt.types",
-    "create_segmenter": "sampt.plugins",
-    "create_tracker": "sampt.plugins",
+    "create_segmenter": "sampt.segmenters.create",
+    "create_tracker": "sampt.trackers.create",
     "open_live": "sampt.video.live",
     "open_video": "sampt.video.open",
     "preset": "sampt.config",
     "propose_masks": "sampt.segmenters.everything",
     "read_queries": "sampt.points.parse",
-    "run_job": "sampt.job",
-    "segment_stream": "sampt.pipeline",
-    "segment_video": "sampt.pipeline",
+    "run_job": "sampt.runs.run",
+    "segment_stream": "sampt.pipeline.segment",
+    "segment_video": "sampt.pipeline.segment",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]
@@ -49,15 +48,15 @@ if TYPE_CHECKING:
     from sampt.config import SegmentConfig as SegmentConfig
     from sampt.config import preset as preset
     from sampt.errors import SamptError as SamptError
-    from sampt.job import Job as Job
-    from sampt.job import run_job as run_job
-    from sampt.pipeline import segment_stream as segment_stream
-    from sampt.pipeline import segment_video as segment_video
-    from sampt.plugins import create_segmenter as create_segmenter
-    from sampt.plugins import create_tracker as create_tracker
+    from sampt.pipeline.segment import segment_stream as segment_stream
+    from sampt.pipeline.segment import segment_video as segment_video
     from sampt.points.parse import read_queries as read_queries
+    from sampt.runs.job import Job as Job
+    from sampt.runs.run import run_job as run_job
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
+    from sampt.segmenters.create import create_segmenter as create_segmenter
     from sampt.segmenters.everything import propose_masks as propose_masks
+    from sampt.trackers.create import create_tracker as create_tracker
     from sampt.types import FrameMasks as FrameMasks
     from sampt.types import FramePoints as FramePoints
     from sampt.types import HiddenBy as HiddenBy
@@ -78,7 +77,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(_WHERE[name]), name)
     except (AttributeError, ImportError):
-        from sampt.opencv import check_opencv
+        from sampt.backends.opencv import check_opencv
 
         check_opencv()
         raise

@@ -59,7 +59,7 @@ class FolderBusyError(OutputError):
 
 
 class LimitError(SamptError):
-    """An input asks for more memory or time than any real one needs (:mod:`sampt.limits`)."""
+    """An input asks for more memory or time than any real one needs (:mod:`sampt.files.limits`)."""
 
 
 class EvaluationError(SamptError):

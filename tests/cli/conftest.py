@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.main import main
-from sampt.outputs.palette import PALETTE
+from sampt.files.palette import PALETTE
 from sampt.testing.scenes import Scene, SceneVideo, slow_scene
 from sampt.video.writer import VideoWriter
 

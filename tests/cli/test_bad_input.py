@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.outputs import FORMATS
+from sampt.exporters.output_set import FORMATS
 
 Arguments = Callable[[Any], list[str]]
 """From the shared files to the arguments of ``sampt segment``, without the output folder."""

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.export import KINDS
-from sampt.outputs.exports import EXPORTERS
+from sampt.exporters.registry import EXPORTERS
 from sampt.session import Session
 from sampt.testing import slow_scene
 

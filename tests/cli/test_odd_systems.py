@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.main import main
-from sampt.outputs import load_tracks
+from sampt.exporters.tracks_npz import load_tracks
 from sampt.video import open_video
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux alone")
@@ -116,7 +116,7 @@ def test_an_error_cannot_write_to_the_terminal(media: Any, kit: Any, call: Any, 
 def test_an_address_space_too_small_for_a_thread_is_one_line(source: str, media: Any, kit: Any, tmp_path: Path) -> None:
     """All is imported, and then there is room for no stack of a thread."""
     before = (
-        "import resource, sampt.job, sampt.cli.segment, sampt.segmenters.grabcut, sampt.trackers.lucas_kanade\n"
+        "import resource, sampt.runs.run, sampt.cli.segment, sampt.segmenters.grabcut, sampt.trackers.lucas_kanade\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 20), -1))"
     )

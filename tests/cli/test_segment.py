@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.segment import _name_of
-from sampt.outputs import FORMATS
+from sampt.exporters.output_set import FORMATS
 
 
 def mask_sizes(output: Path) -> set[tuple[int, int]]:

@@ -12,7 +12,7 @@ from PIL import Image
 from sampt.batch.items import read_batch
 from sampt.batch.remote import mark_of
 from sampt.evaluation.datasets import open_dataset
-from sampt.evaluation.predicted import find_predictions
+from sampt.evaluation.vos.predicted import find_predictions
 from sampt.session.project import check_new
 from sampt.video.open import open_video
 from sampt.web.roots import Roots

@@ -13,8 +13,8 @@ from sampt.evaluation.datasets.layout import read_names
 from sampt.evaluation.json_files import read_json
 from sampt.evaluation.sweep import read_sweep
 from sampt.files.text import decode_text, read_text
-from sampt.outputs import read_manifest
 from sampt.points.parse import read_queries
+from sampt.runs.manifest import read_manifest
 
 ENCODINGS = {
     "UTF-8": lambda text: text.encode(),

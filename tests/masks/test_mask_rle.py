@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from sampt.errors import LimitError, ValueCheckError
-from sampt.limits import max_code_chars
+from sampt.files.limits import max_code_chars
 from sampt.masks.rle import Rle, decode_mask, encode_mask
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sampt.errors import QueryError, SamptError
-from sampt.palette import PALETTE
+from sampt.files.palette import PALETTE
 from sampt.points.mask_images import VOID, MaskImage, read_mask_image
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "masks"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sampt.errors import LimitError, QueryError
-from sampt.limits import MAX_CLICKS
+from sampt.files.limits import MAX_CLICKS
 from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
 from sampt.types import Points
 

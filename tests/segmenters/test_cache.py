@@ -17,14 +17,14 @@ import pytest
 
 from sampt.errors import BackendError, ConfigError
 from sampt.geometry import box_of_mask
-from sampt.plugins import create_segmenter
+from sampt.runs.timing import StageClock, TimedSegmenter
 from sampt.segmenters.base import SegmenterInfo, SegmenterView
 from sampt.segmenters.cache import CachedSegmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import NanoSegmenter
 from sampt.testing.contracts import check_segmenter
 from sampt.testing.fakes import ExactSegmenter
 from sampt.testing.scenes import crossing_scene
-from sampt.timing import StageClock, TimedSegmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
 SIZE_HW = (24, 32)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import box_of_mask, mask_at
-from sampt.plugins import create_segmenter
 from sampt.segmenters.base import SegmenterInfo, SegmenterView
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.everything import (
     CandidateSegmenter,
     MaskProposal,

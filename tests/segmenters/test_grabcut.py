@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.grabcut.cut import min_cut
 from sampt.segmenters.grabcut.unary import look_at, point_spacing
 from sampt.testing.contracts import check_segmenter

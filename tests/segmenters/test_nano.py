@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
 from sampt.segmenters.nano.runtime import Place, PromptArrays

@@ -19,8 +19,8 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel  #
 
 from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
-from sampt.plugins import create_segmenter  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
+from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build as build_model  # noqa: E402
 from sampt.segmenters.sam.checkpoint import fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402

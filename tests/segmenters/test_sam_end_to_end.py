@@ -25,18 +25,20 @@ pytest.importorskip("transformers", reason="transformers is one of the [sam] ext
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
 import sampt  # noqa: E402
-from sampt.backend_table import BUILT_IN, BackendSpec  # noqa: E402
+from sampt.backends.table import BUILT_IN, BackendSpec  # noqa: E402
 from sampt.cli.main import main  # noqa: E402
 from sampt.config import PRESETS, PromptConfig, SegmentConfig, with_settings  # noqa: E402
 from sampt.errors import BackendError, OutputError  # noqa: E402
+from sampt.exporters.output_set import FORMATS  # noqa: E402
+from sampt.exporters.tracks_npz import load_tracks  # noqa: E402
 from sampt.geometry import mask_at  # noqa: E402
-from sampt.job import Job, run_job  # noqa: E402
-from sampt.outputs import FORMATS, load_tracks  # noqa: E402
-from sampt.pipeline import segment_video  # noqa: E402
-from sampt.plugins import create_segmenter, create_tracker  # noqa: E402
+from sampt.pipeline.propagation import Engine  # noqa: E402
+from sampt.pipeline.segment import segment_video  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
-from sampt.propagation import Engine  # noqa: E402
+from sampt.runs.job import Job  # noqa: E402
+from sampt.runs.run import run_job  # noqa: E402
 from sampt.segmenters.base import Passes  # noqa: E402
+from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.everything import ProposalConfig, propose_masks  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
@@ -49,6 +51,7 @@ from sampt.segmenters.sam2.network import build as build_hiera  # noqa: E402
 from sampt.testing import ExactStreamTracker, RecordedClip, SceneVideo, crossing_scene  # noqa: E402
 from sampt.testing.fakes import FrameFinder  # noqa: E402
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep  # noqa: E402
+from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.types import FrameMasks, ObjectPrompt, ObjectState, QueryMask, UInt8Array  # noqa: E402
 from sampt.video.open import open_video  # noqa: E402
 
@@ -436,7 +439,7 @@ def test_embeddings_kept_do_not_grow_with_the_frames(reduced: None, monkeypatch:
 
     made = counted.num_made
     size = 256 * 8 * 8 * 4  # bytes of an embedding of the reduced network
-    monkeypatch.setattr("sampt.pipeline.Engine", partial(Engine, kept_bytes=2 * size))
+    monkeypatch.setattr("sampt.pipeline.segment.Engine", partial(Engine, kept_bytes=2 * size))
     tight = list(run_windows(config, counted))
     assert max(number for number, _ in tight) <= 3  # two kept, and the frame asked about last
     assert counted.num_made - made >= made  # what is not kept is made again

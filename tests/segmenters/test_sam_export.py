@@ -22,9 +22,9 @@ pytest.importorskip("openvino", reason="OpenVINO is one of the [openvino] extras
 
 from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
-from sampt.plugins import create_segmenter  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.segmenters.base import Passes  # noqa: E402
+from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
 from sampt.segmenters.sam import export  # noqa: E402
@@ -289,7 +289,7 @@ def test_a_compiled_encoder_gives_the_same_features() -> None:
 _COMPILED = """
 import numpy as np
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter
+from sampt.segmenters.create import create_segmenter
 
 try:
     create_segmenter("mobile-sam", weights="random", device="cpu", runtime="compiled").encode(np.zeros((1, 9, 16, 3), np.uint8))

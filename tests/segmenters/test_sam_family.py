@@ -23,8 +23,8 @@ from transformers.models.sam.modeling_sam import SamModel as TransformersSam  # 
 
 from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
-from sampt.plugins import create_segmenter  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
+from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build, fill_random, load_network, load_weights, read_state  # noqa: E402

@@ -16,8 +16,9 @@ pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 import torch
 from safetensors.torch import save
 
+from sampt.backends.registry import options_of
 from sampt.errors import BackendError
-from sampt.plugins import create_segmenter, options_of
+from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.models import MODELS
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from sampt.config import with_settings
 from sampt.errors import OutputError, QueryError
+from sampt.exporters.registry import export, object_named
+from sampt.files.palette import display_colour_of
 from sampt.masks.rle import encode_mask
-from sampt.outputs.exports import export, object_named
-from sampt.outputs.palette import display_colour_of
 from sampt.session import Session
 from sampt.session.edits import MOST_STEPS, Inputs, object_added, point_added
 from sampt.session.plan import plan_of

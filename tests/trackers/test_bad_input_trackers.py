@@ -15,9 +15,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is the [torch] extra")
 
+from sampt.backends.registry import available  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
-from sampt.plugins import available, create_tracker  # noqa: E402
 from sampt.trackers.base import PointTracker  # noqa: E402
+from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.types import HiddenBy, Points, Tracks  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
 

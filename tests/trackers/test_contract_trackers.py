@@ -7,9 +7,10 @@ from functools import cache
 
 import pytest
 
-from sampt.plugins import available, create_tracker
+from sampt.backends.registry import available
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits
 from sampt.trackers.base import PointTracker
+from sampt.trackers.create import create_tracker
 
 RANDOM = {"raft-small"}
 """No weights in the package: everything but accuracy is asked of random ones, with one iteration for speed."""

@@ -18,9 +18,9 @@ from safetensors.torch import save_file  # noqa: E402
 
 from sampt.errors import BackendError  # noqa: E402
 from sampt.geometry import sample_picture  # noqa: E402
-from sampt.plugins import create_tracker  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.base import TrackerInfo  # noqa: E402
+from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.trackers.keypoints.adapter import KeypointTracker  # noqa: E402
 from sampt.trackers.keypoints.carry import Matches, carry  # noqa: E402
 from sampt.trackers.keypoints.matchers import (  # noqa: E402

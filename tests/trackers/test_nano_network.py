@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 from training.tracker.export import export  # noqa: E402
 
-from sampt.blocks import ConvNorm  # noqa: E402
+from sampt.backends.blocks import ConvNorm  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.trackers.nano import NanoTracker, NanoTrackerSettings, create  # noqa: E402
 from sampt.trackers.nano.network import (  # noqa: E402

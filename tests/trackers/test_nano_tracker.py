@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sampt.plugins import create_tracker
 from sampt.testing.scenes import Scene, occlusion_scene
+from sampt.trackers.create import create_tracker
 from sampt.trackers.nano import BUNDLED_WEIGHTS, NanoTracker, NanoTrackerSettings
 from sampt.trackers.nano.onnx_runtime import OnnxRuntime
 from sampt.trackers.nano.runtime import FILES

@@ -15,8 +15,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is one of the [torch] extras")
 
 from sampt.errors import BackendError  # noqa: E402
-from sampt.plugins import create_tracker  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
+from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.trackers.raft.adapter import RaftTracker, _on_frame, fit_of, load_network  # noqa: E402
 from sampt.trackers.raft.network import FULL, SMALL, Encoded, RaftNetwork, RaftSizes, convert_state_dict  # noqa: E402
 from sampt.types import Points  # noqa: E402
@@ -307,7 +307,7 @@ def test_without_pytorch_the_error_says_what_to_install() -> None:
     code = """
 import sys
 sys.modules["torch"] = None  # importing it fails, as where it is not installed
-from sampt.plugins import create_tracker
+from sampt.trackers.create import create_tracker
 for weights in ("default", "some.pth"):
     try:
         create_tracker("raft", weights=weights)

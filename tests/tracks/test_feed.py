@@ -11,8 +11,8 @@ import pytest
 
 from sampt.config import TrackingConfig
 from sampt.errors import BackendError
-from sampt.plugins import create_tracker
 from sampt.testing import ExactStreamTracker, ExactTracker, SceneVideo, crossing_scene, leave_and_return_scene, slow_scene
+from sampt.trackers.create import create_tracker
 from sampt.tracks.feed import live_feed, track_feed, track_whole
 from sampt.types import FramePoints, HiddenBy, Points, QueryMask, Tracks
 

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.chosen_frames import choose_frames
 from sampt.cli.main import main
 from sampt.errors import ConfigError, QueryError, VideoError
-from sampt.job import Job, prepare_run
-from sampt.preparation import split_queries
+from sampt.pipeline.preparation import split_queries
+from sampt.runs.frames import choose_frames
+from sampt.runs.job import Job
+from sampt.runs.run import prepare_run
 from sampt.types import Points
 from sampt.video.base import SubVideo
 from sampt.video.damage import describe_frames

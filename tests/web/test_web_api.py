@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
-from sampt.outputs.exports import EXPORTERS
+from sampt.exporters.registry import EXPORTERS
 
 API = "/api/v1"
 S = f"{API}/session"

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
-from sampt.outputs.exports import EXPORTERS
+from sampt.exporters.registry import EXPORTERS
 
 S = "/api/v1/session"
 

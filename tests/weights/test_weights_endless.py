@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sampt.errors import BackendError
-from sampt.limits import MAX_WEIGHTS_BYTES, max_weights_bytes
+from sampt.files.limits import MAX_WEIGHTS_BYTES, max_weights_bytes
 from sampt.weights import WeightsSource, fetch
 
 
@@ -80,7 +80,7 @@ def test_more_bytes_than_the_file_can_have_are_not_taken(served: Any, cache: Pat
 
 def test_a_size_that_is_not_known_has_a_limit_too(served: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max_weights_bytes(None, is_exact=False) == MAX_WEIGHTS_BYTES
-    monkeypatch.setattr("sampt.limits.MAX_WEIGHTS_BYTES", 1 << 20)
+    monkeypatch.setattr("sampt.files.limits.MAX_WEIGHTS_BYTES", 1 << 20)
     with pytest.raises(BackendError, match=r"has more than 1048576 bytes"):
         fetch(source(served(1 << 16, 0)), lambda done, total: None)
 

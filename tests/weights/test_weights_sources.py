@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sampt.backends.registry import available
 from sampt.errors import BackendError
-from sampt.plugins import available
 from sampt.weights import SOURCES, WeightsSource, default_source, fetch, find_source
 from sampt.weights.sources import told_bytes
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.blocks import ConvNorm, Residual
+from sampt.backends.blocks import ConvNorm, Residual
 from sampt.segmenters.nano.network import NanoDecoder, NanoEncoder, NanoNetwork, NetworkSizes
 from sampt.segmenters.nano.runtime import STRIDES
 from training.segmenter.trunk import WIDTH, ObjectTrunk

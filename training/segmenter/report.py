@@ -13,8 +13,8 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 
-from sampt.evaluation.metrics import jaccard
-from sampt.plugins import create_segmenter
+from sampt.evaluation.vos.jf import jaccard
+from sampt.segmenters.create import create_segmenter
 from sampt.types import ObjectPrompt
 from training.data import held_out_frames
 from training.report import command_line

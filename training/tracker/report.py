@@ -15,8 +15,8 @@ import matplotlib as mpl
 import numpy as np
 
 from sampt.evaluation.datasets import select_sequences, training_sequences
-from sampt.plugins import create_tracker
 from sampt.points.sample import sample_points
+from sampt.trackers.create import create_tracker
 from sampt.types import Points
 from training.report import command_line
 

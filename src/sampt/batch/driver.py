@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sampt.batch.items import BatchItem
 from sampt.batch.work import PARTS_NAME, BatchSettings, ItemResult
 from sampt.errors import BatchError
-from sampt.outputs.files import make_folder, output_errors, write_atomic
+from sampt.files.atomic import make_folder, output_errors, write_atomic
 
 __all__ = ["LOG_NAME", "REPORT_NAME", "Answer", "BatchReport", "Pool", "check_counts", "run_batch"]
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
+from sampt.files.limits import MAX_LIST_BYTES, parse_json
 from sampt.files.listing import is_leftover
 from sampt.files.names import real_path
 from sampt.files.text import read_text
-from sampt.limits import MAX_LIST_BYTES, parse_json
+from sampt.pipeline.preparation import Query
 from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
-from sampt.preparation import Query
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.video.frame_names import IMAGE_SUFFIXES, image_paths, natural_order
 from sampt.video.open import VIDEO_SUFFIXES
@@ -52,7 +52,7 @@ class BatchItem:
         masks: mask images, as :func:`sampt.points.parse.parse_mask_place` reads them: PNG@FRAME, or PNG for that of ``start``.
         mask: a mask image.
         mask_frame: the frame of ``mask``; None for ``start``.
-        start, stop, stride: see :class:`sampt.job.Job`.
+        start, stop, stride: see :class:`sampt.runs.job.Job`.
         settings: settings of the method by dotted name, which replace those of the batch.
         loader: "package.module:function" that gives the video and its queries for ``arguments``, in the place of all the
             above but ``settings``; a manifest cannot name one. One that has a parameter ``segmenter`` is given the item's.

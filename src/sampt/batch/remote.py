@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import BatchError, OutputError
+from sampt.exporters.output_set import FORMATS, MANIFEST_NAME
+from sampt.files.limits import parse_json
 from sampt.files.listing import is_leftover, visible
-from sampt.limits import parse_json
-from sampt.outputs import FORMATS, MANIFEST_NAME
 from sampt.video.frame_names import natural_order
 
 __all__ = ["RemoteFolder", "fetched", "is_folder", "is_url", "listed", "mark_of"]

@@ -15,9 +15,11 @@ from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, mark_of
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
-from sampt.job import Job, prepare_run, run_job, run_part
-from sampt.job_parts import BackEnds, back_end_options, make_back_ends
-from sampt.outputs import FORMATS, check_outputs, config_digest, versions
+from sampt.exporters.output_set import FORMATS, check_outputs
+from sampt.runs.backends import BackEnds, back_end_options, make_back_ends
+from sampt.runs.job import Job
+from sampt.runs.manifest import config_digest, versions
+from sampt.runs.run import prepare_run, run_job, run_part
 from sampt.video.damage import OnDamage
 from sampt.weights import weights_identity
 
@@ -36,7 +38,7 @@ class BatchSettings:
     Attributes:
         output: folder in which every item gets a folder of its name.
         config: settings of the method; the preset ``default`` when left out.
-        formats, device, runtime, precision, overwrite, on_damage: see :class:`sampt.job.Job`.
+        formats, device, runtime, precision, overwrite, on_damage: see :class:`sampt.runs.job.Job`.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
         upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from sampt.backends.opencv import describe_builds
+from sampt.backends.registry import describe_backends
 from sampt.cli.running import tell
 from sampt.cli.tables import print_table
-from sampt.opencv import describe_builds
-from sampt.plugins import describe_backends
 
 __all__ = ["add_command"]
 

@@ -28,8 +28,8 @@ from sampt.cli.settings import (
 )
 from sampt.config import SegmentConfig
 from sampt.errors import BatchError
+from sampt.exporters.output_set import FORMATS
 from sampt.files.names import real_path
-from sampt.outputs import FORMATS
 
 __all__ = [
     "add_command",

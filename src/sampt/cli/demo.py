@@ -10,9 +10,9 @@ from PIL import Image
 
 from sampt.cli.running import run_shown
 from sampt.cli.settings import add_preset_option, config_from
-from sampt.evaluation.metrics import jaccard
-from sampt.job import Job, JobResult
-from sampt.outputs.files import make_folder
+from sampt.evaluation.vos.jf import jaccard
+from sampt.files.atomic import make_folder
+from sampt.runs.job import Job, JobResult
 from sampt.testing.scenes import Scene, SceneVideo, demo_scene
 from sampt.types import QueryMask
 from sampt.video.writer import VideoWriter

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sampt.batch.local import LocalPool
     from sampt.batch.on_ray import RayPool
     from sampt.batch.work import BatchSettings
-    from sampt.evaluation.run import DatasetChoice
+    from sampt.evaluation.predict import DatasetChoice
 
 __all__ = ["add_command"]
 
@@ -178,9 +178,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.datasets import InstanceDataset
+    from sampt.evaluation.instances.predict import instances_config, predict_instances
     from sampt.evaluation.paper_rules import applied_rules, with_rules
-    from sampt.evaluation.run import predict_dataset, vos_config
-    from sampt.evaluation.run_instances import instances_config, predict_instances
+    from sampt.evaluation.predict import predict_dataset, vos_config
     from sampt.segmenters.everything import ProposalConfig
 
     choice = _choice(arguments)
@@ -216,7 +216,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _choice(arguments: argparse.Namespace) -> DatasetChoice:
-    from sampt.evaluation.run import DatasetChoice
+    from sampt.evaluation.predict import DatasetChoice
 
     if arguments.root is None:
         raise EvaluationError(f"--root is missing; give the folder of {arguments.dataset}.")
@@ -239,7 +239,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
 def _scored_choice(arguments: argparse.Namespace) -> DatasetChoice:
     """What the predictions are of: as the options tell, else as the run does that made them."""
-    from sampt.evaluation.run import DatasetChoice, read_run
+    from sampt.evaluation.predict import DatasetChoice, read_run
 
     run = read_run(arguments.predictions) if arguments.dataset is None else {}
     said = run.get("dataset", {})
@@ -269,9 +269,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _interactive(arguments: argparse.Namespace) -> int:
-    from sampt.back_end_settings import make_segmenter, make_tracker
-    from sampt.evaluation.interactive import InteractiveConfig, run_study, study_table
-    from sampt.outputs.files import make_folder, write_atomic
+    from sampt.evaluation.vos.interactive import InteractiveConfig, run_study, study_table
+    from sampt.files.atomic import make_folder, write_atomic
+    from sampt.pipeline.backends import make_segmenter, make_tracker
 
     study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
     config = config_from(arguments)

@@ -64,7 +64,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _run(arguments: argparse.Namespace) -> int:
     from sampt.cli.progress import progress_bar
-    from sampt.outputs.exports import EXPORTERS, ExportObject, export
+    from sampt.exporters.registry import EXPORTERS, ExportObject, export
     from sampt.session import Session
 
     kind = arguments.kind

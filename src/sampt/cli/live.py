@@ -15,7 +15,7 @@ from sampt.cli.settings import is_given
 from sampt.config import SegmentConfig, with_settings
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import SizeHW
-from sampt.job import Job
+from sampt.runs.job import Job
 from sampt.video.live import LiveVideo, open_live
 
 __all__ = ["run_live_shown"]

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from sampt import __version__
 from sampt.errors import SamptError, did_you_mean
+from sampt.files.limits import is_short_of_memory
 from sampt.files.names import printable
-from sampt.limits import is_short_of_memory
 
 __all__ = ["build_parser", "main"]
 
@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")  # a path is printed as it is, whatever its bytes
     try:
         # Imports are in here too: they take long enough to be interrupted.
+        from sampt.backends.opencv import check_opencv
         from sampt.cli.heap import return_large_blocks
-        from sampt.opencv import check_opencv
 
         return_large_blocks()
         check_opencv()

@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.text import Text
 
 from sampt.files.names import printable
-from sampt.job import JobResult, ObjectSummary, peak_memory_bytes
+from sampt.runs.job import JobResult, ObjectSummary
+from sampt.runs.record import peak_memory_bytes
 from sampt.types import ObjectState
 
 __all__ = ["bytes_bar", "progress_bar", "show_summary"]

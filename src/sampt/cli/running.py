@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from sampt.job import Job, JobResult, run_job
+from sampt.runs.job import Job, JobResult
+from sampt.runs.run import run_job
 from sampt.weights import Progress, WeightsSource, downloads_shown_by
 
 __all__ = ["run_shown", "tell"]

@@ -18,11 +18,11 @@ from sampt.cli.settings import (
     whole_number,
 )
 from sampt.errors import ConfigError, QueryError
+from sampt.exporters.output_set import FORMATS
 from sampt.files.names import real_path
-from sampt.job import Job
-from sampt.outputs import FORMATS
+from sampt.pipeline.preparation import Query
 from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
-from sampt.preparation import Query
+from sampt.runs.job import Job
 from sampt.video.live import is_live
 
 __all__ = ["add_command", "formats_of"]

@@ -8,8 +8,8 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
+from sampt.backends.options import OPTIONS
 from sampt.config import PRESETS, PRESETS_TOLD, SegmentConfig, preset, setting_fields, with_settings
-from sampt.plugins import OPTIONS
 from sampt.video.damage import ON_DAMAGE
 
 __all__ = [

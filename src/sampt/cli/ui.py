@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> WebSettings:
-    from sampt.job_parts import back_end_options
+    from sampt.runs.backends import back_end_options
     from sampt.web.back_ends import NamedBackEnds
     from sampt.web.roots import Roots, named_roots
     from sampt.web.settings import WebSettings, default_work_folder

@@ -114,7 +114,7 @@ def _pull(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from sampt.segmenters.sam.models import export_model
+    from sampt.segmenters.sam.create import export_model
 
     folder = export_model(arguments.name, None if arguments.weights == "random" else arguments.weights, arguments.output)
     _out(stderr=True).print("exported, and compared with PyTorch; use it with --runtime onnxruntime or openvino", markup=False)

@@ -1,6 +1,5 @@
 """Measuring how good masks and point tracks are: data sets, metrics, scores of predictions on disk, and a baseline."""
 
-from sampt.evaluation.baseline import carry_by_flow
 from sampt.evaluation.datasets import (
     DATASETS,
     InstanceDataset,
@@ -13,13 +12,14 @@ from sampt.evaluation.datasets import (
     select_sequences,
     training_sequences,
 )
-from sampt.evaluation.instance_matches import ScoredInstances, TrackMatch, VideoMatches, score_instances
-from sampt.evaluation.instance_metrics import InstanceScores, evaluate_instances, read_instance_results
-from sampt.evaluation.metrics import Statistics, boundary_f, db_statistics, jaccard, region_and_contour
-from sampt.evaluation.point_metrics import TapVidScore, mean_tap_vid, pck, tap_vid_queries, tap_vid_score
-from sampt.evaluation.point_tracks import PointTracks, davis_point_tracks, read_badja
-from sampt.evaluation.score import ObjectScore, Scores, SequenceScore, score_dataset, score_folder, score_sequence
-from sampt.evaluation.vos_metrics import SCORING_RULES, GroupScore
+from sampt.evaluation.instances.matches import ScoredInstances, TrackMatch, VideoMatches, score_instances
+from sampt.evaluation.instances.metrics import InstanceScores, evaluate_instances, read_instance_results
+from sampt.evaluation.points.metrics import TapVidScore, mean_tap_vid, pck, tap_vid_queries, tap_vid_score
+from sampt.evaluation.points.tracks import PointTracks, davis_point_tracks, read_badja
+from sampt.evaluation.vos.baseline import carry_by_flow
+from sampt.evaluation.vos.jf import Statistics, boundary_f, db_statistics, jaccard, region_and_contour
+from sampt.evaluation.vos.protocols import SCORING_RULES, GroupScore
+from sampt.evaluation.vos.score import ObjectScore, Scores, SequenceScore, score_dataset, score_folder, score_sequence
 
 __all__ = [
     "DATASETS",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import EvaluationError
+from sampt.files.limits import parse_json
 from sampt.files.text import read_text
-from sampt.limits import parse_json
 
 __all__ = ["read_json"]
 

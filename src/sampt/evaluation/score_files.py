@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import VosDataset, open_dataset
-from sampt.evaluation.instance_matches import ScoredInstances, score_instances
+from sampt.evaluation.instances.matches import ScoredInstances, score_instances
 from sampt.evaluation.json_files import read_json
-from sampt.evaluation.run import DatasetChoice, read_run
-from sampt.evaluation.score import score_dataset
-from sampt.evaluation.scores import Scores
-from sampt.outputs.files import make_folder, write_atomic
+from sampt.evaluation.predict import DatasetChoice, read_run
+from sampt.evaluation.vos.results import Scores
+from sampt.evaluation.vos.score import score_dataset
+from sampt.files.atomic import make_folder, write_atomic
 
 __all__ = ["SCORES_NAME", "read_scores", "score_predictions", "write_scores"]
 

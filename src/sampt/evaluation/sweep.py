@@ -15,14 +15,14 @@ from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import SegmentConfig, preset, with_settings
 from sampt.errors import EvaluationError, SamptError, did_you_mean
 from sampt.evaluation.paper_rules import AppliedRule, applied_rules, with_rules
-from sampt.evaluation.run import DatasetChoice, predict_dataset, vos_config
-from sampt.evaluation.score import score_dataset
+from sampt.evaluation.predict import DatasetChoice, predict_dataset, vos_config
 from sampt.evaluation.score_files import SCORES_NAME, write_scores
-from sampt.evaluation.scores import Scores
+from sampt.evaluation.vos.results import Scores
+from sampt.evaluation.vos.score import score_dataset
+from sampt.files.atomic import write_atomic
+from sampt.files.limits import parse_json
 from sampt.files.names import markdown_cell
 from sampt.files.text import read_text
-from sampt.limits import parse_json
-from sampt.outputs.files import write_atomic
 
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from sampt.limits import read_bounded
+from sampt.files.limits import read_bounded
 
 __all__ = ["decode_text", "read_text"]
 

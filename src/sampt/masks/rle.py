@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sampt.errors import ValueCheckError
-from sampt.limits import check_pixels, max_code_chars
+from sampt.files.limits import check_pixels, max_code_chars
 from sampt.types import BoolArray, IntArray
 
 __all__ = ["Rle", "code_runs", "decode_mask", "encode_mask"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sampt.palette import PALETTE
+from sampt.files.palette import PALETTE
 from sampt.points.soft_masks import flat_pixels
 from sampt.types import BoolArray, IntArray, UInt8Array
 

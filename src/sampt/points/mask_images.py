@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sampt.errors import QueryError
 from sampt.files.images import BROKEN_IMAGE
-from sampt.limits import check_pixels
+from sampt.files.limits import check_pixels
 from sampt.points.mask_colors import ids_of_colors
 from sampt.points.soft_masks import looks_like_picture, looks_soft
 from sampt.types import BoolArray, IntArray

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sampt.errors import QueryError, ValueCheckError, did_you_mean
+from sampt.files.limits import MAX_QUERY_BYTES, check_clicks, parse_json
 from sampt.files.text import read_text
-from sampt.limits import MAX_QUERY_BYTES, check_clicks, parse_json
 from sampt.points.mask_images import MAX_IDS, VOID, read_mask_image
 from sampt.signs import SIGN_KEYS, parse_sign, take_sign
 from sampt.types import Points, QueryBox, QueryMask

@@ -13,7 +13,7 @@ import numpy as np
 from sampt.config import SegmentConfig, with_settings
 from sampt.geometry import rescale_box, rescale_xy
 from sampt.masks.merge import ObjectMask
-from sampt.preparation import prepare_queries
+from sampt.pipeline.preparation import prepare_queries
 from sampt.prompts.parts import predictions
 from sampt.prompts.refine import segment_boxed
 from sampt.segmenters.base import PromptableSegmenter

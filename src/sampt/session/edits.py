@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sampt.errors import LimitError, QueryError
+from sampt.files.limits import MAX_CLICKS, check_pixels
+from sampt.files.palette import display_colour_of
 from sampt.geometry import inside_frame
-from sampt.limits import MAX_CLICKS, check_pixels
 from sampt.masks.rle import Rle, code_runs, encode_mask
-from sampt.outputs.palette import display_colour_of
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.signs import parse_sign
 from sampt.types import BoolArray

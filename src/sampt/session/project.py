@@ -13,12 +13,11 @@ from typing import Any
 
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import LimitError, OutputError, SamptError, VideoError
+from sampt.files.atomic import disk_errors, write_atomic
+from sampt.files.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.files.listing import visible_entries
 from sampt.files.text import decode_text
-from sampt.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.masks.rle import Rle
-from sampt.outputs.files import write_atomic
-from sampt.session.disk import disk_errors
 from sampt.session.edits import Inputs, check_items, checked_inputs
 from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.video.base import Video

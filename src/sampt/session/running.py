@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from sampt.masks.merge import ObjectMask
-from sampt.propagation import Engine, tracked_frames
+from sampt.pipeline.propagation import Engine, tracked_frames
+from sampt.pipeline.windowed import reinitialised
 from sampt.segmenters.base import Passes, PromptableSegmenter, SegmenterView
 from sampt.types import FramePoints, MaskPrediction, ObjectPrompt, Points, UInt8Array
 from sampt.video.base import CachedVideo, SubVideo, Video, VideoView
-from sampt.windowed import reinitialised
 
 __all__ = ["LockedVideo", "Stopped", "WatchedSegmenter", "WatchedVideo", "follow"]
 

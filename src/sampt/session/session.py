@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from sampt.config import SegmentConfig, default_config
-from sampt.outputs.folder_lock import FolderLock
-from sampt.preparation import working_video
-from sampt.propagation import Engine
+from sampt.files.atomic import disk_errors
+from sampt.files.folder_lock import FolderLock
+from sampt.pipeline.preparation import working_video
+from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import edits
 from sampt.session.asking import Asker
-from sampt.session.disk import disk_errors
 from sampt.session.edits import Inputs
 from sampt.session.plan import Query
 from sampt.session.project import (

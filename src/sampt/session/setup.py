@@ -8,13 +8,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
-from sampt.back_end_settings import setting_options
+from sampt.backends.registry import available
 from sampt.config import SegmentConfig, settings_of, with_settings
 from sampt.errors import BackendError, ConfigError
-from sampt.plugins import available, create_segmenter, create_tracker
+from sampt.pipeline.backends import setting_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.segmenters.create import create_segmenter
 from sampt.session.project import ProjectFile
 from sampt.trackers.base import PointTracker, TrackerInfo
+from sampt.trackers.create import create_tracker
 from sampt.weights import no_downloads, weights_identity
 
 __all__ = ["PROJECT_ASKS", "back_ends", "checked_config", "session_settings", "settings_digest"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask
-from sampt.propagation import Engine
+from sampt.pipeline.propagation import Engine
 from sampt.session.asking import Asker, query_points
 from sampt.session.edits import Inputs
 from sampt.session.plan import Leg

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from sampt.errors import OutputError, ValueCheckError
-from sampt.limits import MAX_RECORD_BYTES
-from sampt.session.disk import disk_errors
+from sampt.files.atomic import disk_errors
+from sampt.files.limits import MAX_RECORD_BYTES
 from sampt.session.record import Record, Summary, pack_record, summary_of, unpack_record
 from sampt.types import ObjectState
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from sampt.backends.options import check_device, check_no_weights
 from sampt.geometry import rescale_xy, sample_picture
-from sampt.plugins import check_device, check_no_weights
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sampt.errors import VideoError
-from sampt.limits import check_pixels
+from sampt.files.limits import check_pixels
 from sampt.video.av_compat import open_input
 
 __all__ = ["decode_packets", "one_file_options", "open_stream", "playlist_kind", "refuse_playlist"]

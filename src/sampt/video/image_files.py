@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from sampt.errors import VideoError
 from sampt.files.images import BROKEN_IMAGE, broken_reason
-from sampt.limits import check_pixels
+from sampt.files.limits import check_pixels
 from sampt.types import UInt8Array
 
 __all__ = ["ImageFacts", "PageReader", "image_facts", "read_image"]

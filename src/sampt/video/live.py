@@ -18,8 +18,8 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 
 from sampt.errors import VideoError
+from sampt.files.limits import check_pixels
 from sampt.geometry import SizeHW
-from sampt.limits import check_pixels
 from sampt.types import UInt8Array
 from sampt.video.av_compat import open_input, to_fraction
 from sampt.video.base import Video

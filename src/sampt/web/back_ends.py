@@ -7,10 +7,11 @@ import weakref
 from typing import TypeAlias
 
 from sampt.config import SegmentConfig
-from sampt.job_parts import back_end_options
-from sampt.plugins import create_segmenter, create_tracker
+from sampt.runs.backends import back_end_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.segmenters.create import create_segmenter
 from sampt.trackers.base import PointTracker, TrackerInfo
+from sampt.trackers.create import create_tracker
 from sampt.web.settings import BackEndFactory
 
 __all__ = ["Kept", "NamedBackEnds"]
@@ -24,7 +25,7 @@ class NamedBackEnds:
     """Makes back ends by the names in settings.
 
     Args:
-        device, runtime, precision: as for :func:`sampt.plugins.create_tracker`.
+        device, runtime, precision: as for :func:`sampt.trackers.create.create_tracker`.
     """
 
     def __init__(self, device: str = "auto", runtime: str = "auto", precision: str = "auto") -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from sampt import __version__
 from sampt.errors import SamptError
-from sampt.outputs.exports import EXPORTERS
+from sampt.exporters.registry import EXPORTERS
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES

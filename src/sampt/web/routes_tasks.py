@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from sampt.errors import ConfigError, did_you_mean
-from sampt.outputs.exports import EXPORTERS
+from sampt.exporters.registry import EXPORTERS
 from sampt.web.open_session import OpenSession
 from sampt.web.schemas import ExportCreate, ExportResponse, PropagationCreate, PropagationResponse
 from sampt.web.services import ERRORS, Held, Parts, errors, frames_wanted

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sampt.errors import OutputError, SamptError
-from sampt.outputs.exports import EXPORTERS, ExportObject, export
+from sampt.exporters.registry import EXPORTERS, ExportObject, export
 from sampt.session.session import Session
 from sampt.session.values import FrameUpdate
 from sampt.types import FrameMasks
@@ -193,7 +193,7 @@ class ExportTask(_Task):
     Args:
         number: its id.
         session: whose results are exported.
-        kind: of :data:`sampt.outputs.exports.EXPORTERS`.
+        kind: of :data:`sampt.exporters.registry.EXPORTERS`.
         frames, object_ids: what to export; None: all objects.
         folder: made here, and removed by :meth:`remove`.
         on_progress, courtesy, message: as for :class:`PropagationTask`.

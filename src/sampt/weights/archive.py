@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sampt.limits import MAX_WEIGHTS_BYTES
+from sampt.files.limits import MAX_WEIGHTS_BYTES
 
 __all__ = ["WrongArchiveError", "archive_suffix", "opened_member"]
 

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sampt.errors import BackendError
+from sampt.files.limits import parse_json
 from sampt.files.names import real_path
-from sampt.limits import parse_json
 from sampt.weights.hub import found_in_hub
 from sampt.weights.sources import WeightsSource, told_bytes
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from sampt.errors import BackendError
-from sampt.limits import parse_json
+from sampt.files.limits import parse_json
 from sampt.weights.cache import digest_of, locked, partial_of, weights_folder, write_json
 from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opened
 

@@ -20,9 +20,9 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
-from sampt import __version__
 from sampt.errors import BackendError
-from sampt.limits import MAX_DOWNLOAD_S, MAX_WEIGHTS_BYTES, MIN_DOWNLOAD_BYTES_PER_S, parse_json
+from sampt.files.limits import MAX_DOWNLOAD_S, MAX_WEIGHTS_BYTES, MIN_DOWNLOAD_BYTES_PER_S, parse_json
+from sampt.version import __version__
 from sampt.weights.cache import check_room, disk_errors, write_json
 
 __all__ = ["NotServedError", "Progress", "Request", "discard", "download"]

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sampt.errors import BackendError
-from sampt.limits import MAX_WEIGHTS_BYTES, max_weights_bytes
+from sampt.files.limits import MAX_WEIGHTS_BYTES, max_weights_bytes
 from sampt.weights.archive import WrongArchiveError, opened_member
 from sampt.weights.cache import (
     Verification,

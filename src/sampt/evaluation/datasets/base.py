@@ -208,7 +208,7 @@ class VosDataset:
     Attributes:
         name: as :func:`sampt.evaluation.datasets.open_dataset` calls it.
         split: "val", say.
-        protocol: how it is scored: a name of :data:`sampt.evaluation.vos_metrics.SCORING_RULES`.
+        protocol: how it is scored: a name of :data:`sampt.evaluation.vos.protocols.SCORING_RULES`.
         sequences: in the order of the data set's own list, else by name.
         is_server_scored: only the masks that are given are public.
         submission: what the benchmark's server takes.

@@ -24,7 +24,7 @@ from sampt.evaluation.datasets.base import LazySequences, VosDataset, VosSequenc
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
 from sampt.evaluation.datasets.layout import choose_split, subfolders, wrong_folder
 from sampt.files.images import BROKEN_IMAGE, broken_reason
-from sampt.limits import check_pixels
+from sampt.files.limits import check_pixels
 from sampt.types import IntArray
 from sampt.video import Video
 

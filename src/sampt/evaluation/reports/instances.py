@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from sampt.evaluation.instance_matches import FOUND_IOU, ScoredInstances, VideoMatches
+from sampt.evaluation.instances.matches import FOUND_IOU, ScoredInstances, VideoMatches
 from sampt.evaluation.reports.html import html_table, percent, published_section, run_sections, worst_section
 from sampt.evaluation.reports.plots import Line, score_plot
 from sampt.evaluation.reports.read import ScoredRun
 from sampt.evaluation.reports.worst import worst_instance_frames
-from sampt.outputs.palette import display_colour_of
+from sampt.files.palette import display_colour_of
 
 __all__ = ["COLUMNS", "sections", "summary"]
 

@@ -9,7 +9,7 @@ from sampt.evaluation.reports.html import html_table, percent, published_section
 from sampt.evaluation.reports.plots import Line, score_plot
 from sampt.evaluation.reports.read import ScoredRun
 from sampt.evaluation.reports.worst import worst_mask_frames
-from sampt.evaluation.scores import Scores, SequenceScore
+from sampt.evaluation.vos.results import Scores, SequenceScore
 
 __all__ = ["COLUMNS", "sections", "summary"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.instance_matches import ScoredInstances
+from sampt.evaluation.instances.matches import ScoredInstances
 from sampt.evaluation.paper_rules import AppliedRule
-from sampt.evaluation.run import DatasetChoice, manifests, read_run
+from sampt.evaluation.predict import DatasetChoice, manifests, read_run
 from sampt.evaluation.score_files import read_scores
-from sampt.evaluation.scores import Scores
-from sampt.outputs import MANIFEST_NAME
+from sampt.evaluation.vos.results import Scores
+from sampt.exporters.output_set import MANIFEST_NAME
 
 __all__ = ["AnyRun", "ScoredRun", "Speed", "read_scored"]
 

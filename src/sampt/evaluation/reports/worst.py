@@ -11,14 +11,14 @@ import numpy as np
 
 from sampt.errors import EvaluationError, VideoError
 from sampt.evaluation.datasets import InstanceDataset, VosSequence, select_sequences
-from sampt.evaluation.instance_matches import RESULTS_NAME, ScoredInstances, VideoMatches
-from sampt.evaluation.instance_metrics import read_instance_results
-from sampt.evaluation.instance_tracks import Track, predicted_track, shapes_of, true_track
-from sampt.evaluation.predicted import find_predictions
+from sampt.evaluation.instances.matches import RESULTS_NAME, ScoredInstances, VideoMatches
+from sampt.evaluation.instances.metrics import read_instance_results
+from sampt.evaluation.instances.tracks import Track, predicted_track, shapes_of, true_track
 from sampt.evaluation.reports.read import ScoredRun
-from sampt.evaluation.scores import Scores
-from sampt.outputs.overlay import OverlayStyle, draw_overlay
-from sampt.outputs.rle import Rle, decode_mask
+from sampt.evaluation.vos.predicted import find_predictions
+from sampt.evaluation.vos.results import Scores
+from sampt.exporters.overlay import OverlayStyle, draw_overlay
+from sampt.masks.rle_json import Rle, decode_mask
 from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, UInt8Array
 from sampt.video import Video
 

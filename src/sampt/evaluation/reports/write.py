@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import cast
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.instance_matches import ScoredInstances
+from sampt.evaluation.instances.matches import ScoredInstances
 from sampt.evaluation.reports import instances, masks
 from sampt.evaluation.reports.html import html_table, page
 from sampt.evaluation.reports.published import SOURCE, published
 from sampt.evaluation.reports.read import AnyRun, ScoredRun, read_scored
-from sampt.evaluation.scores import Scores
+from sampt.evaluation.vos.results import Scores
+from sampt.files.atomic import make_folder, write_atomic
 from sampt.files.names import markdown_cell, real_path
-from sampt.outputs.files import make_folder, write_atomic
 
 __all__ = ["write_report"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sampt.backends.options import check_device
 from sampt.errors import BackendError
-from sampt.plugins import check_device
 from sampt.segmenters.grabcut.segmenter import GrabCutSegmenter, GrabCutSettings
 
 __all__ = ["GrabCutSegmenter", "GrabCutSettings", "create"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sampt.segmenters.sam.models import create_model
+from sampt.segmenters.sam.create import create_model
 
 if TYPE_CHECKING:
     from sampt.segmenters.sam.segmenter import SamSegmenter
@@ -15,19 +15,19 @@ __all__ = ["create_vit_b", "create_vit_h", "create_vit_l"]
 def create_vit_b(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> SamSegmenter:
-    """Make `hq-sam-vit-b`; see :func:`~sampt.segmenters.sam.models.create_model`."""
+    """Make `hq-sam-vit-b`; see :func:`~sampt.segmenters.sam.create.create_model`."""
     return create_model("hq-sam-vit-b", weights, device, runtime, precision)
 
 
 def create_vit_l(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> SamSegmenter:
-    """Make `hq-sam-vit-l`; see :func:`~sampt.segmenters.sam.models.create_model`."""
+    """Make `hq-sam-vit-l`; see :func:`~sampt.segmenters.sam.create.create_model`."""
     return create_model("hq-sam-vit-l", weights, device, runtime, precision)
 
 
 def create_vit_h(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> SamSegmenter:
-    """Make `hq-sam-vit-h`; see :func:`~sampt.segmenters.sam.models.create_model`."""
+    """Make `hq-sam-vit-h`; see :func:`~sampt.segmenters.sam.create.create_model`."""
     return create_model("hq-sam-vit-h", weights, device, runtime, precision)

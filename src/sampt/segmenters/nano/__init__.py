@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sampt.onnx_files import choose_runtime, find_folder
+from sampt.backends.onnx_files import choose_runtime, find_folder
 from sampt.segmenters.nano.runtime import FILES, Runtime
 from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
 

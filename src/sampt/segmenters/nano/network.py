@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.blocks import ConvNorm, Residual, fold_norms
+from sampt.backends.blocks import ConvNorm, Residual, fold_norms
 from sampt.segmenters.nano.runtime import STRIDES
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sampt.backends.onnx_files import open_session
 from sampt.errors import BackendError
-from sampt.onnx_files import open_session
 from sampt.segmenters.nano.runtime import FEATURES, FILES, STRIDES, Features, Place, PromptArrays, cut
 from sampt.types import FloatArray
 

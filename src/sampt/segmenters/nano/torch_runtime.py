@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sampt.blocks import load_from_onnx
+from sampt.backends.blocks import load_from_onnx
+from sampt.backends.torch_networks import repeatable, running_on
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
-from sampt.torch_networks import repeatable, running_on
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime", "load_network"]

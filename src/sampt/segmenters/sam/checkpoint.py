@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sampt.backends.torch_networks import load_exactly, repeatable
 from sampt.errors import BackendError
-from sampt.torch_networks import load_exactly, repeatable
+from sampt.segmenters.sam.models import SamModel
 from sampt.weights import load_checkpoint
 
 if TYPE_CHECKING:
-    from sampt.segmenters.sam.models import SamModel
     from sampt.segmenters.sam.network import SamNetwork
 
 __all__ = ["build", "fill_random", "identity_of", "load_network", "load_weights", "read_state"]

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampt.backends.telemetry import without_openvino_telemetry
 from sampt.errors import BackendError
+from sampt.files.limits import parse_json
 from sampt.files.text import read_text
-from sampt.limits import parse_json
 from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
-from sampt.telemetry import without_openvino_telemetry
 
 __all__ = [
     "ANSWERS",
@@ -164,7 +164,7 @@ class ExportedRuntime:
 
 
 def _open_onnxruntime(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
-    from sampt.onnx_files import open_session
+    from sampt.backends.onnx_files import open_session
 
     session = open_session(path, name, threads=1 if beside else None)
     outputs = [item.name for item in session.get_outputs()]

@@ -27,10 +27,10 @@ from transformers.models.sam.configuration_sam import (
 )
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
+from sampt.backends.torch_networks import in_float32, linear, quicken
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import FILLER, NOTHING, PromptBatch
 from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
-from sampt.torch_networks import in_float32, linear, quicken
 
 __all__ = [
     "DECODER_NAMES",

@@ -8,10 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sampt.backends.torch_networks import compiling, computing
 from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
 from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
-from sampt.torch_networks import compiling, computing
 
 __all__ = ["SamRuntime", "TorchRuntime", "default_precision"]
 
@@ -46,8 +46,8 @@ class TorchRuntime:
     Args:
         network: on ``device``.
         device: where it runs.
-        precision: a key of :data:`sampt.torch_networks.PRECISIONS`: of products and convolutions; sums, norms and answers stay
-            float32.
+        precision: a key of :data:`sampt.backends.torch_networks.PRECISIONS`: of products and convolutions; sums, norms and
+            answers stay float32.
         compiles: whether PyTorch compiles the vision encoder, which takes a minute at the first frame.
         name: of the back end, for errors.
     """

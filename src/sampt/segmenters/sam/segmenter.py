@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampt.backends.options import check_option
+from sampt.backends.torch_networks import running_on
 from sampt.errors import BackendError
+from sampt.files.limits import is_short_of_memory
 from sampt.files.names import name_bytes
-from sampt.limits import is_short_of_memory
-from sampt.plugins import check_option
 from sampt.segmenters.base import Passes, SegmenterInfo
 from sampt.segmenters.everything import Candidate, ProposalConfig
 from sampt.segmenters.sam.candidates import find_candidates
@@ -29,7 +30,6 @@ from sampt.segmenters.sam.picture import Fit, boxes_of, boxes_of_low_res, to_squ
 from sampt.segmenters.sam.prompts import PromptBatch, batch_of
 from sampt.segmenters.sam.rounds import Question, ask_in_rounds
 from sampt.segmenters.sam.runtime import TorchRuntime, default_precision
-from sampt.torch_networks import running_on
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 from sampt.weights import weights_folder
 
@@ -90,7 +90,7 @@ class SamSegmenter:
     def load(
         cls, model: SamModel, path: Path | None, device: str, *, runtime: str = "auto", precision: str = "auto"
     ) -> SamSegmenter:
-        """See :func:`sampt.segmenters.sam.models.create_model`; weights at a path are loaded now, random ones when needed."""
+        """See :func:`sampt.segmenters.sam.create.create_model`; weights at a path are loaded now, random ones when needed."""
         check_option("runtime", runtime)
         check_option("precision", precision)
         kind = "torch" if runtime == "auto" else runtime

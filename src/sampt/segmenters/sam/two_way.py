@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sampt.torch_networks import linear
+from sampt.backends.torch_networks import linear
 
 __all__ = ["FrameParts", "TwoWay", "from_blocks", "in_blocks"]
 

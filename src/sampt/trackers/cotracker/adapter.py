@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sampt.torch_networks import load_exactly, place, quicken, repeatable
+from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.cotracker.answers import Answers, FrameScale
 from sampt.trackers.cotracker.features import ClipFeatures, FrameStore

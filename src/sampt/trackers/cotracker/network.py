@@ -255,7 +255,7 @@ class CoTrackerNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
         return self.fnet, self.updateformer, self.corr_mlp
 
     def encode(self, pictures: Tensor) -> list[Tensor]:

@@ -66,7 +66,7 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
     _check_packages(name, "kornia")
     files = _pair_of_files(name, weights)
     with _importing(name):
-        from sampt.torch_networks import running_on
+        from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
         from sampt.trackers.keypoints.matchers import LightGlueMatcher
         from sampt.trackers.keypoints.networks import build_aliked, load_pair
@@ -84,7 +84,7 @@ def _create_whole(name: str, weights: str | None, device: str, source: str) -> K
     _check_packages(name, "transformers")
     path = local_weights(name, weights)
     with _importing(name):
-        from sampt.torch_networks import running_on
+        from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
         from sampt.trackers.keypoints.matchers import TransformersMatcher
         from sampt.trackers.keypoints.networks import build_lightglue, build_superglue, load_whole

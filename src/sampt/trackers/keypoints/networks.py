@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sampt.backends.torch_networks import load_exactly, repeatable
 from sampt.errors import BackendError
-from sampt.torch_networks import load_exactly, repeatable
 from sampt.weights import load_checkpoint
 
 __all__ = [

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.blocks import ConvNorm, Residual, fold_norms
+from sampt.backends.blocks import ConvNorm, Residual, fold_norms
 from sampt.trackers.nano.runtime import HIDDEN, PointState
 
 __all__ = ["COARSE", "NanoTrackerNetwork", "StepDetails"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sampt.backends.onnx_files import open_session
 from sampt.errors import BackendError
-from sampt.onnx_files import open_session
 from sampt.trackers.nano.runtime import FILES, HIDDEN, Features, PointState
 from sampt.types import FloatArray
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sampt.blocks import load_from_onnx
-from sampt.torch_networks import repeatable, running_on
+from sampt.backends.blocks import load_from_onnx
+from sampt.backends.torch_networks import repeatable, running_on
 from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import Features, PointState
 from sampt.types import FloatArray

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sampt.torch_networks import place, quicken
+from sampt.backends.torch_networks import place, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.pips.checkpoint import load_official
 from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from sampt.torch_networks import load_exactly, repeatable
+from sampt.backends.torch_networks import load_exactly, repeatable
 from sampt.weights import load_checkpoint
 
 __all__ = ["convert_state_dict", "load_official"]

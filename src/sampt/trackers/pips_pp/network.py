@@ -128,7 +128,7 @@ class PipsPpNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
         return self.fnet, self.delta_block
 
     def encode(self, pictures: Tensor) -> Pyramid:

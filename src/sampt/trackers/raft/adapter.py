@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sampt.backends.torch_networks import load_exactly, place, repeatable
 from sampt.geometry import sample_picture
-from sampt.torch_networks import load_exactly, place, repeatable
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.kept import Kept, frame_key

@@ -305,7 +305,7 @@ class RaftNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
         mask = self.update_block.mask  # called once a flow, not by the block itself
         return self.fnet, self.cnet, self.update_block, *([] if mask is None else [mask])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sampt.plugins import needing_torch, runs_on_torch
+from sampt.backends.options import needing_torch, runs_on_torch
 from sampt.weights.choice import local_weights
 
 if TYPE_CHECKING:

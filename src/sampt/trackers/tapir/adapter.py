@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
-from sampt.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.kept import Kept, frame_key
 from sampt.trackers.tapir.clip import ClipFeatures, ClipPass

@@ -201,7 +201,7 @@ class TapirNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
         return self.resnet_torch, *([] if self.extra_convs is None else [self.extra_convs]), self.torch_pips_mixer
 
     @property

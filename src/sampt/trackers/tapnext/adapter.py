@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sampt.backends.torch_networks import load_exactly, place, repeatable
 from sampt.geometry import SizeHW, rescale_xy
-from sampt.torch_networks import load_exactly, place, repeatable
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.tapnext.names import convert_state_dict
 from sampt.trackers.tapnext.network import OFFICIAL, Memory, Prediction, TapNextNetwork, TapNextSizes, certainty, grown

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.torch_networks import linear, quicken
+from sampt.backends.torch_networks import linear, quicken
 
 __all__ = [
     "OFFICIAL",
@@ -292,7 +292,7 @@ class TapNextNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
         return tuple(self.blocks)
 
     def forward(

@@ -1,0 +1,153 @@
+"""Names of back ends -> back ends. A back end is imported when it is created, never before.
+
+Built-in back ends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers`` and
+``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
+``precision`` leaves its users that choice, of all values or of those that :func:`sampt.backends.options.offers` names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from sampt.backends.options import OPTIONS, SETTING_OPTIONS, check_option
+from sampt.backends.table import BUILT_IN, BackendSpec
+from sampt.errors import BackendError, did_you_mean
+
+__all__ = [
+    "BackendFacts",
+    "available",
+    "choices_of",
+    "create_backend",
+    "describe_backends",
+    "options_of",
+]
+
+_NOT_SAID = "not said"
+
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What there is to know of a back end without importing it.
+
+    Attributes:
+        name: as in :func:`available`.
+        licence_code: of its program; SPDX identifier where there is one.
+        licence_weights: of its default weights, likewise; "none" where it has none.
+        source: whose method it is, or the package that brings it.
+        missing: extra of sampt that has to be installed before it can be made, or None.
+    """
+
+    name: str
+    licence_code: str
+    licence_weights: str
+    source: str
+    missing: str | None
+
+
+def describe_backends(kind: str) -> tuple[BackendFacts, ...]:
+    """All back ends of ``kind`` ("tracker" or "segmenter"), sorted by name; none is imported.
+
+    Of installed ones it is known what their package says of itself: its licence, and nothing of their weights'.
+    """
+    found = {name: _facts(name, spec) for name, spec in BUILT_IN[kind].items()}
+    others = {name: _facts_of_package(name, entry) for name, entry in _entry_points(kind).items()}
+    return tuple(facts for _, facts in sorted((others | found).items()))
+
+
+def _facts(name: str, spec: BackendSpec) -> BackendFacts:
+    return BackendFacts(name, spec.licence_code, spec.licence_weights or "none", spec.source, spec.missing)
+
+
+def _facts_of_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:
+    package = entry.dist
+    if package is None:
+        return BackendFacts(name, _NOT_SAID, _NOT_SAID, entry.value, None)
+    told = [package.metadata[key].splitlines()[0] for key in ("License-Expression", "License") if key in package.metadata]
+    licence = next(iter(told), _NOT_SAID)
+    return BackendFacts(name, licence, _NOT_SAID, f"{package.name} {package.version}", None)
+
+
+def available(kind: str) -> tuple[str, ...]:
+    """Names of all back ends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
+    return tuple(sorted({*BUILT_IN[kind], *_entry_points(kind)}))
+
+
+def options_of(kind: str, name: str) -> frozenset[str]:
+    """Which options of the two tables the back end ``name`` leaves the choice of; it is imported for that, and not made.
+
+    Raises:
+        BackendError: the name is unknown, or the back end cannot be imported.
+    """
+    return frozenset(choices_of(kind, name))
+
+
+def choices_of(kind: str, name: str) -> Mapping[str, tuple[str, ...]]:
+    """The same, each with its values.
+
+    Raises:
+        BackendError: the name is unknown, or the back end cannot be imported.
+    """
+    return _choices(_factory(kind, name))
+
+
+def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=f"sampt.{kind}s")}
+
+
+def create_backend(kind: str, name: str, weights: str | None, device: str, options: Mapping[str, str]) -> Any:
+    """Make the back end ``name``, whose type its kind decides: see :func:`sampt.trackers.create.create_tracker`.
+
+    Args:
+        kind: "tracker" or "segmenter".
+        name, weights, device: as there.
+        options: values of :data:`~sampt.backends.options.OPTIONS` and ``SETTING_OPTIONS``.
+
+    Raises:
+        BackendError: as there.
+    """
+    for what, value in options.items():
+        check_option(what, value)
+    factory = _factory(kind, name)
+    given = {what: value for what, value in options.items() if value != "auto"}
+    choices = _choices(factory)
+    for what, value in sorted(given.items()):
+        if what not in choices:
+            raise BackendError(f"{name!r} has no choice of {what}, got {value!r}; leave the option out.")
+        if value not in choices[what]:
+            raise BackendError(f"{name!r} has no {what} {value!r}; expected one of: {', '.join(choices[what])}.")
+    return factory(weights=None if weights == "random" else weights, device=device, **given)
+
+
+def _choices(factory: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
+    parameters = inspect.signature(factory).parameters.values()
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    offered: Mapping[str, tuple[str, ...]] = getattr(factory, "offers", {})
+    named = {p.name for p in parameters}
+    taken = {what: values for what, values in (OPTIONS | SETTING_OPTIONS).items() if what in named}
+    return {what: offered.get(what, values) for what, values in ((OPTIONS | taken) if takes_all else taken).items()}
+
+
+def _factory(kind: str, name: str) -> Callable[..., Any]:
+    spec = BUILT_IN[kind].get(name)
+    target = spec.factory if spec else None
+    entry = None if target else _entry_points(kind).get(name)
+    if target is None and entry is None:
+        names = available(kind)
+        raise BackendError(f"Unknown {kind} {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
+    try:
+        if target is not None:
+            module, _, attribute = target.partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+        else:
+            assert entry is not None
+            factory = entry.load()
+    except (ImportError, AttributeError) as error:
+        where = target or f"{entry.value} (package {entry.dist.name if entry.dist else '?'})"  # type: ignore[union-attr]
+        raise BackendError(f"The {kind} {name!r} cannot be imported from {where}: {error}. Install what it needs.") from error
+    made: Callable[..., Any] = factory
+    return made

@@ -1,0 +1,1 @@
+"""Point tracks: annotations, TAP-Vid measures, PCK."""

@@ -1,0 +1,1 @@
+"""Video object segmentation: region and contour, the benchmarks' protocols, scores."""

@@ -1,0 +1,275 @@
+"""Scores masks on disk, of any method, against the ground truth by a benchmark's protocol; never runs a model.
+
+Which frames count and how means are taken is told in :mod:`sampt.evaluation.vos.protocols`. Statistics are taken per object; a
+data set's figure is the mean over all its objects, which for one object a sequence (DAVIS-2016) is the mean over sequences.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias, cast
+
+from sampt.errors import EvaluationError
+from sampt.evaluation.vos.jf import Statistics, db_statistics, region_and_contour
+from sampt.evaluation.vos.predicted import PredictedMasks, find_predictions
+from sampt.evaluation.vos.protocols import ObjectScore, ScoringRule, scoring_rule
+from sampt.evaluation.vos.results import Scores, SequenceScore
+from sampt.types import BoolArray, IntArray
+
+__all__ = ["ObjectScore", "Scores", "SequenceScore", "score_dataset", "score_folder", "score_sequence"]
+
+_WAITING_PER_WORKER = 4
+"""Frames given out ahead of the one that is waited for: enough that no worker idles, and few after an error."""
+_PERFECT = Statistics(1.0, 1.0, 0.0)
+
+
+class LabelledSequence(Protocol):
+    """A sequence of which every frame is annotated and every object is given on the first one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def frame_names(self) -> tuple[str, ...]: ...
+    @property
+    def object_ids(self) -> tuple[int, ...]: ...
+    def label_map(self, frame_idx: int) -> IntArray: ...
+
+
+class TrueSequence(LabelledSequence, Protocol):
+    """What scoring needs of a sequence of a data set; see ``VosSequence`` of :mod:`sampt.evaluation.datasets`."""
+
+    @property
+    def first_frame(self) -> Mapping[int, int]: ...
+    @property
+    def end_frame(self) -> Mapping[int, int]: ...
+    @property
+    def annotated_frames(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> Mapping[int, str]: ...
+    @property
+    def categories(self) -> Mapping[int, str]: ...
+    def void_mask(self, frame_idx: int) -> BoolArray | None: ...
+
+
+class TrueDataset(Protocol):
+    """What scoring needs of a data set; see ``VosDataset`` of :mod:`sampt.evaluation.datasets`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def sequences(self) -> Sequence[TrueSequence]: ...
+    @property
+    def is_server_scored(self) -> bool: ...
+
+
+_Values: TypeAlias = tuple[float, float, bool]
+"""J, F, and whether the object is truly seen."""
+
+
+@dataclass(frozen=True)
+class _FullyAnnotated:
+    """A labelled sequence as one of a data set."""
+
+    labelled: LabelledSequence
+    groups: Mapping[int, str] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
+
+    end_frame: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.labelled.name
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        return self.labelled.frame_names
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        return self.labelled.object_ids
+
+    @property
+    def first_frame(self) -> Mapping[int, int]:
+        return dict.fromkeys(self.object_ids, 0)
+
+    @property
+    def annotated_frames(self) -> tuple[int, ...]:
+        return tuple(range(len(self.frame_names)))
+
+    def label_map(self, frame_idx: int) -> IntArray:
+        return self.labelled.label_map(frame_idx)
+
+    def void_mask(self, frame_idx: int) -> BoolArray | None:
+        return None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A sequence with what is to be scored of it: object id -> its scored frames."""
+
+    sequence: TrueSequence
+    predictions: PredictedMasks
+    rule: ScoringRule
+    frames: Mapping[int, tuple[int, ...]]
+
+    def objects_by_frame(self) -> dict[int, list[int]]:
+        """Ascending frame -> the objects that are scored on it."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for object_id, frames in self.frames.items():
+            for frame_idx in frames:
+                found[frame_idx].append(object_id)
+        return dict(sorted(found.items()))
+
+
+def score_dataset(dataset: TrueDataset, predictions: Path | str, *, workers: int | None = None) -> Scores:
+    """Score the masks of any method for all sequences of a data set, by the data set's protocol.
+
+    Args:
+        dataset: the ground truth.
+        predictions: folder with one folder a sequence, of the sequence's name: label maps ``FRAME.png``, or one folder
+            ``OBJECT_ID`` of black and white ``FRAME.png`` for each object where masks may overlap; either may lie in a folder
+            ``masks`` in it, as ``sampt segment`` writes them. Objects have the ids of the annotations.
+        workers: frames scored at once; None for one a processor core.
+
+    Raises:
+        EvaluationError: the annotations are not public, there is no sequence or no scored frame, or a sequence cannot be
+            scored; see :func:`score_sequence`.
+    """
+    if dataset.is_server_scored:
+        raise EvaluationError(
+            f"The annotations of {dataset.name} {dataset.split} are not public; expected a split that has them: submit the "
+            "predictions to the benchmark's server instead."
+        )
+    name = f"{dataset.name} {dataset.split}".strip()
+    return _score(dataset.sequences, Path(predictions), dataset.protocol, workers, name)
+
+
+def score_folder(
+    predictions: Path | str, sequences: Sequence[LabelledSequence], protocol: str = "davis-2017", *, workers: int | None = None
+) -> Scores:
+    """:func:`score_dataset` for ``sequences`` alone.
+
+    Raises:
+        EvaluationError: there is no sequence, or one cannot be scored; see :func:`score_sequence`.
+    """
+    return _score(sequences, Path(predictions), protocol, workers, "")
+
+
+def score_sequence(
+    folder: Path | str, sequence: LabelledSequence, protocol: str = "davis-2017", *, workers: int | None = 1
+) -> SequenceScore:
+    """Score the masks of one sequence, which lie in ``folder`` as :func:`score_dataset` tells.
+
+    A sequence that does not tell ``annotated_frames`` is annotated on every frame, with all objects given on the first.
+
+    Raises:
+        EvaluationError: a predicted frame is missing, has another size than the ground truth or holds an id that is not
+            given; the sequence has no scored frame or no object; or there is no such protocol.
+    """
+    rule = scoring_rule(protocol)
+    work = _work(sequence, Path(folder), rule)
+    with ThreadPoolExecutor(_number_of(workers)) as pool:
+        ((_, values),) = _in_order(pool, [work], _number_of(workers))
+    scored = _sequence_score(work, values)
+    if scored is None:
+        raise EvaluationError(f"{sequence.name} has no scored frame; expected an annotated one after that of an object's mask.")
+    return scored
+
+
+def _score(sequences: Sequence[LabelledSequence], root: Path, protocol: str, workers: int | None, name: str) -> Scores:
+    if not len(sequences):
+        raise EvaluationError("There is no sequence to score, expected at least one.")
+    rule, number = scoring_rule(protocol), _number_of(workers)
+    scored, left_out = [], []
+    with ThreadPoolExecutor(number) as pool:
+        works = (_work(sequence, root / sequence.name, rule) for sequence in sequences)
+        for work, values in _in_order(pool, works, number):
+            found = _sequence_score(work, values)
+            kept = {item.object_id for item in found.objects} if found else set()
+            left_out += [(work.sequence.name, i) for i in work.frames if i not in kept]
+            scored += [found] if found else []
+    if not scored:
+        raise EvaluationError(f"None of the {len(sequences)} sequences has a scored frame; expected at least one.")
+    return Scores(tuple(scored), name, protocol, tuple(left_out))
+
+
+def _number_of(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise EvaluationError(f"workers is {workers}, expected at least 1.")
+    return workers
+
+
+def _work(labelled: LabelledSequence, folder: Path, rule: ScoringRule) -> _Work:
+    sequence = cast(TrueSequence, labelled) if hasattr(labelled, "annotated_frames") else _FullyAnnotated(labelled)
+    if not sequence.object_ids:
+        raise EvaluationError(f"{sequence.name} holds no object; expected at least one on the frames that are given.")
+    annotated = sequence.annotated_frames
+    if not rule.is_per_object and len(annotated) < 3:
+        raise EvaluationError(
+            f"{sequence.name} has {len(annotated)} annotated frames; expected at least 3, of which the first and the last are "
+            "not scored."
+        )
+    frames = {i: rule.frames(annotated, sequence.first_frame[i], sequence.end_frame.get(i)) for i in sequence.object_ids}
+    names, ids = sequence.frame_names, sequence.object_ids
+    return _Work(sequence, find_predictions(folder, sequence.name, names, ids), rule, frames)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, works: Iterable[_Work], workers: int
+) -> Iterator[tuple[_Work, dict[int, dict[int, _Values]]]]:
+    """Every work with frame -> object -> values; frames are scored across works, so that short ones keep all workers busy."""
+    waiting: deque[tuple[_Work, dict[int, Future[dict[int, _Values]]]]] = deque()
+    pending: deque[Future[dict[int, _Values]]] = deque()
+    for work in works:
+        futures: dict[int, Future[dict[int, _Values]]] = {}
+        waiting.append((work, futures))
+        for frame_idx, object_ids in work.objects_by_frame().items():
+            while len(pending) >= _WAITING_PER_WORKER * workers:
+                pending.popleft().result()
+            futures[frame_idx] = pool.submit(_score_frame, work, frame_idx, object_ids)
+            pending.append(futures[frame_idx])
+        while len(waiting) > 1 and all(future.done() for future in waiting[0][1].values()):
+            yield _results(*waiting.popleft())
+    while waiting:
+        yield _results(*waiting.popleft())
+
+
+def _results(work: _Work, futures: dict[int, Future[dict[int, _Values]]]) -> tuple[_Work, dict[int, dict[int, _Values]]]:
+    return work, {frame_idx: future.result() for frame_idx, future in futures.items()}
+
+
+def _score_frame(work: _Work, frame_idx: int, object_ids: Sequence[int]) -> dict[int, _Values]:
+    truth = work.sequence.label_map(frame_idx)
+    void = work.sequence.void_mask(frame_idx) if work.rule.ignores_void else None
+    height, width = truth.shape
+    masks = work.predictions.read(frame_idx, (height, width))
+    values = {}
+    for object_id in object_ids:
+        true_mask = truth == object_id
+        j, f = region_and_contour(masks(object_id), true_mask, void)
+        values[object_id] = (j, f, bool(true_mask.any()))
+    return values
+
+
+def _sequence_score(work: _Work, values: Mapping[int, Mapping[int, _Values]]) -> SequenceScore | None:
+    """The scores of the objects that have any; None when none has."""
+    objects = []
+    for object_id, frames in work.frames.items():
+        group, category = work.sequence.groups.get(object_id), work.sequence.categories.get(object_id)
+        if frames:
+            j, f, visible = zip(*(values[i][object_id] for i in frames), strict=True)
+            objects.append(ObjectScore(object_id, db_statistics(j), db_statistics(f), frames, j, f, visible, group, category))
+        elif work.rule.perfect_if_unscored:
+            objects.append(ObjectScore(object_id, _PERFECT, _PERFECT, group=group, category=category))
+    return SequenceScore(work.sequence.name, tuple(objects)) if objects else None

@@ -1,0 +1,1 @@
+"""Results as files: those of a run, and those for other programs."""

@@ -1,0 +1,181 @@
+"""Annotations that Label Studio imports: masks of the brush on images, or boxes as tracks of a video.
+
+Label Studio's brush is for images alone (https://labelstud.io/tags/brush: "Use with: image"; on video it is an open wish,
+HumanSignal/label-studio issue 8360), so masks are a task a frame; video tasks carry boxes (https://labelstud.io/tags/videorectangle).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sampt.errors import OutputError
+from sampt.exporters.base import ExportObject, box_tables, clip_name, export_file, named_by_id, run_lengths, selected
+from sampt.types import BoolArray, FrameMasks, IntArray
+from sampt.video.base import Video
+
+__all__ = [
+    "IMAGE_URL",
+    "VIDEO_URL",
+    "brush_rle",
+    "label_studio_config",
+    "write_label_studio_brush",
+    "write_label_studio_video",
+]
+
+IMAGE_URL = "/data/local-files/?d={clip}/{frame}.jpg"
+VIDEO_URL = "/data/local-files/?d={clip}"
+"""Where Label Studio's local storage serves a frame, and the video."""
+
+_CHANNELS = 4  # the brush stores RGBA, all four alike
+_LENGTH_BITS = (3, 4, 8, 16)  # of the four kinds of run; Label Studio's own encoder takes the same
+_WORD_BITS = 8
+
+
+def brush_rle(mask: BoolArray) -> list[int]:
+    """The bytes of an (h, w) mask as Label Studio's brush stores it.
+
+    The run-length packing of thi.ng/rle-pack over the (h, w, 4) pixels, 255 inside: number of values (32 bits), word size - 1
+    (5 bits), four sizes of lengths, each - 1 (4 bits); then for each run the bit 1, which size (2 bits), length - 1, value.
+    """
+    bits = [f"{mask.size * _CHANNELS:032b}", f"{_WORD_BITS - 1:05b}", *(f"{size - 1:04b}" for size in _LENGTH_BITS)]
+    for i, run in enumerate(run_lengths(mask).tolist()):
+        value = "1" * _WORD_BITS if i % 2 else "0" * _WORD_BITS
+        left = run * _CHANNELS
+        while left:
+            length = min(left, 1 << _LENGTH_BITS[-1])
+            kind = next(k for k, size in enumerate(_LENGTH_BITS) if length <= 1 << size)
+            bits.append(f"1{kind:02b}{length - 1:0{_LENGTH_BITS[kind]}b}{value}")
+            left -= length
+    text = "".join(bits)
+    num_bytes = -(-len(text) // 8)
+    return list(int(text.ljust(num_bytes * 8, "0"), 2).to_bytes(num_bytes, "big"))
+
+
+def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Literal["image", "video"]) -> str:
+    """The labelling interface (XML) for a project that takes the exported tasks: of the brush or of the video."""
+    labels: dict[str, str] = {}
+    for item in named_by_id(objects).values():
+        labels.setdefault(item.name, item.colour_hex)
+    listed = "".join(f'    <Label value="{html.escape(name)}" background="{colour}"/>\n' for name, colour in labels.items())
+    if kind == "image":
+        return (
+            f'<View>\n  <Image name="image" value="$image"/>\n  <BrushLabels name="brush" toName="image">\n{listed}'
+            "  </BrushLabels>\n</View>\n"
+        )
+    source = f'<Video name="video" value="$video" framerate="{video.fps:.6g}"/>'
+    return (
+        f'<View>\n  <Labels name="labels" toName="video">\n{listed}  </Labels>\n  {source}\n'
+        '  <VideoRectangle name="box" toName="video"/>\n</View>\n'
+    )
+
+
+def write_label_studio_brush(
+    frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path, *, image_url: str = IMAGE_URL
+) -> None:
+    """Write a JSON list of tasks, one a frame, with the masks as a prediction that a person accepts or corrects.
+
+    A region's ``score`` is the predicted IoU, its ``meta`` names the object's id. The frames themselves are not part of it.
+
+    Args:
+        image_url: where a frame's image will be; ``{clip}`` and ``{frame}`` become the names of the video and of the frame.
+
+    Raises:
+        OutputError: it cannot be written, or ``image_url`` has another placeholder.
+    """
+    named = named_by_id(objects)
+    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("[")
+        for i, frame in enumerate(selected(frames, video, objects)):
+            name = video.frame_name(frame.frame_idx)
+            data = {"image": _url(image_url, video, name), "frame_idx": frame.frame_idx, "video": video.label}
+            prediction = {"model_version": "sampt", "result": list(_brush_regions(frame, named))}
+            file.write((",\n" if i else "\n") + json.dumps({"data": data, "predictions": [prediction]}))
+        file.write("\n]\n")
+
+
+def _brush_regions(frame: FrameMasks, named: dict[int, ExportObject]) -> Iterator[dict[str, Any]]:
+    height, width = frame.masks.shape[1:]
+    for object_id, mask, score in zip(frame.object_ids.tolist(), frame.masks, frame.scores.tolist(), strict=True):
+        if not mask.any():
+            continue
+        region = {
+            "id": f"frame-{frame.frame_idx}-object-{object_id}",
+            "type": "brushlabels",
+            "from_name": "brush",
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {"format": "rle", "rle": brush_rle(mask), "brushlabels": [named[object_id].name]},
+            "meta": {"text": [f"object {object_id}"]},
+        }
+        yield region if math.isnan(score) else region | {"score": round(score, 6)}
+
+
+def write_label_studio_video(
+    frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path, *, video_url: str = VIDEO_URL
+) -> None:
+    """Write a JSON list of one video task, with a ``VideoRectangle`` track an object as a prediction.
+
+    Boxes are in percent of the frame and span the outer edges of the pixels of the mask; frames count from 1. Every frame where
+    the object is present is a key frame; ``enabled`` is false on the last one before it goes absent, as Label Studio ends a
+    lifespan. An object that is never present has no track. Memory grows by 40 bytes an object and frame.
+
+    Args:
+        video_url: where the video will be; ``{clip}`` becomes its file's name.
+
+    Raises:
+        OutputError: it cannot be written, or ``video_url`` has another placeholder.
+    """
+    named = named_by_id(objects)
+    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        tables = box_tables(frames, video, objects)
+        data = {"video": _url(video_url, video, ""), "label": video.label}
+        file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "sampt", "result": [')
+        for i, (object_id, table) in enumerate(tables.items()):
+            file.write((",\n" if i else "\n") + json.dumps(_track(named[object_id], table, video)))
+        file.write("\n]}]}]\n")
+
+
+def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:
+    high, wide = video.size_hw
+    following = chain(table[1:, 0].tolist(), [-1])
+    sequence = [
+        {
+            "frame": frame + 1,
+            "enabled": next_frame == frame + 1,
+            "rotation": 0,
+            "x": 100 * left / wide,
+            "y": 100 * top / high,
+            "width": 100 * width / wide,
+            "height": 100 * height / high,
+            "time": (frame + 1) / video.fps,
+        }
+        for (frame, left, top, width, height), next_frame in zip(table.tolist(), following, strict=True)
+    ]
+    length = {"framesCount": video.num_frames, "duration": video.num_frames / video.fps}
+    return {
+        "id": f"object-{item.object_id}",
+        "type": "videorectangle",
+        "from_name": "box",
+        "to_name": "video",
+        "value": {**length, "sequence": sequence, "labels": [item.name]},
+        "meta": {"text": [f"object {item.object_id}"]},
+    }
+
+
+def _url(template: str, video: Video, frame_name: str) -> str:
+    clip = clip_name(video) if frame_name else Path(video.label).name
+    try:
+        return template.format(clip=quote(clip, errors="surrogateescape"), frame=quote(frame_name, errors="surrogateescape"))
+    except (KeyError, IndexError, ValueError) as error:
+        raise OutputError(
+            f"The address {template!r} has an unknown placeholder ({error}); expected {{clip}} and {{frame}} alone."
+        ) from error

@@ -1,0 +1,203 @@
+"""Masks on disk: palette PNG label maps, one PNG an object, and run-length codes in the YouTube-VIS layout."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from sampt.errors import OutputError
+from sampt.files.atomic import SpooledWriter, make_folder, output_errors, write_atomic
+from sampt.files.palette import PALETTE
+from sampt.masks.rle_json import encode_mask
+from sampt.types import FrameMasks, UInt8Array
+from sampt.video.base import Video
+
+__all__ = ["MAX_LABEL", "CocoRleWriter", "LabelMapWriter", "ObjectMaskWriter", "check_label_ids", "label_map"]
+
+_PNG_COMPRESS_LEVEL = 3  # of 0..9; as fast as 1 and an eighth smaller; from 4 on twice as slow (854x480: 0.6 ms, 6 kB)
+MAX_LABEL = 255
+
+
+def check_label_ids(object_ids: Iterator[int] | list[int] | tuple[int, ...]) -> None:
+    """Refuse ids that a palette PNG cannot hold.
+
+    Raises:
+        OutputError: an id is greater than 255.
+    """
+    largest = max(object_ids, default=0)
+    if largest > MAX_LABEL:
+        raise OutputError(
+            f"Object id {largest} does not fit into a palette PNG; expected ids up to {MAX_LABEL}: "
+            "renumber the objects, or ask for overlapping masks or COCO output."
+        )
+
+
+def label_map(frame_masks: FrameMasks, values: Sequence[int]) -> UInt8Array:
+    """``FrameMasks.label_map`` as (h, w) uint8, which is what a palette PNG holds, at a tenth of its time.
+
+    Args:
+        frame_masks: of m objects.
+        values: m numbers up to 255 that stand for them, their ids mostly.
+    """
+    labels = np.zeros(frame_masks.masks.shape[1:], np.uint8)
+    for value, mask in zip(reversed(values), frame_masks.masks[::-1], strict=True):
+        np.copyto(labels, np.uint8(value), where=mask)
+    return labels
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=_PNG_COMPRESS_LEVEL)
+    return buffer.getvalue()
+
+
+class LabelMapWriter:
+    """Writes ``folder/<frame_name>.png``: palette PNG (DAVIS layout), the pixel's value is the object's id, 0 background.
+
+    Where masks overlap, the smaller id wins. The bytes depend on the masks alone.
+
+    Raises:
+        OutputError: the folder cannot be written, the disk is full, or an id is greater than 255.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = make_folder(Path(folder))
+        self._palette = PALETTE.tobytes()
+
+    def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
+        check_label_ids(frame_masks.object_ids.tolist())
+        image = Image.fromarray(label_map(frame_masks, frame_masks.object_ids.tolist()))
+        image.putpalette(self._palette)
+        write_atomic(self.folder / f"{frame_name}.png", _png(image))
+
+    def close(self, success: bool) -> None:
+        """Nothing is open: every file was complete when it got its name."""
+
+
+class ObjectMaskWriter:
+    """Writes ``folder/<object_id>/<frame_name>.png``: one black and white PNG (1 bit) an object and frame, also where empty.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = make_folder(Path(folder))
+        self._made: set[int] = set()
+
+    def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
+        height, width = frame_masks.masks.shape[1:]
+        for object_id, mask in zip(frame_masks.object_ids.tolist(), frame_masks.masks, strict=True):
+            if object_id not in self._made:
+                make_folder(self.folder / str(object_id))
+                self._made.add(object_id)
+            image = Image.frombytes("1", (width, height), np.packbits(mask, axis=1).tobytes())
+            write_atomic(self.folder / str(object_id) / f"{frame_name}.png", _png(image))
+
+    def close(self, success: bool) -> None:
+        """Nothing is open: every file was complete when it got its name."""
+
+
+class _Segments:
+    """What is kept in memory of one object: eight numbers a frame in which it is present, and its score so far."""
+
+    def __init__(self) -> None:
+        self._rows = array("q")  # frame, offset and length in the spool, area, x, y, width, height
+        self._score_sum, self._prompted = 0.0, 0
+
+    def add(self, row: tuple[int, ...]) -> None:
+        self._rows.extend(row)
+
+    def add_score(self, score: float) -> None:
+        if not math.isnan(score):  # NaN: not prompted on this frame
+            self._score_sum += score
+            self._prompted += 1
+
+    @property
+    def score(self) -> float:
+        """Mean predicted IoU over the prompted frames; 0 when there is none."""
+        return self._score_sum / self._prompted if self._prompted else 0.0
+
+    def by_frame(self) -> dict[int, tuple[int, ...]]:
+        table = np.frombuffer(self._rows, np.int64).reshape(-1, 8) if self._rows else np.zeros((0, 8), np.int64)
+        return {int(row[0]): tuple(row[1:].tolist()) for row in table}
+
+
+class CocoRleWriter(SpooledWriter):
+    """Writes one JSON file in the YouTube-VIS layout: ``videos``, ``annotations`` and ``categories``.
+
+    An annotation is an object, its ``id`` the object's. ``segmentations``, ``areas`` and ``bboxes`` ([x, y, width, height])
+    have one entry a frame of ``video``, null where the object is absent. ``score`` is the mean predicted IoU over the frames
+    where the object was prompted. ``file_names`` follow the data sets' habit, ``<clip>/<frame name>.jpg``; a video file has no
+    such images. The codes wait in a file beside ``path`` until ``close``; memory grows by 64 bytes an object and frame.
+
+    Raises:
+        OutputError: the file cannot be written or the disk is full.
+    """
+
+    def __init__(self, path: Path | str, video: Video) -> None:
+        super().__init__(path)
+        self._video = video
+        self._objects: dict[int, _Segments] = {}
+
+    def write(self, frame_masks: FrameMasks) -> None:
+        for object_id, mask, score in zip(
+            frame_masks.object_ids.tolist(), frame_masks.masks, frame_masks.scores.tolist(), strict=True
+        ):
+            segments = self._objects.setdefault(object_id, _Segments())
+            segments.add_score(score)
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            if not width:
+                continue
+            code = json.dumps(encode_mask(mask)).encode("ascii")
+            with output_errors(self.path):
+                offset = self._spool.tell()
+                self._spool.write(code)
+            area = int(np.count_nonzero(mask))
+            segments.add((frame_masks.frame_idx, offset, len(code), area, x, y, width, height))
+
+    def _assemble(self, partial: Path) -> None:
+        with partial.open("w", encoding="ascii") as file:
+            file.writelines(self._pieces())
+
+    def _pieces(self) -> Iterator[str]:
+        height, width = self._video.size_hw
+        clip, frames = Path(self._video.label).stem, range(self._video.num_frames)
+        head = {"id": 1, "width": width, "height": height, "length": len(frames)}
+        yield '{"info": {"description": "sampt"}, "videos": [' + json.dumps(head)[:-1] + ', "file_names": ['
+        yield from _joined(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in frames)
+        yield ']}], "categories": [{"id": 1, "name": "object", "supercategory": "object"}], "annotations": ['
+        for i, object_id in enumerate(sorted(self._objects)):
+            yield ",\n" if i else "\n"
+            yield from self._annotation(object_id, {"height": height, "width": width, "length": len(frames)})
+        yield "\n]}\n"
+
+    def _annotation(self, object_id: int, size: dict[str, int]) -> Iterator[str]:
+        segments = self._objects[object_id]
+        rows, frames = segments.by_frame(), range(size["length"])
+        head: dict[str, Any] = {"id": object_id, "video_id": 1, "category_id": 1, "iscrowd": 0, "score": segments.score, **size}
+        yield json.dumps(head)[:-1] + ', "areas": ['
+        yield from _joined(str(rows[i][2]) if i in rows else "null" for i in frames)
+        yield '], "bboxes": ['
+        yield from _joined(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
+        yield '], "segmentations": ['
+        yield from _joined(self._code(rows[i]) if i in rows else "null" for i in frames)
+        yield "]}"
+
+    def _code(self, row: tuple[int, ...]) -> str:
+        self._spool.seek(row[0])
+        return self._spool.read(row[1]).decode("ascii")
+
+
+def _joined(items: Iterator[str]) -> Iterator[str]:
+    for i, item in enumerate(items):
+        yield ", " + item if i else item

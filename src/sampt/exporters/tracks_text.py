@@ -1,0 +1,99 @@
+"""Tracks of points as text: JSON with an entry a frame, or CSV with a row a point and frame."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sampt.exporters.base import ExportObject, export_file, named_by_id, selected
+from sampt.types import FrameMasks, FramePoints, HiddenBy
+from sampt.video.base import Video
+
+__all__ = ["CSV_COLUMNS", "TRACKS_FORMAT", "write_tracks_csv", "write_tracks_json"]
+
+TRACKS_FORMAT = "sampt-tracks-1"
+CSV_COLUMNS = (
+    "frame_idx",
+    "frame_name",
+    "time_s",
+    "object_id",
+    "object_name",
+    "point_id",
+    "is_positive",
+    "x",
+    "y",
+    "visible",
+    "confidence",
+    "hidden_by",
+)
+_FORMULA = re.compile(r"[\s\x00]*[=+@\t\r\uff1d\uff0b\uff0d\uff20-]|'")
+"""How text begins that Excel, LibreOffice or Google Sheets computes (https://owasp.org/www-community/attacks/CSV_Injection)."""
+_CODES = {int(code): code.name.lower() for code in HiddenBy}
+
+
+def _rows(points: FramePoints) -> Iterator[dict[str, Any]]:
+    """Numbers in their shortest form that reads back as the same float32."""
+    for i in range(len(points)):
+        yield {
+            "point_id": int(points.point_id[i]),
+            "object_id": int(points.object_id[i]),
+            "is_positive": bool(points.is_positive[i]),
+            "x": float(str(points.xy[i, 0])),
+            "y": float(str(points.xy[i, 1])),
+            "visible": bool(points.visible[i]),
+            "confidence": float(str(points.confidence[i])),
+            "hidden_by": _CODES[int(points.hidden_by[i])],
+        }
+
+
+def write_tracks_json(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
+    """Write one JSON object: ``format``, ``video``, ``objects`` and ``frames``, each with its ``points``.
+
+    ``x`` and ``y`` are pixels, (0, 0) the centre of the top-left one; ``hidden_by`` is ``none`` where the point is visible,
+    else the reason (see :class:`sampt.types.HiddenBy`). A point keeps its ``point_id`` over the frames.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    height, width = video.size_hw
+    about = {"label": video.label, "width": width, "height": height, "num_frames": video.num_frames, "fps": video.fps}
+    listed = [{"id": o.object_id, "name": o.name, "colour": o.colour_hex} for o in named_by_id(objects).values()]
+    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(
+            f'{{"format": "{TRACKS_FORMAT}", "video": {json.dumps(about)},\n"objects": {json.dumps(listed)},\n"frames": ['
+        )
+        for i, frame in enumerate(selected(frames, video, objects)):
+            head = {"frame_idx": frame.frame_idx, "name": video.frame_name(frame.frame_idx)}
+            entry = {**head, "time_s": video.time_s(frame.frame_idx), "points": list(_rows(frame.points))}
+            file.write((",\n" if i else "\n") + json.dumps(entry))
+        file.write("\n]}\n")
+
+
+def write_tracks_csv(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
+    """Write a CSV file (UTF-8, RFC 4180) with the columns of :data:`CSV_COLUMNS`; values as in :func:`write_tracks_json`.
+
+    Truth values are 0 and 1. A name that a spreadsheet would take for a formula (it begins with =, +, -, @ or the like) has an
+    apostrophe in front, and so has one that begins with an apostrophe: whoever reads names back takes one off.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    named = named_by_id(objects)
+    with export_file(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        table = csv.DictWriter(file, CSV_COLUMNS)
+        table.writeheader()
+        for frame in selected(frames, video, objects):
+            head = {"frame_idx": frame.frame_idx, "frame_name": _cell(video.frame_name(frame.frame_idx))}
+            head["time_s"] = video.time_s(frame.frame_idx)
+            for row in _rows(frame.points):
+                numbers = {key: int(value) if isinstance(value, bool) else value for key, value in row.items()}
+                table.writerow({**head, "object_name": _cell(named[row["object_id"]].name), **numbers})
+
+
+def _cell(text: str) -> str:
+    """Text that stays text in a spreadsheet."""
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -1,0 +1,1 @@
+"""The stages, video to masks: prepare, propagate, segment, merge."""

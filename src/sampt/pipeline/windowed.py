@@ -1,0 +1,364 @@
+"""Windows of re-initialisation (algorithm, section 4): track, segment, choose where to sample again, go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sampt.masks.merge import ObjectMask
+from sampt.masks.spool import Shelf
+from sampt.pipeline.preparation import rng_for
+from sampt.pipeline.propagation import Answer, Engine, answers_of
+from sampt.points.sample import sample_object_points
+from sampt.segmenters.cache import EmbeddingMemory
+from sampt.tracks.appearance import ObjectLook
+from sampt.tracks.feed import track_feed, track_whole
+from sampt.tracks.reinit import next_query_frames, signs_by_origin
+from sampt.tracks.shots import ShotView
+from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
+from sampt.video.base import CachedVideo, SubVideo, Video
+
+__all__ = ["reinitialised"]
+
+
+@dataclass
+class _Leg:
+    """An object's points from one query frame on.
+
+    Attributes:
+        start: the query frame.
+        points: on that frame.
+        is_named: whether they are the user's own, at least in part.
+        has_mask: whether the object there is known: what the points were drawn from.
+        is_after_cut: whether it is the first frame of a shot.
+    """
+
+    start: int
+    points: Points
+    is_named: bool = False
+    has_mask: bool = False
+    is_after_cut: bool = False
+
+
+@dataclass
+class _Waiting:
+    """Whose masks are final on a frame that still waits for other objects."""
+
+    object_ids: list[int] = field(default_factory=list)
+    points: list[FramePoints] = field(default_factory=list)
+
+
+def reinitialised(engine: Engine, video: Video, points: Points) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+    """With re-initialisation, in the one direction that ``video`` is read in.
+
+    Args:
+        engine: back ends and settings.
+        video: at the working size.
+        points: query points; an object's later ones join it when their frame is reached.
+
+    Yields:
+        for every frame in order: its index, the objects whose query frame has been reached, and their points.
+    """
+    return _WindowedRun(engine, video, points).frames()
+
+
+class _OwnPoints:
+    """The user's points, followed from their frames to the end whatever happens to the masks.
+
+    Args:
+        first_id: of the points.
+    """
+
+    def __init__(self, engine: Engine, video: Video, points: Points, first_id: int) -> None:
+        self._first_id = first_id
+        self._feed = track_feed(
+            video, points, engine.tracker, engine.config.tracking, backward=False, query_masks=engine.query_masks(video, points)
+        )
+        self._rows: dict[int, FramePoints] = {}
+        self._next = 0
+
+    def at(self, frame_idx: int, object_ids: Sequence[int]) -> FramePoints:
+        """Those of some objects on a frame; frames before the one last given to :meth:`forget` are no longer known."""
+        while self._next <= frame_idx:
+            self._next, _, row = next(self._feed)
+            self._rows[self._next] = dataclasses.replace(row, point_id=row.point_id + self._first_id)
+            self._next += 1
+        row = self._rows[frame_idx]
+        return row.select(np.isin(row.object_id, object_ids))
+
+    def forget(self, before: int) -> None:
+        """Frames before this one will not be asked for again."""
+        self._rows = {i: row for i, row in self._rows.items() if i >= before}
+
+
+class _WindowedRun:
+    """Window after window: track, segment, choose each object's next query frame, sample, go on (section 4)."""
+
+    def __init__(self, engine: Engine, video: Video, points: Points) -> None:
+        self._engine = engine
+        self._config = engine.config
+        video = CachedVideo(video, engine.config.reinit.horizon + 1)
+        self._shots = ShotView(video) if engine.config.tracking.shot_cuts else None
+        self._video: Video = self._shots or video
+        # A window ends where a shot does: what lies in it needs no filter for that.
+        self._tracking = dataclasses.replace(engine.config.tracking, shot_cuts=False)
+        self._later: dict[int, list[_Leg]] = {}
+        self._active: dict[int, _Leg] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._on_second_look: set[int] = set()
+        self._looks: dict[int, ObjectLook] = {}
+        self._found: Shelf[tuple[int, int], Answer] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
+        self._next_frame = 0
+        # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
+        self._kept: EmbeddingMemory[int] = EmbeddingMemory(engine.segmenter, engine.kept_bytes, min)
+        self._points = points
+        self._own: _OwnPoints | None = None
+        self._next_point_id = 0
+        if engine.config.reinit.keep_queries:
+            self._follow_own()
+        for object_id in points.object_ids:
+            own = points.select(points.object_id == object_id)
+            first = own.query_frame(object_id)
+            frames = [f for f in np.unique(own.frame_idx).tolist() if f >= first]
+            legs = [_Leg(f, own.select(own.frame_idx == f), is_named=True) for f in frames]
+            self._active[object_id], self._later[object_id] = legs[0], legs[1:]
+
+    def frames(self) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+        while self._active:
+            start = min(leg.start for leg in self._active.values())
+            yield from self._finished(start)
+            self._run_window(start)
+        yield from self._finished(self._video.num_frames)
+
+    def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+        """Frames before ``stop``: no active object will change them any more."""
+        self._kept.drop_all(lambda frame_idx: frame_idx < stop)
+        if self._own is not None:
+            self._own.forget(stop)
+        if self._shots is not None:
+            self._shots.forget(stop - 1)
+        for frame_idx in range(self._next_frame, stop):
+            waiting = self._waiting.pop(frame_idx, None) or _Waiting()
+            self._next_frame = frame_idx + 1
+            found = [self._found.take((o, frame_idx)) for o in waiting.object_ids]
+            yield frame_idx, [answer.mask for answer in found if answer is not None], waiting.points
+
+    def _length(self, object_id: int, start: int) -> int:
+        """Frames of the window: the horizon, or the tracker's on a second look; a later click or the video's end ends it."""
+        reinit = self._config.reinit
+        horizon = reinit.tracker_horizon if object_id in self._on_second_look else reinit.horizon
+        stop = min(start + horizon, self._video.num_frames)
+        if self._later[object_id]:
+            stop = min(stop, self._later[object_id][0].start + 1)
+        return stop - start
+
+    def _run_window(self, start: int) -> None:
+        ready = sorted(o for o, leg in self._active.items() if leg.start == start)
+        length = self._length(ready[0], start)
+        group = [o for o in ready if self._length(o, start) == length]
+        points = Points.concat(self._active[o].points for o in group)
+        rows = self._track(start, length, points)
+        is_cut = len(rows) < length or self._ends_shot(start + length)
+        rows = self._with_own(start, rows, group)
+        answers = self._at_start(start, rows[0], group)
+        if self._config.reinit.anchor:
+            self._remember_looks(start, answers)
+        areas = [self._shelve(start, answers)]
+        areas += [self._shelve(start + i, self._segment(start + i, rows[i], group)) for i in range(1, len(rows))]
+        if is_cut:
+            self._cross_cut(start, rows, group)
+        elif start + length == self._video.num_frames:
+            for object_id in group:
+                self._keep(start, rows, object_id, length)
+                del self._active[object_id]
+        else:
+            self._choose_next(start, rows, areas, group)
+
+    def _shelve(self, frame_idx: int, answers: Sequence[Answer]) -> list[int]:
+        """Put what was found on a frame aside; how many pixels each object has there."""
+        for answer in answers:  # a frame may be looked at again, from another window: the last word counts
+            self._found.put((answer.mask.object_id, frame_idx), answer)
+        return [_area(answer.mask) for answer in answers]
+
+    def _recall(self, object_id: int, frame_idx: int) -> Answer:
+        found = self._found.get((object_id, frame_idx))
+        assert found is not None, "what was found in a window waits until its frames are final"
+        return found
+
+    def _ends_shot(self, stop: int) -> bool:
+        """Whether the video goes on with another shot at frame ``stop``, in which no object is known to be."""
+        return self._shots is not None and stop < self._video.num_frames and self._shots.shot_end(stop - 1, stop + 1) == stop
+
+    def _cross_cut(self, start: int, rows: list[FramePoints], group: Sequence[int]) -> None:
+        """Nothing leads from a shot to the next; there objects wait until enough of the user's points are found."""
+        if self._own is None:
+            self._follow_own()
+        stop = start + len(rows)
+        for object_id in group:
+            self._keep(start, rows, object_id, len(rows))
+            self._on_second_look.discard(object_id)
+            later = self._later[object_id]
+            is_named = bool(later) and later[0].start == stop
+            leg = later.pop(0) if is_named else _Leg(stop, Points.concat([]))
+            self._active[object_id] = dataclasses.replace(leg, is_after_cut=True)
+
+    def _follow_own(self) -> None:
+        self._own = _OwnPoints(self._engine, self._video, self._points, self._next_point_id)
+        self._next_point_id += len(self._points)
+
+    def _track(self, start: int, length: int, points: Points) -> list[FramePoints]:
+        """The points on the window's frames, up to a cut if there is one."""
+        stop = min(start + self._config.reinit.tracker_horizon, self._video.num_frames)
+        if self._engine.tracker.info.is_causal:  # later frames cannot matter
+            stop = start + length
+        elif self._shots is not None:
+            stop = self._shots.shot_end(start, stop)
+        window = SubVideo(self._video, range(start, stop))
+        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        masks = self._engine.query_masks(window, shifted)
+        tracks = track_whole(window, shifted, self._engine.tracker, self._tracking, masks)
+        first_id = self._next_point_id
+        self._next_point_id += len(points)
+        if self._shots is not None and self._engine.tracker.info.is_causal:  # not earlier: it has read the frames anyway
+            stop = self._shots.shot_end(start, stop)
+        length = min(length, stop - start)
+        return [dataclasses.replace(row, point_id=row.point_id + first_id) for row in map(tracks.at, range(length))]
+
+    def _with_own(self, start: int, rows: list[FramePoints], group: Sequence[int]) -> list[FramePoints]:
+        """The rows with the user's points of the objects whose window does not start from those anyway."""
+        if self._own is None:
+            return rows
+        ids = [o for o in group if not self._active[o].is_named and self._follows_own_of(o)]
+        return [FramePoints.concat([row, self._own.at(start + i, ids)]) for i, row in enumerate(rows)]
+
+    def _follows_own_of(self, object_id: int) -> bool:
+        """Whether the user's own points of the object are followed beside its leg, or in place of points that it has not."""
+        return self._config.reinit.keep_queries or not len(self._active[object_id].points)
+
+    def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
+        """What is on the window's first frame; what points were drawn from is not segmented a second time."""
+        known = {o: self._recall(o, start) for o in group if self._active[o].has_mask}
+        new = [o for o in group if o not in known]
+        if new:
+            known |= zip(new, self._segment(start, row, new), strict=True)
+        return [known[o] for o in group]
+
+    def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
+        others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
+        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
+        if self._config.reinit.previous_mask:
+            prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
+        return answers_of(self._answers(frame_idx, prompts), group)
+
+    def _last_logits(self, object_id: int, frame_idx: int) -> object:
+        """The answer on the frame before, where the object was there."""
+        leg = self._active[object_id]
+        if leg.is_after_cut and leg.start == frame_idx:
+            return None
+        last = self._found.get((object_id, frame_idx - 1))
+        return last.low_res_logits if last is not None and last.mask.state is ObjectState.PRESENT else None
+
+    def _answers(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[Answer]:
+        """What the segmenter says of the prompts; a frame that an earlier window has asked about is not encoded again."""
+        if not prompts:
+            return []
+        embedding = self._kept.get(frame_idx)
+        if embedding is None:
+            frame = np.array(self._video.read(frame_idx, frame_idx + 1))  # a copy: frames of this video cannot be written to
+            embedding = self._engine.segmenter.encode(frame)[0]
+            self._kept.put_all({frame_idx: embedding})
+        answers = self._engine.ask(embedding, prompts, self._video.size_hw)
+        self._kept.trim()  # an embedding may grow when it is asked about
+        return answers
+
+    def _remember_looks(self, frame_idx: int, answers: Sequence[Answer]) -> None:
+        """What objects look like where the user named them, the last time if there were several."""
+        for item in (answer.mask for answer in answers):
+            if self._active[item.object_id].is_named and item.logits is not None:
+                frame = self._video.read(frame_idx, frame_idx + 1)[0]
+                self._looks[item.object_id] = ObjectLook(frame, item.mask(self._video.size_hw))
+
+    def _choose_next(self, start: int, rows: list[FramePoints], areas: list[list[int]], group: Sequence[int]) -> None:
+        """Give every object of the group its next leg, or retire it; what lies before the next leg is final.
+
+        An object without a candidate, hidden for a while maybe, is looked at once more over the tracker's whole horizon first.
+        """
+        waiting = [leg.start - start for leg in self._active.values() if leg.start > start]
+        chosen = next_query_frames([*zip(*areas, strict=True)], self._config.reinit, min(waiting, default=None))
+        for object_id, offset in zip(group, chosen, strict=True):
+            later = self._later[object_id]
+            last = len(rows) - 1
+            if later and later[0].start == start + last:  # the user's click ends the window
+                offset = last
+                self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
+            elif offset is not None:
+                points = self._renewed(object_id, start + offset)
+                self._active[object_id] = _Leg(start + offset, points, has_mask=True)
+            elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
+                self._on_second_look.add(object_id)
+                continue
+            elif self._follows_own_of(object_id):  # absent, until enough of the user's points are seen again
+                offset = last
+                self._active[object_id] = _Leg(start + last, Points.concat([]))
+            elif later:  # retired until the user clicks on it again
+                self._active[object_id] = later.pop(0)
+            else:
+                del self._active[object_id]
+            self._on_second_look.discard(object_id)
+            self._keep(start, rows, object_id, len(rows) if offset is None else offset)
+
+    def _renewed(self, object_id: int, frame_idx: int) -> Points:
+        """Points to go on with, sampled from the predicted mask."""
+        size_hw, start = self._video.size_hw, self._active[object_id].start
+        mask = self._recall(object_id, frame_idx).mask.mask(size_hw)
+        frame = self._video.read(frame_idx, frame_idx + 1)[0]
+        rng = rng_for(self._config.seed, 4, object_id, frame_idx)
+        positive, negative = mask, None
+        if object_id in self._looks:
+            positive, negative = self._looks[object_id].regions(frame, mask)
+        sampling = self._config.effective_sampling
+        points = sample_object_points(positive, frame, object_id, frame_idx, sampling, rng, negative)
+        at_start = self._recall(object_id, start).mask
+        if self._config.reinit.look_back and at_start.logits is not None:
+            return self._looked_back(points, start, at_start.mask(size_hw))
+        return points
+
+    def _looked_back(self, points: Points, start: int, mask: np.ndarray) -> Points:
+        """The points, their signs checked by where they came from: ``mask`` is the object on the frame ``start``.
+
+        A mask that has grown onto the background takes points there for the object's, and the mistake adds up from window to
+        window. Tracks know better: what was off the object a window ago and is seen to be so is still off it.
+        """
+        window = SubVideo(self._video, range(start, int(points.frame_idx[0]) + 1))
+        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        tracks = track_whole(window, shifted, self._engine.tracker, self._tracking, self._engine.query_masks(window, shifted))
+        return Points(points.xy, points.frame_idx, points.object_id, signs_by_origin(tracks.at(0), mask))
+
+    def _keep(self, start: int, rows: Sequence[FramePoints], object_id: int, count: int) -> None:
+        for i in range(count):
+            waiting = self._waiting.setdefault(start + i, _Waiting())
+            waiting.object_ids.append(object_id)
+            waiting.points.append(rows[i].select(rows[i].object_id == object_id))
+
+
+def _num_bytes(answer: Answer) -> int:
+    mask = 0 if answer.mask.logits is None else answer.mask.logits.nbytes
+    return mask + int(getattr(answer.low_res_logits, "nbytes", 0))
+
+
+def _area(item: ObjectMask) -> int:
+    return 0 if item.logits is None else int(np.count_nonzero(item.logits > 0))
+
+
+def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
+    """The points of an object that are visible on the frame, and the user's new ones."""
+    kept = row.select((row.object_id == object_id) & row.visible)
+    return _Leg(clicks.start, Points.concat([_as_points(kept, clicks.start), clicks.points]), is_named=True)
+
+
+def _as_points(row: FramePoints, frame_idx: int) -> Points:
+    """Tracked points as query points on the frame where they are."""
+    return Points(row.xy, np.full(len(row), frame_idx), row.object_id, row.is_positive)

@@ -1,0 +1,1 @@
+"""One video from its queries to a complete, resumable folder of results."""

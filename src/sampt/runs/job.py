@@ -1,0 +1,104 @@
+"""What every run is made of, whether its video lies there or arrives: the job, its back ends, its results, its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sampt.config import SegmentConfig, default_config
+from sampt.exporters.output_set import FORMATS
+from sampt.pipeline.preparation import QueryLike
+from sampt.types import ObjectState
+from sampt.video.damage import OnDamage
+from sampt.video.live import LiveVideo
+
+__all__ = [
+    "Job",
+    "JobResult",
+    "ObjectSummary",
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video, what to follow in it, and where the results go.
+
+    Attributes:
+        video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.live.LiveVideo`, whose frames arrive.
+        queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``.
+        output: folder of the results.
+        config: settings of the method; the preset ``default`` when left out, of a live video without re-initialisation.
+        formats: names of :data:`sampt.exporters.output_set.FORMATS`.
+        start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a live video all
+            frames are, and these are left as they are.
+        on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
+            the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
+        allow_playlists: see :func:`sampt.open_video`.
+        device: where the back ends run.
+        runtime, precision: values of :data:`sampt.backends.options.OPTIONS`, for the back end that leaves this choice; for
+            both when both do.
+        overwrite: replace the results of another run in ``output``, and repeat this one when it is complete; when it is not, it
+            goes on all the same.
+    """
+
+    video: Any
+    queries: QueryLike
+    output: Path
+    config: SegmentConfig = None  # type: ignore[assignment]  # by __post_init__, for the default depends on the video
+    formats: Sequence[str] = tuple(FORMATS)
+    start: int = 0
+    stop: int | None = None
+    stride: int = 1
+    on_damage: OnDamage = "stop"
+    allow_playlists: bool = False
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.config is None:
+            object.__setattr__(self, "config", default_config(streaming=isinstance(self.video, LiveVideo)))
+
+
+@dataclass
+class ObjectSummary:
+    """What became of one object: frames with a mask, the mean predicted IoU where it was asked for, the last frame's state."""
+
+    object_id: int
+    frames_present: int = 0
+    score_sum: float = 0.0
+    frames_scored: int = 0
+    last_state: ObjectState = ObjectState.PRESENT
+
+    @property
+    def score(self) -> float | None:
+        """Mean predicted IoU, None when the segmenter was never asked."""
+        return self.score_sum / self.frames_scored if self.frames_scored else None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a run did.
+
+    Attributes:
+        output: the folder.
+        files: format -> what it made.
+        num_frames: frames of the result.
+        objects: one summary an object.
+        licences: "tracker NAME" and "segmenter NAME" -> the licences it comes under.
+        seconds: wall time of the run.
+        was_complete: True when the folder already held this very run, so that nothing was done.
+        num_resumed: frames that an interrupted run had already segmented.
+    """
+
+    output: Path
+    files: dict[str, Path]
+    num_frames: int
+    objects: list[ObjectSummary]
+    licences: dict[str, str]
+    seconds: float
+    was_complete: bool = False
+    num_resumed: int = 0

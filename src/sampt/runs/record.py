@@ -1,0 +1,99 @@
+"""What a manifest says of a run: what decides its results, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from sampt.config import settings_of
+from sampt.pipeline.preparation import Given
+from sampt.runs.job import Job, JobResult
+from sampt.runs.manifest import config_digest, versions
+from sampt.runs.timing import StageClock
+from sampt.segmenters.base import SegmenterInfo
+from sampt.trackers.base import TrackerInfo
+from sampt.video.base import Video
+from sampt.weights import weights_identity
+
+__all__ = ["identity_of", "licences_of", "manifest_of", "peak_memory_bytes"]
+
+
+def identity_of(
+    job: Job,
+    video_sha256: str,
+    frames: dict[str, Any],
+    queries: Given,
+    infos: tuple[TrackerInfo, SegmenterInfo],
+) -> dict[str, Any]:
+    """Everything that decides the results: equal identities give equal results, wherever the files lie."""
+    config, (points, masks, boxes), (tracker, segmenter) = job.config, queries, infos
+    return {
+        "config": {name: value for name, value in settings_of(config).items() if not name.endswith("_weights")},
+        "formats": list(job.formats),
+        "frames": frames,
+        "inputs": {
+            "video_sha256": video_sha256,
+            "points": [
+                {"object": int(o), "frame": int(f), "x": float(x), "y": float(y), "sign": "+" if s else "-"}
+                for o, f, (x, y), s in zip(points.object_id, points.frame_idx, points.xy, points.is_positive, strict=True)
+            ],
+            "masks": [
+                {"object": m.object_id, "frame": m.frame_idx, "sha256": sha256(np.packbits(m.mask).tobytes()).hexdigest()}
+                for m in masks
+            ],
+            "boxes": [{"object": b.object_id, "frame": b.frame_idx, "box_xyxy": b.box_xyxy.tolist()} for b in boxes],
+        },
+        "backends": {"tracker": dataclasses.asdict(tracker), "segmenter": dataclasses.asdict(segmenter)},
+        "weights": {
+            "tracker": weights_identity(config.tracker, config.tracker_weights),
+            "segmenter": weights_identity(config.segmenter, config.segmenter_weights),
+        },
+        "runtime": job.runtime,
+        "precision": job.precision,
+        "versions": {name: version for name, version in versions().items() if name != "platform"},
+    }
+
+
+def licences_of(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
+    def both(info: TrackerInfo | SegmenterInfo) -> str:
+        weights = info.licence_weights
+        return f"code {info.licence_code}, " + ("no weights" if weights is None else f"weights {weights}")
+
+    # The two may bear the same name.
+    return {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
+
+
+def manifest_of(job: Job, identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
+    return {
+        **identity,
+        "config": settings_of(job.config),
+        "video": video.label,
+        "platform": versions()["platform"],
+        "run_digest": config_digest(identity),
+        "num_frames": result.num_frames,
+        "num_resumed": result.num_resumed,
+        "size_hw": list(video.size_hw),
+        "fps": video.fps,
+        "objects": [
+            {"id": o.object_id, "frames_present": o.frames_present, "score": o.score, "last_state": o.last_state.name}
+            for o in result.objects
+        ],
+        "files": {name: path.name for name, path in result.files.items()},
+        "licences": result.licences,
+        "seconds": {"total": result.seconds, **clock.seconds},
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def peak_memory_bytes() -> int | None:
+    """The largest memory the process has had, or None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,252 @@
+"""One video from its queries to a complete folder of results: resumable, and complete only when ``run.json`` says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sampt.errors import OutputError, SamptError, one_line
+from sampt.exporters.output_set import FORMATS, check_outputs, open_outputs
+from sampt.files.atomic import make_folder
+from sampt.files.names import real_path
+from sampt.pipeline.preparation import Query, split_queries
+from sampt.pipeline.segment import merge_parts, segment_part, segment_video
+from sampt.runs.backends import BackEnds, make_back_ends, told_info
+from sampt.runs.folder import RunFolder
+from sampt.runs.frames import choose_frames
+from sampt.runs.job import Job, JobResult, ObjectSummary
+from sampt.runs.journal import Journal
+from sampt.runs.manifest import config_digest
+from sampt.runs.parts import PartFile, write_part
+from sampt.runs.record import identity_of, licences_of, manifest_of, peak_memory_bytes
+from sampt.runs.streaming import run_live
+from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
+from sampt.runs.writing import write_all
+from sampt.segmenters.base import SegmenterInfo
+from sampt.trackers.base import TrackerInfo, frames_at_once
+from sampt.types import FrameMasks, ObjectState
+from sampt.video.base import CachedVideo, Video
+from sampt.video.file import VideoFile
+from sampt.video.live import LiveVideo
+
+__all__ = ["Job", "JobResult", "ObjectSummary", "Run", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
+
+_LOG = logging.getLogger(__name__)
+_Frame = TypeVar("_Frame")
+
+
+def run_job(
+    job: Job,
+    on_frame: Callable[[int, int | None], None] | None = None,
+    on_weights: Callable[[str], None] | None = None,
+    *,
+    make: Callable[[Job], BackEnds] | None = None,
+    parts: Sequence[Path] = (),
+) -> JobResult:
+    """Segment a video into ``job.output``.
+
+    A run that was killed is taken up when it is started again with the same input and settings: without re-initialisation it
+    goes on, frames that are in the journal are not segmented again; with re-initialisation it starts over. A complete run is
+    recognised by its manifest and not repeated.
+
+    Args:
+        job: what to do.
+        on_frame: called with (frames done, frames in all) before the first and after every frame; the second is None for a live
+            video, whose run ends with the video or when its ``end()`` is called, and is never taken up again.
+        on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
+            under which licence. All lines come before anything is fetched or loaded.
+        make: makes the job's back ends, or gives those that it made for another job; not for live videos.
+        parts: files of :func:`run_part` that make up all objects: the results are merged from these.
+
+    Raises:
+        SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
+    """
+    if isinstance(job.video, LiveVideo):
+        return run_live(job, job.video, on_frame, on_weights)
+    started = time.perf_counter()
+    run = prepare_run(job, on_weights, make=make)
+    if run.finished is not None:
+        return run.finished
+    clock, video = StageClock(), run.video
+    cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
+    tracker, segmenter = run.back_ends
+    timed: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
+    summaries = {o: ObjectSummary(o) for o in run.object_ids}
+    report = on_frame or (lambda done, total: None)
+    expected = (video.size_hw, run.object_ids)
+    with run.folder.started(overwrite=job.overwrite, expected=expected) as journal, _of_one_input(video):
+        num_resumed = len(journal)
+        if parts:
+            frames = [PartFile(path).frames() for path in parts]
+            results = merge_parts(cached, run.queries, frames, config=job.config, **timed)
+        else:
+            results = segment_video(cached, run.queries, config=job.config, memo=_CheckedMemo(journal, video), **timed)
+        overlapping = job.config.overlapping
+        with open_outputs(job.output, job.formats, video, object_ids=run.object_ids, overlapping=overlapping) as outputs:
+            report(0, video.num_frames)
+            write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
+    result = JobResult(
+        job.output,
+        outputs.files,
+        video.num_frames,
+        list(summaries.values()),
+        licences_of(*run.infos),
+        time.perf_counter() - started,
+        num_resumed=num_resumed,
+    )
+    run.folder.finish(manifest_of(job, run.identity, video, result, clock), outputs.files.values())
+    return result
+
+
+def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[Job], BackEnds]) -> int:
+    """A share of a job's objects into a file, for :func:`run_job` with ``parts``; it is not made again when it is there.
+
+    Args:
+        job: all of it; without re-initialisation.
+        part: (k, n): the objects k, k + n, ... in the order of their ids.
+        path: the file.
+        make: as for :func:`run_job`.
+
+    Returns:
+        The frames.
+
+    Raises:
+        SamptError: as :func:`run_job`.
+    """
+    run = prepare_run(job, make=make)
+    digest = config_digest({**run.identity, "part": list(part)})
+    if PartFile(path).is_of(digest):
+        return run.video.num_frames
+    tracker, segmenter = run.back_ends
+    cached = CachedVideo(run.video, _cache_frames(job, run.video.size_hw))
+    own = run.object_ids[part[0] :: part[1]]
+    frames = segment_part(cached, run.queries, own, config=job.config, tracker=tracker, segmenter=segmenter)
+    make_folder(path.parent)
+    return write_part(path, digest, _checked_to_the_end(frames, run.video))
+
+
+class _CheckedMemo:
+    """A journal that takes no frame of a video that was replaced: the next run would believe it."""
+
+    def __init__(self, journal: Journal, video: Video) -> None:
+        self._journal, self._video = journal, video
+        self.lookup = journal.lookup
+
+    def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None:
+        self._video.check_unchanged(frame_masks.frame_idx)
+        self._journal.append(frame_masks, prompt_digest)
+
+
+@contextmanager
+def _of_one_input(video: Video) -> Iterator[None]:
+    """What is made inside the block is made of the video that was opened before, or it ends with InputChangedError."""
+    try:
+        yield
+    except SamptError:
+        video.check_unchanged()  # then whatever was met is only what came of it
+        raise
+    video.check_unchanged()
+
+
+def _checked_to_the_end(frames: Iterator[_Frame], video: Video) -> Iterator[_Frame]:
+    with _of_one_input(video):
+        yield from frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A job that has been checked, and what it is made of.
+
+    Attributes:
+        video: the frames worked on.
+        queries: with frames counted among these.
+        object_ids: ascending.
+        back_ends: tracker and segmenter.
+        infos: what they say of themselves.
+        identity: see :func:`sampt.runs.record.identity_of`.
+        folder: of the results.
+        finished: the result, when the folder holds it complete.
+    """
+
+    video: Video
+    queries: list[Query]
+    object_ids: list[int]
+    back_ends: BackEnds
+    infos: tuple[TrackerInfo, SegmenterInfo]
+    identity: dict[str, Any]
+    folder: RunFolder
+    finished: JobResult | None
+
+    @property
+    def run_digest(self) -> str:
+        """Of ``identity``."""
+        return config_digest(self.identity)
+
+
+def prepare_run(
+    job: Job, on_weights: Callable[[str], None] | None = None, *, make: Callable[[Job], BackEnds] | None = None
+) -> Run:
+    """Everything before the first frame; arguments and errors as for :func:`run_job`."""
+    chosen = choose_frames(job)
+    video = chosen.video
+    video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
+    given = split_queries(job.queries)
+    placed, object_ids = chosen.place(job, given), given.object_ids
+    placed.check(video.num_frames, video.size_hw)
+    _check_before(job, video, object_ids)
+    tracker, segmenter = make_back_ends(job, on_weights) if make is None else make(job)
+    infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
+    identity = identity_of(job, video.digest(), chosen.describe(job), given, infos)
+    folder = RunFolder(job.output, config_digest(identity))
+    return Run(video, placed.all(), object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
+
+
+def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
+    """All else that can be known to fail before a file is touched and before any work is done."""
+    check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
+    video.check_complete(video.num_frames)
+    if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
+        name = Path(job.video)
+        frames = name.parent if glob.has_magic(str(name)) and not name.is_dir() else name
+        if real_path(frames) == real_path(job.output):
+            raise OutputError(
+                f"The output folder {job.output} is the folder of the video's images, where results would be taken for frames; "
+                "choose another output folder."
+            )
+
+
+def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
+    """The result of this very run, when its folder is complete."""
+    files = {name: job.output / FORMATS[name] for name in job.formats}
+    manifest = None if job.overwrite else folder.complete_manifest(files.values())
+    if manifest is None:
+        return None
+    try:
+        return _told_result(job, files, manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        told = one_line(error)
+        _LOG.warning("The run.json in %s was changed (%s); the run is repeated.", job.output, told)
+        return None
+
+
+def _told_result(job: Job, files: dict[str, Path], manifest: dict[str, Any]) -> JobResult:
+    """What a manifest says of its run; errors of any kind where it was changed."""
+    objects = []
+    for item in manifest["objects"]:
+        score, state = item["score"], ObjectState[item["last_state"]]
+        is_scored = score is not None
+        objects.append(ObjectSummary(int(item["id"]), int(item["frames_present"]), float(score or 0), int(is_scored), state))
+    licences = {str(name): str(licence) for name, licence in manifest["licences"].items()}
+    num_frames, seconds = int(manifest["num_frames"]), float(manifest["seconds"]["total"])
+    return JobResult(job.output, files, num_frames, objects, licences, seconds, was_complete=True)
+
+
+def _cache_frames(job: Job, size_hw: tuple[int, int]) -> int:
+    """Enough frames to write a frame's results without decoding it again."""
+    return frames_at_once(size_hw) + 1 + (job.config.reinit.horizon if job.config.reinit.enabled else 0)

@@ -1,0 +1,68 @@
+"""One live video from its queries to a complete folder of results."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sampt.errors import ConfigError
+from sampt.exporters.output_set import check_outputs, open_outputs
+from sampt.pipeline.preparation import split_queries
+from sampt.pipeline.segment import segment_stream
+from sampt.runs.backends import make_back_ends, told_info
+from sampt.runs.folder import RunFolder
+from sampt.runs.job import Job, JobResult, ObjectSummary
+from sampt.runs.manifest import config_digest
+from sampt.runs.record import identity_of, licences_of, manifest_of
+from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker
+from sampt.runs.writing import write_all
+from sampt.video.live import LiveVideo
+
+__all__ = ["run_live"]
+
+
+def run_live(
+    job: Job,
+    video: LiveVideo,
+    on_frame: Callable[[int, int | None], None] | None = None,
+    on_weights: Callable[[str], None] | None = None,
+) -> JobResult:
+    """See :func:`sampt.runs.run.run_job`; the frames are those of ``video``, and results are written as they come.
+
+    Every run is a new one, for nobody can tell whether the frames are those of another: there is no journal to go on from.
+    """
+    if (job.start, job.stop, job.stride) != (0, None, 1):
+        raise ConfigError("Frames of a live video are chosen when it is opened; leave start, stop and stride of the job out.")
+    started, clock = time.perf_counter(), StageClock()
+    given = split_queries(job.queries)
+    given.check(None, video.size_hw)
+    object_ids = given.object_ids
+    check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
+    tracker, segmenter = make_back_ends(job, on_weights)
+    infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
+    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), given, infos)
+    folder = RunFolder(job.output, config_digest(identity))
+    video.keep((tracker.info.live_latency or 0) + 2)
+    parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
+    results = segment_stream(video, job.queries, config=job.config, **parts)  # raises here, before a file is touched
+    summaries = {o: ObjectSummary(o) for o in object_ids}
+    report = on_frame or (lambda done, total: None)
+    done = 0
+
+    def count(frames: int) -> None:
+        nonlocal done
+        done = frames
+        report(frames, None)
+
+    with (
+        folder.started(overwrite=job.overwrite, has_results=lambda: done > 0),
+        open_outputs(job.output, job.formats, video, object_ids=object_ids, overlapping=job.config.overlapping) as outputs,
+    ):
+        report(0, None)
+        write_all(results, video, outputs, summaries, clock, count)
+    seconds = time.perf_counter() - started
+    result = JobResult(job.output, outputs.files, video.num_frames, list(summaries.values()), licences_of(*infos), seconds)
+    folder.finish(manifest_of(job, identity, video, result, clock), outputs.files.values())
+    return result

@@ -1,0 +1,59 @@
+"""The main job on real clips of ../shared, from the command line to every output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sampt.cli.main import main
+from sampt.evaluation.datasets import davis_sequences, select_sequences
+from sampt.evaluation.vos.score import score_sequence
+from sampt.exporters.tracks_npz import load_tracks
+from sampt.masks.rle_json import decode_mask
+from sampt.video import open_video
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+
+pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="../shared, with the real clips, is not there")
+
+
+def test_blackswan_from_its_first_mask(tmp_path):
+    frames, masks = (SHARED / "davis" / kind / "480p" / "blackswan" for kind in ("JPEGImages", "Annotations"))
+    out = tmp_path / "out"
+    assert main(["segment", str(frames), "--mask", str(masks / "00000.png"), "--output", str(out), "--quiet"]) == 0
+    (sequence,) = select_sequences(davis_sequences(SHARED / "davis"), ["blackswan"])
+    assert score_sequence(out / "masks", sequence).j_and_f > 0.6
+
+    labels = {path.stem: np.asarray(Image.open(path)) for path in (out / "masks").glob("*.png")}
+    assert sorted(labels) == [f"{i:05d}" for i in range(50)]
+    (annotation,) = json.loads((out / "masks.json").read_text())["annotations"]
+    for i in (0, 25, 49):
+        assert np.array_equal(decode_mask(annotation["segmentations"][i]), labels[f"{i:05d}"] == 1)
+    tracks = load_tracks(out / "tracks.npz")
+    assert len(tracks.frame_splits) == 51
+    assert np.isfinite(tracks.xy).all()
+    overlay = open_video(out / "overlay.mp4")
+    assert (overlay.num_frames, overlay.size_hw) == (50, (480, 854))
+    original = open_video(frames).read(25, 26)[0].astype(int)
+    changed = np.abs(overlay.read(25, 26)[0].astype(int) - original).mean(-1)
+    inside = labels["00025"] == 1
+    assert changed[inside].mean() > 5 * changed[~inside].mean()
+
+
+def test_bees_from_the_reference_query_file(tmp_path):
+    clips, out = SHARED / "clips", tmp_path / "out"
+    queries = ["--queries", str(clips / "bees_query_points.txt"), "--stop", "24", "--output", str(out), "--quiet"]
+    assert main(["segment", str(clips / "bees.mp4"), *queries]) == 0
+    manifest = json.loads((out / "run.json").read_text())
+    assert manifest["size_hw"] == [720, 1280]
+    assert [o["id"] for o in manifest["objects"]] == [1, 2]
+    assert all(o["frames_present"] == 24 for o in manifest["objects"])
+    first = np.asarray(Image.open(out / "masks" / "00000.png"))
+    for object_id, clicks in ((1, [(282, 241), (336, 240), (357, 276)]), (2, [(1116, 429), (1137, 411), (1165, 413)])):
+        assert sum(first[y, x] == object_id for x, y in clicks) >= 2
+    assert first[242, 531] == 0  # a negative click
+    assert first[272, 1130] == 0
