@@ -13,11 +13,11 @@ test: $(VENV)/.installed-dev lint types layers pytest parsers
 
 # Throw-away environments: the lowest versions that pyproject.toml admits, and the newest ones on each Python at hand.
 test-installs:
-	$(PYTHON) scripts/try_installs.py
+	$(PYTHON) tools/try_installs.py
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests scripts scripts/parity training
-	$(BIN)/ruff format --check src tests scripts scripts/parity training
+	$(BIN)/ruff check src tests benchmarks tools training
+	$(BIN)/ruff format --check src tests benchmarks tools training
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

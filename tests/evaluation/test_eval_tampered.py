@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tampering import changed_at, places_of
 
 from sampt.cli.main import main
 from sampt.errors import SamptError
 from sampt.evaluation.reports import write_report
+from tests.tampering import changed_at, places_of
 
 
 @pytest.fixture

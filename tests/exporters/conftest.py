@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.results import kit as kit
-from tests.results import video as video
 
 from sampt.errors import OutputError
 from sampt.exporters.registry import ExportObject, export
 from sampt.types import FrameMasks, FramePoints, HiddenBy
 from sampt.video.array import ArrayVideo
+from tests.results import kit as kit
+from tests.results import video as video
 
 HEIGHT, WIDTH, NUM_FRAMES = 47, 85, 6
 NAMES = {1: 'bee "A" & <b>', 2: "Größe – 蜂 🐝", 5: "it's; a, comma", 9: "never"}

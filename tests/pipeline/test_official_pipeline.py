@@ -19,8 +19,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras"
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
-from scripts.parity_fixtures import Fixture  # noqa: E402
-
 from sampt.config import (  # noqa: E402
     PromptConfig,
     ReinitConfig,
@@ -36,6 +34,7 @@ from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.trackers.base import TrackerInfo  # noqa: E402
 from sampt.types import FrameMasks, HiddenBy, Points, Tracks, UInt8Array  # noqa: E402
 from sampt.video.open import open_video  # noqa: E402
+from tools.parity.fixtures import Fixture  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 pytestmark = pytest.mark.skipif(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tampering import changed_at, places_of
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, InputChangedError, OutputError
@@ -25,6 +24,7 @@ from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
 from sampt.types import ObjectState, Points, QueryMask
 from sampt.video.writer import VideoWriter
+from tests.tampering import changed_at, places_of
 
 CONFIG = SegmentConfig(
     tracker="dis-flow", sampling=SamplingConfig(), prompting=PromptConfig(refinement_rounds=0), reinit=ReinitConfig()

@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras"
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
-from scripts.parity_fixtures import Fixture, SamCase  # noqa: E402
 from transformers.models.sam.configuration_sam import SamConfig  # noqa: E402
 from transformers.models.sam.modeling_sam import SamModel as TransformersSam  # noqa: E402
 
@@ -35,6 +34,8 @@ from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
 from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
 from sampt.testing import SEGMENTER_CLAUSES, SegmenterLimits  # noqa: E402
 from sampt.types import MaskPrediction, ObjectPrompt  # noqa: E402
+from tools.parity.fixtures import Fixture  # noqa: E402
+from tools.parity.segmenters import SamCase  # noqa: E402
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 needs_shared = pytest.mark.skipif(not PARITY.is_dir(), reason="the project's shared data is not beside this checkout")

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tampering import changed_at, places_of
 
 import sampt
 from sampt.errors import BackendError, FolderBusyError, InputChangedError, LimitError, OutputError, SamptError, VideoError
@@ -22,6 +21,7 @@ from sampt.masks.rle import encode_mask
 from sampt.session import Session
 from sampt.session.project import read_project
 from sampt.weights import local_weights
+from tests.tampering import changed_at, places_of
 
 PACKAGE = Path(sampt.__file__).parent
 

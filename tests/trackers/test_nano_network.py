@@ -13,7 +13,6 @@ pytest.importorskip("onnx")
 
 import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
-from training.tracker.export import export  # noqa: E402
 
 from sampt.backends.blocks import ConvNorm  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
@@ -33,6 +32,7 @@ from sampt.trackers.nano.onnx_runtime import OnnxRuntime  # noqa: E402
 from sampt.trackers.nano.runtime import FILES, PointState  # noqa: E402
 from sampt.trackers.nano.torch_runtime import TorchRuntime  # noqa: E402
 from sampt.trackers.nano.tracker import network_size  # noqa: E402
+from training.tracker.export import export  # noqa: E402
 
 
 def random_network() -> NanoTrackerNetwork:

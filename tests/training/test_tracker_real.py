@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from torch import Generator, Tensor  # noqa: E402
-from training.data import Store  # noqa: E402
-from training.tracker.real import Followed, RealMaker, _flow_agrees, _mask_agrees, follow_clips  # noqa: E402
-from training.tracker.scenes import SceneMaker  # noqa: E402
 
 from sampt.trackers.nano import BUNDLED_WEIGHTS  # noqa: E402
 from sampt.trackers.nano.torch_runtime import load_network  # noqa: E402
+from training.data import Store  # noqa: E402
+from training.tracker.real import Followed, RealMaker, _flow_agrees, _mask_agrees, follow_clips  # noqa: E402
+from training.tracker.scenes import SceneMaker  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "tracker" / "config.toml"
 

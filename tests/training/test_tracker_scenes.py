@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
+
 from training.data import Store, is_held_out  # noqa: E402
 from training.tracker.scenes import Clips, SceneMaker, _frame_map, _Layer, _to_layer, held_out_clips, to_unit  # noqa: E402
 from training.tracker.train import Trainer  # noqa: E402

@@ -18,7 +18,7 @@ from sampt.types import FloatArray, UInt8Array
 __all__ = ["DisFlowTracker", "create"]
 
 _LIMITS = ChainLimits(error_side=0.02, error_step=0.25, colour=9.0)
-"""Chosen on davis2016_train with the default preset (`scripts/tune_tracker.py`): a tight forward-backward limit hides points on
+"""Chosen on davis2016_train with the default preset (`tools/tune_tracker.py`): a tight forward-backward limit hides points on
 the moving object itself; what a point looks like tells better whether it is still there."""
 _MIN_SIDE_TO_HALVE = 240
 _MIN_SIDE = 64

@@ -1,6 +1,6 @@
 """Predicted IoU: what a good mask looks like, as a linear model of a few facts about it.
 
-Fitted to the true IoU on DAVIS-2016 train with points carried by optical flow (`scripts/tune_grabcut.py`).
+Fitted to the true IoU on DAVIS-2016 train with points carried by optical flow (`tools/tune_grabcut.py`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ MAX_LOGIT = 8.0
 
 @dataclass(frozen=True)
 class GrabCutSettings:
-    """Constants found on DAVIS-2016 train with points carried by optical flow (`scripts/tune_grabcut.py`).
+    """Constants found on DAVIS-2016 train with points carried by optical flow (`tools/tune_grabcut.py`).
 
     Attributes:
         longest_side: of the working frame, in pixels; smaller frames are worked on as they are.

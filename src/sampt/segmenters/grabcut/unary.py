@@ -1,7 +1,7 @@
 """From prompts to a logit for every pixel, by kernel densities of the points in position and colour.
 
 A pixel is on the object where the positive points are denser than the negative ones, in space and in colour together. Several
-bandwidths are looked at; a linear model, fitted for the highest mean IoU, weighs them (`scripts/tune_grabcut.py`).
+bandwidths are looked at; a linear model, fitted for the highest mean IoU, weighs them (`tools/tune_grabcut.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Installs sampt as users do, in throw-away environments, and runs the README's example in each.
 
-    python scripts/try_installs.py                        # what `make test-installs` does
-    python scripts/try_installs.py --sets newest --last   # what .ci/run does: the newest versions on the newest Python
+    python tools/try_installs.py                        # what `make test-installs` does
+    python tools/try_installs.py --sets newest --last   # what .ci/run does: the newest versions on the newest Python
 
 Sets of versions: "lowest" is every lower bound of pyproject.toml, on the oldest Python, "newest" what pip takes by itself, on
 every Python from 3.11 to 3.14 that is at hand (on the PATH or under pyenv). Installed are the wheel and the extras that need

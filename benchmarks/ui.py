@@ -1,6 +1,6 @@
 """What a person waits for in the page of `sampt ui`, measured in headless Chromium against a real server.
 
-    python scripts/benchmark_ui.py                       # 30 clicks at rest, scrubbing, 15 clicks while a propagation runs
+    python -m benchmarks.ui                       # 30 clicks at rest, scrubbing, 15 clicks while a propagation runs
 
 The video is an H.264 file (libx264's own settings) of the frames of ../shared/davis, 854x480, one sequence after the other. A
 click is timed from the mouse button to the paint that shows the mask of a new object, on a frame that was asked about before;

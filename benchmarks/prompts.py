@@ -1,8 +1,8 @@
 """Measure a segmenter on single frames with prompts of other kinds than true points: boxes, a random click, poor pictures,
 several objects.
 
-    python scripts/benchmark_prompts.py --davis ../shared/davis [--segmenter nano] [--weights FOLDER] [--json FILE]
-    python scripts/benchmark_prompts.py --train ../shared/training/davis2016_train      the held-out training sequences
+    python -m benchmarks.prompts --davis ../shared/davis [--segmenter nano] [--weights FOLDER] [--json FILE]
+    python -m benchmarks.prompts --train ../shared/training/davis2016_train      the held-out training sequences
 
 Frames: every 20th of DAVIS, every 8th stored one of the held-out training sequences. Printed is the mean IoU with
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmark_segmenter import CONFIG, every, held_out_sequences, true_points
+from benchmarks.segmenter import CONFIG, every, held_out_sequences, true_points
 from sampt.evaluation.datasets import davis_sequences, read_label_map
 from sampt.evaluation.vos.jf import jaccard
 from sampt.geometry import box_of_mask

@@ -1,7 +1,7 @@
 """Speed of the bundled segmenter `nano` against the image encoder of MobileSAM, both run by ONNX Runtime on the CPU.
 
     pip install torch onnx 'kornia>=0.9'
-    python scripts/benchmark_segmenter_speed.py                   # DAVIS in ../shared/davis beside the repository
+    python -m benchmarks.segmenter_speed                   # DAVIS in ../shared/davis beside the repository
 
 What it shows: the mask of one object on a frame of 854x480 (encode and decode, logits at the frame's size) is to take at most a
 tenth of the time of that encoder alone, and five objects at most three times the time of one.
@@ -38,7 +38,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from benchmark_segmenter import true_points
+from benchmarks.segmenter import true_points
 from sampt.errors import SamptError
 from sampt.evaluation.datasets import davis_sequences, select_sequences
 from sampt.segmenters.base import PromptableSegmenter

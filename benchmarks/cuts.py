@@ -1,9 +1,9 @@
 """Cuts between shots: an object of one shot is absent in another one and found again after it.
 
 Examples:
-    python scripts/benchmark_cuts.py                                    # 12 splices of ../shared/training/davis2016_train
-    python scripts/benchmark_cuts.py --splices 30 --no-reinit
-    python scripts/benchmark_cuts.py --set tracking.shot_cuts=false     # as without it
+    python -m benchmarks.cuts                                    # 12 splices of ../shared/training/davis2016_train
+    python -m benchmarks.cuts --splices 30 --no-reinit
+    python -m benchmarks.cuts --set tracking.shot_cuts=false     # as without it
 
 A splice is 8 frames of a sequence with the first mask given, 12 of another one, and 6 more of the first. `false` is the number
 of splices with a pixel in the other shot and their pixels; `found` of how many the object is seen on the last of the 6 frames

@@ -1,7 +1,7 @@
 """Speed: wall time of the whole command `sampt segment` against that of the bare library calls it needs, on the same frames.
 
 Examples:
-    python scripts/benchmark_speed.py                        # camel of ../shared/davis, all outputs
+    python -m benchmarks.speed                        # camel of ../shared/davis, all outputs
 
 Both are processes of their own, from the start of the interpreter to its end, run alternately; medians are compared. The bare
 calls of a frame: read it, dense flow from the frame before and back at the size of the frame (OpenCV), and

@@ -1,7 +1,7 @@
 """Measure what a second click does, and how many clicks a good mask takes.
 
-    python scripts/benchmark_clicks.py --davis ../shared/davis [--segmenter nano] [--json FILE]
-    python scripts/benchmark_clicks.py --train ../shared/training/davis2016_train      the held-out training sequences
+    python -m benchmarks.clicks --davis ../shared/davis [--segmenter nano] [--json FILE]
+    python -m benchmarks.clicks --train ../shared/training/davis2016_train      the held-out training sequences
 
 Pairs: on the first frame of each sequence random clicks on the object, each with a second one 0 to 80 pixels (of a frame of
 854) away, on the object, too. A pair fails when the second click costs more than 0.1 IoU. Equal clicks: the same click three
@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmark_segmenter import every, held_out_sequences
+from benchmarks.segmenter import every, held_out_sequences
 from sampt.evaluation.datasets import davis_sequences
 from sampt.evaluation.vos.jf import jaccard
 from sampt.segmenters.base import PromptableSegmenter

@@ -1,12 +1,13 @@
-"""The fixtures of learned point trackers, each repeated with our network: part of parity_fixtures.py."""
+"""The fixtures of flow and of learned point trackers, each repeated with our network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.trackers.cotracker.adapter import load_network as load_cotracker
@@ -17,30 +18,16 @@ from sampt.trackers.pips.encoder import EncoderSizes
 from sampt.trackers.pips.network import PipsSizes
 from sampt.trackers.pips_pp import adapter as pips_pp_adapter
 from sampt.trackers.pips_pp.network import PipsPpSizes
+from sampt.trackers.raft.adapter import load_network as load_raft
 from sampt.trackers.tapir import adapter as tapir_adapter
 from sampt.trackers.tapir.network import BOOTSTAPIR, BOOTSTAPIR_CAUSAL, TAPIR
 from sampt.trackers.tapnext.adapter import load_network as load_tapnext
 from sampt.trackers.tapnext.network import TapNextSizes
+from tools.parity.fixtures import Comparison, Fixture
 
-if TYPE_CHECKING:
-    from scripts.parity_fixtures import Comparison, Fixture
+__all__ = ["CHECKS"]
 
-__all__ = ["ALLOWED", "CHECKS"]
-
-ALLOWED = {
-    "CoTracker3 tracks": 0.02,
-    "CoTracker3 visibility": 1e-3,
-    "CoTracker3 confidence": 1e-3,
-    "PIPS tracks": 0.02,
-    "PIPS visibility": 5e-3,
-    "PIPS features": 5e-3,
-    "PIPS++ tracks": 0.05,
-    "TAPIR tracks": 0.05,
-    "TAPIR logits": 5e-3,
-    "TAPNext tracks": 0.02,
-    "TAPNext logits": 1e-3,
-}
-"""As the README of the fixtures has it; "features" is ours, it says nothing about them."""
+RAFT_STRIDE = 8
 
 
 def video_and_points(fixture: Fixture) -> tuple[Tensor, Tensor]:
@@ -49,6 +36,23 @@ def video_and_points(fixture: Fixture) -> tuple[Tensor, Tensor]:
     size = video["frames"], video["height"], video["width"]
     pictures = torch.from_numpy(fixture.source.video(*size, video["seed"])).permute(0, 3, 1, 2).float()
     return pictures, torch.from_numpy(fixture.source.queries(asked["count"], *size, asked["seed"]))
+
+
+def raft(name: str, fixture: Fixture) -> list[Comparison]:
+    """Flow from the first frame to the second, by the network that a tracker of this name runs."""
+    call = fixture.spec["call"]
+    video = call["video"]
+    size_hw = video["height"], video["width"]
+    frames = fixture.source.video(video["frames"], *size_hw, video["seed"])[:2]
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    pad_h, pad_w = (-side % RAFT_STRIDE for side in size_hw)  # as the official program pads, if there is anything to
+    top, left = pad_h // 2, pad_w // 2
+    pictures = F.pad(pictures, (left, pad_w - left, top, pad_h - top), mode="replicate")
+    with fixture.checkpoint("module.") as path:
+        network = load_raft(name, path)
+    with torch.inference_mode():
+        flow = network(pictures[:1], pictures[1:], iterations=call.get("iters", 12))[0]
+    return [fixture.near("flow", flow[:, top : top + size_hw[0], left : left + size_hw[1]].numpy(), "flow")]
 
 
 def cotracker3(fixture: Fixture) -> list[Comparison]:
@@ -124,7 +128,9 @@ def tapnext(fixture: Fixture) -> list[Comparison]:
     ]
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[Fixture], list[Comparison]]] = {
+    "raft": partial(raft, "raft"),
+    "raft_small": partial(raft, "raft-small"),
     "cotracker3": cotracker3,
     "pips": pips,
     "pips++": pips_pp,

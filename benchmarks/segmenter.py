@@ -1,7 +1,7 @@
 """Measure segmenters on single frames, with points of the true mask.
 
-    python scripts/benchmark_segmenter.py --davis ../shared/davis [--segmenter nano grabcut box] [--json FILE]
-    python scripts/benchmark_segmenter.py --train ../shared/training/davis2016_train      the held-out training sequences
+    python -m benchmarks.segmenter --davis ../shared/davis [--segmenter nano grabcut box] [--json FILE]
+    python -m benchmarks.segmenter --train ../shared/training/davis2016_train      the held-out training sequences
 
 DAVIS is a folder with ImageSets, JPEGImages and Annotations, of which every 10th frame is asked about; TRAIN one of
 NAME_NNNNN.jpg and .png, of which every 4th frame of the sequences that training/segmenter/config.toml holds out. Every choice

@@ -1,7 +1,7 @@
 """Many short clips by one worker and by two, in one run: the ratio of their times, and whether the results are the same bytes.
 
-    python scripts/benchmark_batch.py                       # 200 clips of 8 frames, cut from ../shared/davis
-    python scripts/benchmark_batch.py --clips 40 --frames 4
+    python -m benchmarks.batch                       # 200 clips of 8 frames, cut from ../shared/davis
+    python -m benchmarks.batch --clips 40 --frames 4
 
 Clips are stretches of DAVIS sequences at a quarter of their size, with the first frame's annotation as query. Each worker has
 one thread. At least 1.7 times faster.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import try_installs
+from tools import try_installs
 
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
 
 def test_every_requirement_of_every_extra_has_both_bounds() -> None:

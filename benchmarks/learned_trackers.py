@@ -1,8 +1,8 @@
 """Learned trackers against straightforward calls of the same networks: what is read, encoded and tracked only once. On the CPU.
 
     pip install 'sampt[torch]'
-    python scripts/benchmark_learned_trackers.py                    # all measures
-    python scripts/benchmark_learned_trackers.py --measure pips --frames 24
+    python -m benchmarks.learned_trackers                    # all measures
+    python -m benchmarks.learned_trackers --measure pips --frames 24
 
 Weights are random, frames are noise; both say nothing about accuracy, and the same about time.
   pips        16 points on frame 0 of 60 frames of 144x256. Straightforward: one point and one window of eight frames at a time,

@@ -1,9 +1,9 @@
 """Find and measure the constants of the segmenter ``grabcut``.
 
-    python scripts/tune_grabcut.py fit --train TRAIN     constants, by five-fold cross-validation over sequences
-    python scripts/tune_grabcut.py carried --train TRAIN mean IoU and F with points carried by optical flow, beside baselines
+    python -m tools.tune_grabcut fit --train TRAIN     constants, by five-fold cross-validation over sequences
+    python -m tools.tune_grabcut carried --train TRAIN mean IoU and F with points carried by optical flow, beside baselines
 
-TRAIN is a folder of NAME_NNNNN.jpg and .png (id 1 = object). Single frames with true points: scripts/benchmark_segmenter.py.
+TRAIN is a folder of NAME_NNNNN.jpg and .png (id 1 = object). Single frames with true points: benchmarks/segmenter.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmark_segmenter import Case, by_box, click_cases, spearman
+from benchmarks.segmenter import Case, by_box, click_cases, spearman
 from sampt.config import SamplingConfig
 from sampt.evaluation.datasets import training_sequences
 from sampt.evaluation.vos.jf import boundary_f, jaccard

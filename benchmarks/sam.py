@@ -1,9 +1,9 @@
 """Speed of the Segment Anything family: what a frame costs after its encoder, and the encoder, by runtime. Random weights.
 
     pip install 'sampt[openvino]'
-    python scripts/benchmark_sam.py                               # MobileSAM, three objects, R = 12, 854x480, on the CPU
-    python scripts/benchmark_sam.py --model light-hq-sam --objects 1 --rounds 3
-    python scripts/benchmark_sam.py --device cuda --model sam-vit-h --precision bfloat16 --no-exported
+    python -m benchmarks.sam                               # MobileSAM, three objects, R = 12, 854x480, on the CPU
+    python -m benchmarks.sam --model light-hq-sam --objects 1 --rounds 3
+    python -m benchmarks.sam --device cuda --model sam-vit-h --precision bfloat16 --no-exported
 
 Three tables:
   after the encoder   all passes about one frame: positives first, all points, R rounds with box and logits. The official
@@ -69,7 +69,7 @@ def main() -> int:
     try:
         return compare(args)
     except SamptError as error:
-        print(f"benchmark_sam: {error}", file=sys.stderr)
+        print(f"benchmarks.sam: {error}", file=sys.stderr)
         return 2
 
 

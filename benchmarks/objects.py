@@ -1,8 +1,8 @@
 """Many objects: peak resident memory and time of `segment_video` at 640x360, a click each, preset `default`.
 
 Examples:
-    python scripts/benchmark_objects.py                          # 5, 10, 20 and 40 objects on 20 frames
-    python scripts/benchmark_objects.py --objects 100 --frames 20
+    python -m benchmarks.objects                          # 5, 10, 20 and 40 objects on 20 frames
+    python -m benchmarks.objects --objects 100 --frames 20
 
 The clip is one picture seen by a camera that moves two pixels a frame; the clicks lie on a grid.
 """

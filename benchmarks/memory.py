@@ -1,7 +1,7 @@
 """Memory: peak resident memory of `sampt segment` with three objects at 854x480 on a short and on a long clip.
 
 Examples:
-    python scripts/benchmark_memory.py                       # 250 and 1000 frames, default preset and outputs
+    python -m benchmarks.memory                       # 250 and 1000 frames, default preset and outputs
 
 The clip is the demo scene played forward and backward over and over, so that both lengths show the same pictures.
 """

@@ -1,8 +1,8 @@
 """Quality on DAVIS: runs sampt from the first frame's mask, scores it by the official protocol, prints it beside flow alone.
 
 Examples:
-    python scripts/benchmark_quality.py                         # the ten sequences that are reported
-    python scripts/benchmark_quality.py --split train --workers 2 --set sampling.positive_points=64     # for tuning
+    python -m benchmarks.quality                         # the ten sequences that are reported
+    python -m benchmarks.quality --split train --workers 2 --set sampling.positive_points=64     # for tuning
 """
 
 from __future__ import annotations

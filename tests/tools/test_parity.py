@@ -1,4 +1,4 @@
-"""`scripts/parity`: what the official programs gave is found again, and a difference is not overlooked."""
+"""`tools/parity`: what the official programs gave is found again, and a difference is not overlooked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 
-from scripts.parity_fixtures import Comparison, Fixture, main  # noqa: E402
-
 from sampt.trackers.raft.adapter import load_network  # noqa: E402
+from tools.parity.command import main  # noqa: E402
+from tools.parity.fixtures import Comparison, Fixture  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PARITY = ROOT.parent / "shared" / "parity"
 needs_shared = pytest.mark.skipif(not PARITY.is_dir(), reason="the project's shared data is not beside this checkout")
 
@@ -49,8 +49,8 @@ def last_row(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 @needs_shared
 def test_the_command_prints_a_table() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "parity"), str(PARITY), "--only", "raft_small"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tools.parity", str(PARITY), "--only", "raft_small"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     head, rule, row = done.stdout.splitlines()
     assert head == "| fixture | what is compared | greatest difference | allowed | result |"

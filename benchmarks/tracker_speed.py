@@ -1,8 +1,8 @@
 """Learned trackers by points, precision and runtime: frames/s, and the most memory on a GPU for a short and a long clip.
 
     pip install 'sampt[torch]'
-    python scripts/benchmark_tracker_speed.py                                      # on a GPU: everything, some ten minutes
-    python scripts/benchmark_tracker_speed.py --device cpu --tracker raft-small --points 16 --runtime torch --frames 8
+    python -m benchmarks.tracker_speed                                      # on a GPU: everything, some ten minutes
+    python -m benchmarks.tracker_speed --device cpu --tracker raft-small --points 16 --runtime torch --frames 8
 
 Weights are random and frames noise: both say nothing about accuracy, and the same about time. Points lie on frame 0.
 A short clip of other frames goes first, so that nothing is compiled or chosen within the time. Peak memory is what PyTorch had

@@ -1,10 +1,10 @@
 """Compare point trackers; one Markdown table a measure.
 
 Examples:
-    python scripts/benchmark_tracker.py                                                     # every measure, default trackers
-    python scripts/benchmark_tracker.py --measure badja --tracker dis-flow --tracker raft-small=../shared/weights/raft-small.pth
-    python scripts/benchmark_tracker.py --measure masks --sequences camel dog --frames 40
-    python scripts/benchmark_tracker.py --measure masks --split train --sequences flamingo motorbike     # for choosing settings
+    python -m benchmarks.tracker                                                     # every measure, default trackers
+    python -m benchmarks.tracker --measure badja --tracker dis-flow --tracker raft-small=../shared/weights/raft-small.pth
+    python -m benchmarks.tracker --measure masks --sequences camel dog --frames 40
+    python -m benchmarks.tracker --measure masks --split train --sequences flamingo motorbike     # for choosing settings
 
 Measures (shares are in [0, 1]; `-`: there is nothing to divide by):
   synthetic  TAP-Vid measures on held-out generated clips with exact tracks, 24 and 100 frames: mean over the clips.

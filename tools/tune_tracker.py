@@ -1,10 +1,10 @@
 """Choose settings of a tracker: mean J&F of the default preset on davis2016_train, one line a setting.
 
 Examples:
-    python scripts/tune_tracker.py nano                      # sizes, limits of visibility; sequences held out of training
-    python scripts/tune_tracker.py nano --nano 256,0.2 --nano 384,0.15     # longest_side,visible of NanoTrackerSettings
-    python scripts/tune_tracker.py dis-flow                  # limits of the chain, on all thirty sequences (a minute each)
-    python scripts/tune_tracker.py dis-flow --limit 0.02,0.25,9       # error_side,error_step,colour of ChainLimits
+    python -m tools.tune_tracker nano                      # sizes, limits of visibility; sequences held out of training
+    python -m tools.tune_tracker nano --nano 256,0.2 --nano 384,0.15     # longest_side,visible of NanoTrackerSettings
+    python -m tools.tune_tracker dis-flow                  # limits of the chain, on all thirty sequences (a minute each)
+    python -m tools.tune_tracker dis-flow --limit 0.02,0.25,9       # error_side,error_step,colour of ChainLimits
 
 The vos protocol from the first frame's mask; first and last frames are not scored. Never run it on the sequences that
 figures are reported on.

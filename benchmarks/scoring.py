@@ -1,8 +1,8 @@
 """Speed of scoring: J and F of 700 frames against a plain per-frame program on scikit-image, which must give the same values.
 
 Examples:
-    python scripts/benchmark_scoring.py                      # the ten sequences of ../shared/davis, 700 frames of 854x480
-    python scripts/benchmark_scoring.py --frames 20          # are the values equal? no verdict on time
+    python -m benchmarks.scoring                      # the ten sequences of ../shared/davis, 700 frames of 854x480
+    python -m benchmarks.scoring --frames 20          # are the values equal? no verdict on time
 
 The predictions are the true masks of three frames before, moved by a few pixels. Both programs read the same files, score the
 same frames by the DAVIS protocol and start after all modules are imported; sampt uses ``--workers`` threads, the plain one is

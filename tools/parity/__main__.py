@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
-"""Compare our networks with what the official programs gave; everything is in parity_fixtures.py."""
+"""Compare our networks with what the official programs gave; everything is in command.py."""
 
 import sys
 
 try:
-    from parity_fixtures import main
+    from tools.parity.command import main
 except ImportError as error:
     sys.exit(print(f"{error}. Run: pip install -e '.[sam]'; or use the Python that has it.", file=sys.stderr) or 2)
 sys.exit(main())

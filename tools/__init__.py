@@ -1,0 +1,1 @@
+"""For whoever works on sampt: parity with the official programs, tuning, installation tests."""

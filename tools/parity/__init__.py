@@ -1,0 +1,1 @@
+"""``python -m tools.parity FOLDER``: our networks against fixtures of the official programs."""
