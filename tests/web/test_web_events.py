@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from sampt.web.events import EventHub, Subscriber
-from sampt.web.schemas import ObjectMask, Rle
-from sampt.web.stream_schemas import ChangedEvent, ErrorEvent, ExportEvent, FrameEvent, PongEvent, ProgressEvent
+from sampt.web.schemas.base import Rle
+from sampt.web.schemas.session import ObjectMask
+from sampt.web.schemas.stream import ChangedEvent, ErrorEvent, ExportEvent, FrameEvent, PongEvent, ProgressEvent
 
 S = "/api/v1/session"
 EVENTS = "ws://127.0.0.1:7268/api/v1/session/events"

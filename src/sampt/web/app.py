@@ -25,10 +25,10 @@ from sampt.web import routes_events, routes_files, routes_frames, routes_session
 from sampt.web.back_ends import Kept
 from sampt.web.browsers import Browsers
 from sampt.web.roots import Roots
+from sampt.web.schemas.stream import component_schemas
 from sampt.web.security import API, Guard
 from sampt.web.services import Services
 from sampt.web.settings import WebSettings
-from sampt.web.stream_schemas import component_schemas
 from sampt.web.uploads import Uploads
 
 __all__ = ["create_app"]

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import OrderedDict, deque
 
-from sampt.web.stream_schemas import ExportEvent, FrameEvent, SessionEvent
+from sampt.web.schemas.stream import ExportEvent, FrameEvent, SessionEvent
 
 __all__ = ["EventHub", "Subscriber"]
 

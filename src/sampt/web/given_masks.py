@@ -12,7 +12,7 @@ from sampt.errors import QueryError
 from sampt.masks import rle
 from sampt.points.mask_images import read_mask_image
 from sampt.types import BoolArray
-from sampt.web.schemas import Rle
+from sampt.web.schemas.base import Rle
 
 __all__ = ["mask_from"]
 

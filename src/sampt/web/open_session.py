@@ -17,8 +17,8 @@ from sampt.web.events import EventHub
 from sampt.web.pictures import Pictures
 from sampt.web.responses import frame_event
 from sampt.web.roots import Roots
+from sampt.web.schemas.stream import ChangedEvent, ExportEvent, ProgressEvent
 from sampt.web.settings import Limits, WebSettings
-from sampt.web.stream_schemas import ChangedEvent, ExportEvent, ProgressEvent
 from sampt.web.tasks import Courtesy, ExportTask, PropagationTask
 
 __all__ = ["OpenSession"]

@@ -9,20 +9,20 @@ import numpy as np
 
 from sampt.session import values
 from sampt.types import FramePoints
-from sampt.web.schemas import (
+from sampt.web.schemas.base import Rle
+from sampt.web.schemas.session import (
     Box,
     FrameMasksResponse,
     GivenMask,
     ObjectMask,
     ObjectStrip,
     Point,
-    Rle,
     SessionObject,
     SessionResponse,
     TrackedPoint,
     VideoInfo,
 )
-from sampt.web.stream_schemas import FrameEvent
+from sampt.web.schemas.stream import FrameEvent
 
 if TYPE_CHECKING:
     from sampt.web.open_session import OpenSession
@@ -125,7 +125,10 @@ def _tracked_models(points: FramePoints) -> list[TrackedPoint]:
 
 
 def strips_text(revision: int, strips: Mapping[int, values.ObjectStrip]) -> bytes:
-    """A :class:`sampt.web.schemas.StripsResponse` as JSON. Of all objects and frames at once there is nothing but this text."""
+    """A :class:`sampt.web.schemas.session.StripsResponse` as JSON.
+
+    Of all objects and frames at once there is nothing but this text.
+    """
     objects = ",".join(_strip_model(o, strips[o]).model_dump_json() for o in sorted(strips))
     return f'{{"revision":{revision},"objects":[{objects}]}}'.encode("ascii")
 

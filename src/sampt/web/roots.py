@@ -13,7 +13,7 @@ from sampt.files.listing import is_leftover
 from sampt.session.project import PROJECT_NAME, SUFFIX
 from sampt.video.frame_names import IMAGE_SUFFIXES
 from sampt.video.open import VIDEO_SUFFIXES
-from sampt.web.schemas import EntryKind, FileEntry
+from sampt.web.schemas.server import EntryKind, FileEntry
 
 __all__ = ["Roots", "named_roots"]
 

@@ -20,9 +20,7 @@ from sampt.errors import SamptError
 from sampt.web.browsers import Browser
 from sampt.web.events import Subscriber
 from sampt.web.routes_frames import frame_masks
-from sampt.web.services import Services, known_frame
-from sampt.web.settings import Limits
-from sampt.web.stream_schemas import (
+from sampt.web.schemas.stream import (
     CancelMessage,
     ErrorEvent,
     HelloEvent,
@@ -33,6 +31,8 @@ from sampt.web.stream_schemas import (
     WatchMessage,
     parse_message,
 )
+from sampt.web.services import Services, known_frame
+from sampt.web.settings import Limits
 from sampt.web.tasks import UNEXPECTED
 
 __all__ = ["router"]

@@ -14,7 +14,7 @@ from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES
 from sampt.web.addresses import client_of
 from sampt.web.bodies import announced_bytes
-from sampt.web.schemas import (
+from sampt.web.schemas.server import (
     AboutLimits,
     AboutResponse,
     ExporterInfo,

@@ -13,7 +13,8 @@ from sampt.web.given_masks import mask_from
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
 from sampt.web.responses import object_model, point_model, session_response
-from sampt.web.schemas import (
+from sampt.web.schemas.base import Rle
+from sampt.web.schemas.session import (
     BoxUpdate,
     ObjectCreate,
     ObjectCreateResponse,
@@ -22,7 +23,6 @@ from sampt.web.schemas import (
     PointCreate,
     PointCreateResponse,
     PointUpdate,
-    Rle,
     SessionResponse,
 )
 from sampt.web.services import (

@@ -14,7 +14,7 @@ from sampt.web.back_ends import Kept
 from sampt.web.browsers import Browser, Browsers
 from sampt.web.open_session import OpenSession, given_bytes
 from sampt.web.roots import Roots
-from sampt.web.schemas import ErrorResponse
+from sampt.web.schemas.base import ErrorResponse
 from sampt.web.settings import WebSettings
 from sampt.web.uploads import Uploads
 

@@ -19,7 +19,7 @@ from sampt.session.values import FrameUpdate
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
 from sampt.web.disk import has_room
-from sampt.web.schemas import ExportResponse, PropagationResponse
+from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 
 __all__ = ["Courtesy", "ExportTask", "PropagationTask"]
 

@@ -1,35 +1,21 @@
-"""The one place where the fields of requests and responses are written.
-
-Routes take and return these, OpenAPI is made from them, and the page's types are made from OpenAPI (``tools/page_types.py``).
-What goes over the event stream is in :mod:`sampt.web.stream_schemas`.
-"""
+"""A session: what was said in it, and what was found."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from sampt.signs import SIGN_KEYS, take_sign
 from sampt.types import ObjectState
+from sampt.web.schemas.base import FrameIdx, Id, RequestModel, ResponseModel, Rle
+from sampt.web.schemas.tasks import PropagationResponse
 
 __all__ = [
-    "AboutLimits",
-    "AboutResponse",
     "Box",
     "BoxUpdate",
-    "EntryKind",
-    "ErrorResponse",
-    "ExportCreate",
-    "ExportResponse",
-    "ExporterInfo",
-    "FileEntry",
-    "FilesResponse",
-    "FrameIdx",
     "FrameMasksResponse",
     "GivenMask",
-    "Id",
-    "LicenceInfo",
     "ObjectCreate",
     "ObjectCreateResponse",
     "ObjectMask",
@@ -40,133 +26,21 @@ __all__ = [
     "PointCreate",
     "PointCreateResponse",
     "PointUpdate",
-    "PropagationCreate",
-    "PropagationResponse",
-    "RequestModel",
-    "ResponseModel",
-    "Rle",
     "SessionObject",
     "SessionResponse",
-    "StartPaths",
     "StripsResponse",
     "TrackedPoint",
-    "UploadResponse",
     "VideoInfo",
 ]
 
-Id = Annotated[int, Field(ge=1, lt=2**31)]
-FrameIdx = Annotated[int, Field(ge=0, lt=2**31)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Path = Annotated[str, Field(min_length=1, max_length=4000)]
 StateName = Annotated[str, WithJsonSchema({"type": "string", "enum": [state.name.lower() for state in ObjectState]})]
 """A member of :class:`sampt.types.ObjectState` in lower case."""
-EntryKind = Literal["folder", "video", "project", "frames"]
 Runs = list[tuple[int, int]]
 """Values over all frames as [value, count]."""
-
-
-class RequestModel(BaseModel):
-    """What a client sends: unknown names are mistakes, and nothing is made of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ResponseModel(BaseModel):
-    """What the server sends: every field is there, and every number finite."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True)
-
-
-class Rle(BaseModel):
-    """A mask in COCO's compressed run lengths; ``size`` is [height, width]. Of requests and responses."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    size: tuple[Annotated[int, Field(ge=1, le=65536)], Annotated[int, Field(ge=1, le=65536)]]
-    counts: str
-
-
-# The server and its files.
-
-
-class ErrorResponse(ResponseModel):
-    """What went wrong, in one line."""
-
-    error: str
-
-
-class AboutLimits(ResponseModel):
-    """What a page should know of the server's limits."""
-
-    upload_bytes: int
-    sessions: int
-
-
-class ExporterInfo(ResponseModel):
-    """A format that results can be exported in."""
-
-    name: str
-    suffix: str
-    title: str
-
-
-class LicenceInfo(ResponseModel):
-    """Of a back end."""
-
-    name: str
-    role: Literal["tracker", "segmenter"]
-    code: str
-    weights: str | None
-
-
-class StartPaths(ResponseModel):
-    """What to open first: the body of POST /session."""
-
-    video: str | None
-    project: str | None
-
-
-class AboutResponse(ResponseModel):
-    """What the server is, can, and allows."""
-
-    version: str
-    token_required: bool
-    limits: AboutLimits
-    upload_types: list[str]
-    exporters: list[ExporterInfo]
-    tracker: str
-    segmenter: str
-    licences: list[LicenceInfo]
-    start: StartPaths | None
-    has_session: bool
-
-
-class FileEntry(ResponseModel):
-    """Something that can be opened, or a folder to look into."""
-
-    name: str
-    path: str
-    kind: EntryKind
-    num_bytes: int | None
-
-
-class FilesResponse(ResponseModel):
-    """What is in a folder; ``parent`` is the folder above it."""
-
-    path: str
-    parent: str | None
-    entries: list[FileEntry]
-
-
-class UploadResponse(ResponseModel):
-    """Where an upload lies now."""
-
-    path: str
-
-
-# A session and what was said in it.
 
 
 class OpenRequest(RequestModel):
@@ -225,19 +99,6 @@ class GivenMask(ResponseModel):
 
     object_id: int
     frame: int
-
-
-class PropagationResponse(ResponseModel):
-    """A propagation; ``done`` and ``total`` count frames of objects."""
-
-    propagation_id: int
-    done: int
-    total: int
-    frame: int | None
-    seconds_left: float | None
-    is_running: bool
-    is_cancelled: bool
-    error: str | None
 
 
 class SessionResponse(ResponseModel):
@@ -322,9 +183,6 @@ class BoxUpdate(RequestModel):
     y1: Finite
 
 
-# What was found.
-
-
 class ObjectMask(ResponseModel):
     """An object on a frame; ``score`` is the predicted IoU, ``rle`` is null where the object is absent."""
 
@@ -374,33 +232,3 @@ class StripsResponse(ResponseModel):
 
     revision: int
     objects: list[ObjectStrip]
-
-
-# What takes long.
-
-
-class PropagationCreate(RequestModel):
-    """Frames [start, stop) of some objects; all when left out."""
-
-    start: FrameIdx | None = None
-    stop: FrameIdx | None = None
-    object_ids: Annotated[list[Id], Field(max_length=10_000)] | None = None
-
-
-class ExportCreate(PropagationCreate):
-    """The same, and the format's name as GET /about lists it."""
-
-    format: Annotated[str, Field(min_length=1, max_length=100)]
-
-
-class ExportResponse(ResponseModel):
-    """A file being made, or made; ``done`` and ``total`` count frames."""
-
-    export_id: int
-    format: str
-    is_done: bool
-    error: str | None
-    file_name: str | None
-    num_bytes: int | None
-    done: int
-    total: int

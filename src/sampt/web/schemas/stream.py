@@ -7,15 +7,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from sampt.web.schemas import (
-    ExportResponse,
-    FrameIdx,
-    FrameMasksResponse,
-    ObjectMask,
-    PropagationResponse,
-    RequestModel,
-    ResponseModel,
-)
+from sampt.web.schemas.base import FrameIdx, RequestModel, ResponseModel
+from sampt.web.schemas.session import FrameMasksResponse, ObjectMask
+from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 
 __all__ = [
     "CancelMessage",
