@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PARSERS := .venv-parsers
+NODE_TOOLS := node_modules/.package-lock.json
 
-.PHONY: demo test test-slow test-installs lint types layers pytest parsers clean
+.PHONY: demo test test-slow test-installs lint types layers page page-types pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
 
-test: $(VENV)/.installed-dev lint types layers pytest parsers
+test: $(VENV)/.installed-dev lint types layers page pytest parsers
 
 # Throw-away environments: the lowest versions that pyproject.toml admits, and the newest ones on each Python at hand.
 test-installs:
@@ -24,6 +25,16 @@ types: $(VENV)/.installed-dev
 
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+# The page's JavaScript, which runs in the browser as it is written, against types made from the server's schemas.
+page: $(VENV)/.installed-dev $(NODE_TOOLS)
+	$(BIN)/python tools/page_types.py --check
+	npm run --silent types
+	npm run --silent lint
+
+# Writes those types anew after a change of src/sampt/web/schemas.
+page-types: $(VENV)/.installed-dev
+	$(BIN)/python tools/page_types.py
 
 pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/batch/test_on_ray.py
@@ -40,7 +51,7 @@ parsers: $(PARSERS)/.installed
 	SAMPT_PARSERS=1 $(PARSERS)/bin/python -m pytest -W default -p no:cacheprovider tests/exporters -k foreign
 
 clean:
-	rm -rf $(VENV) $(PARSERS) sampt-demo sampt-output build dist
+	rm -rf $(VENV) $(PARSERS) node_modules sampt-demo sampt-output build dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +66,13 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	# TrackEval, which scores are compared with, asks for another build of OpenCV beside ours: without what it asks for.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps trackeval==1.3.0
 	touch $@ $(VENV)/.installed
+
+$(NODE_TOOLS): package.json package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null \
+	  && command -v npm >/dev/null \
+	  || { echo "The checks of the page need Node.js 20.19 or newer with npm, which is not here; install it from nodejs.org."; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 $(PARSERS)/.installed: pyproject.toml constraints-parsers.txt
 	$(PYTHON) -m venv $(PARSERS)

@@ -8,7 +8,7 @@ export function mountAbout(store) {
   return () => byId("about-dialog").open || byId("about-dialog").showModal();
 }
 
-/** @param {import("./types.js").About | null} about */
+/** @param {import("./schema.d.ts").AboutResponse | null} about */
 function fill(about) {
   if (!about) return;
   byId("version").textContent = about.version;

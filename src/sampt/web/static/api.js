@@ -1,6 +1,11 @@
 /** The server's interface, version 1: one method a request. Every failure is an ApiError of one readable line. */
 
-/** @typedef {import("./types.js").SessionState} SessionState */
+/**
+ * @import {AboutResponse, BoxUpdate, Box, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
+ * @import {ObjectCreateResponse, ObjectUpdate, OpenRequest, PointCreate, PointCreateResponse, PointUpdate} from "./schema.d.ts"
+ * @import {PropagationCreate, PropagationResponse, SessionResponse, StripsResponse, UploadResponse} from "./schema.d.ts"
+ * @import {FrameRange} from "./types.js"
+ */
 
 const BASE = "/api/v1";
 
@@ -64,18 +69,31 @@ async function json(method, path, body, signal) {
   return response.status === 204 ? null : response.json();
 }
 
-/** @param {Record<string, unknown>} values those that are null are left out */
-function given(values) {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
+/**
+ * Frames and objects of a request; all where there is null.
+ * @param {FrameRange | null} range
+ * @param {number[] | null} objectIds
+ * @returns {PropagationCreate}
+ */
+function rangeBody(range, objectIds) {
+  return { ...range, ...(objectIds ? { object_ids: objectIds } : {}) };
 }
 
 export const api = {
+  /** @returns {Promise<AboutResponse>} */
   about: () => json("GET", "/about"),
-  /** @param {string} path */
+  /**
+   * @param {string} path
+   * @returns {Promise<FilesResponse>}
+   */
   files: (path) => json("GET", `/files?path=${encodeURIComponent(path)}`),
 
+  /** @returns {Promise<SessionResponse>} */
   session: () => json("GET", "/session"),
-  /** @param {{video?: string, project?: string}} what */
+  /**
+   * @param {OpenRequest} what
+   * @returns {Promise<SessionResponse>}
+   */
   open: (what) => json("POST", "/session", what),
 
   /**
@@ -89,72 +107,105 @@ export const api = {
    * @param {number} frame
    * @param {boolean} preview
    * @param {AbortSignal} [signal]
+   * @returns {Promise<FrameMasksResponse>}
    */
   masks: (frame, preview, signal) => json("GET", `/session/frames/${frame}/masks?preview=${preview}`, undefined, signal),
+  /** @returns {Promise<StripsResponse>} */
   strips: () => json("GET", "/session/strips"),
 
-  /** @param {{name?: string, color?: string}} values */
+  /**
+   * @param {ObjectCreate} values
+   * @returns {Promise<ObjectCreateResponse>}
+   */
   addObject: (values = {}) => json("POST", "/session/objects", values),
   /**
    * @param {number} id
-   * @param {Record<string, unknown>} values
+   * @param {ObjectUpdate} values
+   * @returns {Promise<SessionResponse>}
    */
   updateObject: (id, values) => json("PATCH", `/session/objects/${id}`, values),
-  /** @param {number} id */
+  /**
+   * @param {number} id
+   * @returns {Promise<SessionResponse>}
+   */
   removeObject: (id) => json("DELETE", `/session/objects/${id}`),
 
-  /** @param {Omit<import("./types.js").Point, "point_id">} point */
+  /**
+   * @param {PointCreate} point
+   * @returns {Promise<PointCreateResponse>}
+   */
   addPoint: (point) => json("POST", "/session/points", point),
   /**
    * @param {number} id
-   * @param {{x: number, y: number}} xy
+   * @param {PointUpdate} xy
+   * @returns {Promise<SessionResponse>}
    */
   movePoint: (id, xy) => json("PATCH", `/session/points/${id}`, xy),
-  /** @param {number} id */
+  /**
+   * @param {number} id
+   * @returns {Promise<SessionResponse>}
+   */
   deletePoint: (id) => json("DELETE", `/session/points/${id}`),
 
-  /** @param {import("./types.js").Box} box */
+  /**
+   * @param {Box} box
+   * @returns {Promise<SessionResponse>}
+   */
   setBox: ({ object_id, frame, x0, y0, x1, y1 }) =>
-    json("PUT", `/session/objects/${object_id}/frames/${frame}/box`, { x0, y0, x1, y1 }),
+    json("PUT", `/session/objects/${object_id}/frames/${frame}/box`, /** @satisfies {BoxUpdate} */ ({ x0, y0, x1, y1 })),
   /**
    * @param {number} id
    * @param {number} frame
+   * @returns {Promise<SessionResponse>}
    */
   deleteBox: (id, frame) => json("DELETE", `/session/objects/${id}/frames/${frame}/box`),
   /**
    * @param {number} id
    * @param {number} frame
    * @param {Blob} png
+   * @returns {Promise<SessionResponse>}
    */
   setMask: (id, frame, png) => json("PUT", `/session/objects/${id}/frames/${frame}/mask`, png),
   /**
    * @param {number} id
    * @param {number} frame
+   * @returns {Promise<SessionResponse>}
    */
   deleteMask: (id, frame) => json("DELETE", `/session/objects/${id}/frames/${frame}/mask`),
 
+  /** @returns {Promise<SessionResponse>} */
   undo: () => json("POST", "/session/undo"),
+  /** @returns {Promise<SessionResponse>} */
   redo: () => json("POST", "/session/redo"),
 
   /**
-   * @param {import("./types.js").FrameRange | null} range
+   * @param {FrameRange | null} range
    * @param {number[] | null} objectIds
+   * @returns {Promise<PropagationResponse>}
    */
-  propagate: (range, objectIds) => json("POST", "/session/propagations", given({ ...range, object_ids: objectIds })),
+  propagate: (range, objectIds) => json("POST", "/session/propagations", rangeBody(range, objectIds)),
+  /** @returns {Promise<PropagationResponse | null>} */
   cancelPropagation: () => json("DELETE", "/session/propagations"),
 
   /**
    * @param {string} format
-   * @param {import("./types.js").FrameRange | null} range
+   * @param {FrameRange | null} range
    * @param {number[] | null} objectIds
+   * @returns {Promise<ExportResponse>}
    */
   startExport: (format, range, objectIds) =>
-    json("POST", "/session/exports", given({ format, ...range, object_ids: objectIds })),
-  /** @param {string} id */
+    json("POST", "/session/exports", /** @satisfies {ExportCreate} */ ({ format, ...rangeBody(range, objectIds) })),
+  /**
+   * @param {number} id
+   * @returns {Promise<ExportResponse>}
+   */
   exportJob: (id) => json("GET", `/session/exports/${id}`),
-  /** @param {string} id */
+  /**
+   * @param {number} id
+   * @returns {Promise<null>}
+   */
   removeExport: (id) => json("DELETE", `/session/exports/${id}`),
-  /** @param {string} id */
+  /** @param {number} id */
   exportUrl: (id) => `${BASE}/session/exports/${id}/file`,
 
   upload,
@@ -165,7 +216,7 @@ export const api = {
  * @param {File} file
  * @param {(share: number) => void} onProgress
  * @param {AbortSignal} signal
- * @returns {Promise<{path: string}>}
+ * @returns {Promise<UploadResponse>}
  */
 function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {

@@ -3,9 +3,10 @@
 import { api } from "./api.js";
 import { report, showNote } from "./messages.js";
 
-/** @typedef {import("./types.js").SessionState} SessionState */
+/** @import {SessionResponse} from "./schema.d.ts" */
 
 export class Commands {
+  /** @type {Promise<unknown>} */
   #queue = Promise.resolve();
 
   /** @param {{store: import("./store.js").Store, navigator: import("./navigator.js").Navigator, live: import("./live.js").Live}} app */
@@ -17,14 +18,16 @@ export class Commands {
 
   /**
    * Send an edit once those before it are answered, and show what it changed.
-   * @param {() => Promise<any>} send gives the new state, or an object with it as `state`
+   * @template {SessionResponse | {state: SessionResponse}} Answer
+   * @param {() => Promise<Answer>} send gives the new state, or an object with it as `state`
+   * @returns {Promise<Answer | null>}
    */
   edit(send) {
     this.store.set({ busy: this.store.get("busy") + 1 });
     const run = async () => {
       try {
         const answer = await send();
-        if (answer) this.live.accept(answer.state ?? answer);
+        this.live.accept("state" in answer ? answer.state : answer);
         return answer;
       } catch (error) {
         report(error);
@@ -38,9 +41,9 @@ export class Commands {
     return done;
   }
 
-  /** @param {number} objectId */
+  /** @param {number | null} objectId */
   object(objectId) {
-    return this.store.get("session")?.objects.find((/** @type {any} */ one) => one.object_id === objectId) ?? null;
+    return this.store.get("session")?.objects.find((one) => one.object_id === objectId) ?? null;
   }
 
   get selected() {
@@ -72,7 +75,7 @@ export class Commands {
 
   /**
    * @param {number} objectId
-   * @param {Record<string, unknown>} values
+   * @param {import("./schema.d.ts").ObjectUpdate} values
    */
   updateObject(objectId, values) {
     return this.edit(() => api.updateObject(objectId, values));
@@ -88,7 +91,7 @@ export class Commands {
   /** The object that a click is for: the selected one, or a first one; null, with a message, when it cannot be clicked. */
   async #target() {
     const object = this.selected;
-    if (!object) return this.store.get("session").objects.length ? this.#noSelection() : this.addObject();
+    if (!object) return this.store.get("session")?.objects.length ? this.#noSelection() : this.addObject();
     if (object.is_locked) report(new Error(`${object.name} is locked. Unlock it (L) to change it.`));
     if (object.is_hidden) report(new Error(`${object.name} is hidden. Show it (H) to click on it.`));
     return object.is_locked || object.is_hidden ? null : object.object_id;
@@ -106,16 +109,16 @@ export class Commands {
    */
   async click(at, isPositive) {
     const frame = this.store.get("shownFrame");
+    if (frame === null) return;
     const ghost = { object_id: this.store.get("selectedId"), frame, ...at, is_positive: isPositive };
     this.store.set({ pending: [...this.store.get("pending"), ghost] });
     const objectId = await this.#target();
-    const point = { object_id: objectId, frame, ...at, is_positive: isPositive };
-    if (objectId !== null) await this.edit(() => api.addPoint(point));
-    this.store.set({ pending: this.store.get("pending").filter((/** @type {any} */ one) => one !== ghost) });
+    if (objectId !== null) await this.edit(() => api.addPoint({ object_id: objectId, frame, ...at, is_positive: isPositive }));
+    this.store.set({ pending: this.store.get("pending").filter((one) => one !== ghost) });
   }
 
   /**
-   * @param {import("./types.js").Point} point
+   * @param {import("./schema.d.ts").Point} point
    * @param {{x: number, y: number}} at
    */
   async movePoint(point, at) {
@@ -124,20 +127,20 @@ export class Commands {
     this.store.set({ drag: null });
   }
 
-  /** @param {import("./types.js").Point} point */
+  /** @param {import("./schema.d.ts").Point} point */
   deletePoint(point) {
     this.store.set({ hover: null });
     return this.edit(() => api.deletePoint(point.point_id));
   }
 
-  /** @param {import("./types.js").Box} box */
+  /** @param {import("./schema.d.ts").Box} box */
   async setBox(box) {
     const objectId = await this.#target();
     if (objectId !== null) await this.edit(() => api.setBox({ ...box, object_id: objectId }));
     this.store.set({ draft: null });
   }
 
-  /** @param {import("./types.js").Box} box */
+  /** @param {import("./schema.d.ts").Box} box */
   deleteBox(box) {
     this.store.set({ hover: null });
     return this.edit(() => api.deleteBox(box.object_id, box.frame));
@@ -149,7 +152,7 @@ export class Commands {
     if (objectId !== null) await this.edit(() => api.setMask(objectId, this.store.get("frame"), png));
   }
 
-  /** @param {import("./types.js").GivenMask} mask */
+  /** @param {import("./schema.d.ts").GivenMask} mask */
   deleteMask(mask) {
     return this.edit(() => api.deleteMask(mask.object_id, mask.frame));
   }
@@ -170,23 +173,24 @@ export class Commands {
     if (this.store.get("session")?.can_redo) this.#travel(api.redo);
   }
 
-  /** @param {() => Promise<SessionState>} send */
+  /** @param {() => Promise<SessionResponse>} send */
   async #travel(send) {
     const before = this.store.get("session");
     const after = await this.edit(send);
-    const frame = after && changedFrame(before, after, this.store.get("frame"));
+    const frame = before && after && changedFrame(before, after, this.store.get("frame"));
     if (frame !== null) this.navigator.goTo(frame);
   }
 
-  /** @param {"all" | "selected"} scope */
+  /** @param {import("./types.js").Scope} scope */
   async propagate(scope) {
     const session = this.store.get("session");
     if (!session || this.store.get("progress")?.is_running) return;
-    if (scope === "selected" && !this.selected) return void this.#noSelection();
     await this.#queue;
+    const { selected } = this;
+    if (scope === "selected" && !selected) return void this.#noSelection();
     this.live.expect();
     try {
-      const ids = scope === "selected" ? [this.selected.object_id] : null;
+      const ids = scope === "selected" && selected ? [selected.object_id] : null;
       this.live.progressed(await api.propagate(this.store.get("range"), ids));
     } catch (error) {
       this.live.forget();
@@ -210,14 +214,14 @@ export class Commands {
 
 /**
  * The frame of the inputs that two states differ in, when it is not the one shown.
- * @param {SessionState} before
- * @param {SessionState} after
+ * @param {SessionResponse} before
+ * @param {SessionResponse} after
  * @param {number} shown
  * @returns {number | null}
  */
 function changedFrame(before, after, shown) {
-  const all = (/** @type {SessionState} */ state) => [...state.points, ...state.boxes, ...state.masks];
-  const keys = (/** @type {SessionState} */ state) => new Set(all(state).map((input) => JSON.stringify(input)));
+  const all = (/** @type {SessionResponse} */ state) => [...state.points, ...state.boxes, ...state.masks];
+  const keys = (/** @type {SessionResponse} */ state) => new Set(all(state).map((input) => JSON.stringify(input)));
   const [old, now] = [keys(before), keys(after)];
   const frames = [
     ...all(before).filter((input) => !now.has(JSON.stringify(input))),

@@ -19,7 +19,7 @@ export function byId(id) {
  * @returns {any}
  */
 export function el(tag, props = {}, ...children) {
-  const made = document.createElement(tag);
+  const made = /** @type {any} */ (document.createElement(tag));
   for (const [key, value] of Object.entries(props)) {
     if (key.includes("-") || key === "role") made.setAttribute(key, String(value));
     else made[key] = value;

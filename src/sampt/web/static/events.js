@@ -1,5 +1,7 @@
 /** The WebSocket: news from the server, and previews asked for over it. It connects again by itself. */
 
+/** @import {FrameMasksResponse, PreviewEvent, SessionEvent, SessionMessage} from "./schema.d.ts" */
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const PREVIEW_TIMEOUT_MS = 60000;
@@ -12,7 +14,7 @@ export class Events extends EventTarget {
   #wait = FIRST_WAIT_MS;
   #timer = 0;
   #lastRequest = 0;
-  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, timer: number}>} */
+  /** @type {Map<number, {resolve: (value: FrameMasksResponse) => void, reject: (error: Error) => void, timer: number}>} */
   #asked = new Map();
 
   get isOpen() {
@@ -44,7 +46,7 @@ export class Events extends EventTarget {
 
   /**
    * Send a message; nothing happens while not connected.
-   * @param {Record<string, unknown>} message
+   * @param {SessionMessage} message
    */
   send(message) {
     if (this.isOpen) this.#socket?.send(JSON.stringify(message));
@@ -53,7 +55,7 @@ export class Events extends EventTarget {
   /**
    * The masks that the inputs on a frame mean.
    * @param {number} frame
-   * @returns {Promise<import("./types.js").FrameMasks>}
+   * @returns {Promise<FrameMasksResponse>}
    */
   preview(frame) {
     const request = ++this.#lastRequest;
@@ -66,13 +68,13 @@ export class Events extends EventTarget {
 
   /** @param {string} data */
   #receive(data) {
-    const message = JSON.parse(data);
+    const message = /** @type {SessionEvent} */ (JSON.parse(data));
     if (message.type === "preview") this.#settle(message);
-    else if (message.type === "error" && message.request != null) this.#fail(message.request, message.message);
+    else if (message.type === "error" && message.request !== null) this.#fail(message.request, message.message);
     else this.#emit(message.type, message);
   }
 
-  /** @param {any} message */
+  /** @param {PreviewEvent} message */
   #settle(message) {
     const asked = this.#asked.get(message.request);
     this.#asked.delete(message.request);

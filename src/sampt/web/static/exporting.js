@@ -5,13 +5,13 @@ import { byId, bytesText, el } from "./dom.js";
 
 const POLL_MS = 250;
 
-/** @typedef {import("./types.js").ExportJob} ExportJob */
+/** @import {ExportResponse} from "./schema.d.ts" */
 
 /** @param {import("./store.js").Store} store */
 export function mountExport(store) {
   const dialog = byId("export-dialog");
   const form = byId("export-form");
-  /** @type {ExportJob | null} */
+  /** @type {ExportResponse | null} */
   let running = null;
   const stop = async () => {
     const job = running;
@@ -42,15 +42,16 @@ export function mountExport(store) {
   byId("export-cancel").addEventListener("click", stop);
   dialog.addEventListener("close", stop);
   return () => {
-    if (!store.get("session") || dialog.open) return;
-    showChoices(store);
+    const session = store.get("session");
+    if (!session || dialog.open) return;
+    showChoices(store, session);
     showResult("", null);
     showProgress(null);
     dialog.showModal();
   };
 }
 
-/** @param {import("./types.js").About | null} about */
+/** @param {import("./schema.d.ts").AboutResponse | null} about */
 function fillFormats(about) {
   if (!about) return;
   const rows = about.exporters.map(({ name, suffix, title }, index) => {
@@ -61,9 +62,11 @@ function fillFormats(about) {
   byId("format-list").replaceChildren(...rows);
 }
 
-/** @param {import("./store.js").Store} store */
-function showChoices(store) {
-  const { video, objects } = store.get("session");
+/**
+ * @param {import("./store.js").Store} store
+ * @param {import("./schema.d.ts").SessionResponse} session
+ */
+function showChoices(store, { video, objects }) {
   const range = store.get("range");
   const group = byId("export-range");
   group.replaceChildren(
@@ -71,7 +74,7 @@ function showChoices(store) {
     ...(range ? [new Option(`Range ${range.start} – ${range.stop - 1}`, "range", true, true)] : []),
     new Option(`This frame (${store.get("frame")})`, "frame"),
   );
-  const boxes = objects.map((/** @type {import("./types.js").SessionObject} */ object) => {
+  const boxes = objects.map((object) => {
     const box = el("input", { type: "checkbox", name: "object", value: String(object.object_id), checked: true });
     const swatch = el("span", { className: "dot" });
     swatch.style.background = object.color;
@@ -90,19 +93,20 @@ function choicesOf(form, store) {
   const ids = data.getAll("object").map(Number);
   if (ids.length === 0) throw new Error("No object is chosen; tick at least one.");
   const frame = store.get("frame");
+  /** @type {Record<string, import("./types.js").FrameRange | null>} */
   const ranges = { all: null, range: store.get("range"), frame: { start: frame, stop: frame + 1 } };
-  const isAll = ids.length === store.get("session").objects.length;
-  return [String(data.get("format")), ranges[/** @type {keyof ranges} */ (byId("export-range").value)], isAll ? null : ids];
+  const isAll = ids.length === store.get("session")?.objects.length;
+  return [String(data.get("format")), ranges[byId("export-range").value], isAll ? null : ids];
 }
 
-/** @param {ExportJob} job */
+/** @param {ExportResponse} job */
 function finish(job) {
   if (job.error) return showResult(job.error, null);
   showResult(`Exported. If no download has begun:`, job);
   byId("export-link").click();
 }
 
-/** @param {ExportJob | null} job */
+/** @param {ExportResponse | null} job */
 function showProgress(job) {
   byId("export-progress").hidden = !job;
   byId("export-start").disabled = Boolean(job);
@@ -115,7 +119,7 @@ function showProgress(job) {
 
 /**
  * @param {string} text
- * @param {ExportJob | null} job
+ * @param {ExportResponse | null} job
  */
 function showResult(text, job) {
   const link = byId("export-link");

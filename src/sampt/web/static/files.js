@@ -4,14 +4,14 @@ import { api } from "./api.js";
 import { byId, bytesText, el, icon } from "./dom.js";
 import { report, showError } from "./messages.js";
 
-/** @typedef {import("./types.js").FileEntry} FileEntry */
+/** @import {FileEntry} from "./schema.d.ts" */
 
 /** @type {Record<FileEntry["kind"], [string, string]>} */
 const KINDS = { folder: ["folder", "Folder"], video: ["film", "Video"], project: ["project", "Project"], frames: ["images", "Folder of frames"] };
 
 /**
  * @param {import("./store.js").Store} store
- * @param {(state: import("./types.js").SessionState) => void} adopt shows another session
+ * @param {(state: import("./schema.d.ts").SessionResponse) => void} adopt shows another session
  */
 export function mountFiles(store, adopt) {
   const dialog = byId("open-dialog");
@@ -24,7 +24,7 @@ export function mountFiles(store, adopt) {
   });
   mountDrop(ways);
   store.watch(["about"], () => showLimits(store.get("about")));
-  return (error = null) => {
+  return (/** @type {unknown} */ error = null) => {
     if (!dialog.open) dialog.showModal();
     browse("", ways);
     byId("open-error").hidden = true;
@@ -32,9 +32,9 @@ export function mountFiles(store, adopt) {
   };
 }
 
-/** @typedef {{dialog: any, store: import("./store.js").Store, adopt: (state: any) => void}} Ways */
+/** @typedef {{dialog: any, store: import("./store.js").Store, adopt: (state: import("./schema.d.ts").SessionResponse) => void}} Ways */
 
-/** @param {import("./types.js").About | null} about */
+/** @param {import("./schema.d.ts").AboutResponse | null} about */
 function showLimits(about) {
   if (!about) return;
   byId("upload-file").accept = about.upload_types.join(",");
@@ -51,7 +51,7 @@ async function browse(path, ways) {
   try {
     const answer = await api.files(path);
     showCrumbs(answer, ways);
-    const rows = answer.entries.map((/** @type {FileEntry} */ entry) => rowOf(entry, ways));
+    const rows = answer.entries.map((entry) => rowOf(entry, ways));
     list.replaceChildren(...(rows.length ? rows : [el("li", { className: "empty", textContent: "Nothing here that can be opened." })]));
     list.scrollTop = 0;
     const first = list.querySelector("button");
@@ -62,7 +62,7 @@ async function browse(path, ways) {
 }
 
 /**
- * @param {{path: string, parent: string | null}} answer
+ * @param {import("./schema.d.ts").FilesResponse} answer
  * @param {Ways} ways
  */
 function showCrumbs({ path }, ways) {
@@ -115,7 +115,7 @@ function showDialogError(error) {
 /**
  * Why a file cannot be sent; null when it can.
  * @param {File} file
- * @param {import("./types.js").About | null} about
+ * @param {import("./schema.d.ts").AboutResponse | null} about
  */
 function refusal(file, about) {
   if (!about) return null;

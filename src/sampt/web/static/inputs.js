@@ -84,7 +84,7 @@ function rowOf(iconName, text, kind, onDelete) {
 }
 
 /**
- * @param {import("./types.js").Point} point
+ * @param {import("./schema.d.ts").Point} point
  * @param {() => void} onDelete
  */
 function pointRow({ x, y, is_positive: isPositive }, onDelete) {
@@ -92,7 +92,7 @@ function pointRow({ x, y, is_positive: isPositive }, onDelete) {
   return rowOf(iconName, `${x.toFixed(1)}, ${y.toFixed(1)}`, kind, onDelete);
 }
 
-/** @param {import("./types.js").Box} box */
+/** @param {import("./schema.d.ts").Box} box */
 function boxText({ x0, y0, x1, y1 }) {
   return `${Math.round(x1 - x0 + 1)} × ${Math.round(y1 - y0 + 1)} box`;
 }

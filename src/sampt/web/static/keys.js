@@ -17,10 +17,10 @@ import { dismissError } from "./messages.js";
  */
 function bindingsOf(app, transport, zoom, objects) {
   const { store, commands, dialogs } = app;
-  const toggle = (/** @type {string} */ key) => store.set({ [key]: !store.get(key) });
-  const tool = (/** @type {string} */ name) => store.set({ tool: name });
+  const toggle = (/** @type {import("./types.js").Switch} */ key) => store.set({ [key]: !store.get(key) });
+  const tool = (/** @type {import("./types.js").Tool} */ name) => store.set({ tool: name });
   const opacity = (/** @type {number} */ by) => store.set({ opacity: Math.max(0, Math.min(1, store.get("opacity") + by)) });
-  const selected = (/** @type {(object: any) => void} */ run) => commands.selected && run(commands.selected);
+  const selected = (/** @type {(object: import("./schema.d.ts").SessionObject) => void} */ run) => commands.selected && run(commands.selected);
   /** @type {[string, string[], string, string, () => void][]} */
   const rows = [
     ["Objects", ["n"], "N", "New object", () => commands.addObject()],

@@ -12,7 +12,7 @@ const STRIPS_RUNNING_MS = 2000;
 const FOLLOW_MS = 160;
 const POLL_MS = 700;
 
-/** @typedef {import("./types.js").SessionState} SessionState */
+/** @import {SessionEvent, SessionResponse} from "./schema.d.ts" */
 
 export class Live {
   #refetch = throttled(STATE_MS, () => this.#fetchState().catch(report));
@@ -43,18 +43,25 @@ export class Live {
   }
 
   #listen() {
-    const on = (/** @type {string} */ type, /** @type {(message: any) => void} */ run) =>
-      this.events.addEventListener(type, (event) => run(/** @type {CustomEvent} */ (event).detail));
-    on("online", () => this.store.set({ isOnline: true }));
-    on("offline", () => this.store.set({ isOnline: false }));
-    on("hello", (message) => this.#greeted(message));
-    on("changed", (message) => this.#changed(message));
-    on("frame", (message) => this.#computed(message));
-    on("progress", (message) => this.progressed(message));
-    on("error", (message) => showError(message.message));
+    this.events.addEventListener("online", () => this.store.set({ isOnline: true }));
+    this.events.addEventListener("offline", () => this.store.set({ isOnline: false }));
+    this.#on("hello", (message) => this.#greeted(message));
+    this.#on("changed", (message) => this.#changed(message));
+    this.#on("frame", (message) => this.#computed(message));
+    this.#on("progress", (message) => this.progressed(message));
+    this.#on("error", (message) => showError(message.message));
   }
 
-  /** @param {{revision: number}} message */
+  /**
+   * @template {SessionEvent["type"]} Type
+   * @param {Type} type
+   * @param {(message: Extract<SessionEvent, {type: Type}>) => void} run
+   */
+  #on(type, run) {
+    this.events.addEventListener(type, (event) => run(/** @type {CustomEvent} */ (event).detail));
+  }
+
+  /** @param {import("./schema.d.ts").HelloEvent} message */
   #greeted({ revision }) {
     this.events.send({ type: "watch", frame: this.store.get("frame") });
     if (revision === this.store.get("session")?.revision) return;
@@ -62,7 +69,7 @@ export class Live {
     this.#refetch();
   }
 
-  /** @param {{revision: number}} message */
+  /** @param {import("./schema.d.ts").ChangedEvent} message */
   #changed({ revision }) {
     if (revision === this.store.get("session")?.revision) return;
     if (this.store.get("progress")?.is_running) this.#refetchSlowly(); // its results come by themselves
@@ -83,12 +90,12 @@ export class Live {
 
   /**
    * Take a state that the server sent, unless a newer one is here.
-   * @param {SessionState} state
+   * @param {SessionResponse} state
    */
   accept(state) {
     const before = this.store.get("session");
     const isSame = before?.project === state.project && !this.#isForced;
-    if (isSame && state.revision < before.revision) return;
+    if (before && isSame && state.revision < before.revision) return;
     this.#isForced = false;
     const hasNewInputs = !before || inputsText(before) !== inputsText(state);
     const selectedId = this.#selectionIn(state, before);
@@ -102,18 +109,18 @@ export class Live {
 
   /**
    * The selected object, or the one that came, or the nearest to the one that went.
-   * @param {SessionState} state
-   * @param {SessionState | null} before
+   * @param {SessionResponse} state
+   * @param {SessionResponse | null} before
    */
   #selectionIn(state, before) {
     const ids = state.objects.map((object) => object.object_id);
     const selectedId = this.store.get("selectedId");
-    if (ids.includes(selectedId)) return selectedId;
+    if (selectedId !== null && ids.includes(selectedId)) return selectedId;
     const index = before?.objects.findIndex((object) => object.object_id === selectedId) ?? 0;
     return ids[Math.max(0, Math.min(index, ids.length - 1))] ?? null;
   }
 
-  /** @param {{frame: number, objects: import("./types.js").ObjectResult[]}} message */
+  /** @param {import("./schema.d.ts").FrameEvent} message */
   #computed({ frame, objects }) {
     this.masks.merge(frame, objects);
     for (const result of objects) {
@@ -150,7 +157,7 @@ export class Live {
     if (this.#isFollowing && this.#followed >= 0 && !this.store.get("isPlaying")) this.navigator.goTo(this.#followed);
   }
 
-  /** @param {import("./types.js").Progress} progress */
+  /** @param {import("./schema.d.ts").PropagationResponse | null} progress */
   progressed(progress) {
     const before = this.store.get("progress");
     const isOld = before?.propagation_id === progress?.propagation_id && !before?.is_running;
@@ -171,7 +178,7 @@ export class Live {
     }
   }
 
-  /** @param {import("./types.js").Progress} progress */
+  /** @param {import("./schema.d.ts").PropagationResponse} progress */
   #ended(progress) {
     if (progress.error) showError(progress.error);
     else if (progress.is_cancelled) showNote(`Stopped after ${progress.done} of ${progress.total} masks; they are kept.`);
@@ -187,7 +194,7 @@ export class Live {
 
 /**
  * All that masks depend on.
- * @param {SessionState} state
+ * @param {SessionResponse} state
  */
 function inputsText({ objects, points, boxes, masks }) {
   return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks]);

@@ -42,7 +42,7 @@ function makeApp() {
 /** @param {import("./app.js").App} app */
 function mount(app) {
   const timeline = new Timeline(app);
-  const adopt = (/** @type {import("./types.js").SessionState} */ state) => adoptSession(app, timeline, state);
+  const adopt = (/** @type {import("./schema.d.ts").SessionResponse} */ state) => adoptSession(app, timeline, state);
   mountDialogs();
   app.dialogs.open = mountFiles(app.store, adopt);
   app.dialogs.export = mountExport(app.store);
@@ -63,7 +63,7 @@ function mount(app) {
  * Show another session from the beginning, or from where one was in it.
  * @param {import("./app.js").App} app
  * @param {Timeline} timeline
- * @param {import("./types.js").SessionState} state
+ * @param {import("./schema.d.ts").SessionResponse} state
  */
 function adoptSession({ store, events, frames, masks, stage, navigator, player, live }, timeline, state) {
   player.stop();
@@ -84,7 +84,7 @@ function adoptSession({ store, events, frames, masks, stage, navigator, player, 
 /**
  * The connection is lost: when the server has started anew, or has put the session away, open its project again.
  * @param {import("./app.js").App} app
- * @param {(state: import("./types.js").SessionState) => void} adopt
+ * @param {(state: import("./schema.d.ts").SessionResponse) => void} adopt
  */
 async function comeBack({ store }, adopt) {
   const project = store.get("session")?.project;
@@ -100,8 +100,9 @@ async function start() {
   const app = makeApp();
   const adopt = mount(app);
   try {
-    app.store.set({ about: await api.about() });
-    const state = await firstSession(app.store.get("about"));
+    const about = await api.about();
+    app.store.set({ about });
+    const state = await firstSession(about);
     if (state) adopt(state);
     else app.dialogs.open();
   } catch (error) {
@@ -112,7 +113,7 @@ async function start() {
 
 /**
  * What is open in this browser, or else what the server was started for; null when there is neither.
- * @param {import("./types.js").About} about
+ * @param {import("./schema.d.ts").AboutResponse} about
  */
 async function firstSession({ start, has_session: hasSession }) {
   try {

@@ -5,8 +5,8 @@ import { api } from "./api.js";
 const MOST_FRAMES = 400;
 
 /**
- * @typedef {import("./types.js").ObjectResult} ObjectResult
- * @typedef {{epoch: number, objects: Map<number, ObjectResult>, points: import("./types.js").TrackedPoint[]}} Entry
+ * @import {ObjectMask} from "./schema.d.ts"
+ * @typedef {{epoch: number, objects: Map<number, ObjectMask>, points: import("./schema.d.ts").TrackedPoint[]}} Entry
  */
 
 export class Masks extends EventTarget {
@@ -39,11 +39,11 @@ export class Masks extends EventTarget {
   }
 
   /**
-   * @param {number} frame
+   * @param {number | null} frame
    * @returns {Entry | null}
    */
   get(frame) {
-    return this.#kept.get(frame) ?? null;
+    return (frame === null ? null : this.#kept.get(frame)) ?? null;
   }
 
   /** @param {number} frame */
@@ -89,7 +89,7 @@ export class Masks extends EventTarget {
   /**
    * Results of a propagation, of some objects of a frame.
    * @param {number} frame
-   * @param {ObjectResult[]} objects
+   * @param {ObjectMask[]} objects
    */
   merge(frame, objects) {
     const before = this.#kept.get(frame);
@@ -100,12 +100,12 @@ export class Masks extends EventTarget {
   }
 
   /**
-   * @param {import("./types.js").FrameMasks} answer
+   * @param {import("./schema.d.ts").FrameMasksResponse} answer
    * @param {number} epoch
    */
   #accept(answer, epoch) {
     const objects = new Map(answer.objects.map((found) => [found.object_id, found]));
-    const entry = { epoch, objects, points: answer.points ?? [] };
+    const entry = { epoch, objects, points: answer.points };
     if ((this.#kept.get(answer.frame)?.epoch ?? -1) <= epoch) this.#keep(answer.frame, entry);
     return entry;
   }
@@ -117,7 +117,8 @@ export class Masks extends EventTarget {
   #keep(frame, entry) {
     this.#kept.delete(frame);
     this.#kept.set(frame, entry);
-    if (this.#kept.size > MOST_FRAMES) this.#kept.delete(this.#kept.keys().next().value);
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size > MOST_FRAMES) this.#kept.delete(oldest);
     this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 }

@@ -2,7 +2,7 @@
 
 import { byId, el, iconButton, press } from "./dom.js";
 
-/** @typedef {import("./types.js").SessionObject} SessionObject */
+/** @import {ObjectMask, SessionObject} from "./schema.d.ts" */
 
 /** @param {import("./app.js").App} app */
 export function mountObjects(app) {
@@ -35,7 +35,7 @@ function drawList(list, app, redraw) {
   const objects = app.store.get("session")?.objects ?? [];
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
   const [label, id] = [focused?.dataset.action, focused?.closest("li")?.dataset.id];
-  list.replaceChildren(...objects.map((/** @type {SessionObject} */ object, /** @type {number} */ index) => rowOf(object, index, app, redraw)));
+  list.replaceChildren(...objects.map((object, index) => rowOf(object, index, app, redraw)));
   if (label && id) /** @type {HTMLElement | null} */ (list.querySelector(`li[data-id="${id}"] [data-action="${label}"]`))?.focus();
   byId("no-objects").hidden = objects.length > 0 || !app.store.get("session");
   byId("object-count").textContent = objects.length ? String(objects.length) : "";
@@ -77,7 +77,7 @@ function rowOf(object, index, { store, commands }, redraw) {
  */
 function actionsOf(object, row, commands, redraw) {
   const { object_id: id, name, is_hidden: isHidden, is_locked: isLocked } = object;
-  const update = (/** @type {Record<string, unknown>} */ values) => commands.updateObject(id, values);
+  const update = (/** @type {import("./schema.d.ts").ObjectUpdate} */ values) => commands.updateObject(id, values);
   const small = (/** @type {string} */ more) => ({ className: `icon-button small ${more}` });
   const rename = iconButton("pencil", `Rename ${name}`, () => beginRename(row, object, commands, redraw), small("rename quiet"));
   const hide = isHidden
@@ -136,14 +136,14 @@ function showStates(list, { store, masks }) {
   }
 }
 
-/** @param {import("./types.js").ObjectResult} result */
+/** @param {ObjectMask} result */
 function resultText(result) {
-  const text = STATE_TEXTS[result.state] ?? result.state.replaceAll("_", " ");
+  const text = STATE_TEXTS[result.state];
   const score = result.score === null ? "" : ` · ${result.score.toFixed(2)}`;
   return `${text}${score}${result.is_stale ? " · out of date" : ""}`;
 }
 
-/** @type {Record<string, string>} */
+/** @type {Record<ObjectMask["state"], string>} */
 const STATE_TEXTS = {
   present: "present",
   no_visible_point: "absent, no point visible",

@@ -5,21 +5,21 @@ import { decodeMask } from "./rle.js";
 const MOST_BYTES = 128e6;
 
 /**
- * @typedef {import("./types.js").ObjectResult} ObjectResult
+ * @import {ObjectMask} from "./schema.d.ts"
  * @typedef {{shape: import("./rle.js").MaskShape | null, color: string, picture: HTMLCanvasElement | null,
  *   outline: Path2D | null, bytes: number}} Painted
  */
 
 /** Keeps what was made ready, the least recently used make way. */
 export class Painter {
-  /** @type {Map<ObjectResult, Painted>} */
+  /** @type {Map<ObjectMask, Painted>} */
   #kept = new Map();
   #bytes = 0;
 
   /**
    * Fill the mask; the context's units are pixels of the video, from the frame's corner.
    * @param {CanvasRenderingContext2D} context
-   * @param {ObjectResult} result
+   * @param {ObjectMask} result
    * @param {string} color
    * @param {number} opacity
    */
@@ -38,7 +38,7 @@ export class Painter {
   /**
    * Draw the mask's outline.
    * @param {CanvasRenderingContext2D} context
-   * @param {ObjectResult} result
+   * @param {ObjectMask} result
    * @param {string} color
    * @param {number} width in pixels of the video
    */
@@ -53,7 +53,7 @@ export class Painter {
   }
 
   /**
-   * @param {ObjectResult} result
+   * @param {ObjectMask} result
    * @returns {Painted}
    */
   #painted(result) {

@@ -39,5 +39,5 @@ export function mountPlace(store) {
 function write(store) {
   const place = placeNow(store);
   history.replaceState(null, "", `#frame=${place.frame}`);
-  writeJson(sessionStorage, KEY, { project: store.get("session").project, ...place });
+  writeJson(sessionStorage, KEY, { project: store.get("session")?.project, ...place });
 }

@@ -64,7 +64,7 @@ export class Player {
       this.store.set({ frame: ready });
       this.navigator.show(/** @type {ImageBitmap} */ (this.frames.peek(ready, this.navigator.quickWidth())), ready);
     }
-    if (this.store.get("shownFrame") >= last && due >= last) return this.stop();
+    if ((this.store.get("shownFrame") ?? 0) >= last && due >= last) return this.stop();
     this.#ask(due, last);
     this.#request = requestAnimationFrame((next) => this.#tick(next));
   }
@@ -87,7 +87,7 @@ export class Player {
    */
   #newestReady(due) {
     const shown = Math.max(this.#start.frame - 1, this.store.get("shownFrame") ?? -1);
-    const least = this.store.get("shownFrame") > due ? this.#start.frame - 1 : shown;
+    const least = (this.store.get("shownFrame") ?? 0) > due ? this.#start.frame - 1 : shown;
     const width = this.navigator.quickWidth();
     for (let frame = due; frame > least; frame--) {
       if (this.frames.peek(frame, width) && (this.masks.get(frame) || !this.#hasMasks(frame))) return frame;

@@ -10,7 +10,7 @@ const MOST_WHEEL = 800; // browsers join quick turns to one
 /**
  * @typedef {{x: number, y: number}} Place
  * @typedef {{kind: "pan" | "press" | "point" | "box" | "pinch" | "done", start: Place, last: Place, isPositive?: boolean,
- *   point?: import("./types.js").Point, hasMoved?: boolean, distance?: number}} Gesture
+ *   point?: import("./schema.d.ts").Point, hasMoved?: boolean, distance?: number}} Gesture
  */
 
 export class Pointer {
@@ -112,7 +112,7 @@ export class Pointer {
   /** @param {Place} place */
   #hoverAt(place) {
     const [before, now] = [this.store.get("hover"), this.#hit(place, false)];
-    const isSame = before?.kind === now?.kind && before?.point === now?.point && before?.box === now?.box;
+    const isSame = before?.kind === now?.kind && markOf(before) === markOf(now);
     if (!isSame) this.store.set({ hover: now });
   }
 
@@ -164,7 +164,7 @@ export class Pointer {
   }
 
   /**
-   * @param {import("./types.js").Point} point
+   * @param {import("./schema.d.ts").Point} point
    * @param {boolean} hasMoved
    */
   #drop(point, hasMoved) {
@@ -257,8 +257,10 @@ export class Pointer {
     if (!session || !this.store.get("showPoints")) return null;
     const reach = POINT_RADIUS + (isTouch ? 12 : 2);
     const shown = new Set(session.objects.filter((o) => !o.is_hidden).map((o) => o.object_id));
-    const isHere = (/** @type {any} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
-    let [best, least] = [null, reach];
+    const isHere = (/** @type {import("./schema.d.ts").GivenMask} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
+    /** @type {import("./schema.d.ts").Point | null} */
+    let best = null;
+    let least = reach;
     for (const point of session.points.filter(isHere)) {
       const at = this.stage.view.toPane(point.x, point.y);
       const distance = Math.hypot(at.x - place.x, at.y - place.y);
@@ -270,7 +272,7 @@ export class Pointer {
   }
 
   /**
-   * @param {import("./types.js").Box} box
+   * @param {import("./schema.d.ts").Box} box
    * @param {Place} place
    */
   #isOnEdge(box, { x, y }) {
@@ -288,4 +290,10 @@ export class Pointer {
     const resting = isHand ? "grab" : isOnPoint ? "move" : "crosshair";
     this.stage.canvas.style.cursor = kind === "pan" || kind === "pinch" ? "grabbing" : resting;
   }
+}
+
+/** @param {import("./types.js").Hit | null} hit */
+function markOf(hit) {
+  if (!hit) return null;
+  return hit.kind === "point" ? hit.point : hit.box;
 }

@@ -8,7 +8,7 @@ import { View } from "./view.js";
 const GAP = 2;
 const SHARP_FROM = 3;
 
-/** @typedef {import("./types.js").SessionState} SessionState */
+/** @import {SessionResponse} from "./schema.d.ts" */
 
 export class Stage {
   view = new View();
@@ -30,6 +30,7 @@ export class Stage {
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { alpha: false }));
     new ResizeObserver(() => this.#resize()).observe(/** @type {Element} */ (this.canvas.parentElement));
     masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && this.redraw());
+    /** @type {(keyof import("./types.js").PageState)[]} */
     const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "theme"];
     store.watch(drawn, () => this.redraw());
     store.watch(["sideBySide"], () => this.#resize());
@@ -123,7 +124,7 @@ export class Stage {
 
   /**
    * @param {{x: number, isMasked: boolean}} pane
-   * @param {SessionState} session
+   * @param {SessionResponse} session
    */
   #drawPane(pane, session) {
     const { context, view } = this;
@@ -142,7 +143,7 @@ export class Stage {
     context.restore();
   }
 
-  /** @param {SessionState} session */
+  /** @param {SessionResponse} session */
   #drawFrame({ video }) {
     if (!this.#bitmap) return;
     this.context.imageSmoothingEnabled = this.view.scale * devicePixelRatio < SHARP_FROM;
@@ -150,7 +151,7 @@ export class Stage {
     this.context.drawImage(this.#bitmap, 0, 0, video.width, video.height);
   }
 
-  /** @param {SessionState} session */
+  /** @param {SessionResponse} session */
   #drawMasks(session) {
     const { context, store } = this;
     const entry = this.masks.get(store.get("shownFrame"));
@@ -172,7 +173,7 @@ export class Stage {
     }
   }
 
-  /** @param {SessionState} session */
+  /** @param {SessionResponse} session */
   #drawMarks(session) {
     const colors = new Map(session.objects.filter((o) => !o.is_hidden).map((o) => [o.object_id, o.color]));
     const frame = this.store.get("shownFrame");
@@ -185,7 +186,7 @@ export class Stage {
 
   /**
    * @param {Map<number, string>} colors
-   * @param {number} frame
+   * @param {number | null} frame
    */
   #drawTracked(colors, frame) {
     for (const point of this.masks.get(frame)?.points ?? []) {
@@ -195,9 +196,9 @@ export class Stage {
   }
 
   /**
-   * @param {SessionState} session
+   * @param {SessionResponse} session
    * @param {Map<number, string>} colors
-   * @param {number} frame
+   * @param {number | null} frame
    */
   #drawBoxes(session, colors, frame) {
     const draft = this.store.get("draft");
@@ -212,14 +213,13 @@ export class Stage {
   }
 
   /**
-   * @param {SessionState} session
+   * @param {SessionResponse} session
    * @param {Map<number, string>} colors
-   * @param {number} frame
+   * @param {number | null} frame
    */
   #drawPoints(session, colors, frame) {
-    const { hover, drag, selectedId, pending } = Object.fromEntries(
-      ["hover", "drag", "selectedId", "pending"].map((key) => [key, this.store.get(key)]),
-    );
+    const [hover, drag] = [this.store.get("hover"), this.store.get("drag")];
+    const [selectedId, pending] = [this.store.get("selectedId"), this.store.get("pending")];
     for (const point of session.points) {
       const color = colors.get(point.object_id);
       if (point.frame !== frame || !color) continue;
@@ -229,9 +229,9 @@ export class Stage {
       const look = { isPositive: point.is_positive, isStrong, isHovered, isPending: false };
       drawPoint(this.context, this.view.toPane(xy.x, xy.y), color, look);
     }
-    for (const point of pending.filter((/** @type {any} */ one) => one.frame === frame)) {
+    for (const point of pending.filter((one) => one.frame === frame)) {
       const look = { isPositive: point.is_positive, isStrong: true, isHovered: false, isPending: true };
-      drawPoint(this.context, this.view.toPane(point.x, point.y), colors.get(point.object_id) ?? "#9aa4b1", look);
+      drawPoint(this.context, this.view.toPane(point.x, point.y), (point.object_id !== null && colors.get(point.object_id)) || "#9aa4b1", look);
     }
   }
 
@@ -239,7 +239,7 @@ export class Stage {
   #tell() {
     const { store, view, canvas } = this;
     const frame = store.get("shownFrame");
-    const entry = frame === null ? null : this.masks.get(frame);
+    const entry = this.masks.get(frame);
     const shown = [...(entry?.objects.values() ?? [])].filter((result) => result.rle);
     canvas.dataset.frame = String(frame ?? "");
     canvas.dataset.masks = shown.map((result) => result.object_id).join(" ");

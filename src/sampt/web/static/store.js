@@ -1,36 +1,44 @@
 /** What the page shows, in one place; parts of the page listen to the keys they draw. */
 
+/** @import {PageState} from "./types.js" */
+
 /** A bag of values that tells listeners which keys have changed. */
 export class Store {
+  /** @type {PageState} */
   #values;
-  /** @type {{keys: Set<string>, run: () => void}[]} */
+  /** @type {{keys: Set<keyof PageState>, run: () => void}[]} */
   #listeners = [];
 
-  /** @param {Record<string, any>} values */
+  /** @param {PageState} values */
   constructor(values) {
     this.#values = { ...values };
   }
 
-  /** @param {string} key */
+  /**
+   * @template {keyof PageState} Key
+   * @param {Key} key
+   * @returns {PageState[Key]}
+   */
   get(key) {
     return this.#values[key];
   }
 
   /**
    * Change values; every listener of a key that really changed runs once.
-   * @param {Record<string, any>} patch
+   * @param {Partial<PageState>} patch
    */
   set(patch) {
-    const changed = Object.keys(patch).filter((key) => !Object.is(this.#values[key], patch[key]));
+    const keys = /** @type {(keyof PageState)[]} */ (Object.keys(patch));
+    const changed = keys.filter((key) => !Object.is(this.#values[key], patch[key]));
     Object.assign(this.#values, patch);
-    for (const { keys, run } of this.#listeners) {
-      if (changed.some((key) => keys.has(key))) run();
+    for (const listener of this.#listeners) {
+      if (changed.some((key) => listener.keys.has(key))) listener.run();
     }
   }
 
   /**
    * Run now, and whenever one of the keys changes.
-   * @param {string[]} keys
+   * @param {(keyof PageState)[]} keys
    * @param {() => void} run
    */
   watch(keys, run) {
@@ -39,7 +47,10 @@ export class Store {
   }
 }
 
-/** Values at the start. Those named in `KEPT` are remembered from visit to visit. */
+/**
+ * Values at the start. Those named in `KEPT` are remembered from visit to visit.
+ * @type {PageState}
+ */
 export const INITIAL = {
   session: null,
   about: null,
@@ -69,6 +80,7 @@ export const INITIAL = {
   theme: null,
 };
 
+/** @type {(keyof PageState)[]} */
 const KEPT = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope"];
 
 /**

@@ -1,6 +1,6 @@
 /** What is known of an object over all frames: reading it, asking it, and drawing it as a strip. */
 
-/** @typedef {import("./types.js").Strip} Strip */
+/** @import {Strip} from "./types.js" */
 
 export const UNKNOWN = 0;
 export const STALE = 1;
@@ -12,7 +12,7 @@ const FLAG_TEXTS = [
 ];
 
 /**
- * @param {{objects: any[]}} answer of the server
+ * @param {import("./schema.d.ts").StripsResponse} answer of the server
  * @returns {Map<number, Strip>}
  */
 export function readStrips({ objects }) {

@@ -126,8 +126,8 @@ export class Timeline {
     const { kind, from } = this.#gesture ?? { kind: "scrub", from: 0 };
     if (kind === "scrub") this.navigator.goTo(frame);
     else if (kind === "range") this.store.set({ range: { start: Math.min(from, frame), stop: Math.max(from, frame) + 1 } });
-    else if (kind === "in") this.store.set({ range: { start: Math.min(frame, range.stop - 1), stop: range.stop } });
-    else this.store.set({ range: { start: range.start, stop: Math.max(frame, range.start) + 1 } });
+    else if (range && kind === "in") this.store.set({ range: { start: Math.min(frame, range.stop - 1), stop: range.stop } });
+    else if (range) this.store.set({ range: { start: range.start, stop: Math.max(frame, range.start) + 1 } });
   }
 
   /**
@@ -246,7 +246,7 @@ export class Timeline {
   }
 
   /**
-   * @param {import("./types.js").SessionObject} object
+   * @param {import("./schema.d.ts").SessionObject} object
    * @param {number} top
    * @param {Record<string, string>} colors
    * @param {number} width

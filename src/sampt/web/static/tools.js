@@ -10,7 +10,7 @@ const TOOLS = [
   ["tool-pan", "pan"],
 ];
 
-/** @type {[string, string][]} */
+/** @type {[string, import("./types.js").Switch][]} */
 const SWITCHES = [
   ["contours-button", "contours"],
   ["double-button", "sideBySide"],
@@ -70,7 +70,7 @@ function mountOpacity(store) {
   });
 }
 
-/** @param {import("./types.js").SessionState | null} session */
+/** @param {import("./schema.d.ts").SessionResponse | null} session */
 function showSession(session) {
   const video = session?.video;
   byId("undo-button").disabled = !session?.can_undo;

@@ -67,8 +67,8 @@ function makeActions({ store, navigator, player, commands }) {
  * @param {number} frame
  */
 function hasInput(store, frame) {
-  const { points, boxes, masks } = store.get("session");
-  return [...points, ...boxes, ...masks].some((input) => input.frame === frame);
+  const session = store.get("session");
+  return Boolean(session && [...session.points, ...session.boxes, ...session.masks].some((input) => input.frame === frame));
 }
 
 /**
@@ -132,7 +132,7 @@ function showPropagation(store) {
   byId("propagate-group").hidden = isRunning;
   byId("progress-group").hidden = !isRunning;
   byId("progress-group").dataset.running = String(isRunning);
-  if (!isRunning) return;
+  if (!progress?.is_running) return;
   const bar = byId("progress-bar");
   bar.max = Math.max(1, progress.total);
   bar.value = progress.done;

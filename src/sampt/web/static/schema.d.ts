@@ -1,0 +1,388 @@
+// Made from the server's schemas (src/sampt/web/schemas) by tools/page_types.py; change those, and run it again.
+
+/** What a page should know of the server's limits. */
+export interface AboutLimits {
+  upload_bytes: number;
+  sessions: number;
+}
+
+/** What the server is, can, and allows. */
+export interface AboutResponse {
+  version: string;
+  token_required: boolean;
+  limits: AboutLimits;
+  upload_types: string[];
+  exporters: ExporterInfo[];
+  tracker: string;
+  segmenter: string;
+  licences: LicenceInfo[];
+  start: StartPaths | null;
+  has_session: boolean;
+}
+
+/** A box that was given: first and last pixel, inclusive. */
+export interface Box {
+  object_id: number;
+  frame: number;
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+}
+
+/** First and last pixel, inclusive. */
+export interface BoxUpdate {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+}
+
+/** Ends the propagation. */
+export interface CancelMessage {
+  type: "cancel";
+}
+
+/** The session is another one than before: what GET /session says has this revision. */
+export interface ChangedEvent {
+  type: "changed";
+  revision: number;
+}
+
+/** The reply to a message that could not be followed; `request` is that of a preview. */
+export interface ErrorEvent {
+  type: "error";
+  request: number | null;
+  message: string;
+}
+
+/** What went wrong, in one line. */
+export interface ErrorResponse {
+  error: string;
+}
+
+/** The same, and the format's name as GET /about lists it. */
+export interface ExportCreate {
+  start?: number | null;
+  stop?: number | null;
+  object_ids?: number[] | null;
+  format: string;
+}
+
+/** How an export stands. */
+export interface ExportEvent {
+  export_id: number;
+  format: string;
+  is_done: boolean;
+  error: string | null;
+  file_name: string | null;
+  num_bytes: number | null;
+  done: number;
+  total: number;
+  type: "export";
+}
+
+/** A file being made, or made; `done` and `total` count frames. */
+export interface ExportResponse {
+  export_id: number;
+  format: string;
+  is_done: boolean;
+  error: string | null;
+  file_name: string | null;
+  num_bytes: number | null;
+  done: number;
+  total: number;
+}
+
+/** A format that results can be exported in. */
+export interface ExporterInfo {
+  name: string;
+  suffix: string;
+  title: string;
+}
+
+/** Something that can be opened, or a folder to look into. */
+export interface FileEntry {
+  name: string;
+  path: string;
+  kind: "folder" | "video" | "project" | "frames";
+  num_bytes: number | null;
+}
+
+/** What is in a folder; `parent` is the folder above it. */
+export interface FilesResponse {
+  path: string;
+  parent: string | null;
+  entries: FileEntry[];
+}
+
+/** Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some. */
+export interface FrameEvent {
+  type: "frame";
+  frame: number;
+  objects: ObjectMask[];
+}
+
+/** All objects and points on a frame. */
+export interface FrameMasksResponse {
+  frame: number;
+  revision: number;
+  objects: ObjectMask[];
+  points: TrackedPoint[];
+}
+
+/** That a mask was given. */
+export interface GivenMask {
+  object_id: number;
+  frame: number;
+}
+
+/** The first of all. */
+export interface HelloEvent {
+  type: "hello";
+  revision: number;
+}
+
+/** Of a back end. */
+export interface LicenceInfo {
+  name: string;
+  role: "tracker" | "segmenter";
+  code: string;
+  weights: string | null;
+}
+
+/** An object; the server chooses what is left out. */
+export interface ObjectCreate {
+  name?: string | null;
+  color?: string | null;
+}
+
+/** An object that was added, and the session with it. */
+export interface ObjectCreateResponse {
+  object: SessionObject;
+  state: SessionResponse;
+}
+
+/** An object on a frame; `score` is the predicted IoU, `rle` is null where the object is absent. */
+export interface ObjectMask {
+  object_id: number;
+  state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty";
+  score: number | null;
+  rle: Rle | null;
+  num_visible_points: number;
+  is_stale: boolean;
+}
+
+/**
+ * An object over all frames; `state` (0 unknown, 1 stale, 2 done) and `flags` (bits: 1 score drop, 2 few points, 4 area jump)
+ * are runs of [value, count]; `score` is in whole percent; `inputs` are the frames with a click, box or mask.
+ */
+export interface ObjectStrip {
+  object_id: number;
+  state: [number, number][];
+  score: (number | null)[];
+  area: number[];
+  points: number[];
+  flags: [number, number][];
+  inputs: number[];
+}
+
+/** Of an object; what is left out stays as it is. */
+export interface ObjectUpdate {
+  name?: string | null;
+  color?: string | null;
+  is_hidden?: boolean | null;
+  is_locked?: boolean | null;
+}
+
+/** A video, a project, or both. */
+export interface OpenRequest {
+  video?: string | null;
+  project?: string | null;
+}
+
+/** Asks for a pong. */
+export interface PingMessage {
+  type: "ping";
+}
+
+/** A click; pixels of the video, (0, 0) is the centre of the top-left pixel. */
+export interface Point {
+  point_id: number;
+  object_id: number;
+  frame: number;
+  x: number;
+  y: number;
+  is_positive: boolean;
+}
+
+/**
+ * A click; pixels of the video, (0, 0) is the centre of the top-left pixel. `is_positive` may also be called `sign` or `label`,
+ * and be 1, "+" (on the object), 0, -1 or "-" (off it).
+ */
+export interface PointCreate {
+  object_id: number;
+  frame: number;
+  x: number;
+  y: number;
+  is_positive?: boolean;
+}
+
+/** A click that was added, and the session with it. */
+export interface PointCreateResponse {
+  point: Point;
+  state: SessionResponse;
+}
+
+/** Where a click is moved to, on its frame. */
+export interface PointUpdate {
+  x: number;
+  y: number;
+}
+
+/** The reply to a ping. */
+export interface PongEvent {
+  type: "pong";
+}
+
+/** The reply to a preview message with that `request`. */
+export interface PreviewEvent {
+  frame: number;
+  revision: number;
+  objects: ObjectMask[];
+  points: TrackedPoint[];
+  type: "preview";
+  request: number;
+}
+
+/** Asks for what the inputs on a frame mean; of those that wait, only the newest one is answered. */
+export interface PreviewMessage {
+  type: "preview";
+  request: number;
+  frame: number;
+}
+
+/** How the propagation stands. */
+export interface ProgressEvent {
+  propagation_id: number;
+  done: number;
+  total: number;
+  frame: number | null;
+  seconds_left: number | null;
+  is_running: boolean;
+  is_cancelled: boolean;
+  error: string | null;
+  type: "progress";
+}
+
+/** Frames [start, stop) of some objects; all when left out. */
+export interface PropagationCreate {
+  start?: number | null;
+  stop?: number | null;
+  object_ids?: number[] | null;
+}
+
+/** A propagation; `done` and `total` count frames of objects. */
+export interface PropagationResponse {
+  propagation_id: number;
+  done: number;
+  total: number;
+  frame: number | null;
+  seconds_left: number | null;
+  is_running: boolean;
+  is_cancelled: boolean;
+  error: string | null;
+}
+
+/** A mask in COCO's compressed run lengths; `size` is [height, width]. Of requests and responses. */
+export interface Rle {
+  size: [number, number];
+  counts: string;
+}
+
+export type SessionEvent =
+  | HelloEvent
+  | ChangedEvent
+  | FrameEvent
+  | ProgressEvent
+  | ExportEvent
+  | PreviewEvent
+  | PongEvent
+  | ErrorEvent;
+
+export type SessionMessage =
+  | PreviewMessage
+  | WatchMessage
+  | CancelMessage
+  | PingMessage;
+
+/** An object; `color` is #rrggbb. */
+export interface SessionObject {
+  object_id: number;
+  name: string;
+  color: string;
+  is_hidden: boolean;
+  is_locked: boolean;
+}
+
+/** All of a session but its masks; `stale` has ranges [start, stop) of frames by object. */
+export interface SessionResponse {
+  revision: number;
+  video: VideoInfo;
+  project: string;
+  tracker: string;
+  segmenter: string;
+  can_undo: boolean;
+  can_redo: boolean;
+  objects: SessionObject[];
+  points: Point[];
+  boxes: Box[];
+  masks: GivenMask[];
+  stale: Record<string, [number, number][]>;
+  propagation: PropagationResponse | null;
+}
+
+/** What to open first: the body of POST /session. */
+export interface StartPaths {
+  video: string | null;
+  project: string | null;
+}
+
+/** Every object over all frames. */
+export interface StripsResponse {
+  revision: number;
+  objects: ObjectStrip[];
+}
+
+/** A point on a frame that it was followed to. */
+export interface TrackedPoint {
+  point_id: number;
+  object_id: number;
+  x: number;
+  y: number;
+  is_positive: boolean;
+  visible: boolean;
+}
+
+/** Where an upload lies now. */
+export interface UploadResponse {
+  path: string;
+}
+
+/** The video; `key` changes with its contents, so that `?v=KEY` makes pictures of it cacheable for long. */
+export interface VideoInfo {
+  name: string;
+  num_frames: number;
+  width: number;
+  height: number;
+  fps: number;
+  times_s: number[] | null;
+  key: string;
+}
+
+/** Whether masks are sent as they are propagated. */
+export interface WatchMessage {
+  type: "watch";
+  frame?: number | null;
+  frames?: "all" | "none";
+}
