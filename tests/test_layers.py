@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def test_layers_hold() -> None:
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
     assert run.returncode == 0, run.stdout[-3000:]
     assert "1 kept, 0 broken" in run.stdout
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    grimp = pytest.importorskip("grimp", reason="import-linter, one of the [dev] extras, brings it")
+    packages = ("sampt", "benchmarks", "tools", "training")
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=False, cache_dir=None)
+    assert {"sampt.pipeline.segment", "tools.parity.fixtures", "training.run"} <= graph.modules
+    TopologicalSorter({m: graph.find_modules_directly_imported_by(m) for m in graph.modules}).prepare()  # names a circle
 
 
 def test_importing_sampt_imports_no_back_end_and_nothing_heavy() -> None:
