@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,57 +10,16 @@ from sampt.session import values
 from sampt.types import FramePoints
 from sampt.web.schemas.base import Rle
 from sampt.web.schemas.session import (
-    Box,
     FrameMasksResponse,
-    GivenMask,
     ObjectMask,
     ObjectStrip,
     Point,
     SessionObject,
-    SessionResponse,
     TrackedPoint,
-    VideoInfo,
 )
 from sampt.web.schemas.stream import FrameEvent
 
-if TYPE_CHECKING:
-    from sampt.web.open_session import OpenSession
-
-__all__ = ["frame_event", "masks_response", "object_model", "point_model", "session_response", "strips_text"]
-
-
-def session_response(held: OpenSession) -> SessionResponse:
-    """All of a session but its masks."""
-    session, task = held.session, held.propagation
-    return SessionResponse(
-        revision=session.revision,
-        video=_video_model(held),
-        project=held.project,
-        tracker=session.tracker_name,
-        segmenter=session.segmenter_name,
-        can_undo=session.can_undo,
-        can_redo=session.can_redo,
-        objects=[object_model(o) for o in session.objects],
-        points=[point_model(c) for c in session.clicks()],
-        boxes=[_box_model(b) for b in session.boxes()],
-        masks=[GivenMask(object_id=m.object_id, frame=m.frame_idx) for m in session.given_masks()],
-        stale={str(o): [(r.start, r.stop) for r in ranges] for o, ranges in session.stale().items()},
-        propagation=None if task is None else task.to_response(),
-    )
-
-
-def _video_model(held: OpenSession) -> VideoInfo:
-    session = held.session
-    height, width = session.size_hw
-    return VideoInfo(
-        name=held.name,
-        num_frames=session.num_frames,
-        width=width,
-        height=height,
-        fps=session.video.fps,
-        times_s=held.times_s,
-        key=held.key,
-    )
+__all__ = ["frame_event", "masks_response", "object_model", "point_model", "strips_text"]
 
 
 def object_model(item: values.SessionObject) -> SessionObject:
@@ -78,11 +36,6 @@ def point_model(click: values.Click) -> Point:
     return Point(
         point_id=click.point_id, object_id=click.object_id, frame=click.frame_idx, x=x, y=y, is_positive=click.is_positive
     )
-
-
-def _box_model(box: values.BoxInput) -> Box:
-    x0, y0, x1, y1 = box.box_xyxy
-    return Box(object_id=box.object_id, frame=box.frame_idx, x0=x0, y0=y0, x1=x1, y1=y1)
 
 
 def masks_response(

@@ -12,7 +12,7 @@ from sampt.web.bodies import media_type
 from sampt.web.given_masks import mask_from
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
-from sampt.web.responses import object_model, point_model, session_response
+from sampt.web.responses import object_model, point_model
 from sampt.web.schemas.base import Rle
 from sampt.web.schemas.session import (
     BoxUpdate,
@@ -37,6 +37,7 @@ from sampt.web.services import (
     known_frame,
     known_object,
 )
+from sampt.web.session_response import session_response
 
 __all__ = ["router"]
 

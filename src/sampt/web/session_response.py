@@ -1,0 +1,49 @@
+"""All of an open session as the model that is sent."""
+
+from __future__ import annotations
+
+from sampt.session import values
+from sampt.web.open_session import OpenSession
+from sampt.web.responses import object_model, point_model
+from sampt.web.schemas.session import Box, GivenMask, SessionResponse, VideoInfo
+
+__all__ = ["session_response"]
+
+
+def session_response(held: OpenSession) -> SessionResponse:
+    """All of a session but its masks."""
+    session, task = held.session, held.propagation
+    return SessionResponse(
+        revision=session.revision,
+        video=_video_model(held),
+        project=held.project,
+        tracker=session.tracker_name,
+        segmenter=session.segmenter_name,
+        can_undo=session.can_undo,
+        can_redo=session.can_redo,
+        objects=[object_model(o) for o in session.objects],
+        points=[point_model(c) for c in session.clicks()],
+        boxes=[_box_model(b) for b in session.boxes()],
+        masks=[GivenMask(object_id=m.object_id, frame=m.frame_idx) for m in session.given_masks()],
+        stale={str(o): [(r.start, r.stop) for r in ranges] for o, ranges in session.stale().items()},
+        propagation=None if task is None else task.to_response(),
+    )
+
+
+def _video_model(held: OpenSession) -> VideoInfo:
+    session = held.session
+    height, width = session.size_hw
+    return VideoInfo(
+        name=held.name,
+        num_frames=session.num_frames,
+        width=width,
+        height=height,
+        fps=session.video.fps,
+        times_s=held.times_s,
+        key=held.key,
+    )
+
+
+def _box_model(box: values.BoxInput) -> Box:
+    x0, y0, x1, y1 = box.box_xyxy
+    return Box(object_id=box.object_id, frame=box.frame_idx, x0=x0, y0=y0, x1=x1, y1=y1)
