@@ -21,13 +21,13 @@ from starlette.types import ASGIApp
 
 from sampt import __version__
 from sampt.errors import FolderBusyError, SamptError
-from sampt.web import routes_events, routes_files, routes_frames, routes_session, routes_tasks
 from sampt.web.back_ends import Kept
 from sampt.web.browsers import Browsers
+from sampt.web.dependencies import Services
 from sampt.web.roots import Roots
+from sampt.web.routes import events, files, frames, session, tasks
 from sampt.web.schemas.stream import component_schemas
 from sampt.web.security import API, Guard
-from sampt.web.services import Services
 from sampt.web.settings import WebSettings
 from sampt.web.uploads import Uploads
 
@@ -75,7 +75,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for module in (routes_files, routes_session, routes_frames, routes_tasks, routes_events):
+    for module in (files, session, frames, tasks, events):
         app.include_router(module.router, prefix=API)
     _add_page(app)
     _add_errors(app, services.roots)

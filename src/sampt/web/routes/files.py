@@ -14,6 +14,7 @@ from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES
 from sampt.web.addresses import client_of
 from sampt.web.bodies import announced_bytes
+from sampt.web.dependencies import Parts, Services, cookie_of, errors
 from sampt.web.schemas.server import (
     AboutLimits,
     AboutResponse,
@@ -23,7 +24,6 @@ from sampt.web.schemas.server import (
     StartPaths,
     UploadResponse,
 )
-from sampt.web.services import Parts, Services, cookie_of, errors
 
 __all__ = ["router"]
 

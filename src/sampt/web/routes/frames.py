@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
+from sampt.web.dependencies import ERRORS, Held, known_frame
 from sampt.web.open_session import OpenSession
 from sampt.web.responses import masks_response, strips_text
 from sampt.web.schemas.session import FrameMasksResponse, StripsResponse
-from sampt.web.services import ERRORS, Held, known_frame
 
 __all__ = ["frame_masks", "router"]
 

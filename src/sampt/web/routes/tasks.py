@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 
 from sampt.errors import ConfigError, did_you_mean
 from sampt.exporters.registry import EXPORTERS
+from sampt.web.dependencies import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.open_session import OpenSession
 from sampt.web.schemas.tasks import ExportCreate, ExportResponse, PropagationCreate, PropagationResponse
-from sampt.web.services import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.tasks import ExportTask
 
 __all__ = ["router"]

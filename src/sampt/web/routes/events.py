@@ -18,8 +18,9 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from sampt.errors import SamptError
 from sampt.web.browsers import Browser
+from sampt.web.dependencies import Services, known_frame
 from sampt.web.events import Subscriber
-from sampt.web.routes_frames import frame_masks
+from sampt.web.routes.frames import frame_masks
 from sampt.web.schemas.stream import (
     CancelMessage,
     ErrorEvent,
@@ -31,7 +32,6 @@ from sampt.web.schemas.stream import (
     WatchMessage,
     parse_message,
 )
-from sampt.web.services import Services, known_frame
 from sampt.web.settings import Limits
 from sampt.web.tasks import UNEXPECTED
 

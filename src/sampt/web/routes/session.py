@@ -9,6 +9,18 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
 from sampt.web.bodies import media_type
+from sampt.web.dependencies import (
+    ERRORS,
+    Held,
+    Parts,
+    check_room_for_mask,
+    check_room_for_object,
+    check_room_for_point,
+    cookie_of,
+    errors,
+    known_frame,
+    known_object,
+)
 from sampt.web.given_masks import mask_from
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
@@ -24,18 +36,6 @@ from sampt.web.schemas.session import (
     PointCreateResponse,
     PointUpdate,
     SessionResponse,
-)
-from sampt.web.services import (
-    ERRORS,
-    Held,
-    Parts,
-    check_room_for_mask,
-    check_room_for_object,
-    check_room_for_point,
-    cookie_of,
-    errors,
-    known_frame,
-    known_object,
 )
 from sampt.web.session_response import session_response
 
