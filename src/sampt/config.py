@@ -98,7 +98,7 @@ def _choices(hint: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class SamplingConfig(_Checked):
-    """How query points are drawn from a mask (algorithm, section 1)."""
+    """How query points are drawn from a mask (docs/algorithm.md, "Query points")."""
 
     positive_points: int = _setting(16, "points sampled on an object's mask", low=1)
     negative_points: int = _setting(1, "points sampled off an object's mask", low=0)
@@ -115,7 +115,7 @@ class SamplingConfig(_Checked):
 
 @dataclass(frozen=True)
 class TrackingConfig(_Checked):
-    """How points are followed and when one counts (section 2)."""
+    """How points are followed and when one counts (docs/algorithm.md, "Point tracking")."""
 
     group_size: int = _setting(5, "objects tracked together by trackers whose points influence each other", low=1)
     support_grid: SupportGridName = _setting(
@@ -134,7 +134,7 @@ class TrackingConfig(_Checked):
 
 @dataclass(frozen=True)
 class PromptConfig(_Checked):
-    """How the segmenter is asked about an object on a frame (section 3)."""
+    """How the segmenter is asked about an object on a frame (docs/algorithm.md, "Prompts and masks")."""
 
     positives_first: bool = _setting(
         True,
@@ -160,7 +160,7 @@ class PromptConfig(_Checked):
 
 @dataclass(frozen=True)
 class ReinitConfig(_Checked):
-    """When points are sampled again from the predicted masks (section 4)."""
+    """When points are sampled again from the predicted masks (docs/algorithm.md, "Re-initialisation")."""
 
     enabled: bool = _setting(False, "sample points again from the predicted masks")
     variant: ReinitVariant = _setting("at-median-area", "which frame of a window the new points come from")

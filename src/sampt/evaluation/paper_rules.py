@@ -1,4 +1,5 @@
-"""What the SAM-PT paper sets otherwise for single trackers, segmenters and data sets, and its presets leave open.
+"""What the SAM-PT paper sets otherwise for single trackers, segmenters and data sets, and its presets leave open
+(docs/algorithm.md, "What the paper sets otherwise").
 
 The commands of the authors' program (Rajic et al., arXiv 2307.01197) differ from its defaults in these settings. They hold for
 the presets of the paper alone; a setting that was given by name is never changed.

@@ -1,4 +1,4 @@
-"""One mask an object, cut to where it matters, and the merge of all objects of a frame (algorithm, section 3)."""
+"""One mask an object, cut to where it matters, and the merge of a frame's objects (docs/algorithm.md, "Merging objects")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of re-initialisation (algorithm, section 4): track, segment, choose where to sample again, go on."""
+"""Windows of re-initialisation (docs/algorithm.md, "Re-initialisation"): track, segment, choose where to sample, go on."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class _OwnPoints:
 
 
 class _WindowedRun:
-    """Window after window: track, segment, choose each object's next query frame, sample, go on (section 4)."""
+    """Window after window: track, segment, choose each object's next query frame, sample, go on."""
 
     def __init__(self, engine: Engine, video: Video, points: Points) -> None:
         self._engine = engine

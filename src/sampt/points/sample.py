@@ -1,5 +1,5 @@
-"""Drawing query points from a mask: the four samplers of SAM-PT (arXiv 2307.01197, section 3.1 and its authors' program), and
-``even``, which spreads many points at little cost."""
+"""Drawing query points from a mask (docs/algorithm.md, "Query points"): the four samplers of SAM-PT (arXiv 2307.01197, 3.1,
+and its authors' program), and ``even``, which spreads many points at little cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From tracked points on one frame to prompts (algorithm, section 3)."""
+"""From tracked points on one frame to prompts (docs/algorithm.md, "Prompts and masks")."""
 
 from __future__ import annotations
 

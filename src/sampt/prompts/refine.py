@@ -1,4 +1,4 @@
-"""Asking the segmenter in several passes (algorithm, section 3); all objects of a frame go together in every pass."""
+"""Asking the segmenter in several passes (docs/algorithm.md, "Prompts and masks"); a pass takes all objects of a frame."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class StorableEmbeddings(SizedEmbeddings, Protocol):
 
 @dataclass(frozen=True)
 class Passes:
-    """How often a segmenter is asked about a frame (algorithm, section 3).
+    """How often a segmenter is asked about a frame (docs/algorithm.md, "Prompts and masks").
 
     Attributes:
         positives_first: every prompt starts from a prediction for its positive points alone.

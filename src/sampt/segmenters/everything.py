@@ -42,7 +42,9 @@ _MOST_LOGITS = 1 << 25
 
 @dataclass(frozen=True)
 class ProposalConfig(_Checked):
-    """Which masks are proposed on a frame (algorithm, section 6); the numbers are the official program's, for SAM ViT-H.
+    """Which masks are proposed on a frame (docs/algorithm.md, "Automatic mask generation").
+
+    The numbers are the official program's, for SAM ViT-H.
 
     Raises:
         ConfigError: a value is of another type or out of range.

@@ -1,4 +1,4 @@
-"""When a tracked point counts in a frame (algorithm, section 2): the border margin, the patch filter, cuts between shots."""
+"""When a tracked point counts in a frame (docs/algorithm.md, "Point tracking"): border margin, patch filter, cuts of shots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to sample points again from the predicted masks: variants A to D (algorithm, section 4).
+"""When to sample points again from the predicted masks: variants A to D (docs/algorithm.md, "Re-initialisation").
 
 All functions look at one window of frames: index 0 is the frame the points were given on, areas are those of the predicted
 masks in pixels. The answer is the index in the window of each object's next query frame, or None when there is none.

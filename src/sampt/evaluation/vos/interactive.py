@@ -3,7 +3,8 @@
 The person sees the truth. Frame after frame, while the mask is not good enough and the frame has actions left: a visible
 negative point on the object is taken away, else a visible positive one off it, else a point is added in the larger of what is
 missed and what is too much, at the medoid of its largest piece. Points are followed from the frame where they were added, and
-are gone from the frame where they were taken away on (Rajic et al., arXiv 2307.01197, interactive experiments).
+are gone from the frame where they were taken away on (Rajic et al., arXiv 2307.01197, interactive experiments;
+docs/algorithm.md, "Interactive study").
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The passes about one frame (algorithm, section 3) without leaving the device: what :mod:`sampt.prompts.refine` does for any
-segmenter by way of answers on the host."""
+"""The passes about one frame (docs/algorithm.md, "Prompts and masks") without leaving the device: what
+:mod:`sampt.prompts.refine` does for any segmenter by way of answers on the host."""
 
 from __future__ import annotations
 
