@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sampt.checks import check_finite, check_ids, frozen, whole
+from sampt.checks import check_finite, check_ids, frozen, shape_repr, whole
 from sampt.errors import ValueCheckError
 from sampt.signs import parse_signs
 
@@ -92,6 +92,8 @@ class Points:
     frame_idx: IntArray
     object_id: IntArray
     is_positive: BoolArray
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -171,6 +173,8 @@ class QueryMask:
     frame_idx: int
     mask: BoolArray
 
+    __repr__ = shape_repr
+
     def __post_init__(self) -> None:
         frozen(self, "mask", self.mask, np.bool_, "hw", {})
         whole(self, "object_id", 1)
@@ -192,6 +196,8 @@ class QueryBox:
     object_id: int
     frame_idx: int
     box_xyxy: FloatArray
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         whole(self, "object_id", 1)
@@ -223,6 +229,8 @@ class Tracks:
     visible: BoolArray
     confidence: FloatArray
     hidden_by: UInt8Array
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         sizes = {"n": len(self.points)}
@@ -272,6 +280,8 @@ class FramePoints:
     xy: FloatArray
     confidence: FloatArray
     hidden_by: UInt8Array
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -329,6 +339,8 @@ class ObjectPrompt:
     box_xyxy: FloatArray | None = None
     mask_logits: Any = None
 
+    __repr__ = shape_repr
+
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         frozen(self, "xy", self.xy, np.float32, "k2", sizes)
@@ -358,6 +370,8 @@ class MaskPrediction:
     box_xyxy: FloatArray | None
     logits: FloatArray | None = None
 
+    __repr__ = shape_repr
+
 
 @dataclass(frozen=True, eq=False)
 class FrameMasks:
@@ -378,6 +392,8 @@ class FrameMasks:
     scores: FloatArray
     states: UInt8Array
     points: FramePoints = field(default_factory=lambda: FramePoints.concat([]))
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}

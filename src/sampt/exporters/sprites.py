@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from sampt.checks import shape_repr
 from sampt.types import UInt8Array
 
 __all__ = ["Colour", "MarkerKind", "Sprite", "label_sprite", "paste", "paste_marker"]
@@ -31,6 +32,9 @@ class Sprite(NamedTuple):
 
     paint: npt.NDArray[np.uint16]
     keep: npt.NDArray[np.uint16]
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 def paste(canvas: UInt8Array, sprite: Sprite, left: int, top: int) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.errors import OutputError
 from sampt.files.atomic import SpooledWriter, output_errors
 from sampt.types import BoolArray, FloatArray, FrameMasks, IntArray, UInt8Array
@@ -39,6 +40,9 @@ class DenseTracks(NamedTuple):
     point_id: IntArray
     xy: FloatArray
     known: BoolArray
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,8 @@ class SavedTracks:
     visible: BoolArray
     confidence: FloatArray
     hidden_by: UInt8Array
+
+    __repr__ = shape_repr
 
     def dense(self) -> DenseTracks:
         """All points over all t frames; t x n numbers, so meant for clips whose table fits into memory."""

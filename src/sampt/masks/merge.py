@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.geometry import box_of_mask
 from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
 
@@ -38,6 +39,8 @@ class ObjectMask:
     logits: FloatArray | None = None
     origin_yx: tuple[int, int] = (0, 0)
     is_given: bool = False
+
+    __repr__ = shape_repr
 
     @classmethod
     def of_prediction(cls, prediction: MaskPrediction, iou_threshold: float) -> ObjectMask:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from sampt.checks import shape_repr
 from sampt.errors import ValueCheckError
 from sampt.files.limits import check_pixels, max_code_chars
 from sampt.types import BoolArray, IntArray
@@ -23,6 +24,9 @@ class Rle(NamedTuple):
 
     size_hw: tuple[int, int]
     counts: str
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 def encode_mask(mask: BoolArray) -> Rle:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.config import PromptConfig, SegmentConfig
 from sampt.errors import QueryError
 from sampt.geometry import rescale_box, rescale_xy, size_with_longest_side
@@ -90,6 +91,8 @@ class Queries:
 
     points: Points
     given: dict[tuple[int, int], BoolArray]
+
+    __repr__ = shape_repr
 
     @property
     def object_ids(self) -> tuple[int, ...]:

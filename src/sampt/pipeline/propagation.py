@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sampt.checks import shape_repr
 from sampt.config import SegmentConfig
 from sampt.geometry import SizeHW
 from sampt.masks.merge import ObjectMask
@@ -31,12 +32,18 @@ class TrackedFrame(NamedTuple):
     frame: UInt8Array
     points: FramePoints
 
+    def __repr__(self) -> str:
+        return shape_repr(self)
+
 
 class Answer(NamedTuple):
     """An object on a frame, and the logits that its next frame may be asked with, when that is wanted."""
 
     mask: ObjectMask
     low_res_logits: Any
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.files.palette import PALETTE
 from sampt.points.soft_masks import flat_pixels
 from sampt.types import BoolArray, IntArray, UInt8Array
@@ -37,6 +38,8 @@ class ColorIds:
     colors: dict[int, tuple[int, int, int]]
     is_palette: bool
     is_soft: bool
+
+    __repr__ = shape_repr
 
 
 def ids_of_colors(bands: UInt8Array, visible: BoolArray | None, max_colors: int) -> ColorIds | None:

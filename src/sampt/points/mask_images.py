@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sampt.checks import shape_repr
 from sampt.errors import QueryError
 from sampt.files.images import BROKEN_IMAGE
 from sampt.files.limits import check_pixels
@@ -51,6 +52,8 @@ class MaskImage:
     name: str
     values: IntArray
     notes: tuple[str, ...] = field(default=())
+
+    __repr__ = shape_repr
 
     @functools.cached_property
     def present(self) -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.config import _Checked, _setting
 from sampt.errors import VideoError
 from sampt.geometry import box_of_mask
@@ -77,6 +78,8 @@ class MaskProposal:
     stability: float
     point_xy: FloatArray
 
+    __repr__ = shape_repr
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -95,6 +98,8 @@ class Candidate:
     score: float
     stability: float
     point_xy: FloatArray
+
+    __repr__ = shape_repr
 
     @classmethod
     def of(cls, mask: BoolArray, box_xyxy: FloatArray | IntArray, score: float, stability: float, xy: FloatArray) -> Candidate:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.errors import ValueCheckError
 from sampt.masks.merge import ObjectMask
 from sampt.masks.rle import Rle, decode_mask, encode_mask
@@ -45,6 +46,8 @@ class Strength:
     cells: UInt8Array
     scale: float
 
+    __repr__ = shape_repr
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -71,6 +74,8 @@ class Record:
     strength: Strength | None
     is_given: bool
     points: FramePoints
+
+    __repr__ = shape_repr
 
     @property
     def num_visible(self) -> int:

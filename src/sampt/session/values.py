@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.errors import SamptError
 from sampt.masks.rle import Rle, decode_mask
 from sampt.types import BoolArray, FloatArray, IntArray, ObjectState, UInt8Array
@@ -176,3 +177,5 @@ class ObjectStrip:
     area_px: IntArray
     has_input: BoolArray
     flags: UInt8Array
+
+    __repr__ = shape_repr

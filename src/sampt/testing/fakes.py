@@ -14,6 +14,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.errors import BackendError
 from sampt.geometry import box_of_mask, mask_at
 from sampt.segmenters.base import SegmenterInfo
@@ -42,6 +43,8 @@ class RecordedClip:
 
     frames: UInt8Array
     object_masks: BoolArray
+
+    __repr__ = shape_repr
 
     @property
     def num_frames(self) -> int:
@@ -211,6 +214,8 @@ class SegmenterCall:
     has_mask_logits: bool
     full_size: bool
     chosen_id: int | None
+
+    __repr__ = shape_repr
 
 
 class ExactSegmenter:

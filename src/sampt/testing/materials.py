@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
 __all__ = ["Surface", "blob_outline", "colour_ramp", "fill", "inflate", "noise", "signed_distance"]
@@ -95,6 +96,8 @@ class Surface:
     colour: UInt8Array
     distance: FloatArray | None = None
     resolution: float = 1.0
+
+    __repr__ = shape_repr
 
     @classmethod
     def of(cls, colour: npt.NDArray[np.floating], mask: BoolArray | None = None, resolution: float = 1.0) -> Surface:

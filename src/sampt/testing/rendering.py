@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.errors import ValueCheckError
 from sampt.geometry import inside_frame
 from sampt.testing.materials import Surface
@@ -132,6 +133,8 @@ class Anchors:
 
     layer_idx: IntArray
     uv: npt.NDArray[np.float64]
+
+    __repr__ = shape_repr
 
 
 class Scene:

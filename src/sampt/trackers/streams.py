@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.errors import QueryError
 from sampt.types import BoolArray, FloatArray, IntArray, Points, UInt8Array
 
@@ -19,6 +20,9 @@ class TrackStep(NamedTuple):
     xy: FloatArray
     visible: BoolArray
     confidence: FloatArray
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class TrackerStream(ABC):

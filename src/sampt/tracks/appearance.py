@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.geometry import shrink_picture
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
@@ -40,6 +41,9 @@ class PointRegions(NamedTuple):
 
     positive: BoolArray
     negative: BoolArray
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class ObjectLook:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.geometry import sample_picture
 from sampt.types import BoolArray, FloatArray, IntArray, Points, UInt8Array
 from sampt.video.base import Video, VideoView
@@ -57,6 +58,9 @@ class FrameLook(NamedTuple):
 
     lab: FloatArray
     colors: FloatArray
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
     @classmethod
     def of(cls, frame: UInt8Array) -> FrameLook:

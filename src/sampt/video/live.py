@@ -17,6 +17,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 
+from sampt.checks import shape_repr
 from sampt.errors import VideoError
 from sampt.files.limits import check_pixels
 from sampt.geometry import SizeHW
@@ -48,6 +49,9 @@ class LiveFrame(NamedTuple):
 
     rgb: UInt8Array
     time_s: float | None = None
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 def is_live(source: str) -> bool:

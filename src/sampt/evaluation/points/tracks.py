@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import LabelMapSequence, davis_sequences, select_sequences
 from sampt.evaluation.json_files import read_json
@@ -44,6 +45,8 @@ class PointTracks:
     frame_idx: IntArray
     xy: FloatArray
     visible: BoolArray
+
+    __repr__ = shape_repr
 
     def __post_init__(self) -> None:
         f, n = self.visible.shape
