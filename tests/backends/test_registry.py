@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 import sampt
 from sampt.backends.options import check_device
 from sampt.backends.registry import available, describe_backends, options_of
-from sampt.backends.table import BUILT_IN, BackendSpec
+from sampt.backends.spec import BackendSpec, SegmenterInfo
+from sampt.backends.table import BUILT_IN
 from sampt.errors import BackendError
 from sampt.segmenters.create import create_segmenter
 from sampt.trackers.create import create_tracker
@@ -203,17 +205,24 @@ def test_every_back_end_answers_to_its_name() -> None:
 def _check_said(kind: str, name: str, info: Any) -> None:
     """The table says of a back end what it says of itself; Segment Anything has no licence of random weights."""
     spec = BUILT_IN[kind][name]
-    assert (info.name, info.licence_code, info.source) == (name, spec.licence_code, spec.source)
-    assert info.licence_weights in (spec.licence_weights, None)
+    assert (info.name, spec.name) == (name, name)
+    assert info.licence_weights in (spec.info.licence_weights, None)
+    measured = {field: getattr(info, field) for field in ("device", "encode_batch", "licence_weights") if hasattr(info, field)}
+    assert replace(spec.info, **measured) == info
 
 
 def test_licences_of_weights_are_those_of_the_checkpoints() -> None:
     specs = BUILT_IN["tracker"] | BUILT_IN["segmenter"]
     found = {s.backend: s.licence_weights for s in SOURCES.values() if s.backend in specs and s.backend != "lightglue"}
     assert len(found) > 20
-    assert {name: specs[name].licence_weights for name in found} == found
-    assert specs["nano"].licence_weights == "Apache-2.0"
-    assert [n for n, s in specs.items() if s.licence_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
+    assert {name: specs[name].info.licence_weights for name in found} == found
+    assert specs["nano"].info.licence_weights == "Apache-2.0"
+    assert [n for n, s in specs.items() if s.info.licence_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
+
+
+def test_checkpoints_are_those_that_are_known_for_a_back_end() -> None:
+    for spec in (*BUILT_IN["tracker"].values(), *BUILT_IN["segmenter"].values()):
+        assert spec.weights == tuple(source.name for source in SOURCES.values() if source.backend == spec.name)
 
 
 def test_describing_imports_no_back_end() -> None:
@@ -280,7 +289,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str | None]]:
     vars(module).update(plain=plain, chosen=chosen, open=open_)
     monkeypatch.setitem(sys.modules, "made_up", module)
     for name in ("plain", "chosen", "open"):
-        monkeypatch.setitem(BUILT_IN["segmenter"], name, BackendSpec(f"made_up:{name}", "MIT", None, "here"))
+        spec = BackendSpec(name, f"made_up:{name}", SegmenterInfo(name, "MIT", None))
+        monkeypatch.setitem(BUILT_IN["segmenter"], name, spec)
     return calls
 
 

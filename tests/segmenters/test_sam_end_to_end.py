@@ -25,7 +25,8 @@ pytest.importorskip("transformers", reason="transformers is one of the [sam] ext
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
 import sampt  # noqa: E402
-from sampt.backends.table import BUILT_IN, BackendSpec  # noqa: E402
+from sampt.backends.spec import BackendSpec  # noqa: E402
+from sampt.backends.table import BUILT_IN  # noqa: E402
 from sampt.cli.main import main  # noqa: E402
 from sampt.config import PRESETS, PromptConfig, SegmentConfig, with_settings  # noqa: E402
 from sampt.errors import BackendError, OutputError  # noqa: E402
@@ -167,7 +168,8 @@ def oracle(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> OracleTracker:
     module = types.ModuleType("oracle_for_tests")
     vars(module)["create"] = lambda *, weights, device: tracker
     monkeypatch.setitem(sys.modules, "oracle_for_tests", module)
-    monkeypatch.setitem(BUILT_IN["tracker"], "oracle", BackendSpec("oracle_for_tests:create", "MIT", None, "here"))
+    spec = BackendSpec("oracle", "oracle_for_tests:create", TrackerInfo("oracle", "MIT", None))
+    monkeypatch.setitem(BUILT_IN["tracker"], "oracle", spec)
     return tracker
 
 

@@ -49,7 +49,7 @@ def pictures(frames: np.ndarray) -> torch.Tensor:
 
 def tracker_of(network: TapNextNetwork, name: str = "tapnext", **options: bool) -> TapNextTracker:
     """On frames of 64 x 64 nothing is resized, so that the network's own answers can be compared."""
-    model = TapNextModel((64, 64), MODELS[name].is_averaged, "a test")
+    model = TapNextModel((64, 64), MODELS[name].is_averaged)
     return TapNextTracker(name, model, network, CPU, **options)
 
 

@@ -15,7 +15,8 @@ from importlib import metadata
 from typing import Any
 
 from sampt.backends.options import OPTIONS, SETTING_OPTIONS, check_option
-from sampt.backends.table import BUILT_IN, BackendSpec
+from sampt.backends.spec import BackendSpec
+from sampt.backends.table import BUILT_IN
 from sampt.errors import BackendError, did_you_mean
 
 __all__ = [
@@ -54,13 +55,14 @@ def describe_backends(kind: str) -> tuple[BackendFacts, ...]:
 
     Of installed ones it is known what their package says of itself: its licence, and nothing of their weights'.
     """
-    found = {name: _facts(name, spec) for name, spec in BUILT_IN[kind].items()}
+    found = {name: _facts(spec) for name, spec in BUILT_IN[kind].items()}
     others = {name: _facts_of_package(name, entry) for name, entry in _entry_points(kind).items()}
     return tuple(facts for _, facts in sorted((others | found).items()))
 
 
-def _facts(name: str, spec: BackendSpec) -> BackendFacts:
-    return BackendFacts(name, spec.licence_code, spec.licence_weights or "none", spec.source, spec.missing)
+def _facts(spec: BackendSpec[Any]) -> BackendFacts:
+    info = spec.info
+    return BackendFacts(spec.name, info.licence_code, info.licence_weights or "none", info.source, spec.missing)
 
 
 def _facts_of_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:

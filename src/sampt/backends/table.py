@@ -1,107 +1,207 @@
 """The back ends that come with sampt, as data: nothing is imported or made to say what there is, of whom, under which licence.
 
-A test holds these facts against what each back end says of itself.
+Trackers take their ``info`` from here. A test holds the rest against what each back end says of itself, and the tables of
+docs/trackers.md and docs/segmenters.md, which ``tools/backend_tables.py`` makes, against this one. The order is the tables'.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["BUILT_IN", "BackendSpec"]
+from sampt.backends.spec import BackendSpec, Info, SegmenterInfo, TrackerInfo
 
-_PACKAGES = {"torch": ("torch",), "sam": ("torch", "transformers", "kornia")}
-"""What an extra of sampt installs and a back end imports."""
+__all__ = ["BUILT_IN", "SEGMENTERS", "TRACKERS"]
 
-
-@dataclass(frozen=True)
-class BackendSpec:
-    """One back end.
-
-    Attributes:
-        factory: MODULE:FUNCTION, which makes it.
-        licence_code: of the program it is or follows; SPDX identifier where there is one.
-        licence_weights: of its default weights, likewise; None where it has none.
-        source: whose method it is.
-        extra: of sampt, without which it cannot be made; None for the plain installation.
-    """
-
-    factory: str
-    licence_code: str
-    licence_weights: str | None
-    source: str
-    extra: str | None = None
-
-    @property
-    def missing(self) -> str | None:
-        """The extra that would have to be installed first; None where everything is here. Nothing is imported to see."""
-        packages = _PACKAGES[self.extra] if self.extra else ()
-        return None if all(importlib.util.find_spec(package) for package in packages) else self.extra
+_APACHE, _BSD, _MIT, _NC = "Apache-2.0", "BSD-3-Clause", "MIT", "CC-BY-NC-4.0"
+_LIGHTGLUE = "Lindenberger et al., LightGlue, ICCV 2023 (arXiv 2306.13643)"
+_SUPERPOINT = "DeTone et al., SuperPoint, CVPRW 2018 (arXiv 1712.07629)"
 
 
-_BOOTSTAPIR = "Doersch et al., ACCV 2024 (arXiv 2402.00847)"
-_COTRACKER = "Karaev et al., CoTracker3 (arXiv 2410.11831)"
-_ALIKED = "Lindenberger et al., LightGlue, ICCV 2023 (arXiv 2306.13643); Zhao et al., ALIKED, TIM 2023 (arXiv 2304.03608)"
-_LIGHTGLUE = (
-    "Lindenberger et al., LightGlue, ICCV 2023 (arXiv 2306.13643); DeTone et al., SuperPoint, CVPRW 2018 (arXiv 1712.07629)"
-)
-_SUPERGLUE = "Sarlin et al., SuperGlue, CVPR 2020 (arXiv 1911.11763); DeTone et al., SuperPoint, CVPRW 2018 (arXiv 1712.07629)"
+def _tracker(
+    name: str,
+    function: str,
+    method: str,
+    *,
+    source: str,
+    licence: str = _APACHE,
+    weights: tuple[str, ...] | None = None,
+    licence_weights: str | None = None,
+    extra: str | None = "torch",
+    **flags: Any,
+) -> BackendSpec[TrackerInfo]:
+    """A tracker in ``sampt.trackers``; weights of its own name and of the code's licence unless they are named."""
+    info = TrackerInfo(name, licence, licence_weights or licence, source=source, **flags)
+    return BackendSpec(name, f"sampt.trackers.{function}", info, method, extra, (name,) if weights is None else weights)
+
+
+def _opencv(name: str, function: str, method: str, source: str) -> BackendSpec[TrackerInfo]:
+    """A tracker without weights."""
+    info = TrackerInfo(name, _APACHE, None, is_causal=True, source=source)
+    return BackendSpec(name, f"sampt.trackers.{function}", info, method)
+
+
+def _sam(name: str, function: str, method: str, source: str) -> BackendSpec[SegmenterInfo]:
+    """A segmenter of the Segment Anything family."""
+    info = SegmenterInfo(name, _APACHE, _APACHE, source=source)
+    return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", (name,))
+
+
+def _by_name(*specs: BackendSpec[Info]) -> dict[str, BackendSpec[Info]]:
+    return {spec.name: spec for spec in specs}
+
+
+_CHAINED = "chained, forward-backward check"
 _RAFT = "Teed and Deng, ECCV 2020 (arXiv 2003.12039)"
-_TAPNEXT = "Zholus et al., ICCV 2025 (arXiv 2504.05579)"
+_BOOTSTAPIR = "Doersch et al., ACCV 2024 (arXiv 2402.00847)"
 _TAPNEXT_PP = "Jung et al., CVPR Findings 2026 (arXiv 2604.10582)"
-_HQ_SAM = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
-_SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
-_SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
+_COTRACKER = "Karaev et al., CoTracker3 (arXiv 2410.11831)"
+_ALIKED_LICENCES = "Apache-2.0; ALIKED: BSD-3-Clause"
+
+TRACKERS = _by_name(
+    _tracker(
+        "nano",
+        "nano:create",
+        "recurrent network, trained here",
+        source="trained here: training/tracker",
+        weights=(),
+        extra=None,
+        is_causal=True,
+    ),
+    _opencv(
+        "dis-flow", "dis_flow:create", f"dense flow, {_CHAINED}", "Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV"
+    ),
+    _opencv("lucas-kanade", "lucas_kanade:create", f"sparse flow, {_CHAINED}", "Bouguet, Intel 2001, by OpenCV"),
+    _tracker(
+        "raft",
+        "raft:create",
+        f"dense flow, {_CHAINED}",
+        source=_RAFT,
+        licence=_BSD,
+        weights=("raft-things",),
+        is_causal=True,
+    ),
+    _tracker("raft-small", "raft:create_small", f"dense flow, {_CHAINED}", source=_RAFT, licence=_BSD, is_causal=True),
+    _tracker(
+        "pips", "pips:create", "windows, linked", source="Harley et al., ECCV 2022 (arXiv 2204.04153)", licence=_MIT, window=8
+    ),
+    _tracker(
+        "pips-pp", "pips_pp:create", "windows", source="Zheng et al., ICCV 2023 (arXiv 2307.15055)", licence=_MIT, window=128
+    ),
+    _tracker(
+        "tapir",
+        "tapir:create",
+        "matched in every frame, refined over time",
+        source="Doersch et al., ICCV 2023 (arXiv 2306.08637)",
+    ),
+    _tracker("bootstapir", "tapir:create_boots", "the same, larger, trained further", source=_BOOTSTAPIR),
+    _tracker("bootstapir-causal", "tapir:create_boots_causal", "the same, frame by frame", source=_BOOTSTAPIR, is_causal=True),
+    _tracker(
+        "tapnext",
+        "tapnext:create",
+        "recurrent network, frames of 256 x 256",
+        source="Zholus et al., ICCV 2025 (arXiv 2504.05579)",
+        is_causal=True,
+        is_joint=True,
+    ),
+    _tracker(
+        "tapnext-pp",
+        "tapnext:create_pp",
+        "the same, other weights",
+        source=_TAPNEXT_PP,
+        is_causal=True,
+        is_joint=True,
+    ),
+    _tracker(
+        "tapnext-pp-512",
+        "tapnext:create_pp_512",
+        "the same, frames of 512 x 512",
+        source=_TAPNEXT_PP,
+        is_causal=True,
+        is_joint=True,
+    ),
+    _tracker(
+        "cotracker3-online",
+        "cotracker:create_online",
+        "windows, half overlapping",
+        source=_COTRACKER,
+        licence=_NC,
+        is_joint=True,
+        window=16,
+        latency=15,
+    ),
+    _tracker(
+        "cotracker3-offline",
+        "cotracker:create_offline",
+        "clips at once, longer ones in windows",
+        source=_COTRACKER,
+        licence=_NC,
+        is_joint=True,
+        window=128,
+    ),
+    _tracker(
+        "lightglue",
+        "keypoints:create_lightglue",
+        "keypoints of ALIKED, matched by LightGlue",
+        source=f"{_LIGHTGLUE}; Zhao et al., ALIKED, TIM 2023 (arXiv 2304.03608)",
+        licence=_ALIKED_LICENCES,
+        weights=("aliked-lightglue", "aliked-n16"),
+        extra="sam",
+        is_causal=True,
+    ),
+    _tracker(
+        "lightglue-superpoint",
+        "keypoints:create_lightglue_superpoint",
+        "keypoints of SuperPoint, matched by LightGlue",
+        source=f"{_LIGHTGLUE}; {_SUPERPOINT}",
+        licence_weights="Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
+        extra="sam",
+        is_causal=True,
+    ),
+    _tracker(
+        "superglue",
+        "keypoints:create_superglue",
+        "keypoints of SuperPoint, matched by SuperGlue",
+        source=f"Sarlin et al., SuperGlue, CVPR 2020 (arXiv 1911.11763); {_SUPERPOINT}",
+        licence_weights="non-commercial (Magic Leap)",
+        extra="sam",
+        is_causal=True,
+    ),
+)
+
 _NANO = "ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter"
 _GRABCUT = "Rother, Kolmogorov, Blake, GrabCut, SIGGRAPH 2004: the cut; kernel densities of the points: ours"
-_BOTH = "Apache-2.0; ALIKED: BSD-3-Clause"
-_SUPERPOINT = "Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)"
-_APACHE, _BSD, _MIT, _NC = "Apache-2.0", "BSD-3-Clause", "MIT", "CC-BY-NC-4.0"
+_MOBILE_SAM = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
+_SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
+_HQ_SAM = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
+_SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
 
+SEGMENTERS = _by_name(
+    BackendSpec(
+        "nano",
+        "sampt.segmenters.nano:create",
+        SegmenterInfo("nano", _APACHE, _APACHE, source=_NANO),
+        "small network on windows, trained here",
+    ),
+    BackendSpec(
+        "grabcut",
+        "sampt.segmenters.grabcut:create",
+        SegmenterInfo("grabcut", _APACHE, None, source=_GRABCUT),
+        "colours around the points, graph cut",
+    ),
+    _sam("mobile-sam", "mobile_sam:create", "TinyViT encoder", _MOBILE_SAM),
+    _sam("sam-vit-b", "sam:create_vit_b", "ViT-B encoder", _SAM),
+    _sam("sam-vit-l", "sam:create_vit_l", "ViT-L encoder", _SAM),
+    _sam("sam-vit-h", "sam:create_vit_h", "ViT-H encoder", _SAM),
+    _sam("light-hq-sam", "mobile_sam:create_light_hq", "TinyViT encoder, decoder for fine edges", _HQ_SAM),
+    _sam("hq-sam-vit-b", "hq_sam:create_vit_b", "ViT-B encoder, decoder for fine edges", _HQ_SAM),
+    _sam("hq-sam-vit-l", "hq_sam:create_vit_l", "ViT-L encoder, decoder for fine edges", _HQ_SAM),
+    _sam("hq-sam-vit-h", "hq_sam:create_vit_h", "ViT-H encoder, decoder for fine edges", _HQ_SAM),
+    _sam("sam2.1-tiny", "sam2:create_tiny", "Hiera encoder, tiny; single frames", _SAM2),
+    _sam("sam2.1-small", "sam2:create_small", "Hiera encoder, small; single frames", _SAM2),
+    _sam("sam2.1-base-plus", "sam2:create_base_plus", "Hiera encoder, base+; single frames", _SAM2),
+    _sam("sam2.1-large", "sam2:create_large", "Hiera encoder, large; single frames", _SAM2),
+)
 
-def _tracker(place: str, code: str, weights: str | None, source: str, extra: str | None = "torch") -> BackendSpec:
-    return BackendSpec(f"sampt.trackers.{place}", code, weights, source, extra)
-
-
-def _segmenter(place: str, source: str) -> BackendSpec:
-    return BackendSpec(f"sampt.segmenters.{place}", _APACHE, _APACHE, source, "sam")
-
-
-BUILT_IN = {
-    "tracker": {
-        "bootstapir": _tracker("tapir:create_boots", _APACHE, _APACHE, _BOOTSTAPIR),
-        "bootstapir-causal": _tracker("tapir:create_boots_causal", _APACHE, _APACHE, _BOOTSTAPIR),
-        "cotracker3-offline": _tracker("cotracker:create_offline", _NC, _NC, _COTRACKER),
-        "cotracker3-online": _tracker("cotracker:create_online", _NC, _NC, _COTRACKER),
-        "dis-flow": _tracker("dis_flow:create", _APACHE, None, "Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV", None),
-        "lightglue": _tracker("keypoints:create_lightglue", _BOTH, _BOTH, _ALIKED, "sam"),
-        "lightglue-superpoint": _tracker("keypoints:create_lightglue_superpoint", _APACHE, _SUPERPOINT, _LIGHTGLUE, "sam"),
-        "lucas-kanade": _tracker("lucas_kanade:create", _APACHE, None, "Bouguet, Intel 2001, by OpenCV", None),
-        "nano": _tracker("nano:create", _APACHE, _APACHE, "trained here: training/tracker", None),
-        "pips": _tracker("pips:create", _MIT, _MIT, "Harley et al., ECCV 2022 (arXiv 2204.04153)"),
-        "pips-pp": _tracker("pips_pp:create", _MIT, _MIT, "Zheng et al., ICCV 2023 (arXiv 2307.15055)"),
-        "raft": _tracker("raft:create", _BSD, _BSD, _RAFT),
-        "raft-small": _tracker("raft:create_small", _BSD, _BSD, _RAFT),
-        "superglue": _tracker("keypoints:create_superglue", _APACHE, "non-commercial (Magic Leap)", _SUPERGLUE, "sam"),
-        "tapir": _tracker("tapir:create", _APACHE, _APACHE, "Doersch et al., ICCV 2023 (arXiv 2306.08637)"),
-        "tapnext": _tracker("tapnext:create", _APACHE, _APACHE, _TAPNEXT),
-        "tapnext-pp": _tracker("tapnext:create_pp", _APACHE, _APACHE, _TAPNEXT_PP),
-        "tapnext-pp-512": _tracker("tapnext:create_pp_512", _APACHE, _APACHE, _TAPNEXT_PP),
-    },
-    "segmenter": {
-        "grabcut": BackendSpec("sampt.segmenters.grabcut:create", _APACHE, None, _GRABCUT),
-        "hq-sam-vit-b": _segmenter("hq_sam:create_vit_b", _HQ_SAM),
-        "hq-sam-vit-h": _segmenter("hq_sam:create_vit_h", _HQ_SAM),
-        "hq-sam-vit-l": _segmenter("hq_sam:create_vit_l", _HQ_SAM),
-        "light-hq-sam": _segmenter("mobile_sam:create_light_hq", _HQ_SAM),
-        "mobile-sam": _segmenter("mobile_sam:create", "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"),
-        "nano": BackendSpec("sampt.segmenters.nano:create", _APACHE, _APACHE, _NANO),
-        "sam-vit-b": _segmenter("sam:create_vit_b", _SAM),
-        "sam-vit-h": _segmenter("sam:create_vit_h", _SAM),
-        "sam-vit-l": _segmenter("sam:create_vit_l", _SAM),
-        "sam2.1-base-plus": _segmenter("sam2:create_base_plus", _SAM2),
-        "sam2.1-large": _segmenter("sam2:create_large", _SAM2),
-        "sam2.1-small": _segmenter("sam2:create_small", _SAM2),
-        "sam2.1-tiny": _segmenter("sam2:create_tiny", _SAM2),
-    },
-}
+BUILT_IN: Mapping[str, dict[str, BackendSpec[Any]]] = {"tracker": TRACKERS, "segmenter": SEGMENTERS}
+"""By kind and name."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from sampt.backends.spec import SegmenterInfo
 from sampt.errors import BackendError
 from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
 
@@ -26,27 +27,6 @@ __all__ = [
     "check_prompt",
     "innermost",
 ]
-
-
-@dataclass(frozen=True)
-class SegmenterInfo:
-    """What the pipeline and the user need to know about a segmenter.
-
-    Attributes:
-        name: the name under which it is created.
-        licence_code: SPDX identifier of the code.
-        licence_weights: SPDX identifier of the weights, or None when there are none.
-        encode_batch: frames that one ``encode`` call takes best.
-        device: where it runs.
-        source: paper or program that defines the method.
-    """
-
-    name: str
-    licence_code: str
-    licence_weights: str | None
-    encode_batch: int = 1
-    device: str = "cpu"
-    source: str = ""
 
 
 @runtime_checkable

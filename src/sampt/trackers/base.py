@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from sampt.backends.spec import TrackerInfo
 from sampt.errors import BackendError
 from sampt.trackers.streams import CausalTracks, Follower, LiveTracks, TrackerStream, TrackStep
 from sampt.types import HiddenBy, Points, QueryMask, Tracks, UInt8Array
@@ -46,41 +46,6 @@ class FrameSource(Protocol):
     def read(self, start: int, stop: int) -> UInt8Array:
         """Frames [start, stop) as (t, h, w, 3) uint8 RGB."""
         ...
-
-
-@dataclass(frozen=True)
-class TrackerInfo:
-    """What the pipeline and the user need to know about a tracker.
-
-    Attributes:
-        name: the name under which it is created.
-        licence_code: SPDX identifier of the code.
-        licence_weights: SPDX identifier of the weights, or None when there are none.
-        is_causal: True when a frame's result needs no later frame, so that ``stream()`` exists.
-        needs_masks: True when ``track`` wants the objects' query masks.
-        is_joint: True when points influence each other, so that grouping changes the result.
-        window: frames looked at together, or None when the tracker works frame by frame or on the whole clip.
-        latency: frames that may follow until a frame's result is final, for a tracker that is not causal and yet follows
-            frames as they arrive, so that ``start()`` exists; None when it needs the whole clip.
-        device: where it runs.
-        source: paper or program that defines the method.
-    """
-
-    name: str
-    licence_code: str
-    licence_weights: str | None
-    is_causal: bool
-    needs_masks: bool = False
-    is_joint: bool = False
-    window: int | None = None
-    latency: int | None = None
-    device: str = "cpu"
-    source: str = ""
-
-    @property
-    def live_latency(self) -> int | None:
-        """Frames that a live result waits for: 0 for a causal tracker, None for one that needs the whole clip."""
-        return 0 if self.is_causal else self.latency
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sampt.backends.options import check_device, check_no_weights
+from sampt.backends.table import TRACKERS
 from sampt.geometry import rescale_xy, sample_picture
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
@@ -40,13 +41,7 @@ class DisFlowTracker(CausalTracker):
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name="dis-flow",
-            licence_code="Apache-2.0",
-            licence_weights=None,
-            is_causal=True,
-            source="Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV",
-        )
+        return TRACKERS["dis-flow"].info
 
     def stream(self) -> _DisFlowStream:
         return _DisFlowStream(self._limits)

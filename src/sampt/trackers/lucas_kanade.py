@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from sampt.backends.options import check_device, check_no_weights
+from sampt.backends.table import TRACKERS
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
@@ -33,13 +34,7 @@ class LucasKanadeTracker(CausalTracker):
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name="lucas-kanade",
-            licence_code="Apache-2.0",
-            licence_weights=None,
-            is_causal=True,
-            source="Bouguet, Intel 2001, by OpenCV",
-        )
+        return TRACKERS["lucas-kanade"].info
 
     def stream(self) -> _LucasKanadeStream:
         return _LucasKanadeStream()

@@ -7,12 +7,13 @@ come from a second pass, over the time-reversed clip, with the features of the f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.cotracker.answers import Answers, FrameScale
@@ -26,7 +27,6 @@ from sampt.weights import load_checkpoint
 __all__ = ["CoTracker", "CoTrackerSettings", "load_network"]
 
 _SIZES = {"cotracker3-offline": OFFLINE, "cotracker3-online": ONLINE}
-_LICENCE = "CC-BY-NC-4.0"
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,8 @@ class CoTracker:
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name=self._name,
-            licence_code=_LICENCE,
-            licence_weights=_LICENCE,
-            is_causal=False,
-            is_joint=True,
-            window=self._plan.length,
-            latency=self._plan.length - 1 if self._plan.is_padded else None,
-            device=str(self._device),
-            source="Karaev et al., CoTracker3 (arXiv 2410.11831)",
-        )
+        latency = self._plan.length - 1 if self._plan.is_padded else None
+        return replace(TRACKERS[self._name].info, window=self._plan.length, latency=latency, device=str(self._device))
 
     @torch.inference_mode()
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampt.backends.table import TRACKERS
 from sampt.errors import BackendError
-from sampt.trackers.base import TrackerInfo
-from sampt.weights import default_source, fetch
+from sampt.weights import fetch
 from sampt.weights.choice import local_weights
 from sampt.weights.sources import SOURCES
 
@@ -19,48 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = ["create_lightglue", "create_lightglue_superpoint", "create_superglue"]
 
-_SUPERGLUE = "Sarlin et al., SuperGlue, CVPR 2020 (arXiv 1911.11763); DeTone et al., SuperPoint, CVPRW 2018 (arXiv 1712.07629)"
-_LIGHTGLUE = "Lindenberger et al., LightGlue, ICCV 2023 (arXiv 2306.13643)"
-_SUPERPOINT = f"{_LIGHTGLUE}; DeTone et al., SuperPoint, CVPRW 2018 (arXiv 1712.07629)"
-_ALIKED = f"{_LIGHTGLUE}; Zhao et al., ALIKED, TIM 2023 (arXiv 2304.03608)"
-_BOTH_LICENCES = "Apache-2.0; ALIKED: BSD-3-Clause"
 _FILES = SOURCES["aliked-n16"], SOURCES["aliked-lightglue"]
 """Of `lightglue`: the detector's file and the matcher's."""
 
 
 def create_superglue(*, weights: str | None = "default", device: str = "auto") -> KeypointTracker:
-    """Make the tracker `superglue`: SuperPoint and SuperGlue. Their weights are not for commercial use.
-
-    Args:
-        weights: "default" for the outdoor ones, or OWNER/NAME on the Hugging Face hub, fetched as :func:`sampt.weights.fetch`
-            says; the path of a file for `transformers`, or of a folder as it writes it; or None for random ones.
-        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
-
-    Raises:
-        BackendError: the weights cannot be fetched or are not those of this network, the device is not there, or a package is
-            missing.
-    """
-    return _create_whole("superglue", weights, device, _SUPERGLUE)
+    """Make the tracker `superglue`; see :func:`sampt.trackers.create.create_tracker`."""
+    return _create_whole("superglue", weights, device)
 
 
 def create_lightglue_superpoint(*, weights: str | None = "default", device: str = "auto") -> KeypointTracker:
-    """Make the tracker `lightglue-superpoint`: SuperPoint, whose weights are not for commercial use, and LightGlue.
-
-    Arguments and errors as for :func:`create_superglue`.
-    """
-    return _create_whole("lightglue-superpoint", weights, device, _SUPERPOINT)
+    """Make the tracker `lightglue-superpoint`; see :func:`sampt.trackers.create.create_tracker`."""
+    return _create_whole("lightglue-superpoint", weights, device)
 
 
 def create_lightglue(*, weights: str | None = "default", device: str = "auto") -> KeypointTracker:
-    """Make the tracker `lightglue`: ALIKED and LightGlue, both of permissive licences.
+    """Make the tracker `lightglue`; see :func:`sampt.trackers.create.create_tracker`.
 
-    Args:
-        weights: "default" for the two official files, fetched as :func:`sampt.weights.fetch` says; the path of a folder that
-            has both; or None for random ones.
-        device: as for :func:`create_superglue`.
-
-    Raises:
-        BackendError: as for :func:`create_superglue`.
+    Weights of one's own are a folder with the two official files, of the detector and of the matcher.
     """
     name = "lightglue"
     _check_packages(name, "kornia")
@@ -76,11 +53,10 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
             load_pair(networks, files, name)
         with running_on(device, name) as place:
             matcher = LightGlueMatcher(networks[0].to(place), networks[1].to(place), place)
-        info = TrackerInfo(name, _BOTH_LICENCES, _BOTH_LICENCES, is_causal=True, device=str(place), source=_ALIKED)
-        return KeypointTracker(info, matcher)
+        return KeypointTracker(replace(TRACKERS[name].info, device=str(place)), matcher)
 
 
-def _create_whole(name: str, weights: str | None, device: str, source: str) -> KeypointTracker:
+def _create_whole(name: str, weights: str | None, device: str) -> KeypointTracker:
     _check_packages(name, "transformers")
     path = local_weights(name, weights)
     with _importing(name):
@@ -94,9 +70,7 @@ def _create_whole(name: str, weights: str | None, device: str, source: str) -> K
             load_whole(network, path, name)
         with running_on(device, name) as place:
             matcher = TransformersMatcher(network.to(place), place)
-        facts = default_source(name)
-        licences = facts.licence_code, facts.licence_weights
-        return KeypointTracker(TrackerInfo(name, *licences, is_causal=True, device=str(place), source=source), matcher)
+        return KeypointTracker(replace(TRACKERS[name].info, device=str(place)), matcher)
 
 
 def _pair_of_files(name: str, weights: str | None) -> tuple[Path, Path] | None:

@@ -14,15 +14,10 @@ BUNDLED_WEIGHTS = Path(__file__).parent / "weights"
 
 
 def create(*, weights: str | None = "default", device: str = "auto") -> NanoTracker:
-    """Make the tracker.
+    """Make the tracker; see :func:`sampt.trackers.create.create_tracker`.
 
-    Args:
-        weights: "default" for those in the package, or a folder as ``training/tracker/export.py`` writes it. None (random)
-            needs PyTorch.
-        device: "auto" and "cpu" run ONNX Runtime; anything else is a PyTorch device such as "cuda".
-
-    Raises:
-        BackendError: the weights are not there or not those of this network, or PyTorch is needed and missing.
+    Weights of one's own are a folder as ``training/tracker/export.py`` writes it. "auto" and "cpu" run ONNX Runtime; random
+    weights and any other device need PyTorch.
     """
     folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/tracker/export.py")
     return NanoTracker(choose_runtime(folder, device, _onnx, _torch))

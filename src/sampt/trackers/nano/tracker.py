@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from sampt.backends.table import TRACKERS
 from sampt.geometry import SizeHW, clip_xy, inside_frame, rescale_xy, size_with_longest_side
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.nano.runtime import STRIDE, Features, PointState, Runtime
@@ -49,14 +50,7 @@ class NanoTracker(CausalTracker):
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name="nano",
-            licence_code="Apache-2.0",
-            licence_weights="Apache-2.0",
-            is_causal=True,
-            device=self._runtime.device,
-            source="trained here: training/tracker",
-        )
+        return replace(TRACKERS["nano"].info, device=self._runtime.device)
 
     def stream(self) -> TrackerStream:
         return _NanoStream(self._runtime, self._encoder, self._settings)

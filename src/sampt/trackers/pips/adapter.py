@@ -8,12 +8,14 @@ the network together, and each frame is encoded once for all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import place, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.pips.checkpoint import load_official
@@ -60,15 +62,7 @@ class PipsTracker:
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name=NAME,
-            licence_code="MIT",
-            licence_weights="MIT",
-            is_causal=False,
-            window=self._network.sizes.frames,
-            device=str(self._device),
-            source="Harley et al., ECCV 2022 (arXiv 2204.04153)",
-        )
+        return replace(TRACKERS[NAME].info, window=self._network.sizes.frames, device=str(self._device))
 
     @torch.inference_mode()
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import place, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.pips.checkpoint import load_official
@@ -81,15 +82,7 @@ class PipsPpTracker:
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name=NAME,
-            licence_code="MIT",
-            licence_weights="MIT",
-            is_causal=False,
-            window=self._window,
-            device=str(self._device),
-            source="Zheng et al., ICCV 2023 (arXiv 2307.15055)",
-        )
+        return replace(TRACKERS[NAME].info, window=self._window, device=str(self._device))
 
     @torch.inference_mode()
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:

@@ -17,20 +17,7 @@ __all__ = ["create", "create_small"]
 def create(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> RaftTracker:
-    """Make the tracker `raft`, the full network.
-
-    Args:
-        weights: "default" for ``raft-things.pth``, fetched as :func:`sampt.weights.fetch` says; the path of an official
-            checkpoint of this network, also one fitted on other data, or OWNER/NAME on the hub; or None for random ones.
-        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
-        runtime: "torch", which "auto" means, or "compiled": PyTorch compiles the heavy parts of the network when they are
-            first called.
-        precision: of products and convolutions in these parts: "float32", which "auto" means, "bfloat16" or "float16".
-
-    Raises:
-        BackendError: the weights cannot be fetched or are not those of this network, the device is not there or cannot compute
-            so, or PyTorch is missing.
-    """
+    """Make the tracker `raft`, the full network; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("raft", weights, device, runtime, precision)
 
 
@@ -38,7 +25,7 @@ def create(
 def create_small(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> RaftTracker:
-    """Make the tracker `raft-small`; arguments and errors as for :func:`create`, the checkpoint is ``raft-small.pth``."""
+    """Make the tracker `raft-small`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("raft-small", weights, device, runtime, precision)
 
 

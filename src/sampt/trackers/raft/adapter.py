@@ -6,6 +6,7 @@ and of that to and from the next one. The flow of a pair is computed once, both 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, repeatable
 from sampt.geometry import sample_picture
 from sampt.trackers.base import CausalTracker, TrackerInfo
@@ -74,14 +76,7 @@ class RaftTracker(CausalTracker):
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name=self._name,
-            licence_code="BSD-3-Clause",
-            licence_weights="BSD-3-Clause",
-            is_causal=True,
-            device=str(self._device),
-            source="Teed and Deng, ECCV 2020 (arXiv 2003.12039)",
-        )
+        return replace(TRACKERS[self._name].info, device=str(self._device))
 
     def stream(self) -> _RaftStream:
         return _RaftStream(self)

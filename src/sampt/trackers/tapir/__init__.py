@@ -17,20 +17,7 @@ __all__ = ["create", "create_boots", "create_boots_causal"]
 def create(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapirTracker | CausalTapirTracker:
-    """Make the tracker `tapir`.
-
-    Args:
-        weights: "default" for ``tapir_checkpoint_panning.pt``, fetched as :func:`sampt.weights.fetch` says; the path of an
-            official PyTorch checkpoint of this network, or OWNER/NAME on the hub; or None for random ones.
-        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
-        runtime: "torch", which "auto" means, or "compiled": PyTorch compiles the heavy parts of the network when they are
-            first called.
-        precision: of products and convolutions in these parts: "float32", which "auto" means, "bfloat16" or "float16".
-
-    Raises:
-        BackendError: the weights cannot be fetched or are not those of this network, the device is not there or cannot compute
-            so, or PyTorch is missing.
-    """
+    """Make the tracker `tapir`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("tapir", weights, device, runtime, precision)
 
 
@@ -38,7 +25,7 @@ def create(
 def create_boots(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapirTracker | CausalTapirTracker:
-    """Make the tracker `bootstapir`; as :func:`create`, the checkpoint is ``bootstapir_checkpoint_v2.pt``."""
+    """Make the tracker `bootstapir`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("bootstapir", weights, device, runtime, precision)
 
 
@@ -46,7 +33,7 @@ def create_boots(
 def create_boots_causal(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapirTracker | CausalTapirTracker:
-    """Make the tracker `bootstapir-causal`, frame by frame; its checkpoint is ``causal_bootstapir_checkpoint.pt``."""
+    """Make the tracker `bootstapir-causal`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("bootstapir-causal", weights, device, runtime, precision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
@@ -31,11 +33,6 @@ from sampt.weights import load_checkpoint
 __all__ = ["CausalTapirTracker", "FrameView", "TapirTracker", "load", "load_network"]
 
 _SIZES = {"tapir": TAPIR, "bootstapir": BOOTSTAPIR, "bootstapir-causal": BOOTSTAPIR_CAUSAL}
-_SOURCES = {
-    "tapir": "Doersch et al., ICCV 2023 (arXiv 2306.08637)",
-    "bootstapir": "Doersch et al., ACCV 2024 (arXiv 2402.00847)",
-    "bootstapir-causal": "Doersch et al., ACCV 2024 (arXiv 2402.00847)",
-}
 _VISIBLE = 0.1
 """SAM-PT's limit; that of the official program is 0.5."""
 _FRAMES_AT_ONCE = 16
@@ -92,14 +89,7 @@ class FrameView:
 
     def info(self) -> TrackerInfo:
         """Of the tracker."""
-        return TrackerInfo(
-            name=self._name,
-            licence_code="Apache-2.0",
-            licence_weights="Apache-2.0",
-            is_causal=self.network.sizes.is_causal,
-            device=str(self.device),
-            source=_SOURCES[self._name],
-        )
+        return replace(TRACKERS[self._name].info, is_causal=self.network.sizes.is_causal, device=str(self.device))
 
     def picture(self, frame: UInt8Array) -> Tensor:
         """(1, 3, h, w) in [-1, 1] of an (h, w, 3) uint8 RGB frame: by Pillow's Lanczos filter, as TAP-Vid's evaluation does."""

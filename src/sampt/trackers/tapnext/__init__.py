@@ -17,20 +17,7 @@ __all__ = ["create", "create_pp", "create_pp_512"]
 def create(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapNextTracker:
-    """Make the tracker `tapnext`: the weights known as BootsTAPNext, on frames of 256 x 256.
-
-    Args:
-        weights: "default" for ``bootstapnext_ckpt.npz``, fetched as :func:`sampt.weights.fetch` says; the path of an official
-            checkpoint of this network, with JAX names or PyTorch ones, or OWNER/NAME on the hub; or None for random ones.
-        device: "auto" for the GPU when PyTorch has one, else the CPU; or a PyTorch device such as "cuda:1".
-        runtime: "torch", which "auto" means, or "compiled": PyTorch compiles the heavy parts of the network when they are
-            first called.
-        precision: of products and convolutions in these parts: "float32", which "auto" means, "bfloat16" or "float16".
-
-    Raises:
-        BackendError: the weights cannot be fetched or are not those of this network, the device is not there or cannot compute
-            so, or PyTorch is missing.
-    """
+    """Make the tracker `tapnext`, the weights known as BootsTAPNext; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("tapnext", weights, device, runtime, precision)
 
 
@@ -38,7 +25,7 @@ def create(
 def create_pp(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapNextTracker:
-    """Make the tracker `tapnext-pp`; arguments and errors as for :func:`create`, the checkpoint is ``tapnextpp_ckpt.pt``."""
+    """Make the tracker `tapnext-pp`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("tapnext-pp", weights, device, runtime, precision)
 
 
@@ -46,7 +33,7 @@ def create_pp(
 def create_pp_512(
     *, weights: str | None = "default", device: str = "auto", runtime: str = "auto", precision: str = "auto"
 ) -> TapNextTracker:
-    """Make the tracker `tapnext-pp-512`; as :func:`create`, on frames of 512 x 512, with ``tapnextpp_512.ckpt``."""
+    """Make the tracker `tapnext-pp-512`; see :func:`sampt.trackers.create.create_tracker`."""
     return _create("tapnext-pp-512", weights, device, runtime, precision)
 
 

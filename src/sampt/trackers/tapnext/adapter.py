@@ -7,7 +7,7 @@ which no other token sees. Its memory becomes theirs when they come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, repeatable
 from sampt.geometry import SizeHW, rescale_xy
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
@@ -37,20 +38,16 @@ class TapNextModel:
         picture_hw: what frames are stretched to.
         is_averaged: True for Pillow's Lanczos filter, as TAP-Vid's evaluation resizes; else PyTorch's bilinear one, which does
             not average when it shrinks, as the program of TAPNext++ for VOTS.
-        source: the paper.
     """
 
     picture_hw: SizeHW
     is_averaged: bool
-    source: str
 
 
-_TAPNEXT = "Zholus et al., ICCV 2025 (arXiv 2504.05579)"
-_TAPNEXT_PP = "Jung et al., CVPR Findings 2026 (arXiv 2604.10582)"
 MODELS = {
-    "tapnext": TapNextModel((256, 256), True, _TAPNEXT),
-    "tapnext-pp": TapNextModel((256, 256), True, _TAPNEXT_PP),
-    "tapnext-pp-512": TapNextModel((512, 512), False, _TAPNEXT_PP),
+    "tapnext": TapNextModel((256, 256), True),
+    "tapnext-pp": TapNextModel((256, 256), True),
+    "tapnext-pp-512": TapNextModel((512, 512), False),
 }
 
 
@@ -82,15 +79,7 @@ class TapNextTracker(CausalTracker):
 
     @property
     def info(self) -> TrackerInfo:
-        return TrackerInfo(
-            name=self._name,
-            licence_code="Apache-2.0",
-            licence_weights="Apache-2.0",
-            is_causal=True,
-            is_joint=True,
-            device=str(self._device),
-            source=self._model.source,
-        )
+        return replace(TRACKERS[self._name].info, device=str(self._device))
 
     def stream(self) -> TrackerStream:
         return _TapNextStream(self)

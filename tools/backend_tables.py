@@ -1,0 +1,109 @@
+"""The tables of back ends in docs/trackers.md and docs/segmenters.md, made from sampt/backends/table.py.
+
+python -m tools.backend_tables            writes them
+python -m tools.backend_tables --check    says whether they are up to date, and exits with 1 when they are not
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sampt.backends.spec import BackendSpec, Info, SegmenterInfo, TrackerInfo
+from sampt.backends.table import SEGMENTERS, TRACKERS
+from sampt.config import SegmentConfig
+from sampt.weights.sources import find_source, told_bytes
+
+DOCS = Path(__file__).parents[1] / "docs"
+BEGIN = "<!-- made by tools/backend_tables.py from src/sampt/backends/table.py -->\n"
+END = "<!-- end -->\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the tables, or compare them with the documents; 1 when they differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a table is not up to date")
+    options = parser.parse_args(arguments)
+    stale = []
+    for name, table in (("trackers.md", tracker_table()), ("segmenters.md", segmenter_table())):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        wanted = with_table(text, table)
+        if text != wanted and options.check:
+            stale.append(name)
+        elif text != wanted:
+            (DOCS / name).write_text(wanted, encoding="utf-8")
+    if stale:
+        print(f"docs/{', docs/'.join(stale)}: not what the table says; run python -m tools.backend_tables.", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def with_table(text: str, table: str) -> str:
+    """A document with the part between the two marks replaced."""
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    made, count = re.subn(pattern, lambda _: BEGIN + table + END, text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"Found {count} tables to be made, expected one between {BEGIN.strip()!r} and {END.strip()!r}.")
+    return made
+
+
+def tracker_table() -> str:
+    """All trackers that come with sampt, in the order of their table there."""
+    head = ("tracker", "method", "of", "code", "weights", "looks ahead", "live", "points influence each other", "install")
+    default = SegmentConfig().tracker
+    return _table(head, (_tracker_row(spec, default) for spec in TRACKERS.values()))
+
+
+def segmenter_table() -> str:
+    """All segmenters, likewise."""
+    head = ("segmenter", "method", "of", "code", "weights", "install")
+    default = SegmentConfig().segmenter
+    rows = ((*_first_cells(spec, default), _install(spec)) for spec in SEGMENTERS.values())
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("|  |", "| |")
+
+
+def _tracker_row(spec: BackendSpec[TrackerInfo], default: str) -> Sequence[str]:
+    latency = spec.info.live_latency
+    live = "no" if latency is None else f"{latency} frames later" if latency else "at once"
+    return *_first_cells(spec, default), _ahead(spec.info), live, "yes" if spec.info.is_joint else "no", _install(spec)
+
+
+def _ahead(info: TrackerInfo) -> str:
+    if info.is_causal:
+        return "no"
+    if info.latency is not None:
+        return f"{info.latency} frames"
+    return f"windows of {info.window} frames" if info.window else "the clip"
+
+
+def _first_cells(spec: BackendSpec[Info], default: str) -> Sequence[str]:
+    info: TrackerInfo | SegmenterInfo = spec.info
+    name = f"`{spec.name}`" + (" (default)" if spec.name == default else "")
+    return name, spec.method, info.source, info.licence_code, _weights(spec)
+
+
+def _weights(spec: BackendSpec[Info]) -> str:
+    licence = spec.info.licence_weights
+    if licence is None:
+        return "none"
+    return f"{licence} ({', '.join(map(_checkpoint, spec.weights)) or 'in the package'})"
+
+
+def _checkpoint(name: str) -> str:
+    source = find_source(name)
+    return source.file if source.num_bytes is None else f"{source.file}: {told_bytes(source.num_bytes)}"
+
+
+def _install(spec: BackendSpec[Info]) -> str:
+    return f"`sampt[{spec.extra}]`" if spec.extra else ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
