@@ -14,6 +14,8 @@ from sampt.geometry import (
     inside_frame,
     mask_at,
     near_border,
+    pixels_around_box,
+    pixels_between,
     rescale_box,
     rescale_xy,
     round_to_pixels,
@@ -24,7 +26,7 @@ from sampt.geometry import (
 Sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
 
-def array(*xy: tuple[float, float]) -> np.ndarray:
+def array(*xy: tuple[float, float] | float) -> np.ndarray:
     return np.array(xy, np.float32)
 
 
@@ -75,6 +77,24 @@ def test_points_fall_on_the_pixel_that_holds_them() -> None:
     rows, columns = round_to_pixels(array((0.49, 0.5), (1.5, 2.49), (-4, 99)), (4, 8))
     assert rows.tolist() == [1, 2, 3]
     assert columns.tolist() == [0, 2, 0]
+
+
+def test_halves_go_to_the_even_pixel_where_that_is_asked_for() -> None:
+    xy = array((0.5, 1.5), (1.5, 2.5), (-0.5, 3.5), (7.5, -4))
+    rows, columns = round_to_pixels(xy, (4, 8), halves_to_even=True)
+    assert rows.tolist() == [2, 2, 3, 0]
+    assert columns.tolist() == [0, 2, 0, 7]
+
+
+def test_pixels_between_two_places_are_rounded_outward_and_in_the_frame() -> None:
+    assert pixels_between(array(1.2, 0.9), array(3.1, 2), (4, 8)) == (slice(0, 3), slice(1, 5))
+    assert pixels_between(array(-3, -9), array(99, 99), (4, 8)) == (slice(0, 4), slice(0, 8))
+    assert pixels_between(array(5, 2), array(3, 1), (4, 8)) == (slice(2, 3), slice(5, 6))
+
+
+def test_pixels_around_a_box_begin_in_the_frame() -> None:
+    assert pixels_around_box(array(5, 2, 6, 3), 1.6) == (slice(0, 6), slice(3, 9))
+    assert pixels_around_box(array(5, 2, 6, 3), 0) == (slice(2, 4), slice(5, 7))
 
 
 def test_mask_is_looked_up_inside_the_frame_only() -> None:

@@ -1,4 +1,4 @@
-"""The one pixel convention; the only module that rescales, clips or tests coordinates.
+"""The one pixel convention; the only module that rescales, rounds, clips or tests coordinates.
 
 (0, 0) is the centre of the top-left pixel, so a frame of size (h, w) covers x in [-0.5, w - 0.5]. A point keeps its place
 on the picture when the picture is resized: ``(xy + 0.5) * scale - 0.5``. A box is the first and the last pixel, inclusive.
@@ -17,6 +17,8 @@ __all__ = [
     "inside_frame",
     "mask_at",
     "near_border",
+    "pixels_around_box",
+    "pixels_between",
     "rescale_box",
     "rescale_xy",
     "round_to_pixels",
@@ -60,10 +62,30 @@ def near_border(xy: FloatArray, size_hw: SizeHW, fraction: float) -> BoolArray:
     return np.asarray(((relative < fraction) | (relative > 1 - fraction)).any(-1))
 
 
-def round_to_pixels(xy: FloatArray, size_hw: SizeHW) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column indices of the pixels that hold the (..., 2) points, clipped to the frame."""
-    pixels = np.floor(clip_xy(xy, size_hw) + 0.5).astype(np.intp)
+def round_to_pixels(xy: FloatArray, size_hw: SizeHW, *, halves_to_even: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column indices of the pixels that hold the (..., 2) points, clipped to the frame.
+
+    A point on the line between two pixels is the right or lower one's; with ``halves_to_even`` it is that of the even index,
+    which is how re-initialisation and the interactive study were measured.
+    """
+    inside = clip_xy(xy, size_hw)
+    pixels = (np.rint(inside) if halves_to_even else np.floor(inside + 0.5)).astype(np.intp)
     return pixels[..., 1], pixels[..., 0]
+
+
+def pixels_between(low_xy: FloatArray, high_xy: FloatArray, size_hw: SizeHW) -> tuple[slice, slice]:
+    """Rows and columns of the pixels from one (2,) place to another, both rounded outward, in the frame; at least one each."""
+    last_xy = np.array(size_hw[::-1]) - 1
+    first = np.clip(np.floor(low_xy), 0, last_xy).astype(int)
+    last = np.clip(np.ceil(high_xy), first, last_xy).astype(int)
+    return slice(first[1], last[1] + 1), slice(first[0], last[0] + 1)
+
+
+def pixels_around_box(box_xyxy: FloatArray, margin_px: float) -> tuple[slice, slice]:
+    """Rows and columns of a box grown by a margin on all sides; they begin in the frame, and may end beyond it."""
+    x0, y0 = (max(0, round(float(v) - margin_px)) for v in box_xyxy[:2])
+    x1, y1 = (round(float(v) + margin_px) + 1 for v in box_xyxy[2:])
+    return slice(y0, y1), slice(x0, x1)
 
 
 def mask_at(mask: BoolArray, xy: FloatArray) -> BoolArray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sampt.config import SamplerName, SamplingConfig
 from sampt.errors import QueryError
-from sampt.geometry import box_of_mask
+from sampt.geometry import box_of_mask, pixels_around_box
 from sampt.points.kmedoids import kmedoids
 from sampt.types import BoolArray, FloatArray, Points, UInt8Array
 
@@ -91,10 +91,9 @@ def _near(mask: BoolArray, region: BoolArray, margin: float | None) -> BoolArray
     if margin is None or box is None:
         return region
     grow = margin * float(np.hypot(box[2] - box[0] + 1, box[3] - box[1] + 1))
-    x0, y0 = (max(0, round(float(v) - grow)) for v in box[:2])
-    x1, y1 = (round(float(v) + grow) + 1 for v in box[2:])
+    around = pixels_around_box(box, grow)
     near = np.zeros_like(mask)
-    near[y0:y1, x0:x1] = region[y0:y1, x0:x1]
+    near[around] = region[around]
     return near if near.any() else region
 
 

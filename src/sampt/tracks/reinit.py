@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.config import ReinitConfig
+from sampt.geometry import round_to_pixels
 from sampt.types import BoolArray, FramePoints
 
 __all__ = ["next_query_frames", "signs_by_origin"]
@@ -110,9 +111,9 @@ def signs_by_origin(row: FramePoints, mask: BoolArray) -> BoolArray:
     padded = np.pad(mask.astype(np.uint8), 1)  # beyond the frame nothing is the object's
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    x, y = np.clip(np.rint(row.xy.T).astype(np.intp), 0, np.array(mask.shape[::-1])[:, None] - 1)
-    was_off = row.visible & (outside[y, x] > margin_px)
-    was_on = row.visible & (inside[y, x] > margin_px)
+    pixels = round_to_pixels(row.xy, (mask.shape[0], mask.shape[1]), halves_to_even=True)
+    was_off = row.visible & (outside[pixels] > margin_px)
+    was_on = row.visible & (inside[pixels] > margin_px)
     signs = np.where(row.is_positive, ~was_off, was_on)
     kept = np.count_nonzero(signs & row.is_positive)
     return signs if kept >= _LEAST_POSITIVE * np.count_nonzero(row.is_positive) else row.is_positive.copy()

@@ -21,6 +21,7 @@ from sampt.config import SegmentConfig, with_settings
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import VosSequence
 from sampt.evaluation.vos.jf import boundary_f, jaccard
+from sampt.geometry import round_to_pixels
 from sampt.pipeline.preparation import rng_for
 from sampt.pipeline.propagation import Engine, masks_of
 from sampt.points.sample import sample_points
@@ -284,8 +285,8 @@ class _Desk:
     def act(self, mask: BoolArray) -> None:
         """One correction."""
         row = self._row()
-        columns, rows = (np.clip(np.rint(row.xy[:, k]).astype(int), 0, self.truth.shape[1 - k] - 1) for k in (0, 1))
-        wrong = row.visible & (self.truth[rows, columns] != row.is_positive)
+        pixels = round_to_pixels(row.xy, (self.truth.shape[0], self.truth.shape[1]), halves_to_even=True)
+        wrong = row.visible & (self.truth[pixels] != row.is_positive)
         for is_positive in (False, True):
             found = np.flatnonzero(wrong & (row.is_positive == is_positive))
             if len(found):

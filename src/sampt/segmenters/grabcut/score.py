@@ -8,6 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from sampt.geometry import mask_at
 from sampt.segmenters.grabcut.unary import Evidence, Look
 from sampt.types import BoolArray, FloatArray
 
@@ -35,7 +36,9 @@ def score_features(
     area = int(np.count_nonzero(mask))
     if not area:
         return np.zeros(len(SCORE_FEATURES), np.float32)
-    inside = _inside(evidence.xy, window, mask)
+    whole = np.zeros(look.low_hw, np.bool_)
+    whole[window] = mask
+    inside = mask_at(whole, evidence.xy)
     probability = 1 / (1 + np.exp(-logits))
     soft = float(probability[mask].sum() / (area + probability[~mask].sum()))
     byte = np.ascontiguousarray(mask, np.uint8)
@@ -70,11 +73,3 @@ def predict_iou(features: FloatArray) -> float:
     if not features.any():
         return 0.0
     return float(np.clip(features @ np.array(WEIGHTS, np.float32), 0.0, 1.0))
-
-
-def _inside(xy: FloatArray, window: tuple[slice, slice], mask: BoolArray) -> BoolArray:
-    rows, columns = window
-    index = np.floor(xy + 0.5).astype(np.intp) - np.array([columns.start, rows.start])
-    within = ((index >= 0) & (index < np.array([mask.shape[1], mask.shape[0]]))).all(1)
-    index = np.clip(index, 0, np.array([mask.shape[1] - 1, mask.shape[0] - 1]))
-    return np.asarray(within & mask[index[:, 1], index[:, 0]])

@@ -107,10 +107,7 @@ class GrabCutSegmenter:
         low, high = positive.min(0) - margin, positive.max(0) + margin
         if box is not None:
             low, high = np.maximum(low, box[:2]), np.minimum(high, box[2:])
-        size_xy = np.array(look.low_hw[::-1])
-        first = np.clip(np.floor(low), 0, size_xy - 1).astype(int)
-        last = np.clip(np.ceil(high), first, size_xy - 1).astype(int)
-        return slice(first[1], last[1] + 1), slice(first[0], last[0] + 1)
+        return geometry.pixels_between(low, high, look.low_hw)
 
     def _unary(self, look: Look, evidence: Evidence, window: Window, box: FloatArray | None, prior: Any) -> FloatArray:
         """(h, w) logits in [-8, 8] inside the window."""

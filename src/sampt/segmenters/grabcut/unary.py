@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sampt.geometry import shrink_picture
+from sampt.geometry import clip_xy, round_to_pixels, shrink_picture
 from sampt.types import BoolArray, FloatArray
 
 __all__ = ["FEATURE_NAMES", "Evidence", "Look", "gather_evidence", "look_at", "point_spacing", "unary_features"]
@@ -107,8 +107,7 @@ def point_spacing(xy: FloatArray, low_hw: SizeHW, most: float = 0.12) -> float:
 
 def gather_evidence(xy: FloatArray, is_positive: BoolArray, low_hw: SizeHW) -> Evidence:
     """Order the points (at the working size) and stand in for few negatives: the frame's border is background then."""
-    limit = np.array([low_hw[1] - 1, low_hw[0] - 1], np.float32)
-    xy = np.clip(xy, 0, limit).astype(np.float32)
+    xy = clip_xy(xy, low_hw)
     order = np.lexsort((xy[:, 1], xy[:, 0], ~is_positive))
     xy, num_positive = xy[order], int(is_positive.sum())
     spacing = point_spacing(xy[:num_positive], low_hw)
@@ -145,11 +144,6 @@ def unary_features(look: Look, evidence: Evidence, window: tuple[slice, slice]) 
     return np.asarray(np.dstack([densities, _distances(look, evidence)[window], constants]), np.float32)
 
 
-def _pixels(xy: FloatArray) -> tuple[np.ndarray, np.ndarray]:
-    index = np.floor(xy + 0.5).astype(np.intp)
-    return index[:, 1], index[:, 0]
-
-
 def _class_weights(evidence: Evidence, low_hw: SizeHW) -> FloatArray:
     """(n, 2): the area for which each point stands, in the column of its sign (0 positive, 1 negative)."""
     weights = np.zeros((len(evidence.xy), 2), np.float32)
@@ -162,7 +156,7 @@ def _density_ratios(look: Look, evidence: Evidence, place: FloatArray, colour: F
     """(p, 5) log ratios of positive to negative density, one for each bandwidth."""
     num_pixels = look.low_hw[0] * look.low_hw[1]
     weights = _class_weights(evidence, look.low_hw)
-    point_colour = look.colour[_pixels(evidence.xy)]
+    point_colour = look.colour[round_to_pixels(evidence.xy, look.low_hw)]
     ratios = np.empty((len(place), len(BANDWIDTHS)), np.float32)
     chunk = max(64, _CHUNK_VALUES // len(evidence.xy))
     for k, (space, tone) in enumerate(BANDWIDTHS):
@@ -190,7 +184,7 @@ def _distances(look: Look, evidence: Evidence) -> FloatArray:
     near = []
     for points in (evidence.xy[: evidence.num_positive], evidence.xy[evidence.num_positive :]):
         seeds = np.ones(look.low_hw, np.uint8)
-        seeds[_pixels(points)] = 0
+        seeds[round_to_pixels(points, look.low_hw)] = 0
         near.append(cv2.distanceTransform(seeds, cv2.DIST_L2, 5))
     pixel = 0.005 * np.hypot(*look.low_hw)
     nearer = np.log((near[0] + pixel) / (near[1] + pixel))
