@@ -26,6 +26,7 @@ from sampt.testing import (
     contract_scenes,
 )
 from sampt.testing.clauses import run_clauses
+from sampt.testing.segmenter_contract import info_is_complete
 from sampt.trackers.base import CausalTracker, FrameSource, LiveTracks, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.streams import CausalTracks
 from sampt.types import HiddenBy, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks
@@ -388,3 +389,11 @@ def test_info_without_a_licence_is_caught() -> None:
     with pytest.raises(ContractError) as caught:
         check_segmenter(segmenter)
     assert list(caught.value.broken) == ["info_is_complete"]
+
+
+@pytest.mark.parametrize("flag", ["has_refinement", "has_candidates"])
+def test_a_flag_that_promises_a_missing_method_is_caught(flag: str) -> None:
+    segmenter = BrokenSegmenter(lambda answers, _: answers)
+    segmenter.info = replace(segmenter.info, **{flag: True})
+    with pytest.raises(ContractError, match=f"info.{flag} is True"):
+        info_is_complete(segmenter)

@@ -56,6 +56,9 @@ class SegmenterInfo:
         licence_code: SPDX identifier of the code.
         licence_weights: SPDX identifier of the weights, or None when there are none.
         encode_batch: frames that one ``encode`` call takes best.
+        has_refinement: True when it goes through all passes about a frame by itself
+            (:class:`sampt.segmenters.base.RoundsSegmenter`).
+        has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.everything.CandidateSegmenter`).
         device: where it runs.
         source: paper or program that defines the method.
     """
@@ -64,6 +67,8 @@ class SegmenterInfo:
     licence_code: str
     licence_weights: str | None
     encode_batch: int = 1
+    has_refinement: bool = False
+    has_candidates: bool = False
     device: str = "cpu"
     source: str = ""
 

@@ -43,7 +43,7 @@ def _opencv(name: str, function: str, method: str, source: str) -> BackendSpec[T
 
 def _sam(name: str, function: str, method: str, source: str) -> BackendSpec[SegmenterInfo]:
     """A segmenter of the Segment Anything family."""
-    info = SegmenterInfo(name, _APACHE, _APACHE, source=source)
+    info = SegmenterInfo(name, _APACHE, _APACHE, has_refinement=True, has_candidates=True, source=source)
     return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", (name,))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sampt.config import PromptConfig
-from sampt.segmenters.base import Passes, PromptableSegmenter, RoundsSegmenter, innermost
+from sampt.segmenters.base import Passes, PromptableSegmenter, RoundsSegmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
 __all__ = ["segment_boxed", "segment_prompts"]
@@ -30,9 +30,8 @@ def segment_prompts(
     if not prompts:
         return []
     passes = Passes(config.positives_first, config.refinement_rounds, config.stop_share)
-    if isinstance(innermost(segmenter), RoundsSegmenter):
-        assert isinstance(segmenter, RoundsSegmenter)
-        return segmenter.decode_in_rounds(embedding, prompts, passes)
+    if segmenter.info.has_refinement:
+        return cast(RoundsSegmenter, segmenter).decode_in_rounds(embedding, prompts, passes)
     return _pass_by_pass(segmenter, embedding, prompts, passes)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -107,7 +107,10 @@ class Passes:
 
 @runtime_checkable
 class RoundsSegmenter(Protocol):
-    """What a segmenter may add: it goes through all passes by itself, without a way back to the host in between."""
+    """What a segmenter may add: it goes through all passes by itself, without a way back to the host in between.
+
+    Its ``info.has_refinement`` is True.
+    """
 
     def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
         """Full-size answers after the last pass to prompts without boxes, as :func:`sampt.prompts.refine.segment_prompts`."""
@@ -131,9 +134,8 @@ class SegmenterView:
         return self.segmenter.decode(embedding, prompts, full_size=full_size)
 
     def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
-        """Where the innermost segmenter is a :class:`RoundsSegmenter`."""
-        assert isinstance(self.segmenter, RoundsSegmenter)
-        return self.segmenter.decode_in_rounds(embedding, prompts, passes)
+        """Where ``info.has_refinement``."""
+        return cast(RoundsSegmenter, self.segmenter).decode_in_rounds(embedding, prompts, passes)
 
 
 def innermost(segmenter: PromptableSegmenter) -> PromptableSegmenter:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +122,10 @@ class Candidate:
 
 @runtime_checkable
 class CandidateSegmenter(Protocol):
-    """What a segmenter also has that knows several masks for an ambiguous point: part, whole, what is around."""
+    """What a segmenter also has that knows several masks for an ambiguous point: part, whole, what is around.
+
+    Its ``info.has_candidates`` is True.
+    """
 
     def candidates(self, embedding: Any, points_xy: FloatArray, config: ProposalConfig) -> list[Candidate]:
         """All masks for each of (n, 2) points asked about alone.
@@ -159,13 +162,13 @@ def propose_masks(
     """
     config = config or ProposalConfig()
     size_hw = _checked_size(frame_rgb)
-    embedding, knows = segmenter.encode(frame_rgb[None])[0], innermost(segmenter)
+    embedding = segmenter.encode(frame_rgb[None])[0]
     found: list[Candidate] = []
     points_xy = grid_points(size_hw, config.points_per_side)
     for start in range(0, len(points_xy), config.batch):
         asked_xy = points_xy[start : start + config.batch]
-        if isinstance(knows, CandidateSegmenter):
-            found += knows.candidates(embedding, asked_xy, config)
+        if segmenter.info.has_candidates:
+            found += cast(CandidateSegmenter, innermost(segmenter)).candidates(embedding, asked_xy, config)
         else:
             found += _single_masks(segmenter, embedding, asked_xy, config, size_hw)
     if not found:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sampt.geometry import box_of_mask
-from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo, innermost
 from sampt.testing.clauses import Clip, ContractError, demand, maker, run_clauses, spread_points, watched_random_state
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
@@ -34,12 +34,18 @@ SegmenterClause = Callable[[PromptableSegmenter, SegmenterLimits], None]
 
 
 def info_is_complete(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """``info`` is a SegmenterInfo with a name, the code's licence and a batch size."""
+    """``info`` is a SegmenterInfo with a name, the code's licence and a batch size; its flags say what the segmenter has."""
     info = segmenter.info
     demand(isinstance(info, SegmenterInfo), f"info is a {type(info).__name__}; expected a SegmenterInfo.")
     named = f"name={info.name!r}, licence_code={info.licence_code!r}"
     demand(bool(info.name and info.licence_code), f"info has {named}; expected both.")
     demand(info.encode_batch >= 1, f"info.encode_batch is {info.encode_batch}; expected at least 1.")
+    inner = innermost(segmenter)
+    for flag, method in (("has_refinement", "decode_in_rounds"), ("has_candidates", "candidates")):
+        says, has = getattr(info, flag), callable(getattr(inner, method, None))
+        demand(
+            says == has, f"info.{flag} is {says}, and {method}() is {'there' if has else 'missing'}; expected them to agree."
+        )
 
 
 def one_prompt(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:

@@ -156,6 +156,8 @@ class SamSegmenter:
             licence_code="Apache-2.0",
             licence_weights="Apache-2.0" if self._has_weights else None,
             encode_batch=_ENCODE_BATCH.get(self._device.type, _ENCODE_BATCH_ELSEWHERE),
+            has_refinement=True,
+            has_candidates=True,
             device=str(self._device),
             source=self._model.source,
         )
