@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,7 @@ def test_query_mask_takes_any_numbers_and_wants_a_pixel() -> None:
         ({"confidence": np.full((3, 2), np.inf)}, "Tracks.confidence holds NaN or infinity"),
         ({"hidden_by": np.ones((3, 2))}, "disagree: visible is expected exactly where the code is 0"),
         ({"visible": np.zeros((3, 2), bool)}, "disagree"),
+        ({"visible": None, "hidden_by": None}, "Tracks got neither visible nor hidden_by, expected one of them or both"),
         ({"hidden_by": np.full((3, 2), 300)}, "Tracks.hidden_by holds numbers that are no uint8"),
     ],
 )
@@ -199,3 +201,18 @@ def test_label_map_gives_overlaps_to_the_smaller_id() -> None:
         made.masks[0, 0, 0] = False
     with pytest.raises(ValueCheckError, match=r"FrameMasks.masks has shape \(1, 1, 4\), expected \(m=2, h, w\)"):
         FrameMasks(0, [4, 9], masks[:1], [0, 0], [0, 0])  # type: ignore[arg-type]
+
+
+def test_either_of_visible_and_hidden_by_tells_the_other() -> None:
+    seen = np.array([[True, False], [True, True], [False, True]])
+    made = Tracks(points(), np.zeros((3, 2, 2)), seen)
+    assert made.hidden_by.tolist() == [[0, HiddenBy.TRACKER], [0, 0], [HiddenBy.TRACKER, 0]]
+    assert made.confidence.tolist() == seen.tolist()
+    codes = np.array([[0, HiddenBy.NOT_TRACKED], [HiddenBy.BORDER, 0], [0, 0]])
+    other = Tracks(points(), np.zeros((3, 2, 2)), confidence=np.full((3, 2), 0.5), hidden_by=codes)
+    assert other.visible.tolist() == (codes == 0).tolist()
+    assert other.confidence.tolist() == [[0.5] * 2] * 3
+    assert [a.dtype for a in (made.hidden_by, made.confidence, other.visible)] == [np.uint8, np.float32, np.bool_]
+    again = dataclasses.replace(made, xy=np.ones((3, 2, 2)))
+    assert again.hidden_by.tolist() == made.hidden_by.tolist()
+    assert pickle.loads(pickle.dumps(made)).visible.tolist() == seen.tolist()

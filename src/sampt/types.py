@@ -6,7 +6,6 @@ xy has n=1". Coordinates follow :mod:`sampt.geometry`: (x, y) in pixels, (0, 0) 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.checks import check_finite, check_ids, frozen, shape_repr, whole
+from sampt.codes import HiddenBy, ObjectState
 from sampt.errors import ValueCheckError
 from sampt.signs import parse_signs
 
@@ -39,42 +39,6 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
-
-
-class HiddenBy(enum.IntEnum):
-    """Why a point does not count in a frame; ``NONE`` means that it is visible."""
-
-    NONE = 0
-    TRACKER = 1
-    """The tracker itself calls the point occluded, lost or outside the frame."""
-    BORDER = 2
-    """The point is within the border margin of the frame."""
-    PATCH = 3
-    """The patch around the point no longer looks like the one in its query frame."""
-    AFTER_PATCH = 4
-    """The patch filter rejected the point in an earlier frame (a later one, going backward)."""
-    NOT_TRACKED = 5
-    """The frame lies outside the range over which the point is followed."""
-    SHOT = 6
-    """After a cut the point's object has not been found again."""
-
-
-class ObjectState(enum.IntEnum):
-    """What happened to an object in a frame."""
-
-    PRESENT = 0
-    NO_VISIBLE_POINT = 1
-    """Absent: no positive point of the object is visible."""
-    LOW_SCORE = 2
-    """Absent: the segmenter's predicted IoU is below the gate."""
-    RETIRED = 3
-    """Absent: re-initialisation found no mask to go on from."""
-    BEFORE_QUERY = 4
-    """Absent: the frame lies before the object's query frame and the protocol leaves it empty."""
-    HIDDEN_BY_OTHERS = 5
-    """Segmented, but every pixel went to other objects in the merge."""
-    EMPTY = 6
-    """Absent: the segmenter was asked and set no pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,9 +176,12 @@ class QueryBox:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Tracks:
     """Where every query point is in every frame.
+
+    Of ``visible`` and ``hidden_by`` one is enough: a point that is not visible is hidden by the tracker. Without ``confidence``
+    it is 1 where the point is visible and 0 elsewhere.
 
     Attributes:
         points: the n query points.
@@ -232,12 +199,26 @@ class Tracks:
 
     __repr__ = shape_repr
 
-    def __post_init__(self) -> None:
-        sizes = {"n": len(self.points)}
-        frozen(self, "xy", self.xy, np.float32, "tn2", sizes)
-        frozen(self, "visible", self.visible, np.bool_, "tn", sizes)
-        frozen(self, "confidence", self.confidence, np.float32, "tn", sizes)
-        frozen(self, "hidden_by", self.hidden_by, np.uint8, "tn", sizes)
+    def __init__(
+        self,
+        points: Points,
+        xy: npt.ArrayLike,
+        visible: npt.ArrayLike | None = None,
+        confidence: npt.ArrayLike | None = None,
+        hidden_by: npt.ArrayLike | None = None,
+    ) -> None:
+        if visible is None and hidden_by is None:
+            raise ValueCheckError("Tracks got neither visible nor hidden_by, expected one of them or both.")
+        object.__setattr__(self, "points", points)
+        sizes = {"n": len(points)}
+        frozen(self, "xy", xy, np.float32, "tn2", sizes)
+        if visible is not None:
+            frozen(self, "visible", visible, np.bool_, "tn", sizes)
+        codes = np.where(self.visible, HiddenBy.NONE, HiddenBy.TRACKER) if hidden_by is None else hidden_by
+        frozen(self, "hidden_by", codes, np.uint8, "tn", sizes)
+        if visible is None:
+            frozen(self, "visible", self.hidden_by == HiddenBy.NONE, np.bool_, "tn", sizes)
+        frozen(self, "confidence", self.visible if confidence is None else confidence, np.float32, "tn", sizes)
         check_finite(self, "xy")
         check_finite(self, "confidence")
         if not np.array_equal(self.visible, self.hidden_by == HiddenBy.NONE):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,7 +18,8 @@ from typing import Any
 from sampt.backends.options import OPTIONS, SETTING_OPTIONS, check_option
 from sampt.backends.spec import BackendSpec
 from sampt.backends.table import BUILT_IN
-from sampt.errors import BackendError, did_you_mean
+from sampt.errors import BackendError, SamptError, did_you_mean
+from sampt.files.limits import is_short_of_memory
 
 __all__ = [
     "BackendFacts",
@@ -28,6 +30,7 @@ __all__ = [
     "options_of",
 ]
 
+_LOG = logging.getLogger(__name__)
 _NOT_SAID = "not said"
 
 
@@ -122,7 +125,39 @@ def create_backend(kind: str, name: str, weights: str | None, device: str, optio
             raise BackendError(f"{name!r} has no choice of {what}, got {value!r}; leave the option out.")
         if value not in choices[what]:
             raise BackendError(f"{name!r} has no {what} {value!r}; expected one of: {', '.join(choices[what])}.")
-    return factory(weights=None if weights == "random" else weights, device=device, **given)
+    try:
+        made = factory(weights=None if weights == "random" else weights, device=device, **given)
+    except SamptError:
+        raise
+    except Exception as error:
+        if is_short_of_memory(error):
+            raise
+        raise _broken(kind, name, "cannot be made", error) from error
+    if isinstance(made, type):
+        raise BackendError(f"The factory of the {kind} {name!r} returns the class {made.__name__}; expected {made.__name__}().")
+    return made
+
+
+def _checked(kind: str, name: str, factory: Any) -> Callable[..., Any]:
+    """What is registered, when it can be called as a factory is; a class may be one."""
+    expected = f"expected a function create(*, weights, device) that makes a {kind}."
+    if not callable(factory):
+        raise BackendError(f"The {kind} {name!r} is registered as a {type(factory).__name__}; {expected}")
+    try:
+        inspect.signature(factory).bind(weights=None, device="auto")
+    except (TypeError, ValueError) as error:
+        what = "class" if isinstance(factory, type) else "function"
+        called = getattr(factory, "__name__", type(factory).__name__)
+        raise BackendError(f"The {kind} {name!r} is registered as the {what} {called} ({error}); {expected}") from error
+    made: Callable[..., Any] = factory
+    return made
+
+
+def _broken(kind: str, name: str, what: str, error: Exception) -> BackendError:
+    """For a mistake in the program of a back end: one line; the traceback goes to the log, and to Python as the cause."""
+    _LOG.debug("The %s %r %s", kind, name, what, exc_info=error)
+    said = f"The {kind} {name!r} {what}, its program raised {type(error).__name__}: {str(error).rstrip('.')}."
+    return BackendError(f"{said} Run sampt.create_{kind}({name!r}) in Python to see where.")
 
 
 def _choices(factory: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
@@ -151,5 +186,6 @@ def _factory(kind: str, name: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         where = target or f"{entry.value} (package {entry.dist.name if entry.dist else '?'})"  # type: ignore[union-attr]
         raise BackendError(f"The {kind} {name!r} cannot be imported from {where}: {error}. Install what it needs.") from error
-    made: Callable[..., Any] = factory
-    return made
+    except Exception as error:
+        raise _broken(kind, name, "cannot be imported", error) from error
+    return _checked(kind, name, factory)

@@ -60,26 +60,50 @@ def run_clauses(
 ) -> None:
     """Run all clauses, each on ``make()``, and raise one error that lists those that are broken.
 
-    A back end that raises breaks the clause, whatever it raises: nothing that a clause does is a reason to.
+    A back end that raises breaks the clause, whatever it raises: nothing that a clause does is a reason to. The error has the
+    first such exception as its cause, so that a traceback leads to the line. What ``make`` raises ends the run: no clause could
+    be tried.
     """
     broken: dict[str, str] = {}
+    first: Exception | None = None
     for name, clause in clauses:
+        backend = make()
         try:
-            clause(make(), limits)
+            clause(backend, limits)
         except ContractError as error:
             broken[name] = str(error)
         except Exception as error:
             broken[name] = f"It raised {type(error).__name__}: {error}"
+            first = first or error
     if broken:
         listing = "".join(f"\n  {name}: {sentence}" for name, sentence in broken.items())
-        raise ContractError(f"The {kind} breaks {len(broken)} clause(s) of its contract:{listing}", broken)
+        raise ContractError(f"The {kind} breaks {len(broken)} clause(s) of its contract:{listing}", broken) from first
 
 
-def maker(backend: Backend | Callable[[], Backend], method: str) -> Callable[[], Backend]:
-    """A function that gives the back end: itself when it has ``method``, else what it, a factory, makes."""
+def maker(kind: str, backend: Backend | Callable[[], Backend], method: str) -> Callable[[], Backend]:
+    """A function that gives the back end: itself when it has ``method``, else what it, a factory, makes.
+
+    Raises:
+        ContractError: it is a class; from the function: the factory raises, which is then the cause, or makes something else.
+    """
+    if isinstance(backend, type):
+        name = backend.__name__
+        raise ContractError(f"Got the class {name}; expected a {kind}, such as {name}(), or a function that makes one.")
     if hasattr(backend, method):
         return lambda: cast(Backend, backend)
-    return cast(Callable[[], Backend], backend)
+    factory = cast(Callable[[], Backend], backend)
+
+    def make() -> Backend:
+        try:
+            made = factory()
+        except Exception as error:
+            raise ContractError(f"The factory of the {kind} raised {type(error).__name__}: {error}") from error
+        if isinstance(made, type) or not hasattr(made, method):
+            got = f"the class {made.__name__}" if isinstance(made, type) else f"a {type(made).__name__}"
+            raise ContractError(f"The factory of the {kind} made {got}; expected an object with {method}().")
+        return made
+
+    return make
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sampt.geometry import box_of_mask, mask_at
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing.rendering import Anchors, Scene
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
-from sampt.types import BoolArray, FloatArray, HiddenBy, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
+from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 
 __all__ = ["ExactSegmenter", "ExactStreamTracker", "ExactTracker", "FrameFinder", "KnownClip", "RecordedClip", "SegmenterCall"]
 
@@ -157,7 +157,7 @@ class ExactTracker:
             xy += self._rng.normal(0, self._jitter_px, xy.shape).astype(np.float32)
             seen &= self._rng.random(seen.shape) >= self._dropout
         xy[own], seen[own] = points.xy, True
-        return Tracks(points, xy, seen, np.asarray(seen, np.float32), np.where(seen, HiddenBy.NONE, HiddenBy.TRACKER))
+        return Tracks(points, xy, seen)
 
 
 class ExactStreamTracker(CausalTracker):

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.errors import ValueCheckError
 from sampt.geometry import inside_frame
 from sampt.testing.materials import Surface
-from sampt.types import BoolArray, FloatArray, HiddenBy, IntArray, Points, Tracks, UInt8Array
+from sampt.types import BoolArray, FloatArray, IntArray, Points, Tracks, UInt8Array
 from sampt.video.base import Video
 
 __all__ = ["Anchors", "Layer", "Pose", "Scene", "SceneVideo", "Shadow", "Wave"]
@@ -244,7 +244,7 @@ class Scene:
         own = (points.frame_idx, np.arange(n))
         xy[own] = points.xy  # to the last bit, whatever rounding on the way there and back did
         visible[own] = inside_frame(points.xy, self.size_hw)
-        return Tracks(points, xy, visible, np.asarray(visible, np.float32), np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER))
+        return Tracks(points, xy, visible)
 
     def _check_frame(self, frame_idx: int) -> None:
         if not 0 <= frame_idx < self.num_frames:

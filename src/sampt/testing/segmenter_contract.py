@@ -234,9 +234,9 @@ def check_segmenter(
         same: see :class:`SegmenterLimits`.
 
     Raises:
-        ContractError: with a sentence for every broken clause.
+        ContractError: with a sentence for every broken clause; or there is none to try, for its factory is broken or a class.
     """
-    run_clauses("segmenter", SEGMENTER_CLAUSES, maker(segmenter, "decode"), SegmenterLimits(min_iou, same))
+    run_clauses("segmenter", SEGMENTER_CLAUSES, maker("segmenter", segmenter, "decode"), SegmenterLimits(min_iou, same))
 
 
 def _easy() -> tuple[UInt8Array, BoolArray]:

@@ -300,10 +300,10 @@ def check_tracker(
         min_visible_accuracy: see :class:`TrackerLimits`.
 
     Raises:
-        ContractError: with a sentence for every broken clause.
+        ContractError: with a sentence for every broken clause; or there is none to try, for its factory is broken or a class.
     """
     limits = TrackerLimits(exact_tolerance_px, min_visible_accuracy)
-    run_clauses("tracker", TRACKER_CLAUSES, maker(tracker, "track"), limits)
+    run_clauses("tracker", TRACKER_CLAUSES, maker("tracker", tracker, "track"), limits)
 
 
 class _SharedFrames:

@@ -104,7 +104,7 @@ class CausalTracker(ABC):
                 xy[frame_idx, columns] = step.xy
                 confidence[frame_idx, columns] = step.confidence
                 hidden_by[frame_idx, columns] = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER)
-        return Tracks(points, xy, hidden_by == HiddenBy.NONE, confidence, hidden_by)
+        return Tracks(points, xy, confidence=confidence, hidden_by=hidden_by)
 
 
 def start_live(tracker: PointTracker, points: Points) -> LiveTracks:

@@ -21,7 +21,7 @@ from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
 from sampt.trackers.cotracker.network import OFFLINE, ONLINE, CoTrackerNetwork, CoTrackerSizes
 from sampt.trackers.cotracker.stream import CoTrackerTracks
 from sampt.trackers.cotracker.windows import SUPPORT_GRIDS, WindowedPass, WindowPlan, window_starts
-from sampt.types import HiddenBy, Points, QueryMask, Tracks
+from sampt.types import Points, QueryMask, Tracks
 from sampt.weights import load_checkpoint
 
 __all__ = ["CoTracker", "CoTrackerSettings", "load_network"]
@@ -110,8 +110,7 @@ class CoTracker:
             self._one_way(clip, video, points, range(t), answers)
         if (points.frame_idx > 0).any():
             self._one_way(clip, video, points, range(t - 1, -1, -1), answers)
-        hidden_by = np.where(answers.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
-        return Tracks(points, answers.xy, answers.visible, answers.confidence, hidden_by)
+        return Tracks(points, answers.xy, answers.visible, answers.confidence)
 
     def start(self, points: Points) -> CoTrackerTracks:
         """See :meth:`sampt.trackers.base.LiveTracker.start`; an answer waits for up to a window."""

@@ -13,7 +13,7 @@ from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.trackers.base import FrameSource, frames_at_once
 from sampt.trackers.kept import frame_key
 from sampt.trackers.pips.encoder import Pyramid
-from sampt.types import FloatArray, HiddenBy, Points, Tracks, UInt8Array
+from sampt.types import FloatArray, Points, Tracks, UInt8Array
 
 __all__ = ["ClipFeatures", "ClipTracks", "FeatureStore", "to_numpy"]
 
@@ -162,7 +162,7 @@ class ClipTracks:
         visible = (self.confidence > limit) & inside_frame(xy, self._frame_hw)
         own = (self._points.frame_idx, np.arange(len(self._points)))
         xy[own], visible[own], self.confidence[own] = self._points.xy, True, 1
-        return Tracks(self._points, xy, visible, self.confidence, np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER))
+        return Tracks(self._points, xy, visible, self.confidence)
 
 
 def to_numpy(values: Tensor) -> FloatArray:

@@ -27,7 +27,7 @@ from sampt.trackers.tapir.network import (
     TapirSizes,
     joined,
 )
-from sampt.types import FloatArray, HiddenBy, Points, QueryMask, Tracks, UInt8Array
+from sampt.types import FloatArray, Points, QueryMask, Tracks, UInt8Array
 from sampt.weights import load_checkpoint
 
 __all__ = ["CausalTapirTracker", "FrameView", "TapirTracker", "load", "load_network"]
@@ -137,8 +137,7 @@ class TapirTracker:
             self._fill(video, points, TrackStep(xy, visible, confidence))
         own = points.frame_idx, np.arange(n)
         xy[own], visible[own], confidence[own] = points.xy, True, 1
-        hidden_by = np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
-        return Tracks(points, xy, visible, confidence, hidden_by)
+        return Tracks(points, xy, visible, confidence)
 
     def _fill(self, video: FrameSource, points: Points, tracks: TrackStep) -> None:
         """Write all frames of ``tracks``, arrays with t first."""
