@@ -51,7 +51,17 @@ def with_table(text: str, table: str) -> str:
 
 def tracker_table() -> str:
     """All trackers that come with sampt, in the order of their table there."""
-    head = ("tracker", "method", "of", "code", "weights", "looks ahead", "live", "points influence each other", "install")
+    head = (
+        "tracker",
+        "method",
+        "of",
+        "code",
+        "weights",
+        "needs later frames",
+        "streaming",
+        "points influence each other",
+        "install",
+    )
     default = SegmentConfig().tracker
     return _table(head, (_tracker_row(spec, default) for spec in TRACKERS.values()))
 
@@ -71,8 +81,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _tracker_row(spec: BackendSpec[TrackerInfo], default: str) -> Sequence[str]:
     latency = spec.info.live_latency
-    live = "no" if latency is None else f"{latency} frames later" if latency else "at once"
-    return *_first_cells(spec, default), _ahead(spec.info), live, "yes" if spec.info.is_joint else "no", _install(spec)
+    streaming = "no" if latency is None else f"{latency} frames later" if latency else "at once"
+    return *_first_cells(spec, default), _ahead(spec.info), streaming, "yes" if spec.info.is_joint else "no", _install(spec)
 
 
 def _ahead(info: TrackerInfo) -> str:

@@ -1,4 +1,4 @@
-"""What is no back end, or raises, is told once, and a traceback leads to the line at fault."""
+"""What is no back end, or raises, is reported once, and a traceback leads to the line at fault."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def factory_that_raises() -> Any:
         (factory_that_raises, r"^The factory of the tracker raised KeyError: 'encoder'$"),
     ],
 )
-def test_what_makes_no_tracker_is_told_once(factory: Any, message: str) -> None:
+def test_what_makes_no_tracker_is_reported_once(factory: Any, message: str) -> None:
     with pytest.raises(ContractError, match=message) as caught:
         check_tracker(factory)
     assert caught.value.broken == {}

@@ -1,6 +1,6 @@
 """The back ends that come with sampt, as data: nothing is imported or made to say what there is, of whom, under which licence.
 
-Trackers take their ``info`` from here. A test holds the rest against what each back end says of itself, and the tables of
+Most back ends take their ``info`` from here. A test holds the rest against what each back end says of itself, and the tables of
 docs/trackers.md and docs/segmenters.md, which ``tools/backend_tables.py`` makes, against this one. The order is the tables'.
 """
 

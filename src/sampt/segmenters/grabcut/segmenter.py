@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sampt import geometry
+from sampt.backends.table import SEGMENTERS
 from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.grabcut import score as scoring
@@ -58,12 +59,7 @@ class GrabCutSegmenter:
 
     @property
     def info(self) -> SegmenterInfo:
-        return SegmenterInfo(
-            name="grabcut",
-            licence_code="Apache-2.0",
-            licence_weights=None,
-            source="Rother, Kolmogorov, Blake, GrabCut, SIGGRAPH 2004: the cut; kernel densities of the points: ours",
-        )
+        return SEGMENTERS["grabcut"].info
 
     def encode(self, frames: UInt8Array) -> Sequence[Look]:
         """Colours and edges of (b, h, w, 3) uint8 RGB frames at the working size."""

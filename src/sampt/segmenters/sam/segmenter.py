@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sampt.backends.options import check_option
+from sampt.backends.table import SEGMENTERS
 from sampt.backends.torch_networks import running_on
 from sampt.errors import BackendError
 from sampt.files.limits import is_short_of_memory
@@ -151,15 +152,12 @@ class SamSegmenter:
 
     @property
     def info(self) -> SegmenterInfo:
-        return SegmenterInfo(
-            name=self._model.name,
-            licence_code="Apache-2.0",
-            licence_weights="Apache-2.0" if self._has_weights else None,
+        described = SEGMENTERS[self._model.name].info
+        return replace(
+            described,
+            licence_weights=described.licence_weights if self._has_weights else None,
             encode_batch=_ENCODE_BATCH.get(self._device.type, _ENCODE_BATCH_ELSEWHERE),
-            has_refinement=True,
-            has_candidates=True,
             device=str(self._device),
-            source=self._model.source,
         )
 
     @torch.inference_mode()
