@@ -41,10 +41,10 @@ from sampt.errors import SamptError
 from sampt.geometry import box_of_mask
 from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.create import create_segmenter
+from sampt.segmenters.sam.adapter import SamEmbedding, SamSegmenter
 from sampt.segmenters.sam.export import export_network
 from sampt.segmenters.sam.network import SamNetwork, decoder_settings
 from sampt.segmenters.sam.picture import to_square, upsample
-from sampt.segmenters.sam.segmenter import SamEmbedding, SamSegmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 from sampt.video.open import open_video
 

@@ -62,7 +62,7 @@ def test_a_gpus_short_numbers_are_not_used_where_the_settings_forbid_it(
     """In jobs and in ``segment_video``, which make their back ends in two places."""
     pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
     pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
-    monkeypatch.setattr("sampt.segmenters.sam.segmenter.default_precision", lambda device: "bfloat16")
+    monkeypatch.setattr("sampt.segmenters.sam.adapter.default_precision", lambda device: "bfloat16")
     seen: list[Any] = []
     monkeypatch.setattr("sampt.pipeline.segment.Engine", lambda tracker, segmenter, config: seen.append(segmenter))
     weights = {"tracker": "lucas-kanade", "segmenter": "mobile-sam", "segmenter_weights": "random"}

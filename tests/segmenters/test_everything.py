@@ -335,8 +335,8 @@ def test_the_family_proposes_what_the_rules_say_of_all_its_masks(
     network = small_network(kind)
     import torch
 
+    from sampt.segmenters.sam.adapter import SamSegmenter
     from sampt.segmenters.sam.models import MODELS
-    from sampt.segmenters.sam.segmenter import SamSegmenter
 
     frame = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
     monkeypatch.setattr(network, "predict", less(network, frame, 0.05))

@@ -21,12 +21,12 @@ from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
+from sampt.segmenters.sam.adapter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build as build_model  # noqa: E402
 from sampt.segmenters.sam.checkpoint import fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.picture import Fit, to_square, upsample  # noqa: E402
 from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
-from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam2 import network as sam2  # noqa: E402
 from sampt.segmenters.sam2.names import convert_state_dict, is_sam2  # noqa: E402
 from sampt.segmenters.sam2.network import HieraSizes, Sam2Network, build, vision_config  # noqa: E402

@@ -43,10 +43,10 @@ from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.everything import ProposalConfig, propose_masks  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
+from sampt.segmenters.sam.adapter import SamEmbedding, SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import load_network  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import VitSizes, build_vit  # noqa: E402
-from sampt.segmenters.sam.segmenter import SamEmbedding, SamSegmenter  # noqa: E402
 from sampt.segmenters.sam2.network import HieraSizes  # noqa: E402
 from sampt.segmenters.sam2.network import build as build_hiera  # noqa: E402
 from sampt.testing import ExactStreamTracker, RecordedClip, SceneVideo, crossing_scene  # noqa: E402
@@ -301,7 +301,8 @@ class PassByPass:
     """The segmenter without its own way through the rounds."""
 
     def __init__(self, segmenter: Any) -> None:
-        self.info, self.encode, self.decode = segmenter.info, segmenter.encode, segmenter.decode
+        self.info = replace(segmenter.info, has_refinement=False)
+        self.encode, self.decode = segmenter.encode, segmenter.decode
 
 
 @needs_davis

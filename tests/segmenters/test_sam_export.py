@@ -28,13 +28,13 @@ from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
 from sampt.segmenters.sam import export  # noqa: E402
+from sampt.segmenters.sam.adapter import SamEmbedding, SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import fill_random  # noqa: E402
 from sampt.segmenters.sam.export import export_network  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit  # noqa: E402
 from sampt.segmenters.sam.prompts import PromptBatch  # noqa: E402
 from sampt.segmenters.sam.runtime import TorchRuntime  # noqa: E402
-from sampt.segmenters.sam.segmenter import SamEmbedding, SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.two_way import TwoWay  # noqa: E402
 from sampt.segmenters.sam2.network import HieraSizes  # noqa: E402
 from sampt.segmenters.sam2.network import build as build_hiera  # noqa: E402

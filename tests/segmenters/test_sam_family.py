@@ -26,12 +26,12 @@ from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
+from sampt.segmenters.sam.adapter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build, fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit, convert_state_dict  # noqa: E402
 from sampt.segmenters.sam.picture import Fit, to_square  # noqa: E402
 from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
-from sampt.segmenters.sam.segmenter import SamSegmenter  # noqa: E402
 from sampt.testing import SEGMENTER_CLAUSES, SegmenterLimits  # noqa: E402
 from sampt.types import MaskPrediction, ObjectPrompt  # noqa: E402
 from tools.parity.fixtures import Fixture  # noqa: E402
@@ -211,7 +211,8 @@ class PassByPass:
     """The segmenter without its own way through the rounds."""
 
     def __init__(self, segmenter: SamSegmenter) -> None:
-        self.info, self.encode, self.decode = segmenter.info, segmenter.encode, segmenter.decode
+        self.info = replace(segmenter.info, has_refinement=False)
+        self.encode, self.decode = segmenter.encode, segmenter.decode
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 3])

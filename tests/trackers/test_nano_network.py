@@ -17,6 +17,7 @@ from torch import Generator, Tensor  # noqa: E402
 from sampt.backends.blocks import ConvNorm  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.trackers.nano import NanoTracker, NanoTrackerSettings, create  # noqa: E402
+from sampt.trackers.nano.adapter import network_size  # noqa: E402
 from sampt.trackers.nano.network import (  # noqa: E402
     COARSE,
     FINE,
@@ -31,7 +32,6 @@ from sampt.trackers.nano.network import (  # noqa: E402
 from sampt.trackers.nano.onnx_runtime import OnnxRuntime  # noqa: E402
 from sampt.trackers.nano.runtime import FILES, PointState  # noqa: E402
 from sampt.trackers.nano.torch_runtime import TorchRuntime  # noqa: E402
-from sampt.trackers.nano.tracker import network_size  # noqa: E402
 from training.tracker.export import export  # noqa: E402
 
 

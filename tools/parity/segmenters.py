@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from sampt.segmenters.create import create_segmenter
+from sampt.segmenters.sam.adapter import SamSegmenter
 from sampt.segmenters.sam.prompts import batch_of
-from sampt.segmenters.sam.segmenter import SamSegmenter
 from sampt.types import ObjectPrompt
 from tools.parity.fixtures import ALLOWED, Comparison, Fixture
 

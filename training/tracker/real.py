@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.evaluation.datasets import training_sequences
+from sampt.trackers.nano.adapter import network_size
 from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import PointState
-from sampt.trackers.nano.tracker import network_size
 from training.tracker.scenes import Clips, SceneMaker, from_unit, homography, project, to_unit
 
 Settings = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sampt.segmenters.sam.create import create_model
 
 if TYPE_CHECKING:
-    from sampt.segmenters.sam.segmenter import SamSegmenter
+    from sampt.segmenters.sam.adapter import SamSegmenter
 
 __all__ = ["create_vit_b", "create_vit_h", "create_vit_l"]
 

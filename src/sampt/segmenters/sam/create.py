@@ -13,7 +13,7 @@ from sampt.segmenters.sam.models import MODELS, SamModel
 from sampt.weights import local_weights
 
 if TYPE_CHECKING:
-    from sampt.segmenters.sam.segmenter import SamSegmenter
+    from sampt.segmenters.sam.adapter import SamSegmenter
 
 __all__ = ["create_model", "export_model"]
 
@@ -38,7 +38,7 @@ def create_model(name: str, weights: str | None, device: str, runtime: str = "au
     _check_packages(model)
     path = local_weights(name, weights)
     with _importing(name):
-        from sampt.segmenters.sam.segmenter import SamSegmenter
+        from sampt.segmenters.sam.adapter import SamSegmenter
 
         return SamSegmenter.load(model, path, device, runtime=runtime, precision=precision)
 
@@ -64,9 +64,9 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
     _check_packages(model, "onnx")
     path = local_weights(name, weights)
     with _importing(name):
+        from sampt.segmenters.sam.adapter import export_folder
         from sampt.segmenters.sam.checkpoint import identity_of, load_network
         from sampt.segmenters.sam.export import export_network
-        from sampt.segmenters.sam.segmenter import export_folder
 
         if folder is None and path is None:
             raise BackendError(f"The export of {name!r} with random weights needs a folder of its own; name one.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sampt.segmenters.sam.create import create_model
 
 if TYPE_CHECKING:
-    from sampt.segmenters.sam.segmenter import SamSegmenter
+    from sampt.segmenters.sam.adapter import SamSegmenter
 
 __all__ = ["create_base_plus", "create_large", "create_small", "create_tiny"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sampt.backends.onnx_files import choose_runtime, find_folder
+from sampt.trackers.nano.adapter import NanoTracker, NanoTrackerSettings
 from sampt.trackers.nano.runtime import FILES, Runtime
-from sampt.trackers.nano.tracker import NanoTracker, NanoTrackerSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoTracker", "NanoTrackerSettings", "create"]
 

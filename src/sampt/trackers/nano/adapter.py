@@ -1,4 +1,4 @@
-"""Tracker ``nano``: the bundled network behind the seam.
+"""Tracker ``nano``: the bundled network behind our interface.
 
 A frame is brought to one size, encoded once, and all points take one step on it. What a point carries is fixed: a stream needs
 the same memory on its last frame as on its first.
