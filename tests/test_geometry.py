@@ -17,6 +17,7 @@ from sampt.geometry import (
     pixels_around_box,
     pixels_between,
     rescale_box,
+    rescale_span,
     rescale_xy,
     round_to_pixels,
     sample_picture,
@@ -55,6 +56,17 @@ def test_boxes_move_like_the_area_of_their_pixels() -> None:
     assert rescale_box(array((4, 2, 7, 3)).reshape(4), (8, 16), (4, 8)).tolist() == [2, 1, 3, 1]
     whole = rescale_box(np.array([0, 0, 99, 49], np.float32), (50, 100), (7, 9))
     assert np.allclose(whole, [0, 0, 8, 6], atol=1e-5)
+
+
+def test_rows_of_a_resized_frame_show_the_places_that_rescaling_says() -> None:
+    first, places = rescale_span(slice(2, 4), 8, 16)
+    assert first == 4
+    assert places.tolist() == [-0.25, 0.25, 0.75, 1.25]
+    first, places = rescale_span(slice(3, 8), 8, 4)
+    assert first == 1
+    assert places.tolist() == [-0.5, 1.5, 3.5]
+    back = rescale_xy(array(*[(0, row) for row in range(1, 4)]), (4, 1), (8, 1))[:, 1]
+    assert (places + 3 == back).all()
 
 
 def test_inside_is_half_open_and_half_a_pixel_wide() -> None:

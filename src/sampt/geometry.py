@@ -20,6 +20,7 @@ __all__ = [
     "pixels_around_box",
     "pixels_between",
     "rescale_box",
+    "rescale_span",
     "rescale_xy",
     "round_to_pixels",
     "sample_picture",
@@ -43,6 +44,18 @@ def rescale_box(box_xyxy: FloatArray, from_hw: SizeHW, to_hw: SizeHW) -> FloatAr
     edges = np.asarray(box_xyxy, np.float64).reshape(2, 2) + np.array([[-0.5], [0.5]])
     moved = rescale_xy(edges.astype(np.float32), from_hw, to_hw) + np.array([[0.5], [-0.5]])
     return np.asarray(moved.reshape(4), np.float32)
+
+
+def rescale_span(span: slice, from_size: int, to_size: int) -> tuple[int, FloatArray]:
+    """Where some rows (or columns) of a frame lie when it is resized from ``from_size`` rows to ``to_size``.
+
+    Returns:
+        The first row that they reach, and for it and all others that they reach, (n,), the place in ``span`` that it shows:
+        0 is the centre of its first row.
+    """
+    scale = to_size / from_size
+    first, stop = max(0, int(span.start * scale)), min(to_size, int(np.ceil(span.stop * scale)))
+    return first, np.asarray((np.arange(first, stop) + 0.5) / scale - 0.5 - span.start, np.float32)
 
 
 def clip_xy(xy: FloatArray, size_hw: SizeHW) -> FloatArray:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sampt.checks import shape_repr
-from sampt.geometry import box_of_mask
+from sampt.geometry import box_of_mask, rescale_span
 from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
 
 __all__ = ["ObjectMask", "merge_objects"]
@@ -84,15 +84,10 @@ class ObjectMask:
         """The same object on the frame resized; logits are interpolated (bilinear, half-pixel centres)."""
         if self.logits is None or from_hw == to_hw:
             return self
-        (y, x), (h, w) = self.origin_yx, self.logits.shape
-        scale_y, scale_x = to_hw[0] / from_hw[0], to_hw[1] / from_hw[1]
-        rows = slice(max(0, int(y * scale_y)), min(to_hw[0], int(np.ceil((y + h) * scale_y))))
-        columns = slice(max(0, int(x * scale_x)), min(to_hw[1], int(np.ceil((x + w) * scale_x))))
-        map_y = (np.arange(rows.start, rows.stop) + 0.5) / scale_y - 0.5 - y
-        map_x = (np.arange(columns.start, columns.stop) + 0.5) / scale_x - 0.5 - x
-        grid = np.meshgrid(map_x.astype(np.float32), map_y.astype(np.float32))
+        (top, map_y), (left, map_x) = map(rescale_span, self.area, from_hw, to_hw)
+        grid = np.meshgrid(map_x, map_y)
         logits = cv2.remap(self.logits, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        origin = (rows.start, columns.start)
+        origin = (top, left)
         return ObjectMask(self.object_id, self.state, self.score, np.asarray(logits, np.float32), origin, self.is_given)
 
 
