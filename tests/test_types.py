@@ -189,6 +189,9 @@ def test_object_prompt_checks_points_and_box() -> None:
     with pytest.raises(ValueCheckError, match=r"ObjectPrompt.box_xyxy has 4=3, expected 4=4"):
         ObjectPrompt(1, [[1, 2]], [True], [1, 2, 3])  # type: ignore[arg-type]
     assert ObjectPrompt(1, [], [], [1, 2, 3, 4]).xy.shape == (0, 2)  # type: ignore[arg-type]
+    assert ObjectPrompt(1, [[1, 2]] * 2, [True, False]).is_certain.tolist() == [True, True]  # type: ignore[arg-type]
+    with pytest.raises(ValueCheckError, match=r"ObjectPrompt.is_certain has k=2, expected k=1"):
+        ObjectPrompt(1, [[1, 2]], [True], is_certain=[True, False])  # type: ignore[arg-type]
 
 
 def test_label_map_gives_overlaps_to_the_smaller_id() -> None:

@@ -7,7 +7,7 @@ xy has n=1". Coordinates follow :mod:`sampt.geometry`: (x, y) in pixels, (0, 0) 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -312,6 +312,8 @@ class ObjectPrompt:
         is_positive: (k,) bool.
         box_xyxy: (4,) float32 or None: x and y of the first and of the last pixel (inclusive) of the object.
         mask_logits: a previous answer's ``low_res_logits``, as the segmenter gave it, or None.
+        is_certain: (k,) bool: a person put the point there, so that the mask should have its sign at its pixel; a tracked point
+            may have slid off. Left out: all of them.
     """
 
     object_id: int
@@ -319,6 +321,7 @@ class ObjectPrompt:
     is_positive: BoolArray
     box_xyxy: FloatArray | None = None
     mask_logits: Any = None
+    is_certain: BoolArray = None  # type: ignore[assignment]
 
     __repr__ = shape_repr
 
@@ -326,9 +329,16 @@ class ObjectPrompt:
         sizes: dict[str, int] = {}
         frozen(self, "xy", self.xy, np.float32, "k2", sizes)
         frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "k", sizes)
+        certain = np.ones(len(self.xy), np.bool_) if self.is_certain is None else self.is_certain
+        frozen(self, "is_certain", certain, np.bool_, "k", sizes)
         check_finite(self, "xy")
         if self.box_xyxy is not None:
             frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
+
+    def only_positive(self) -> ObjectPrompt:
+        """The prompt without its negative points."""
+        chosen = self.is_positive
+        return replace(self, xy=self.xy[chosen], is_positive=chosen[chosen], is_certain=self.is_certain[chosen])
 
 
 @dataclass(frozen=True, eq=False)

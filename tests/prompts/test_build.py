@@ -45,6 +45,7 @@ def test_own_visible_points_then_the_others_visible_positives_as_negatives() -> 
     assert plain(prompts[0]) == [(0, True), (2, False), (8, True), (1, False), (7, False)]
     assert plain(prompts[1]) == [(1, True), (4, False), (7, True), (0, False), (8, False)]
     assert all(p.box_xyxy is None and p.mask_logits is None for p in prompts)
+    assert not any(p.is_certain.any() for p in prompts)  # tracked points may have slid off
 
 
 def test_too_small_a_share_of_visible_points_is_absence() -> None:
@@ -86,5 +87,6 @@ def test_digests_differ_when_what_is_asked_differs() -> None:
     moved = replace(prompts[0], xy=prompts[0].xy + np.float32(1e-4))
     flipped = replace(prompts[0], is_positive=~prompts[0].is_positive)
     renamed = replace(prompts[0], object_id=9)
-    others = [[moved, prompts[1]], [flipped, prompts[1]], [renamed, prompts[1]], prompts[:1], prompts[::-1], []]
-    assert len({prompts_digest(o) for o in others} | {same}) == 7
+    clicked = replace(prompts[0], is_certain=~prompts[0].is_certain)
+    others = [[p, prompts[1]] for p in (moved, flipped, renamed, clicked)] + [prompts[:1], prompts[::-1], []]
+    assert len({prompts_digest(o) for o in others} | {same}) == 8

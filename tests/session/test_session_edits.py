@@ -368,6 +368,7 @@ def test_carried_points_next_to_a_click_of_the_other_sign_do_not_count(bench: An
     assert 0 < len(positive) < 24
     assert np.linalg.norm(positive - (x, y), axis=1).min() > 5
     assert [x, y] in asked.xy[~asked.is_positive].tolist()
+    assert asked.xy[asked.is_certain].tolist() == [[x, y]]  # what a person says counts; what was tracked is evidence
 
 
 def test_the_plan_shares_frames_among_query_frames() -> None:

@@ -44,7 +44,8 @@ def build_prompts(
                 others = np.sort(rng_for(object_id).choice(others, config.max_other_points, replace=False))
             xy.append(points.xy[others])
             labels.append(np.zeros(len(others), np.bool_))
-        prompts.append(ObjectPrompt(int(object_id), np.concatenate(xy), np.concatenate(labels)))
+        signs = np.concatenate(labels)
+        prompts.append(ObjectPrompt(int(object_id), np.concatenate(xy), signs, is_certain=np.zeros(len(signs), np.bool_)))
     return prompts
 
 
@@ -55,4 +56,5 @@ def prompts_digest(prompts: Sequence[ObjectPrompt]) -> str:
         digest.update(f"{prompt.object_id}:{len(prompt.xy)};".encode())
         digest.update(prompt.xy.tobytes())
         digest.update(prompt.is_positive.tobytes())
+        digest.update(prompt.is_certain.tobytes())
     return digest.hexdigest()

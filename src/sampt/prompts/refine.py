@@ -82,8 +82,6 @@ def _is_changed(before: MaskPrediction, after: MaskPrediction, share: float) -> 
 
 def _with_first_pass(segmenter: PromptableSegmenter, embedding: Any, prompts: Sequence[ObjectPrompt]) -> list[ObjectPrompt]:
     """The prompts with the low-resolution logits that their positive points alone give."""
-    positives = [
-        ObjectPrompt(p.object_id, p.xy[p.is_positive], p.is_positive[p.is_positive], mask_logits=p.mask_logits) for p in prompts
-    ]
+    positives = [dataclasses.replace(p.only_positive(), box_xyxy=None) for p in prompts]
     answers = segmenter.decode(embedding, positives, full_size=False)
     return [dataclasses.replace(p, mask_logits=a.low_res_logits) for p, a in zip(prompts, answers, strict=True)]

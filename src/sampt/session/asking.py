@@ -95,13 +95,15 @@ class Asker:
     def prompt(self, query: Query) -> ObjectPrompt:
         """What the segmenter is asked, at the working size."""
         xy, signs = _clicked(query.clicks)
+        is_click = np.ones(len(xy), np.bool_)
         if query.carried is not None:
             kept = _kept_points(query.carried, xy, signs)
             xy = np.concatenate([np.array(query.carried.xy, np.float32).reshape(-1, 2)[kept], xy])
             signs = np.concatenate([np.array(query.carried.is_positive, np.bool_)[kept], signs])
+            is_click = np.concatenate([np.zeros(int(kept.sum()), np.bool_), is_click])
         sizes = self._video.size_hw, self._working.size_hw
         box = None if query.box_xyxy is None else rescale_box(np.array(query.box_xyxy, np.float32), *sizes)
-        return ObjectPrompt(query.object_id, rescale_xy(xy, *sizes), signs, box)
+        return ObjectPrompt(query.object_id, rescale_xy(xy, *sizes), signs, box, is_certain=is_click)
 
 
 def query_points(

@@ -210,6 +210,7 @@ class SegmenterCall:
     object_id: int
     xy: FloatArray
     is_positive: BoolArray
+    is_certain: BoolArray
     box_xyxy: FloatArray | None
     has_mask_logits: bool
     full_size: bool
@@ -268,6 +269,7 @@ class ExactSegmenter:
                 object_id=prompt.object_id,
                 xy=prompt.xy,
                 is_positive=prompt.is_positive,
+                is_certain=prompt.is_certain,
                 box_xyxy=prompt.box_xyxy,
                 has_mask_logits=prompt.mask_logits is not None,
                 full_size=full_size,

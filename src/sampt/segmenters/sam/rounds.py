@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ def _with_first_pass(question: Question, prompts: Sequence[ObjectPrompt], passes
     points = question.batch(prompts)
     if not passes.positives_first:
         return points
-    positives = [replace(p, xy=p.xy[p.is_positive], is_positive=p.is_positive[p.is_positive]) for p in prompts]
+    positives = [p.only_positive() for p in prompts]
     logits, _ = question.predict(question.batch(positives))
     return points.with_masks(question.limited(logits), torch.ones_like(points.has_mask))
 
