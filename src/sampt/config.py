@@ -171,7 +171,9 @@ class ReinitConfig(_Checked):
         low=2,
     )
     anchor: bool = _setting(False, "new points must agree with the object's colours on the frame where it was named")
-    previous_mask: bool = _setting(False, "a frame is asked about with the segmenter's answer on the frame before")
+    previous_mask: bool = _setting(
+        False, "a frame is asked about with the mask of the frame before: the segmenter's answer, or the one that was given"
+    )
     keep_queries: bool = _setting(
         False, "the user's own points are followed through the whole video, too; an object that was lost comes back by them"
     )
@@ -287,7 +289,7 @@ def _fetched(segmenter: str, rounds: int) -> SegmentConfig:
 PRESETS: dict[str, SegmentConfig] = {
     "default": _BUNDLED,
     "offline": _BUNDLED,
-    "fast-offline": dataclasses.replace(_BUNDLED, longest_side=428),
+    "fast-offline": dataclasses.replace(_BUNDLED, segmenter="nano-fast", longest_side=428),
     "classical": _CLASSICAL,
     "best": _fetched("hq-sam-vit-h", rounds=12),
     "balanced": _fetched("sam2.1-base-plus", rounds=12),
@@ -321,7 +323,7 @@ PRESETS: dict[str, SegmentConfig] = {
 PRESETS_TOLD: dict[str, str] = {
     "default": "the bundled networks, both called nano; needs no download and no PyTorch; chosen on DAVIS-2016 train",
     "offline": "another name of default",
-    "fast-offline": "the same at half the resolution",
+    "fast-offline": "the same at half the resolution, with the segmenter nano-fast",
     "classical": "no network at all: graph cut and optical flow",
     "best": "hq-sam-vit-h behind the tracker nano; 2.6 GB of weights; not tuned here, where no official weights are at hand",
     "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",

@@ -390,6 +390,46 @@ def test_after_a_frame_without_the_object_nothing_is_passed_on() -> None:
     assert without == {0} | {frame_idx + 1 for frame_idx in gone}
 
 
+class FromMasks(ExactSegmenter):
+    """Answers wrongly on one frame; makes logits of a given mask; remembers what each frame was asked with."""
+
+    def __init__(self, wrong_on: int) -> None:
+        super().__init__(CROSSING)
+        self.info = replace(self.info, has_mask_logits=True)
+        self.wrong_on = wrong_on
+        self.asked_with: list[tuple[int, Any]] = []
+
+    def logits_of_mask(self, mask: np.ndarray) -> Any:
+        return mask.copy()
+
+    def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> Any:
+        answers = super().decode(embedding, prompts, full_size=full_size)
+        frame_idx = self.calls[-1].frame_idx
+        self.asked_with += [(frame_idx, p.mask_logits) for p in prompts]
+        if frame_idx == self.wrong_on:
+            answers = [replace(a, logits=None if a.logits is None else np.ones_like(a.logits)) for a in answers]
+        return answers
+
+
+@pytest.mark.parametrize(("protocol", "around"), [("vos", [6]), ("both-ways", [4, 6])])
+def test_a_given_mask_is_what_the_next_frame_is_asked_with_and_what_points_are_checked_against(
+    protocol: str, around: list[int]
+) -> None:
+    """Not the segmenter's own answer on that frame, which a person has corrected by giving the mask."""
+    given = CROSSING.masks(5)[0]
+    queries = [QueryMask(1, 5, given)]
+    for previous in (True, False):
+        segmenter = FromMasks(wrong_on=5)
+        config = reinit("on-horizon-and-sync", 3, previous_mask=previous, look_back=True, anchor=True)
+        config = with_settings(replace(config, protocol=protocol), ONE_PASS)  # type: ignore[arg-type]
+        results = run(CROSSING, queries, config, segmenter=segmenter)
+        seen = [f for f, logits in segmenter.asked_with if isinstance(logits, np.ndarray) and np.array_equal(logits, given)]
+        assert sorted(set(seen)) == (around if previous else [])
+        if previous:
+            for frame_idx in (*around, 11):
+                assert np.array_equal(results[frame_idx].masks[0], CROSSING.masks(frame_idx)[0])
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("frames", [(0, 0), (3, 8), (11, 0), (2, 9)])
 def test_reinitialised_masks_are_exact_both_ways(variant: str, frames: tuple[int, int]) -> None:

@@ -391,7 +391,7 @@ def test_info_without_a_licence_is_caught() -> None:
     assert list(caught.value.broken) == ["info_is_complete"]
 
 
-@pytest.mark.parametrize("flag", ["has_refinement", "has_candidates"])
+@pytest.mark.parametrize("flag", ["has_refinement", "has_candidates", "has_mask_logits"])
 def test_a_flag_that_promises_a_missing_method_is_caught(flag: str) -> None:
     segmenter = BrokenSegmenter(lambda answers, _: answers)
     segmenter.info = replace(segmenter.info, **{flag: True})

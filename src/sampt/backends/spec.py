@@ -59,6 +59,7 @@ class SegmenterInfo:
         has_refinement: True when it goes through all passes about a frame by itself
             (:class:`sampt.segmenters.base.RoundsSegmenter`).
         has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.everything.CandidateSegmenter`).
+        has_mask_logits: True when it makes ``mask_logits`` of a given mask (:class:`sampt.segmenters.base.MaskSegmenter`).
         device: where it runs.
         source: paper or program that defines the method.
     """
@@ -69,6 +70,7 @@ class SegmenterInfo:
     encode_batch: int = 1
     has_refinement: bool = False
     has_candidates: bool = False
+    has_mask_logits: bool = False
     device: str = "cpu"
     source: str = ""
 

@@ -16,7 +16,7 @@ from sampt.masks.spool import Spool
 from sampt.pipeline.backends import make_segmenter, make_tracker
 from sampt.pipeline.preparation import Queries, QueryLike, prepare_live_queries, prepare_queries, working_video
 from sampt.pipeline.propagation import Engine, TrackedFrame, tracked_frames
-from sampt.pipeline.windowed import reinitialised
+from sampt.pipeline.windowed import KnownMasks, reinitialised
 from sampt.prompts.build import prompts_digest
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
@@ -263,10 +263,13 @@ def _run_windows(engine: Engine, source: Video, working: Video, queries: Queries
     """The time-reversed run first, its masks kept on disk, then the forward run, stitched at every object's query frame."""
     finish = _Finish(engine, queries, source.size_hw)
     spool = Spool()
+    known = {
+        (o, f): ObjectMask.of_given(o, mask).resized(source.size_hw, working.size_hw) for (o, f), mask in queries.given.items()
+    }
     try:
         if engine.config.protocol == "both-ways":
-            _run_backward(engine, working, queries.points, spool)
-        for frame_idx, objects, points in reinitialised(engine, working, queries.points):
+            _run_backward(engine, working, queries.points, known, spool)
+        for frame_idx, objects, points in reinitialised(engine, working, queries.points, known):
             earlier, earlier_points = spool.take(frame_idx)
             row = FramePoints.concat([*points, *earlier_points])
             yield finish(frame_idx, [*objects, *earlier], row, working.size_hw)
@@ -274,7 +277,7 @@ def _run_windows(engine: Engine, source: Video, working: Video, queries: Queries
         spool.close()
 
 
-def _run_backward(engine: Engine, working: Video, points: Points, spool: Spool) -> None:
+def _run_backward(engine: Engine, working: Video, points: Points, known: KnownMasks, spool: Spool) -> None:
     last = working.num_frames - 1
     first_legs = [
         points.select((points.object_id == o) & (points.frame_idx == points.query_frame(o)))
@@ -287,7 +290,8 @@ def _run_backward(engine: Engine, working: Video, points: Points, spool: Spool) 
     mirrored = Points(joined.xy, last - joined.frame_idx, joined.object_id, joined.is_positive)
     query_frame = {o: joined.query_frame(o) for o in joined.object_ids}
     reversed_video = SubVideo(working, range(last, -1, -1))
-    for mirrored_idx, objects, rows in reinitialised(engine, reversed_video, mirrored):
+    mirrored_masks = {(o, last - f): mask for (o, f), mask in known.items()}
+    for mirrored_idx, objects, rows in reinitialised(engine, reversed_video, mirrored, mirrored_masks):
         frame_idx = last - mirrored_idx
         before = [o for o in objects if frame_idx < query_frame[o.object_id]]
         ids = {o.object_id for o in before}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from sampt.masks.spool import Shelf
 from sampt.pipeline.preparation import rng_for
 from sampt.pipeline.propagation import Answer, Engine, answers_of
 from sampt.points.sample import sample_object_points
+from sampt.segmenters.base import MaskSegmenter
 from sampt.segmenters.cache import EmbeddingMemory
 from sampt.tracks.appearance import ObjectLook
 from sampt.tracks.feed import track_feed, track_whole
@@ -21,7 +23,7 @@ from sampt.tracks.shots import ShotView
 from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
 from sampt.video.base import CachedVideo, SubVideo, Video
 
-__all__ = ["reinitialised"]
+__all__ = ["KnownMasks", "reinitialised"]
 
 
 @dataclass
@@ -51,18 +53,25 @@ class _Waiting:
     points: list[FramePoints] = field(default_factory=list)
 
 
-def reinitialised(engine: Engine, video: Video, points: Points) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+KnownMasks: TypeAlias = Mapping[tuple[int, int], ObjectMask]
+"""Masks that are certain, a person's own say, by object and frame, at the working size."""
+
+
+def reinitialised(
+    engine: Engine, video: Video, points: Points, known: KnownMasks | None = None
+) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
     """With re-initialisation, in the one direction that ``video`` is read in.
 
     Args:
         engine: back ends and settings.
         video: at the working size.
         points: query points; an object's later ones join it when their frame is reached.
+        known: masks that take the place of the segmenter's where frames are asked about with the mask of the frame before.
 
     Yields:
         for every frame in order: its index, the objects whose query frame has been reached, and their points.
     """
-    return _WindowedRun(engine, video, points).frames()
+    return _WindowedRun(engine, video, points, known or {}).frames()
 
 
 class _OwnPoints:
@@ -97,9 +106,10 @@ class _OwnPoints:
 class _WindowedRun:
     """Window after window: track, segment, choose each object's next query frame, sample, go on."""
 
-    def __init__(self, engine: Engine, video: Video, points: Points) -> None:
+    def __init__(self, engine: Engine, video: Video, points: Points, known: KnownMasks) -> None:
         self._engine = engine
         self._config = engine.config
+        self._known = known if engine.config.reinit.previous_mask else {}
         video = CachedVideo(video, engine.config.reinit.horizon + 1)
         self._shots = ShotView(video) if engine.config.tracking.shot_cuts else None
         self._video: Video = self._shots or video
@@ -251,7 +261,17 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
-        return answers_of(self._answers(frame_idx, prompts), group)
+        return [self._or_known(frame_idx, answer) for answer in answers_of(self._answers(frame_idx, prompts), group)]
+
+    def _or_known(self, frame_idx: int, answer: Answer) -> Answer:
+        """The answer, or what is known better."""
+        known = self._known.get((answer.mask.object_id, frame_idx))
+        if known is None or known.state is not ObjectState.PRESENT:
+            return answer
+        segmenter = self._engine.segmenter
+        if not segmenter.info.has_mask_logits:
+            return Answer(known, answer.low_res_logits)
+        return Answer(known, cast(MaskSegmenter, segmenter).logits_of_mask(known.mask(self._video.size_hw)))
 
     def _last_logits(self, object_id: int, frame_idx: int) -> object:
         """The answer on the frame before, where the object was there."""

@@ -14,9 +14,10 @@ import numpy as np
 
 from sampt.backends.spec import SegmenterInfo
 from sampt.errors import BackendError
-from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
+from sampt.types import BoolArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = [
+    "MaskSegmenter",
     "Passes",
     "PromptableSegmenter",
     "RoundsSegmenter",
@@ -56,6 +57,18 @@ class PromptableSegmenter(Protocol):
         Returns:
             One answer a prompt, in order.
         """
+        ...
+
+
+@runtime_checkable
+class MaskSegmenter(Protocol):
+    """What a segmenter may add: a mask that somebody else made, a person say, becomes ``mask_logits`` of a prompt.
+
+    Its ``info.has_mask_logits`` is True.
+    """
+
+    def logits_of_mask(self, mask: BoolArray) -> Any:
+        """What ``low_res_logits`` would be of a sure answer that is this (h, w) mask, with at least one pixel set."""
         ...
 
 
@@ -136,6 +149,10 @@ class SegmenterView:
     def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
         """Where ``info.has_refinement``."""
         return cast(RoundsSegmenter, self.segmenter).decode_in_rounds(embedding, prompts, passes)
+
+    def logits_of_mask(self, mask: BoolArray) -> Any:
+        """Where ``info.has_mask_logits``."""
+        return cast(MaskSegmenter, self.segmenter).logits_of_mask(mask)
 
 
 def innermost(segmenter: PromptableSegmenter) -> PromptableSegmenter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,19 @@ class WatchedSegmenter(SegmenterView):
 
 
 def follow(
-    engine: Engine, working: Video, frames: range, points: Points
+    engine: Engine, working: Video, frames: range, points: Points, known: Mapping[int, ObjectMask]
 ) -> Generator[tuple[int, list[ObjectMask], FramePoints], None, None]:
     """Objects on ``frames``, which may run backward, from ``points`` on the first of them.
 
     With re-initialisation as the settings say it, window by window, else with the points alone; then nothing is asked about the
     first frame.
+
+    Args:
+        engine: back ends and settings.
+        working: the video at the working size.
+        frames: of it, in the order in which they are followed.
+        points: on the first of these.
+        known: by object, the masks there, at the working size.
 
     Yields:
         for every frame in order: its index, the masks of objects that have not been given up, and all points there; both at
@@ -102,7 +109,7 @@ def follow(
     view = SubVideo(working, frames)
     local = Points(points.xy, np.zeros(len(points), np.int64), points.object_id, points.is_positive)
     if engine.config.reinit.enabled:
-        for i, masks, rows in reinitialised(engine, view, local):
+        for i, masks, rows in reinitialised(engine, view, local, {(o, 0): mask for o, mask in known.items()}):
             yield frames[i], masks, FramePoints.concat(rows)
         return
     tracked = tracked_frames(engine, view, local)

@@ -15,7 +15,7 @@ from sampt.pipeline.propagation import Engine
 from sampt.session.asking import Asker, query_points
 from sampt.session.edits import Inputs
 from sampt.session.plan import Leg
-from sampt.session.record import record_of
+from sampt.session.record import Record, record_of
 from sampt.session.running import Stopped, WatchedSegmenter, WatchedVideo, follow
 from sampt.session.state import SessionState, result_of
 from sampt.session.values import FrameUpdate, ObjectResult
@@ -77,14 +77,17 @@ class _Walk:
         leg = self._leg
         if first := self._at_query_frame():
             yield FrameUpdate(leg.start, first)
-        starts = {o: self._row_at_start(o) for o in leg.queries}
+        records = {o: self._at_start(o) for o in leg.queries}
+        starts = {o: _visible(record) for o, record in records.items()}
         points = Points.concat(self._as_points(row) for row in starts.values())
         self._begin_run()
         if not len(points):
             for frame_idx in leg.frames[1:]:
                 yield from self._kept(frame_idx, [], FramePoints.concat([]))
         elif len(leg.frames) > 1:
-            with contextlib.closing(follow(self._watched(), self._working, leg.frames, points)) as found:
+            sizes = self._video.size_hw, self._working.size_hw
+            known = {o: record.object_mask().resized(*sizes) for o, record in records.items()}
+            with contextlib.closing(follow(self._watched(), self._working, leg.frames, points, known)) as found:
                 for frame_idx, masks, rows in found:
                     if frame_idx == leg.start:
                         self._know_points(starts, rows)
@@ -130,14 +133,12 @@ class _Walk:
                 kept[query.object_id] = result_of(record)
         return kept
 
-    def _row_at_start(self, object_id: int) -> FramePoints:
-        """The visible points of the result on the leg's first frame; none without a positive one."""
+    def _at_start(self, object_id: int) -> Record:
+        """The result on the leg's first frame."""
         entry = self._state.store.find(object_id, self._leg.start, self._leg.queries[object_id].digest)
         if entry is None:
             raise Stopped  # the query frame has been edited since
-        row = self._state.store.read(entry).points
-        row = row.select(row.visible)
-        return row if row.is_positive.any() else FramePoints.concat([])
+        return self._state.store.read(entry)
 
     def _as_points(self, row: FramePoints) -> Points:
         xy = _resized(row.xy, self._video, self._working)
@@ -172,6 +173,12 @@ class _Walk:
                 found[object_id] = result_of(record)
         if found:
             yield FrameUpdate(frame_idx, found)
+
+
+def _visible(record: Record) -> FramePoints:
+    """The visible points of a result; none without a positive one."""
+    row = record.points.select(record.points.visible)
+    return row if row.is_positive.any() else FramePoints.concat([])
 
 
 def _resized(xy: FloatArray, from_video: Video, to_video: Video) -> FloatArray:

@@ -41,7 +41,8 @@ def info_is_complete(segmenter: PromptableSegmenter, limits: SegmenterLimits = _
     demand(bool(info.name and info.licence_code), f"info has {named}; expected both.")
     demand(info.encode_batch >= 1, f"info.encode_batch is {info.encode_batch}; expected at least 1.")
     inner = innermost(segmenter)
-    for flag, method in (("has_refinement", "decode_in_rounds"), ("has_candidates", "candidates")):
+    flags = {"has_refinement": "decode_in_rounds", "has_candidates": "candidates", "has_mask_logits": "logits_of_mask"}
+    for flag, method in flags.items():
         says, has = getattr(info, flag), callable(getattr(inner, method, None))
         demand(
             says == has, f"info.{flag} is {says}, and {method}() is {'there' if has else 'missing'}; expected them to agree."
