@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -200,6 +201,19 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
         torch.from_numpy(np.stack(labels)).to(device),
         regions,
     )
+
+
+def load_training_store(root: Path, settings: Mapping[str, Any], device: str) -> Store:
+    """All that the segmenter is trained on.
+
+    Args:
+        root: the folder of training data.
+        settings: the table ``data`` of the configuration; what it names as held out is left out.
+        device: where the tensors go.
+    """
+    s = settings
+    held_out = {*s["held_out"], *s["held_out_things"]}
+    return load_store(root, lambda path: sequence_of(path) not in held_out, s["canvas"], s["smallest"], s["largest"], device)
 
 
 def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import helper, numpy_helper
 
 OPSET = 17
 
@@ -41,6 +42,7 @@ def write_onnx(
             module, inputs, str(partial), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET,
             dynamo=False, do_constant_folding=False,
         )  # fmt: skip
+    _store_half(partial)
     held = {t.name for t in onnx.load(str(partial)).graph.initializer}
     missing = {name for name, _ in module.named_parameters()} - held
     if missing:
@@ -57,3 +59,23 @@ def write_onnx(
             raise SystemExit(f"{path.name} differs from PyTorch by {difference:.2e} in {name!r}; expected at most 1e-3.")
     os.replace(partial, path)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _store_half(path: Path) -> None:
+    """Keep the weights of a file at half precision, under their names; the graph computes with them in single precision."""
+    model = onnx.load(str(path))
+    casts = []
+    names: dict[str, str] = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims:
+            half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name)
+            tensor.CopyFrom(half)
+            names[tensor.name] = f"{tensor.name}/float32"
+            casts.append(helper.make_node("Cast", [tensor.name], [names[tensor.name]], to=onnx.TensorProto.FLOAT))
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

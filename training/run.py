@@ -43,6 +43,8 @@ class Run(ABC):
         s = settings["train"]
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             groups.setdefault((self.rate_scale(name), s["weight_decay"] if parameter.ndim > 1 else 0.0), []).append(parameter)
         self.optimiser = torch.optim.AdamW(
             [{"params": held, "weight_decay": decay, "scale": scale} for (scale, decay), held in groups.items()], lr=s["rate"]
@@ -82,11 +84,15 @@ class Run(ABC):
         )
 
     def save_compact(self, name: str) -> None:
-        """Write the weights and their average alone, at half precision: small enough to keep; a longer run starts from it."""
+        """Write the weights and their average alone, at half precision: small enough to keep; a longer run starts from it.
+
+        What is not trained is its own average and is written once.
+        """
         state: dict[str, Any] = {"step": self.step, "seconds": self.seconds, "samples": self.samples}
-        for key, network in (("network", self.network), ("average", self.average)):
+        fixed = {name for name, parameter in self.network.named_parameters() if not parameter.requires_grad}
+        for key, network, left_out in (("network", self.network, set()), ("average", self.average, fixed)):
             values = network.state_dict().items()
-            state[key] = {k: v.half() if v.dtype.is_floating_point else v for k, v in values}
+            state[key] = {k: v.half() if v.dtype.is_floating_point else v for k, v in values if k not in left_out}
         self._write(state, name)
 
     def _write(self, state: dict[str, Any], name: str) -> None:
@@ -98,7 +104,7 @@ class Run(ABC):
         """Begin at the first step with the weights of another run: ``before-decay.pt`` or ``weights.pt``."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state.get("network", state))
-        self.average.load_state_dict(state.get("average", state))
+        self.average.load_state_dict(averaged(state))
         self.seconds, self.samples = state.get("seconds", 0.0), state.get("samples", 0)
 
     def load(self, path: Path) -> None:
@@ -185,6 +191,11 @@ class Run(ABC):
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         print(json.dumps(entry), flush=True)
+
+
+def averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of ``weights.pt``, or the averaged ones of any other file of a run."""
+    return {**state["network"], **state["average"]} if "average" in state else state
 
 
 def command_line(description: str | None, config: Path, make: Callable[[dict[str, Any], Path, Path, str], Run]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from sampt.errors import BackendError
+from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
-from sampt.segmenters.nano.runtime import Place, PromptArrays
+from sampt.segmenters.nano.runtime import FILES, Place, PromptArrays, saliency_side
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, level_of, place_window, places_of, prepare_picture
 from sampt.testing.contracts import check_segmenter
@@ -46,7 +47,7 @@ def prompt(positive: list[tuple[float, float]], negative: list[tuple[float, floa
     return ObjectPrompt(1, np.array(points, np.float32), np.arange(len(points)) < len(positive))
 
 
-def ask(segmenter: NanoSegmenter, frame: np.ndarray, question: ObjectPrompt) -> MaskPrediction:
+def ask(segmenter: PromptableSegmenter, frame: np.ndarray, question: ObjectPrompt) -> MaskPrediction:
     return segmenter.decode(segmenter.encode(frame[None])[0], [question])[0]
 
 
@@ -194,12 +195,19 @@ def test_a_pattern_stands_where_the_window_says_it_does(nano: NanoSegmenter) -> 
         window = place_window((480, 854), np.array([424.0, 244.0], np.float32), extent, 160, shared)
         assert (window.level is None) == (shared < 453 or extent < 200)
         encoded, blank = Encoded(frame), Encoded(np.zeros_like(frame))
-        maps = [places_of(e, [window], 160, runtime)[0] for e in (encoded, blank)]
+        maps = [places_of(e, [window], 160, runtime, saliency=True)[0] for e in (encoded, blank)]
         difference = np.abs(maps[0].features[0] - maps[1].features[0]).sum((0, 1))
         y, x = np.unravel_index(difference.argmax(), difference.shape)
         seen = np.array([x + 0.5, y + 0.5]) * 2 - np.array([maps[0].x, maps[0].y])
         expected = window.to_window(np.array([424.0, 244.0], np.float32))
         assert np.abs(seen - expected).max() <= 5
+        known = [place.salient for place in maps]
+        assert known[0] is not None
+        assert known[1] is not None
+        difference = np.abs(known[0][0] - known[1][0]).sum((0, 1))
+        y, x = np.unravel_index(difference.argmax(), difference.shape)
+        scale = 160 / difference.shape[-1]
+        assert np.abs(np.array([x + 0.5, y + 0.5]) * scale - expected).max() <= 8
 
 
 def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
@@ -208,6 +216,34 @@ def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
     assert (out[0, :, :30, :50] == 1).all()
     assert not out[0, :, 30:].any()
     assert not out[0, :, :, 50:].any()
+
+
+# ---- clicks ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_click_of_a_person_has_its_sign_in_the_mask_and_a_tracked_point_is_only_evidence(nano: NanoSegmenter) -> None:
+    """Clicks anywhere, against all likelihood too: in the middle of the object, on its border, far away, twice on a pixel."""
+    mask = disc((240, 426), (200, 120), 70)
+    frame = picture(mask)
+    rng = np.random.default_rng(0)
+    contradicted = 0
+    for _ in range(4):
+        xy = np.concatenate([[(200, 120)], rng.uniform(0, 1, (5, 2)) * (425, 239)]).astype(np.float32)
+        signs = np.array([True, *rng.integers(0, 2, 5).astype(bool)])
+        question = ObjectPrompt(1, xy, signs)
+        answer = ask(nano, frame, question)
+        assert answer.logits is not None
+        columns, rows = np.rint(xy).astype(int).T
+        assert ((answer.logits[rows, columns] > 0) == signs).all()
+        tracked = ask(nano, frame, replace(question, is_certain=np.zeros(len(xy), np.bool_)))
+        assert tracked.logits is not None
+        contradicted += int(((tracked.logits[rows, columns] > 0) != signs).sum())
+        changed = (tracked.logits > 0) != (answer.logits > 0)
+        assert changed.mean() < 0.05
+        again = ask(nano, frame, replace(question, mask_logits=answer.low_res_logits))
+        assert again.logits is not None
+        assert ((again.logits[rows, columns] > 0) == signs).all()
+    assert contradicted > 0
 
 
 # ---- edges -----------------------------------------------------------------------------------------------------------------
@@ -257,12 +293,43 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
             rng.uniform(0, 1, (n, 1, quarter, quarter)).astype(np.float32),
             rng.integers(0, 2, n).astype(np.float32),
         )
-        answers = [
-            runtime.decode([Place(f, 16 * k, -16) for k in range(n)], side, prompts)
-            for runtime, f in zip((onnx, torch), features, strict=True)
-        ]
-        np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
-        np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+        large = saliency_side(side)
+        windows = rng.uniform(-1, 1, (n, 3, large, large)).astype(np.float32)
+        known = [runtime.find_salient(windows) for runtime in (onnx, torch)]
+        for a, b in zip(known[0][0], known[1][0], strict=True):
+            np.testing.assert_allclose(a, b.numpy(), atol=1e-3)
+        for salient in (known, [[None] * n] * 2):
+            answers = [
+                runtime.decode([Place(f, 16 * k, -16, found[k]) for k in range(n)], side, prompts)
+                for runtime, f, found in zip((onnx, torch), features, salient, strict=True)
+            ]
+            np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
+            np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+
+
+def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the saliency network was run")
+
+    monkeypatch.setattr(OnnxRuntime, "find_salient", refuse)
+    mask = disc((96, 128), (60, 50), 22)
+    question = prompt([(60, 50)])
+    fast, whole = create_segmenter("nano-fast"), create_segmenter("nano")
+    assert (fast.info.name, whole.info.name) == ("nano-fast", "nano")
+    assert iou(ask(fast, picture(mask), question), mask) > 0.7
+    with pytest.raises(AssertionError, match="was run"):
+        ask(whole, picture(mask), question)
+
+
+def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
+    """The network sees every picture as bright as its brightest value makes it; what lies outside the frame does not count."""
+    runtime = OnnxRuntime(BUNDLED_WEIGHTS)
+    bright = np.full((1, 3, 64, 64), 0.0, np.float32)
+    bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 64)) / 127.5 - 1
+    bright[0, 0, 0, 0] = 1.0
+    dark = np.where(bright == 0, 0, (bright + 1) * 0.25 - 1).astype(np.float32)
+    for a, b in zip(*(runtime.find_salient(x)[0] for x in (bright, dark)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
 
 
 def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
@@ -276,12 +343,12 @@ def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
 def test_a_missing_or_foreign_weight_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"found no encoder\.onnx"):
         create_segmenter("nano", weights=str(tmp_path))
-    for name in ("encoder.onnx", "decoder.onnx"):
+    for name in FILES:
         (tmp_path / name).write_bytes(b"not a network")
     with pytest.raises(BackendError, match="cannot read its weights"):
         create_segmenter("nano", weights=str(tmp_path))
-    (tmp_path / "encoder.onnx").write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
-    (tmp_path / "decoder.onnx").write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
+    for name in FILES:
+        (tmp_path / name).write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
     with pytest.raises(BackendError, match=r"decoder\.onnx with inputs"):
         create_segmenter("nano", weights=str(tmp_path))
 
@@ -290,3 +357,21 @@ def test_an_unknown_device_is_one_clear_error() -> None:
     pytest.importorskip("torch")
     with pytest.raises(BackendError, match="cannot run on device 'banana'"):
         create_segmenter("nano", device="banana")
+
+
+def test_a_given_mask_comes_back_as_it_is_seen_in_a_window(nano: NanoSegmenter) -> None:
+    """Of any size, as logits at the window's resolution: where it is put back on the frame it is the mask, and an empty click
+    on something else does not move it."""
+    for radius, centre in ((90, (200, 120)), (12, (400, 30)), (40, (3, 236))):
+        mask = disc((240, 426), centre, radius)
+        logits = nano.logits_of_mask(mask)
+        assert logits.size_hw == (240, 426)
+        y, x = np.nonzero(mask)
+        at = np.floor(logits.window.to_window(np.stack([x, y], 1) + 0.5)).astype(int)
+        inside = ((at >= 0) & (at < logits.logits.shape[0])).all(1)
+        assert inside.all()
+        assert (logits.logits[at[:, 1], at[:, 0]] > 0).mean() > 0.95
+        area = (logits.logits > 0).sum() / np.prod(logits.window.scale)
+        assert area == pytest.approx(mask.sum(), rel=0.06)
+        found = ask(nano, picture(mask), ObjectPrompt(1, np.array([centre], np.float32), np.array([True]), mask_logits=logits))
+        assert iou(found, mask) > 0.9

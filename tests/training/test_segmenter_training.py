@@ -7,13 +7,18 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.data import KINDS, Store, load_store, sequence_of  # noqa: E402
-from training.segmenter.augment import Maker  # noqa: E402
+from sampt.segmenters.nano.network import NanoNetwork  # noqa: E402
+from sampt.segmenters.nano.runtime import saliency_side  # noqa: E402
+from training.data import KINDS, Store, load_training_store  # noqa: E402
+from training.segmenter.augment import Maker, _as_jpeg  # noqa: E402
+from training.segmenter.export import example  # noqa: E402
+from training.segmenter.start import load_first_generation  # noqa: E402
 from training.segmenter.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
@@ -30,9 +35,7 @@ def settings() -> dict[str, Any]:
 
 
 def store_of(data: Path, settings: dict[str, Any]) -> Store:
-    d = settings["data"]
-    held_out = [*d["held_out"], *d["held_out_things"]]
-    return load_store(data, lambda path: sequence_of(path) not in held_out, d["canvas"], d["smallest"], d["largest"], "cpu")
+    return load_training_store(data, settings["data"], "cpu")
 
 
 def test_held_out_sequences_are_not_loaded_and_every_kind_is(data: Path, settings: dict[str, Any]) -> None:
@@ -158,6 +161,56 @@ def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]
     agree = ((bright == (batch.target > 0)) | (batch.inside == 0)).float().mean()
     assert agree > 0.98
     assert (batch.picture * (1 - batch.inside)).abs().max() == 0
+    side = batch.picture.shape[-1]
+    assert batch.large.shape[-1] == saliency_side(side) > side
+    small = torch.nn.functional.interpolate(batch.large, (side, side), mode="bilinear", antialias=True)
+    assert ((small - batch.picture).abs() * batch.inside).mean() < 0.02
+
+
+def test_blocks_of_a_jpeg_are_those_of_a_real_one() -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 2.0)
+    picture = np.clip((picture.astype(np.float32) - 128) * 3 + 128, 0, 255).astype(np.uint8)
+    picture = np.repeat(picture[..., :1], 3, axis=2)  # of colour only the kind of loss is the same
+    real = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], cv2.IMREAD_COLOR)
+    unit = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    made = _as_jpeg(unit, torch.tensor([10.0]))[0].permute(1, 2, 0).numpy()[..., ::-1] * 255
+    lost = [np.abs(a.mean(-1) - b.mean(-1)).mean() for a, b in ((picture, made), (real, made), (picture, real))]
+    assert lost[1] < 0.2 * min(lost[0], lost[2])
+
+
+def test_the_saliency_network_is_not_trained(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer(settings, data, tmp_path, "cpu")
+    before = copy.deepcopy(trainer.network.state_dict())
+    for _ in range(2):
+        trainer.one()
+    same = {name: torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items()}
+    assert all(is_same for name, is_same in same.items() if name.startswith("saliency."))
+    assert not same["decoder.enter.conv.weight"]
+    assert not same["decoder.salient_fine.weight"]
+
+
+def test_the_start_answers_as_the_first_generation_where_nothing_is_known(tmp_path: Path) -> None:
+    """And with saliency, by the sum of both."""
+    network = NanoNetwork().eval()
+    new = ("saliency.", "decoder.salient", "decoder.trust")
+    first = {k: v for k, v in network.state_dict().items() if not k.startswith(new)}
+    first["decoder.score.0.weight"] = first["decoder.score.0.weight"][:, :-3]
+    torch.save({"average": first}, tmp_path / "first.pt")
+    started = NanoNetwork().eval()
+    load_first_generation(started, tmp_path / "first.pt")
+    picture, prompts = example(side=64)
+    window, _ = started.encode_crop(picture, torch.ones(1, 1, 64, 64))
+    features = [f.expand(2, -1, -1, -1) for f in window]
+    with torch.no_grad():
+        known = started.saliency(torch.nn.functional.interpolate(picture, (96, 96)).expand(2, -1, -1, -1))
+        alone, _ = started.decoder(*features, *started.without_saliency(picture.expand(2, -1, -1, -1)), *prompts)
+        both, _ = started.decoder(*features, *known, *prompts)
+    salient = torch.nn.functional.interpolate(known[0][:, :1], (64, 64), mode="bilinear")
+    torch.testing.assert_close(both, alone + salient)
+    with pytest.raises(SystemExit, match="does not hold the first generation"):
+        torch.save({"average": first | {"more": torch.zeros(1)}}, tmp_path / "other.pt")
+        load_first_generation(NanoNetwork(), tmp_path / "other.pt")
 
 
 def test_a_stale_mask_is_near_the_target_and_not_the_target(data: Path, settings: dict[str, Any]) -> None:

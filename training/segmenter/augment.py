@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from sampt.segmenters.nano.runtime import saliency_side
 from training.data import KINDS, Store
 from training.draws import Draws
 
@@ -33,9 +34,11 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Batch:
-    """picture (b, 3, s, s) in [-1, 1]; target (b, 1, s, s) 0 or 1; inside (b, 1, s, s); two sets of prompts."""
+    """picture (b, 3, s, s) in [-1, 1], and larger for the saliency network; target (b, 1, s, s) 0 or 1; inside (b, 1, s, s);
+    two sets of prompts."""
 
     picture: Tensor
+    large: Tensor
     target: Tensor
     inside: Tensor
     first: Prompts
@@ -75,26 +78,31 @@ class Maker(Draws):
         cap = s["points"]["caps"][self.pick(s["points"]["cap_shares"])]
         few = cap <= 2
         region = torch.multinomial(self.weights["few_clicks" if few else "many_clicks"], b, True, generator=self.rng)
-        grid = self._grid(region, side, s["crop"]["ratio_few" if few else "ratio_many"])
+        large = saliency_side(side)
+        grid = self._grid(region, large, s["crop"]["ratio_few" if few else "ratio_many"])
         index = self.store.regions.picture[region]
         picture, inside = self._picture(index, grid)
         mask = self._mask(region, self.store.regions.labels[region], grid) * inside
         other = self._others(region, grid) * inside
-        picture, mask, inside, other = self._made(picture, mask, inside, other, side)
+        picture, mask, inside, other = self._made(picture, mask, inside, other, large)
         stale = self._stale(region, grid, mask, other)
-        target = (mask > 0.5).float()
+        inside_large = inside
+        mask, inside, other, stale = (_shrink(x, side) for x in (mask, inside, other, stale))
+        target, inside = (mask > 0.5).float(), (inside > 0.5).float()
         # An object that is hardly in the crop teaches nothing.
         seen = target.sum((1, 2, 3)) >= 0.004 * side * side
         keep = torch.nonzero(seen)[:, 0]
-        picture, target, inside, stale, other = (x[keep] for x in (picture, target, inside, stale, other))
-        picture = self._colour(picture) * inside
+        target, inside, stale, other = (x[keep] for x in (target, inside, stale, other))
+        large_picture = self._colour(picture[keep]) * inside_large[keep]
+        picture = _shrink(large_picture, side) * inside
         # How much object there is within 7 pixels.
         near = F.interpolate(F.avg_pool2d(F.avg_pool2d(target, 2), 7, 1, 3), scale_factor=2.0)
         other = (other > 0.5).float() * (1 - target) * inside
         first = self._prompts(target, inside, near, other, cap, stale, s["previous"]["first"])
         first = self._corrected(first, target, inside, self.chance(s["previous"]["corrected"], len(target)))
         second = self._prompts(target, inside, near, other, cap, stale, 0.0)
-        return Batch(picture.contiguous(memory_format=torch.channels_last), target, inside, first, second)
+        picture, large_picture = (x.contiguous(memory_format=torch.channels_last) for x in (picture, large_picture))
+        return Batch(picture, large_picture, target, inside, first, second)
 
     def correct(self, batch: Batch, answer: Tensor) -> Prompts:
         """The prompts of a second question: those of the first and a click on what its answer got wrong, or new ones.
@@ -153,6 +161,7 @@ class Maker(Draws):
         within = torch.minimum(torch.maximum(centre, low), extent - low)
         centre = torch.where(self.chance(s["within"], b).unsqueeze(1), within, centre)
         turn = self.normal(b) * math.radians(s["turn_degrees"]) * (self.uniform(b) < 0.5)
+        turn = turn + self.chance(s["quarter_turn"], b) * math.pi / 2
         stretch = torch.exp(self.normal(b) * s["stretch"] / 2)
         flip = torch.where(self.chance(s["flip"], b), -1.0, 1.0)
         cos, sin = torch.cos(turn), torch.sin(turn)
@@ -209,6 +218,13 @@ class Maker(Draws):
         grid = centre.view(b, 1, 1, 2) + unit * (half.unsqueeze(1) * flip).view(b, 1, 1, 2)
         return self._picture(index, grid)[0]
 
+    def _another_object(self, n: int, side: int, ratio: list[float]) -> tuple[Tensor, Tensor]:
+        """Crops about n whole objects, and the objects' masks (n, 1, s, s) in them."""
+        region = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
+        grid = self._grid(region, side, ratio)
+        picture, valid = self._picture(self.store.regions.picture[region], grid)
+        return picture, self._mask(region, self.store.regions.labels[region], grid) * valid
+
     def _clouds(self, b: int, channels: int, side: int, cells: int) -> Tensor:
         """Smooth noise of unit variance."""
         coarse = self.normal(b, channels, cells, cells)
@@ -234,20 +250,15 @@ class Maker(Draws):
         which = torch.nonzero(self.chance(s["behind"], b))[:, 0]
         if len(which):
             n = len(which)
-            neighbour = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
-            grid = self._grid(neighbour, side, [1.0, 3.0])
-            behind, valid = self._picture(self.store.regions.picture[neighbour], grid)
-            alpha = self._mask(neighbour, self.store.regions.labels[neighbour], grid) * valid * (1 - mask[which])
+            behind, alpha = self._another_object(n, side, [1.0, 3.0])
+            alpha = alpha * (1 - mask[which])
             soft_behind = F.avg_pool2d(alpha, 3, 1, 1) * (1 - soft[which])
             picture[which] = self._shift_colour(behind) * soft_behind + picture[which] * (1 - soft_behind)
             other[which] = torch.maximum(other[which], alpha)
         which = torch.nonzero(self.chance(s["occluded"], b))[:, 0]
         if len(which):
             n = len(which)
-            neighbour = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
-            grid = self._grid(neighbour, side, [1.2, 4.0])
-            front, valid = self._picture(self.store.regions.picture[neighbour], grid)
-            alpha = self._mask(neighbour, self.store.regions.labels[neighbour], grid) * valid
+            front, alpha = self._another_object(n, side, [1.2, 4.0])
             covered = mask[which] * (1 - alpha)
             # Not so that the object all but disappears.
             fine = (covered.sum((1, 2, 3)) > 0.4 * mask[which].sum((1, 2, 3))).view(n, 1, 1, 1)
@@ -287,6 +298,8 @@ class Maker(Draws):
         offset = on * (self.normal(b, 1, 1, 1) + 0.4 * self.normal(b, 3, 1, 1)) * s["offset"]
         unit = ((picture * gain + offset) * 0.5 + 0.5).clamp(0, 1)
         unit = (unit + 1e-3).pow(torch.exp(on * self.normal(b, 1, 1, 1) * s["gamma"]))
+        dark = self.chance(s["dark"], b).view(b, 1, 1, 1)
+        unit = torch.where(dark, unit * self.uniform(b, 1, 1, 1, low=0.12, high=0.5), unit)
         grey = unit.mean(1, keepdim=True)
         depth = torch.where(self.chance(s["grey"], b).view(b, 1, 1, 1), 0.0, 1 + on * 0.3 * self.normal(b, 1, 1, 1))
         unit = grey + (unit - grey) * depth
@@ -297,7 +310,12 @@ class Maker(Draws):
             )
             unit[which] = F.interpolate(small, (side, side), mode="bilinear", align_corners=False)
         noise = self.uniform(b, 1, 1, 1) * s["noise"] * on
-        return (unit + noise * self.normal(*unit.shape)).clamp(0, 1) * 2 - 1
+        unit = (unit + noise * self.normal(*unit.shape)).clamp(0, 1)
+        which = torch.nonzero(self.chance(s["jpeg"], b))[:, 0]
+        if len(which):
+            quality = self.log_uniform(len(which), low=s["jpeg_quality"][0], high=s["jpeg_quality"][1])
+            unit[which] = _as_jpeg(unit[which], quality)
+        return unit * 2 - 1
 
     # ---- prompts -----------------------------------------------------------------------------------------------------------
 
@@ -401,6 +419,38 @@ class Maker(Draws):
         box = torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], 1)
         size = torch.stack([box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]] * 2, 1)
         return box + self.normal(*box.shape) * 0.04 * size
+
+
+_LUMA = (0.299, 0.587, 0.114)
+# The quantisation table of brightness that the standard (ITU-T T.81, annex K) gives as an example; colour has one of its own,
+# for which, coarser throughout, half as much again is near enough here.
+_QUANTA = (
+    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
+)  # fmt: skip
+
+
+def _as_jpeg(unit: Tensor, quality: Tensor) -> Tensor:
+    """Pictures (n, 3, s, s) in 0 .. 1, s a multiple of 8, as JPEGs of the qualities (n,), below 50, show them."""
+    n, _, side, _ = unit.shape
+    device = unit.device
+    luma = (unit * torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    colour = unit - luma
+    # Colour is kept at half the size.
+    colour = F.interpolate(F.avg_pool2d(colour, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
+    k = torch.arange(8, device=device, dtype=torch.float32)
+    dct = torch.cos((2 * k + 1) * k.view(8, 1) * (math.pi / 16)) * torch.where(k == 0, math.sqrt(1 / 8), 0.5).view(8, 1)
+    table = torch.tensor(_QUANTA, device=device, dtype=torch.float32) / 255 * (50 / quality).view(n, 1, 1, 1, 1, 1)
+    blocks = torch.cat([luma - 0.5, colour], 1).view(n, 4, side // 8, 8, side // 8, 8).transpose(3, 4)
+    step = table * torch.tensor([1.0, 1.5, 1.5, 1.5], device=device).view(1, 4, 1, 1, 1, 1)
+    kept = torch.round(dct @ blocks @ dct.t() / step) * step
+    out = (dct.t() @ kept @ dct).transpose(3, 4).reshape(n, 4, side, side)
+    return (out[:, 1:] + out[:, :1] + 0.5).clamp(0, 1)
+
+
+def _shrink(x: Tensor, side: int) -> Tensor:
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=True)
 
 
 def _choose(which: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.evaluation.datasets import read_label_map
 from sampt.segmenters.nano.network import NanoNetwork
+from sampt.segmenters.nano.runtime import saliency_side
 from training.data import THINGS, held_out_frames
 
 COUNTS = (1, 3, 16)
@@ -46,52 +48,64 @@ def crop_iou(
     network.eval()
     found: dict[str, list[float]] = {f"iou_{n}+{n}": [] for n in COUNTS}
     for k, (_, frame, mask) in enumerate(held_out_frames(data, held_out, every)):
-        crop, (target, valid) = _crop(frame, (mask,), side, ratio)
+        (crop, large), (target, valid) = _crop(frame, (mask,), side, ratio)
         places = (np.argwhere(target), np.argwhere(~target & valid))
         drawn = [[p[np.random.default_rng([k, n]).choice(len(p), n)] for p in places] for n in COUNTS]
-        for n, iou in zip(COUNTS, _ious(network, crop, target, valid, drawn), strict=True):
+        for n, iou in zip(COUNTS, _ious(network, (crop, large), target, valid, drawn), strict=True):
             found[f"iou_{n}+{n}"].append(iou)
     for k, (frame, mask, others) in enumerate(held_out_things(data, things)):
-        crop, (target, others_seen, valid) = _crop(frame, (mask, others), side, ratio)
+        (crop, large), (target, others_seen, valid) = _crop(frame, (mask, others), side, ratio)
         rng = np.random.default_rng(k)
         on, off, beside = (np.argwhere(m) for m in (target, ~target & valid, others_seen & ~target & valid))
         half = THING_COUNT // 2 if len(beside) else 0
         negative = [off[rng.choice(len(off), THING_COUNT - half)]] + ([beside[rng.choice(len(beside), half)]] if half else [])
         drawn = [[on[rng.choice(len(on), THING_COUNT)], np.concatenate(negative)]]
-        found.setdefault(f"things_{THING_COUNT}+{THING_COUNT}", []).extend(_ious(network, crop, target, valid, drawn))
+        found.setdefault(f"things_{THING_COUNT}+{THING_COUNT}", []).extend(_ious(network, (crop, large), target, valid, drawn))
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def _crop(frame: np.ndarray, masks: Sequence[np.ndarray], side: int, ratio: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The square about the first mask, and in it the masks and what lies inside the frame."""
+def _crop(
+    frame: np.ndarray, masks: Sequence[np.ndarray], side: int, ratio: float
+) -> tuple[tuple[np.ndarray, np.ndarray], list[np.ndarray]]:
+    """The square about the first mask, also as the saliency network sees it; in it the masks and what lies inside the frame."""
     ys, xs = np.nonzero(masks[0])
     half = ratio / 2 * max(np.ptp(xs) + 1, np.ptp(ys) + 1)
-    scale = side / (2 * half)
     centre = (xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2
-    matrix = np.array([[scale, 0, side / 2 - centre[0] * scale], [0, scale, side / 2 - centre[1] * scale]])
-    matrix[:, 2] += 0.5 * scale - 0.5  # from edges to centres of pixels
+
+    def warp(image: np.ndarray, out: int) -> np.ndarray:
+        scale = out / (2 * half)
+        matrix = np.array([[scale, 0, out / 2 - centre[0] * scale], [0, scale, out / 2 - centre[1] * scale]])
+        matrix[:, 2] += 0.5 * scale - 0.5  # from edges to centres of pixels
+        return cv2.warpAffine(image, matrix, (out, out), flags=cv2.INTER_LINEAR)
+
     whole = np.ones(frame.shape[:2], bool)
-    maps = [cv2.warpAffine(m.astype(np.float32), matrix, (side, side)) > 0.5 for m in (*masks, whole)]
-    return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR), maps
+    maps = [warp(m.astype(np.float32), side) > 0.5 for m in (*masks, whole)]
+    return (warp(frame, side), warp(frame, saliency_side(side))), maps
 
 
 def _ious(
-    network: NanoNetwork, crop: np.ndarray, target: np.ndarray, valid: np.ndarray, drawn: Sequence[Sequence[np.ndarray]]
+    network: NanoNetwork,
+    crops: tuple[np.ndarray, np.ndarray],
+    target: np.ndarray,
+    valid: np.ndarray,
+    drawn: Sequence[Sequence[np.ndarray]],
 ) -> list[float]:
     """IoU for each pair of positive and negative (n, 2) rows and columns."""
     device = next(network.parameters()).device
-    side = len(crop)
+    side = len(target)
     inside = torch.from_numpy(valid.astype(np.float32))[None, None].to(device)
-    picture = (torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1) * inside
+    picture, large = (torch.from_numpy(c).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1 for c in crops)
+    picture, large = picture * inside, large * F.interpolate(inside, large.shape[-2:])
     none = torch.zeros(1, device=device)
     ious = []
     with torch.no_grad():
         features, inside_fine = network.encode_crop(picture, inside)
+        salient = network.saliency(large)
         for on, off in drawn:
             xy = np.concatenate([on, off])[:, ::-1].astype(np.float32) + np.float32(0.5)
             labels: Tensor = torch.tensor([[1.0] * len(on) + [0.0] * len(off)], device=device)
             logits, _ = network.decoder(
-                *features, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
+                *features, *salient, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
                 torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
             )  # fmt: skip
             guess = (logits[0, 0].cpu().numpy() > 0) & valid

@@ -1,9 +1,10 @@
-"""Turn trained weights into the two ONNX files of the package.
+"""Turn trained weights into the ONNX files of the package.
 
     python -m training.segmenter.export --weights training-runs/segmenter/weights.pt --out src/sampt/segmenters/nano/weights
 
-``encoder.onnx`` and ``decoder.onnx`` hold the folded network (no normalisation left); every parameter keeps its name, so that
-PyTorch loads its weights from the same files. What ONNX Runtime computes is compared with PyTorch before a file is kept.
+``encoder.onnx``, ``decoder.onnx`` and ``saliency.onnx`` hold the folded network (no normalisation left) at half precision;
+every parameter keeps its name, so that PyTorch loads its weights from the same files. Computed is in single precision. What
+ONNX Runtime computes is compared with PyTorch before a file is kept.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 import torch
 
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import FEATURES, PromptArrays
+from sampt.segmenters.nano.runtime import FEATURES, SALIENCY, PromptArrays, saliency_side
 from training.onnx_export import write_onnx
+from training.run import averaged
 
 PROMPT = tuple(field.name for field in fields(PromptArrays))
 
@@ -25,8 +27,13 @@ def load_weights(path: Path) -> NanoNetwork:
     """The folded network from ``weights.pt``, or the averaged one of a ``checkpoint.pt``."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     network = NanoNetwork()
-    network.load_state_dict(state.get("average", state))
-    return network.fold()
+    network.load_state_dict(averaged(state))
+    network.fold()
+    # As they are stored, so that PyTorch is compared with what the files hold.
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half().float())
+    return network
 
 
 def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -48,7 +55,7 @@ def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.T
 
 
 def export(network: NanoNetwork, out: Path) -> None:
-    """Write both files, checked, each complete or not at all."""
+    """Write the files, checked, each complete or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     picture, prompts = example()
     features = network.encoder(picture)
@@ -61,11 +68,29 @@ def export(network: NanoNetwork, out: Path) -> None:
         list(FEATURES),
         {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES}},
     )
+    square = torch.nn.functional.interpolate(picture, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
+    write_onnx(
+        network.saliency,
+        (square,),
+        out / "saliency.onnx",
+        ["picture"],
+        list(SALIENCY),
+        {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENCY}},
+    )
+    salient = network.saliency(square)
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
+    axes |= {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in SALIENCY}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
     axes |= {"points_xy": {0: "n", 1: "p"}, "labels": {0: "n", 1: "p"}, "box": {0: "n"}, "has_previous": {0: "n"}}
     axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
-    write_onnx(network.decoder, (*windows, *prompts), out / "decoder.onnx", [*FEATURES, *PROMPT], ["logits", "score"], axes)
+    write_onnx(
+        network.decoder,
+        (*windows, *salient, *prompts),
+        out / "decoder.onnx",
+        [*FEATURES, *SALIENCY, *PROMPT],
+        ["logits", "score"],
+        axes,
+    )
 
 
 def main() -> None:

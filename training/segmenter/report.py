@@ -32,7 +32,7 @@ def plot(log: Path, out: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
     left.plot(samples, [entry["loss"] for entry in entries], label="loss")
     left.plot(samples, [entry["mask"] for entry in entries], label="mask part")
-    left.set(xlabel="thousand crops", ylabel="loss, mean of 50 steps", ylim=(0.2, 1.2))
+    left.set(xlabel="thousand crops", ylabel="loss", ylim=(0.2, 1.2))
     left.legend()
     right.plot(samples, [entry["iou_second"] for entry in entries], color="0.7", label="training, second decoding")
     held = [entry for entry in entries if "held_out" in entry]
@@ -42,7 +42,7 @@ def plot(log: Path, out: Path) -> None:
             [e["held_out"][key] for e in held],
             "o-",
             ms=3,
-            label=f"held out, {key[4:]} points",
+            label="held out, " + key.removeprefix("iou_").replace("things_", "several objects, ") + " points",
         )
     right.set(xlabel="thousand crops", ylabel="mean IoU", ylim=(0.3, 0.95))
     right.legend()

@@ -1,7 +1,7 @@
 """Train the click segmenter.
 
     python -m training.segmenter.train --data ../shared/training --out training-runs/segmenter [--steps N] [--device cuda]
-        --start-from training/segmenter/before-decay.pt       or what training.segmenter.start wrote
+        --start-from training/segmenter/weights.pt       or what training.segmenter.start wrote
 
 What a run writes, and how it is stopped and gone on with: :mod:`training.run`.
 """
@@ -15,65 +15,65 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data import load_store, sequence_of
+from sampt.segmenters.nano.network import NanoNetwork
+from training.data import load_training_store
 from training.run import Run, command_line
 from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
-from training.segmenter.network import TrunkNetwork
 
 
 class Trainer(Run):
     """A run of the click segmenter."""
 
-    network: TrunkNetwork
-    average: TrunkNetwork
+    network: NanoNetwork
+    average: NanoNetwork
 
     def __init__(self, settings: dict[str, Any], data: Path, out: Path, device: str) -> None:
-        super().__init__(TrunkNetwork, settings, out, device)
-        d = settings["data"]
-        held_out = [*d["held_out"], *d["held_out_things"]]
-        store = load_store(
-            data, lambda path: sequence_of(path) not in held_out, d["canvas"], d["smallest"], d["largest"], device
-        )
+        super().__init__(NanoNetwork, settings, out, device)
         self.data = data
-        self.maker = Maker(store, settings, self.rng)
+        self.maker = Maker(load_training_store(data, settings["data"], device), settings, self.rng)
+        self.device_kind = device.split(":")[0]
+        self.has_bfloat16 = _computes_bfloat16(self.device_kind)
 
     def held_out(self) -> dict[str, float]:
         d = self.settings["data"]
         return crop_iou(self.average, self.data, d["held_out"], d["held_out_things"])
 
     def rate_scale(self, name: str) -> float:
-        return float(self.settings["train"]["trunk_scale"]) if "trunk.stage" in name or "trunk.side" in name else 1.0
+        new = ("decoder.salient", "decoder.trust")
+        return 1.0 if name.startswith(new) else float(self.settings["train"]["learnt_scale"])
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
         """Both answers to a batch: the first, and the one that was shown the first."""
         batch = self.maker.batch()
-        self.network.train()
-        device = self.device.split(":")[0]
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=_computes_bfloat16(device)):
-            (*features, object_map), inside = self.network.encode_crop(batch.picture, batch.inside)
-            shared = (tuple(features), self.network.decoder.trunk.encode(object_map), inside)
-            answers = [self._predict(shared, batch.first)]
-            prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
-            answers.append(self._predict(shared, prompts))
         s = self.settings["train"]
-        masks, scores, clicks, trunk = (torch.zeros((), device=self.device) for _ in range(4))
-        coarse = F.avg_pool2d(batch.target, 4)
-        for (logits, score, there), asked in zip(answers, (batch.first, prompts), strict=True):
+        self.network.train()
+        with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
+            features, inside = self.network.encode_crop(batch.picture, batch.inside)
+            if bool(self.maker.chance(s["unknown"], 1)):
+                salient = self.network.without_saliency(batch.picture)
+            else:
+                with torch.no_grad():
+                    salient = self.network.saliency(batch.large)
+            known = (*features, *salient, inside)
+            answers = [self._predict(known, batch.first)]
+            prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
+            answers.append(self._predict(known, prompts))
+        masks, scores, clicks = (torch.zeros((), device=self.device) for _ in range(3))
+        for (logits, score), asked in zip(answers, (batch.first, prompts), strict=True):
             masks = masks + _mask_loss(logits.float(), batch.target, batch.inside) / 2
             scores = scores + _score_loss(score.float(), logits, batch) / 2
             clicks = clicks + _click_loss(logits.float(), batch.target, asked) / 2
-            weight = F.avg_pool2d(batch.inside, 4)
-            trunk = trunk + F.binary_cross_entropy_with_logits(there.float(), coarse, weight) / 2
-        loss = masks + s["score_weight"] * scores + s["click_weight"] * clicks + s["trunk_weight"] * trunk
+        loss = masks + s["score_weight"] * scores + s["click_weight"] * clicks
         with torch.no_grad():
-            iou = [float(_iou(answer[0], batch).mean()) for answer in answers]
-        logged: dict[str, Tensor | float] = {"mask": masks, "score": scores, "clicks": clicks, "trunk": trunk}
+            iou = [float(_iou(logits, batch).mean()) for logits, _ in answers]
+        logged: dict[str, Tensor | float] = {"mask": masks, "score": scores, "clicks": clicks}
         logged |= {"iou_first": iou[0], "iou_second": iou[1]}
         return loss, len(batch.picture), logged
 
-    def _predict(self, shared: tuple[Any, ...], p: Prompts) -> tuple[Tensor, Tensor, Tensor]:
-        return self.network.decoder.predict(*shared, p.points, p.labels, p.box, p.previous, p.has_previous)
+    def _predict(self, known: tuple[Tensor, ...], p: Prompts) -> tuple[Tensor, Tensor]:
+        answer: tuple[Tensor, Tensor] = self.network.decoder(*known, p.points, p.labels, p.box, p.previous, p.has_previous)
+        return answer
 
 
 def _computes_bfloat16(device: str) -> bool:

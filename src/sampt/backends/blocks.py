@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
@@ -71,7 +72,7 @@ def load_from_onnx(module: nn.Module, path: Path, name: str) -> None:
     except Exception as error:  # protobuf raises classes of its own
         line = " ".join(str(error).split())
         raise BackendError(f"{name!r} cannot read its weights in {path}: {line}. Export them again.") from error
-    state = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in held if t.name in names}
+    state = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float32)) for t in held if t.name in names}
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:

@@ -169,7 +169,8 @@ TRACKERS = _by_name(
     ),
 )
 
-_NANO = "ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter"
+_NANO_FAST = "ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter"
+_NANO = f"{_NANO_FAST}; and U2-Net-p (Qin et al. 2020, arXiv 2005.09007)"
 _GRABCUT = "Rother, Kolmogorov, Blake, GrabCut, SIGGRAPH 2004: the cut; kernel densities of the points: ours"
 _MOBILE_SAM = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
@@ -180,7 +181,13 @@ SEGMENTERS = _by_name(
     BackendSpec(
         "nano",
         "sampt.segmenters.nano:create",
-        SegmenterInfo("nano", _APACHE, _APACHE, source=_NANO),
+        SegmenterInfo("nano", _APACHE, _APACHE, has_mask_logits=True, source=_NANO),
+        "small network on windows, trained here, and U2-Net-p",
+    ),
+    BackendSpec(
+        "nano-fast",
+        "sampt.segmenters.nano:create_fast",
+        SegmenterInfo("nano-fast", _APACHE, _APACHE, has_mask_logits=True, source=_NANO_FAST),
         "small network on windows, trained here",
     ),
     BackendSpec(

@@ -1,9 +1,11 @@
 """The network of ``nano`` in PyTorch: what training fits, what a GPU runs, and what the ONNX files were exported from.
 
-Two halves. The encoder knows nothing of prompts and is convolutional throughout, so that a whole frame is encoded once and
-every object reads its own window of the features. The decoder looks at one window for each object: it turns points, box and
-previous mask into maps, compares the features of every place with those under the points (a kernel classifier with learned
-embeddings: what looks like a positive click and unlike a negative one), and a small U-shaped network makes logits of all that.
+Two halves, and beside them a network that knows what an object is (:mod:`.saliency`). The encoder knows nothing of prompts and
+is convolutional throughout, so that a whole frame is encoded once and every object reads its own window of the features. The
+decoder looks at one window for each object: it turns points, box and previous mask into maps, compares the features of every
+place with those under the points (a kernel classifier with learned embeddings: what looks like a positive click and unlike a
+negative one), and a small U-shaped network makes logits of all that. What is salient in the window goes in beside the features;
+its logit is added to the decoder's own, by as much as the decoder trusts it at every place.
 
 Sizes: a window is (s, s) pixels with s a multiple of 16. Every tensor is (n, channels, height, width).
 """
@@ -17,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, Residual, fold_norms
-from sampt.segmenters.nano.runtime import STRIDES
+from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES
+from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
 
@@ -47,6 +50,18 @@ class NetworkSizes:
 
 def _twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _like(x: Tensor, other: Tensor) -> Tensor:
+    """``x`` at the size of ``other``."""
+    return F.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _from_zero(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
+    """A convolution that says nothing until it has learnt; where its input is zero it never does."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    nn.init.zeros_(conv.weight)
+    return conv
 
 
 class NanoEncoder(nn.Module):
@@ -113,7 +128,14 @@ class NanoDecoder(nn.Module):
         self.up_stem = nn.Conv2d(sizes.fine, sizes.stem, 1)
         self.out_stem = ConvNorm(2 * sizes.stem + 2, sizes.stem)
         self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a place
-        self.score = nn.Sequential(nn.Conv2d(2 * sizes.fine + 6, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 1))
+        self.score = nn.Sequential(nn.Conv2d(2 * sizes.fine + 6 + 3, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 1))
+        self.salient_embed = _from_zero(WIDTH + 1, heads * width)
+        self.salient_fine = _from_zero(WIDTH + 1, sizes.fine, 3)
+        self.salient_middle = _from_zero(WIDTH, sizes.middle)
+        self.salient_coarse = _from_zero(WIDTH, sizes.coarse)
+        self.trust = nn.Conv2d(sizes.fine, 1, 1)
+        nn.init.zeros_(self.trust.weight)
+        nn.init.zeros_(self.trust.bias)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -121,6 +143,9 @@ class NanoDecoder(nn.Module):
         fine: Tensor,
         middle: Tensor,
         coarse: Tensor,
+        salient_fine: Tensor,
+        salient_middle: Tensor,
+        salient_coarse: Tensor,
         inside: Tensor,
         points_xy: Tensor,
         labels: Tensor,
@@ -132,6 +157,8 @@ class NanoDecoder(nn.Module):
 
         Args:
             stem, fine, middle, coarse: the window's features; 0 outside the frame.
+            salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds in the window, at any
+                size; zeros: unknown.
             inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
             points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
             labels: (n, p) 1 positive, 0 negative, -1 no point.
@@ -142,24 +169,7 @@ class NanoDecoder(nn.Module):
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        prompt = (points_xy, labels, box, previous, has_previous)
-        _, _, u4, sharp2, signs = self._join_prompts(fine, middle, coarse, inside, *prompt)
-        logits = self._finish(stem, u4, sharp2)
-        return logits, self._score(logits, u4, inside, sharp2, *signs)
-
-    def _join_prompts(
-        self,
-        fine: Tensor,
-        middle: Tensor,
-        coarse: Tensor,
-        inside: Tensor,
-        points_xy: Tensor,
-        labels: Tensor,
-        box: Tensor,
-        previous: Tensor,
-        has_previous: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], tuple[Tensor, Tensor]]:
-        """Features of window and prompts at strides 16, 8 and 4, maps of the clicks at stride 2, the points of either sign."""
+        salient = _like(salient_fine, fine)
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
@@ -170,29 +180,31 @@ class NanoDecoder(nn.Module):
         given = has_previous.view(-1, 1, 1, 1).expand(-1, 1, side, side)
         maps += [(previous - 0.5) * given, given, _box_map(box / 4.0, side), inside]
         with torch.autocast(fine.device.type, enabled=False):  # exponents want more than bfloat16
-            evidence = self._compare(fine.float(), at_fine, positive, negative, side)
-        prompt = F.relu(self.mix(torch.cat([*maps, evidence], 1)))
-        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)))
-        d8 = self.at_middle(F.relu(self.down_middle(d4) + middle))
-        d16 = self.at_coarse(F.relu(self.down_coarse(d8) + coarse))
+            embedding = self.embed(fine.float()) + self.salient_embed(salient.float())
+            evidence = self._compare(embedding, at_fine, positive, negative, side)
+        prompt = F.relu(self.mix(torch.cat([*maps, evidence.to(fine.dtype)], 1)))
+        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient))
+        d8 = self.down_middle(d4) + middle + self.salient_middle(_like(salient_middle, middle))
+        d8 = self.at_middle(F.relu(d8))
+        d16 = self.down_coarse(d8) + coarse + self.salient_coarse(_like(salient_coarse, coarse))
+        d16 = self.at_coarse(F.relu(d16))
         d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
         u8 = self.out_middle(F.relu(d8 + _twice(self.up_middle(d16))))
         u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
-        return d16, u8, u4, sharp2, (positive, negative)
-
-    def _finish(self, stem: Tensor, u4: Tensor, sharp2: list[Tensor]) -> Tensor:
-        """Logits (n, 1, s, s) from the features at stride 4 and what is finer."""
         u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
-        return F.pixel_shuffle(self.logits(u2), 2)
+        logits = F.pixel_shuffle(self.logits(u2), 2)
+        trusted = _like(2.0 * torch.sigmoid(self.trust(u4)), logits)
+        logits = logits + trusted * _like(salient_fine[:, :1], logits)
+        return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
 
-    def _compare(self, fine: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
+    def _compare(self, embedding: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
         """(n, 2 heads, side, side): how much every place is like the positive, and like the negative, points.
 
         The log of the mean over points of exp(sharpness cosine - reach distance^2), a kernel density in the learned space.
         """
         heads, width = self.sizes.heads, self.sizes.head_width
         n, points = xy.shape[:2]
-        embedding = F.normalize(self.embed(fine).float().view(n, heads, width, side, side), dim=2, eps=1e-4)
+        embedding = F.normalize(embedding.view(n, heads, width, side, side), dim=2, eps=1e-4)
         embedding = embedding.view(n, heads * width, side, side)
         xy = xy.float() / side
         grid = (2.0 * xy - 1.0).view(n, 1, points, 2)
@@ -217,12 +229,19 @@ class NanoDecoder(nn.Module):
         virtual = torch.exp(self.prior.float().t() - 4.0).view(1, heads, 2, 1)
         count = weights.sum(3, keepdim=True)
         mean = torch.log((total + virtual) / (count + 1.0)) * 0.5
-        return mean.view(n, 2 * heads, side, side).to(fine.dtype)
+        return mean.view(n, 2 * heads, side, side)
 
     def _score(
-        self, logits: Tensor, features: Tensor, inside: Tensor, clicks: list[Tensor], positive: Tensor, negative: Tensor
+        self,
+        logits: Tensor,
+        features: Tensor,
+        salient: Tensor,
+        inside: Tensor,
+        clicks: list[Tensor],
+        positive: Tensor,
+        negative: Tensor,
     ) -> Tensor:
-        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with the clicks."""
+        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with clicks and saliency."""
         probability = torch.sigmoid(logits.detach().float())
         at_fine = F.avg_pool2d(probability, 4) * inside
         at_stem = F.avg_pool2d(probability, 2)
@@ -234,7 +253,12 @@ class NanoDecoder(nn.Module):
         doubt = (at_fine * (1.0 - at_fine)).sum((2, 3), keepdim=True) / (area + 1.0)
         hits = [(at_stem * c).sum((2, 3), keepdim=True) / (c.sum((2, 3), keepdim=True) + 1e-3) for c in clicks]
         counts = [torch.log1p(w.sum(1)).view(-1, 1, 1, 1).to(features.dtype) for w in (positive, negative)]
-        score: Tensor = self.score(torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts], 1))
+        salient = salient.float() / SURE  # 0 where it is not known
+        outside = (1.0 - at_fine) * inside
+        agree = [(salient * at_fine).sum((2, 3), keepdim=True) / (area + 1.0)]
+        agree += [(salient * outside).sum((2, 3), keepdim=True) / (outside.sum((2, 3), keepdim=True) + 1.0)]
+        agree += [(salient * (2.0 * at_fine - inside)).mean((2, 3), keepdim=True)]
+        score: Tensor = self.score(torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts, *agree], 1))
         return score.view(-1)
 
 
@@ -263,13 +287,14 @@ def _box_map(box: Tensor, side: int) -> Tensor:
 
 
 class NanoNetwork(nn.Module):
-    """Encoder and decoder together, as they are trained."""
+    """Encoder and decoder together, as they are trained, and the saliency network, which is not."""
 
     def __init__(self, sizes: NetworkSizes | None = None) -> None:
         super().__init__()
         self.sizes = sizes or NetworkSizes()
         self.encoder = NanoEncoder(self.sizes)
         self.decoder = NanoDecoder(self.sizes)
+        self.saliency = SaliencyNetwork().requires_grad_(False)
 
     def encode_crop(self, picture: Tensor, inside: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Features of crops that may reach beyond their picture, as a window cut from an encoded frame has them.
@@ -284,6 +309,12 @@ class NanoNetwork(nn.Module):
         shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
         features = tuple(f * share for f, share in zip(self.encoder(picture), shares, strict=True))
         return features, shares[1]
+
+    @staticmethod
+    def without_saliency(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder is given where the saliency network did not look, for (n, 3, s, s) pictures."""
+        fine, middle, coarse = (picture.new_zeros(len(picture), channels, 1, 1) for channels in SALIENT_CHANNELS)
+        return fine, middle, coarse
 
     def fold(self) -> NanoNetwork:
         """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""

@@ -10,26 +10,41 @@ import numpy as np
 
 from sampt.backends.onnx_files import open_session
 from sampt.errors import BackendError
-from sampt.segmenters.nano.runtime import FEATURES, FILES, STRIDES, Features, Place, PromptArrays, cut
+from sampt.segmenters.nano.runtime import (
+    FEATURES,
+    FILES,
+    SALIENCY,
+    SALIENT_CHANNELS,
+    STRIDES,
+    Features,
+    Place,
+    PromptArrays,
+    Salient,
+    cut,
+)
 from sampt.types import FloatArray
 
 __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx`` and ``decoder.onnx`` of a folder."""
+    """``encoder.onnx``, ``decoder.onnx`` and ``saliency.onnx`` of a folder."""
 
     device = "cpu"
 
     def __init__(self, folder: Path) -> None:
-        self._encoder, self._decoder = (open_session(folder / name, "nano") for name in FILES)
-        expected = [*FEATURES, *(field.name for field in fields(PromptArrays))]
+        self._encoder, self._decoder, self._saliency = (open_session(folder / name, "nano") for name in FILES)
+        expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
         if got != expected:
             raise BackendError(f"'nano' got a decoder.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
 
     def encode(self, pictures: FloatArray) -> list[Features]:
         maps = self._encoder.run(None, {"picture": pictures})
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+
+    def find_salient(self, pictures: FloatArray) -> list[Salient]:
+        maps = self._saliency.run(None, {"picture": pictures})
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
@@ -40,5 +55,8 @@ class OnnxRuntime:
             for out, place in zip(windows, places, strict=True):
                 cut(place.features[k][0], out, place.x // stride, place.y // stride)
             feeds[name] = windows
+        for k, (name, channels) in enumerate(zip(SALIENCY, SALIENT_CHANNELS, strict=True)):
+            found = [place.salient[k] for place in places if place.salient is not None]
+            feeds[name] = np.concatenate(found) if found else np.zeros((len(places), channels, 1, 1), np.float32)
         logits, score = self._decoder.run(None, feeds)
         return logits[:, 0], 1 / (1 + np.exp(-np.clip(score, -30, 30)))

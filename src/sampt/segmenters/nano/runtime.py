@@ -8,17 +8,45 @@ from typing import Any, Protocol
 
 from sampt.types import FloatArray
 
-__all__ = ["FEATURES", "FILES", "STRIDE", "STRIDES", "Features", "Place", "PromptArrays", "Runtime", "cut"]
+__all__ = [
+    "FEATURES",
+    "FILES",
+    "SALIENCY",
+    "SALIENT_CHANNELS",
+    "STRIDE",
+    "STRIDES",
+    "Features",
+    "Place",
+    "PromptArrays",
+    "Runtime",
+    "Salient",
+    "cut",
+]
 
-FILES = ("encoder.onnx", "decoder.onnx")
+FILES = ("encoder.onnx", "decoder.onnx", "saliency.onnx")
 STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
 STRIDE = STRIDES[-1]
 FEATURES = ("stem", "fine", "middle", "coarse")
 """Names of the four maps."""
 
+SALIENCY = ("salient_fine", "salient_middle", "salient_coarse")
+"""Names of what the saliency network hands to the decoder."""
+
+SALIENT_CHANNELS = (65, 64, 64)
+"""Channels of these."""
+
+
+def saliency_side(side: int) -> int:
+    """Pixels of the picture that the saliency network sees of a window of ``side`` pixels: it needs more than the decoder."""
+    return STRIDE * round(1.4 * side / STRIDE)
+
+
 Features = tuple[Any, ...]
 """Four maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""
+
+Salient = tuple[Any, ...]
+"""The three maps (1, c, h, w) that the saliency network finds in one window, likewise."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +56,13 @@ class Place:
     Attributes:
         features: of the picture.
         x, y: the window's top-left corner in the picture's pixels, multiples of 16; the window may reach beyond the picture.
+        salient: what the saliency network finds in the window, None where it has not looked.
     """
 
     features: Features
     x: int
     y: int
+    salient: Salient | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +87,7 @@ class PromptArrays:
 
 
 class Runtime(Protocol):
-    """Runs the two halves of the network."""
+    """Runs the parts of the network."""
 
     @property
     def device(self) -> str: ...
@@ -66,8 +96,12 @@ class Runtime(Protocol):
         """Features of each of (n, 3, h, w) pictures in [-1, 1], h and w multiples of 16."""
         ...
 
+    def find_salient(self, pictures: FloatArray) -> list[Salient]:
+        """What is salient in each of (n, 3, s, s) pictures in [-1, 1], s a multiple of 16."""
+        ...
+
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
-        """Logits (n, s, s) and predicted IoU (n,) in [0, 1] of n windows of ``side`` pixels."""
+        """Logits (n, s, s) and predicted IoU (n,) in [0, 1] of n windows of ``side`` pixels; ``salient`` of all or of none."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,12 @@ from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectP
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
 
+SOURCE = "ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter"
+SALIENCY_SOURCE = "; and U2-Net-p (Qin et al. 2020, arXiv 2005.09007)"
 MAX_LOGIT = 8.0
 SURE_LOGIT = 4.0
+OBEYED_LOGIT = 2.0
+LEAST_LOGIT = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class NanoSettings:
         apart: likewise in the second look, where the first one's mask covers them both.
         points_extent: side of the first window over the extent of the points when they are more.
         mask_extent: side of the second window over the extent of the mask found in the first.
+        click_radius: standard deviation of what a click changes whose sign the network did not give, in pixels of the window.
         sharpen_radius: of the edge filter, in pixels of the window.
         sharpen_epsilon: its least colour variance.
         batch: windows that are decoded together at most.
@@ -46,22 +52,27 @@ class NanoSettings:
             between grows with it, some 90 kB each.
         window_points: of more points in a window as many are left out evenly; negative ones first. The evidence is a mean over
             points, which such a part gives as well, and with a hundred objects nearly all points are other objects'.
+        saliency: whether the saliency network looks at the second windows.
+        saliency_first: and, where there is no earlier mask and at most so many positive points, at the first ones.
     """
 
     side: int = 160
     first_side: int = 128
     shared_longest: int = 453
     few_points: int = 6
-    few_extents: tuple[float, ...] = (1.0, 0.5)
+    few_extents: tuple[float, ...] = (0.7, 0.5)
     first_apart: float = 0.1
     apart: float = 0.03
     points_extent: float = 2.0
     mask_extent: float = 1.5
+    click_radius: float = 2.5
     sharpen_radius: int = 3
     sharpen_epsilon: float = 3e-4
     batch: int = 16
     batch_points: int = 2560
     window_points: int = 512
+    saliency: bool = True
+    saliency_first: int = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,23 +107,25 @@ class _Question:
 class NanoSegmenter:
     """Point-promptable segmentation by the bundled network; fills :class:`~sampt.segmenters.base.PromptableSegmenter`.
 
-    A first look, at a window around the points or at the whole frame when they are few, finds roughly where the object is; a
+    A first look, at a window around the points or at most of the frame when they are few, finds roughly where the object is; a
     second, around what was found, answers. ``low_res_logits`` are :class:`LowResolution`. No randomness, no state.
     """
 
-    def __init__(self, runtime: Runtime, settings: NanoSettings | None = None) -> None:
+    def __init__(self, runtime: Runtime, settings: NanoSettings | None = None, *, name: str = "nano") -> None:
         self._runtime = runtime
+        self._name = name
         self._settings = settings or NanoSettings()
         self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="nano")
 
     @property
     def info(self) -> SegmenterInfo:
         return SegmenterInfo(
-            name="nano",
+            name=self._name,
             licence_code="Apache-2.0",
             licence_weights="Apache-2.0",
+            has_mask_logits=True,
             device=self._runtime.device,
-            source="ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter",
+            source=SOURCE + (SALIENCY_SOURCE if self._settings.saliency else ""),
         )
 
     def encode(self, frames: UInt8Array) -> Sequence[Encoded]:
@@ -138,31 +151,63 @@ class NanoSegmenter:
             answers += self._decode(embedding, prompts[start : start + size], full_size)
         return answers
 
+    def logits_of_mask(self, mask: BoolArray) -> LowResolution:
+        """See :meth:`~sampt.segmenters.base.MaskSegmenter.logits_of_mask`."""
+        s = self._settings
+        size_hw = (mask.shape[0], mask.shape[1])
+        low, high = mass_extent(mask)
+        centre: Positions = (low + high) / 2
+        window = place_window(size_hw, centre, float((high - low).max()) * s.mask_extent, s.side, s.shared_longest)
+        scale = np.array(window.scale)
+        first = window.to_window(np.full(2, 0.5, np.float32)) - 0.5
+        matrix = np.array([[scale[0], 0, first[0]], [0, scale[1], first[1]]])
+        share = mask.astype(np.float32)
+        if scale.min() < 1:  # a pixel of the window is a mean
+            reach = (2 * round(0.5 / scale[0] - 0.5) + 1, 2 * round(0.5 / scale[1] - 0.5) + 1)
+            share = np.asarray(cv2.blur(share, reach), np.float32)
+        seen = cv2.warpAffine(share, matrix, (s.side, s.side), flags=cv2.INTER_LINEAR)
+        return LowResolution(np.asarray((2 * seen - 1) * MAX_LOGIT, np.float32), window, size_hw)
+
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
         questions = [_question(prompt, encoded.size_hw) for prompt in prompts]
         found = self._first_look(encoded, questions)
         s = self._settings
         windows = [self._window_around(q, low, s.mask_extent, s.side) for q, low in zip(questions, found, strict=True)]
         again = [replace(self._without_repeats(q, low), previous=low) for q, low in zip(questions, found, strict=True)]
-        answers, scores = self._ask(encoded, again, windows, s.side)
+        answers, scores = self._ask(encoded, again, windows, s.side, saliency=s.saliency)
 
         def predict(k: int) -> MaskPrediction:
-            return self._prediction(encoded, prompts[k], answers[k], float(scores[k]), full_size)
+            obedient = self._obey(prompts[k], answers[k])
+            return self._prediction(encoded, prompts[k], obedient, float(scores[k]), full_size)
 
         # OpenCV works on one object in one thread for the most part, and without the interpreter's lock.
         return list(self._workers.map(predict, range(len(prompts)))) if len(prompts) > 1 else [predict(0)]
 
     def _first_look(self, encoded: Encoded, questions: Sequence[_Question]) -> list[LowResolution]:
         """The answer with the best score of those in each question's first windows."""
-        apart = self._settings.first_apart * max(encoded.size_hw)
+        s = self._settings
+        apart = s.first_apart * max(encoded.size_hw)
         thinned = [q if q.previous is not None else self._without_neighbours(q, apart) for q in questions]
-        asked = [(k, window) for k, q in enumerate(questions) for window in self._first_windows(q, encoded.size_hw)]
-        answers, scores = self._ask(encoded, [thinned[k] for k, _ in asked], [w for _, w in asked], self._settings.first_side)
         best: dict[int, tuple[float, LowResolution]] = {}
-        for (k, _), answer, score in zip(asked, answers, scores, strict=True):
-            if k not in best or score > best[k][0]:
-                best[k] = (float(score), answer)
+        for saliency in (False, True):
+            asked = [
+                (k, window)
+                for k, q in enumerate(questions)
+                if self._needs_saliency_first(q) is saliency
+                for window in self._first_windows(q, encoded.size_hw)
+            ]
+            windows = [window for _, window in asked]
+            answers, scores = self._ask(encoded, [thinned[k] for k, _ in asked], windows, s.first_side, saliency=saliency)
+            for (k, _), answer, score in zip(asked, answers, scores, strict=True):
+                if k not in best or score > best[k][0]:
+                    best[k] = (float(score), answer)
         return [best[k][1] for k in range(len(questions))]
+
+    def _needs_saliency_first(self, question: _Question) -> bool:
+        """Whether little is known of the object's extent."""
+        s = self._settings
+        few = np.count_nonzero(question.is_positive) <= s.saliency_first
+        return bool(s.saliency and few and question.previous is None)
 
     def _without_neighbours(self, question: _Question, apart: float, covered: BoolArray | None = None) -> _Question:
         """Without positive points within ``apart`` frame pixels of an earlier one, when they are few.
@@ -230,7 +275,7 @@ class NanoSegmenter:
         return place_window(found.size_hw, centre, extent * factor, side, self._settings.shared_longest)
 
     def _ask(
-        self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window], side: int
+        self, encoded: Encoded, questions: Sequence[_Question], windows: list[Window], side: int, *, saliency: bool
     ) -> tuple[list[LowResolution], FloatArray]:
         """Decode every question in its window."""
         answers: list[LowResolution] = []
@@ -238,18 +283,39 @@ class NanoSegmenter:
         most = self._settings.window_points
         points = [_points_within(question, window, side, most) for question, window in zip(questions, windows, strict=True)]
         for part in _batches([len(xy) for xy, _ in points], self._settings):
-            places = places_of(encoded, windows[part], side, self._runtime)
+            places = places_of(encoded, windows[part], side, self._runtime, saliency=saliency)
             arrays = _prompt_arrays(questions[part], windows[part], points[part], side, encoded.size_hw)
             logits, some_scores = self._runtime.decode(places, side, arrays)
             logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
             answers += [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
             scores.append(some_scores)
-        return answers, np.concatenate(scores)
+        return answers, np.concatenate(scores) if scores else np.zeros(0, np.float32)
+
+    def _obey(self, prompt: ObjectPrompt, answer: LowResolution) -> LowResolution:
+        """The answer with the sign of every certain click that it contradicts around that click."""
+        xy, signs = _certain(prompt)
+        at = answer.window.to_window(xy + 0.5)
+        side = answer.logits.shape[0]
+        logits = answer.logits
+        for (x, y), sign in zip(at, np.where(signs, 1.0, -1.0), strict=True):
+            column, row = math.floor(x), math.floor(y)
+            if not (0 <= column < side and 0 <= row < side) or sign * answer.logits[row, column] > 0:
+                continue
+            axis = np.arange(side) + 0.5
+            near = np.exp(-((axis - x)[None] ** 2 + (axis - y)[:, None] ** 2) / (2 * self._settings.click_radius**2))
+            logits = logits + np.float32(sign * OBEYED_LOGIT - answer.logits[row, column]) * near.astype(np.float32)
+        return answer if logits is answer.logits else replace(answer, logits=np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
 
     def _prediction(
         self, encoded: Encoded, prompt: ObjectPrompt, answer: LowResolution, score: float, full_size: bool
     ) -> MaskPrediction:
         full = self._at_frame_size(encoded.frame, answer)
+        xy, signs = _certain(prompt)
+        # The edge filter may have moved a border across a click.
+        columns, rows = np.clip(np.rint(xy).astype(int), 0, np.array(full.shape[::-1]) - 1).T
+        full[rows, columns] = np.where(
+            signs, np.maximum(full[rows, columns], LEAST_LOGIT), np.minimum(full[rows, columns], -LEAST_LOGIT)
+        )
         mask: BoolArray = full > 0
         box = geometry.box_of_mask(mask) if np.count_nonzero(mask) > 1 else None
         return MaskPrediction(prompt.object_id, score, answer, box, full if full_size else None)
@@ -278,6 +344,11 @@ class NanoSegmenter:
         fine = guided_upsample(np.asarray(coarse, np.float32), guide, s.sharpen_radius, s.sharpen_epsilon)
         full[rows, columns] = fine
         return full
+
+
+def _certain(prompt: ObjectPrompt) -> tuple[FloatArray, BoolArray]:
+    """(k, 2) xy and signs of the points that a person put there; of two at one place the later one counts."""
+    return prompt.xy[prompt.is_certain], prompt.is_positive[prompt.is_certain]
 
 
 def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:

@@ -12,14 +12,14 @@ import torch
 from sampt.backends.blocks import load_from_onnx
 from sampt.backends.torch_networks import repeatable, running_on
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, cut
+from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Place, PromptArrays, Salient, cut
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime", "load_network"]
 
 
 def load_network(folder: Path | None) -> NanoNetwork:
-    """The folded network with the weights of ``encoder.onnx`` and ``decoder.onnx``, or random ones.
+    """The folded network with the weights of the three ONNX files, or random ones.
 
     Raises:
         BackendError: the files do not hold exactly this network's weights.
@@ -28,8 +28,8 @@ def load_network(folder: Path | None) -> NanoNetwork:
         network = NanoNetwork().fold()
     if folder is None:
         return network
-    for half in ("encoder", "decoder"):
-        load_from_onnx(getattr(network, half), folder / f"{half}.onnx", "nano")
+    for part in ("encoder", "decoder", "saliency"):
+        load_from_onnx(getattr(network, part), folder / f"{part}.onnx", "nano")
     return network
 
 
@@ -50,6 +50,11 @@ class TorchRuntime:
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     @torch.inference_mode()
+    def find_salient(self, pictures: FloatArray) -> list[Salient]:
+        maps = self._network.saliency(torch.from_numpy(pictures).to(self._device))
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+
+    @torch.inference_mode()
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
         windows = []
         for k, stride in enumerate(STRIDES):
@@ -58,6 +63,9 @@ class TorchRuntime:
             for window, place in zip(out, places, strict=True):
                 cut(place.features[k][0], window, place.x // stride, place.y // stride)
             windows.append(out)
+        for k, channels in enumerate(SALIENT_CHANNELS):
+            found = [place.salient[k] for place in places if place.salient is not None]
+            windows.append(torch.cat(found) if found else windows[0].new_zeros((len(places), channels, 1, 1)))
         arrays = (torch.from_numpy(getattr(prompts, f.name)).to(self._device) for f in fields(prompts))
         logits, score = self._network.decoder(*windows, *arrays)
         return np.asarray(logits[:, 0].cpu().numpy()), np.asarray(torch.sigmoid(score).cpu().numpy())

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.geometry import shrink_picture, size_with_longest_side
-from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime
+from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime, Salient, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
 __all__ = ["Encoded", "Positions", "Window", "mass_extent", "place_window", "places_of", "prepare_picture", "robust_extent"]
@@ -137,28 +137,40 @@ def _encode_level(encoded: Encoded, level: int, runtime: Runtime) -> Features:
     return encoded.levels[level]
 
 
-def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runtime) -> list[Place]:
-    """Where the decoder reads each window; windows that are not part of a level are encoded together here."""
-    places: list[Place | None] = []
+def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runtime, *, saliency: bool) -> list[Place]:
+    """Where the decoder reads each window; windows that are not part of a level are encoded together here.
+
+    Args:
+        encoded: the frame.
+        windows: of ``side`` pixels.
+        side: likewise.
+        runtime: computes what is missing.
+        saliency: whether the saliency network looks at the windows.
+    """
+    places: list[Place] = []
     own = [window for window in windows if window.level is None]
-    pictures = [_own_picture(encoded.frame, window, side) for window in own]
+    pictures = [_own_picture(encoded.frame, window, side, side) for window in own]
     features = iter(runtime.encode(np.concatenate(pictures))) if own else iter(())
-    for window in windows:
+    seen = [_own_picture(encoded.frame, window, side, saliency_side(side)) for window in windows if saliency]
+    salient: list[Salient | None] = [None] * len(windows)
+    if seen:
+        salient = [*runtime.find_salient(np.concatenate(seen))]
+    for window, found in zip(windows, salient, strict=True):
         if window.level is None:
-            places.append(Place(next(features), 0, 0))
+            places.append(Place(next(features), 0, 0, found))
         else:
             x, y = (round(at * scale) for at, scale in zip((window.x0, window.y0), window.scale, strict=True))
-            places.append(Place(_encode_level(encoded, window.level, runtime), x, y))
-    return [place for place in places if place is not None]
+            places.append(Place(_encode_level(encoded, window.level, runtime), x, y, found))
+    return places
 
 
-def _own_picture(frame: UInt8Array, window: Window, side: int) -> FloatArray:
-    """(1, 3, side, side) of the window alone; 0 outside the frame."""
-    x0, y0, extent = round(window.x0), round(window.y0), round(side / window.scale[0])
+def _own_picture(frame: UInt8Array, window: Window, window_side: int, side: int) -> FloatArray:
+    """(1, 3, side, side) of the window alone, which is ``window_side`` pixels itself; 0 outside the frame."""
+    x0, y0, extent = round(window.x0), round(window.y0), round(window_side / window.scale[0])
     left, top = max(x0, 0), max(y0, 0)
     part = frame[top : y0 + extent, left : x0 + extent]
     out = np.zeros((1, 3, side, side), np.float32)
-    scale = window.scale[0]
+    scale = side / extent
     size = (max(1, round(part.shape[0] * scale)), max(1, round(part.shape[1] * scale)))
     at_y, at_x = round((top - y0) * scale), round((left - x0) * scale)
     size = (min(size[0], side - at_y), min(size[1], side - at_x))
