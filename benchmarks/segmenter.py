@@ -12,13 +12,13 @@ for each segmenter also the rank correlation of predicted and true IoU, and the 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ COUNTS = (1, 3, 8, 16, 32, 64, 128)
 CONFIG = Path(__file__).parents[1] / "training" / "segmenter" / "config.toml"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """One frame to segment: what is asked and what is true."""
 
@@ -83,6 +83,8 @@ def click_cases(sequences: Iterable[tuple[str, np.ndarray, np.ndarray]], counts:
                     continue
                 for negatives in (count, 0) if wrong == 0 else (count,):
                     prompt = true_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
+                    if wrong:  # tracked points go wrong, not a person's
+                        prompt = dataclasses.replace(prompt, is_certain=np.zeros(len(prompt.xy), np.bool_))
                     if prompt.is_positive.any():
                         cases.append(Case(name, f"{count}+{negatives} wrong {wrong:g}", frames[t], masks[t], prompt))
     return cases

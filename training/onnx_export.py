@@ -22,6 +22,8 @@ def write_onnx(
     names: list[str],
     outputs: list[str],
     axes: dict[str, dict[int, str]],
+    *,
+    half: bool = False,
 ) -> None:
     """Export ``module`` to ``path``, complete or not at all; what ONNX Runtime computes is compared with PyTorch first.
 
@@ -31,6 +33,7 @@ def write_onnx(
         path: the file.
         names, outputs: of the graph.
         axes: names of the axes whose length is free, by input and output.
+        half: weights are stored at half precision; ``module`` has to hold values that this leaves as they are.
 
     Raises:
         SystemExit: a parameter would lose its name, or the two differ by more than 1e-3.
@@ -42,7 +45,8 @@ def write_onnx(
             module, inputs, str(partial), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=OPSET,
             dynamo=False, do_constant_folding=False,
         )  # fmt: skip
-    _store_half(partial)
+    if half:
+        _store_half(partial)
     held = {t.name for t in onnx.load(str(partial)).graph.initializer}
     missing = {name for name, _ in module.named_parameters()} - held
     if missing:

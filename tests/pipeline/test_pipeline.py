@@ -395,9 +395,12 @@ class FromMasks(ExactSegmenter):
 
     def __init__(self, wrong_on: int) -> None:
         super().__init__(CROSSING)
-        self.info = replace(self.info, has_mask_logits=True)
         self.wrong_on = wrong_on
         self.asked_with: list[tuple[int, Any]] = []
+
+    @property
+    def info(self) -> Any:
+        return replace(super().info, has_mask_logits=True)
 
     def logits_of_mask(self, mask: np.ndarray) -> Any:
         return mask.copy()

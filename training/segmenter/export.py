@@ -67,6 +67,7 @@ def export(network: NanoNetwork, out: Path) -> None:
         ["picture"],
         list(FEATURES),
         {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES}},
+        half=True,
     )
     square = torch.nn.functional.interpolate(picture, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
     write_onnx(
@@ -76,6 +77,7 @@ def export(network: NanoNetwork, out: Path) -> None:
         ["picture"],
         list(SALIENCY),
         {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENCY}},
+        half=True,
     )
     salient = network.saliency(square)
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
@@ -90,6 +92,7 @@ def export(network: NanoNetwork, out: Path) -> None:
         [*FEATURES, *SALIENCY, *PROMPT],
         ["logits", "score"],
         axes,
+        half=True,
     )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "grid_points",
     "is_likely",
     "propose_masks",
+    "single_masks",
     "stability_of",
 ]
 
@@ -170,7 +171,7 @@ def propose_masks(
         if segmenter.info.has_candidates:
             found += cast(CandidateSegmenter, innermost(segmenter)).candidates(embedding, asked_xy, config)
         else:
-            found += _single_masks(segmenter, embedding, asked_xy, config, size_hw)
+            found += single_masks(segmenter, embedding, asked_xy, config, size_hw)
     if not found:
         return []
     boxes, scores = np.stack([c.box_xyxy for c in found]), np.array([c.score for c in found])
@@ -250,7 +251,7 @@ def _checked_size(frame: UInt8Array) -> tuple[int, int]:
     return frame.shape[0], frame.shape[1]
 
 
-def _single_masks(
+def single_masks(
     segmenter: PromptableSegmenter, embedding: Any, points_xy: FloatArray, config: ProposalConfig, size_hw: tuple[int, int]
 ) -> Iterator[Candidate]:
     """What :meth:`CandidateSegmenter.candidates` promises, of a segmenter with one mask a point."""
@@ -262,7 +263,8 @@ def _single_masks(
 def _answered(
     segmenter: PromptableSegmenter, embedding: Any, points_xy: FloatArray, config: ProposalConfig
 ) -> Sequence[Candidate]:
-    asked = [ObjectPrompt(k + 1, xy[None], np.ones(1, np.bool_)) for k, xy in enumerate(points_xy)]
+    nobody = np.zeros(1, np.bool_)  # has put the points there: a mask may leave them out
+    asked = [ObjectPrompt(k + 1, xy[None], np.ones(1, np.bool_), is_certain=nobody) for k, xy in enumerate(points_xy)]
     candidates = []
     for answer, xy in zip(segmenter.decode(embedding, asked), points_xy, strict=True):
         assert answer.logits is not None, "full-size logits are asked for"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sampt import geometry
 from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
+from sampt.segmenters.everything import Candidate, ProposalConfig, single_masks
 from sampt.segmenters.nano.runtime import PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, Positions, Window, mass_extent, place_window, places_of, robust_extent
@@ -40,6 +41,7 @@ class NanoSettings:
         shared_longest: largest size at which a frame is encoded as a whole; smaller windows are encoded by themselves.
         few_points: up to so many positive points say little of the object's size.
         few_extents: sides of the first windows around these, over the longest side of the frame; the best score counts.
+        close_extent: one more of these, for three points or more that all lie within ``first_apart``.
         first_apart: of a few positive points, those this close together count once in the first look; over the longest side.
         apart: likewise in the second look, where the first one's mask covers them both.
         points_extent: side of the first window over the extent of the points when they are more.
@@ -61,6 +63,7 @@ class NanoSettings:
     shared_longest: int = 453
     few_points: int = 6
     few_extents: tuple[float, ...] = (0.7, 0.5)
+    close_extent: float = 0.35
     first_apart: float = 0.1
     apart: float = 0.03
     points_extent: float = 2.0
@@ -123,6 +126,7 @@ class NanoSegmenter:
             name=self._name,
             licence_code="Apache-2.0",
             licence_weights="Apache-2.0",
+            has_candidates=True,
             has_mask_logits=True,
             device=self._runtime.device,
             source=SOURCE + (SALIENCY_SOURCE if self._settings.saliency else ""),
@@ -167,6 +171,14 @@ class NanoSegmenter:
             share = np.asarray(cv2.blur(share, reach), np.float32)
         seen = cv2.warpAffine(share, matrix, (s.side, s.side), flags=cv2.INTER_LINEAR)
         return LowResolution(np.asarray((2 * seen - 1) * MAX_LOGIT, np.float32), window, size_hw)
+
+    def candidates(self, embedding: Encoded, points_xy: FloatArray, config: ProposalConfig) -> list[Candidate]:
+        """See :meth:`~sampt.segmenters.everything.CandidateSegmenter.candidates`: one mask a point, without saliency.
+
+        A thousand points about everything there is do not ask for what stands out.
+        """
+        fast = NanoSegmenter(self._runtime, replace(self._settings, saliency=False))
+        return list(single_masks(fast, embedding, points_xy, config, embedding.size_hw))
 
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
         questions = [_question(prompt, encoded.size_hw) for prompt in prompts]
@@ -256,7 +268,10 @@ class NanoSegmenter:
             # However close to each other, a few clicks say no more of the object's size than one.
             centre = (positive.min(0) + positive.max(0)) / 2
             spread = float((positive.max(0) - positive.min(0)).max())
-            sizes = [max(f * max(size_hw), spread) for f in s.few_extents]
+            longest = max(size_hw)
+            # But who clicks three times within a small reach means what is there, not what it sits on.
+            close = (s.close_extent,) if len(positive) > 2 and spread < s.first_apart * longest else ()
+            sizes = [max(f * longest, spread) for f in (*s.few_extents, *close)]
             return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
         return [place_window(size_hw, (low + high) / 2, size * s.points_extent, s.first_side, s.shared_longest)]
