@@ -37,6 +37,7 @@ class WriteBehind:
         self._write = write
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sampt-write")
         self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._is_broken = False
         self.seconds = 0.0
 
     def put(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
@@ -51,7 +52,11 @@ class WriteBehind:
     def _timed(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
         started = time.perf_counter()
         try:
-            self._write(frame_rgb, frame_masks)
+            if not self._is_broken:
+                self._write(frame_rgb, frame_masks)
+        except BaseException:
+            self._is_broken = True
+            raise
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -59,7 +64,8 @@ class WriteBehind:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=kind is not None)
+        # What was handed over before an error elsewhere, a camera that is unplugged say, is still written.
+        self._thread.shutdown(wait=True, cancel_futures=self._is_broken)
         while kind is None and self._waiting:
             self._waiting.popleft()[0].result()
 
