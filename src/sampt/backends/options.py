@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ __all__ = [
     "check_device",
     "check_no_weights",
     "check_option",
+    "check_sam_packages",
+    "importing_sam_packages",
     "needing_torch",
     "offers",
     "runs_on_torch",
@@ -55,6 +58,32 @@ def needing_torch(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise BackendError(f"{name!r} needs PyTorch ({error}). Run: pip install 'sampt[torch]'.") from error
+
+
+def check_sam_packages(name: str, *packages: str) -> None:
+    """For the back end ``name``: refuse to go on without PyTorch and these packages.
+
+    Raises:
+        BackendError: one is not there; with the command that installs it.
+    """
+    missing = [package for package in ("torch", *packages) if importlib.util.find_spec(package) is None]
+    if missing:
+        raise BackendError(f"{name!r} needs {' and '.join(missing)}, not installed here. Run: pip install 'sampt[sam]'.")
+
+
+@contextmanager
+def importing_sam_packages(name: str) -> Iterator[None]:
+    """Around the import of what the back end ``name`` is built from, for packages that are there but do not fit.
+
+    Raises:
+        BackendError: something cannot be imported; with the command that mends it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise BackendError(
+            f"{name!r} cannot import what it is built from ({error}). Run: pip install --upgrade 'sampt[sam]'."
+        ) from error
 
 
 def check_option(what: str, value: str) -> None:

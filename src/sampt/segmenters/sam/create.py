@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampt.backends.options import check_sam_packages, importing_sam_packages
 from sampt.errors import BackendError, did_you_mean
-from sampt.segmenters.sam.models import MODELS, SamModel
+from sampt.segmenters.sam.models import MODELS
 from sampt.weights import local_weights
 
 if TYPE_CHECKING:
@@ -35,9 +33,9 @@ def create_model(name: str, weights: str | None, device: str, runtime: str = "au
             there, or a package is missing.
     """
     model = MODELS[name]
-    _check_packages(model)
+    check_sam_packages(name, *model.packages)
     path = local_weights(name, weights)
-    with _importing(name):
+    with importing_sam_packages(name):
         from sampt.segmenters.sam.adapter import SamSegmenter
 
         return SamSegmenter.load(model, path, device, runtime=runtime, precision=precision)
@@ -61,9 +59,9 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
     if name not in MODELS:
         raise BackendError(f"Unknown model {name!r}.{did_you_mean(name, MODELS)} Can be exported: {', '.join(MODELS)}.")
     model = MODELS[name]
-    _check_packages(model, "onnx")
+    check_sam_packages(name, *model.packages, "onnx")
     path = local_weights(name, weights)
-    with _importing(name):
+    with importing_sam_packages(name):
         from sampt.segmenters.sam.adapter import export_folder
         from sampt.segmenters.sam.checkpoint import identity_of, load_network
         from sampt.segmenters.sam.export import export_network
@@ -73,19 +71,3 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
         target = folder or export_folder(model, path or Path())
         export_network(load_network(model, path), target, name, str(path or "random"), identity_of(path))
     return target
-
-
-def _check_packages(model: SamModel, *more: str) -> None:
-    missing = [package for package in ("torch", *model.packages, *more) if importlib.util.find_spec(package) is None]
-    if missing:
-        raise BackendError(f"{model.name!r} needs {' and '.join(missing)}, not installed here. Run: pip install 'sampt[sam]'.")
-
-
-@contextmanager
-def _importing(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise BackendError(
-            f"{name!r} cannot import what it is built from ({error}). Run: pip install --upgrade 'sampt[sam]'."
-        ) from error

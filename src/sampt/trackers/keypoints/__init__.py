@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampt.backends.options import check_sam_packages, importing_sam_packages
 from sampt.backends.table import TRACKERS
 from sampt.errors import BackendError
 from sampt.weights import fetch
@@ -40,9 +38,9 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
     Weights of one's own are a folder with the two official files, of the detector and of the matcher.
     """
     name = "lightglue"
-    _check_packages(name, "kornia")
+    check_sam_packages(name, "kornia")
     files = _pair_of_files(name, weights)
-    with _importing(name):
+    with importing_sam_packages(name):
         from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
         from sampt.trackers.keypoints.matchers import LightGlueMatcher
@@ -57,9 +55,9 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
 
 
 def _create_whole(name: str, weights: str | None, device: str) -> KeypointTracker:
-    _check_packages(name, "transformers")
+    check_sam_packages(name, "transformers")
     path = local_weights(name, weights)
-    with _importing(name):
+    with importing_sam_packages(name):
         from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
         from sampt.trackers.keypoints.matchers import TransformersMatcher
@@ -86,19 +84,3 @@ def _pair_of_files(name: str, weights: str | None) -> tuple[Path, Path] | None:
             f"{name!r} found no {' and no '.join(missing)} at {weights}; expected a folder with {' and '.join(names)}."
         )
     return folder / names[0], folder / names[1]
-
-
-def _check_packages(name: str, package: str) -> None:
-    missing = [package for package in ("torch", package) if importlib.util.find_spec(package) is None]
-    if missing:
-        raise BackendError(f"{name!r} needs {' and '.join(missing)}, not installed here. Run: pip install 'sampt[sam]'.")
-
-
-@contextmanager
-def _importing(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise BackendError(
-            f"{name!r} cannot import what it is built from ({error}). Run: pip install --upgrade 'sampt[sam]'."
-        ) from error
