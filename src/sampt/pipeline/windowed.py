@@ -109,7 +109,8 @@ class _WindowedRun:
     def __init__(self, engine: Engine, video: Video, points: Points, known: KnownMasks) -> None:
         self._engine = engine
         self._config = engine.config
-        self._known = known if engine.config.reinit.previous_mask else {}
+        present = {key: mask for key, mask in known.items() if mask.state is ObjectState.PRESENT}
+        self._known = present if engine.config.reinit.previous_mask else {}
         video = CachedVideo(video, engine.config.reinit.horizon + 1)
         self._shots = ShotView(video) if engine.config.tracking.shot_cuts else None
         self._video: Video = self._shots or video
@@ -258,7 +259,10 @@ class _WindowedRun:
 
     def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
         others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
-        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), group)
+        # Where the segmenter makes logits of a known mask, its own answer is not needed.
+        makes_logits = self._engine.segmenter.info.has_mask_logits
+        asked = [o for o in group if not (makes_logits and (o, frame_idx) in self._known)]
+        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), asked)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
         return [self._or_known(frame_idx, answer) for answer in answers_of(self._answers(frame_idx, prompts), group)]
@@ -266,7 +270,7 @@ class _WindowedRun:
     def _or_known(self, frame_idx: int, answer: Answer) -> Answer:
         """The answer, or what is known better."""
         known = self._known.get((answer.mask.object_id, frame_idx))
-        if known is None or known.state is not ObjectState.PRESENT:
+        if known is None:
             return answer
         segmenter = self._engine.segmenter
         if not segmenter.info.has_mask_logits:
