@@ -65,7 +65,7 @@ class WriteBehind:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # What was handed over before an error elsewhere, a camera that is unplugged say, is still written.
-        self._thread.shutdown(wait=True, cancel_futures=self._is_broken)
+        self._thread.shutdown(wait=True)
         while kind is None and self._waiting:
             self._waiting.popleft()[0].result()
 
