@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from sampt.errors import EvaluationError, SamptError
-from sampt.evaluation.datasets import LazySequences, VosDataset, VosSequence, open_dataset, select_sequences
+from sampt.evaluation.datasets import LazySequences, open_dataset, select_sequences
 from sampt.evaluation.datasets.bdd100k import read_bitmask
 from sampt.evaluation.datasets.label_maps import image_size_hw
+from tests.evaluation.datasets.opening import given, only, opened
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -34,23 +35,6 @@ def add_video(place: Path, name: str, frames: int, rows: Mapping[int, object]) -
         save(place / "JPEGImages" / name / f"{i:05d}.jpg", np.full((2, 4, 3), 9))
     for i, row in rows.items():
         save(place / "Annotations" / name / f"{i:05d}.png", [row, row])
-
-
-def opened(name: str, root: Path, split: str | None = None) -> VosDataset:
-    dataset = open_dataset(name, root, split)
-    assert isinstance(dataset, VosDataset)
-    assert dataset.name == name
-    return dataset
-
-
-def only(dataset: VosDataset) -> VosSequence:
-    (sequence,) = dataset.sequences
-    return sequence
-
-
-def given(sequence: VosSequence) -> dict[int, tuple[int, int]]:
-    """Object -> the frame on which it is given, and the pixels of its mask."""
-    return {query.object_id: (query.frame_idx, int(query.mask.sum())) for query in sequence.query_masks()}
 
 
 def bitmask(pixels: list[tuple[int, int, int]]) -> np.ndarray:

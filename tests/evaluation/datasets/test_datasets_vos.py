@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.datasets import DATASETS, VosDataset, VosSequence, open_dataset, select_sequences
+from sampt.evaluation.datasets import DATASETS, open_dataset, select_sequences
 from sampt.evaluation.vos.protocols import scoring_rule
 from sampt.evaluation.vos.score import score_dataset
+from tests.evaluation.datasets.opening import given, only, opened
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -44,23 +45,6 @@ def add_video(place: Path, name: str, frames: int, rows: Mapping[int, object], s
 def write_json(path: Path, values: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values))
-
-
-def opened(name: str, root: Path, split: str | None = None) -> VosDataset:
-    dataset = open_dataset(name, root, split)
-    assert isinstance(dataset, VosDataset)
-    assert dataset.name == name
-    return dataset
-
-
-def only(dataset: VosDataset) -> VosSequence:
-    (sequence,) = dataset.sequences
-    return sequence
-
-
-def given(sequence: VosSequence) -> dict[int, tuple[int, int]]:
-    """Object -> the frame on which it is given, and the pixels of its mask."""
-    return {query.object_id: (query.frame_idx, int(query.mask.sum())) for query in sequence.query_masks()}
 
 
 def make_davis_2017(root: Path, **names: list[str]) -> None:
