@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from sampt.backends.onnx_files import choose_runtime, find_folder
@@ -32,18 +33,18 @@ def create_fast(*, weights: str | None = "default", device: str = "auto") -> Nan
 
     Arguments and errors as of :func:`create`.
     """
-    return NanoSegmenter(_runtime(weights, device), NanoSettings(saliency=False), name="nano-fast")
+    return NanoSegmenter(_runtime(weights, device, saliency=False), NanoSettings(saliency=False), name="nano-fast")
 
 
-def _runtime(weights: str | None, device: str) -> Runtime:
+def _runtime(weights: str | None, device: str, *, saliency: bool = True) -> Runtime:
     folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/segmenter/export.py")
-    return choose_runtime(folder, device, _onnx, _torch)
+    return choose_runtime(folder, device, functools.partial(_onnx, saliency=saliency), _torch)
 
 
-def _onnx(folder: Path) -> Runtime:
+def _onnx(folder: Path, *, saliency: bool) -> Runtime:
     from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime(folder)
+    return OnnxRuntime(folder, saliency=saliency)
 
 
 def _torch(folder: Path | None, device: str) -> Runtime:

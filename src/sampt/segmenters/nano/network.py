@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, Residual, fold_norms
 from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES
-from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork
+from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
 
@@ -50,11 +50,6 @@ class NetworkSizes:
 
 def _twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def _like(x: Tensor, other: Tensor) -> Tensor:
-    """``x`` at the size of ``other``."""
-    return F.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _from_zero(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
@@ -169,7 +164,7 @@ class NanoDecoder(nn.Module):
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        salient = _like(salient_fine, fine)
+        salient = resize_like(salient_fine, fine)
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
@@ -184,17 +179,17 @@ class NanoDecoder(nn.Module):
             evidence = self._compare(embedding, at_fine, positive, negative, side)
         prompt = F.relu(self.mix(torch.cat([*maps, evidence.to(fine.dtype)], 1)))
         d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient))
-        d8 = self.down_middle(d4) + middle + self.salient_middle(_like(salient_middle, middle))
+        d8 = self.down_middle(d4) + middle + self.salient_middle(resize_like(salient_middle, middle))
         d8 = self.at_middle(F.relu(d8))
-        d16 = self.down_coarse(d8) + coarse + self.salient_coarse(_like(salient_coarse, coarse))
+        d16 = self.down_coarse(d8) + coarse + self.salient_coarse(resize_like(salient_coarse, coarse))
         d16 = self.at_coarse(F.relu(d16))
         d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
         u8 = self.out_middle(F.relu(d8 + _twice(self.up_middle(d16))))
         u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
         u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
         logits = F.pixel_shuffle(self.logits(u2), 2)
-        trusted = _like(2.0 * torch.sigmoid(self.trust(u4)), logits)
-        logits = logits + trusted * _like(salient_fine[:, :1], logits)
+        trusted = resize_like(2.0 * torch.sigmoid(self.trust(u4)), logits)
+        logits = logits + trusted * resize_like(salient_fine[:, :1], logits)
         return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
 
     def _compare(self, embedding: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:

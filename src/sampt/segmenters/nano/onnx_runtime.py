@@ -28,12 +28,13 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx``, ``decoder.onnx`` and ``saliency.onnx`` of a folder."""
+    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency.onnx`` of a folder."""
 
     device = "cpu"
 
-    def __init__(self, folder: Path) -> None:
-        self._encoder, self._decoder, self._saliency = (open_session(folder / name, "nano") for name in FILES)
+    def __init__(self, folder: Path, *, saliency: bool = True) -> None:
+        self._encoder, self._decoder, *last = (open_session(folder / name, "nano") for name in FILES[: 2 + saliency])
+        self._saliency = last[0] if last else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
         if got != expected:
@@ -44,6 +45,7 @@ class OnnxRuntime:
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     def find_salient(self, pictures: FloatArray) -> list[Salient]:
+        assert self._saliency is not None, "made without the saliency network"
         maps = self._saliency.run(None, {"picture": pictures})
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 

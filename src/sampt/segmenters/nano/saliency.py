@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MEAN", "SPREAD", "SURE", "WIDTH", "SaliencyNetwork", "UBlock"]
+__all__ = ["MEAN", "SPREAD", "SURE", "WIDTH", "SaliencyNetwork", "UBlock", "resize_like"]
 
 WIDTH = 64
 INNER = 16
@@ -30,7 +30,8 @@ def _conv(inputs: int, outputs: int, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation)
 
 
-def _resize_like(x: Tensor, other: Tensor) -> Tensor:
+def resize_like(x: Tensor, other: Tensor) -> Tensor:
+    """``x`` at the size of ``other``."""
     return F.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=False)
 
 
@@ -72,7 +73,7 @@ class UBlock(nn.Module):
             sides.append(x)
         x = F.relu(self.bottom(x))
         for conv, side in zip(self.up, reversed(sides), strict=True):
-            x = F.relu(conv(torch.cat([_resize_like(x, side) if x.shape != side.shape else x, side], 1)))
+            x = F.relu(conv(torch.cat([resize_like(x, side) if x.shape != side.shape else x, side], 1)))
         return x + entered
 
 
@@ -118,7 +119,7 @@ class SaliencyNetwork(nn.Module):
         for k, stage in enumerate((self.stage1, self.stage2, self.stage3, self.stage4, self.stage5, self.stage6)):
             x = stage(_halve(x) if k else x)
             sides.append(x)
-        at16 = self.stage5d(torch.cat([_resize_like(x, sides[4]), sides[4]], 1))
-        at8 = self.stage4d(torch.cat([_resize_like(at16, sides[3]), sides[3]], 1))
-        at4 = self.stage3d(torch.cat([_resize_like(at8, sides[2]), sides[2]], 1))
+        at16 = self.stage5d(torch.cat([resize_like(x, sides[4]), sides[4]], 1))
+        at8 = self.stage4d(torch.cat([resize_like(at16, sides[3]), sides[3]], 1))
+        at4 = self.stage3d(torch.cat([resize_like(at8, sides[2]), sides[2]], 1))
         return torch.cat([self.side3(at4).clamp(-SURE, SURE), at4], 1), at8, at16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt import geometry
+from sampt.backends.table import SEGMENTERS
 from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.everything import Candidate, ProposalConfig, single_masks
@@ -23,8 +25,6 @@ from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectP
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
 
-SOURCE = "ours: a U-shaped network on windows, with a kernel classifier of the clicks' features; training/segmenter"
-SALIENCY_SOURCE = "; and U2-Net-p (Qin et al. 2020, arXiv 2005.09007)"
 MAX_LOGIT = 8.0
 SURE_LOGIT = 4.0
 OBEYED_LOGIT = 2.0
@@ -122,15 +122,7 @@ class NanoSegmenter:
 
     @property
     def info(self) -> SegmenterInfo:
-        return SegmenterInfo(
-            name=self._name,
-            licence_code="Apache-2.0",
-            licence_weights="Apache-2.0",
-            has_candidates=True,
-            has_mask_logits=True,
-            device=self._runtime.device,
-            source=SOURCE + (SALIENCY_SOURCE if self._settings.saliency else ""),
-        )
+        return replace(SEGMENTERS[self._name].info, device=self._runtime.device)
 
     def encode(self, frames: UInt8Array) -> Sequence[Encoded]:
         """Take (b, h, w, 3) uint8 RGB frames; each is encoded once at every size at which a prompt first needs it."""
@@ -177,8 +169,13 @@ class NanoSegmenter:
 
         A thousand points about everything there is do not ask for what stands out.
         """
-        fast = NanoSegmenter(self._runtime, replace(self._settings, saliency=False))
-        return list(single_masks(fast, embedding, points_xy, config, embedding.size_hw))
+        return list(single_masks(self._without_saliency, embedding, points_xy, config, embedding.size_hw))
+
+    @functools.cached_property
+    def _without_saliency(self) -> NanoSegmenter:
+        if not self._settings.saliency:
+            return self
+        return NanoSegmenter(self._runtime, replace(self._settings, saliency=False), name=self._name)
 
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
         questions = [_question(prompt, encoded.size_hw) for prompt in prompts]

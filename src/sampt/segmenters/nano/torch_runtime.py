@@ -12,7 +12,7 @@ import torch
 from sampt.backends.blocks import load_from_onnx
 from sampt.backends.torch_networks import repeatable, running_on
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Place, PromptArrays, Salient, cut
+from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, Salient, cut
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime", "load_network"]
@@ -63,9 +63,8 @@ class TorchRuntime:
             for window, place in zip(out, places, strict=True):
                 cut(place.features[k][0], window, place.x // stride, place.y // stride)
             windows.append(out)
-        for k, channels in enumerate(SALIENT_CHANNELS):
-            found = [place.salient[k] for place in places if place.salient is not None]
-            windows.append(torch.cat(found) if found else windows[0].new_zeros((len(places), channels, 1, 1)))
+        salient = [place.salient for place in places if place.salient is not None]
+        windows += map(torch.cat, zip(*salient, strict=True)) if salient else self._network.without_saliency(windows[0])
         arrays = (torch.from_numpy(getattr(prompts, f.name)).to(self._device) for f in fields(prompts))
         logits, score = self._network.decoder(*windows, *arrays)
         return np.asarray(logits[:, 0].cpu().numpy()), np.asarray(torch.sigmoid(score).cpu().numpy())
