@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from sampt.errors import OutputError
 from sampt.exporters.masks import CocoRleWriter, LabelMapWriter, ObjectMaskWriter
 from sampt.files.palette import PALETTE
-from sampt.masks.rle_json import decode_mask, encode_mask
+from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
 
@@ -67,10 +67,10 @@ def test_object_masks_keep_overlaps_and_empty_frames(tmp_path, kit):
 @pytest.mark.parametrize("density", [0.0, 0.4, 1.0])
 def test_rle_round_trip_equals_pycocotools_own(shape, density):
     mask = np.random.default_rng(1).random(shape) < density
-    rle = encode_mask(mask)
+    rle = encode_mask(mask).to_json()
     assert rle["size"] == list(shape)
     assert rle["counts"].encode() == coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
-    assert np.array_equal(decode_mask(rle), mask)
+    assert np.array_equal(decode_mask(Rle.from_json(rle)), mask)
 
 
 def written_coco(tmp_path, video, results):
@@ -102,7 +102,7 @@ def test_coco_segmentations_and_scores_are_those_written(tmp_path, kit, video):
     results = [kit.result(i) for i in range(5)]
     first, second, absent = written_coco(tmp_path, video, results)["annotations"]
     for i, result in enumerate(results):
-        assert np.array_equal(decode_mask(first["segmentations"][i]), result.masks[0])
+        assert np.array_equal(decode_mask(Rle.from_json(first["segmentations"][i])), result.masks[0])
         assert coco_mask.area(second["segmentations"][i]) == 1
     assert absent["segmentations"] == absent["areas"] == absent["bboxes"] == [None] * 5
     assert first["score"] == pytest.approx(0.1 + 2 / 7, abs=1e-7)  # mean over frames 0 to 4

@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from sampt.exporters.registry import ExportObject
-from sampt.masks.rle_json import decode_mask
+from sampt.masks.rle import Rle, decode_mask
 
 KEYS = {"id", "video_id", "category_id", "iscrowd", "score", "height", "width", "length", "areas", "bboxes", "segmentations"}
 
@@ -40,7 +40,7 @@ def test_masks_areas_boxes_and_names_read_back_exactly(case):
             if not mask.any():
                 assert code is None
                 continue
-            assert np.array_equal(decode_mask(code), mask)
+            assert np.array_equal(decode_mask(Rle.from_json(code)), mask)
             compressed = {"size": code["size"], "counts": code["counts"].encode()}
             assert annotation["areas"][i] == mask.sum() == coco_mask.area(compressed)
             assert annotation["bboxes"][i] == coco_mask.toBbox(compressed).tolist()

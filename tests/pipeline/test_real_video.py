@@ -13,7 +13,7 @@ from sampt.cli.main import main
 from sampt.evaluation.datasets import davis_sequences, select_sequences
 from sampt.evaluation.vos.score import score_sequence
 from sampt.exporters.tracks_npz import load_tracks
-from sampt.masks.rle_json import decode_mask
+from sampt.masks.rle import Rle, decode_mask
 from sampt.video import open_video
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -32,7 +32,7 @@ def test_blackswan_from_its_first_mask(tmp_path):
     assert sorted(labels) == [f"{i:05d}" for i in range(50)]
     (annotation,) = json.loads((out / "masks.json").read_text())["annotations"]
     for i in (0, 25, 49):
-        assert np.array_equal(decode_mask(annotation["segmentations"][i]), labels[f"{i:05d}"] == 1)
+        assert np.array_equal(decode_mask(Rle.from_json(annotation["segmentations"][i])), labels[f"{i:05d}"] == 1)
     tracks = load_tracks(out / "tracks.npz")
     assert len(tracks.frame_splits) == 51
     assert np.isfinite(tracks.xy).all()

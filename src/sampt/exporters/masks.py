@@ -17,7 +17,7 @@ from PIL import Image
 from sampt.errors import OutputError
 from sampt.files.atomic import SpooledWriter, make_folder, output_errors, write_atomic
 from sampt.files.palette import PALETTE
-from sampt.masks.rle_json import encode_mask
+from sampt.masks.rle import encode_mask
 from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
@@ -158,7 +158,7 @@ class CocoRleWriter(SpooledWriter):
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
             if not width:
                 continue
-            code = json.dumps(encode_mask(mask)).encode("ascii")
+            code = json.dumps(encode_mask(mask).to_json()).encode("ascii")
             with output_errors(self.path):
                 offset = self._spool.tell()
                 self._spool.write(code)

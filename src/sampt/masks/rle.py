@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,6 +28,16 @@ class Rle(NamedTuple):
 
     def __repr__(self) -> str:
         return shape_repr(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """As COCO's files have it: ``size`` [h, w] and ``counts``."""
+        return {"size": list(self.size_hw), "counts": self.counts}
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Rle:
+        """What :meth:`to_json` gave; a KeyError, TypeError or ValueError where it is something else. No code is checked yet."""
+        height, width = item["size"]
+        return cls((height, width), item["counts"])
 
 
 def encode_mask(mask: BoolArray) -> Rle:

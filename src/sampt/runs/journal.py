@@ -21,7 +21,7 @@ import numpy as np
 from sampt.errors import LimitError, one_line
 from sampt.files.atomic import output_errors
 from sampt.files.limits import MAX_RECORD_BYTES, check_pixels, parse_json
-from sampt.masks.rle_json import decode_mask, encode_mask
+from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import FrameMasks, FramePoints, ObjectState
 
 __all__ = ["Journal", "run_digest_of"]
@@ -114,7 +114,7 @@ class Journal:
         masks = np.zeros((len(ids), height, width), np.bool_)
         for mask, rle in zip(masks, record["rles"], strict=True):
             if rle is not None:
-                mask[:] = decode_mask(rle)
+                mask[:] = decode_mask(Rle.from_json(rle))
         scores = [np.nan if score is None else float.fromhex(score) for score in record["scores"]]
         states = [ObjectState(state) for state in record["states"]]
         return FrameMasks(
@@ -135,7 +135,7 @@ class Journal:
             "object_ids": frame_masks.object_ids.tolist(),
             "scores": [None if math.isnan(score) else score.hex() for score in frame_masks.scores.tolist()],
             "states": frame_masks.states.tolist(),
-            "rles": [encode_mask(mask) if mask.any() else None for mask in frame_masks.masks],
+            "rles": [encode_mask(mask).to_json() if mask.any() else None for mask in frame_masks.masks],
         }
         with output_errors(self.path):
             self._offsets[frame_masks.frame_idx] = self._put(record)

@@ -13,7 +13,7 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, open_dataset
 from sampt.evaluation.instances.matches import ScoredInstances, score_instances
 from sampt.evaluation.instances.tracks import read_tracks
-from sampt.masks.rle_json import encode_mask
+from sampt.masks.rle import encode_mask
 
 Box = tuple[int, int, int, int] | None
 """y, x, height, width on one frame."""
@@ -27,7 +27,7 @@ def code(box: Box) -> dict[str, Any] | None:
         return None
     mask = np.zeros((20, 20), np.bool_)
     mask[box[0] : box[0] + box[2], box[1] : box[1] + box[3]] = True
-    return dict(encode_mask(mask))
+    return encode_mask(mask).to_json()
 
 
 def true(*boxes: Box, category: int = 1, **more: Any) -> dict[str, Any]:
@@ -134,5 +134,5 @@ def test_every_code_of_pycocotools_is_a_mask(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     dataset = written(tmp_path, [true(A)], [])
     for share in (0, 0.001, 0.1, 0.5, 0.99, 1):
-        item = predicted(0.9, A) | {"segmentations": [encode_mask(rng.random((20, 20)) < share)]}
+        item = predicted(0.9, A) | {"segmentations": [encode_mask(rng.random((20, 20)) < share).to_json()]}
         assert read_tracks(dataset, [item]).predicted[0].number == 0

@@ -18,7 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from sampt.errors import EvaluationError
 from sampt.evaluation.instances.metrics import AREA_RANGES, InstanceScores, evaluate_instances, read_instance_results
-from sampt.masks.rle_json import encode_mask
+from sampt.masks.rle import encode_mask
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 Box = tuple[int, int, int, int] | None
@@ -33,7 +33,7 @@ def mask_of(box: Box, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def codes(boxes: Sequence[Box], size_hw: tuple[int, int]) -> list[Any]:
-    return [dict(encode_mask(mask_of(box, size_hw))) if box else None for box in boxes]
+    return [encode_mask(mask_of(box, size_hw)).to_json() if box else None for box in boxes]
 
 
 class Scene:
@@ -195,7 +195,7 @@ def coco_scores(scene: Scene, use_categories: bool) -> list[float]:
     h, w = scene.size_hw
 
     def tall(item: dict[str, Any]) -> dict[str, Any]:
-        return dict(encode_mask(np.concatenate([mask_of(box, scene.size_hw) for box in item["boxes"]])))
+        return encode_mask(np.concatenate([mask_of(box, scene.size_hw) for box in item["boxes"]])).to_json()
 
     def area(item: dict[str, Any]) -> float:
         present = [box[2] * box[3] for box in item["boxes"] if box]

@@ -14,7 +14,7 @@ from PIL import Image
 from sampt.cli.main import main
 from sampt.evaluation.reports.plots import Line, score_plot
 from sampt.evaluation.reports.published import published
-from sampt.masks.rle_json import encode_mask
+from sampt.masks.rle import encode_mask
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 DAVIS, OVIS = SHARED / "davis", SHARED / "formats" / "ovis_train.json"
@@ -38,7 +38,7 @@ def video_of(root: Path, video_id: int, name: str) -> dict[str, Any]:
 
 
 def track(video_id: int, category_id: int, masks: list[np.ndarray], **more: Any) -> dict[str, Any]:
-    codes = [encode_mask(mask) if mask.any() else None for mask in masks]
+    codes = [encode_mask(mask).to_json() if mask.any() else None for mask in masks]
     return {"video_id": video_id, "category_id": category_id, "segmentations": codes, **more}
 
 

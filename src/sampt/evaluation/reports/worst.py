@@ -18,7 +18,7 @@ from sampt.evaluation.reports.read import ScoredRun
 from sampt.evaluation.vos.predicted import find_predictions
 from sampt.evaluation.vos.results import Scores
 from sampt.exporters.overlay import OverlayStyle, draw_overlay
-from sampt.masks.rle_json import Rle, decode_mask
+from sampt.masks.rle import Rle, decode_mask
 from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, UInt8Array
 from sampt.video import Video
 
@@ -121,7 +121,7 @@ def _mask(track: Track, frame_idx: int, size_hw: tuple[int, int]) -> BoolArray:
     code = track.codes[frame_idx]
     if code is None:
         return np.zeros(size_hw, np.bool_)
-    return decode_mask(Rle(size=list(size_hw), counts=code["counts"].decode("ascii")))
+    return decode_mask(Rle(size_hw, code["counts"].decode("ascii")))
 
 
 def _drawn(
