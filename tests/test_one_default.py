@@ -11,7 +11,7 @@ from PIL import Image
 from sampt.batch.work import BatchSettings
 from sampt.config import default_config, preset
 from sampt.pipeline.segment import segment_stream, segment_video
-from sampt.runs.job import Job
+from sampt.runs.job import Job, RunOptions
 from sampt.runs.run import run_job
 from sampt.session import Session
 from sampt.session.project import read_project
@@ -47,7 +47,7 @@ def test_every_entry_has_the_preset_default(scene: Scene, tmp_path: Path) -> Non
 
 
 def test_a_job_and_segment_video_make_the_same_masks(scene: Scene, tmp_path: Path) -> None:
-    run_job(Job(SceneVideo(scene), CLICKS, tmp_path / "run", formats=["png"]))
+    run_job(Job(SceneVideo(scene), CLICKS, tmp_path / "run", options=RunOptions(formats=["png"])))
     found = [frame.masks[0] for frame in segment_video(SceneVideo(scene), CLICKS)]
     assert any(mask.any() for mask in found)
     assert np.array_equal(written(tmp_path / "run"), found)
@@ -55,7 +55,7 @@ def test_a_job_and_segment_video_make_the_same_masks(scene: Scene, tmp_path: Pat
 
 def test_a_job_and_segment_stream_do_for_frames_that_arrive(scene: Scene, tmp_path: Path) -> None:
     assert Job(live(scene), CLICKS, tmp_path).config == default_config(streaming=True)
-    run_job(Job(live(scene), CLICKS, tmp_path / "run", formats=["png"]))
+    run_job(Job(live(scene), CLICKS, tmp_path / "run", options=RunOptions(formats=["png"])))
     found = [frame.masks[0] for frame in segment_stream((scene.frame(i) for i in range(6)), CLICKS)]
     assert any(mask.any() for mask in found)
     assert np.array_equal(written(tmp_path / "run"), found)

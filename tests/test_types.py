@@ -219,3 +219,15 @@ def test_either_of_visible_and_hidden_by_tells_the_other() -> None:
     again = dataclasses.replace(made, xy=np.ones((3, 2, 2)))
     assert again.hidden_by.tolist() == made.hidden_by.tolist()
     assert pickle.loads(pickle.dumps(made)).visible.tolist() == seen.tolist()
+
+
+def test_points_elsewhere_and_on_other_frames() -> None:
+    points = Points.of(2, 5, [[1, 2], [3, 4]], [True, False])
+    moved = points.with_xy(points.xy + 1)
+    assert (moved.xy.tolist(), moved.frame_idx.tolist()) == ([[2, 3], [4, 5]], [5, 5])
+    assert points.with_frames(np.array([0, 9])).frame_idx.tolist() == [0, 9]
+    assert (points.shifted(-5).frame_idx.tolist(), points.shifted(2).frame_idx.tolist()) == ([0, 0], [7, 7])
+    for other in (moved, points.shifted(3)):
+        assert (other.object_id.tolist(), other.is_positive.tolist()) == ([2, 2], [True, False])
+    with pytest.raises(ValueCheckError, match="frame_idx holds -1"):
+        points.shifted(-6)

@@ -24,8 +24,10 @@ _WHERE = {
     "ObjectState": "sampt.types",
     "PRESETS": "sampt.config",
     "Points": "sampt.types",
+    "Queries": "sampt.pipeline.queries",
     "QueryBox": "sampt.types",
     "QueryMask": "sampt.types",
+    "RunOptions": "sampt.runs.job",
     "SamptError": "sampt.errors",
     "SegmentConfig": "sampt.config",
     "Tracks": "sampt.types",
@@ -48,10 +50,12 @@ if TYPE_CHECKING:
     from sampt.config import SegmentConfig as SegmentConfig
     from sampt.config import preset as preset
     from sampt.errors import SamptError as SamptError
+    from sampt.pipeline.queries import Queries as Queries
     from sampt.pipeline.segment import segment_stream as segment_stream
     from sampt.pipeline.segment import segment_video as segment_video
     from sampt.points.parse import read_queries as read_queries
     from sampt.runs.job import Job as Job
+    from sampt.runs.job import RunOptions as RunOptions
     from sampt.runs.run import run_job as run_job
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
     from sampt.segmenters.create import create_segmenter as create_segmenter

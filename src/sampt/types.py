@@ -82,6 +82,18 @@ class Points:
         """The points at ``index`` (a boolean array of length n, or positions), in that order."""
         return Points(self.xy[index], self.frame_idx[index], self.object_id[index], self.is_positive[index])
 
+    def with_xy(self, xy: FloatArray) -> Points:
+        """The same points at (n, 2) other places."""
+        return replace(self, xy=xy)
+
+    def with_frames(self, frame_idx: IntArray) -> Points:
+        """The same points, given on (n,) other frames."""
+        return replace(self, frame_idx=frame_idx)
+
+    def shifted(self, frames: int) -> Points:
+        """The same points, given so many frames later; earlier when it is negative."""
+        return replace(self, frame_idx=self.frame_idx + frames)
+
     def query_frame(self, object_id: int) -> int:
         """The first frame on which ``object_id`` has a positive point."""
         return int(self.frame_idx[(self.object_id == object_id) & self.is_positive].min())

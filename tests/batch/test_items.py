@@ -46,8 +46,9 @@ def test_boxes_and_several_masks_of_a_line(tmp_path: Path) -> None:
     line = {"video": "a.mp4", "boxes": ["4,0,1,1,2,2"], "masks": ["one.png", "two.png@7"], "start": 3}
     (item,) = read_batch(manifest(tmp_path, line))
     assert BatchItem.from_json(json.loads(json.dumps(item.to_json()))) == item
-    box, one, two = item.read_queries()
-    assert [(type(q).__name__, q.object_id, q.frame_idx) for q in (box, one, two)] == [  # type: ignore[union-attr]
+    found = item.read_queries()
+    assert not len(found.points)
+    assert [(type(q).__name__, q.object_id, q.frame_idx) for q in (*found.boxes, *found.masks)] == [
         ("QueryBox", 4, 0),
         ("QueryMask", 1, 3),
         ("QueryMask", 2, 7),

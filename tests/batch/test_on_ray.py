@@ -24,6 +24,7 @@ from sampt.batch.on_ray import RayPool
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.config import preset
 from sampt.errors import BatchError
+from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
 
 pytest.importorskip("ray")
@@ -57,7 +58,7 @@ def cluster() -> Iterator[Any]:
 
 
 def settings(output: Path) -> BatchSettings:
-    return BatchSettings(output, preset("default"), formats=("png", "npz", "overlay"))
+    return BatchSettings(output, preset("default"), RunOptions(formats=("png", "npz", "overlay")))
 
 
 def digests(output: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from sampt.batch.remote import RemoteFolder
 from sampt.batch.work import BatchSettings, Worker
 from sampt.config import preset
 from sampt.errors import BatchError
+from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
 
 fsspec = pytest.importorskip("fsspec")
@@ -79,8 +80,7 @@ def test_a_batch_between_addresses_gives_what_a_local_one_gives(clips: Path, tmp
 
 
 def settings(folder: Path, **changes: Any) -> BatchSettings:
-    plain = BatchSettings(folder, preset("classical"), formats=("png",), upload="memory://out")
-    return replace(plain, **changes)
+    return BatchSettings(folder, preset("classical"), RunOptions(formats=("png",), **changes), upload="memory://out")
 
 
 def test_what_is_done_is_known_without_its_input(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from sampt.config import preset
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import open_dataset
 from sampt.evaluation.predict import DatasetChoice, predict_dataset, read_run, vos_config, write_submission
+from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, crossing_scene, slow_scene
 
 SEQUENCES = {"crossing": crossing_scene(8), "slow": slow_scene(6)}
@@ -90,7 +91,7 @@ def test_scores_know_their_data_set(predictions: Path, davis: Path, tmp_path: Pa
 def test_a_run_goes_on_with_other_sequences_and_refuses_other_settings(davis: Path, tmp_path: Path) -> None:
     def run(*sequences: str, seed: int = 72) -> list[str]:
         config = replace(vos_config(preset("fast-offline")), seed=seed)
-        settings = BatchSettings(tmp_path, config, formats=("png",))
+        settings = BatchSettings(tmp_path, config, RunOptions(formats=("png",)))
         with LocalPool(settings, 1) as pool:
             report = predict_dataset(DatasetChoice("davis-2017", str(davis), "val", sequences), settings, pool)
         return [r.status for r in report.results]

@@ -12,7 +12,7 @@ from sampt.errors import BackendError, ConfigError
 from sampt.pipeline.backends import setting_options
 from sampt.pipeline.segment import segment_video
 from sampt.runs.backends import back_end_options, make_back_ends
-from sampt.runs.job import Job
+from sampt.runs.job import RunOptions
 from sampt.trackers.create import create_tracker
 from sampt.types import Points
 from sampt.video.array import ArrayVideo
@@ -69,7 +69,7 @@ def test_a_gpus_short_numbers_are_not_used_where_the_settings_forbid_it(
     for is_full, precision in ((False, "bfloat16"), (True, "float32")):
         config = with_settings(SegmentConfig(), weights | {"full_precision": is_full})
         point = Points.of(1, 0, [[5, 5]])
-        segmenter: Any = make_back_ends(Job("clip.mp4", point, tmp_path / "out", config))[1]
+        segmenter: Any = make_back_ends(config, RunOptions())[1]
         assert segmenter.identity.endswith(f" torch {precision}")
         with pytest.raises(AttributeError):  # what follows has no engine
             list(segment_video(ArrayVideo(frames()), point, config=config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from sampt.errors import BackendError, InputChangedError, OutputError
 from sampt.exporters.output_set import FORMATS
 from sampt.exporters.tracks_npz import load_tracks
 from sampt.runs.backends import make_back_ends
-from sampt.runs.job import Job
+from sampt.runs.job import Job, RunOptions
 from sampt.runs.run import prepare_run, run_job, run_part
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
@@ -52,6 +53,8 @@ def masks_of(scene: Scene, frame_idx: int = 0) -> list[QueryMask]:
 
 def job(scene: Scene, output: Path, **changes: Any) -> Job:
     given: dict[str, Any] = {"video": SceneVideo(scene), "queries": masks_of(scene), "output": output, "config": CONFIG}
+    names = {f.name for f in dataclasses.fields(RunOptions)} & changes.keys()
+    given["options"] = RunOptions(**{name: changes.pop(name) for name in names})
     return Job(**given | changes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConf
 from sampt.errors import BackendError, ConfigError, OutputError, QueryError, VideoError
 from sampt.exporters.output_set import FORMATS
 from sampt.exporters.tracks_npz import load_tracks
-from sampt.runs.job import Job
+from sampt.runs.job import Job, RunOptions
 from sampt.runs.run import run_job
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker
 from sampt.testing.scenes import Scene, crossing_scene
@@ -45,6 +46,8 @@ def camera(scene: Scene = SCENE) -> Iterator[LiveFrame]:
 def job(output: Path, **changes: Any) -> Job:
     queries = [QueryMask(o, 0, m) for o, m in enumerate(SCENE.masks(0), 1)]
     given: dict[str, Any] = {"video": LiveVideo(camera(), 8, "camera"), "queries": queries, "output": output, "config": CONFIG}
+    names = {f.name for f in dataclasses.fields(RunOptions)} & changes.keys()
+    given["options"] = RunOptions(**{name: changes.pop(name) for name in names})
     return Job(**given | changes)
 
 

@@ -36,7 +36,7 @@ from sampt.geometry import mask_at  # noqa: E402
 from sampt.pipeline.propagation import Engine  # noqa: E402
 from sampt.pipeline.segment import segment_video  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
-from sampt.runs.job import Job  # noqa: E402
+from sampt.runs.job import Job, RunOptions  # noqa: E402
 from sampt.runs.run import run_job  # noqa: E402
 from sampt.segmenters.base import Passes  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
@@ -215,7 +215,9 @@ def config_of(name: str, **changes: Any) -> SegmentConfig:
 
 def job_of(truth: Truth, output: Path, config: SegmentConfig, **changes: Any) -> Job:
     given: dict[str, Any] = {"video": truth.folder, "queries": truth.queries(), "output": output, "config": config}
-    return Job(**given | {"stop": NUM_FRAMES, "device": "cpu", "formats": ["png", "npz"]} | changes)
+    options = {"device": "cpu", "formats": ["png", "npz"]}
+    options |= {name: changes.pop(name) for name in ("precision", "runtime") if name in changes}
+    return Job(**given | {"stop": NUM_FRAMES, "options": RunOptions(**options)} | changes)
 
 
 def labels_in(output: Path) -> np.ndarray:

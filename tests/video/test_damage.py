@@ -15,9 +15,8 @@ from PIL import Image
 
 from sampt.cli.main import main
 from sampt.errors import ConfigError, QueryError, VideoError
-from sampt.pipeline.preparation import split_queries
 from sampt.runs.frames import choose_frames
-from sampt.runs.job import Job
+from sampt.runs.job import Job, RunOptions
 from sampt.runs.run import prepare_run
 from sampt.types import Points
 from sampt.video.base import SubVideo
@@ -170,7 +169,7 @@ def test_a_run_lists_what_was_broken(broken: Path, tmp_path: Path) -> None:
 
 
 def test_a_click_on_a_frame_that_is_left_out_is_refused(broken: Path, tmp_path: Path) -> None:
-    job = Job(broken, [Points.of(1, 14, [(9, 9)])], tmp_path / "out", on_damage="skip")
+    job = Job(broken, [Points.of(1, 14, [(9, 9)])], tmp_path / "out", options=RunOptions(on_damage="skip"))
     with pytest.raises(QueryError, match="frame 14, which is not among the frames worked on"):
         prepare_run(job)
 
@@ -197,13 +196,14 @@ def test_frames_are_told_as_ranges() -> None:
 def test_frames_of_a_view_keep_their_own_numbers(broken: Path, tmp_path: Path) -> None:
     # A video that is a view of another: frames count as in the view, whatever is broken below.
     for on_damage, count in (("stop", 10), ("skip", 10)):
-        job = Job(SubVideo(VideoFile(broken), range(20, 30)), [Points.of(1, 4, [(9, 9)])], tmp_path / "o", on_damage=on_damage)
+        view, options = SubVideo(VideoFile(broken), range(20, 30)), RunOptions(on_damage=on_damage)
+        job = Job(view, [Points.of(1, 4, [(9, 9)])], tmp_path / "o", options=options)
         chosen = choose_frames(job)
-        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job, split_queries(job.queries)).points.frame_idx[0]) == (
+        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job).points.frame_idx[0]) == (
             count,
             True,
             4,
         )
-    job = Job(SubVideo(VideoFile(broken), range(10, 20)), [], tmp_path / "o", on_damage="skip")
+    job = Job(SubVideo(VideoFile(broken), range(10, 20)), [], tmp_path / "o", options=RunOptions(on_damage="skip"))
     assert list(choose_frames(job).indices) == [0, 1, 2, 6, 7, 8, 9]
     assert choose_frames(job).describe(job)["unreadable"] == [3, 4, 5]

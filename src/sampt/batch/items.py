@@ -20,8 +20,8 @@ from sampt.files.limits import MAX_LIST_BYTES, parse_json
 from sampt.files.listing import is_leftover
 from sampt.files.names import real_path
 from sampt.files.text import read_text
-from sampt.pipeline.preparation import Query
-from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
+from sampt.pipeline.queries import Queries, parse_queries
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_place
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.video.frame_names import IMAGE_SUFFIXES, image_paths, natural_order
 from sampt.video.open import VIDEO_SUFFIXES
@@ -80,7 +80,7 @@ class BatchItem:
     num_parts: int = 0
     error: str | None = None
 
-    def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, list[Query]]:
+    def load(self, segmenter: Callable[[], PromptableSegmenter]) -> tuple[Any, Queries]:
         """The video, as :func:`sampt.open_video` takes it, and the clicks, boxes and masks.
 
         Args:
@@ -95,7 +95,7 @@ class BatchItem:
         loader = getattr(importlib.import_module(module), function)
         wanted = {"segmenter": segmenter()} if "segmenter" in inspect.signature(loader).parameters else {}
         video, queries = loader(**self.arguments, **wanted)
-        return video, list(queries)
+        return video, Queries.of(queries)
 
     @property
     def has_urls(self) -> bool:
@@ -120,21 +120,20 @@ class BatchItem:
             masks.append(_at_place(text, fetched_mask))
         return dataclasses.replace(self, **here, masks=tuple(masks))
 
-    def read_queries(self) -> list[Query]:
+    def read_queries(self) -> Queries:
         """The clicks, boxes and masks.
 
         Raises:
             QueryError: a file is missing, or does not hold queries.
         """
-        found: list[Query] = [parse_click(text) for text in self.points]
-        found += [box for text in self.boxes for box in parse_boxes(text)]
-        if self.queries is not None:
-            found.append(read_queries(self.queries))
-        if self.mask is not None:
-            found += read_query_masks(self.mask, self.start if self.mask_frame is None else self.mask_frame)
-        for path, frame_idx in map(parse_mask_place, self.masks):
-            found += read_query_masks(path, self.start if frame_idx is None else frame_idx)
-        return found
+        masks = [] if self.mask is None else [(self.mask, self.mask_frame)]
+        masks += map(parse_mask_place, self.masks)
+        return parse_queries(
+            clicks=self.points,
+            boxes=self.boxes,
+            file=self.queries,
+            masks=[(path, self.start if frame_idx is None else frame_idx) for path, frame_idx in masks],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the item again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import selectors
@@ -26,7 +27,7 @@ class LocalPool:
     """``num_workers`` processes, one item each; one that dies is replaced when it gets its next item.
 
     Args:
-        settings: of the batch. ``device`` may list several, separated by commas: workers take them in turn.
+        settings: of the batch. ``options.device`` may list several, separated by commas: workers take them in turn.
         num_workers: at least 1.
         threads: that each worker computes with; None shares the cores among them.
 
@@ -79,8 +80,9 @@ class LocalPool:
             self._drop(worker)
 
     def _started(self, worker: int) -> subprocess.Popen[str]:
-        devices: Sequence[str] = self._settings.device.split(",")
-        values = self._settings.to_json() | {"device": devices[worker % len(devices)].strip()}
+        devices: Sequence[str] = self._settings.options.device.split(",")
+        options = dataclasses.replace(self._settings.options, device=devices[worker % len(devices)].strip())
+        values = dataclasses.replace(self._settings, options=options).to_json()
         with _interruptions_held():
             process = subprocess.Popen(
                 [sys.executable, "-m", "sampt.batch.process"],

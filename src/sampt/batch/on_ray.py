@@ -46,7 +46,7 @@ class RayPool:
         if not self._was_connected:
             _connect(ray, address)
         self._needs: dict[str, float] = {"num_cpus": threads}
-        if settings.device.partition(":")[0] not in ("auto", "cpu"):
+        if settings.options.device.partition(":")[0] not in ("auto", "cpu"):
             self._needs["num_gpus"] = 1
         self.num_workers = num_workers or self._room()
         self._actors: dict[int, Any] = {}

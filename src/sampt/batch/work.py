@@ -15,12 +15,11 @@ from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, mark_of
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
-from sampt.exporters.output_set import FORMATS, check_outputs
+from sampt.exporters.output_set import check_outputs
 from sampt.runs.backends import BackEnds, back_end_options, make_back_ends
-from sampt.runs.job import Job
+from sampt.runs.job import Job, RunOptions
 from sampt.runs.manifest import config_digest, versions
 from sampt.runs.run import prepare_run, run_job, run_part
-from sampt.video.damage import OnDamage
 from sampt.weights import weights_identity
 
 __all__ = ["PARTS_NAME", "BatchSettings", "ItemResult", "Worker"]
@@ -38,21 +37,16 @@ class BatchSettings:
     Attributes:
         output: folder in which every item gets a folder of its name.
         config: settings of the method; the preset ``default`` when left out.
-        formats, device, runtime, precision, overwrite, on_damage: see :class:`sampt.runs.job.Job`.
+        options: how each is run.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
         upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
     """
 
     output: Path
     config: SegmentConfig = field(default_factory=default_config)
-    formats: tuple[str, ...] = tuple(FORMATS)
-    device: str = "auto"
-    runtime: str = "auto"
-    precision: str = "auto"
-    overwrite: bool = False
+    options: RunOptions = RunOptions()
     shared_frames: int = 1000
     upload: str | None = None
-    on_damage: OnDamage = "stop"
 
     def check(self) -> None:
         """Refuse what no item could be done with.
@@ -61,13 +55,14 @@ class BatchSettings:
             ConfigError: an output is unknown.
             BackendError: a back end is unknown, or has no such choice.
         """
-        check_outputs(self.formats, (), overlapping=self.config.overlapping)
-        back_end_options(self.config, self.runtime, self.precision)
+        check_outputs(self.options.formats, (), overlapping=self.config.overlapping)
+        back_end_options(self.config, self.options.runtime, self.options.precision)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the settings again."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return values | {"output": str(self.output), "formats": list(self.formats), "config": settings_of(self.config)}
+        options = {**dataclasses.asdict(self.options), "formats": list(self.options.formats)}
+        return values | {"output": str(self.output), "config": settings_of(self.config), "options": options}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchSettings:
@@ -76,7 +71,8 @@ class BatchSettings:
         for name, value in values["config"].items():
             flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
         config = with_settings(default_config(), flat)
-        return cls(**{**values, "output": Path(values["output"]), "formats": tuple(values["formats"]), "config": config})
+        options = RunOptions(**{**values["options"], "formats": tuple(values["options"]["formats"])})
+        return cls(**{**values, "output": Path(values["output"]), "config": config, "options": options})
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ class Worker:
             return self._done(item, num_free, start)
         there = None if upload is None else RemoteFolder(upload) / item.name
         ticket = "" if there is None else self._ticket(item)
-        if there is not None and not self._settings.overwrite and (told := there.done(ticket)) is not None:
+        if there is not None and not self._settings.options.overwrite and (told := there.done(ticket)) is not None:
             return ItemResult(item.name, "was done", time.perf_counter() - start, int(told["num_frames"]))
         with tempfile.TemporaryDirectory(prefix="sampt-") as folder:
             here = item.fetched(Path(folder) / "inputs")
@@ -145,7 +141,7 @@ class Worker:
                 return self._done(here, num_free, start)
             job = dataclasses.replace(self._job(here), output=Path(folder) / "results")
             run = prepare_run(job, make=self._back_ends)
-            if there.check_room(run.run_digest, overwrite=self._settings.overwrite):
+            if there.check_room(run.run_digest, overwrite=self._settings.options.overwrite):
                 return ItemResult(item.name, "was done", time.perf_counter() - start, run.video.num_frames)
             result = run_job(job, make=self._back_ends)
             there.put_results(job.output, ticket, result.num_frames)
@@ -153,8 +149,7 @@ class Worker:
 
     def _ticket(self, item: BatchItem) -> str:
         """Of all that decides an item's results, without a look into its inputs."""
-        settings = self._settings
-        config = with_settings(settings.config, item.settings)
+        config, options = self._config(item), self._settings.options
         return config_digest(
             {
                 "item": item.to_json(),
@@ -164,8 +159,8 @@ class Worker:
                     weights_identity(config.tracker, config.tracker_weights),
                     weights_identity(config.segmenter, config.segmenter_weights),
                 ],
-                "formats": list(settings.formats),
-                "choices": [settings.device, settings.runtime, settings.precision, settings.on_damage],
+                "formats": list(options.formats),
+                "choices": [options.device, options.runtime, options.precision, options.on_damage],
                 "versions": versions(),
             }
         )
@@ -193,32 +188,20 @@ class Worker:
         return min(num_free, len(run.object_ids))
 
     def _job(self, item: BatchItem) -> Job:
-        settings = self._settings
-        job = Job(
-            video=None,
-            queries=(),
-            output=settings.output / item.name,
-            config=with_settings(settings.config, item.settings),
-            formats=settings.formats,
-            start=item.start,
-            stop=item.stop,
-            stride=item.stride,
-            on_damage=settings.on_damage,
-            device=settings.device,
-            runtime=settings.runtime,
-            precision=settings.precision,
-            overwrite=settings.overwrite,
-        )
-        video, queries = item.load(lambda: self._back_ends(job)[1])
-        return dataclasses.replace(job, video=video, queries=queries)
+        config, settings, options = self._config(item), self._settings, self._settings.options
+        video, queries = item.load(lambda: self._back_ends(config, options)[1])
+        output = settings.output / item.name
+        return Job(video, queries, output, config, options, start=item.start, stop=item.stop, stride=item.stride)
 
-    def _back_ends(self, job: Job) -> BackEnds:
-        """Those of ``job``; items with the same ones share them, and only the ones made last are kept."""
-        config = job.config
+    def _config(self, item: BatchItem) -> SegmentConfig:
+        return with_settings(self._settings.config, item.settings)
+
+    def _back_ends(self, config: SegmentConfig, options: RunOptions) -> BackEnds:
+        """Those of ``config``; items with the same ones share them, and only the ones made last are kept."""
         key = (config.tracker, config.tracker_weights, config.segmenter, config.segmenter_weights)
         if key not in self._made:
             self._made.clear()  # before the new ones are made
-            self._made[key] = make_back_ends(job)
+            self._made[key] = make_back_ends(config, options)
         return self._made[key]
 
 

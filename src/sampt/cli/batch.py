@@ -30,6 +30,7 @@ from sampt.config import SegmentConfig
 from sampt.errors import BatchError
 from sampt.exporters.output_set import FORMATS
 from sampt.files.names import real_path
+from sampt.runs.job import RunOptions
 
 __all__ = [
     "add_command",
@@ -124,9 +125,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     with _place_of(arguments.output) as (folder, upload):
         told, arguments.output = arguments.output, folder
-        settings = dataclasses.replace(
-            settings_from(arguments, config_from(arguments)), upload=upload, on_damage=arguments.on_damage
-        )
+        settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload)
         items = read_batch(arguments.source)
         with (
             pool_for(arguments, settings, len(items)) as pool,
@@ -168,11 +167,14 @@ def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> Batch
         # Workers on a cluster begin in another folder.
         output=arguments.output if arguments.ray is None else real_path(arguments.output),
         config=config,
-        formats=tuple(formats_of(arguments.formats)),
-        device=arguments.device,
-        runtime=arguments.runtime,
-        precision=arguments.precision,
-        overwrite=arguments.overwrite,
+        options=RunOptions(
+            formats=tuple(formats_of(arguments.formats)),
+            on_damage=getattr(arguments, "on_damage", "stop"),
+            device=arguments.device,
+            runtime=arguments.runtime,
+            precision=arguments.precision,
+            overwrite=arguments.overwrite,
+        ),
         shared_frames=arguments.shared_frames,
     )
     settings.check()
@@ -187,7 +189,7 @@ def pool_for(arguments: argparse.Namespace, settings: BatchSettings, num_items: 
     """
     if arguments.ray is not None:
         return RayPool(settings, arguments.ray, arguments.workers, arguments.threads)
-    devices = settings.device.split(",")
+    devices = settings.options.device.split(",")
     at_most = len(devices) if len(devices) > 1 else os.cpu_count() or 1
     workers = min(num_items, at_most) if arguments.workers is None else arguments.workers
     return LocalPool(settings, workers, arguments.threads)

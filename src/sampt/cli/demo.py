@@ -12,7 +12,7 @@ from sampt.cli.running import run_shown
 from sampt.cli.settings import add_preset_option, config_from
 from sampt.evaluation.vos.jf import jaccard
 from sampt.files.atomic import make_folder
-from sampt.runs.job import Job, JobResult
+from sampt.runs.job import Job, JobResult, RunOptions
 from sampt.testing.scenes import Scene, SceneVideo, demo_scene
 from sampt.types import QueryMask
 from sampt.video.writer import VideoWriter
@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     clip = make_folder(arguments.output) / "clip.mp4"
     _render(scene, clip, quiet=arguments.quiet)
     queries = [QueryMask(o, 0, m) for o, m in _objects(scene, 0) if m.any()]
-    job = Job(clip, queries, arguments.output / "result", config=config, overwrite=True)
+    job = Job(clip, queries, arguments.output / "result", config, RunOptions(overwrite=True))
     result = run_shown(job, "following", quiet=arguments.quiet)
     _show_iou(scene, result, quiet=arguments.quiet)
     return 0

@@ -20,9 +20,9 @@ from sampt.cli.settings import (
 from sampt.errors import ConfigError, QueryError
 from sampt.exporters.output_set import FORMATS
 from sampt.files.names import real_path
-from sampt.pipeline.preparation import Query
-from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
-from sampt.runs.job import Job
+from sampt.pipeline.queries import Queries, parse_queries
+from sampt.points.parse import parse_mask_place
+from sampt.runs.job import Job, RunOptions
 from sampt.video.live import is_live
 
 __all__ = ["add_command", "formats_of"]
@@ -127,16 +127,18 @@ def _run(arguments: argparse.Namespace) -> int:
         queries=_queries(arguments),
         output=arguments.output or Path("sampt-output") / _name_of(arguments.video),
         config=config_from(arguments),
-        formats=formats_of(arguments.formats),
+        options=RunOptions(
+            formats=formats_of(arguments.formats),
+            on_damage=arguments.on_damage,
+            allow_playlists=arguments.allow_playlists,
+            device=arguments.device,
+            runtime=arguments.runtime,
+            precision=arguments.precision,
+            overwrite=arguments.overwrite,
+        ),
         start=arguments.start,
         stop=arguments.stop,
         stride=arguments.stride,
-        on_damage=arguments.on_damage,
-        allow_playlists=arguments.allow_playlists,
-        device=arguments.device,
-        runtime=arguments.runtime,
-        precision=arguments.precision,
-        overwrite=arguments.overwrite,
     )
     if is_live(arguments.video):
         return run_live_shown(job, arguments)
@@ -147,21 +149,21 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _queries(arguments: argparse.Namespace) -> list[Query]:
-    queries: list[Query] = [parse_click(text) for text in arguments.points]
-    queries += [box for text in arguments.box for box in parse_boxes(text)]
-    if arguments.queries is not None:
-        queries.append(read_queries(arguments.queries))
-    places = [parse_mask_place(text) for text in arguments.mask]
+def _queries(arguments: argparse.Namespace) -> Queries:
+    masks = [parse_mask_place(text) for text in arguments.mask]
     if arguments.mask_frame is not None:
-        if all(frame_idx is not None for _, frame_idx in places):
+        if all(frame_idx is not None for _, frame_idx in masks):
             raise QueryError("--mask-frame is given without --mask, or each has its own @FRAME; give the mask image too.")
         if arguments.mask_frame < 0:
             raise QueryError(f"--mask-frame is {arguments.mask_frame}; expected a frame from 0.")
     default = arguments.start if arguments.mask_frame is None else arguments.mask_frame
-    for path, frame_idx in places:
-        queries += read_query_masks(path, default if frame_idx is None else frame_idx)
-    if not queries:
+    queries = parse_queries(
+        clicks=arguments.points,
+        boxes=arguments.box,
+        file=arguments.queries,
+        masks=[(path, default if frame_idx is None else frame_idx) for path, frame_idx in masks],
+    )
+    if not queries.object_ids:
         raise QueryError("No object is named; give --points, --box, --queries or --mask.")
     return queries
 

@@ -130,7 +130,7 @@ def predict_dataset(
             predictions for another one or by other settings.
     """
     dataset = choice.open_vos()
-    if dataset.is_server_scored and ("png" not in settings.formats or settings.config.overlapping):
+    if dataset.is_server_scored and ("png" not in settings.options.formats or settings.config.overlapping):
         raise EvaluationError(
             f"{dataset.name} {dataset.split} is scored by a server, which wants label maps; expected png in --formats, and no "
             "--overlapping."
@@ -151,7 +151,7 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
     """Say what the predictions are of; sequences join those that an earlier run with the same settings named."""
     path = make_folder(settings.output) / RUN_NAME
     said = {"dataset": facts, "config": settings_of(settings.config)}
-    if path.exists() and not settings.overwrite:
+    if path.exists() and not settings.options.overwrite:
         before = read_run(settings.output)
         for what in said:
             if before.get(what) != json.loads(json.dumps(said[what])):

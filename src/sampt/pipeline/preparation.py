@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from sampt.config import PromptConfig, SegmentConfig
 from sampt.errors import QueryError
 from sampt.geometry import rescale_box, rescale_xy, size_with_longest_side
 from sampt.masks.merge import ObjectMask
-from sampt.points.check import check_queries
+from sampt.pipeline.queries import Queries, QueryLike
+from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points, sample_points
 from sampt.prompts.build import build_prompts
 from sampt.prompts.parts import predictions
@@ -23,65 +24,12 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import BoolArray, FramePoints, ObjectPrompt, Points, QueryBox, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
 
-__all__ = [
-    "Given",
-    "Queries",
-    "Query",
-    "QueryLike",
-    "prepare_live_queries",
-    "prepare_queries",
-    "rng_for",
-    "split_queries",
-    "working_video",
-]
-
-Query: TypeAlias = Points | QueryMask | QueryBox
-QueryLike: TypeAlias = Query | Iterable[Query]
-
-
-class Given(NamedTuple):
-    """What the user gave, by kind; frames as the video counts them."""
-
-    points: Points
-    masks: list[QueryMask]
-    boxes: list[QueryBox]
-
-    @property
-    def object_ids(self) -> list[int]:
-        """Ascending."""
-        return sorted({*self.points.object_ids, *(m.object_id for m in self.masks), *(b.object_id for b in self.boxes)})
-
-    @property
-    def frames(self) -> list[int]:
-        """Of all of them, in no order."""
-        return [
-            *self.points.frame_idx.tolist(),
-            *(m.frame_idx for m in self.masks),
-            *(b.frame_idx for b in self.boxes),
-        ]
-
-    def on_frames(self, places: Mapping[int, int]) -> Given:
-        """The same with each frame replaced by its place."""
-        points = self.points
-        moved = np.array([places[f] for f in points.frame_idx.tolist()], np.int64)
-        return Given(
-            Points(points.xy, moved, points.object_id, points.is_positive),
-            [dataclasses.replace(m, frame_idx=places[m.frame_idx]) for m in self.masks],
-            [dataclasses.replace(b, frame_idx=places[b.frame_idx]) for b in self.boxes],
-        )
-
-    def check(self, num_frames: int | None, size_hw: tuple[int, int]) -> None:
-        """See :func:`sampt.points.check.check_queries`."""
-        check_queries(self.points, self.masks, num_frames, size_hw, self.boxes)
-
-    def all(self) -> list[Query]:
-        """As one list."""
-        return [self.points, *self.masks, *self.boxes]
+__all__ = ["PreparedQueries", "masks_for_tracker", "prepare_live_queries", "prepare_queries", "working_video"]
 
 
 @dataclass(frozen=True)
-class Queries:
-    """What to follow.
+class PreparedQueries:
+    """What is followed.
 
     Attributes:
         points: all query points, in pixels of the working size.
@@ -99,24 +47,6 @@ class Queries:
         return self.points.object_ids
 
 
-def rng_for(seed: int, *keys: int) -> np.random.Generator:
-    """Randomness that depends on what it is for, not on what was drawn before: a resumed run draws the same numbers."""
-    return np.random.default_rng([seed, *keys])
-
-
-def split_queries(queries: QueryLike) -> Given:
-    """The clicks, masks and boxes among the queries."""
-    items = [queries] if isinstance(queries, (Points, QueryMask, QueryBox)) else list(queries)
-    for item in items:
-        if not isinstance(item, (Points, QueryMask, QueryBox)):
-            raise QueryError(f"A query is a {type(item).__name__}, expected Points, QueryMask or QueryBox.")
-    return Given(
-        Points.concat(i for i in items if isinstance(i, Points)),
-        [i for i in items if isinstance(i, QueryMask)],
-        [i for i in items if isinstance(i, QueryBox)],
-    )
-
-
 def working_video(video: Video, longest_side: int | None) -> Video:
     """The video at the size the run works at."""
     if longest_side is None or max(video.size_hw) == longest_side:
@@ -126,16 +56,21 @@ def working_video(video: Video, longest_side: int | None) -> Video:
 
 def prepare_queries(
     video: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
-) -> Queries:
+) -> PreparedQueries:
     """Check the queries and sample points from the masks among them, from the masks that the segmenter makes of boxes, and from
     those of clicks if the settings say so.
 
     Raises:
         QueryError: the queries do not fit the video, or the segmenter finds nothing in a box.
     """
-    all_given = split_queries(queries)
-    all_given.check(video.num_frames, video.size_hw)
-    clicks, masks, boxes = all_given
+    return _prepared(video, working, Queries.of(queries).checked(video.num_frames, video.size_hw), config, segmenter)
+
+
+def _prepared(
+    video: Video, working: Video, queries: Queries, config: SegmentConfig, segmenter: PromptableSegmenter
+) -> PreparedQueries:
+    """:func:`prepare_queries` for queries that fit."""
+    clicks, masks, boxes = queries.points, queries.masks, queries.boxes
     given = {(m.object_id, m.frame_idx): m.mask for m in masks}
     sources = dict(given)
     if config.sampling.one_click:
@@ -150,24 +85,22 @@ def prepare_queries(
     parts = [clicks]
     for (object_id, frame_idx), mask in sources.items():
         frame = video.read(frame_idx, frame_idx + 1)[0]
-        rng = rng_for(config.seed, 1, object_id, frame_idx)
+        rng = rng_for(config.seed, RngPurpose.SAMPLE_QUERY, object_id, frame_idx)
         parts.append(sample_object_points(mask, frame, object_id, frame_idx, config.effective_sampling, rng))
     points = Points.concat(parts)
-    xy = rescale_xy(points.xy, video.size_hw, working.size_hw)
-    return Queries(Points(xy, points.frame_idx, points.object_id, points.is_positive), given)
+    return PreparedQueries(points.with_xy(rescale_xy(points.xy, video.size_hw, working.size_hw)), given)
 
 
 def prepare_live_queries(
     first: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
-) -> Queries:
+) -> PreparedQueries:
     """The same for a video of which only the first frame is there.
 
     Raises:
         QueryError: the queries do not fit the video, or points have to be sampled on a frame that has not come yet.
     """
-    given = split_queries(queries)
-    given.check(None, first.size_hw)
-    clicks, masks, boxes = given
+    given = Queries.of(queries).checked(None, first.size_hw)
+    clicks, masks, boxes = given.points, given.masks, given.boxes
     expand = config.sampling.expand_clicks
     on_frames = {"mask": [m.frame_idx for m in masks], "box": [b.frame_idx for b in boxes]}
     for what, frames in on_frames.items():
@@ -179,14 +112,13 @@ def prepare_live_queries(
             "expanded; --no-expand-clicks (sampling.expand_clicks=False) lets them be on any frame."
         )
     if expand:
-        return prepare_queries(first, working, given.all(), config, segmenter)
+        return _prepared(first, working, given, config, segmenter)
     in_box = np.isin(clicks.object_id, [b.object_id for b in boxes]) & (clicks.frame_idx == 0)
-    now: list[Query] = [clicks.select(in_box), *masks, *boxes]
-    sampled = prepare_queries(first, working, now, config, segmenter) if masks or boxes else Queries(Points.concat([]), {})
+    now = Queries(clicks.select(in_box), masks, boxes)
+    sampled = _prepared(first, working, now, config, segmenter)
     drawn = sampled.points.select(np.arange(np.count_nonzero(in_box), len(sampled.points)))  # without those clicks
-    xy = rescale_xy(clicks.xy, first.size_hw, working.size_hw)
-    moved = Points(xy, clicks.frame_idx, clicks.object_id, clicks.is_positive)
-    return Queries(Points.concat([moved, drawn]), sampled.given)
+    moved = clicks.with_xy(rescale_xy(clicks.xy, first.size_hw, working.size_hw))
+    return PreparedQueries(Points.concat([moved, drawn]), sampled.given)
 
 
 def _predicted_masks(
@@ -203,7 +135,7 @@ def _predicted_masks(
     n = len(clicks)
     ones, zeros = np.ones(n, np.float32), np.zeros(n, np.uint8)
     row = FramePoints(np.arange(n), clicks.object_id, clicks.is_positive, xy, ones, zeros)
-    prompts = build_prompts(row, clicks.object_ids, prompting, lambda o: rng_for(config.seed, 3, o, frame_idx))
+    prompts = build_prompts(row, clicks.object_ids, prompting, lambda o: rng_for(config.seed, RngPurpose.PROMPT, o, frame_idx))
     embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
     answers = predictions(segmenter, embedding, prompts, prompting, from_hw)
     found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
@@ -260,7 +192,7 @@ def _one_click_mask(
         QueryError: the segmenter finds nothing there.
     """
     frame = video.read(frame_idx, frame_idx + 1)[0]
-    medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, 2, object_id), frame)
+    medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, RngPurpose.ONE_CLICK, object_id), frame)
     once = dataclasses.replace(config.prompting, positives_first=False, refinement_rounds=0)
     found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter, once)
     if object_id not in found:

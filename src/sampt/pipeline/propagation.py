@@ -13,7 +13,8 @@ from sampt.checks import shape_repr
 from sampt.config import SegmentConfig
 from sampt.geometry import SizeHW
 from sampt.masks.merge import ObjectMask
-from sampt.pipeline.preparation import masks_for_tracker, rng_for
+from sampt.pipeline.preparation import masks_for_tracker
+from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.prompts.build import build_prompts
 from sampt.prompts.parts import predictions
 from sampt.segmenters.base import PromptableSegmenter
@@ -64,7 +65,9 @@ class Engine:
     def prompts(self, frame_idx: int, points: FramePoints, object_ids: Sequence[int]) -> list[ObjectPrompt]:
         """The prompts of the objects that have a visible positive point."""
         seed = self.config.seed
-        return build_prompts(points, object_ids, self.config.prompting, lambda i: rng_for(seed, 3, i, frame_idx))
+        return build_prompts(
+            points, object_ids, self.config.prompting, lambda i: rng_for(seed, RngPurpose.PROMPT, i, frame_idx)
+        )
 
     def segment(
         self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,8 +15,9 @@ from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.masks.spool import Spool
 from sampt.pipeline.backends import make_segmenter, make_tracker
-from sampt.pipeline.preparation import Queries, QueryLike, prepare_live_queries, prepare_queries, working_video
+from sampt.pipeline.preparation import PreparedQueries, prepare_live_queries, prepare_queries, working_video
 from sampt.pipeline.propagation import Engine, TrackedFrame, tracked_frames
+from sampt.pipeline.queries import QueryLike
 from sampt.pipeline.windowed import KnownMasks, reinitialised
 from sampt.prompts.build import prompts_digest
 from sampt.segmenters.base import PromptableSegmenter
@@ -64,8 +66,8 @@ def segment_video(
 
     Args:
         video: a Video, or what :func:`sampt.open_video` takes.
-        queries: :class:`Points`, :class:`QueryMask`, or any mixture; coordinates and masks at the video's own size. An object
-            may be named on any frame, and again on later ones.
+        queries: :class:`Points`, :class:`QueryMask`, :class:`QueryBox`, any mixture, or :class:`sampt.Queries`; coordinates and
+            masks at the video's own size. An object may be named on any frame, and again on later ones.
         config: settings; the preset ``default`` when left out.
         tracker: a back end or its name; that of ``config`` when left out.
         segmenter: likewise.
@@ -217,7 +219,7 @@ def _engine(
 def _run_steady(
     engine: Engine,
     tracked: Iterator[TrackedFrame],
-    queries: Queries,
+    queries: PreparedQueries,
     size_hw: tuple[int, int],
     memo: Memo | None,
     batch: int | None = None,
@@ -246,7 +248,7 @@ def _run_steady(
 
 
 def _run_part(
-    engine: Engine, working: Video, queries: Queries, object_ids: Sequence[int], size_hw: tuple[int, int]
+    engine: Engine, working: Video, queries: PreparedQueries, object_ids: Sequence[int], size_hw: tuple[int, int]
 ) -> Iterator[PartOfFrame]:
     """As :func:`_run_steady`, which encodes the same frames together; only some objects are decoded."""
     due = _Finish(engine, queries, size_hw).due
@@ -259,7 +261,7 @@ def _run_part(
             yield PartOfFrame(t.frame_idx, [o for o in objects if o.object_id in due(t.frame_idx)], own)
 
 
-def _run_windows(engine: Engine, source: Video, working: Video, queries: Queries) -> Iterator[FrameMasks]:
+def _run_windows(engine: Engine, source: Video, working: Video, queries: PreparedQueries) -> Iterator[FrameMasks]:
     """The time-reversed run first, its masks kept on disk, then the forward run, stitched at every object's query frame."""
     finish = _Finish(engine, queries, source.size_hw)
     spool = Spool()
@@ -287,7 +289,7 @@ def _run_backward(engine: Engine, working: Video, points: Points, known: KnownMa
     if not first_legs:
         return
     joined = Points.concat(first_legs)
-    mirrored = Points(joined.xy, last - joined.frame_idx, joined.object_id, joined.is_positive)
+    mirrored = joined.with_frames(last - joined.frame_idx)
     query_frame = {o: joined.query_frame(o) for o in joined.object_ids}
     reversed_video = SubVideo(working, range(last, -1, -1))
     mirrored_masks = {(o, last - f): mask for (o, f), mask in known.items()}
@@ -296,18 +298,14 @@ def _run_backward(engine: Engine, working: Video, points: Points, known: KnownMa
         before = [o for o in objects if frame_idx < query_frame[o.object_id]]
         ids = {o.object_id for o in before}
         # Negative ids keep the points of the time-reversed run apart from those of the forward run.
-        kept = [_renumbered(r) for r in rows if len(r) and int(r.object_id[0]) in ids]
+        kept = [replace(r, point_id=-1 - r.point_id) for r in rows if len(r) and int(r.object_id[0]) in ids]
         spool.put(frame_idx, (before, kept))
-
-
-def _renumbered(row: FramePoints) -> FramePoints:
-    return FramePoints(-1 - row.point_id, row.object_id, row.is_positive, row.xy, row.confidence, row.hidden_by)
 
 
 class _Finish:
     """The last step on a frame: given masks, objects that are absent, the merge, at the video's own size."""
 
-    def __init__(self, engine: Engine, queries: Queries, size_hw: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, queries: PreparedQueries, size_hw: tuple[int, int]) -> None:
         self._config = engine.config
         self._given: dict[tuple[int, int], BoolArray] = queries.given
         self._query_frames = {o: queries.points.query_frame(o) for o in queries.object_ids}
@@ -342,5 +340,4 @@ class _Finish:
     def _rescaled(self, points: FramePoints, from_hw: tuple[int, int]) -> FramePoints:
         if from_hw == self._size_hw:
             return points
-        xy = rescale_xy(points.xy, from_hw, self._size_hw)
-        return FramePoints(points.point_id, points.object_id, points.is_positive, xy, points.confidence, points.hidden_by)
+        return replace(points, xy=rescale_xy(points.xy, from_hw, self._size_hw))

@@ -11,8 +11,8 @@ import numpy as np
 
 from sampt.masks.merge import ObjectMask
 from sampt.masks.spool import Shelf
-from sampt.pipeline.preparation import rng_for
 from sampt.pipeline.propagation import Answer, Engine, answers_of
+from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points
 from sampt.segmenters.base import MaskSegmenter
 from sampt.segmenters.cache import EmbeddingMemory
@@ -228,7 +228,7 @@ class _WindowedRun:
         elif self._shots is not None:
             stop = self._shots.shot_end(start, stop)
         window = SubVideo(self._video, range(start, stop))
-        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        shifted = points.shifted(-start)
         masks = self._engine.query_masks(window, shifted)
         tracks = track_whole(window, shifted, self._engine.tracker, self._tracking, masks)
         first_id = self._next_point_id
@@ -339,7 +339,7 @@ class _WindowedRun:
         size_hw, start = self._video.size_hw, self._active[object_id].start
         mask = self._recall(object_id, frame_idx).mask.mask(size_hw)
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
-        rng = rng_for(self._config.seed, 4, object_id, frame_idx)
+        rng = rng_for(self._config.seed, RngPurpose.REINIT, object_id, frame_idx)
         positive, negative = mask, None
         if object_id in self._looks:
             positive, negative = self._looks[object_id].regions(frame, mask)
@@ -357,9 +357,9 @@ class _WindowedRun:
         window. Tracks know better: what was off the object a window ago and is seen to be so is still off it.
         """
         window = SubVideo(self._video, range(start, int(points.frame_idx[0]) + 1))
-        shifted = Points(points.xy, points.frame_idx - start, points.object_id, points.is_positive)
+        shifted = points.shifted(-start)
         tracks = track_whole(window, shifted, self._engine.tracker, self._tracking, self._engine.query_masks(window, shifted))
-        return Points(points.xy, points.frame_idx, points.object_id, signs_by_origin(tracks.at(0), mask))
+        return dataclasses.replace(points, is_positive=signs_by_origin(tracks.at(0), mask))
 
     def _keep(self, start: int, rows: Sequence[FramePoints], object_id: int, count: int) -> None:
         for i in range(count):

@@ -1,4 +1,4 @@
-"""The back ends of a job: how they are made, and what they say of themselves."""
+"""The back ends of a run: how they are made, and what they say of themselves."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sampt.backends.registry import choices_of
 from sampt.config import SegmentConfig
 from sampt.errors import BackendError
 from sampt.pipeline.backends import setting_options
-from sampt.runs.job import Job
+from sampt.runs.job import RunOptions
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.segmenters.create import create_segmenter
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.trackers.create import create_tracker
 from sampt.weights import facts_of, told_source
 
-__all__ = ["BackEnds", "back_end_options", "make_back_ends", "told_info"]
+__all__ = ["BackEnds", "back_end_options", "describe_info", "make_back_ends"]
 
 _Info = TypeVar("_Info", TrackerInfo, SegmenterInfo)
 
@@ -26,18 +26,17 @@ _Info = TypeVar("_Info", TrackerInfo, SegmenterInfo)
 BackEnds: TypeAlias = tuple[PointTracker, PromptableSegmenter]
 
 
-def make_back_ends(job: Job, on_weights: Callable[[str], None] | None = None) -> BackEnds:
-    """The job's tracker and segmenter; ``on_weights`` as in :func:`sampt.runs.run.run_job`."""
-    config = job.config
-    of_tracker, of_segmenter = back_end_options(config, job.runtime, job.precision)
+def make_back_ends(config: SegmentConfig, options: RunOptions, on_weights: Callable[[str], None] | None = None) -> BackEnds:
+    """The tracker and the segmenter of the settings; ``on_weights`` as in :func:`sampt.runs.run.run_job`."""
+    of_tracker, of_segmenter = back_end_options(config, options.runtime, options.precision)
     for kind in ("tracker", "segmenter"):
         name = getattr(config, kind)
         told = told_source(name, getattr(config, f"{kind}_weights"))
         if told is not None and on_weights is not None:
             on_weights(f"{kind} {name!r} {told}")
     return (
-        create_tracker(config.tracker, weights=config.tracker_weights, device=job.device, **of_tracker),
-        create_segmenter(config.segmenter, weights=config.segmenter_weights, device=job.device, **of_segmenter),
+        create_tracker(config.tracker, weights=config.tracker_weights, device=options.device, **of_tracker),
+        create_segmenter(config.segmenter, weights=config.segmenter_weights, device=options.device, **of_segmenter),
     )
 
 
@@ -65,9 +64,9 @@ def back_end_options(config: SegmentConfig, runtime: str, precision: str) -> tup
     return chosen["tracker"], chosen["segmenter"]
 
 
-def told_info(job: Job, info: _Info) -> _Info:
+def describe_info(config: SegmentConfig, info: _Info) -> _Info:
     """What a back end says of itself, with the licence of the weights that it was given: it knows that of its own alone."""
     kind = "tracker" if isinstance(info, TrackerInfo) else "segmenter"
-    name, weights = getattr(job.config, kind), getattr(job.config, f"{kind}_weights")
+    name, weights = getattr(config, kind), getattr(config, f"{kind}_weights")
     facts = None if weights == "default" else facts_of(name, weights)
     return info if facts is None else dataclasses.replace(info, licence_weights=facts.licence)

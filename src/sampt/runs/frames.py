@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sampt.errors import QueryError, VideoError
-from sampt.pipeline.preparation import Given
+from sampt.pipeline.queries import Queries
 from sampt.runs.job import Job
 from sampt.video.base import Damage, SubVideo, Video
 from sampt.video.damage import check_on_damage, describe_frames, without_damage
@@ -32,16 +32,16 @@ class ChosenFrames:
     is_all: bool
     damage: Damage
 
-    def place(self, job: Job, given: Given) -> Given:
-        """The queries with frames counted among these.
+    def place(self, job: Job) -> Queries:
+        """The job's queries with frames counted among these.
 
         Raises:
             QueryError: one is on another frame.
         """
         if self.is_all:
-            return given
+            return job.queries
         places = {frame: i for i, frame in enumerate(self.indices)}
-        for frame in given.frames:
+        for frame in job.queries.frames:
             if frame not in places:
                 step = f" in steps of {job.stride}" if job.stride > 1 else ""
                 if frame in self.damage.unreadable:
@@ -50,17 +50,17 @@ class ChosenFrames:
                     f"A query is on frame {frame}, which is not among the frames worked on, {self.indices[0]} to "
                     f"{self.indices[-1]}{step}; choose other frames (start, stop, stride) or another query frame."
                 )
-        return given.on_frames(places)
+        return job.queries.on_frames(places)
 
     def describe(self, job: Job) -> dict[str, Any]:
         """For the manifest: which frames of the video these are and, unless broken ones end the run, which are broken."""
         told = {"start": job.start, "stop": self.indices[-1] + 1, "stride": job.stride, "count": len(self.indices)}
-        if job.on_damage == "stop":
+        if job.options.on_damage == "stop":
             return told
         broken = {"unreadable": self.damage.unreadable, "doubtful": self.damage.doubtful}
         return {
             **told,
-            "on_damage": job.on_damage,
+            "on_damage": job.options.on_damage,
             **{name: [i for i in frames if i in _range(job, i + 1)] for name, frames in broken.items()},
         }
 
@@ -72,13 +72,13 @@ def choose_frames(job: Job) -> ChosenFrames:
         ConfigError: the job names no way to treat broken frames.
         VideoError: the video cannot be opened, or has no such frames.
     """
-    check_on_damage(job.on_damage)
-    goes_on = job.on_damage != "stop"
-    source = open_source(job.video, allow_broken=goes_on, allow_playlists=job.allow_playlists)
+    check_on_damage(job.options.on_damage)
+    goes_on = job.options.on_damage != "stop"
+    source = open_source(job.video, allow_broken=goes_on, allow_playlists=job.options.allow_playlists)
     indices: Sequence[int] = _checked_range(job, source)
     damage = source.find_damage() if goes_on else Damage()
-    video = without_damage(source, job.on_damage)
-    if job.on_damage == "skip" and damage.unreadable:
+    video = without_damage(source, job.options.on_damage)
+    if job.options.on_damage == "skip" and damage.unreadable:
         video, unreadable = source, set(damage.unreadable)
         indices = [i for i in indices if i not in unreadable]
         if not indices:

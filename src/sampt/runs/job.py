@@ -1,4 +1,4 @@
-"""What every run is made of, whether its video lies there or arrives: the job, its back ends, its results, its manifest."""
+"""What a run is asked, and what it gives: jobs, options, results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sampt.config import SegmentConfig, default_config
 from sampt.exporters.output_set import FORMATS
-from sampt.pipeline.preparation import QueryLike
+from sampt.pipeline.queries import Queries, QueryLike
 from sampt.types import ObjectState
 from sampt.video.damage import OnDamage
 from sampt.video.live import LiveVideo
@@ -18,10 +18,36 @@ __all__ = [
     "Job",
     "JobResult",
     "ObjectSummary",
+    "RunOptions",
 ]
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """How videos are run: what many jobs have in common.
+
+    Attributes:
+        formats: names of :data:`sampt.exporters.output_set.FORMATS`.
+        on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
+            the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
+        allow_playlists: see :func:`sampt.open_video`.
+        device: where the back ends run.
+        runtime, precision: values of :data:`sampt.backends.options.OPTIONS`, for the back end that leaves this choice; for
+            both when both do.
+        overwrite: replace the results of another run in the output folder, and repeat this one when it is complete; when it is
+            not, it goes on all the same.
+    """
+
+    formats: Sequence[str] = tuple(FORMATS)
+    on_damage: OnDamage = "stop"
+    allow_playlists: bool = False
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, init=False)
 class Job:
     """One video, what to follow in it, and where the results go.
 
@@ -30,37 +56,37 @@ class Job:
         queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``.
         output: folder of the results.
         config: settings of the method; the preset ``default`` when left out, of a live video without re-initialisation.
-        formats: names of :data:`sampt.exporters.output_set.FORMATS`.
+        options: how it is run.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a live video all
             frames are, and these are left as they are.
-        on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
-            the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
-        allow_playlists: see :func:`sampt.open_video`.
-        device: where the back ends run.
-        runtime, precision: values of :data:`sampt.backends.options.OPTIONS`, for the back end that leaves this choice; for
-            both when both do.
-        overwrite: replace the results of another run in ``output``, and repeat this one when it is complete; when it is not, it
-            goes on all the same.
     """
 
     video: Any
-    queries: QueryLike
+    queries: Queries
     output: Path
-    config: SegmentConfig = None  # type: ignore[assignment]  # by __post_init__, for the default depends on the video
-    formats: Sequence[str] = tuple(FORMATS)
-    start: int = 0
-    stop: int | None = None
-    stride: int = 1
-    on_damage: OnDamage = "stop"
-    allow_playlists: bool = False
-    device: str = "auto"
-    runtime: str = "auto"
-    precision: str = "auto"
-    overwrite: bool = False
+    config: SegmentConfig
+    options: RunOptions
+    start: int
+    stop: int | None
+    stride: int
 
-    def __post_init__(self) -> None:
-        if self.config is None:
-            object.__setattr__(self, "config", default_config(streaming=isinstance(self.video, LiveVideo)))
+    def __init__(
+        self,
+        video: Any,
+        queries: QueryLike,
+        output: Path,
+        config: SegmentConfig | None = None,
+        options: RunOptions | None = None,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        stride: int = 1,
+    ) -> None:
+        chosen = config or default_config(streaming=isinstance(video, LiveVideo))
+        values = {"video": video, "queries": Queries.of(queries), "output": output, "config": chosen}
+        values |= {"options": options or RunOptions(), "start": start, "stop": stop, "stride": stride}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass

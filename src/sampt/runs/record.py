@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from sampt.config import settings_of
-from sampt.pipeline.preparation import Given
 from sampt.runs.job import Job, JobResult
 from sampt.runs.manifest import config_digest, versions
 from sampt.runs.timing import StageClock
@@ -26,14 +25,14 @@ def identity_of(
     job: Job,
     video_sha256: str,
     frames: dict[str, Any],
-    queries: Given,
     infos: tuple[TrackerInfo, SegmenterInfo],
 ) -> dict[str, Any]:
     """Everything that decides the results: equal identities give equal results, wherever the files lie."""
-    config, (points, masks, boxes), (tracker, segmenter) = job.config, queries, infos
+    config, options, queries, (tracker, segmenter) = job.config, job.options, job.queries, infos
+    points = queries.points
     return {
         "config": {name: value for name, value in settings_of(config).items() if not name.endswith("_weights")},
-        "formats": list(job.formats),
+        "formats": list(options.formats),
         "frames": frames,
         "inputs": {
             "video_sha256": video_sha256,
@@ -43,17 +42,17 @@ def identity_of(
             ],
             "masks": [
                 {"object": m.object_id, "frame": m.frame_idx, "sha256": sha256(np.packbits(m.mask).tobytes()).hexdigest()}
-                for m in masks
+                for m in queries.masks
             ],
-            "boxes": [{"object": b.object_id, "frame": b.frame_idx, "box_xyxy": b.box_xyxy.tolist()} for b in boxes],
+            "boxes": [{"object": b.object_id, "frame": b.frame_idx, "box_xyxy": b.box_xyxy.tolist()} for b in queries.boxes],
         },
         "backends": {"tracker": dataclasses.asdict(tracker), "segmenter": dataclasses.asdict(segmenter)},
         "weights": {
             "tracker": weights_identity(config.tracker, config.tracker_weights),
             "segmenter": weights_identity(config.segmenter, config.segmenter_weights),
         },
-        "runtime": job.runtime,
-        "precision": job.precision,
+        "runtime": options.runtime,
+        "precision": options.precision,
         "versions": {name: version for name, version in versions().items() if name != "platform"},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import logging
 import time
@@ -11,16 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sampt.config import SegmentConfig
 from sampt.errors import OutputError, SamptError, one_line
 from sampt.exporters.output_set import FORMATS, check_outputs, open_outputs
 from sampt.files.atomic import make_folder
 from sampt.files.names import real_path
-from sampt.pipeline.preparation import Query, split_queries
+from sampt.pipeline.queries import Queries
 from sampt.pipeline.segment import merge_parts, segment_part, segment_video
-from sampt.runs.backends import BackEnds, make_back_ends, told_info
+from sampt.runs.backends import BackEnds, describe_info, make_back_ends
 from sampt.runs.folder import RunFolder
 from sampt.runs.frames import choose_frames
-from sampt.runs.job import Job, JobResult, ObjectSummary
+from sampt.runs.job import Job, JobResult, ObjectSummary, RunOptions
 from sampt.runs.journal import Journal
 from sampt.runs.manifest import config_digest
 from sampt.runs.parts import PartFile, write_part
@@ -35,7 +37,7 @@ from sampt.video.base import CachedVideo, Video
 from sampt.video.file import VideoFile
 from sampt.video.live import LiveVideo
 
-__all__ = ["Job", "JobResult", "ObjectSummary", "Run", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
+__all__ = ["Job", "JobResult", "ObjectSummary", "Run", "RunOptions", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
 
 _LOG = logging.getLogger(__name__)
 _Frame = TypeVar("_Frame")
@@ -46,7 +48,7 @@ def run_job(
     on_frame: Callable[[int, int | None], None] | None = None,
     on_weights: Callable[[str], None] | None = None,
     *,
-    make: Callable[[Job], BackEnds] | None = None,
+    make: Callable[[SegmentConfig, RunOptions], BackEnds] | None = None,
     parts: Sequence[Path] = (),
 ) -> JobResult:
     """Segment a video into ``job.output``.
@@ -61,7 +63,7 @@ def run_job(
             video, whose run ends with the video or when its ``end()`` is called, and is never taken up again.
         on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
             under which licence. All lines come before anything is fetched or loaded.
-        make: makes the job's back ends, or gives those that it made for another job; not for live videos.
+        make: makes the back ends of the job's settings, or gives those that it made before; not for live videos.
         parts: files of :func:`run_part` that make up all objects: the results are merged from these.
 
     Raises:
@@ -80,7 +82,7 @@ def run_job(
     summaries = {o: ObjectSummary(o) for o in run.object_ids}
     report = on_frame or (lambda done, total: None)
     expected = (video.size_hw, run.object_ids)
-    with run.folder.started(overwrite=job.overwrite, expected=expected) as journal, _of_one_input(video):
+    with run.folder.started(overwrite=job.options.overwrite, expected=expected) as journal, _of_one_input(video):
         num_resumed = len(journal)
         if parts:
             frames = [PartFile(path).frames() for path in parts]
@@ -88,7 +90,9 @@ def run_job(
         else:
             results = segment_video(cached, run.queries, config=job.config, memo=_CheckedMemo(journal, video), **timed)
         overlapping = job.config.overlapping
-        with open_outputs(job.output, job.formats, video, object_ids=run.object_ids, overlapping=overlapping) as outputs:
+        with open_outputs(
+            job.output, job.options.formats, video, object_ids=run.object_ids, overlapping=overlapping
+        ) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
     result = JobResult(
@@ -104,7 +108,7 @@ def run_job(
     return result
 
 
-def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[Job], BackEnds]) -> int:
+def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[SegmentConfig, RunOptions], BackEnds]) -> int:
     """A share of a job's objects into a file, for :func:`run_job` with ``parts``; it is not made again when it is there.
 
     Args:
@@ -165,8 +169,7 @@ class Run:
 
     Attributes:
         video: the frames worked on.
-        queries: with frames counted among these.
-        object_ids: ascending.
+        queries: checked, with frames counted among these.
         back_ends: tracker and segmenter.
         infos: what they say of themselves.
         identity: see :func:`sampt.runs.record.identity_of`.
@@ -175,13 +178,17 @@ class Run:
     """
 
     video: Video
-    queries: list[Query]
-    object_ids: list[int]
+    queries: Queries
     back_ends: BackEnds
     infos: tuple[TrackerInfo, SegmenterInfo]
     identity: dict[str, Any]
     folder: RunFolder
     finished: JobResult | None
+
+    @property
+    def object_ids(self) -> list[int]:
+        """Ascending."""
+        return self.queries.object_ids
 
     @property
     def run_digest(self) -> str:
@@ -190,26 +197,27 @@ class Run:
 
 
 def prepare_run(
-    job: Job, on_weights: Callable[[str], None] | None = None, *, make: Callable[[Job], BackEnds] | None = None
+    job: Job,
+    on_weights: Callable[[str], None] | None = None,
+    *,
+    make: Callable[[SegmentConfig, RunOptions], BackEnds] | None = None,
 ) -> Run:
     """Everything before the first frame; arguments and errors as for :func:`run_job`."""
     chosen = choose_frames(job)
     video = chosen.video
     video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
-    given = split_queries(job.queries)
-    placed, object_ids = chosen.place(job, given), given.object_ids
-    placed.check(video.num_frames, video.size_hw)
-    _check_before(job, video, object_ids)
-    tracker, segmenter = make_back_ends(job, on_weights) if make is None else make(job)
-    infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
-    identity = identity_of(job, video.digest(), chosen.describe(job), given, infos)
+    queries = chosen.place(job).checked(video.num_frames, video.size_hw)
+    _check_before(job, video, queries.object_ids)
+    tracker, segmenter = (make or functools.partial(make_back_ends, on_weights=on_weights))(job.config, job.options)
+    infos = (describe_info(job.config, tracker.info), describe_info(job.config, segmenter.info))
+    identity = identity_of(job, video.digest(), chosen.describe(job), infos)
     folder = RunFolder(job.output, config_digest(identity))
-    return Run(video, placed.all(), object_ids, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
+    return Run(video, queries, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
 
 
 def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
     """All else that can be known to fail before a file is touched and before any work is done."""
-    check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
+    check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping)
     video.check_complete(video.num_frames)
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
         name = Path(job.video)
@@ -223,8 +231,8 @@ def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
 
 def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     """The result of this very run, when its folder is complete."""
-    files = {name: job.output / FORMATS[name] for name in job.formats}
-    manifest = None if job.overwrite else folder.complete_manifest(files.values())
+    files = {name: job.output / FORMATS[name] for name in job.options.formats}
+    manifest = None if job.options.overwrite else folder.complete_manifest(files.values())
     if manifest is None:
         return None
     try:

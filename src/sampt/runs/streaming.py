@@ -9,9 +9,8 @@ from typing import Any
 
 from sampt.errors import ConfigError
 from sampt.exporters.output_set import check_outputs, open_outputs
-from sampt.pipeline.preparation import split_queries
 from sampt.pipeline.segment import segment_stream
-from sampt.runs.backends import make_back_ends, told_info
+from sampt.runs.backends import describe_info, make_back_ends
 from sampt.runs.folder import RunFolder
 from sampt.runs.job import Job, JobResult, ObjectSummary
 from sampt.runs.manifest import config_digest
@@ -36,17 +35,16 @@ def run_live(
     if (job.start, job.stop, job.stride) != (0, None, 1):
         raise ConfigError("Frames of a live video are chosen when it is opened; leave start, stop and stride of the job out.")
     started, clock = time.perf_counter(), StageClock()
-    given = split_queries(job.queries)
-    given.check(None, video.size_hw)
-    object_ids = given.object_ids
-    check_outputs(job.formats, object_ids, overlapping=job.config.overlapping)
-    tracker, segmenter = make_back_ends(job, on_weights)
-    infos = (told_info(job, tracker.info), told_info(job, segmenter.info))
-    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), given, infos)
+    queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
+    object_ids = queries.object_ids
+    check_outputs(options.formats, object_ids, overlapping=config.overlapping)
+    tracker, segmenter = make_back_ends(config, options, on_weights)
+    infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
+    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), infos)
     folder = RunFolder(job.output, config_digest(identity))
     video.keep((tracker.info.live_latency or 0) + 2)
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
-    results = segment_stream(video, job.queries, config=job.config, **parts)  # raises here, before a file is touched
+    results = segment_stream(video, queries, config=config, **parts)  # raises here, before a file is touched
     summaries = {o: ObjectSummary(o) for o in object_ids}
     report = on_frame or (lambda done, total: None)
     done = 0
@@ -57,8 +55,8 @@ def run_live(
         report(frames, None)
 
     with (
-        folder.started(overwrite=job.overwrite, has_results=lambda: done > 0),
-        open_outputs(job.output, job.formats, video, object_ids=object_ids, overlapping=job.config.overlapping) as outputs,
+        folder.started(overwrite=options.overwrite, has_results=lambda: done > 0),
+        open_outputs(job.output, options.formats, video, object_ids=object_ids, overlapping=config.overlapping) as outputs,
     ):
         report(0, None)
         write_all(results, video, outputs, summaries, clock, count)

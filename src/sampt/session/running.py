@@ -107,7 +107,7 @@ def follow(
         the working size.
     """
     view = SubVideo(working, frames)
-    local = Points(points.xy, np.zeros(len(points), np.int64), points.object_id, points.is_positive)
+    local = points.shifted(-frames[0])
     if engine.config.reinit.enabled:
         for i, masks, rows in reinitialised(engine, view, local, {(o, 0): mask for o, mask in known.items()}):
             yield frames[i], masks, FramePoints.concat(rows)

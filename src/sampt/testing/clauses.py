@@ -186,7 +186,7 @@ class Clip:
     def truth(self, points: Points) -> Tracks:
         """Exact tracks of points given on frames of the clip."""
         frame_idx = np.array([self.indices[i] for i in points.frame_idx], np.int64)
-        exact = self.scene.point_positions(Points(points.xy, frame_idx, points.object_id, points.is_positive))
+        exact = self.scene.point_positions(points.with_frames(frame_idx))
         rows = list(self.indices)
         return Tracks(points, exact.xy[rows], exact.visible[rows], exact.confidence[rows], exact.hidden_by[rows])
 

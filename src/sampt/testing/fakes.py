@@ -145,8 +145,8 @@ class ExactTracker:
         if len({clip for clip, _ in places}) > 1:
             raise BackendError("ExactTracker got frames of several scenes in one video; expected one scene.")
         scene = self._scenes[places[0][0]]
-        on_scene = [places[i][1] for i in points.frame_idx]
-        exact = scene.point_positions(Points(points.xy, np.array(on_scene, np.int64), points.object_id, points.is_positive))
+        on_scene = np.array([places[i][1] for i in points.frame_idx], np.int64)
+        exact = scene.point_positions(points.with_frames(on_scene))
         rows = [i for _, i in places]
         return self._disturbed(points, exact.xy[rows], exact.visible[rows])
 

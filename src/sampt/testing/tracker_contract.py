@@ -171,7 +171,7 @@ def points_are_independent(tracker: PointTracker, limits: TrackerLimits = _DEFAU
 def reversed_video(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
     """The time-reversed clip gives the reversed tracks."""
     clip, points = _mixed_points()
-    back = Points(points.xy, clip.num_frames - 1 - points.frame_idx, points.object_id, points.is_positive)
+    back = points.with_frames(clip.num_frames - 1 - points.frame_idx)
     forward, backward = _track(tracker, clip, points), _track(tracker, clip.reversed(), back)
     both = forward.visible & backward.visible[::-1]
     distance = np.linalg.norm(forward.xy - backward.xy[::-1], axis=-1)[both]

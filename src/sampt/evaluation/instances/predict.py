@@ -95,7 +95,7 @@ def predict_instances(
     dataset = choice.open()
     if not isinstance(dataset, InstanceDataset):
         raise EvaluationError(f"The objects of {choice.name!r} are given by masks; expected a data set in YouTube-VIS form.")
-    if "coco" not in settings.formats:
+    if "coco" not in settings.options.formats:
         raise EvaluationError("Tracks are made from the format coco; name it in --formats.")
     told = {**choice.facts(dataset), "proposals": dataclasses.asdict(proposals)}
     names = {video.id: video_folder(video.id, video.name) for video in dataset.videos}

@@ -22,8 +22,8 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import VosSequence
 from sampt.evaluation.vos.jf import boundary_f, jaccard
 from sampt.geometry import round_to_pixels
-from sampt.pipeline.preparation import rng_for
 from sampt.pipeline.propagation import Engine, masks_of
+from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_points
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker, TrackStep, start_live
@@ -230,7 +230,7 @@ class _FromItsFrameOn(_Followed):
         rest = SubVideo(self._video, range(self._frame_idx, self._video.num_frames))
         for k in range(len(points)):  # one by one: a point that is added later changes nothing about another
             own = points.select(np.array([k]))
-            first = Points(own.xy, np.zeros(1, np.int64), own.object_id, own.is_positive)
+            first = own.with_frames(np.zeros(1, np.int64))
             tracks = self._tracker.track(rest, first)
             step = TrackStep(tracks.xy[:, 0], tracks.visible[:, 0], tracks.confidence[:, 0])
             self._person.tracks.append(step)
@@ -296,7 +296,7 @@ class _Desk:
         missed, too_much = self.truth & ~mask, mask & ~self.truth
         is_missed = np.count_nonzero(missed) >= np.count_nonzero(too_much)
         piece = _largest_piece(missed if is_missed else too_much)
-        rng = rng_for(self._engine.config.seed, 5, self._frame_idx, self._person.actions)
+        rng = rng_for(self._engine.config.seed, RngPurpose.SIMULATED_PERSON, self._frame_idx, self._person.actions)
         xy = sample_points(piece, 1, "kmedoids", rng, self._frame[0])[0]
         self._person.add(xy, self._frame_idx, bool(is_missed))
 
