@@ -1,8 +1,9 @@
-"""A server of weights on 127.0.0.1 that can misbehave, and an empty cache; for tests of the library and of the command line."""
+"""A server of weights on 127.0.0.1 that can misbehave, and an empty cache; what no test leaves behind."""
 
 from __future__ import annotations
 
 import hashlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +118,15 @@ class _Quiet(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are meant to."""
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers_are_left_alone() -> Iterator[None]:
+    """A handler that outlives its test decides how all tests after it are interrupted."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    assert [signal.getsignal(number) for number in numbers] == before, "the test leaves a signal handler"
 
 
 @pytest.fixture

@@ -61,6 +61,17 @@ def test_too_small_a_share_of_visible_points_is_absence() -> None:
     assert plain(build(least_visible=1.0)[0])[-2:] == [(0, False), (8, False)]  # absent, but still a neighbour
 
 
+def test_one_visible_positive_point_is_enough_for_a_prompt_and_none_is_not() -> None:
+    codes = np.array([HiddenBy.NONE, HiddenBy.TRACKER, HiddenBy.NONE], np.uint8)
+    points = FramePoints(np.arange(3), np.full(3, 5), np.array([True, True, False]), np.eye(3, 2) * 9, np.ones(3), codes)
+    config = replace(PromptConfig(), least_visible=0.0)
+    (prompt,) = build_prompts(points, (5,), config, np.random.default_rng)
+    assert prompt.xy.tolist() == [[9, 0], [0, 0]]
+    assert prompt.is_positive.tolist() == [True, False]
+    hidden = replace(points, hidden_by=np.array([HiddenBy.BORDER, HiddenBy.TRACKER, HiddenBy.NONE], np.uint8))
+    assert build_prompts(hidden, (5,), config, np.random.default_rng) == []
+
+
 def test_others_can_be_left_out() -> None:
     assert plain(build(other_objects_as_negatives=False)[0]) == [(0, True), (2, False), (8, True)]
     assert plain(build(max_other_points=0)[0]) == [(0, True), (2, False), (8, True)]

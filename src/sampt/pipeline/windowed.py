@@ -169,6 +169,7 @@ class _WindowedRun:
     def _run_window(self, start: int) -> None:
         ready = sorted(o for o, leg in self._active.items() if leg.start == start)
         length = self._length(ready[0], start)
+        assert 0 < length <= self._video.num_frames - start, "a window has a frame and ends within the video"
         group = [o for o in ready if self._length(o, start) == length]
         points = Points.concat(self._active[o].points for o in group)
         rows = self._track(start, length, points)
@@ -187,6 +188,8 @@ class _WindowedRun:
                 del self._active[object_id]
         else:
             self._choose_next(start, rows, areas, group)
+        going_on = [o for o in group if o in self._active and o not in self._on_second_look]
+        assert all(self._active[o].start > start for o in going_on), "objects go on from a later frame, or a run never ends"
 
     def _shelve(self, frame_idx: int, answers: Sequence[Answer]) -> list[int]:
         """Put what was found on a frame aside; how many pixels each object has there."""

@@ -1,0 +1,263 @@
+"""Re-initialisation over scenes whose masks and tracks are known: windows, their points, objects that are lost and found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from sampt.config import (
+    ReinitConfig,
+    SamplingConfig,
+    preset,
+    with_settings,
+)
+from sampt.pipeline import windowed
+from sampt.pipeline.segment import segment_video
+from sampt.testing import (
+    ExactSegmenter,
+    ExactStreamTracker,
+    ExactTracker,
+    RecordedClip,
+    static_scene,
+)
+from sampt.types import (
+    ObjectState,
+    Points,
+    QueryMask,
+    Tracks,
+)
+from tests.pipeline.scenes import (
+    CROSSING,
+    LEAVING,
+    NONE_VISIBLE,
+    OCCLUSION,
+    PRESENT,
+    QUICK,
+    RETIRED,
+    VARIANTS,
+    VOS,
+    assert_exact,
+    assert_same,
+    on,
+    reinit,
+    rendered_once,
+    run,
+    states,
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("frames", [(0, 0), (3, 8), (11, 0), (2, 9)])
+def test_reinitialised_masks_are_exact_both_ways(variant: str, frames: tuple[int, int]) -> None:
+    queries = [on(CROSSING, 1, frames[0]), on(CROSSING, 2, frames[1])]
+    results = run(CROSSING, queries, reinit(variant))
+    assert_exact(CROSSING, results)
+    assert [r.object_ids.tolist() for r in results] == [[1, 2]] * 12
+    ids = [set(r.points.point_id.tolist()) for r in results]
+    assert all(len(s) == len(r.points) for s, r in zip(ids, results, strict=True))
+    assert len(set.union(*ids)) > 24  # new points were sampled on the way
+    for object_id, frame_idx in enumerate(frames, 1):
+        own = results[frame_idx].points.select(results[frame_idx].points.object_id == object_id)
+        assert np.array_equal(own.xy, queries[object_id - 1].xy)  # those of one direction, not of both
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_reinitialisation_is_the_same_with_causal_and_whole_clip_trackers(variant: str) -> None:
+    queries = [on(CROSSING, 1, 3), QueryMask(2, 6, CROSSING.masks(6)[1])]
+    config = reinit(variant)
+    assert_same(run(CROSSING, queries, config), run(CROSSING, queries, config, tracker=ExactTracker(CROSSING)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_reinitialisation_draws_as_many_points_as_asked(variant: str) -> None:
+    config = reinit(variant, base=VOS, positive_points=7, negative_points=3)
+    results = run(CROSSING, on(CROSSING, 1, 0, 20), config)
+    assert len(results[0].points) == 20
+    assert results[11].points.is_positive.tolist() == [True] * 7 + [False] * 3
+
+
+def test_paper_v1_with_reinitialisation_draws_72_negative_points_in_every_window_of_8_frames() -> None:
+    scene = rendered_once(static_scene(17))
+    changes = {"reinit.enabled": True, "longest_side": None, "prompting.refinement_rounds": 0, "protocol": "vos"}
+
+    class Windows(ExactTracker):
+        lengths: ClassVar[list[int]] = []
+
+        def track(self, video: Any, points: Points, query_masks: Any = None) -> Tracks:
+            self.lengths.append(video.num_frames)
+            return super().track(video, points)
+
+    config = with_settings(preset("paper-v1"), changes)
+    results = run(scene, QueryMask(1, 0, scene.masks(0)[0]), config, tracker=Windows(scene))
+    assert {(int(r.points.is_positive.sum()), int((~r.points.is_positive).sum())) for r in results} == {(8, 72)}
+    assert Windows.lengths == [8, 8, 3]  # from frames 0, 7 and 14 on
+    plain = with_settings(config, {"reinit.enabled": False})
+    assert len(run(scene, QueryMask(1, 0, scene.masks(0)[0]), plain)[0].points) == 8 + 1
+
+
+def test_windows_follow_the_horizon() -> None:
+    scene = rendered_once(static_scene(12))
+    config = reinit("on-horizon-and-sync", base=VOS, positive_points=2, negative_points=0)
+    # The variant takes the last frame of each window of 5, so new points start on frames 4 and 8.
+    results = run(scene, on(scene, 1, 0, 6), config)
+    assert [int(r.points.point_id.min()) for r in results] == [0] * 4 + [6] * 4 + [8] * 4
+    # With another object that waits on frame 6, the second window ends there, and both go on together.
+    results = run(scene, [on(scene, 1, 0, 6), on(scene, 2, 6, 6)], config)
+    for object_id, starts in ((1, [4, 6, 10]), (2, [10])):
+        own = [tuple(r.points.point_id[r.points.object_id == object_id]) for r in results]
+        assert [i for i in range(1, 12) if own[i] != own[i - 1] and own[i - 1]] == starts
+
+
+def test_objects_in_different_windows_prompt_against_each_other() -> None:
+    segmenter = ExactSegmenter(CROSSING)
+    run(CROSSING, [on(CROSSING, 1, 0), on(CROSSING, 2, 1)], reinit("at-median-area", base=VOS), segmenter=segmenter)
+    # Object 1 goes on from frame 3 of its first window, so its points on frames 1 and 2 are final when object 2 is asked about.
+    asked = {c.frame_idx: int((~c.is_positive).sum()) for c in segmenter.calls if c.object_id == 2 and c.frame_idx < 3}
+    assert asked[1] == 12
+    assert asked[2] >= 9
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_object_without_a_mask_to_go_on_from_is_retired(variant: str) -> None:
+    outside = [i for i in range(24) if not LEAVING.masks(i)[0].any()]
+    results = run(LEAVING, on(LEAVING, 1, 0, 30), reinit(variant, 8))
+    got = states(results)
+    assert RETIRED in got
+    start = got.index(RETIRED)
+    assert start >= 8
+    assert start <= max(outside) + 8
+    assert got[start:] == [RETIRED] * (24 - start)
+    assert all(not r.masks.any() and np.isnan(r.scores[0]) for r in results[start:])
+    assert states(run(LEAVING, on(LEAVING, 1, 0, 30)))[-1] == PRESENT  # without re-initialisation it comes back
+
+
+def test_a_hidden_object_is_looked_for_over_the_trackers_horizon_before_it_is_retired() -> None:
+    # Hidden on frames 8 to 11, with too few pixels to sample from on frame 7: the last leg before starts on frame 6.
+    def with_tracker_horizon(frames: int) -> list[ObjectState]:
+        settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=4, tracker_horizon=frames)
+        return states(run(OCCLUSION, on(OCCLUSION, 1, 0, 30), replace(QUICK, reinit=settings)))
+
+    found = with_tracker_horizon(12)  # up to frame 17, on which most of the object is seen again
+    assert RETIRED not in found
+    assert found[:8] + found[16:] == [PRESENT] * 12
+    lost = with_tracker_horizon(4)
+    assert lost[:8] == [PRESENT] * 8
+    assert lost[10:] == [RETIRED] * 10
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", [ExactTracker, ExactStreamTracker])
+def test_a_lost_object_comes_back_by_the_users_own_points(variant: str, kind: Any) -> None:
+    config = with_settings(reinit(variant, 8), {"reinit.keep_queries": True})
+    results = run(LEAVING, on(LEAVING, 1, 0, 30), config, tracker=kind(LEAVING))
+    got = states(results)
+    assert RETIRED not in got
+    back = max(i for i, state in enumerate(got) if state == NONE_VISIBLE) + 1
+    assert 8 < back < 20
+    assert_exact(LEAVING, results, absent_at_most=sum(not LEAVING.masks(i)[0].any() for i in range(24)) + 4)
+    for result in results:  # whatever a point came from, it is listed once
+        assert len(np.unique(result.points.point_id)) == len(result.points)
+
+
+def test_points_are_drawn_where_the_objects_own_colours_are() -> None:
+    # A red square on blue; the segmenter's mask has slid half off it. Without the anchor half of the points go astray.
+    frames = np.zeros((6, 60, 90, 3), np.uint8)
+    frames[..., 2] = 200
+    frames[:, 20:40, 30:50] = (220, 30, 20)
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    true = np.zeros((6, 1, 60, 90), bool)
+    true[:, 0, 20:40, 30:50] = True
+    slid = true.copy()
+    slid[1:] = np.roll(true[1:], 10, axis=3)
+    clip = RecordedClip(frames, slid)
+    settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=3, tracker_horizon=3)
+
+    def astray(anchor: bool) -> float:
+        config = replace(VOS, sampling=SamplingConfig(positive_points=40, negative_points=40), reinit=settings)
+        config = with_settings(config, {"reinit.anchor": anchor})
+        query = QueryMask(1, 0, true[0, 0])
+        results = list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=ExactSegmenter(clip)))
+        row = results[2].points
+        x, y = row.xy.T.astype(int)
+        return float((true[0, 0][y, x] != row.is_positive).mean())
+
+    assert astray(anchor=True) < 0.02
+    assert astray(anchor=False) > 0.2
+
+
+def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:
+    # Nothing moves; from frame 1 on the segmenter's mask has slid half off the square.
+    rng = np.random.default_rng(0)
+    frames = np.repeat(rng.integers(0, 256, (1, 60, 90, 3), np.uint8), 6, 0)
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    true = np.zeros((6, 1, 60, 90), bool)
+    true[:, 0, 15:45, 25:55] = True
+    slid = true.copy()
+    slid[1:] = np.roll(true[1:], 15, axis=3)
+    settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=3, tracker_horizon=3)
+
+    def astray(look_back: bool) -> float:
+        config = replace(VOS, sampling=SamplingConfig(positive_points=40, negative_points=40), reinit=settings)
+        config = with_settings(config, {"reinit.look_back": look_back})
+        query = QueryMask(1, 0, true[0, 0])
+        segmenter = ExactSegmenter(RecordedClip(frames, slid))
+        results = list(segment_video(frames, query, config=config, tracker="dis-flow", segmenter=segmenter))
+        row = results[2].points
+        x, y = np.rint(row.xy.T).astype(int)
+        return float((true[0, 0][y, x] != row.is_positive).mean())
+
+    assert astray(look_back=False) > 0.25
+    assert astray(look_back=True) < 0.1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_retired_object_comes_back_with_a_later_click(variant: str) -> None:
+    results = run(LEAVING, [on(LEAVING, 1, 0, 30), on(LEAVING, 1, 22, 5)], reinit(variant, 8))
+    got = states(results)
+    assert RETIRED in got
+    assert got[22:] == [PRESENT, PRESENT]
+    assert np.array_equal(results[22].masks[0], LEAVING.masks(22)[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_going_backward_an_object_is_retired_too(variant: str) -> None:
+    results = run(LEAVING, on(LEAVING, 1, 23, 30), reinit(variant, 8))
+    got = states(results)
+    assert got[0] == RETIRED
+    assert got[-1] == PRESENT
+    back = got.index(PRESENT)
+    assert set(got[:back]) <= {RETIRED, NONE_VISIBLE}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_later_click_joins_a_re_initialised_object_on_its_frame(variant: str) -> None:
+    click = on(CROSSING, 1, 7, 2)
+    results = run(CROSSING, [on(CROSSING, 1, 0), click], reinit(variant))
+    assert_exact(CROSSING, results)
+    row = results[7].points
+    for xy in click.xy:
+        at = np.flatnonzero((row.xy == xy).all(1))
+        assert row.visible[at].any()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("clicks", "message"), [([], "ends within the video"), ([on(CROSSING, 1, 6, 2)], "go on from a later")]
+)
+def test_a_window_that_ends_one_frame_too_far_fails_and_does_not_stall(
+    monkeypatch: pytest.MonkeyPatch, clicks: list[Points], message: str
+) -> None:
+    right_length = windowed._WindowedRun._length
+    monkeypatch.setattr(windowed._WindowedRun, "_length", lambda *args: right_length(*args) + 1)
+    with pytest.raises(AssertionError, match=message):
+        run(CROSSING, [on(CROSSING, 1, 0), *clicks], reinit("on-horizon-and-sync"))
+
+
+@pytest.mark.timeout(60)
+def test_a_run_whose_objects_do_not_go_on_fails_and_does_not_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windowed, "next_query_frames", lambda areas, *_: [0] * len(areas))
+    with pytest.raises(AssertionError, match="go on from a later frame"):
+        run(CROSSING, on(CROSSING, 1, 0), reinit("on-horizon-and-sync"))
