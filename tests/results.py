@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sampt.exporters.base import ExportContext, ExportFrame, object_named
 from sampt.types import FrameMasks, FramePoints, HiddenBy, ObjectState
 from sampt.video.array import ArrayVideo
 
@@ -53,6 +54,35 @@ def names_in(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() or p.is_symlink()}
 
 
+class _Named(ArrayVideo):
+    """One frame under any name, at any time."""
+
+    name, shown_s, lasts_s = "0", None, None
+
+    def frame_name(self, frame_idx: int) -> str:
+        return self.name
+
+    def time_s(self, frame_idx: int) -> float:
+        return super().time_s(frame_idx) if self.shown_s is None else self.shown_s
+
+    def duration_s(self, frame_idx: int) -> float:
+        return super().duration_s(frame_idx) if self.lasts_s is None else self.lasts_s
+
+
+def shown(result, name="0", image=None, *, fps=10.0, time_s=None, duration_s=None) -> ExportFrame:
+    """A result as writers are given it; ``image`` is grey when left out."""
+    size_hw = result.masks.shape[1:]
+    video = _Named(np.zeros((1, *size_hw, 3), np.uint8), fps=fps)
+    video.name, video.shown_s, video.lasts_s = name, time_s, duration_s
+    return ExportFrame(result, video, np.full((*size_hw, 3), 128, np.uint8) if image is None else image)
+
+
+def context(video=None, object_ids=(1, 2, 7), *, fps=10.0, size_hw=(HEIGHT, WIDTH), num_frames=None) -> ExportContext:
+    """Of ``video``, or of one of this size."""
+    video = ArrayVideo(np.zeros((1, *size_hw, 3), np.uint8), fps=fps) if video is None else video
+    return ExportContext(video, [object_named(i) for i in object_ids], num_frames=num_frames)
+
+
 class Kit:
     """What tests of files that a run writes share; the conftest.py of their folders brings it in."""
 
@@ -62,6 +92,8 @@ class Kit:
     points = staticmethod(make_points)
     block = staticmethod(block)
     names_in = staticmethod(names_in)
+    shown = staticmethod(shown)
+    context = staticmethod(context)
 
 
 @pytest.fixture

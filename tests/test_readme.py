@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sampt.cli.main import main
-from sampt.exporters.output_set import FORMATS
-from sampt.testing.contracts import check_tracker
+from sampt.runs.outputs import DEFAULT_FORMATS, output_name
+from sampt.testing.contracts import check_exporter, check_tracker
 from sampt.testing.scenes import SceneVideo, demo_scene
 from sampt.video.writer import VideoWriter
 
@@ -61,7 +61,7 @@ def test_command_of_the_readme(command, workplace, monkeypatch, tmp_path):
     count = len(range(20, 80, 2)) if "--stride" in command else 92
     assert manifest["num_frames"] == count == len(list((tmp_path / "out" / "masks").glob("*.png")))
     assert sum(o["frames_present"] for o in manifest["objects"]) > 0
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {*FORMATS.values(), "run.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {*map(output_name, DEFAULT_FORMATS), "run.json"}
 
 
 def test_there_are_commands_to_test():
@@ -87,3 +87,10 @@ def test_tracker_in_thirty_lines_keeps_the_contract(name):
     namespace: dict = {}
     exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
     check_tracker(namespace["create"])
+
+
+def test_exporter_keeps_the_contract():
+    code = next(b for b in blocks("CONTRIBUTING.md", "python") if "class CenterTable" in b)
+    namespace: dict = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
+    check_exporter(namespace["EXPORTER"])

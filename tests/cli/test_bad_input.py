@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.exporters.output_set import FORMATS
+from sampt.runs.outputs import DEFAULT_FORMATS, output_name
 
 Arguments = Callable[[Any], list[str]]
 """From the shared files to the arguments of ``sampt segment``, without the output folder."""
@@ -277,7 +277,7 @@ def check_failure(status: int, err: str, fragments: list[str]) -> None:
 
 
 def check_nothing_made(output: Path) -> None:
-    names = {"run.json", "resume.journal", *FORMATS.values()}
+    names = {"run.json", "resume.journal", *map(output_name, DEFAULT_FORMATS)}
     assert not [p for p in output.rglob("*") if p.name in names or p.name.endswith(".partial")]
 
 

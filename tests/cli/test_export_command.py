@@ -1,14 +1,15 @@
 """``sampt export``: a project's masks as files, from the command line."""
 
 import csv
+import json
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.cli.export import KINDS
-from sampt.exporters.registry import EXPORTERS
+from sampt.cli.main import main
+from sampt.exporters.table import BUILT_IN
 from sampt.session import Session
 from sampt.testing import slow_scene
 
@@ -31,14 +32,25 @@ def project(tmp_path_factory):
     return root / "scene.sampt"
 
 
+@pytest.fixture(scope="module")
+def run(project):
+    """A finished run that has saved label maps alone, of the same frames."""
+    folder = project.parent / "run"
+    click = ",".join(str(int(v)) for v in np.argwhere(SCENE.masks(0)[0]).mean(0)[::-1])
+    arguments = ["segment", project.parent / "frames", "--points", f"3,0,{click}", "--formats", "png", "-o", folder, "--quiet"]
+    assert main([str(a) for a in arguments]) == 0
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_help_lists_what_there_is_in_its_own_words():
-    told = [line.split(maxsplit=1) for line in KINDS.splitlines()[1:]]
-    assert [(name, title.lower()) for name, title in told] == [(n, e.title.lower()) for n, e in EXPORTERS.items()]
+def test_help_lists_what_there_is_in_its_own_words(call):
+    listed = call("export", "--help").out.partition("kinds:\n")[2].partition("\n\n")[0]
+    told = [line.split(maxsplit=1) for line in listed.splitlines()]
+    assert [(name, title.lower()) for name, title in told] == [(n, e.title.lower()) for n, e in BUILT_IN.items()]
 
 
 def test_masks_are_those_of_the_project(call, project, tmp_path):
@@ -91,3 +103,55 @@ def test_a_folder_that_is_no_project_is_told(call, tmp_path):
     done = call("export", tmp_path, "cvat")
     assert done.status == 2
     assert "is no project" in done.err
+
+
+def test_a_run_is_exported_like_a_project(call, run, tmp_path):
+    done = call("export", run, "png", "--quiet")
+    assert (done.status, done.out) == (0, "run-png.zip\n")
+    with zipfile.ZipFile(tmp_path / "run-png.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            path.name: path.read_bytes() for path in (run / "masks").iterdir()
+        }
+    done = call("export", run, "youtube-vis", "-o", "part.json", "--start", "2", "--stop", "4", "--objects", "3")
+    assert done.status == 0
+    (track,) = json.loads((tmp_path / "part.json").read_text())["annotations"]
+    assert [i for i, area in enumerate(track["areas"]) if area] == [2, 3]
+
+
+def test_points_that_a_run_has_not_saved_are_not_drawn_and_that_is_told(call, run, tmp_path, caplog):
+    assert call("export", run, "sheet").status == 0
+    assert "has saved no points" in caplog.text
+    assert (tmp_path / "run-sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tracks-csv"], "has saved no points (its formats are png)"),
+        (["cvta"], "Did you mean 'cvat'?"),
+        (["cvat", "--objects", "1"], "no object 1; expected ids of: 3"),
+        (["cvat", "--stop", "99"], "range within 0 to 5"),
+        (["cvat", "-o", "a.json"], "ends in .xml"),
+        (["cvat", "--video", "nowhere.mp4"], "nowhere.mp4"),
+    ],
+)
+def test_mistakes_about_a_run_are_one_line(call, run, tmp_path, arguments, told):
+    done = call("export", run, *arguments)
+    assert done.status == 2
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_has_not_ended_is_told(call, tmp_path):
+    (tmp_path / "resume.journal").write_bytes(b"")
+    done = call("export", tmp_path, "cvat")
+    assert done.status == 2
+    assert "no finished run" in done.err
+
+
+def test_segment_and_export_offer_the_same_names(call):
+    listed = call("export", "--help").out.partition("kinds:\n")[2].partition("\n\n")[0]
+    offered = " ".join(call("segment", "--help").out.split())
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert "what to save, of " + ", ".join(names) + ", separated" in offered.replace("- ", "-")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sampt.cli.segment import _name_of
-from sampt.exporters.output_set import FORMATS
+from sampt.runs.outputs import DEFAULT_FORMATS, output_name
 
 
 def mask_sizes(output: Path) -> set[tuple[int, int]]:
@@ -32,7 +32,7 @@ def test_summary_tells_what_was_done(media: Any, kit: Any, call: Any, tmp_path: 
     )
     assert lines[3] == f"results in {output}: masks, masks.json, tracks.npz, overlay.mp4, sheet.png"
     assert len(lines) == 4
-    assert {p.name for p in output.iterdir()} == {"run.json", *FORMATS.values()}
+    assert {p.name for p in output.iterdir()} == {"run.json", *map(output_name, DEFAULT_FORMATS)}
 
 
 def test_quiet_prints_nothing_and_the_folder_has_the_videos_name(
@@ -133,7 +133,7 @@ def test_clip_of_one_frame(media: Any, kit: Any, call: Any, tmp_path: Path) -> N
     outcome = call("segment", folder, *kit.click, *kit.fast, "-o", tmp_path / "out")
     assert outcome.status == 0
     assert outcome.err.startswith("1 frame, 1 object in ")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"run.json", *FORMATS.values()}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"run.json", *map(output_name, DEFAULT_FORMATS)}
 
 
 @pytest.mark.parametrize("kind", ["16-bit", "grey", "cmyk", "palette", "alpha", "rotated"])

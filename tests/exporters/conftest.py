@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError
-from sampt.exporters.registry import ExportObject, export
+from sampt.exporters.base import ExportObject
+from sampt.exporters.registry import export
 from sampt.types import FrameMasks, FramePoints, HiddenBy
 from sampt.video.array import ArrayVideo
 from tests.results import kit as kit

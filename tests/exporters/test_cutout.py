@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sampt.exporters.base import ExportObject
 from sampt.exporters.cutout import cut_out
-from sampt.exporters.registry import ExportObject
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
 

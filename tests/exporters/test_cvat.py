@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sampt.exporters.registry import ExportObject
+from sampt.exporters.base import ExportObject
 
 
 def read_head(root, mode):
@@ -28,7 +28,7 @@ def cvat_mask(element, size_hw):
 
 def test_masks_read_back_exactly(case):
     root = ElementTree.parse(case.export("cvat", "o.xml")).getroot()
-    assert read_head(root, "annotation") == {item.name: item.colour_hex for item in case.objects}
+    assert read_head(root, "annotation") == {item.name: item.color_hex for item in case.objects}
     images = root.findall("image")
     assert [(i.get("id"), i.get("name")) for i in images] == [(str(n), f"{n:05d}.png") for n in range(6)]
     for number, image in enumerate(images):

@@ -1,12 +1,14 @@
 import json
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from sampt.errors import OutputError
-from sampt.exporters.label_studio import brush_rle, label_studio_config, write_label_studio_brush, write_label_studio_video
-from sampt.exporters.registry import ExportObject
+from sampt.exporters.base import Exporter, ExportObject
+from sampt.exporters.label_studio import LabelStudioBoxes, LabelStudioMasks, brush_rle, label_studio_config
+from sampt.exporters.registry import export
 
 
 def unpack(data):
@@ -78,12 +80,15 @@ def test_every_length_of_run_is_packed(count):
 
 def test_address_of_the_images_can_be_given(case):
     path = case.folder / "o.json"
-    write_label_studio_brush(case.frames, case.video, case.objects, path, image_url="s3://bees/{clip}/{frame}.png")
+    masks = Exporter("masks", ".json", partial(LabelStudioMasks, image_url="s3://bees/{clip}/{frame}.png"))
+    export(masks, case.frames, case.video, case.objects, path)
     assert read_brush(path)[3]["data"]["image"] == f"s3://bees/{case.video.label}/00003.png"
     with pytest.raises(OutputError, match="unknown placeholder"):
-        write_label_studio_brush(case.frames, case.video, case.objects, path, image_url="{nothing}")
+        masks = Exporter("masks", ".json", partial(LabelStudioMasks, image_url="{nothing}"))
+        export(masks, case.frames, case.video, case.objects, path)
     with pytest.raises(OutputError, match="unknown placeholder"):
-        write_label_studio_video(case.frames, case.video, case.objects, path, video_url="{0}")
+        boxes = Exporter("boxes", ".json", partial(LabelStudioBoxes, video_url="{0}"))
+        export(boxes, case.frames, case.video, case.objects, path)
 
 
 def read_video(path):
@@ -130,7 +135,7 @@ def test_config_lists_each_name_once_in_the_colour_of_the_first(case):
     for kind in ("image", "video"):
         root = ElementTree.fromstring(label_studio_config(objects, case.video, kind))
         labels = {label.get("value"): label.get("background") for label in root.iter("Label")}
-        assert labels == {item.name: item.colour_hex for item in case.objects}
+        assert labels == {item.name: item.color_hex for item in case.objects}
         assert list(labels) == list(case.name.values())
 
 

@@ -14,6 +14,7 @@ from sampt.files.palette import PALETTE
 from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
+from tests.results import context, shown
 
 
 def one_mask(mask, object_id=1, frame_idx=0, score=1.0):
@@ -22,7 +23,7 @@ def one_mask(mask, object_id=1, frame_idx=0, score=1.0):
 
 def test_label_map_reads_back_as_palette_png_with_ids(tmp_path, kit):
     result = kit.result(3)
-    LabelMapWriter(tmp_path / "masks").write(result, "frame_7")
+    LabelMapWriter(tmp_path / "masks", kit.context()).write(kit.shown(result, "frame_7"))
     image = Image.open(tmp_path / "masks" / "frame_7.png")
     assert image.mode == "P"
     assert np.array_equal(np.asarray(image), result.label_map())
@@ -33,7 +34,7 @@ def test_label_map_reads_back_as_palette_png_with_ids(tmp_path, kit):
 def test_smaller_id_wins_where_masks_overlap(tmp_path, kit):
     masks = np.ones((2, *kit.size_hw), np.bool_)
     masks[0, :, 40:] = False
-    LabelMapWriter(tmp_path).write(FrameMasks(0, [3, 255], masks, [1, 1], [0, 0]), "0")
+    LabelMapWriter(tmp_path, kit.context()).write(kit.shown(FrameMasks(0, [3, 255], masks, [1, 1], [0, 0])))
     labels = np.asarray(Image.open(tmp_path / "0.png"))
     assert (labels[:, :40] == 3).all()
     assert (labels[:, 40:] == 255).all()
@@ -41,15 +42,15 @@ def test_smaller_id_wins_where_masks_overlap(tmp_path, kit):
 
 def test_id_256_does_not_fit_into_a_label_map(tmp_path, kit):
     with pytest.raises(OutputError, match=r"Object id 256 .* up to 255") as info:
-        LabelMapWriter(tmp_path).write(one_mask(np.ones(kit.size_hw), object_id=256), "0")
+        LabelMapWriter(tmp_path, kit.context()).write(kit.shown(one_mask(np.ones(kit.size_hw), object_id=256)))
     assert "\n" not in str(info.value)
     assert kit.names_in(tmp_path) == set()
 
 
 def test_the_same_masks_give_the_same_bytes(tmp_path, kit):
     for folder in ("a", "b"):
-        LabelMapWriter(tmp_path / folder).write(kit.result(), "0")
-        ObjectMaskWriter(tmp_path / f"{folder}o").write(kit.result(), "0")
+        LabelMapWriter(tmp_path / folder, kit.context()).write(kit.shown(kit.result()))
+        ObjectMaskWriter(tmp_path / f"{folder}o", kit.context()).write(kit.shown(kit.result()))
     assert (tmp_path / "a/0.png").read_bytes() == (tmp_path / "b/0.png").read_bytes()
     assert (tmp_path / "ao/2/0.png").read_bytes() == (tmp_path / "bo/2/0.png").read_bytes()
 
@@ -57,7 +58,8 @@ def test_the_same_masks_give_the_same_bytes(tmp_path, kit):
 def test_object_masks_keep_overlaps_and_empty_frames(tmp_path, kit):
     rng = np.random.default_rng(0)
     masks = rng.random((3, *kit.size_hw)) < [[[0.5]], [[0.5]], [[0.0]]]
-    ObjectMaskWriter(tmp_path).write(FrameMasks(0, [1, 2, 900], masks, [1, 1, np.nan], [0, 0, 1]), "00000")
+    result = FrameMasks(0, [1, 2, 900], masks, [1, 1, np.nan], [0, 0, 1])
+    ObjectMaskWriter(tmp_path, kit.context()).write(kit.shown(result, "00000"))
     assert kit.names_in(tmp_path) == {"1/00000.png", "2/00000.png", "900/00000.png"}
     for object_id, mask in zip((1, 2, 900), masks, strict=True):
         assert np.array_equal(np.asarray(Image.open(tmp_path / str(object_id) / "00000.png")), mask)
@@ -74,9 +76,9 @@ def test_rle_round_trip_equals_pycocotools_own(shape, density):
 
 
 def written_coco(tmp_path, video, results):
-    writer = CocoRleWriter(tmp_path / "masks.json", video)
+    writer = CocoRleWriter(tmp_path / "masks.json", context(video))
     for result in results:
-        writer.write(result)
+        writer.write(shown(result))
     writer.close(success=True)
     return json.loads((tmp_path / "masks.json").read_text())
 
@@ -123,8 +125,8 @@ def test_coco_without_a_frame_is_an_empty_list(tmp_path, video):
 
 
 def test_failed_coco_leaves_no_file(tmp_path, kit, video):
-    writer = CocoRleWriter(tmp_path / "masks.json", video)
-    writer.write(kit.result())
+    writer = CocoRleWriter(tmp_path / "masks.json", kit.context(video))
+    writer.write(kit.shown(kit.result()))
     writer.close(success=False)
     assert kit.names_in(tmp_path) == set()
 
@@ -134,10 +136,10 @@ def test_coco_of_three_objects_and_a_thousand_frames_costs_under_five_megabytes(
     rng = np.random.default_rng(0)
     masks = rng.random((3, 120, 160)) < 0.5  # noise: 1000 frames make a file of tens of megabytes
     tracemalloc.start()
-    writer = CocoRleWriter(tmp_path / "masks.json", video)
+    writer = CocoRleWriter(tmp_path / "masks.json", context(video))
     before = tracemalloc.get_traced_memory()[0]
     for i in range(1000):
-        writer.write(FrameMasks(i, [1, 2, 3], masks, [1, 1, 1], [0, 0, 0]))
+        writer.write(shown(FrameMasks(i, [1, 2, 3], masks, [1, 1, 1], [0, 0, 0])))
     writer.close(success=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -148,11 +150,11 @@ def test_coco_of_three_objects_and_a_thousand_frames_costs_under_five_megabytes(
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, whose writes fail as on a full disk")
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_full_disk_is_one_line_and_leaves_no_mask(tmp_path, kit, overlapping):
-    writer = ObjectMaskWriter(tmp_path) if overlapping else LabelMapWriter(tmp_path)
+    writer = (ObjectMaskWriter if overlapping else LabelMapWriter)(tmp_path, kit.context())
     target = tmp_path / "1" / "0.png" if overlapping else tmp_path / "0.png"
     target.parent.mkdir(exist_ok=True)
     kit.block(target)
     with pytest.raises(OutputError, match=r"No space left on device.*free some") as info:
-        writer.write(kit.result(), "0")
+        writer.write(kit.shown(kit.result()))
     assert "\n" not in str(info.value)
     assert kit.names_in(tmp_path) == set()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError
-from sampt.exporters.output_set import open_outputs
 from sampt.exporters.overlay import OverlayStyle, OverlayWriter, draw_overlay
 from sampt.files.palette import display_colour_of
+from sampt.runs.outputs import open_outputs
 from sampt.types import FrameMasks, FramePoints, HiddenBy
 from sampt.video.open import open_video
+from tests.results import context, shown
 
 TINT_ONLY = OverlayStyle(contours=False, points=False, labels=False)
 POINTS_ONLY = OverlayStyle(alpha=0, contours=False, labels=False)
@@ -159,9 +160,9 @@ def test_one_object_at_854x480_takes_less_than_twelve_milliseconds():
 
 def test_overlay_video_holds_the_drawn_frames(tmp_path, kit):
     frame = grey(48, 85)
-    writer = OverlayWriter(tmp_path / "o.mp4", 10.0, kit.size_hw, TINT_ONLY)
+    writer = OverlayWriter(tmp_path / "o.mp4", kit.context(), style=TINT_ONLY)
     for i in range(5):
-        writer.write(frame, kit.result(i), time_s=i / 10)
+        writer.write(kit.shown(kit.result(i), image=frame, time_s=i / 10))
     writer.close(success=True)
     with av.open(str(tmp_path / "o.mp4")) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
@@ -172,24 +173,25 @@ def test_overlay_video_holds_the_drawn_frames(tmp_path, kit):
 
 
 def test_failed_overlay_video_leaves_no_file(tmp_path, kit):
-    writer = OverlayWriter(tmp_path / "o.mp4", 10.0, kit.size_hw)
-    writer.write(grey(48, 85), kit.result(0))
+    writer = OverlayWriter(tmp_path / "o.mp4", kit.context())
+    writer.write(kit.shown(kit.result(0), image=grey(48, 85)))
     writer.close(success=False)
     assert kit.names_in(tmp_path) <= {"o.mp4.partial"}
 
 
 def test_overlay_video_in_a_missing_folder_is_one_line(tmp_path, kit):
     with pytest.raises(OutputError) as info:
-        OverlayWriter(tmp_path / "none" / "o.mp4", 10.0, kit.size_hw)
+        OverlayWriter(tmp_path / "none" / "o.mp4", kit.context())
     assert "\n" not in str(info.value)
 
 
 def test_each_frame_lasts_as_long_as_in_its_source_and_the_last_one_too(tmp_path):
     times, last_s = [0, 0.04, 0.08, 0.28, 0.3, 0.9], 0.25
     lasting = [*np.diff(times), last_s]
-    overlay = OverlayWriter(tmp_path / "o.mp4", 6.0, (48, 64))
+    overlay = OverlayWriter(tmp_path / "o.mp4", context(fps=6.0, size_hw=(48, 64)))
     for time_s, duration_s in zip(times, lasting, strict=True):
-        overlay.write(grey(48, 64), result_with(np.zeros((1, 48, 64))), time_s, duration_s)
+        result = result_with(np.zeros((1, 48, 64)))
+        overlay.write(shown(result, image=grey(48, 64), time_s=time_s, duration_s=duration_s))
     overlay.close(success=True)
     with av.open(str(tmp_path / "o.mp4")) as container:
         stream = container.streams.video[0]

@@ -5,16 +5,17 @@ from PIL import Image
 from sampt.exporters.overlay import OverlayStyle
 from sampt.exporters.sheet import ContactSheet
 from sampt.types import FrameMasks
+from tests.results import context, shown
 
 PLAIN = OverlayStyle(alpha=0, contours=False, points=False, labels=False)
 
 
 def sheet_of(tmp_path, num_frames, *, known=True, size_hw=(90, 160), **options):
     """The PNG made of frames of which the i-th is a plain grey of value 40 + i."""
-    sheet = ContactSheet(tmp_path / "s.png", num_frames if known else None, style=PLAIN, **options)
+    sheet = ContactSheet(tmp_path / "s.png", context(num_frames=num_frames if known else None), style=PLAIN, **options)
     for i in range(num_frames):
         frame = np.full((*size_hw, 3), (40 + i) % 256, np.uint8)
-        sheet.write(frame, FrameMasks(i, [], np.zeros((0, *size_hw)), [], []), f"{i:05d}")
+        sheet.write(shown(FrameMasks(i, [], np.zeros((0, *size_hw)), [], []), f"{i:05d}", frame))
     sheet.close(success=True)
     return np.asarray(Image.open(tmp_path / "s.png"))
 
@@ -58,10 +59,12 @@ def test_other_grid(tmp_path):
 
 
 def test_small_picture_shows_the_mask_at_its_place(tmp_path):
-    sheet = ContactSheet(tmp_path / "s.png", 1, style=OverlayStyle(contours=False, points=False, labels=False))
+    sheet = ContactSheet(
+        tmp_path / "s.png", context(num_frames=1), style=OverlayStyle(contours=False, points=False, labels=False)
+    )
     mask = np.zeros((1, 900, 1600), np.bool_)
     mask[0, 450:, 800:] = True
-    sheet.write(np.zeros((900, 1600, 3), np.uint8), FrameMasks(0, [2], mask, [1], [0]), "0")
+    sheet.write(shown(FrameMasks(0, [2], mask, [1], [0]), image=np.zeros((900, 1600, 3), np.uint8)))
     sheet.close(success=True)
     cell = np.asarray(Image.open(tmp_path / "s.png"))[8 : 8 + 219, 8 : 8 + 390]
     tinted = (cell > 0).any(2)
@@ -71,8 +74,8 @@ def test_small_picture_shows_the_mask_at_its_place(tmp_path):
 
 
 def test_failed_or_empty_run_makes_no_sheet(tmp_path):
-    sheet = ContactSheet(tmp_path / "s.png", 1)
-    sheet.write(np.zeros((9, 9, 3), np.uint8), FrameMasks(0, [], np.zeros((0, 9, 9)), [], []), "0")
+    sheet = ContactSheet(tmp_path / "s.png", context(num_frames=1))
+    sheet.write(shown(FrameMasks(0, [], np.zeros((0, 9, 9)), [], []), image=np.zeros((9, 9, 3), np.uint8)))
     sheet.close(success=False)
-    ContactSheet(tmp_path / "s.png", None).close(success=True)
+    ContactSheet(tmp_path / "s.png", context()).close(success=True)
     assert list(tmp_path.iterdir()) == []

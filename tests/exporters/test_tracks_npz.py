@@ -6,12 +6,13 @@ import pytest
 from sampt.errors import OutputError
 from sampt.exporters.tracks_npz import TracksWriter, load_tracks
 from sampt.types import FrameMasks, FramePoints, HiddenBy
+from tests.results import context, shown
 
 
 def write_all(path, results, names=None):
-    writer = TracksWriter(path)
+    writer = TracksWriter(path, context())
     for i, result in enumerate(results):
-        writer.write(result, names[i] if names else f"{i:05d}")
+        writer.write(shown(result, names[i] if names else f"{i:05d}"))
     writer.close(success=True)
 
 
@@ -60,8 +61,8 @@ def test_run_without_points_reads_back_empty(tmp_path, kit):
 
 
 def test_failed_run_leaves_no_file(tmp_path, kit):
-    writer = TracksWriter(tmp_path / "t.npz")
-    writer.write(kit.result(), "0")
+    writer = TracksWriter(tmp_path / "t.npz", kit.context())
+    writer.write(kit.shown(kit.result()))
     writer.close(success=False)
     assert kit.names_in(tmp_path) == set()
 

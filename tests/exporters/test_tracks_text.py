@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from sampt.exporters.registry import ExportObject
+from sampt.exporters.base import ExportObject
 from sampt.exporters.tracks_text import CSV_COLUMNS
 from sampt.types import HiddenBy
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from sampt.exporters.registry import ExportObject
+from sampt.exporters.base import ExportObject
 from sampt.masks.rle import Rle, decode_mask
 
 KEYS = {"id", "video_id", "category_id", "iscrowd", "score", "height", "width", "length", "areas", "bboxes", "segmentations"}

@@ -16,10 +16,10 @@ from PIL import Image
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, InputChangedError, OutputError
-from sampt.exporters.output_set import FORMATS
 from sampt.exporters.tracks_npz import load_tracks
 from sampt.runs.backends import make_back_ends
 from sampt.runs.job import Job, RunOptions
+from sampt.runs.outputs import DEFAULT_FORMATS, output_name
 from sampt.runs.run import prepare_run, run_job, run_part
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
@@ -92,8 +92,8 @@ def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
     assert seen == [(i, NUM_FRAMES) for i in range(NUM_FRAMES + 1)]
     for i in range(NUM_FRAMES):
         np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
-    assert {p.name for p in tmp_path.iterdir()} == {"run.json", *FORMATS.values()}
-    assert result.files == {name: tmp_path / path for name, path in FORMATS.items()}
+    assert {p.name for p in tmp_path.iterdir()} == {"run.json", *map(output_name, DEFAULT_FORMATS)}
+    assert result.files == {name: tmp_path / output_name(name) for name in DEFAULT_FORMATS}
     assert [(o.object_id, o.frames_present, o.last_state) for o in result.objects] == [
         (1, NUM_FRAMES, ObjectState.PRESENT),
         (2, NUM_FRAMES, ObjectState.PRESENT),

@@ -14,9 +14,9 @@ from PIL import Image
 
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, ConfigError, OutputError, QueryError, VideoError
-from sampt.exporters.output_set import FORMATS
 from sampt.exporters.tracks_npz import load_tracks
 from sampt.runs.job import Job, RunOptions
+from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.runs.run import run_job
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker
 from sampt.testing.scenes import Scene, crossing_scene
@@ -60,7 +60,7 @@ def test_all_results_are_those_of_the_frames_that_came(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     result = run_job(job(tmp_path), lambda done, total: seen.append((done, total)))
     assert seen == [(i, None) for i in range(NUM_FRAMES + 1)]
-    assert (result.num_frames, set(result.files)) == (NUM_FRAMES, set(FORMATS))
+    assert (result.num_frames, set(result.files)) == (NUM_FRAMES, set(DEFAULT_FORMATS))
     for i in range(NUM_FRAMES):
         labels = np.asarray(Image.open(tmp_path / "masks" / f"{i:05d}.png"))
         assert np.array_equal(labels, (SCENE.masks(i) * np.array([1, 2])[:, None, None]).max(0))

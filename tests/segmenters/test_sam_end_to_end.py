@@ -30,13 +30,13 @@ from sampt.backends.table import BUILT_IN  # noqa: E402
 from sampt.cli.main import main  # noqa: E402
 from sampt.config import PRESETS, PromptConfig, SegmentConfig, with_settings  # noqa: E402
 from sampt.errors import BackendError, OutputError  # noqa: E402
-from sampt.exporters.output_set import FORMATS  # noqa: E402
 from sampt.exporters.tracks_npz import load_tracks  # noqa: E402
 from sampt.geometry import mask_at  # noqa: E402
 from sampt.pipeline.propagation import Engine  # noqa: E402
 from sampt.pipeline.segment import segment_video  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.runs.job import Job, RunOptions  # noqa: E402
+from sampt.runs.outputs import DEFAULT_FORMATS, output_name  # noqa: E402
 from sampt.runs.run import run_job  # noqa: E402
 from sampt.segmenters.base import Passes  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
@@ -265,7 +265,7 @@ def test_from_the_command_line_to_the_files(
     mask = truth.label_png(tmp_path / "first.png")
     assert main(["segment", truth.folder, "--mask", mask, "-o", str(out), *options]) == 0
 
-    assert {path.name for path in out.iterdir()} == {"run.json", *FORMATS.values()}
+    assert {path.name for path in out.iterdir()} == {"run.json", *map(output_name, DEFAULT_FORMATS)}
     record = json.loads((out / "run.json").read_text())
     assert record["weights"] == {"tracker": "default", "segmenter": "random"}
     assert (record["runtime"], record["precision"]) == ("auto", "auto")

@@ -16,7 +16,8 @@ from PIL import Image
 
 from sampt.config import with_settings
 from sampt.errors import OutputError, QueryError
-from sampt.exporters.registry import export, object_named
+from sampt.exporters.base import object_named
+from sampt.exporters.registry import export
 from sampt.files.palette import display_colour_of
 from sampt.masks.rle import encode_mask
 from sampt.session import Session

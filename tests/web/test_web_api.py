@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
-from sampt.exporters.registry import EXPORTERS
+from sampt.exporters.table import BUILT_IN
 
 API = "/api/v1"
 S = f"{API}/session"
@@ -29,7 +29,7 @@ def test_about_tells_back_ends_exporters_and_limits(browser: TestClient) -> None
         ("tracker", "exact-stream", "Apache-2.0", None),
         ("segmenter", "exact", "Apache-2.0", None),
     ]
-    assert {item["name"]: item["suffix"] for item in told["exporters"]} == {n: e.suffix for n, e in EXPORTERS.items()}
+    assert {item["name"]: item["suffix"] for item in told["exporters"]} == {n: e.suffix for n, e in BUILT_IN.items()}
     assert told["token_required"] is False
     assert told["start"] is None
 

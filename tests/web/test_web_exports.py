@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
-from sampt.exporters.registry import EXPORTERS
+from sampt.exporters.table import BUILT_IN
 
 S = "/api/v1/session"
 
@@ -39,12 +39,12 @@ def finished(browser: TestClient, site: Any, **wanted: Any) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_format_can_be_fetched(followed: TestClient, site: Any, name: str) -> None:
     told = finished(followed, site, format=name)
     assert told["error"] is None
     assert (told["done"], told["total"]) == (8, 8)
-    assert told["file_name"] == f"clip-{name}{EXPORTERS[name].suffix}"
+    assert told["file_name"] == f"clip-{name}{BUILT_IN[name].suffix}"
     file = followed.get(f"{S}/exports/{told['export_id']}/file")
     assert file.status_code == 200
     assert len(file.content) == told["num_bytes"] > 0

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import BatchError, OutputError
-from sampt.exporters.output_set import FORMATS, MANIFEST_NAME
 from sampt.files.limits import parse_json
 from sampt.files.listing import is_leftover, visible
+from sampt.runs.manifest import MANIFEST_NAME
+from sampt.runs.outputs import all_run_names
 from sampt.video.frame_names import natural_order
 
 __all__ = ["RemoteFolder", "fetched", "is_folder", "is_url", "listed", "mark_of"]
@@ -159,7 +160,7 @@ class RemoteFolder:
     def put_results(self, folder: Path, ticket: str, num_frames: int) -> None:
         """Copy a run's folder; what an earlier run has left there goes first, what says that it is complete comes last."""
         with _told(self.url):
-            for name in (_DONE_NAME, MANIFEST_NAME, *FORMATS.values()):
+            for name in (_DONE_NAME, MANIFEST_NAME, *all_run_names()):
                 if self._fs.exists(f"{self._path}/{name}"):
                     self._fs.rm(f"{self._path}/{name}", recursive=True)
             self._fs.makedirs(self._path, exist_ok=True)

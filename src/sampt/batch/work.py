@@ -15,10 +15,10 @@ from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, mark_of
 from sampt.config import SegmentConfig, default_config, settings_of, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
-from sampt.exporters.output_set import check_outputs
 from sampt.runs.backends import BackEnds, back_end_options, make_back_ends
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.manifest import config_digest, versions
+from sampt.runs.outputs import check_outputs
 from sampt.runs.run import prepare_run, run_job, run_part
 from sampt.weights import weights_identity
 

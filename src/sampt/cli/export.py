@@ -1,41 +1,31 @@
-"""``sampt export``: what was made in the page, as a file that other programs read."""
+"""``sampt export``: what a run or a project has found, as a file that other programs read."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampt.errors import ConfigError, did_you_mean
+from sampt.errors import OutputError
+from sampt.exporters.base import Exporter, ExportObject, object_named
+from sampt.exporters.registry import describe_exporters, export, find_exporter
 from sampt.files.names import real_path
+from sampt.runs.manifest import MANIFEST_NAME
+from sampt.runs.saved import SavedRun, is_run
 
 if TYPE_CHECKING:
     from sampt.session import Session
     from sampt.types import FrameMasks
 
-__all__ = ["KINDS", "add_command"]
+__all__ = ["add_command"]
 
 _LOG = logging.getLogger(__name__)
-KINDS = """\
-kinds:
-  png                 label maps: palette PNGs in a ZIP (DAVIS layout)
-  youtube-vis         masks as COCO RLE, a track an object (YouTube-VIS layout)
-  overlay             video with masks, points and ids drawn on it
-  cutout              objects on a transparent background (WebM, VP9 with alpha)
-  cutout-png          objects on a transparent background (RGBA PNGs in a ZIP)
-  tracks-json         tracks of the points as JSON
-  tracks-csv          tracks of the points as a table (CSV)
-  cvat                masks for CVAT (CVAT for images 1.1)
-  cvat-boxes          boxes as tracks for CVAT (CVAT for video 1.1)
-  label-studio        masks for Label Studio (brush, a task a frame)
-  label-studio-video  boxes as tracks for Label Studio (VideoRectangle)
-"""
-"""As the exporters say it themselves; written out since importing them would slow every command down."""
 _EXAMPLES = """\
 examples:
-  sampt export clip.sampt png                          # clip-png.zip
+  sampt export sampt-output/clip cvat                  # clip-cvat.xml
   sampt export clip.sampt cvat -o annotations.xml --objects 1,3
   sampt export clip.sampt overlay --start 20 --stop 80
 """
@@ -43,16 +33,17 @@ examples:
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command."""
+    kinds = "\n".join(f"  {name:<18}  {title[:1].lower()}{title[1:]}" for name, title in describe_exporters().items())
     parser = commands.add_parser(
         "export",
-        help="write the masks of a project of 'sampt ui' as a file for other programs",
-        description=f"Write the masks of a project as one file.\n\n{KINDS}",
+        help="write the masks of a run, or of a project of 'sampt ui', as a file for other programs",
+        description=f"Write the masks of a finished run or of a project as one file.\n\nkinds:\n{kinds}",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("project", type=Path, metavar="PROJECT", help="the folder NAME.sampt")
+    parser.add_argument("source", type=Path, metavar="RUN|PROJECT", help="the folder of a run, or the folder NAME.sampt")
     parser.add_argument("kind", metavar="KIND", help="see above")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: PROJECT-KIND with the kind's ending, here")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: NAME-KIND with the kind's ending, here")
     parser.add_argument("--video", metavar="VIDEO", help="where the video is now, when it was moved")
     parser.add_argument("--objects", type=_ids, metavar="ID,...", help="default: all")
     parser.add_argument("--start", type=int, default=0, metavar="FRAME", help="first frame (default: 0)")
@@ -63,24 +54,68 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sampt.cli.progress import progress_bar
-    from sampt.exporters.registry import EXPORTERS, ExportObject, export
-    from sampt.session import Session
+    exporter = find_exporter(arguments.kind)
+    run = is_run(arguments.source)
+    source = real_path(arguments.source)
+    name = f"{source.name if run else source.stem}-{arguments.kind}{exporter.suffix}"
+    path = arguments.output or Path(name)
+    if run:
+        _export_run(arguments, exporter, path)
+    else:
+        _export_project(arguments, path)
+    print(path)  # noqa: T201
+    return 0
 
-    kind = arguments.kind
-    if kind not in EXPORTERS:
-        raise ConfigError(f"Unknown export {kind!r}.{did_you_mean(kind, EXPORTERS)} Available: {', '.join(EXPORTERS)}.")
-    path = arguments.output or Path(f"{real_path(arguments.project).stem}-{kind}{EXPORTERS[kind].suffix}")
-    with Session.open(arguments.project, video=arguments.video) as session:
-        frames = range(arguments.start, session.num_frames if arguments.stop is None else arguments.stop)
+
+def _export_run(arguments: argparse.Namespace, exporter: Exporter, path: Path) -> None:
+    run = SavedRun(arguments.source, video=arguments.video)
+    run.check(exporter.needs)
+    frames = _frames(arguments, run.video.num_frames)
+    ids = run.object_ids if arguments.objects is None else arguments.objects
+    results = run.frames(frames, ids)  # refuses unknown frames and objects
+    if exporter.shows_points and not run.has_points:
+        _LOG.warning("The run in %s has saved no points (npz in --formats), so none are drawn.", arguments.source)
+    is_whole = frames == range(run.video.num_frames)
+    with _progress(arguments) as show:
+        export(
+            arguments.kind,
+            _shown(results, frames, show),
+            run.video,
+            [object_named(object_id) for object_id in ids],
+            path,
+            overlapping=run.overlapping,
+            num_frames=len(frames) if is_whole else None,
+            mean_scores=run.mean_scores,
+        )
+
+
+def _export_project(arguments: argparse.Namespace, path: Path) -> None:
+    from sampt.session import Session
+    from sampt.session.project import PROJECT_NAME
+
+    if not (arguments.source / PROJECT_NAME).is_file():
+        raise OutputError(
+            f"{arguments.source} is no project and no run: neither {PROJECT_NAME} nor {MANIFEST_NAME} is in it; expected the "
+            "folder of a run, or NAME.sampt."
+        )
+    with Session.open(arguments.source, video=arguments.video) as session:
+        frames = _frames(arguments, session.num_frames)
         ids = [o.object_id for o in session.objects] if arguments.objects is None else arguments.objects
         results = session.merged_masks(frames, ids)  # refuses unknown frames and objects
         objects = [ExportObject(o.object_id, o.name, o.color_rgb) for o in session.objects if o.object_id in ids]
-        with progress_bar(f"export {kind}", quiet=arguments.quiet) as show:
-            export(kind, _shown(results, frames, show), session.video, objects, path)
-        _tell_missing(session, frames, ids)
-    print(path)  # noqa: T201
-    return 0
+        with _progress(arguments) as show:
+            export(arguments.kind, _shown(results, frames, show), session.video, objects, path)
+        _warn_of_missing(session, frames, ids)
+
+
+def _frames(arguments: argparse.Namespace, num_frames: int) -> range:
+    return range(arguments.start, num_frames if arguments.stop is None else arguments.stop)
+
+
+def _progress(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[int, int | None], None]]:
+    from sampt.cli.progress import progress_bar
+
+    return progress_bar(f"export {arguments.kind}", quiet=arguments.quiet)
 
 
 def _shown(results: Iterator[FrameMasks], frames: range, show: Callable[[int, int | None], None]) -> Iterator[FrameMasks]:
@@ -89,7 +124,7 @@ def _shown(results: Iterator[FrameMasks], frames: range, show: Callable[[int, in
         show(result.frame_idx - frames.start + 1, len(frames))
 
 
-def _tell_missing(session: Session, frames: range, ids: list[int]) -> None:
+def _warn_of_missing(session: Session, frames: range, ids: list[int]) -> None:
     """A warning when results that were exported are not what the page would show after a propagation."""
     missing = session.count_missing(frames, ids)
     if missing:

@@ -18,14 +18,15 @@ from sampt.cli.settings import (
     whole_number,
 )
 from sampt.errors import ConfigError, QueryError
-from sampt.exporters.output_set import FORMATS
+from sampt.exporters.registry import exporter_names
 from sampt.files.names import real_path
 from sampt.pipeline.queries import Queries, parse_queries
 from sampt.points.parse import parse_mask_place
 from sampt.runs.job import Job, RunOptions
+from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.video.live import is_live
 
-__all__ = ["add_command", "formats_of"]
+__all__ = ["add_command", "formats_of", "told_formats"]
 
 _EXAMPLES = """\
 examples:
@@ -112,9 +113,9 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the results (default: sampt-output/NAME)")
     group.add_argument(
         "--formats",
-        default=",".join(FORMATS),
+        default=",".join(DEFAULT_FORMATS),
         metavar="LIST",
-        help=f"what to save, of {', '.join(FORMATS)}, separated by commas (default: all)",
+        help=told_formats(),
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
     add_running_options(group)
@@ -168,11 +169,19 @@ def _queries(arguments: argparse.Namespace) -> Queries:
     return queries
 
 
+def told_formats() -> str:
+    """The help of ``--formats``."""
+    return (
+        f"what to save, of {', '.join(exporter_names())}, separated by commas; 'sampt export --help' tells what they are "
+        f"(default: {','.join(DEFAULT_FORMATS)})"
+    )
+
+
 def formats_of(text: str) -> list[str]:
     """The names in the value of ``--formats``."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise ConfigError(f"--formats is empty; expected some of: {', '.join(FORMATS)}.")
+        raise ConfigError(f"--formats is empty; expected some of: {', '.join(exporter_names())}.")
     return names
 
 

@@ -18,10 +18,9 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
 from sampt.evaluation.json_files import read_json
 from sampt.evaluation.paper_rules import AppliedRule
-from sampt.exporters.output_set import MANIFEST_NAME
 from sampt.files.atomic import completing, make_folder, write_atomic
 from sampt.files.names import real_path
-from sampt.runs.manifest import read_manifest
+from sampt.runs.manifest import MANIFEST_NAME, read_manifest
 from sampt.types import QueryMask
 from sampt.video import Video
 

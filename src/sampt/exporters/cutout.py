@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import zipfile
-from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -20,11 +17,13 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from sampt.errors import OutputError
-from sampt.exporters.base import ExportObject, add_to_zip, export_file, read_frame, selected
+from sampt.exporters.base import ExportContext, ExportFrame
+from sampt.exporters.files import FileExport, open_images, png_bytes
+from sampt.files.atomic import output_errors
 from sampt.types import BoolArray, FrameMasks, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["cut_out", "write_cutout_pngs", "write_cutout_webm"]
+__all__ = ["CutoutImages", "CutoutVideo", "cut_out"]
 
 _ENCODER: Final = "libvpx-vp9"  # FFmpeg's only encoder of VP9 with alpha
 _TICKS_PER_S = 1000  # Matroska counts milliseconds
@@ -63,21 +62,25 @@ def cut_out(frame_rgb: UInt8Array, frame_masks: FrameMasks, margin_px: int = 0) 
     return picture
 
 
-def write_cutout_pngs(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write a ZIP with ``<frame name>.png`` a frame: :func:`cut_out` as RGBA, exact; transparent pixels are black.
+class CutoutImages:
+    """Writes ``<frame name>.png`` a frame, in a folder or a ZIP archive: :func:`cut_out` as RGBA, exact; transparent is black.
 
     Raises:
         OutputError: it cannot be written.
     """
-    with export_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        for frame in selected(frames, video, objects):
-            buffer = io.BytesIO()
-            Image.fromarray(cut_out(read_frame(video, frame.frame_idx), frame)).save(buffer, "PNG", compress_level=3)
-            add_to_zip(archive, f"{video.frame_name(frame.frame_idx)}.png", buffer.getvalue())
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._images = open_images(path)
+
+    def write(self, frame: ExportFrame) -> None:
+        self._images.add(f"{frame.name}.png", png_bytes(Image.fromarray(cut_out(frame.image, frame.result))))
+
+    def close(self, success: bool) -> None:
+        self._images.close(success)
 
 
-def write_cutout_webm(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write a WebM, VP9 with an alpha channel (yuva420p, BT.709), at the times of the video, any size.
+class CutoutVideo(FileExport):
+    """Writes a WebM, VP9 with an alpha channel (yuva420p, BT.709), at the times of the video, any size.
 
     Colour and alpha are lossy (constant quality 18 of 63): alpha of 128 and more is the mask but for single pixels of fine
     structures. Browsers other than Safari show it transparent; to decode the alpha with FFmpeg ask for ``libvpx-vp9``.
@@ -85,36 +88,50 @@ def write_cutout_webm(frames: Iterable[FrameMasks], video: Video, objects: Seque
     Raises:
         OutputError: it cannot be written, or PyAV has no libvpx-vp9.
     """
-    with export_file(path) as partial:
-        partial.open("wb").close()  # PyAV opens the file at the first frame only; whoever cannot write hears of it before
-        container, stream = _open(partial, path, video)
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        super().__init__(path)
+        if _ENCODER not in av.codecs_available:
+            raise OutputError(f"This build of PyAV has no {_ENCODER}; install PyAV from PyPI (pip install av), or export PNGs.")
+        with output_errors(path):
+            self.partial.open("wb").close()  # PyAV opens it at the first frame only; whoever cannot write hears of it before
+        self._container, self._stream = _open(self.partial, path, context.video)
+        self._first_s: float | None = None
+        self._last_pts = -1
+
+    def write(self, frame: ExportFrame) -> None:
+        time_s = frame.time_s
+        self._first_s = time_s if self._first_s is None else self._first_s
+        self._last_pts = max(self._last_pts + 1, round((time_s - self._first_s) * _TICKS_PER_S))
+        image = _to_yuva(cut_out(frame.image, frame.result, _MARGIN_PX))
+        image.pts, image.time_base = self._last_pts, Fraction(1, _TICKS_PER_S)
+        image.duration = max(1, round(frame.duration_s * _TICKS_PER_S))
+        self._encode(image)
+
+    def finish(self) -> None:
+        self._encode(None)
         try:
-            first_s: float | None = None
-            last_pts = -1
-            for frame in selected(frames, video, objects):
-                time_s = video.time_s(frame.frame_idx)
-                first_s = time_s if first_s is None else first_s
-                last_pts = max(last_pts + 1, round((time_s - first_s) * _TICKS_PER_S))
-                picture = _to_yuva(cut_out(read_frame(video, frame.frame_idx), frame, _MARGIN_PX))
-                picture.pts, picture.time_base = last_pts, Fraction(1, _TICKS_PER_S)
-                picture.duration = max(1, round(video.duration_s(frame.frame_idx) * _TICKS_PER_S))
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode(None))
-            container.close()
+            self._container.close()
         except av.FFmpegError as error:
-            raise _failed(path, error) from error
-        finally:
-            with contextlib.suppress(av.FFmpegError):  # a full disk fails here once more
-                container.close()
+            raise _failed(self.path, error) from error
+
+    def release(self) -> None:
+        with contextlib.suppress(av.FFmpegError):  # a full disk fails here once more
+            self._container.close()
+
+    def _encode(self, image: VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._stream.encode(image))
+        except av.FFmpegError as error:
+            raise _failed(self.path, error) from error
 
 
 def _open(partial: Path, path: Path, video: Video) -> tuple[OutputContainer, VideoStream]:
-    if _ENCODER not in av.codecs_available:
-        raise OutputError(f"This build of PyAV has no {_ENCODER}; install PyAV from PyPI (pip install av), or export PNGs.")
     try:
         # bitexact: ids counted instead of drawn, so that the same result gives the same bytes
         container = av.open(f"file:{partial}", "w", format="webm", options={"fflags": "+bitexact"})
     except av.FFmpegError as error:
+        partial.unlink(missing_ok=True)
         raise _failed(path, error) from error
     stream: VideoStream = container.add_stream(
         _ENCODER, rate=Fraction(video.fps).limit_denominator(1001), options=dict(_OPTIONS)

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
-from sampt.exporters.base import ExportObject, box_of, box_tables, clip_name, export_file, named_by_id, run_lengths, selected
-from sampt.types import FrameMasks, IntArray
+from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, named_by_id
+from sampt.exporters.boxes import BoxTables, box_of, clip_name, run_lengths
+from sampt.exporters.files import SpooledText, TextExport
+from sampt.types import IntArray
 from sampt.video.base import Video
 
-__all__ = ["write_cvat_boxes", "write_cvat_masks"]
+__all__ = ["CvatBoxes", "CvatMasks"]
 
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """Of version 1.0 (https://www.w3.org/TR/xml/#charsets): control characters, and bytes of names that are no UTF-8."""
 
 
-def write_cvat_masks(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write "CVAT for images 1.1": an ``<image>`` a frame with a ``<mask>`` an object that is present.
+class CvatMasks(SpooledText):
+    """Writes "CVAT for images 1.1": an ``<image>`` a frame with a ``<mask>`` an object that is present.
 
     ``rle`` holds run lengths inside the box of the mask (left, top, width, height), row by row, background first. ``label`` is
     the object's name, ``group_id`` its id; where masks overlap the smaller id lies on top (``z_order``). The task must have
@@ -37,32 +38,41 @@ def write_cvat_masks(frames: Iterable[FrameMasks], video: Video, objects: Sequen
     Raises:
         OutputError: it cannot be written.
     """
-    named = named_by_id(objects)
-    height, width = video.size_hw
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        _write_head(file, video, named.values(), "annotation")
-        for frame in selected(frames, video, objects):
-            name = _text(f"{video.frame_name(frame.frame_idx)}.png")
-            file.write(f'  <image id="{frame.frame_idx}" name="{name}" width="{width}" height="{height}">\n')
-            file.writelines(_masks(frame, named))
-            file.write("  </image>\n")
-        file.write("</annotations>\n")
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._video, self._named = context.video, named_by_id(context.objects)
+        super().__init__(path)
+
+    def head(self) -> str:
+        return _head(self._video, self._named.values(), "annotation")
+
+    def write(self, frame: ExportFrame) -> None:
+        height, width = self._video.size_hw
+        name = _text(f"{frame.name}.png")
+        self.put(f'  <image id="{frame.frame_idx}" name="{name}" width="{width}" height="{height}">\n')
+        for mask in _masks(frame, self._named):
+            self.put(mask)
+        self.put("  </image>\n")
+
+    def tail(self) -> str:
+        return "</annotations>\n"
 
 
-def _masks(frame: FrameMasks, named: dict[int, ExportObject]) -> Iterator[str]:
-    for i, (object_id, mask) in enumerate(zip(frame.object_ids.tolist(), frame.masks, strict=True)):
+def _masks(frame: ExportFrame, named: dict[int, ExportObject]) -> Iterator[str]:
+    result = frame.result
+    for i, (object_id, mask) in enumerate(zip(result.object_ids.tolist(), result.masks, strict=True)):
         box = box_of(mask)
         if box is None:
             continue
         left, top, width, height = box
         runs = ", ".join(map(str, run_lengths(mask[top : top + height, left : left + width]).tolist()))
-        place = f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="{len(frame.object_ids) - 1 - i}"'
+        place = f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="{len(result.object_ids) - 1 - i}"'
         label = f'label="{_text(named[object_id].name)}" source="auto" group_id="{object_id}"'
         yield f'    <mask {label} occluded="0" rle="{runs}" {place}>\n    </mask>\n'
 
 
-def write_cvat_boxes(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write "CVAT for video 1.1": a ``<track>`` an object with its ``<box>`` on every frame where it is present.
+class CvatBoxes(TextExport):
+    """Writes "CVAT for video 1.1": a ``<track>`` an object with its ``<box>`` on every frame where it is present.
 
     A box spans the outer edges of the pixels of the mask. All are key frames, so nothing is interpolated; where an object goes
     absent, or the exported frames end, its last box is repeated with ``outside="1"`` on the next frame. An object that is never
@@ -71,16 +81,24 @@ def write_cvat_boxes(frames: Iterable[FrameMasks], video: Video, objects: Sequen
     Raises:
         OutputError: it cannot be written.
     """
-    named = named_by_id(objects)
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        tables = box_tables(frames, video, objects)
-        _write_head(file, video, named.values(), "interpolation")
-        for number, (object_id, table) in enumerate(tables.items()):
-            label = _text(named[object_id].name)
-            file.write(f'  <track id="{number}" label="{label}" source="auto" group_id="{object_id}">\n')
-            file.writelines(_boxes(table, video.num_frames))
-            file.write("  </track>\n")
-        file.write("</annotations>\n")
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._video, self._named = context.video, named_by_id(context.objects)
+        self._boxes = BoxTables(context.objects)
+        super().__init__(path)
+
+    def write(self, frame: ExportFrame) -> None:
+        self._boxes.add(frame)
+
+    def finish(self) -> None:
+        self.put(_head(self._video, self._named.values(), "interpolation"))
+        for number, (object_id, table) in enumerate(self._boxes.tables().items()):
+            label = _text(self._named[object_id].name)
+            self.put(f'  <track id="{number}" label="{label}" source="auto" group_id="{object_id}">\n')
+            for box in _boxes(table, self._video.num_frames):
+                self.put(box)
+            self.put("  </track>\n")
+        self.put("</annotations>\n")
 
 
 def _boxes(table: IntArray, num_frames: int) -> Iterator[str]:
@@ -92,20 +110,23 @@ def _boxes(table: IntArray, num_frames: int) -> Iterator[str]:
             yield f'    <box frame="{frame + 1}" keyframe="1" outside="1" occluded="0" {place}>\n    </box>\n'
 
 
-def _write_head(file: IO[str], video: Video, objects: Iterable[ExportObject], mode: str) -> None:
+def _head(video: Video, objects: Iterable[ExportObject], mode: str) -> str:
     height, width = video.size_hw
-    colours: dict[str, str] = {}
+    colors: dict[str, str] = {}
     for item in objects:
-        colours.setdefault(item.name, item.colour_hex)
-    file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n')
-    file.write(f"      <name>{_text(clip_name(video))}</name>\n      <size>{video.num_frames}</size>\n")
-    file.write(f"      <mode>{mode}</mode>\n      <labels>\n")
-    for name, colour in colours.items():
-        file.write(f"        <label>\n          <name>{_text(name)}</name>\n          <color>{colour}</color>\n")
-        file.write("          <type>any</type>\n          <attributes>\n          </attributes>\n        </label>\n")
-    file.write("      </labels>\n")
+        colors.setdefault(item.name, item.color_hex)
+    labels = "".join(
+        f"        <label>\n          <name>{_text(name)}</name>\n          <color>{color}</color>\n"
+        "          <type>any</type>\n          <attributes>\n          </attributes>\n        </label>\n"
+        for name, color in colors.items()
+    )
     size = f"<width>{width}</width>\n        <height>{height}</height>"
-    file.write(f"      <original_size>\n        {size}\n      </original_size>\n    </task>\n  </meta>\n")
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n'
+        f"      <name>{_text(clip_name(video))}</name>\n      <size>{video.num_frames}</size>\n"
+        f"      <mode>{mode}</mode>\n      <labels>\n{labels}      </labels>\n"
+        f"      <original_size>\n        {size}\n      </original_size>\n    </task>\n  </meta>\n"
+    )
 
 
 def _text(text: str) -> str:

@@ -9,24 +9,26 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from sampt.errors import OutputError
-from sampt.exporters.base import ExportObject, box_tables, clip_name, export_file, named_by_id, run_lengths, selected
-from sampt.types import BoolArray, FrameMasks, IntArray
+from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, named_by_id
+from sampt.exporters.boxes import BoxTables, clip_name, run_lengths
+from sampt.exporters.files import TextExport
+from sampt.types import BoolArray, IntArray
 from sampt.video.base import Video
 
 __all__ = [
     "IMAGE_URL",
     "VIDEO_URL",
+    "LabelStudioBoxes",
+    "LabelStudioMasks",
     "brush_rle",
     "label_studio_config",
-    "write_label_studio_brush",
-    "write_label_studio_video",
 ]
 
 IMAGE_URL = "/data/local-files/?d={clip}/{frame}.jpg"
@@ -62,7 +64,7 @@ def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Lit
     """The labelling interface (XML) for a project that takes the exported tasks: of the brush or of the video."""
     labels: dict[str, str] = {}
     for item in named_by_id(objects).values():
-        labels.setdefault(item.name, item.colour_hex)
+        labels.setdefault(item.name, item.color_hex)
     listed = "".join(f'    <Label value="{html.escape(name)}" background="{colour}"/>\n' for name, colour in labels.items())
     if kind == "image":
         return (
@@ -76,33 +78,40 @@ def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Lit
     )
 
 
-def write_label_studio_brush(
-    frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path, *, image_url: str = IMAGE_URL
-) -> None:
-    """Write a JSON list of tasks, one a frame, with the masks as a prediction that a person accepts or corrects.
+class LabelStudioMasks(TextExport):
+    """Writes a JSON list of tasks, one a frame, with the masks as a prediction that a person accepts or corrects.
 
     A region's ``score`` is the predicted IoU, its ``meta`` names the object's id. The frames themselves are not part of it.
 
     Args:
+        path, context: see :class:`sampt.exporters.base.Exporter`.
         image_url: where a frame's image will be; ``{clip}`` and ``{frame}`` become the names of the video and of the frame.
 
     Raises:
         OutputError: it cannot be written, or ``image_url`` has another placeholder.
     """
-    named = named_by_id(objects)
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("[")
-        for i, frame in enumerate(selected(frames, video, objects)):
-            name = video.frame_name(frame.frame_idx)
-            data = {"image": _url(image_url, video, name), "frame_idx": frame.frame_idx, "video": video.label}
-            prediction = {"model_version": "sampt", "result": list(_brush_regions(frame, named))}
-            file.write((",\n" if i else "\n") + json.dumps({"data": data, "predictions": [prediction]}))
-        file.write("\n]\n")
+
+    def __init__(self, path: Path, context: ExportContext, *, image_url: str = IMAGE_URL) -> None:
+        self._video, self._named, self._image_url = context.video, named_by_id(context.objects), image_url
+        self._between = "\n"
+        super().__init__(path)
+        self.put("[")
+
+    def write(self, frame: ExportFrame) -> None:
+        url = _url(self._image_url, self._video, frame.name)
+        data = {"image": url, "frame_idx": frame.frame_idx, "video": self._video.label}
+        prediction = {"model_version": "sampt", "result": list(_brush_regions(frame, self._named))}
+        self.put(self._between + json.dumps({"data": data, "predictions": [prediction]}))
+        self._between = ",\n"
+
+    def finish(self) -> None:
+        self.put("\n]\n")
 
 
-def _brush_regions(frame: FrameMasks, named: dict[int, ExportObject]) -> Iterator[dict[str, Any]]:
-    height, width = frame.masks.shape[1:]
-    for object_id, mask, score in zip(frame.object_ids.tolist(), frame.masks, frame.scores.tolist(), strict=True):
+def _brush_regions(frame: ExportFrame, named: dict[int, ExportObject]) -> Iterator[dict[str, Any]]:
+    result = frame.result
+    height, width = result.masks.shape[1:]
+    for object_id, mask, score in zip(result.object_ids.tolist(), result.masks, result.scores.tolist(), strict=True):
         if not mask.any():
             continue
         region = {
@@ -119,29 +128,35 @@ def _brush_regions(frame: FrameMasks, named: dict[int, ExportObject]) -> Iterato
         yield region if math.isnan(score) else region | {"score": round(score, 6)}
 
 
-def write_label_studio_video(
-    frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path, *, video_url: str = VIDEO_URL
-) -> None:
-    """Write a JSON list of one video task, with a ``VideoRectangle`` track an object as a prediction.
+class LabelStudioBoxes(TextExport):
+    """Writes a JSON list of one video task, with a ``VideoRectangle`` track an object as a prediction.
 
     Boxes are in percent of the frame and span the outer edges of the pixels of the mask; frames count from 1. Every frame where
     the object is present is a key frame; ``enabled`` is false on the last one before it goes absent, as Label Studio ends a
     lifespan. An object that is never present has no track. Memory grows by 40 bytes an object and frame.
 
     Args:
+        path, context: see :class:`sampt.exporters.base.Exporter`.
         video_url: where the video will be; ``{clip}`` becomes its file's name.
 
     Raises:
         OutputError: it cannot be written, or ``video_url`` has another placeholder.
     """
-    named = named_by_id(objects)
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        tables = box_tables(frames, video, objects)
-        data = {"video": _url(video_url, video, ""), "label": video.label}
-        file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "sampt", "result": [')
-        for i, (object_id, table) in enumerate(tables.items()):
-            file.write((",\n" if i else "\n") + json.dumps(_track(named[object_id], table, video)))
-        file.write("\n]}]}]\n")
+
+    def __init__(self, path: Path, context: ExportContext, *, video_url: str = VIDEO_URL) -> None:
+        self._video, self._named, self._video_url = context.video, named_by_id(context.objects), video_url
+        self._boxes = BoxTables(context.objects)
+        super().__init__(path)
+
+    def write(self, frame: ExportFrame) -> None:
+        self._boxes.add(frame)
+
+    def finish(self) -> None:
+        data = {"video": _url(self._video_url, self._video, ""), "label": self._video.label}
+        self.put(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "sampt", "result": [')
+        for i, (object_id, table) in enumerate(self._boxes.tables().items()):
+            self.put((",\n" if i else "\n") + json.dumps(_track(self._named[object_id], table, self._video)))
+        self.put("\n]}]}]\n")
 
 
 def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:

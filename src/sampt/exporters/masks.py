@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,20 @@ import numpy as np
 from PIL import Image
 
 from sampt.errors import OutputError
-from sampt.files.atomic import SpooledWriter, make_folder, output_errors, write_atomic
+from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter
+from sampt.exporters.boxes import clip_name
+from sampt.exporters.files import is_archive, open_images, png_bytes
+from sampt.files.atomic import SpooledWriter, output_errors
 from sampt.files.palette import PALETTE
 from sampt.masks.rle import encode_mask
 from sampt.types import FrameMasks, UInt8Array
-from sampt.video.base import Video
 
-__all__ = ["MAX_LABEL", "CocoRleWriter", "LabelMapWriter", "ObjectMaskWriter", "check_label_ids", "label_map"]
+__all__ = ["CocoRleWriter", "LabelMapWriter", "ObjectMaskWriter", "check_label_ids", "label_map", "open_masks"]
 
-_PNG_COMPRESS_LEVEL = 3  # of 0..9; as fast as 1 and an eighth smaller; from 4 on twice as slow (854x480: 0.6 ms, 6 kB)
 MAX_LABEL = 255
 
 
-def check_label_ids(object_ids: Iterator[int] | list[int] | tuple[int, ...]) -> None:
+def check_label_ids(object_ids: Iterable[int]) -> None:
     """Refuse ids that a palette PNG cannot hold.
 
     Raises:
@@ -54,57 +54,86 @@ def label_map(frame_masks: FrameMasks, values: Sequence[int]) -> UInt8Array:
     return labels
 
 
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=_PNG_COMPRESS_LEVEL)
-    return buffer.getvalue()
+def open_masks(path: Path, context: ExportContext) -> ExportWriter:
+    """Images of masks, in a folder or a ZIP archive: label maps, or one an object where masks may overlap."""
+    return ObjectMaskWriter(path, context) if context.overlapping else LabelMapWriter(path, context)
 
 
 class LabelMapWriter:
-    """Writes ``folder/<frame_name>.png``: palette PNG (DAVIS layout), the pixel's value is the object's id, 0 background.
+    """Writes ``<frame name>.png``: palette PNG (DAVIS layout), the pixel's value is the object's id, 0 background.
 
-    Where masks overlap, the smaller id wins. The bytes depend on the masks alone.
+    Where masks overlap, the smaller id wins. The bytes depend on the masks alone. An id above 255, which a project has after
+    many objects were made and removed, does not fit into a PNG. In an archive its object gets the smallest number that is free,
+    and ``objects.json`` says which number and which name each object has; in a folder, where programs that compare masks look
+    for the ids, it is refused.
 
     Raises:
-        OutputError: the folder cannot be written, the disk is full, or an id is greater than 255.
+        OutputError: it cannot be written, the disk is full, an id is greater than 255, or there are more than 255 objects.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = make_folder(Path(folder))
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._objects = context.objects
+        self._numbers = _numbers([item.object_id for item in context.objects]) if is_archive(path) else {}
+        self._images = open_images(path)
         self._palette = PALETTE.tobytes()
 
-    def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
-        check_label_ids(frame_masks.object_ids.tolist())
-        image = Image.fromarray(label_map(frame_masks, frame_masks.object_ids.tolist()))
+    def write(self, frame: ExportFrame) -> None:
+        values = [self._numbers.get(i, i) for i in frame.result.object_ids.tolist()]
+        check_label_ids(values)
+        image = Image.fromarray(label_map(frame.result, values))
         image.putpalette(self._palette)
-        write_atomic(self.folder / f"{frame_name}.png", _png(image))
+        self._images.add(f"{frame.name}.png", png_bytes(image))
 
     def close(self, success: bool) -> None:
-        """Nothing is open: every file was complete when it got its name."""
+        is_complete = False
+        try:
+            if success:
+                self._add_numbers()
+            is_complete = success
+        finally:
+            self._images.close(is_complete)
+
+    def _add_numbers(self) -> None:
+        numbers = self._numbers
+        if any(number != object_id for object_id, number in numbers.items()):
+            listed = [{"value": numbers[o.object_id], "object_id": o.object_id, "name": o.name} for o in self._objects]
+            self._images.add("objects.json", json.dumps(listed, indent=1).encode("ascii"))
+
+
+def _numbers(object_ids: Sequence[int]) -> dict[int, int]:
+    """Values from 1 to 255 by id: the id itself, or the smallest that is free.
+
+    Raises:
+        OutputError: there are too many.
+    """
+    if len(object_ids) > MAX_LABEL:
+        raise OutputError(
+            f"{len(object_ids)} objects do not fit into palette PNGs, which hold {MAX_LABEL}; "
+            "export some of them at a time, or COCO run-length codes."
+        )
+    own = {o for o in object_ids if o <= MAX_LABEL}
+    free = (number for number in range(1, MAX_LABEL + 1) if number not in own)
+    return {o: o if o in own else next(free) for o in sorted(object_ids)}
 
 
 class ObjectMaskWriter:
-    """Writes ``folder/<object_id>/<frame_name>.png``: one black and white PNG (1 bit) an object and frame, also where empty.
+    """Writes ``<object id>/<frame name>.png``: one black and white PNG (1 bit) an object and frame, also where empty.
 
     Raises:
-        OutputError: the folder cannot be written or the disk is full.
+        OutputError: it cannot be written or the disk is full.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = make_folder(Path(folder))
-        self._made: set[int] = set()
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._images = open_images(path)
 
-    def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
-        height, width = frame_masks.masks.shape[1:]
-        for object_id, mask in zip(frame_masks.object_ids.tolist(), frame_masks.masks, strict=True):
-            if object_id not in self._made:
-                make_folder(self.folder / str(object_id))
-                self._made.add(object_id)
+    def write(self, frame: ExportFrame) -> None:
+        height, width = frame.result.masks.shape[1:]
+        for object_id, mask in zip(frame.result.object_ids.tolist(), frame.result.masks, strict=True):
             image = Image.frombytes("1", (width, height), np.packbits(mask, axis=1).tobytes())
-            write_atomic(self.folder / str(object_id) / f"{frame_name}.png", _png(image))
+            self._images.add(f"{object_id}/{frame.name}.png", png_bytes(image))
 
     def close(self, success: bool) -> None:
-        """Nothing is open: every file was complete when it got its name."""
+        self._images.close(success)
 
 
 class _Segments:
@@ -144,15 +173,14 @@ class CocoRleWriter(SpooledWriter):
         OutputError: the file cannot be written or the disk is full.
     """
 
-    def __init__(self, path: Path | str, video: Video) -> None:
+    def __init__(self, path: Path, context: ExportContext) -> None:
         super().__init__(path)
-        self._video = video
+        self._video, self._mean_scores = context.video, context.mean_scores
         self._objects: dict[int, _Segments] = {}
 
-    def write(self, frame_masks: FrameMasks) -> None:
-        for object_id, mask, score in zip(
-            frame_masks.object_ids.tolist(), frame_masks.masks, frame_masks.scores.tolist(), strict=True
-        ):
+    def write(self, frame: ExportFrame) -> None:
+        result = frame.result
+        for object_id, mask, score in zip(result.object_ids.tolist(), result.masks, result.scores.tolist(), strict=True):
             segments = self._objects.setdefault(object_id, _Segments())
             segments.add_score(score)
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
@@ -163,7 +191,7 @@ class CocoRleWriter(SpooledWriter):
                 offset = self._spool.tell()
                 self._spool.write(code)
             area = int(np.count_nonzero(mask))
-            segments.add((frame_masks.frame_idx, offset, len(code), area, x, y, width, height))
+            segments.add((frame.frame_idx, offset, len(code), area, x, y, width, height))
 
     def _assemble(self, partial: Path) -> None:
         with partial.open("w", encoding="ascii") as file:
@@ -171,7 +199,7 @@ class CocoRleWriter(SpooledWriter):
 
     def _pieces(self) -> Iterator[str]:
         height, width = self._video.size_hw
-        clip, frames = Path(self._video.label).stem, range(self._video.num_frames)
+        clip, frames = clip_name(self._video), range(self._video.num_frames)
         head = {"id": 1, "width": width, "height": height, "length": len(frames)}
         yield '{"info": {"description": "sampt"}, "videos": [' + json.dumps(head)[:-1] + ', "file_names": ['
         yield from _joined(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in frames)
@@ -184,7 +212,8 @@ class CocoRleWriter(SpooledWriter):
     def _annotation(self, object_id: int, size: dict[str, int]) -> Iterator[str]:
         segments = self._objects[object_id]
         rows, frames = segments.by_frame(), range(size["length"])
-        head: dict[str, Any] = {"id": object_id, "video_id": 1, "category_id": 1, "iscrowd": 0, "score": segments.score, **size}
+        head: dict[str, Any] = {"id": object_id, "video_id": 1, "category_id": 1, "iscrowd": 0}
+        head |= {"score": self._score(object_id), **size}
         yield json.dumps(head)[:-1] + ', "areas": ['
         yield from _joined(str(rows[i][2]) if i in rows else "null" for i in frames)
         yield '], "bboxes": ['
@@ -192,6 +221,10 @@ class CocoRleWriter(SpooledWriter):
         yield '], "segmentations": ['
         yield from _joined(self._code(rows[i]) if i in rows else "null" for i in frames)
         yield "]}"
+
+    def _score(self, object_id: int) -> float:
+        segments = self._objects.get(object_id)
+        return self._mean_scores.get(object_id, segments.score if segments else 0.0)
 
     def _code(self, row: tuple[int, ...]) -> str:
         self._spool.seek(row[0])

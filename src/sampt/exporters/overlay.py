@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sampt.exporters.base import ExportContext, ExportFrame
 from sampt.exporters.sprites import Colour, MarkerKind, label_sprite, paste, paste_marker
 from sampt.files.atomic import output_errors
 from sampt.files.palette import display_colour_of
@@ -156,24 +157,25 @@ def _free_place(place: Box, taken: list[Box], size_hw: tuple[int, ...]) -> Box:
 
 
 class OverlayWriter:
-    """Writes one MP4 (H.264) of all frames drawn by :func:`draw_overlay`.
+    """Writes one MP4 (H.264) of all frames drawn by :func:`draw_overlay`, the first at time 0; colors are those of the ids.
 
     Raises:
         OutputError: the file cannot be written or the disk is full.
     """
 
-    def __init__(self, path: Path | str, fps: float, size_hw: tuple[int, int], style: OverlayStyle | None = None) -> None:
-        self.path, self._style = Path(path), style
+    def __init__(self, path: Path, context: ExportContext, *, style: OverlayStyle | None = None) -> None:
+        self.path, self._style = path, style
+        self._first_s: float | None = None
         with output_errors(self.path):
-            self._video = VideoWriter(self.path, fps, size_hw)
+            self._video = VideoWriter(self.path, context.video.fps, context.video.size_hw)
             self._video.__enter__()
 
-    def write(
-        self, frame_rgb: UInt8Array, frame_masks: FrameMasks, time_s: float | None = None, duration_s: float | None = None
-    ) -> None:
-        """Draw and encode one frame; see :meth:`sampt.video.writer.VideoWriter.write` for its times."""
+    def write(self, frame: ExportFrame) -> None:
+        time_s = frame.time_s
+        self._first_s = time_s if self._first_s is None else self._first_s
         with output_errors(self.path):
-            self._video.write(draw_overlay(frame_rgb, frame_masks, self._style), time_s, duration_s)
+            drawn = draw_overlay(frame.image, frame.result, self._style)
+            self._video.write(drawn, time_s - self._first_s, frame.duration_s)
 
     def close(self, success: bool) -> None:
         """Finish the file when the run succeeded, else leave no file of that name."""

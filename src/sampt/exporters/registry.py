@@ -1,90 +1,117 @@
-"""Every file that a result can be exported to, by name, with one signature: what a page and a command line list."""
+"""Every kind of file that a result can be exported to, by name: what a run, a page and a command line offer alike.
+
+Others join by the entry-point group ``sampt.exporters``, each entry an :class:`~sampt.exporters.base.Exporter`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
+
+import numpy as np
 
 from sampt.errors import ConfigError, OutputError, did_you_mean
-from sampt.exporters.base import ExportFunction, ExportObject, object_named, read_frame, selected
-from sampt.exporters.cutout import write_cutout_pngs, write_cutout_webm
-from sampt.exporters.cvat import write_cvat_boxes, write_cvat_masks
-from sampt.exporters.label_maps import write_label_maps
-from sampt.exporters.label_studio import write_label_studio_brush, write_label_studio_video
-from sampt.exporters.overlay import OverlayWriter
-from sampt.exporters.tracks_text import write_tracks_csv, write_tracks_json
-from sampt.exporters.youtube_vis import write_youtube_vis
-from sampt.types import FrameMasks
+from sampt.exporters.base import ExportContext, Exporter, ExportFrame, ExportObject, named_by_id
+from sampt.exporters.table import BUILT_IN
+from sampt.types import FrameMasks, IntArray
 from sampt.video.base import Video
 
-__all__ = ["EXPORTERS", "ExportObject", "Exporter", "export", "object_named", "write_overlay"]
+__all__ = ["GROUP", "all_exporters", "describe_exporters", "export", "exporter_names", "find_exporter", "run_name"]
+
+_LOG = logging.getLogger(__name__)
+GROUP: Final = "sampt.exporters"
+"""Of entry points."""
 
 
-class Exporter(NamedTuple):
-    """A kind of file.
-
-    Attributes:
-        suffix: how its name ends, with the dot.
-        title: what it is, in a line for people.
-        write: makes it.
-    """
-
-    suffix: str
-    title: str
-    write: ExportFunction
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    return {entry.name: entry for entry in metadata.entry_points(group=GROUP) if entry.name not in BUILT_IN}
 
 
-def write_overlay(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write an MP4 of the frames with masks, contours, points and ids drawn on them (the colours are those of the ids).
+def exporter_names() -> tuple[str, ...]:
+    """Names of all kinds, the built-in ones first; none is imported."""
+    return (*BUILT_IN, *sorted(_entry_points()))
+
+
+def describe_exporters() -> dict[str, str]:
+    """Name -> what it is, in a line; of an installed one the package that brings it, for none is imported."""
+    found = {name: exporter.title for name, exporter in BUILT_IN.items()}
+    for name, entry in sorted(_entry_points().items()):
+        found[name] = f"of {entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    return found
+
+
+def find_exporter(name: str, what: str = "export") -> Exporter:
+    """The exporter ``name``; an installed one is imported.
+
+    Args:
+        name: of :func:`exporter_names`.
+        what: how the message calls it.
 
     Raises:
-        OutputError: it cannot be written.
+        ConfigError: there is none of that name, or an installed one is broken.
     """
-    writer = OverlayWriter(path, video.fps, video.size_hw)
-    first_s: float | None = None
-    is_complete = False
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    entry = _entry_points().get(name)
+    if entry is None:
+        names = exporter_names()
+        raise ConfigError(f"Unknown {what} {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
     try:
-        for frame in selected(frames, video, objects):
-            time_s = video.time_s(frame.frame_idx)
-            first_s = time_s if first_s is None else first_s
-            duration_s = video.duration_s(frame.frame_idx)
-            writer.write(read_frame(video, frame.frame_idx), frame, time_s - first_s, duration_s)
-        is_complete = True
-    finally:
-        writer.close(is_complete)
+        exporter = entry.load()
+    except Exception as error:
+        raise ConfigError(
+            f"The exporter {name!r} cannot be imported from {entry.value} ({type(error).__name__}: {str(error).rstrip('.')}). "
+            f"Run sampt.exporters.registry.find_exporter({name!r}) in Python to see where."
+        ) from error
+    if not isinstance(exporter, Exporter):
+        kind = f"the class {exporter.__name__}" if isinstance(exporter, type) else f"a {type(exporter).__name__}"
+        raise ConfigError(
+            f"The exporter {name!r} is registered as {kind} ({entry.value}); expected an Exporter of sampt.exporters.base."
+        )
+    return exporter
 
 
-EXPORTERS: Final[Mapping[str, Exporter]] = MappingProxyType(
-    {
-        "png": Exporter(".zip", "Label maps: palette PNGs in a ZIP (DAVIS layout)", write_label_maps),
-        "youtube-vis": Exporter(".json", "Masks as COCO RLE, a track an object (YouTube-VIS layout)", write_youtube_vis),
-        "overlay": Exporter(".mp4", "Video with masks, points and ids drawn on it", write_overlay),
-        "cutout": Exporter(".webm", "Objects on a transparent background (WebM, VP9 with alpha)", write_cutout_webm),
-        "cutout-png": Exporter(".zip", "Objects on a transparent background (RGBA PNGs in a ZIP)", write_cutout_pngs),
-        "tracks-json": Exporter(".json", "Tracks of the points as JSON", write_tracks_json),
-        "tracks-csv": Exporter(".csv", "Tracks of the points as a table (CSV)", write_tracks_csv),
-        "cvat": Exporter(".xml", "Masks for CVAT (CVAT for images 1.1)", write_cvat_masks),
-        "cvat-boxes": Exporter(".xml", "Boxes as tracks for CVAT (CVAT for video 1.1)", write_cvat_boxes),
-        "label-studio": Exporter(".json", "Masks for Label Studio (brush, a task a frame)", write_label_studio_brush),
-        "label-studio-video": Exporter(".json", "Boxes as tracks for Label Studio (VideoRectangle)", write_label_studio_video),
-    }
-)
-"""Name -> what it makes."""
+def all_exporters() -> dict[str, Exporter]:
+    """All by name; of a broken one the log tells."""
+    found = dict(BUILT_IN)
+    for name in sorted(_entry_points()):
+        try:
+            found[name] = find_exporter(name)
+        except ConfigError as error:
+            _LOG.warning("%s", error)
+    return found
 
 
-def export(name: str, frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path | str) -> Path:
-    """Write the result ``frames`` as the kind of file ``name``.
+def run_name(name: str, exporter: Exporter) -> str:
+    """What the exporter ``name`` makes in the folder of a run: a file, or a folder where that has no ending."""
+    return exporter.run_name or f"{name}{exporter.suffix}"
+
+
+def export(
+    kind: str | Exporter,
+    frames: Iterable[FrameMasks],
+    video: Video,
+    objects: Sequence[ExportObject],
+    path: Path | str,
+    *,
+    overlapping: bool = False,
+    num_frames: int | None = None,
+    mean_scores: Mapping[int, float] | None = None,
+) -> Path:
+    """Write the result ``frames`` as a file.
 
     The file appears under its name only when it is complete. Memory is that of a frame and a few numbers an object and frame.
 
     Args:
-        name: of :data:`EXPORTERS`.
+        kind: of :func:`exporter_names`, or an exporter itself.
         frames: read once; ascending, of ``video``; some frames may be missing, where formats of all frames say so.
         video: what was segmented, at the masks' size.
-        objects: those to export, with names and colours; other objects of the frames are left out.
+        objects: those to export, with names and colors; other objects of the frames are left out.
         path: ends in the suffix of the kind; its folder exists; a file of that name is replaced.
+        overlapping, num_frames, mean_scores: see :class:`~sampt.exporters.base.ExportContext`.
 
     Returns:
         ``path``.
@@ -93,10 +120,59 @@ def export(name: str, frames: Iterable[FrameMasks], video: Video, objects: Seque
         ConfigError: the kind is unknown.
         OutputError: ``path`` has another suffix or cannot be written, or frames or objects cannot be exported.
     """
-    if name not in EXPORTERS:
-        raise ConfigError(f"Unknown export {name!r}.{did_you_mean(name, EXPORTERS)} Available: {', '.join(EXPORTERS)}.")
-    target, kind = Path(path), EXPORTERS[name]
-    if target.suffix.lower() != kind.suffix:
-        raise OutputError(f"The export {name} was to be written to {target}; expected a name that ends in {kind.suffix}.")
-    kind.write(frames, video, objects, target)
+    exporter = find_exporter(kind) if isinstance(kind, str) else kind
+    target = Path(path)
+    if target.suffix.lower() != exporter.suffix:
+        name = kind if isinstance(kind, str) else exporter.title
+        raise OutputError(f"The export {name} was to be written to {target}; expected a name that ends in {exporter.suffix}.")
+    ids = np.array(list(named_by_id(objects)), np.int64)
+    writer = exporter.open(target, ExportContext(video, objects, overlapping, num_frames, mean_scores or {}))
+    is_complete = False
+    try:
+        for frame in _selected(frames, video, ids):
+            writer.write(ExportFrame(frame, video))
+        is_complete = True
+    finally:
+        writer.close(is_complete)
     return target
+
+
+def _selected(frames: Iterable[FrameMasks], video: Video, object_ids: IntArray) -> Iterator[FrameMasks]:
+    """``frames`` reduced to these objects, one at a time.
+
+    An object that is listed but not part of a frame is not part of what is given for it.
+
+    Raises:
+        OutputError: frames do not ascend, are none, lie outside the video, or have another size than it.
+    """
+    last = -1
+    for frame in frames:
+        if not last < frame.frame_idx < video.num_frames:
+            raise OutputError(
+                f"Frame {frame.frame_idx} was to be exported after frame {last} of {video.label}, which has "
+                f"{video.num_frames}; expected frames of the video in ascending order."
+            )
+        if frame.masks.shape[1:] != video.size_hw:
+            raise OutputError(
+                f"The masks of frame {frame.frame_idx} are {frame.masks.shape[2]}x{frame.masks.shape[1]}, expected the video's "
+                f"{video.size_hw[1]}x{video.size_hw[0]}: open the video that was segmented."
+            )
+        last = frame.frame_idx
+        yield _reduced(frame, object_ids)
+    if last < 0:
+        raise OutputError("The export was given no frame; expected at least one: segment the video first.")
+
+
+def _reduced(frame: FrameMasks, object_ids: IntArray) -> FrameMasks:
+    keep = np.isin(frame.object_ids, object_ids)
+    keep_points = np.isin(frame.points.object_id, object_ids)
+    if keep.all() and keep_points.all():
+        return frame
+    return FrameMasks(
+        frame.frame_idx,
+        frame.object_ids[keep],
+        frame.masks[keep],
+        frame.scores[keep],
+        frame.states[keep],
+        frame.points.select(keep_points),
+    )

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sampt.exporters.base import ExportContext, ExportFrame
 from sampt.exporters.overlay import OverlayStyle, draw_overlay
 from sampt.files.atomic import write_atomic
 from sampt.geometry import rescale_xy
@@ -25,35 +26,36 @@ _PAPER, _INK = (24, 25, 29), (222, 224, 230)
 class ContactSheet:
     """Writes one PNG, about 1600 pixels wide, of ``columns`` x ``rows`` frames with their names; fewer when there are fewer.
 
-    With ``num_frames`` known the frames are evenly spaced from the first to the last one. Without, frames at a regular step are
-    kept and every second one dropped whenever there are too many; the last frame is always on the sheet. Memory is that of
-    the small pictures and one frame.
+    With the context's ``num_frames`` known they are evenly spaced from the first to the last one. Without, frames at a regular
+    step are kept and every second one dropped whenever there are too many; the last frame is always on the sheet. Memory is
+    that of the small images and one frame.
 
     Raises:
         OutputError: the file cannot be written or the disk is full.
     """
 
     def __init__(
-        self, path: Path | str, num_frames: int | None, columns: int = 4, rows: int = 3, style: OverlayStyle | None = None
+        self, path: Path, context: ExportContext, *, columns: int = 4, rows: int = 3, style: OverlayStyle | None = None
     ) -> None:
-        self.path, self._columns, self._cells, self._style = Path(path), columns, columns * rows, style
+        self.path, self._columns, self._cells, self._style = path, columns, columns * rows, style
         self._wanted: set[int] | None = None
+        num_frames = context.num_frames
         if num_frames is not None:
             self._wanted = set(np.rint(np.linspace(0, num_frames - 1, min(self._cells, num_frames))).astype(int).tolist())
         self._step = 1
         self._pictures: dict[int, tuple[str, UInt8Array]] = {}
-        self._last: tuple[UInt8Array, FrameMasks, str] | None = None
+        self._last: ExportFrame | None = None
 
-    def write(self, frame_rgb: UInt8Array, frame_masks: FrameMasks, frame_name: str) -> None:
-        """Look at one frame; frames come in any order when their number is known, else in ascending order."""
-        frame_idx = frame_masks.frame_idx
+    def write(self, frame: ExportFrame) -> None:
+        """Frames come in any order when their number is known, else in ascending order."""
+        frame_idx = frame.frame_idx
         if self._wanted is None:
-            self._last = (frame_rgb, frame_masks, frame_name)
+            self._last = frame
             if frame_idx % self._step:
                 return
         elif frame_idx not in self._wanted:
             return
-        self._pictures[frame_idx] = (frame_name, self._small_picture(frame_rgb, frame_masks))
+        self._pictures[frame_idx] = (frame.name, self._small_picture(frame.image, frame.result))
         if len(self._pictures) > self._cells:
             self._step *= 2
             self._pictures = {i: picture for i, picture in self._pictures.items() if i % self._step == 0}
@@ -62,11 +64,11 @@ class ContactSheet:
         """Write the sheet when the run succeeded and had a frame."""
         if not success:
             return
-        if self._last is not None and self._last[1].frame_idx not in self._pictures:
-            frame_rgb, frame_masks, frame_name = self._last
+        if self._last is not None and self._last.frame_idx not in self._pictures:
+            last = self._last
             if len(self._pictures) == self._cells:
                 del self._pictures[max(self._pictures)]
-            self._pictures[frame_masks.frame_idx] = (frame_name, self._small_picture(frame_rgb, frame_masks))
+            self._pictures[last.frame_idx] = (last.name, self._small_picture(last.image, last.result))
         if self._pictures:
             buffer = io.BytesIO()
             self._sheet().save(buffer, "PNG", compress_level=2)  # less than half the time of level 6, 5 % larger

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from sampt.checks import shape_repr
 from sampt.errors import OutputError
+from sampt.exporters.base import ExportContext, ExportFrame
 from sampt.files.atomic import SpooledWriter, output_errors
-from sampt.types import BoolArray, FloatArray, FrameMasks, IntArray, UInt8Array
+from sampt.types import BoolArray, FloatArray, IntArray, UInt8Array
 
 __all__ = ["DenseTracks", "SavedTracks", "TracksWriter", "load_tracks"]
 
@@ -96,20 +97,20 @@ class TracksWriter(SpooledWriter):
         OutputError: the file cannot be written or the disk is full.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path, context: ExportContext) -> None:
         super().__init__(path)
         self._splits, self._frame_idx, self._names = array("q", [0]), array("q"), list[str]()
 
-    def write(self, frame_masks: FrameMasks, frame_name: str) -> None:
-        points = frame_masks.points
+    def write(self, frame: ExportFrame) -> None:
+        points = frame.result.points
         rows = np.zeros(len(points), _ROW)
         for name in _ROW.names or ():
             rows[name] = getattr(points, name)
         with output_errors(self.path):
             self._spool.write(rows.tobytes())
         self._splits.append(self._splits[-1] + len(rows))
-        self._frame_idx.append(frame_masks.frame_idx)
-        self._names.append(frame_name)
+        self._frame_idx.append(frame.frame_idx)
+        self._names.append(frame.name)
 
     def _assemble(self, partial: Path) -> None:
         self._spool.flush()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sampt.exporters.base import ExportObject, export_file, named_by_id, selected
-from sampt.types import FrameMasks, FramePoints, HiddenBy
-from sampt.video.base import Video
+from sampt.exporters.base import ExportContext, ExportFrame, named_by_id
+from sampt.exporters.files import SpooledText, TextExport
+from sampt.types import FramePoints, HiddenBy
 
-__all__ = ["CSV_COLUMNS", "TRACKS_FORMAT", "write_tracks_csv", "write_tracks_json"]
+__all__ = ["CSV_COLUMNS", "TRACKS_FORMAT", "TracksCsv", "TracksJson"]
 
 TRACKS_FORMAT = "sampt-tracks-1"
 CSV_COLUMNS = (
@@ -50,8 +50,8 @@ def _rows(points: FramePoints) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_tracks_json(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write one JSON object: ``format``, ``video``, ``objects`` and ``frames``, each with its ``points``.
+class TracksJson(SpooledText):
+    """Writes one JSON object: ``format``, ``video``, ``objects`` and ``frames``, each with its ``points``.
 
     ``x`` and ``y`` are pixels, (0, 0) the centre of the top-left one; ``hidden_by`` is ``none`` where the point is visible,
     else the reason (see :class:`sampt.types.HiddenBy`). A point keeps its ``point_id`` over the frames.
@@ -59,22 +59,29 @@ def write_tracks_json(frames: Iterable[FrameMasks], video: Video, objects: Seque
     Raises:
         OutputError: it cannot be written.
     """
-    height, width = video.size_hw
-    about = {"label": video.label, "width": width, "height": height, "num_frames": video.num_frames, "fps": video.fps}
-    listed = [{"id": o.object_id, "name": o.name, "colour": o.colour_hex} for o in named_by_id(objects).values()]
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(
-            f'{{"format": "{TRACKS_FORMAT}", "video": {json.dumps(about)},\n"objects": {json.dumps(listed)},\n"frames": ['
-        )
-        for i, frame in enumerate(selected(frames, video, objects)):
-            head = {"frame_idx": frame.frame_idx, "name": video.frame_name(frame.frame_idx)}
-            entry = {**head, "time_s": video.time_s(frame.frame_idx), "points": list(_rows(frame.points))}
-            file.write((",\n" if i else "\n") + json.dumps(entry))
-        file.write("\n]}\n")
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._video, self._named = context.video, named_by_id(context.objects)
+        self._between = "\n"
+        super().__init__(path)
+
+    def head(self) -> str:
+        video, (height, width) = self._video, self._video.size_hw
+        about = {"label": video.label, "width": width, "height": height, "num_frames": video.num_frames, "fps": video.fps}
+        listed = [{"id": o.object_id, "name": o.name, "colour": o.color_hex} for o in self._named.values()]
+        return f'{{"format": "{TRACKS_FORMAT}", "video": {json.dumps(about)},\n"objects": {json.dumps(listed)},\n"frames": ['
+
+    def write(self, frame: ExportFrame) -> None:
+        head = {"frame_idx": frame.frame_idx, "name": frame.name, "time_s": frame.time_s}
+        self.put(self._between + json.dumps({**head, "points": list(_rows(frame.result.points))}))
+        self._between = ",\n"
+
+    def tail(self) -> str:
+        return "\n]}\n"
 
 
-def write_tracks_csv(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write a CSV file (UTF-8, RFC 4180) with the columns of :data:`CSV_COLUMNS`; values as in :func:`write_tracks_json`.
+class TracksCsv(TextExport):
+    """Writes a CSV file (UTF-8, RFC 4180) with the columns of :data:`CSV_COLUMNS`; values as in :class:`TracksJson`.
 
     Truth values are 0 and 1. A name that a spreadsheet would take for a formula (it begins with =, +, -, @ or the like) has an
     apostrophe in front, and so has one that begins with an apostrophe: whoever reads names back takes one off.
@@ -82,16 +89,18 @@ def write_tracks_csv(frames: Iterable[FrameMasks], video: Video, objects: Sequen
     Raises:
         OutputError: it cannot be written.
     """
-    named = named_by_id(objects)
-    with export_file(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        table = csv.DictWriter(file, CSV_COLUMNS)
-        table.writeheader()
-        for frame in selected(frames, video, objects):
-            head = {"frame_idx": frame.frame_idx, "frame_name": _cell(video.frame_name(frame.frame_idx))}
-            head["time_s"] = video.time_s(frame.frame_idx)
-            for row in _rows(frame.points):
-                numbers = {key: int(value) if isinstance(value, bool) else value for key, value in row.items()}
-                table.writerow({**head, "object_name": _cell(named[row["object_id"]].name), **numbers})
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._named = named_by_id(context.objects)
+        super().__init__(path, errors="backslashreplace")
+        self._table = csv.DictWriter(self.file, CSV_COLUMNS)
+        self._table.writeheader()
+
+    def write(self, frame: ExportFrame) -> None:
+        head = {"frame_idx": frame.frame_idx, "frame_name": _cell(frame.name), "time_s": frame.time_s}
+        for row in _rows(frame.result.points):
+            numbers = {key: int(value) if isinstance(value, bool) else value for key, value in row.items()}
+            self._table.writerow({**head, "object_name": _cell(self._named[row["object_id"]].name), **numbers})
 
 
 def _cell(text: str) -> str:

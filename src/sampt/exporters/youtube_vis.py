@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sampt.exporters.base import ExportObject, clip_name, named_by_id, selected
+from sampt.exporters.base import ExportContext, named_by_id
+from sampt.exporters.boxes import clip_name
 from sampt.exporters.masks import CocoRleWriter
-from sampt.types import FrameMasks
-from sampt.video.base import Video
 
-__all__ = ["write_youtube_vis"]
+__all__ = ["NamedRleWriter"]
 
 
-class _NamedRleWriter(CocoRleWriter):
-    """Spools as :class:`CocoRleWriter` does; writes a category a name, and an annotation for every object, also the absent."""
+class NamedRleWriter(CocoRleWriter):
+    """Writes one JSON file: ``videos``, ``categories`` (one a name, with its color) and ``annotations`` (one an object).
 
-    def __init__(self, path: Path, video: Video, objects: Sequence[ExportObject]) -> None:
-        self._named = named_by_id(objects)
-        super().__init__(path, video)
+    An annotation's ``id`` is the object's. ``segmentations`` (COCO's compressed codes), ``areas`` and ``bboxes`` ([x, y, width,
+    height]) have one entry a frame of ``video``, null where the object is absent or the frame was not exported; an object that
+    is never present has an annotation, too. ``score`` is the mean predicted IoU where the object was prompted. Masks that
+    overlap stay whole. Memory grows by 64 bytes an object and frame; the codes wait on disk.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, context: ExportContext) -> None:
+        self._named = named_by_id(context.objects)
+        super().__init__(path, context)
 
     def _pieces(self) -> Iterator[str]:
         length, (height, width) = self._video.num_frames, self._video.size_hw
@@ -30,7 +38,7 @@ class _NamedRleWriter(CocoRleWriter):
         first_of = {item.name: item for item in reversed(self._named.values())}
         numbers = {name: number for number, name in enumerate(dict.fromkeys(i.name for i in self._named.values()), 1)}
         categories = [
-            {"id": number, "name": name, "supercategory": "object", "color": first_of[name].colour_rgb}
+            {"id": number, "name": name, "supercategory": "object", "color": first_of[name].color_rgb}
             for name, number in numbers.items()
         ]
         yield f']}}], "categories": {json.dumps(categories)}, "annotations": ['
@@ -43,7 +51,7 @@ class _NamedRleWriter(CocoRleWriter):
         segments, frames = self._objects.get(object_id), range(self._video.num_frames)
         rows = segments.by_frame() if segments else {}
         head: dict[str, float] = {"id": object_id, "video_id": 1, "category_id": category_id, "iscrowd": 0}
-        head |= {"score": segments.score if segments else 0.0, "height": height, "width": width, "length": len(frames)}
+        head |= {"score": self._score(object_id), "height": height, "width": width, "length": len(frames)}
         yield json.dumps(head)[:-1] + ', "areas": ['
         yield from _listed(json.dumps(rows[i][2]) if i in rows else "null" for i in frames)
         yield '], "bboxes": ['
@@ -56,24 +64,3 @@ class _NamedRleWriter(CocoRleWriter):
 def _listed(items: Iterable[str]) -> Iterator[str]:
     for i, item in enumerate(items):
         yield ", " + item if i else item
-
-
-def write_youtube_vis(frames: Iterable[FrameMasks], video: Video, objects: Sequence[ExportObject], path: Path) -> None:
-    """Write one JSON file: ``videos``, ``categories`` (one a name, with its colour) and ``annotations`` (one an object).
-
-    An annotation's ``id`` is the object's. ``segmentations`` (COCO's compressed codes), ``areas`` and ``bboxes`` ([x, y, width,
-    height]) have one entry a frame of ``video``, null where the object is absent or the frame was not exported. ``score`` is
-    the mean predicted IoU where the object was prompted. Masks that overlap stay whole. Memory grows by 64 bytes an object
-    and frame; the codes wait on disk.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    writer = _NamedRleWriter(path, video, objects)
-    is_complete = False
-    try:
-        for frame in selected(frames, video, objects):
-            writer.write(frame)
-        is_complete = True
-    finally:
-        writer.close(is_complete)

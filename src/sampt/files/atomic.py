@@ -96,18 +96,19 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def completing(path: Path) -> Iterator[Path]:
-    """The partial file to write inside the block; it becomes ``path`` when the block ends well.
+    """The partial file to write inside the block; it becomes ``path`` when the block ends well, else it is removed.
 
     Raises:
-        OutputError: it cannot be written; no ``path`` is made and the partial file is removed.
+        OutputError: it cannot be written; no ``path`` is made.
     """
     partial = partial_of(path)
     with output_errors(path):
         try:
             yield partial
             partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first failure is the one to tell
+                partial.unlink(missing_ok=True)
             raise
 
 

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from sampt.errors import InputChangedError, LimitError, OutputError, SamptError
-from sampt.exporters.output_set import FORMATS, MANIFEST_NAME
 from sampt.files.atomic import make_folder, output_errors
 from sampt.files.folder_lock import FolderLock
-from sampt.runs.journal import Journal, run_digest_of
+from sampt.runs.journal import JOURNAL_NAME, Journal, run_digest_of
 from sampt.runs.listing import is_as_listed, list_results
-from sampt.runs.manifest import read_manifest, write_manifest
+from sampt.runs.manifest import MANIFEST_NAME, read_manifest, write_manifest
+from sampt.runs.outputs import all_run_names
 
 __all__ = ["RunFolder"]
 
 _LOG = logging.getLogger(__name__)
-_JOURNAL_NAME = "resume.journal"
 _REPLACED_NAME = f"{MANIFEST_NAME}.replaced"
 """A manifest whose results are being cleared away: they are a run's still, and complete no more."""
 
@@ -36,7 +35,7 @@ class RunFolder:
     def __init__(self, path: Path, run_digest: str) -> None:
         self.path = path
         self._run_digest = run_digest
-        self._manifest, self._journal = path / MANIFEST_NAME, path / _JOURNAL_NAME
+        self._manifest, self._journal = path / MANIFEST_NAME, path / JOURNAL_NAME
 
     def complete_manifest(self, results: Iterable[Path]) -> dict[str, Any] | None:
         """The manifest of this very run when the folder holds it complete: every file of ``results`` as it was, else None."""
@@ -112,6 +111,8 @@ class RunFolder:
         """
         with self._alone(), self._open_journal(overwrite, expected) as journal:
             try:
+                with output_errors(self._manifest):
+                    self._manifest.unlink(missing_ok=True)  # of results that are now replaced; the journal tells whose they are
                 yield journal
             except (SamptError, KeyboardInterrupt) as error:
                 is_begun = len(journal) > 0 if has_results is None else has_results()
@@ -141,7 +142,7 @@ class RunFolder:
 
     def _held(self) -> list[Path]:
         """What is in the folder by the names that a run uses; what tells whose it is comes last."""
-        names = [*FORMATS.values(), MANIFEST_NAME, _JOURNAL_NAME, _REPLACED_NAME]
+        names = [*all_run_names(), MANIFEST_NAME, JOURNAL_NAME, _REPLACED_NAME]
         paths = [p for name in names for p in (*sorted(self.path.glob(f"{name}*.partial")), self.path / name) if p.exists()]
         return list(dict.fromkeys(paths))  # "masks*" finds the partial files of masks.json too
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sampt.config import SegmentConfig, default_config
-from sampt.exporters.output_set import FORMATS
 from sampt.pipeline.queries import Queries, QueryLike
+from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.types import ObjectState
 from sampt.video.damage import OnDamage
 from sampt.video.live import LiveVideo
@@ -27,7 +27,7 @@ class RunOptions:
     """How videos are run: what many jobs have in common.
 
     Attributes:
-        formats: names of :data:`sampt.exporters.output_set.FORMATS`.
+        formats: names of :func:`sampt.exporters.registry.exporter_names`.
         on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
             the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
         allow_playlists: see :func:`sampt.open_video`.
@@ -38,7 +38,7 @@ class RunOptions:
             not, it goes on all the same.
     """
 
-    formats: Sequence[str] = tuple(FORMATS)
+    formats: Sequence[str] = DEFAULT_FORMATS
     on_damage: OnDamage = "stop"
     allow_playlists: bool = False
     device: str = "auto"

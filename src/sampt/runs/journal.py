@@ -24,8 +24,9 @@ from sampt.files.limits import MAX_RECORD_BYTES, check_pixels, parse_json
 from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import FrameMasks, FramePoints, ObjectState
 
-__all__ = ["Journal", "run_digest_of"]
+__all__ = ["JOURNAL_NAME", "Journal", "run_digest_of"]
 
+JOURNAL_NAME = "resume.journal"
 _FORMAT = "sampt-journal-1"
 _log = logging.getLogger(__name__)
 

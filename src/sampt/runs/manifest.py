@@ -17,8 +17,9 @@ from sampt.files.limits import MAX_MANIFEST_BYTES, parse_json
 from sampt.files.text import read_text
 from sampt.version import __version__
 
-__all__ = ["config_digest", "read_manifest", "versions", "write_manifest"]
+__all__ = ["MANIFEST_NAME", "config_digest", "read_manifest", "versions", "write_manifest"]
 
+MANIFEST_NAME = "run.json"
 _LIBRARIES = ("kornia", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers")
 """Distributions that back ends compute with, as far as they are installed."""
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from sampt.config import SegmentConfig
 from sampt.errors import OutputError, SamptError, one_line
-from sampt.exporters.output_set import FORMATS, check_outputs, open_outputs
 from sampt.files.atomic import make_folder
 from sampt.files.names import real_path
 from sampt.pipeline.queries import Queries
@@ -25,6 +24,7 @@ from sampt.runs.frames import choose_frames
 from sampt.runs.job import Job, JobResult, ObjectSummary, RunOptions
 from sampt.runs.journal import Journal
 from sampt.runs.manifest import config_digest
+from sampt.runs.outputs import check_outputs, open_outputs, output_name
 from sampt.runs.parts import PartFile, write_part
 from sampt.runs.record import identity_of, licences_of, manifest_of, peak_memory_bytes
 from sampt.runs.streaming import run_live
@@ -231,7 +231,7 @@ def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
 
 def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     """The result of this very run, when its folder is complete."""
-    files = {name: job.output / FORMATS[name] for name in job.options.formats}
+    files = {name: job.output / output_name(name) for name in job.options.formats}
     manifest = None if job.options.overwrite else folder.complete_manifest(files.values())
     if manifest is None:
         return None

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sampt.errors import ConfigError
-from sampt.exporters.output_set import check_outputs, open_outputs
 from sampt.pipeline.segment import segment_stream
 from sampt.runs.backends import describe_info, make_back_ends
 from sampt.runs.folder import RunFolder
 from sampt.runs.job import Job, JobResult, ObjectSummary
 from sampt.runs.manifest import config_digest
+from sampt.runs.outputs import check_outputs, open_outputs
 from sampt.runs.record import identity_of, licences_of, manifest_of
 from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker
 from sampt.runs.writing import write_all

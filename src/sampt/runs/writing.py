@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
-from sampt.exporters.output_set import OutputSet
 from sampt.runs.job import ObjectSummary
+from sampt.runs.outputs import OutputSet
 from sampt.runs.timing import StageClock
 from sampt.types import FrameMasks, ObjectState, UInt8Array
 from sampt.video.base import Video

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sampt.errors import OutputError, SamptError
-from sampt.exporters.registry import EXPORTERS, ExportObject, export
+from sampt.exporters.base import ExportObject
+from sampt.exporters.registry import export, find_exporter
 from sampt.session.session import Session
 from sampt.session.values import FrameUpdate
 from sampt.types import FrameMasks
@@ -193,7 +194,7 @@ class ExportTask(_Task):
     Args:
         number: its id.
         session: whose results are exported.
-        kind: of :data:`sampt.exporters.registry.EXPORTERS`.
+        kind: of :func:`sampt.exporters.registry.exporter_names`.
         frames, object_ids: what to export; None: all objects.
         folder: made here, and removed by :meth:`remove`.
         on_progress, courtesy, message: as for :class:`PropagationTask`.
@@ -225,7 +226,7 @@ class ExportTask(_Task):
         self._folder, self._on_progress, self._courtesy = folder, on_progress, courtesy
         self._told = 0.0
         self.total = len(frames)
-        self.file_name = f"{_stem(session)}-{kind}{EXPORTERS[kind].suffix}"
+        self.file_name = f"{_stem(session)}-{kind}{find_exporter(kind).suffix}"
         folder.mkdir(parents=True)
 
     @property

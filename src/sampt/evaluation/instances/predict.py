@@ -25,8 +25,8 @@ from sampt.evaluation.instances.matches import RESULTS_NAME, video_folder
 from sampt.evaluation.json_files import read_json
 from sampt.evaluation.paper_rules import AppliedRule
 from sampt.evaluation.predict import SUBMISSION_NAME, DatasetChoice, note_run, opened
-from sampt.exporters.output_set import FORMATS
 from sampt.files.atomic import completing
+from sampt.runs.outputs import output_name
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.everything import ProposalConfig, propose_masks
 from sampt.types import QueryMask
@@ -122,7 +122,7 @@ def _write_results(path: Path, folders: dict[int, Path], category_id: int) -> No
         file.write("[")
         between = ""
         for video_id, folder in folders.items():
-            for track in _tracks(folder / FORMATS["coco"]):
+            for track in _tracks(folder / output_name("coco")):
                 file.write(between + json.dumps({"video_id": video_id, "category_id": category_id, **track}))
                 between = ",\n"
         file.write("]\n")

@@ -12,7 +12,7 @@ from sampt.evaluation.paper_rules import AppliedRule
 from sampt.evaluation.predict import DatasetChoice, manifests, read_run
 from sampt.evaluation.score_files import read_scores
 from sampt.evaluation.vos.results import Scores
-from sampt.exporters.output_set import MANIFEST_NAME
+from sampt.runs.manifest import MANIFEST_NAME
 
 __all__ = ["AnyRun", "ScoredRun", "Speed", "read_scored"]
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from sampt import __version__
 from sampt.errors import SamptError
-from sampt.exporters.registry import EXPORTERS
+from sampt.exporters.registry import all_exporters
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES
@@ -40,7 +40,7 @@ def about(parts: Parts, request: Request) -> AboutResponse:
         token_required=settings.token is not None,
         limits=AboutLimits(upload_bytes=settings.limits.upload_bytes, sessions=settings.limits.sessions),
         upload_types=list(VIDEO_SUFFIXES),
-        exporters=[ExporterInfo(name=name, suffix=e.suffix, title=e.title) for name, e in EXPORTERS.items()],
+        exporters=[ExporterInfo(name=name, suffix=e.suffix, title=e.title) for name, e in all_exporters().items()],
         tracker=settings.config.tracker,
         segmenter=settings.config.segmenter,
         licences=_licences(parts),

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from sampt.errors import ConfigError, did_you_mean
-from sampt.exporters.registry import EXPORTERS
+from sampt.errors import ConfigError
+from sampt.exporters.registry import find_exporter
 from sampt.web.dependencies import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.open_session import OpenSession
 from sampt.web.schemas.tasks import ExportCreate, ExportResponse, PropagationCreate, PropagationResponse
@@ -45,9 +45,7 @@ def cancel_propagation(held: Held) -> PropagationResponse | None:
 @router.post("/exports", status_code=202, responses={**ERRORS, **errors(503)})
 def start_export(wanted: ExportCreate, held: Held) -> ExportResponse:
     """Make a file of the results; GET /about lists the formats."""
-    if wanted.format not in EXPORTERS:
-        hint = did_you_mean(wanted.format, EXPORTERS)
-        raise ConfigError(f"Unknown format {wanted.format!r}.{hint} Expected one of: {', '.join(EXPORTERS)}.")
+    find_exporter(wanted.format, "format")  # an unknown one is refused
     known = {o.object_id for o in held.session.objects}
     if unknown := sorted(set(wanted.object_ids or ()) - known):
         raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from sampt.errors import ConfigError, OutputError
-from sampt.exporters.output_set import FORMATS, open_outputs
 from sampt.exporters.tracks_npz import load_tracks
+from sampt.runs.folder import RunFolder
 from sampt.runs.manifest import write_manifest
+from sampt.runs.outputs import DEFAULT_FORMATS, open_outputs
 
 ALL = {"masks.json", "tracks.npz", "overlay.mp4", "sheet.png"} | {f"masks/{i:05d}.png" for i in range(5)}
 
@@ -19,7 +20,7 @@ def feed(outputs, video, kit, count=5):
 
 
 def test_all_formats_are_written_together(tmp_path, kit, video):
-    with open_outputs(tmp_path / "a" / "b", list(FORMATS), video, object_ids=[1, 2, 7]) as outputs:
+    with open_outputs(tmp_path / "a" / "b", list(DEFAULT_FORMATS), video, object_ids=[1, 2, 7]) as outputs:
         feed(outputs, video, kit)
         assert not {"masks.json", "tracks.npz", "overlay.mp4", "sheet.png"} & kit.names_in(tmp_path / "a" / "b")
     folder = tmp_path / "a" / "b"
@@ -45,7 +46,7 @@ def test_overlapping_output_has_a_folder_an_object(tmp_path, kit, video):
 
 
 def test_failure_leaves_finished_masks_only(tmp_path, kit, video):
-    with pytest.raises(ZeroDivisionError), open_outputs(tmp_path, list(FORMATS), video) as outputs:
+    with pytest.raises(ZeroDivisionError), open_outputs(tmp_path, list(DEFAULT_FORMATS), video) as outputs:
         feed(outputs, video, kit, 2)
         raise ZeroDivisionError
     complete = {name for name in kit.names_in(tmp_path) if not name.endswith(".partial")}
@@ -53,9 +54,10 @@ def test_failure_leaves_finished_masks_only(tmp_path, kit, video):
 
 
 def test_manifest_of_an_earlier_run_is_gone_when_a_new_one_starts(tmp_path, kit, video):
-    write_manifest(tmp_path / "run.json", {"digest": "old"})
-    outputs = open_outputs(tmp_path, ["png"], video)
-    assert kit.names_in(tmp_path) == set()
+    write_manifest(tmp_path / "run.json", {"run_digest": "mine"})
+    with RunFolder(tmp_path, "mine").started(overwrite=False):
+        outputs = open_outputs(tmp_path, ["png"], video)
+        assert kit.names_in(tmp_path) == {"resume.journal"}
     outputs.close(success=True)
     outputs.close(success=True)  # nothing is left to close
 

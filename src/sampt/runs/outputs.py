@@ -1,0 +1,126 @@
+"""Results on disk: everything a run writes except its manifest, opened, fed and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from sampt.errors import ConfigError, OutputError
+from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter, object_named
+from sampt.exporters.masks import check_label_ids
+from sampt.exporters.registry import all_exporters, exporter_names, find_exporter, run_name
+from sampt.files.atomic import make_folder
+from sampt.types import FrameMasks, UInt8Array
+from sampt.video.base import Video
+
+__all__ = ["DEFAULT_FORMATS", "OutputSet", "all_run_names", "check_outputs", "open_outputs", "output_name"]
+
+DEFAULT_FORMATS = ("png", "coco", "npz", "overlay", "sheet")
+"""What a run writes when nothing else is said."""
+
+
+def output_name(name: str) -> str:
+    """The file or folder that a format makes in the output folder.
+
+    Raises:
+        ConfigError: the format is unknown.
+    """
+    return run_name(name, find_exporter(name, "output"))
+
+
+def all_run_names() -> list[str]:
+    """The same of all formats that there are."""
+    return [run_name(name, exporter) for name, exporter in all_exporters().items()]
+
+
+class OutputSet:
+    """The writers of one run. Feed it every frame, then ``close(success=True)``; as a context manager it closes by itself.
+
+    Until then files carry the suffix ``.partial``; mask PNGs get their name one by one, so only the manifest, which the caller
+    writes after ``close``, says that a run is complete.
+
+    Attributes:
+        files: format -> path of what it makes.
+    """
+
+    def __init__(self, files: dict[str, Path], context: ExportContext) -> None:
+        self.files, self._video = files, context.video
+        self._writers: list[ExportWriter] = []
+        try:
+            for name, path in files.items():
+                self._writers.append(find_exporter(name, "output").open(path, context))
+        except BaseException:
+            self.close(success=False)
+            raise
+
+    def write(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
+        """Write one frame, (h, w, 3) uint8 RGB, and its result everywhere.
+
+        Raises:
+            OutputError: something cannot be written; call ``close(success=False)``.
+        """
+        frame = ExportFrame(frame_masks, self._video, frame_rgb)
+        for writer in self._writers:
+            writer.write(frame)
+
+    def close(self, success: bool) -> None:
+        """Complete the files, or with ``success=False`` leave none that looks complete. A second call does nothing.
+
+        Raises:
+            OutputError: a file cannot be completed; none but the mask PNGs is there then.
+        """
+        failure: OutputError | None = None
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            try:
+                writer.close(success and failure is None)
+            except OutputError as error:
+                failure = failure or error
+        if failure is not None and success:
+            for path in self.files.values():
+                if not path.is_dir():
+                    with contextlib.suppress(OSError):  # the first failure is the one to tell
+                        path.unlink()
+            raise failure
+
+    def __enter__(self) -> OutputSet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(success=kind is None)
+
+
+def check_outputs(formats: Sequence[str], object_ids: Iterable[int], *, overlapping: bool) -> None:
+    """Whether :func:`open_outputs` would take these, before a file is touched; raises as it does."""
+    if not formats:
+        raise ConfigError(f"No output format is given; expected some of: {', '.join(exporter_names())}.")
+    for name in formats:
+        find_exporter(name, "output")
+    if "png" in formats and not overlapping:
+        check_label_ids(object_ids)
+
+
+def open_outputs(
+    folder: Path | str, formats: Sequence[str], video: Video, *, object_ids: Iterable[int] = (), overlapping: bool = False
+) -> OutputSet:
+    """Prepare ``folder`` for the results of one run; what tells of an earlier one is gone already.
+
+    Args:
+        folder: made when missing, with its parents.
+        formats: names of :func:`sampt.exporters.registry.exporter_names`.
+        video: the frames that will be written, all of them; gives names, times, size and number.
+        object_ids: the run's objects.
+        overlapping: masks may overlap: one PNG an object instead of one label map.
+
+    Raises:
+        ConfigError: a format is unknown.
+        OutputError: the folder is a file or cannot be written, or an id does not fit.
+    """
+    ids = sorted(object_ids)
+    check_outputs(formats, ids, overlapping=overlapping)
+    root = make_folder(Path(folder))
+    files = {name: root / output_name(name) for name in dict.fromkeys(formats)}
+    num_frames = None if video.is_live else video.num_frames
+    return OutputSet(files, ExportContext(video, [object_named(i) for i in ids], overlapping, num_frames))
