@@ -30,6 +30,7 @@ _WHERE = {
     "RunOptions": "sampt.runs.job",
     "SamptError": "sampt.errors",
     "SegmentConfig": "sampt.config",
+    "Session": "sampt.session.session",
     "Tracks": "sampt.types",
     "create_segmenter": "sampt.segmenters.create",
     "create_tracker": "sampt.trackers.create",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
     from sampt.segmenters.create import create_segmenter as create_segmenter
     from sampt.segmenters.everything import propose_masks as propose_masks
+    from sampt.session.session import Session as Session
     from sampt.trackers.create import create_tracker as create_tracker
     from sampt.types import FrameMasks as FrameMasks
     from sampt.types import FramePoints as FramePoints

@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from sampt.errors import ValueCheckError
 
-__all__ = ["check_finite", "check_ids", "frozen", "shape_repr", "whole"]
+__all__ = [
+    "check_finite",
+    "check_frames",
+    "check_ids",
+    "check_one",
+    "check_signs",
+    "frozen",
+    "read_rows",
+    "shape_repr",
+    "whole",
+]
 
 _MAX_CHARS = 60
 """Of a part that is printed as it is."""
@@ -40,6 +50,19 @@ def frozen(owner: object, name: str, value: Any, dtype: npt.DTypeLike, axes: str
     object.__setattr__(owner, name, array)
 
 
+def read_rows(owner: type, name: str, xy: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """(n, 2) float32 from as many pairs of x and y, or from one."""
+    try:
+        rows = np.asarray(xy, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueCheckError(f"{owner.__name__}.{name} cannot be read as float32: {error}.") from None
+    if rows.shape == (2,) or rows.size == 0:
+        rows = rows.reshape(-1, 2)
+    if rows.ndim != 2 or rows.shape[1] != 2:
+        raise ValueCheckError(f"{owner.__name__}.{name} has shape {rows.shape}, expected (n, 2): x and y of each point.")
+    return rows
+
+
 def check_finite(owner: object, name: str) -> None:
     if not np.isfinite(getattr(owner, name)).all():
         raise ValueCheckError(f"{type(owner).__name__}.{name} holds NaN or infinity, expected finite numbers.")
@@ -57,6 +80,26 @@ def whole(owner: object, name: str, least: int) -> None:
 def check_ids(owner: object, ids: npt.NDArray[np.int64]) -> None:
     if ids.size and ids.min() < 1:
         raise ValueCheckError(f"{type(owner).__name__}.object_id holds {ids.min()}, expected ids from 1 (0 is background).")
+
+
+def check_one(owner: type, object_id: Any, frame_idx: Any) -> None:
+    """Refuse several objects or frames, where points of one are made."""
+    name = owner.__name__
+    if np.ndim(object_id) or np.ndim(frame_idx):
+        raise ValueCheckError(f"{name}.of is given several objects or frames, expected one of each; use {name}(...) for more.")
+
+
+def check_signs(owner: type, signs: npt.NDArray[np.bool_], n: int) -> None:
+    """Refuse what is neither one sign for all nor one for each."""
+    if signs.shape not in ((), (n,)):
+        raise ValueCheckError(
+            f"{owner.__name__}.is_positive has shape {signs.shape}, expected one sign for all or n={n} of them."
+        )
+
+
+def check_frames(owner: object, frame_idx: npt.NDArray[np.int64]) -> None:
+    if frame_idx.size and frame_idx.min() < 0:
+        raise ValueCheckError(f"{type(owner).__name__}.frame_idx holds {frame_idx.min()}, expected frames from 0.")
 
 
 def shape_repr(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sampt.checks import check_finite, check_ids, frozen, shape_repr, whole
+from sampt.checks import check_finite, check_frames, check_ids, check_one, check_signs, frozen, read_rows, shape_repr, whole
 from sampt.codes import HiddenBy, ObjectState
 from sampt.errors import ValueCheckError
 from sampt.signs import parse_signs
@@ -39,6 +39,8 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+_POINTS_FIELDS = ("xy", "frame_idx", "object_id", "is_positive")
+_FRAME_POINTS_FIELDS = ("point_id", "object_id", "is_positive", "xy", "confidence", "hidden_by")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +69,7 @@ class Points:
         frozen(self, "is_positive", parse_signs(self.is_positive), np.bool_, "n", sizes)
         check_finite(self, "xy")
         check_ids(self, self.object_id)
-        if len(self) and self.frame_idx.min() < 0:
-            raise ValueCheckError(f"Points.frame_idx holds {self.frame_idx.min()}, expected frames from 0.")
+        check_frames(self, self.frame_idx)
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -80,7 +81,7 @@ class Points:
 
     def select(self, index: npt.NDArray[Any]) -> Points:
         """The points at ``index`` (a boolean array of length n, or positions), in that order."""
-        return Points(self.xy[index], self.frame_idx[index], self.object_id[index], self.is_positive[index])
+        return Points(*(getattr(self, name)[index] for name in _POINTS_FIELDS))
 
     def with_xy(self, xy: FloatArray) -> Points:
         """The same points at (n, 2) other places."""
@@ -109,30 +110,16 @@ class Points:
         Raises:
             ValueCheckError: a shape, a sign or a number is wrong.
         """
-        try:
-            places = np.asarray(xy, np.float32)
-        except (TypeError, ValueError) as error:
-            raise ValueCheckError(f"Points.xy cannot be read as float32: {error}.") from None
-        if places.shape == (2,) or places.size == 0:
-            places = places.reshape(-1, 2)
-        if places.ndim != 2 or places.shape[1] != 2:
-            raise ValueCheckError(f"Points.xy has shape {places.shape}, expected (n, 2): x and y of each point.")
-        if np.ndim(object_id) or np.ndim(frame_idx):
-            raise ValueCheckError(
-                "Points.of is given several objects or frames, expected one of each; use Points(...) for more."
-            )
-        n, signs = len(places), parse_signs(is_positive)
-        if signs.shape not in ((), (n,)):
-            raise ValueCheckError(f"Points.is_positive has shape {signs.shape}, expected one sign for all or n={n} of them.")
-        return cls(places, np.full(n, frame_idx), np.full(n, object_id), np.broadcast_to(signs, (n,)))
+        check_one(cls, object_id, frame_idx)
+        rows, signs = read_rows(cls, "xy", xy), parse_signs(is_positive)
+        check_signs(cls, signs, n := len(rows))
+        return cls(rows, np.full(n, frame_idx), np.full(n, object_id), np.broadcast_to(signs, (n,)))
 
     @classmethod
     def concat(cls, parts: Iterable[Points]) -> Points:
         """All points of ``parts``, in order."""
-        items = list(parts)
-        if not items:
-            return cls(np.zeros((0, 2), np.float32), *(np.zeros(0, np.int64),) * 2, np.zeros(0, np.bool_))
-        return cls(*(np.concatenate([getattr(p, f) for p in items]) for f in ("xy", "frame_idx", "object_id", "is_positive")))
+        items = list(parts) or [cls.of(1, 0, [])]
+        return cls(*(np.concatenate([getattr(p, f) for p in items]) for f in _POINTS_FIELDS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,14 +231,8 @@ class Tracks:
 
     def at(self, frame_idx: int) -> FramePoints:
         """The points on one frame."""
-        return FramePoints(
-            np.arange(len(self.points)),
-            self.points.object_id,
-            self.points.is_positive,
-            self.xy[frame_idx],
-            self.confidence[frame_idx],
-            self.hidden_by[frame_idx],
-        )
+        ids, where = np.arange(len(self.points)), (self.xy[frame_idx], self.confidence[frame_idx], self.hidden_by[frame_idx])
+        return FramePoints(ids, self.points.object_id, self.points.is_positive, *where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,22 +277,24 @@ class FramePoints:
 
     def select(self, index: npt.NDArray[Any]) -> FramePoints:
         """The points at ``index`` (a boolean array of length n, or positions), in that order."""
-        return FramePoints(
-            self.point_id[index],
-            self.object_id[index],
-            self.is_positive[index],
-            self.xy[index],
-            self.confidence[index],
-            self.hidden_by[index],
-        )
+        return FramePoints(*(getattr(self, name)[index] for name in _FRAME_POINTS_FIELDS))
+
+    def to_points(self, frame_idx: int) -> Points:
+        """The same as query points, given on that frame where they are."""
+        return Points(self.xy, np.full(len(self), frame_idx), self.object_id, self.is_positive)
+
+    @classmethod
+    def of(cls, points: Points) -> FramePoints:
+        """Query points of one frame as tracked ones there: all visible, numbered from 0."""
+        ids, ones = np.arange(len(points)), np.ones(len(points), np.float32)
+        return cls(ids, points.object_id, points.is_positive, points.xy, ones, np.zeros(len(points), np.uint8))
 
     @classmethod
     def concat(cls, parts: Sequence[FramePoints]) -> FramePoints:
         """All points of ``parts``, in order."""
-        names = ("point_id", "object_id", "is_positive", "xy", "confidence", "hidden_by")
         if not parts:
-            return cls(*(np.zeros((0, 2) if name == "xy" else 0) for name in names))  # type: ignore[arg-type]
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+            return cls(*(np.zeros((0, 2) if name == "xy" else 0) for name in _FRAME_POINTS_FIELDS))  # type: ignore[arg-type]
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in _FRAME_POINTS_FIELDS))
 
 
 @dataclass(frozen=True, eq=False)

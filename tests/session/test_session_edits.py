@@ -21,8 +21,8 @@ from sampt.exporters.registry import export
 from sampt.files.palette import display_colour_of
 from sampt.masks.rle import encode_mask
 from sampt.session import Session
-from sampt.session.edits import MOST_STEPS, Inputs, object_added, point_added
-from sampt.session.plan import plan_of
+from sampt.session.edits import MAX_STEPS, Inputs, add_object, add_point
+from sampt.session.plan import plan_object
 from sampt.types import ObjectState
 
 NAN = float("nan")
@@ -114,12 +114,12 @@ def test_a_new_edit_ends_redo_and_the_oldest_steps_make_way(bench: Any) -> None:
     session.undo()
     session.update_object(1, name="other")
     assert not session.can_redo
-    for i in range(MOST_STEPS + 5):
+    for i in range(MAX_STEPS + 5):
         session.update_object(1, name=f"name {i}")
     steps = 0
     while session.undo():
         steps += 1
-    assert steps == MOST_STEPS
+    assert steps == MAX_STEPS
     assert session.objects[0].name == "name 4"
 
 
@@ -181,7 +181,7 @@ def test_an_edit_that_changes_nothing_is_no_step(bench: Any) -> None:
         (lambda s: s.results("a"), r"The frame is 'a'"),
         (lambda s: s.points(0, [9]), r"There is no object 9"),
         (lambda s: s.preview(0, [9]), r"There is no object 9"),
-        (lambda s: s.strips([9]), r"There is no object 9"),
+        (lambda s: s.timelines([9]), r"There is no object 9"),
         (lambda s: s.stale([9]), r"There is no object 9"),
     ],
 )
@@ -309,7 +309,7 @@ def test_a_negative_point_where_nothing_is_known_waits_for_a_positive_one(bench:
     assert session.preview(4) == {}
     assert session.stale() == {1: ()}
     assert session.count_missing() == 0
-    assert np.flatnonzero(session.strips()[1].has_input).tolist() == [4]
+    assert np.flatnonzero(session.timelines()[1].has_input).tolist() == [4]
     bench.click(session, 1, 4, 1)
     np.testing.assert_array_equal(session.preview(4)[1].mask((64, 96)), bench.scene.masks(4)[0])
     assert session.preview(4)[1].num_visible_points == 1
@@ -379,10 +379,10 @@ def test_the_plan_shares_frames_among_query_frames() -> None:
         num_frames = int(rng.integers(1, 30))
         asked = sorted(set(rng.integers(0, num_frames, rng.integers(1, 6)).tolist()))
         inputs = Inputs(num_frames, (10, 10))
-        inputs = object_added(inputs, None, None)
+        inputs = add_object(inputs, None, None)
         for frame_idx in rng.permutation(asked).tolist():
-            inputs = point_added(inputs, 1, frame_idx, (1, 1), True, lambda *_: None)
-        plan = plan_of(inputs, 1, "")
+            inputs = add_point(inputs, 1, frame_idx, (1, 1), True, lambda *_: None)
+        plan = plan_object(inputs, 1, "")
         for frame_idx in range(num_frames):
             nearest = min(asked, key=lambda f: (abs(f - frame_idx), f))
             query = plan.at(frame_idx)
@@ -397,7 +397,7 @@ def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch
     rng = np.random.default_rng(0)
     masks = [rng.random(session.size_hw) > 0.5 for _ in range(6)]
     size = len(encode_mask(masks[0]).counts)
-    monkeypatch.setattr("sampt.session.edits.MOST_STEP_BYTES", int(2.5 * size))
+    monkeypatch.setattr("sampt.session.edits.MAX_STEP_BYTES", int(2.5 * size))
     for mask in masks:  # each takes the place of the one before
         session.set_mask(1, 0, mask)
     for mask in (masks[4], masks[3]):
@@ -413,15 +413,15 @@ def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch
 
 
 def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sampt.session.session._MOST_PREVIEW_BYTES", 500)
+    monkeypatch.setattr("sampt.session.preview._MAX_BYTES", 500)
     session = bench.create()
     session.add_object()
     for frame_idx in range(12):
         bench.click(session, 1, frame_idx, 1)
         session.preview(frame_idx)
-    kept = [len(r.rle.counts) for r in session._previews.values()]
+    kept = [len(r.rle.counts) for r in session._previews._results.values()]
     assert 1 < len(kept) < 12
-    assert sum(kept) == session._preview_bytes <= 500
+    assert sum(kept) == session._previews.num_bytes <= 500
     bench.forget()
     session.preview(11)
     assert bench.segmenter.asked(1) == []

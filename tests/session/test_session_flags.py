@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sampt.session import FrameStatus, NeedsLook
-from sampt.session.flags import flags_of
+from sampt.session import FrameStatus, NeedsReview
+from sampt.session.review import find_flags
 
-DROP, FEW, JUMP = NeedsLook.SCORE_DROP, NeedsLook.FEW_POINTS, NeedsLook.AREA_JUMP
+DROP, FEW, JUMP = NeedsReview.SCORE_DROP, NeedsReview.FEW_POINTS, NeedsReview.AREA_JUMP
 NAN = float("nan")
 
 
-def flags(num_frames: int = 60, state: Any = FrameStatus.DONE, **changes: dict[int, float]) -> dict[int, NeedsLook]:
+def flags(num_frames: int = 60, state: Any = FrameStatus.DONE, **changes: dict[int, float]) -> dict[int, NeedsReview]:
     """The flagged frames of an object with score 0.9, 20 points and 1000 pixels, but for the changes."""
     values = {"score": np.full(num_frames, 0.9), "points": np.full(num_frames, 20.0), "area": np.full(num_frames, 1000.0)}
     for name, at in changes.items():
         for frame_idx, value in at.items():
             values[name][frame_idx] = value
     states = np.broadcast_to(np.asarray(state, np.uint8), (num_frames,))
-    found = flags_of(
+    found = find_flags(
         states, values["score"].astype(np.float32), values["points"].astype(np.int64), values["area"].astype(np.int64)
     )
     assert found.dtype == np.uint8
-    return {int(i): NeedsLook(int(found[i])) for i in np.flatnonzero(found)}
+    return {int(i): NeedsReview(int(found[i])) for i in np.flatnonzero(found)}
 
 
 def test_an_even_object_needs_no_look() -> None:
@@ -83,7 +83,7 @@ def test_a_session_flags_the_frames_where_its_segmenter_is_unsure(bench: Any) ->
     bench.click(session, 1, 0, 1)
     for _ in session.propagate():
         pass
-    strip = session.strips()[1]
+    strip = session.timelines()[1]
     assert np.flatnonzero(strip.flags).tolist() == [12, 13]
     assert strip.score[12] == pytest.approx(0.6)
     assert strip.area_px.tolist() == [int(bench.scene.masks(f)[0].sum()) for f in range(40)]

@@ -113,7 +113,7 @@ def test_edits_from_another_thread_never_leave_wrong_results(bench: Any) -> None
         session.preview(k)
         session.results(k)
         session.points(k)
-        session.strips()
+        session.timelines()
     stop.set()
     worker.join(60)
     assert not worker.is_alive()
@@ -187,7 +187,7 @@ def test_reading_frames_does_not_wait_for_propagation(bench: Any) -> None:
         bench.click(session, 2, 9, 2)
         np.testing.assert_array_equal(session.preview(9)[2].mask((64, 96)), bench.scene.masks(9)[1])
         assert session.results(5)[1].rle is not None
-        assert session.strips()[1].state[5] == FrameStatus.DONE
+        assert session.timelines()[1].state[5] == FrameStatus.DONE
         assert worker.is_alive()
     finally:
         go_on.set()

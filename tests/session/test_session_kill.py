@@ -86,7 +86,7 @@ def test_kill_while_propagating_keeps_all_that_was_told(bench: Any, after: int) 
     told = [tuple(map(int, line.split())) for line in killed(bench, _SPREADING, after, pause_s=0.001 * (after % 7))]
     assert len(told) >= after
     again = bench.open()
-    strips = again.strips()
+    strips = again.timelines()
     done = {(o, f) for o in (1, 2) for f in np.flatnonzero(strips[o].state == FrameStatus.DONE).tolist()}
     assert set(told) <= done
     assert len(done) <= len(told) + 2  # both objects of a frame are written before they are told of

@@ -11,8 +11,8 @@ import pytest
 
 from sampt.errors import QueryError
 from sampt.session import FrameStatus, FrameUpdate, Session
-from sampt.session.edits import Inputs, object_added, point_added
-from sampt.session.plan import legs_of, plan_of
+from sampt.session.edits import Inputs, add_object, add_point
+from sampt.session.plan import plan_object, plan_spans
 
 Pairs = Callable[[Iterable[FrameUpdate]], list[tuple[int, int]]]
 BOTH = pytest.mark.parametrize("which", ["bench", "renewed_bench"])
@@ -143,7 +143,7 @@ def test_results_of_former_inputs_are_shown_as_stale(two: Session, bench: Any) -
     found = two.results(20)
     assert (found[1].is_stale, found[2].is_stale) == (True, False)
     np.testing.assert_array_equal(found[1].mask(two.size_hw), bench.scene.masks(20)[0])
-    strip = two.strips([1])[1]
+    strip = two.timelines([1])[1]
     assert set(strip.state.tolist()) == {FrameStatus.STALE}
     assert np.flatnonzero(strip.has_input).tolist() == [5]
 
@@ -233,12 +233,12 @@ def test_the_same_click_on_another_result_is_another_correction(two: Session, be
     ],
 )
 def test_legs_reach_all_that_is_missing(done: str, wanted: range, expected: list[tuple[int, int]]) -> None:
-    inputs = point_added(object_added(Inputs(10, (8, 8)), None, None), 1, 4, (1, 1), True, lambda *_: None)
+    inputs = add_point(add_object(Inputs(10, (8, 8)), None, None), 1, 4, (1, 1), True, lambda *_: None)
     known = {int(c) for c in done if c != " "}
-    plans = {1: plan_of(inputs, 1, "")}
-    legs = legs_of(plans, wanted, lambda _, f: f in known, lambda _, f: f in known)
+    plans = {1: plan_object(inputs, 1, "")}
+    legs = plan_spans(plans, wanted, lambda _, f: f in known, lambda _, f: f in known)
     assert [(leg.start, leg.last) for leg in legs] == expected
     assert {f for leg in legs for f in leg.frames} | known >= set(wanted)
     # Where nothing that is known can be gone on from, the query frame is the start.
-    legs = legs_of(plans, wanted, lambda _, f: f in known, lambda *_: False)
+    legs = plan_spans(plans, wanted, lambda _, f: f in known, lambda *_: False)
     assert [(leg.start, leg.last) for leg in legs] == [(4, last) for _, last in expected]

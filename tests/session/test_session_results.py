@@ -37,7 +37,7 @@ def test_an_object_hidden_for_a_while_comes_back(make_bench: Callable[..., Any])
         if frame_idx in hidden:
             assert (found.state, found.rle, found.score) == (ObjectState.NO_VISIBLE_POINT, None, None)
     bench.check_exact(session, 1, 1, [0, 1, 18, 19])
-    strip = session.strips()[1]
+    strip = session.timelines()[1]
     assert not strip.is_present[hidden].any()
     assert strip.state.tolist() == [FrameStatus.DONE] * 20
 

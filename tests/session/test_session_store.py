@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sampt.errors import LimitError, OutputError, SamptError
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.session import store as store_module
-from sampt.session.record import Record, pack_record, record_of, summary_of, unpack_record
-from sampt.session.store import ResultStore
+from sampt.session.store import ResultStore, pack_record, read_summary, unpack_record
+from sampt.session.types import Record
 from sampt.types import FramePoints, ObjectState
 
 SIZE = (60, 80)
@@ -36,7 +36,7 @@ def record(object_id: int = 1, frame_idx: int = 0, version: int = 0, seed: int =
     rng = np.random.default_rng([seed, object_id, frame_idx, version])
     logits = rng.normal(size=(20, 30)).astype(np.float32)
     found = ObjectMask(object_id, ObjectState.PRESENT, 0.75, logits, (7, 9))
-    return record_of(found, frame_idx, bytes([version] * 16), 3, points_of(rng, 5, object_id), SIZE)
+    return Record.of(found, frame_idx, bytes([version] * 16), 3, points_of(rng, 5, object_id), SIZE)
 
 
 def check_same(a: Record, b: Record) -> None:
@@ -52,13 +52,13 @@ def test_a_record_comes_back_from_its_bytes() -> None:
     for name in ("point_id", "object_id", "is_positive", "xy", "hidden_by"):
         np.testing.assert_array_equal(getattr(new.points, name), getattr(old.points, name))
     np.testing.assert_allclose(new.points.confidence, old.points.confidence, atol=1 / 255)
-    summary = summary_of(pack_record(old))
+    summary = read_summary(pack_record(old))
     assert (summary.object_id, summary.area_px, summary.num_visible) == (7, int(old.mask().sum()), old.num_visible)
 
 
 @pytest.mark.parametrize("state", [ObjectState.NO_VISIBLE_POINT, ObjectState.RETIRED, ObjectState.LOW_SCORE])
 def test_an_absent_object_has_no_mask(state: ObjectState) -> None:
-    old = record_of(ObjectMask(1, state), 4, bytes(16), 1, FramePoints.concat([]), SIZE)
+    old = Record.of(ObjectMask(1, state), 4, bytes(16), 1, FramePoints.concat([]), SIZE)
     new = unpack_record(pack_record(old))
     assert (new.state, new.score, new.rle, new.strength, new.area_px, len(new.points)) == (state, None, None, None, 0, 0)
     assert not new.mask().any()
@@ -73,7 +73,7 @@ def test_the_kept_strength_decides_as_the_logits_would_where_they_are_clear() ->
         logits = 8 - 0.4 * np.hypot(x - cx, y - 30).astype(np.float32)
         objects.append(ObjectMask(object_id, ObjectState.PRESENT, 0.9, logits, (0, 0)))
     exact = merge_objects(0, objects, SIZE, FramePoints.concat([]), overlapping=False)
-    records = [unpack_record(pack_record(record_of(o, 0, bytes(16), 1, FramePoints.concat([]), SIZE))) for o in objects]
+    records = [unpack_record(pack_record(Record.of(o, 0, bytes(16), 1, FramePoints.concat([]), SIZE))) for o in objects]
     kept = merge_objects(0, [r.object_mask() for r in records], SIZE, FramePoints.concat([]), overlapping=False)
     assert not kept.masks.all(0).any()
     np.testing.assert_array_equal(kept.masks.any(0), exact.masks.any(0))
@@ -286,7 +286,7 @@ def test_results_are_on_disk_and_not_in_memory(tmp_path: Path) -> None:
     """3000 results of noisy masks make a file of tens of megabytes; memory grows by the few numbers about each."""
     path = tmp_path / "j"
     mask = np.random.default_rng(0).random((240, 320)) < 0.5
-    one = record_of(ObjectMask.of_given(1, mask), 0, bytes(16), 1, FramePoints.concat([]), (240, 320))
+    one = Record.of(ObjectMask.of_given(1, mask), 0, bytes(16), 1, FramePoints.concat([]), (240, 320))
     data = pack_record(one)
     tracemalloc.start()
     try:

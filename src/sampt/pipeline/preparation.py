@@ -131,10 +131,7 @@ def _predicted_masks(
 ) -> dict[int, BoolArray]:
     """The segmenter's masks, at the video's own size, for clicks on one frame; objects that it does not find are left out."""
     frame_idx, to_hw, from_hw = int(clicks.frame_idx[0]), video.size_hw, working.size_hw
-    xy = rescale_xy(clicks.xy, to_hw, from_hw)
-    n = len(clicks)
-    ones, zeros = np.ones(n, np.float32), np.zeros(n, np.uint8)
-    row = FramePoints(np.arange(n), clicks.object_id, clicks.is_positive, xy, ones, zeros)
+    row = FramePoints.of(clicks.with_xy(rescale_xy(clicks.xy, to_hw, from_hw)))
     prompts = build_prompts(row, clicks.object_ids, prompting, lambda o: rng_for(config.seed, RngPurpose.PROMPT, o, frame_idx))
     embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
     answers = predictions(segmenter, embedding, prompts, prompting, from_hw)

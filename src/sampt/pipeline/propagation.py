@@ -5,9 +5,12 @@ The other way, with points that are sampled again from the masks, is in :mod:`sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from sampt.checks import shape_repr
 from sampt.config import SegmentConfig
@@ -15,15 +18,15 @@ from sampt.geometry import SizeHW
 from sampt.masks.merge import ObjectMask
 from sampt.pipeline.preparation import masks_for_tracker
 from sampt.pipeline.randomness import RngPurpose, rng_for
-from sampt.prompts.build import build_prompts
+from sampt.prompts.build import build_prompts, prompts_digest
 from sampt.prompts.parts import predictions
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import track_feed
-from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
+from sampt.types import FrameMasks, FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["Answer", "Engine", "TrackedFrame", "tracked_frames"]
+__all__ = ["Answer", "Engine", "Memo", "SegmentedFrame", "TrackedFrame", "segmented_frames", "tracked_frames"]
 
 
 class TrackedFrame(NamedTuple):
@@ -32,6 +35,36 @@ class TrackedFrame(NamedTuple):
     frame_idx: int
     frame: UInt8Array
     points: FramePoints
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
+
+
+class Memo(Protocol):
+    """Results of an earlier, interrupted run with the same settings: frames found here are not segmented again."""
+
+    def lookup(self, frame_idx: int, prompt_digest: str, points: FramePoints) -> FrameMasks | None: ...
+    def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None: ...
+
+
+class SegmentedFrame(NamedTuple):
+    """A frame with the masks of objects, before the merge.
+
+    Attributes:
+        frame_idx: of the frame.
+        size_hw: of the masks.
+        points: all tracked points there.
+        masks: of the objects wanted, at the working size; none where there is an earlier result.
+        digest: of the prompts, with a memo; else "".
+        earlier: the result that the memo has.
+    """
+
+    frame_idx: int
+    size_hw: SizeHW
+    points: FramePoints
+    masks: list[ObjectMask]
+    digest: str = ""
+    earlier: FrameMasks | None = None
 
     def __repr__(self) -> str:
         return shape_repr(self)
@@ -122,3 +155,42 @@ def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[T
         query_masks=engine.query_masks(working, points),
     )
     return (TrackedFrame(*item) for item in feed)
+
+
+def segmented_frames(
+    engine: Engine,
+    tracked: Iterator[TrackedFrame],
+    object_ids: Sequence[int],
+    prompted: Callable[[int], Sequence[int]],
+    *,
+    memo: Memo | None = None,
+    batch: int | None = None,
+) -> Iterator[SegmentedFrame]:
+    """Segment tracked frames, as many at a time as the segmenter likes to encode together.
+
+    Args:
+        engine: back ends and settings.
+        tracked: in order.
+        object_ids: whose masks are wanted.
+        prompted: from a frame's index to the objects that have a prompt there; frames where none has are not encoded.
+        memo: what it has is not segmented again.
+        batch: how many frames at a time, when it is not for the segmenter to say.
+
+    Yields:
+        for every frame in order what was found.
+    """
+    count = batch or engine.segmenter.info.encode_batch
+    while items := list(itertools.islice(tracked, count)):
+        prompts = [engine.prompts(t.frame_idx, t.points, prompted(t.frame_idx)) for t in items]
+        digests = [""] * len(items)
+        earlier: list[FrameMasks | None] = [None] * len(items)
+        if memo is not None:  # an empty one counts as False
+            digests = [prompts_digest(p) for p in prompts]
+            earlier = [memo.lookup(t.frame_idx, d, t.points) for t, d in zip(items, digests, strict=True)]
+        new = [i for i, result in enumerate(earlier) if result is None]
+        frames = np.stack([items[i].frame for i in new]) if new else None
+        found = [] if frames is None else engine.segment(frames, [prompts[i] for i in new], object_ids)
+        masks = dict(zip(new, found, strict=True))
+        for i, t in enumerate(items):
+            size_hw = (t.frame.shape[0], t.frame.shape[1])
+            yield SegmentedFrame(t.frame_idx, size_hw, t.points, masks.get(i, []), digests[i], earlier[i])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.masks.spool import Spool
 from sampt.pipeline.backends import make_segmenter, make_tracker
 from sampt.pipeline.preparation import PreparedQueries, prepare_live_queries, prepare_queries, working_video
-from sampt.pipeline.propagation import Engine, TrackedFrame, tracked_frames
+from sampt.pipeline.propagation import Engine, Memo, TrackedFrame, segmented_frames, tracked_frames
 from sampt.pipeline.queries import QueryLike
 from sampt.pipeline.windowed import KnownMasks, reinitialised
-from sampt.prompts.build import prompts_digest
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import live_feed
@@ -28,14 +27,7 @@ from sampt.video.array import ArrayVideo
 from sampt.video.base import SubVideo, Video, resize_frame
 from sampt.video.open import open_video
 
-__all__ = ["Memo", "PartOfFrame", "merge_parts", "segment_part", "segment_stream", "segment_video"]
-
-
-class Memo(Protocol):
-    """Answers of an earlier, interrupted run with the same settings: frames found here are not segmented again."""
-
-    def lookup(self, frame_idx: int, prompt_digest: str, points: FramePoints) -> FrameMasks | None: ...
-    def append(self, frame_masks: FrameMasks, prompt_digest: str) -> None: ...
+__all__ = ["PartOfFrame", "merge_parts", "segment_part", "segment_stream", "segment_video"]
 
 
 class PartOfFrame(NamedTuple):
@@ -224,27 +216,16 @@ def _run_steady(
     memo: Memo | None,
     batch: int | None = None,
 ) -> Iterator[FrameMasks]:
-    """Segment every tracked frame; as many at a time as the segmenter likes to encode together."""
+    """Segment every tracked frame."""
     finish = _Finish(engine, queries, size_hw)
-    count = batch or engine.segmenter.info.encode_batch
-    while items := list(itertools.islice(tracked, count)):
-        prompts = [engine.prompts(t.frame_idx, t.points, finish.due(t.frame_idx)) for t in items]
-        digests = [prompts_digest(p) for p in prompts]
-        known: list[FrameMasks | None] = [None] * len(items)
-        if memo is not None:  # an empty one counts as False
-            known = [memo.lookup(t.frame_idx, d, t.points) for t, d in zip(items, digests, strict=True)]
-        new = [i for i, hit in enumerate(known) if hit is None]
-        found = (
-            engine.segment(np.stack([items[i].frame for i in new]), [prompts[i] for i in new], queries.object_ids)
-            if new
-            else []
-        )
-        by_item = dict(zip(new, found, strict=True))
-        for i, t in enumerate(items):
-            result = known[i] or finish(t.frame_idx, by_item[i], t.points, (t.frame.shape[0], t.frame.shape[1]))
-            if memo is not None and known[i] is None:
-                memo.append(result, digests[i])
-            yield result
+    for found in segmented_frames(engine, tracked, queries.object_ids, finish.due, memo=memo, batch=batch):
+        if found.earlier is not None:
+            yield found.earlier
+            continue
+        result = finish(found.frame_idx, found.masks, found.points, found.size_hw)
+        if memo is not None:
+            memo.append(result, found.digest)
+        yield result
 
 
 def _run_part(
@@ -252,13 +233,9 @@ def _run_part(
 ) -> Iterator[PartOfFrame]:
     """As :func:`_run_steady`, which encodes the same frames together; only some objects are decoded."""
     due = _Finish(engine, queries, size_hw).due
-    tracked = tracked_frames(engine, working, queries.points)
-    while items := list(itertools.islice(tracked, engine.segmenter.info.encode_batch)):
-        prompts = [engine.prompts(t.frame_idx, t.points, due(t.frame_idx)) for t in items]
-        found = engine.segment(np.stack([t.frame for t in items]), prompts, object_ids)
-        for t, objects in zip(items, found, strict=True):
-            own = t.points.select(np.isin(t.points.object_id, object_ids))
-            yield PartOfFrame(t.frame_idx, [o for o in objects if o.object_id in due(t.frame_idx)], own)
+    for found in segmented_frames(engine, tracked_frames(engine, working, queries.points), object_ids, due):
+        own = found.points.select(np.isin(found.points.object_id, object_ids))
+        yield PartOfFrame(found.frame_idx, [m for m in found.masks if m.object_id in due(found.frame_idx)], own)
 
 
 def _run_windows(engine: Engine, source: Video, working: Video, queries: PreparedQueries) -> Iterator[FrameMasks]:

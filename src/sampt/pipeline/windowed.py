@@ -383,9 +383,4 @@ def _area(item: ObjectMask) -> int:
 def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
     """The points of an object that are visible on the frame, and the user's new ones."""
     kept = row.select((row.object_id == object_id) & row.visible)
-    return _Leg(clicks.start, Points.concat([_as_points(kept, clicks.start), clicks.points]), is_named=True)
-
-
-def _as_points(row: FramePoints, frame_idx: int) -> Points:
-    """Tracked points as query points on the frame where they are."""
-    return Points(row.xy, np.full(len(row), frame_idx), row.object_id, row.is_positive)
+    return _Leg(clicks.start, Points.concat([kept.to_points(clicks.start), clicks.points]), is_named=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sampt.session.session import Session
-from sampt.session.values import (
+from sampt.session.types import (
     BoxInput,
     Click,
     FrameStatus,
     FrameUpdate,
     MaskInput,
-    NeedsLook,
+    NeedsReview,
     ObjectResult,
-    ObjectStrip,
+    ObjectTimeline,
     SessionBusyError,
     SessionObject,
 )
@@ -22,9 +22,9 @@ __all__ = [
     "FrameStatus",
     "FrameUpdate",
     "MaskInput",
-    "NeedsLook",
+    "NeedsReview",
     "ObjectResult",
-    "ObjectStrip",
+    "ObjectTimeline",
     "Session",
     "SessionBusyError",
     "SessionObject",

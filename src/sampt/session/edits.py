@@ -14,32 +14,32 @@ from sampt.files.limits import MAX_CLICKS, check_pixels
 from sampt.files.palette import display_colour_of
 from sampt.geometry import inside_frame
 from sampt.masks.rle import Rle, code_runs, encode_mask
-from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.signs import parse_sign
 from sampt.types import BoolArray
 
 __all__ = [
-    "MOST_STEPS",
-    "MOST_STEP_BYTES",
+    "MAX_STEPS",
+    "MAX_STEP_BYTES",
     "History",
     "Inputs",
-    "box_set",
+    "add_object",
+    "add_point",
+    "check_frame",
+    "check_inputs",
     "check_items",
-    "checked_frame",
-    "checked_inputs",
-    "mask_set",
-    "object_added",
-    "object_removed",
-    "object_updated",
-    "point_added",
-    "point_deleted",
-    "point_moved",
+    "delete_point",
+    "move_point",
+    "remove_object",
+    "set_box",
+    "set_mask",
+    "update_object",
 ]
 
-_LONGEST_NAME = 100
-MOST_STEPS = 200
+_MAX_NAME_CHARS = 100
+MAX_STEPS = 200
 """Steps that can be undone; the oldest make way."""
-MOST_STEP_BYTES = 64 << 20
+MAX_STEP_BYTES = 64 << 20
 """Run-length codes of masks that only steps to undo hold; the oldest steps make way."""
 
 Known = Callable[[int, int], Carried | None]
@@ -123,7 +123,7 @@ class History:
 
     def step(self, new: Inputs) -> None:
         """A new edit; what was undone cannot be done again."""
-        self._before = [*self._before[1 - MOST_STEPS :], self.now]
+        self._before = [*self._before[1 - MAX_STEPS :], self.now]
         self._after = []
         self.now = new
         self._drop_large()
@@ -148,7 +148,7 @@ class History:
             if step.masks is not later.masks:
                 known = {id(mask) for mask in later.masks}
                 held += sum(len(mask.rle.counts) for mask in step.masks if id(mask) not in known)
-            if held > MOST_STEP_BYTES:
+            if held > MAX_STEP_BYTES:
                 self._before = self._before[i + 1 :]
                 return
             later = step
@@ -158,19 +158,19 @@ class History:
         return dataclasses.replace(inputs, **ids)
 
 
-def object_added(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:
+def add_object(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:
     """With one more object, whose id is the old ``next_object_id``."""
     check_items(len(inputs.objects) + 1, "objects")
     object_id = inputs.next_object_id
     made = SessionObject(
         object_id,
-        _checked_name(f"Object {object_id}" if name is None else name),
-        _checked_colour(display_colour_of(object_id) if color_rgb is None else color_rgb),
+        _check_name(f"Object {object_id}" if name is None else name),
+        _check_color(display_colour_of(object_id) if color_rgb is None else color_rgb),
     )
     return dataclasses.replace(inputs, objects=(*inputs.objects, made), next_object_id=object_id + 1)
 
 
-def object_updated(
+def update_object(
     inputs: Inputs,
     object_id: int,
     name: str | None,
@@ -182,17 +182,17 @@ def object_updated(
     old = inputs.object(object_id)
     new = SessionObject(
         object_id,
-        old.name if name is None else _checked_name(name),
-        old.color_rgb if color_rgb is None else _checked_colour(color_rgb),
+        old.name if name is None else _check_name(name),
+        old.color_rgb if color_rgb is None else _check_color(color_rgb),
         old.is_hidden if is_hidden is None else bool(is_hidden),
         old.is_locked if is_locked is None else bool(is_locked),
     )
     return dataclasses.replace(inputs, objects=tuple(new if o is old else o for o in inputs.objects))
 
 
-def object_removed(inputs: Inputs, object_id: int) -> Inputs:
+def remove_object(inputs: Inputs, object_id: int) -> Inputs:
     """Without the object and all that was given for it."""
-    _unlocked(inputs, object_id)
+    _check_unlocked(inputs, object_id)
     return dataclasses.replace(
         inputs,
         objects=tuple(o for o in inputs.objects if o.object_id != object_id),
@@ -203,54 +203,54 @@ def object_removed(inputs: Inputs, object_id: int) -> Inputs:
     )
 
 
-def point_added(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
+def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
     """With one more click, whose id is the old ``next_point_id``.
 
     A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it.
     """
-    _unlocked(inputs, object_id)
+    _check_unlocked(inputs, object_id)
     check_items(len(inputs.clicks) + 1, "clicks")
-    frame_idx = checked_frame(inputs, frame_idx)
-    made = Click(inputs.next_point_id, object_id, frame_idx, _checked_xy(inputs, xy), parse_sign(is_positive))
+    frame_idx = check_frame(inputs, frame_idx)
+    made = Click(inputs.next_point_id, object_id, frame_idx, _check_xy(inputs, xy), parse_sign(is_positive))
     carried = inputs.carried
-    if not _asks(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
+    if not _is_prompt_frame(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
         carried = (*carried, base)
     return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), carried=carried, next_point_id=inputs.next_point_id + 1)
 
 
-def point_moved(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
+def move_point(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
     """With a click somewhere else on its frame."""
     old = inputs.click(point_id)
-    _unlocked(inputs, old.object_id)
-    new = dataclasses.replace(old, xy=_checked_xy(inputs, xy))
+    _check_unlocked(inputs, old.object_id)
+    new = dataclasses.replace(old, xy=_check_xy(inputs, xy))
     return dataclasses.replace(inputs, clicks=tuple(new if c is old else c for c in inputs.clicks))
 
 
-def point_deleted(inputs: Inputs, point_id: int) -> Inputs:
+def delete_point(inputs: Inputs, point_id: int) -> Inputs:
     """Without a click; what the frame's clicks started from goes with the last of them."""
     old = inputs.click(point_id)
-    _unlocked(inputs, old.object_id)
+    _check_unlocked(inputs, old.object_id)
     clicks = tuple(c for c in inputs.clicks if c is not old)
     clicked = {(c.object_id, c.frame_idx) for c in clicks}
     carried = tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) in clicked)
     return dataclasses.replace(inputs, clicks=clicks, carried=carried)
 
 
-def box_set(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> Inputs:
+def set_box(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> Inputs:
     """With the object's box on the frame replaced, or taken away."""
-    _unlocked(inputs, object_id)
-    frame_idx = checked_frame(inputs, frame_idx)
+    _check_unlocked(inputs, object_id)
+    frame_idx = check_frame(inputs, frame_idx)
     kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
     if box_xyxy is not None:
         check_items(len(kept) + 1, "boxes")
-        kept = (*kept, BoxInput(object_id, frame_idx, _checked_box(inputs, box_xyxy)))
+        kept = (*kept, BoxInput(object_id, frame_idx, _check_box(inputs, box_xyxy)))
     return dataclasses.replace(inputs, boxes=kept)
 
 
-def mask_set(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | None) -> Inputs:
+def set_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | None) -> Inputs:
     """With the object's given mask on the frame replaced, or taken away."""
-    _unlocked(inputs, object_id)
-    frame_idx = checked_frame(inputs, frame_idx)
+    _check_unlocked(inputs, object_id)
+    frame_idx = check_frame(inputs, frame_idx)
     kept = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
     if mask is not None:
         check_items(len(kept) + 1, "masks")
@@ -266,7 +266,7 @@ def mask_set(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | N
     return dataclasses.replace(inputs, masks=kept)
 
 
-def checked_inputs(inputs: Inputs) -> Inputs:
+def check_inputs(inputs: Inputs) -> Inputs:
     """Inputs from a file, when they hold together.
 
     Raises:
@@ -281,18 +281,18 @@ def checked_inputs(inputs: Inputs) -> Inputs:
     if max(points, default=0) >= inputs.next_point_id:
         raise QueryError("a point's id is out of its range")
     for item in inputs.objects:
-        _checked_name(item.name)
-        _checked_colour(item.color_rgb)
+        _check_name(item.name)
+        _check_color(item.color_rgb)
     known = set(ids)
     for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried):
         for given in group:
             if given.object_id not in known:
                 raise QueryError(f"something is said of an object {given.object_id}, which there is not")
-            checked_frame(inputs, given.frame_idx)
+            check_frame(inputs, given.frame_idx)
     if inputs.clicks and not inside_frame(np.array([c.xy for c in inputs.clicks], np.float64), inputs.size_hw).all():
         raise QueryError("a point lies outside the frame")
     for box in inputs.boxes:
-        _checked_box(inputs, box.box_xyxy)
+        _check_box(inputs, box.box_xyxy)
     for mask in inputs.masks:
         if mask.rle.size_hw != inputs.size_hw or not _shows_anything(mask.rle):
             raise QueryError("a mask is empty or has another size than the video")
@@ -315,19 +315,19 @@ def check_items(count: int, what: str) -> None:
         raise LimitError(f"A project with {count} {what} is too large; expected at most {MAX_CLICKS}: take some away.")
 
 
-def _asks(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
-    """Whether the frame is a query frame of the object already, or has what its clicks start from."""
+def _is_prompt_frame(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
+    """Whether the frame is a prompt frame of the object already, or has what its clicks start from."""
     groups = (inputs.boxes, inputs.masks, inputs.carried, [c for c in inputs.clicks if c.is_positive])
     return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
 
 
-def _unlocked(inputs: Inputs, object_id: int) -> None:
+def _check_unlocked(inputs: Inputs, object_id: int) -> None:
     item = inputs.object(object_id)
     if item.is_locked:
         raise QueryError(f"Object {object_id} ({item.name}) is locked; unlock it to change it.")
 
 
-def checked_frame(inputs: Inputs, frame_idx: int) -> int:
+def check_frame(inputs: Inputs, frame_idx: int) -> int:
     """The frame, when the video has it; raises QueryError otherwise."""
     is_whole = isinstance(frame_idx, (int, np.integer)) and not isinstance(frame_idx, bool)
     if not is_whole or not 0 <= frame_idx < inputs.num_frames:
@@ -345,7 +345,7 @@ def _numbers(values: Sequence[float], count: int, what: str) -> tuple[float, ...
     return numbers
 
 
-def _checked_xy(inputs: Inputs, xy: Sequence[float]) -> tuple[float, float]:
+def _check_xy(inputs: Inputs, xy: Sequence[float]) -> tuple[float, float]:
     x, y = _numbers(xy, 2, "The point")
     if not inside_frame(np.array([x, y]), inputs.size_hw):
         h, w = inputs.size_hw
@@ -353,7 +353,7 @@ def _checked_xy(inputs: Inputs, xy: Sequence[float]) -> tuple[float, float]:
     return x, y
 
 
-def _checked_box(inputs: Inputs, box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+def _check_box(inputs: Inputs, box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = _numbers(box_xyxy, 4, "The box")
     if x0 > x1 or y0 > y1 or not inside_frame(np.array([[x0, y0], [x1, y1]]), inputs.size_hw).all():
         h, w = inputs.size_hw
@@ -363,13 +363,13 @@ def _checked_box(inputs: Inputs, box_xyxy: Sequence[float]) -> tuple[float, floa
     return x0, y0, x1, y1
 
 
-def _checked_name(name: str) -> str:
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME or not name.isprintable():
-        raise QueryError(f"An object's name is {name!r}; expected one line of 1 to {_LONGEST_NAME} characters.")
+def _check_name(name: str) -> str:
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= _MAX_NAME_CHARS or not name.isprintable():
+        raise QueryError(f"An object's name is {name!r}; expected one line of 1 to {_MAX_NAME_CHARS} characters.")
     return name.strip()
 
 
-def _checked_colour(color_rgb: Sequence[int]) -> tuple[int, int, int]:
+def _check_color(color_rgb: Sequence[int]) -> tuple[int, int, int]:
     is_sequence = isinstance(color_rgb, (tuple, list)) and len(color_rgb) == 3
     if not is_sequence or not all(type(v) is int and 0 <= v <= 255 for v in color_rgb):
         raise QueryError(f"A colour is {color_rgb!r}; expected three whole numbers from 0 to 255.")

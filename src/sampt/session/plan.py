@@ -1,13 +1,13 @@
-"""Which frames belong to which query frame, what they were made from, and what has to be computed.
+"""Which frames belong to which prompt frame, what they were made from, and what has to be computed.
 
-A query frame of an object is one with a mask, a box, a positive click, or a click on what was carried there. Every frame
-belongs to the nearest query frame, ties to the earlier. A result is good when it was made from what its frame's query frame
-says now (:attr:`Query.digest`). So an edit invalidates, of its object alone:
+A prompt frame of an object is one with a mask, a box, a positive click, or a click on what was carried there. Every frame
+belongs to the nearest prompt frame, ties to the earlier. A result is good when it was made from what its frame's prompt frame
+says now (:attr:`PromptFrame.digest`). So an edit invalidates, of its object alone:
 
-- at a query frame: the frames that belong to it;
-- a new query frame: those that now belong to it, up to the middles towards its neighbours;
-- a query frame taken away: those that belonged to it, which fall to its neighbours;
-- a negative click on a frame that is no query frame, names and colours: nothing.
+- at a prompt frame: the frames that belong to it;
+- a new prompt frame: those that now belong to it, up to the middles towards its neighbours;
+- a prompt frame taken away: those that belonged to it, which fall to its neighbours;
+- a negative click on a frame that is no prompt frame, names and colours: nothing.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sampt.session.edits import Inputs
-from sampt.session.values import Carried, Click
+from sampt.session.types import Carried, Click
 from sampt.types import IntArray
 
-__all__ = ["Leg", "ObjectPlan", "Query", "legs_of", "plan_of", "ranges_of"]
+__all__ = ["ObjectPlan", "PromptFrame", "Span", "plan_object", "plan_spans", "ranges_of"]
 
 _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
-class Query:
-    """What was said about an object on one of its query frames.
+class PromptFrame:
+    """What was said about an object on one of its prompt frames.
 
     Attributes:
-        frame_idx: the query frame.
+        frame_idx: the prompt frame.
         frames: those that belong to it.
         digest: of everything that decides the results on ``frames``.
         clicks: those on the frame.
@@ -56,27 +56,27 @@ class Query:
 
 @dataclass(frozen=True)
 class ObjectPlan:
-    """An object's query frames, ascending; their ``frames`` cover the video, unless there is none."""
+    """An object's prompt frames, ascending; their ``frames`` cover the video, unless there is none."""
 
-    queries: tuple[Query, ...]
+    prompt_frames: tuple[PromptFrame, ...]
 
-    def at(self, frame_idx: int) -> Query | None:
-        """The query frame that a frame belongs to."""
-        place = bisect_right(self.queries, frame_idx, key=lambda q: q.frames.start) - 1
-        return self.queries[place] if place >= 0 else None
+    def at(self, frame_idx: int) -> PromptFrame | None:
+        """The prompt frame that a frame belongs to."""
+        place = bisect_right(self.prompt_frames, frame_idx, key=lambda p: p.frames.start) - 1
+        return self.prompt_frames[place] if place >= 0 else None
 
 
 @dataclass(frozen=True)
-class Leg:
+class Span:
     """Frames to be computed one after another, for objects that have the same ones.
 
     Attributes:
-        queries: of each object, by id.
-        start: where the points are taken from: the query frame, or the last frame in its direction that is done.
-        last: inclusive; before ``start`` when the leg goes backward.
+        prompt_frames: of each object, by id.
+        start: where the points are taken from: the prompt frame, or the last frame in its direction that is done.
+        last: inclusive; before ``start`` when the span goes backward.
     """
 
-    queries: dict[int, Query]
+    prompt_frames: dict[int, PromptFrame]
     start: int
     last: int
 
@@ -91,24 +91,24 @@ class Leg:
         return range(self.start, self.last + step, step)
 
 
-def plan_of(inputs: Inputs, object_id: int, settings_digest: str) -> ObjectPlan:
-    """The object's query frames under settings that ``settings_digest`` names."""
+def plan_object(inputs: Inputs, object_id: int, settings_digest: str) -> ObjectPlan:
+    """The object's prompt frames under settings that ``settings_digest`` names."""
     parts = _parts(inputs, object_id)
-    asking = [f for f in sorted(parts) if _asks(parts[f])]
-    queries = []
-    for i, frame_idx in enumerate(asking):
-        first = 0 if i == 0 else (asking[i - 1] + frame_idx) // 2 + 1
-        stop = inputs.num_frames if i == len(asking) - 1 else (frame_idx + asking[i + 1]) // 2 + 1
+    used = [f for f in sorted(parts) if _is_prompt_frame(parts[f])]
+    prompt_frames = []
+    for i, frame_idx in enumerate(used):
+        first = 0 if i == 0 else (used[i - 1] + frame_idx) // 2 + 1
+        stop = inputs.num_frames if i == len(used) - 1 else (frame_idx + used[i + 1]) // 2 + 1
         part = parts[frame_idx]
         counts = None if part["mask_at"] is None else inputs.masks[part["mask_at"]].rle.counts
         said = (part["clicks"], part["box_xyxy"], counts, part["carried"])
         digest = _digest(settings_digest, object_id, frame_idx, *said)
-        queries.append(Query(object_id, frame_idx, range(first, stop), digest, **part))
-    return ObjectPlan(tuple(queries))
+        prompt_frames.append(PromptFrame(object_id, frame_idx, range(first, stop), digest, **part))
+    return ObjectPlan(tuple(prompt_frames))
 
 
 def _parts(inputs: Inputs, object_id: int) -> dict[int, dict[str, Any]]:
-    """What was given for the object, by frame, as fields of :class:`Query`."""
+    """What was given for the object, by frame, as fields of :class:`PromptFrame`."""
     found: dict[int, dict[str, Any]] = {}
 
     def at(frame_idx: int) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _parts(inputs: Inputs, object_id: int) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _asks(part: dict[str, Any]) -> bool:
+def _is_prompt_frame(part: dict[str, Any]) -> bool:
     has_positive = any(c.is_positive for c in part["clicks"])
     return has_positive or any(part[name] is not None for name in ("box_xyxy", "mask_at", "carried"))
 
@@ -144,7 +144,7 @@ def _digest(
     mask_counts: str | None,
     carried: Carried | None,
 ) -> bytes:
-    """Kept, because every edit asks for those of all query frames again."""
+    """Cached, because every edit needs those of all prompt frames again."""
     said = {
         "settings": settings_digest,
         "object": object_id,  # the randomness depends on it
@@ -168,15 +168,15 @@ def ranges_of(frames: IntArray | list[int]) -> tuple[range, ...]:
     return tuple(found)
 
 
-def legs_of(
+def plan_spans(
     plans: dict[int, ObjectPlan],
     wanted: range,
-    is_done: Callable[[Query, int], bool],
-    can_start: Callable[[Query, int], bool],
-) -> list[Leg]:
-    """What has to be computed, in the order of query frames, forward before backward.
+    is_done: Callable[[PromptFrame, int], bool],
+    can_start: Callable[[PromptFrame, int], bool],
+) -> list[Span]:
+    """What has to be computed, in the order of prompt frames, forward before backward.
 
-    A leg goes from its query frame to the last wanted frame that is not done. Where frames next to the query frame are done,
+    A span goes from its prompt frame to the last wanted frame that is not done. Where frames next to the prompt frame are done,
     it starts from the last of these that can be started from. Frames on the way are computed though they were not wanted.
 
     Args:
@@ -185,32 +185,33 @@ def legs_of(
         is_done: whether the result of a frame is good.
         can_start: whether a good result has the points to go on from.
     """
-    found: dict[tuple[int, bool, int, int], dict[int, Query]] = {}
+    found: dict[tuple[int, bool, int, int], dict[int, PromptFrame]] = {}
     for object_id, plan in plans.items():
-        for query in plan.queries:
-            for way in (range(query.frame_idx, query.frames.stop), range(query.frame_idx, query.frames.start - 1, -1)):
-                span = _span(query, way, wanted, is_done, can_start)
+        for prompt_frame in plan.prompt_frames:
+            at, frames = prompt_frame.frame_idx, prompt_frame.frames
+            for way in (range(at, frames.stop), range(at, frames.start - 1, -1)):
+                span = _span(prompt_frame, way, wanted, is_done, can_start)
                 if span is not None:
-                    found.setdefault((query.frame_idx, way.step < 0, *span), {})[object_id] = query
-    return [Leg(queries, *key[2:]) for key, queries in sorted(found.items(), key=lambda item: item[0])]
+                    found.setdefault((at, way.step < 0, *span), {})[object_id] = prompt_frame
+    return [Span(prompt_frames, *key[2:]) for key, prompt_frames in sorted(found.items(), key=lambda item: item[0])]
 
 
 def _span(
-    query: Query,
+    prompt_frame: PromptFrame,
     way: Iterable[int],
     wanted: range,
-    is_done: Callable[[Query, int], bool],
-    can_start: Callable[[Query, int], bool],
+    is_done: Callable[[PromptFrame, int], bool],
+    can_start: Callable[[PromptFrame, int], bool],
 ) -> tuple[int, int] | None:
-    """First and last frame of a leg along ``way``, or None when all that is wanted there is done."""
-    start, last, is_whole = query.frame_idx, None, True
+    """First and last frame of a span along ``way``, or None when all that is wanted there is done."""
+    start, last, is_whole = prompt_frame.frame_idx, None, True
     for frame_idx in way:
-        done = is_done(query, frame_idx)
+        done = is_done(prompt_frame, frame_idx)
         if frame_idx in wanted and not done:
             last = frame_idx
         is_whole &= done
-        if is_whole and frame_idx != query.frame_idx and can_start(query, frame_idx):
+        if is_whole and frame_idx != prompt_frame.frame_idx and can_start(prompt_frame, frame_idx):
             start = frame_idx
-    if last is None or (last == query.frame_idx and isinstance(way, range) and way.step < 0):
+    if last is None or (last == prompt_frame.frame_idx and isinstance(way, range) and way.step < 0):
         return None
     return start, last

@@ -18,8 +18,8 @@ from sampt.files.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.files.listing import visible_entries
 from sampt.files.text import decode_text
 from sampt.masks.rle import Rle
-from sampt.session.edits import Inputs, check_items, checked_inputs
-from sampt.session.values import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.session.edits import Inputs, check_inputs, check_items
+from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
 from sampt.video.base import Video
 from sampt.video.open import open_video
 
@@ -230,7 +230,7 @@ def _parsed(data: Mapping[str, Any]) -> ProjectFile:
     )
     backends = data["backends"]
     config = with_settings(default_config(), _flat(data["config"]))
-    return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), checked_inputs(inputs))
+    return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), check_inputs(inputs))
 
 
 def _object(told: Mapping[str, Any]) -> SessionObject:

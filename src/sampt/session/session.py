@@ -1,10 +1,9 @@
-"""Session: click objects in a video, see their masks at once, follow them, correct any frame, keep everything on disk."""
+"""Session: click objects in a video, see their masks at once, propagate them, correct any frame, keep everything on disk."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +15,8 @@ from sampt.pipeline.preparation import working_video
 from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import edits
-from sampt.session.asking import Asker
 from sampt.session.edits import Inputs
-from sampt.session.plan import Query
+from sampt.session.preview import PreviewCache, Previewer
 from sampt.session.project import (
     RESULTS_NAME,
     ProjectFile,
@@ -30,28 +28,25 @@ from sampt.session.project import (
     video_facts,
     write_project,
 )
-from sampt.session.questions import Questions
-from sampt.session.running import LockedVideo
+from sampt.session.propagate import Propagation
+from sampt.session.reader import SessionReader
 from sampt.session.setup import back_ends, checked_config, session_settings, settings_digest
-from sampt.session.spreading import Propagation
 from sampt.session.state import SessionState
 from sampt.session.store import ResultStore
-from sampt.session.values import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject
+from sampt.session.types import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject
 from sampt.trackers.base import PointTracker
 from sampt.types import BoolArray
 from sampt.video.base import Video
+from sampt.video.locked import LockedVideo
 from sampt.video.open import open_video
 
 __all__ = ["Session"]
 
-_MOST_PREVIEWS = 256
-_MOST_PREVIEW_BYTES = 32 << 20
-"""Previews that are remembered, each of a few kilobytes as a rule."""
-_KEPT_FRAMES = 8
+_CACHED_FRAMES = 8
 """Frames looked at last; a click needs the one that is shown."""
 
 
-class Session(Questions):
+class Session(SessionReader):
     """An interactive segmentation of one video, kept in a project folder ``NAME.sampt``.
 
     Made by :meth:`create` or :meth:`open`; :meth:`close` (or leaving a ``with`` block) frees the project. Edits, previews and
@@ -63,14 +58,14 @@ class Session(Questions):
     (:meth:`merged_masks`). Only the frames at which points are renewed may be agreed on by objects that run together, and a
     propagation that goes on where one was stopped goes on with the points that are visible there.
 
-    A frame with a positive point, a box or a mask is a query frame of its object. Every frame belongs to the nearest query
-    frame, ties to the earlier, and is followed from there, forward or backward; an edit at a query frame makes the frames out
-    of date that belong to it, a new one those up to the middles towards its neighbours (:mod:`sampt.session.plan`). The result
-    on a query frame is what :meth:`preview` shows there.
+    A frame with a positive point, a box or a mask is a prompt frame of its object. Every frame belongs to the nearest prompt
+    frame, ties to the earlier, and gets its masks by propagation from there, forward or backward; an edit at a prompt frame
+    makes the frames out of date that belong to it, a new one those up to the middles towards its neighbours
+    (:mod:`sampt.session.plan`). The result on a prompt frame is what :meth:`preview` shows there.
 
     A click on a frame that shows a propagated mask corrects it, positive or negative: the mask's visible tracked points are
-    carried into the new query frame and kept there with the click, but for those of the other sign close to it. The points
-    that are followed from a corrected frame are the clicks and new ones from the corrected mask. A negative point on a frame
+    carried into the new prompt frame and kept there with the click, but for those of the other sign close to it. The points
+    that are tracked from a corrected frame are the clicks and new ones from the corrected mask. A negative point on a frame
     without any result is kept and has no effect until a positive one joins it.
 
     Attributes:
@@ -89,19 +84,20 @@ class Session(Questions):
         content: ProjectFile,
         video: Video,
         backends: tuple[PointTracker, PromptableSegmenter],
-        kept_bytes: int,
+        cache_bytes: int,
     ) -> None:
         """Not for callers; see :meth:`create` and :meth:`open`."""
         self.project, self.config, self._lock = project, content.config, lock
         self._content = content
-        self.video = self._shown = LockedVideo(video, _KEPT_FRAMES)
+        self.video = self._shown = LockedVideo(video, _CACHED_FRAMES)
         settings = session_settings(content.config)
         self._engine = Engine(*backends, settings)
-        self._asker = Asker(backends[1], settings, self.video, working_video(self.video, settings.longest_side), kept_bytes)
+        self._previewer = Previewer(
+            backends[1], settings, self.video, working_video(self.video, settings.longest_side), cache_bytes
+        )
         store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
         self._state = SessionState(content.inputs, store, settings_digest(content, settings))
-        self._previews: OrderedDict[bytes, ObjectResult] = OrderedDict()
-        self._preview_bytes = 0
+        self._previews = PreviewCache()
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
 
@@ -115,7 +111,7 @@ class Session(Questions):
         tracker: PointTracker | None = None,
         segmenter: PromptableSegmenter | None = None,
         device: str = "auto",
-        kept_bytes: int = 256 << 20,
+        cache_bytes: int = 256 << 20,
     ) -> Session:
         """Begin a project.
 
@@ -126,7 +122,7 @@ class Session(Questions):
             tracker: made by the name in ``config`` when left out.
             segmenter: likewise.
             device: where back ends run that are made by name.
-            kept_bytes: room for embeddings of frames that were looked at.
+            cache_bytes: room for embeddings of frames that were looked at.
 
         Raises:
             SamptError: the video cannot be opened, the settings do not fit a session, or the folder cannot be made.
@@ -146,7 +142,7 @@ class Session(Questions):
             content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, inputs)
             with disk_errors(folder):
                 (folder / RESULTS_NAME).unlink(missing_ok=True)
-            return cls(folder, lock, content, opened, backends, kept_bytes)._saved()
+            return cls(folder, lock, content, opened, backends, cache_bytes)._saved()
         except BaseException:
             lock.release()
             raise
@@ -160,7 +156,7 @@ class Session(Questions):
         tracker: PointTracker | None = None,
         segmenter: PromptableSegmenter | None = None,
         device: str = "auto",
-        kept_bytes: int = 256 << 20,
+        cache_bytes: int = 256 << 20,
     ) -> Session:
         """Go on with a project. Steps made before cannot be undone any more.
 
@@ -170,7 +166,7 @@ class Session(Questions):
             tracker: as for :meth:`create`; needed again when one was given there that has no name to be made by.
             segmenter: likewise.
             device: likewise.
-            kept_bytes: likewise.
+            cache_bytes: likewise.
 
         Raises:
             OutputError: there is no project, it is damaged, of a newer version, or open in another session (FolderBusyError).
@@ -190,7 +186,7 @@ class Session(Questions):
                 tracker=backends[0].info.name,
                 segmenter=backends[1].info.name,
             )
-            session = cls(folder, lock, now, opened, backends, kept_bytes)
+            session = cls(folder, lock, now, opened, backends, cache_bytes)
             return session if now == content else session._saved()
         except BaseException:
             lock.release()
@@ -222,7 +218,7 @@ class Session(Questions):
 
     def add_object(self, name: str | None = None, color_rgb: Sequence[int] | None = None) -> SessionObject:
         """A new object; name and colour are chosen for it when left out. Errors as for all edits: QueryError, OutputError."""
-        return self._edited(lambda now: edits.object_added(now, name, color_rgb)).objects[-1]
+        return self._edited(lambda now: edits.add_object(now, name, color_rgb)).objects[-1]
 
     def update_object(
         self,
@@ -233,13 +229,13 @@ class Session(Questions):
         is_hidden: bool | None = None,
         is_locked: bool | None = None,
     ) -> SessionObject:
-        """Change some of an object's attributes. Of a locked one nothing else can be changed, and it is not followed."""
-        new = self._edited(lambda now: edits.object_updated(now, object_id, name, color_rgb, is_hidden, is_locked))
+        """Change some of an object's attributes. Of a locked one nothing else can be changed, and it is not propagated."""
+        new = self._edited(lambda now: edits.update_object(now, object_id, name, color_rgb, is_hidden, is_locked))
         return new.object(object_id)
 
     def remove_object(self, object_id: int) -> None:
         """Take an object away with all that was given for it; undone like every edit."""
-        self._edited(lambda now: edits.object_removed(now, object_id))
+        self._edited(lambda now: edits.remove_object(now, object_id))
 
     def add_point(self, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool = True) -> Click:
         """Click: ``xy`` in pixels of the video.
@@ -249,23 +245,23 @@ class Session(Questions):
             OutputError: the project cannot be saved; nothing has changed then.
         """
         known = self._state.carried
-        return self._edited(lambda now: edits.point_added(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
+        return self._edited(lambda now: edits.add_point(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
 
     def move_point(self, point_id: int, xy: Sequence[float]) -> Click:
         """Put a point somewhere else on its frame; errors as :meth:`add_point`."""
-        return self._edited(lambda now: edits.point_moved(now, point_id, xy)).click(point_id)
+        return self._edited(lambda now: edits.move_point(now, point_id, xy)).click(point_id)
 
     def delete_point(self, point_id: int) -> None:
         """Take a point away; errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.point_deleted(now, point_id))
+        self._edited(lambda now: edits.delete_point(now, point_id))
 
     def set_box(self, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> None:
         """Give an object's box on a frame, first and last pixel inclusive; None takes it away. Errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.box_set(now, object_id, frame_idx, box_xyxy))
+        self._edited(lambda now: edits.set_box(now, object_id, frame_idx, box_xyxy))
 
     def set_mask(self, object_id: int, frame_idx: int, mask: BoolArray | None) -> None:
         """Give an object's (h, w) bool mask on a frame of the video; None takes it away. Errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.mask_set(now, object_id, frame_idx, mask))
+        self._edited(lambda now: edits.set_mask(now, object_id, frame_idx, mask))
 
     def undo(self) -> bool:
         """Take the last edit back, whatever it was; False when there is none."""
@@ -276,16 +272,20 @@ class Session(Questions):
         return self._state.go_forth(self._save)
 
     def preview(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
-        """What is said of objects on a frame means these masks there, at once, from the frame's embedding, which is kept.
+        """What is said of objects on a frame means these masks there, at once, from the frame's embedding, which is cached.
 
         Objects with nothing said on this frame have their known results (:meth:`results`).
         """
         with self._state.lock:
             inputs, known = self._state.inputs, self.results(frame_idx, object_ids)
-            queries = self._state.open_queries(frame_idx, self._state.checked_ids(object_ids))
-            seen = {q.object_id: r for q in queries if (r := self._previews.get(q.digest)) is not None}
-        asked = [q for q in queries if q.object_id not in seen]
-        return dict(sorted({**known, **seen, **self._previewed(inputs, frame_idx, asked)}.items()))
+            prompt_frames = self._state.open_prompt_frames(frame_idx, self._state.checked_ids(object_ids))
+            seen = {p.object_id: r for p in prompt_frames if (r := self._previews.get(p.digest)) is not None}
+        new = [p for p in prompt_frames if p.object_id not in seen]
+        found = self._previewer.preview(inputs, frame_idx, new)
+        with self._state.lock:
+            for prompt_frame in new:
+                self._previews.put(prompt_frame.digest, found[prompt_frame.object_id])
+        return dict(sorted({**known, **seen, **found}.items()))
 
     def propagate(
         self,
@@ -294,9 +294,9 @@ class Session(Questions):
         *,
         cancel: threading.Event | None = None,
     ) -> Iterator[FrameUpdate]:
-        """Follow objects from their query frames to all frames that belong to these and have no good result.
+        """Propagate objects from their prompt frames to all frames that belong to these and have no good result.
 
-        Edits that are made meanwhile are taken into account: what they overtake is not computed to its end or not kept, and
+        Edits that are made meanwhile are taken into account: what they overtake is not computed to its end or not written, and
         what they make out of date is computed. What has been told is on disk; a later call goes on from there.
 
         Args:
@@ -333,22 +333,6 @@ class Session(Questions):
         write_project(self.project, content)
         self._content = content
 
-    def _previewed(self, inputs: Inputs, frame_idx: int, queries: Sequence[Query]) -> dict[int, ObjectResult]:
-        if not queries:
-            return {}
-        answers = self._asker.answer(inputs, frame_idx, queries)
-        found = {q.object_id: self._asker.result(q, answers[q.object_id]) for q in queries}
-        with self._state.lock:
-            for query in queries:
-                self._keep_preview(query.digest, found[query.object_id])
-        return found
-
-    def _keep_preview(self, digest: bytes, result: ObjectResult) -> None:
-        self._preview_bytes += _code_bytes(result) - _code_bytes(self._previews.pop(digest, None))
-        self._previews[digest] = result
-        while len(self._previews) > _MOST_PREVIEWS or self._preview_bytes > _MOST_PREVIEW_BYTES:
-            self._preview_bytes -= _code_bytes(self._previews.popitem(last=False)[1])
-
     def _propagated(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
         if not self._running.acquire(blocking=False):
             raise _busy()
@@ -357,16 +341,12 @@ class Session(Questions):
             if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
                 self._own_video = LockedVideo(open_again(self._content.video))
             working = working_video(self._own_video, self._engine.config.longest_side)
-            run = Propagation(self._state, self._engine, self._asker, self._own_video, working)
+            run = Propagation(self._state, self._engine, self._previewer, self._own_video, working)
             yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)
         finally:
             if self._state.is_closed and self._own_video is not None:
                 self._own_video.close()
             self._running.release()
-
-
-def _code_bytes(result: ObjectResult | None) -> int:
-    return 0 if result is None or result.rle is None else len(result.rle.counts)
 
 
 def _busy() -> SessionBusyError:

@@ -8,22 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from sampt.errors import OutputError
-from sampt.session.edits import History, Inputs, checked_frame
-from sampt.session.flags import flags_of
-from sampt.session.plan import Leg, ObjectPlan, Query, legs_of, plan_of
-from sampt.session.record import Record
+from sampt.session.edits import History, Inputs, check_frame
+from sampt.session.plan import ObjectPlan, PromptFrame, Span, plan_object, plan_spans
+from sampt.session.review import find_flags
 from sampt.session.store import Entry, ResultStore
-from sampt.session.values import Carried, FrameStatus, ObjectResult, ObjectStrip
+from sampt.session.types import Carried, FrameStatus, ObjectTimeline, Record
 from sampt.types import ObjectState
 
-__all__ = ["SessionState", "result_of"]
-
-
-def result_of(record: Record, *, is_stale: bool = False) -> ObjectResult:
-    """A record as a client sees it."""
-    return ObjectResult(
-        record.object_id, record.frame_idx, record.state, record.score, record.rle, record.num_visible, is_stale
-    )
+__all__ = ["SessionState"]
 
 
 class SessionState:
@@ -32,7 +24,7 @@ class SessionState:
     Attributes:
         revision: grows with every change of inputs or results.
         settings_digest: of the video, the settings and the back ends.
-        is_closed: nothing can be changed or kept any more.
+        is_closed: nothing can be changed or written any more.
     """
 
     def __init__(self, inputs: Inputs, store: ResultStore, settings_digest: str) -> None:
@@ -52,7 +44,7 @@ class SessionState:
         with self.lock:
             if self._planned_for is not self.inputs:
                 ids = [o.object_id for o in self.inputs.objects]
-                self._plans = {o: plan_of(self.inputs, o, self.settings_digest) for o in ids}
+                self._plans = {o: plan_object(self.inputs, o, self.settings_digest) for o in ids}
                 self._planned_for = self.inputs
             return self._plans
 
@@ -100,25 +92,25 @@ class SessionState:
                 return [o.object_id for o in self.inputs.objects]
             return [self.inputs.object(o).object_id for o in dict.fromkeys(object_ids)]
 
-    def checked_frame(self, frame_idx: int) -> int:
+    def check_frame(self, frame_idx: int) -> int:
         """The frame, when the video has it; raises QueryError otherwise."""
-        return checked_frame(self.inputs, frame_idx)
+        return check_frame(self.inputs, frame_idx)
 
-    def open_queries(self, frame_idx: int, object_ids: Iterable[int]) -> list[Query]:
+    def open_prompt_frames(self, frame_idx: int, object_ids: Iterable[int]) -> list[PromptFrame]:
         """What is said of objects on the frame itself, where the result of that is not known yet."""
         with self.lock:
             found = [self.plans()[o].at(frame_idx) for o in object_ids]
-            asked = [q for q in found if q is not None and q.frame_idx == frame_idx]
-            return [q for q in asked if not self.is_done(q, frame_idx)]
+            here = [p for p in found if p is not None and p.frame_idx == frame_idx]
+            return [p for p in here if not self.is_done(p, frame_idx)]
 
     def entry(self, object_id: int, frame_idx: int) -> tuple[Entry | None, bool]:
-        """What is known of an object on a frame, and whether it is out of date; nothing for an object without a query frame."""
+        """What is known of an object on a frame, and whether it is out of date; nothing without a prompt frame."""
         with self.lock:
             plan = self.plans().get(object_id)
-            query = None if plan is None else plan.at(frame_idx)
-            if query is None:
+            prompt_frame = None if plan is None else plan.at(frame_idx)
+            if prompt_frame is None:
                 return None, False
-            good = self.store.find(object_id, frame_idx, query.digest)
+            good = self.store.find(object_id, frame_idx, prompt_frame.digest)
             return (good, False) if good is not None else (self.store.newest(object_id, frame_idx), True)
 
     def record(self, object_id: int, frame_idx: int) -> tuple[Record | None, bool]:
@@ -135,28 +127,28 @@ class SessionState:
         xy = tuple((float(x), float(y)) for x, y in np.round(seen.xy.astype(np.float64), 2))
         return Carried(object_id, frame_idx, xy, tuple(bool(s) for s in seen.is_positive), record.area_px)
 
-    def is_done(self, query: Query, frame_idx: int) -> bool:
-        return self.store.find(query.object_id, frame_idx, query.digest) is not None
+    def is_done(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
+        return self.store.find(prompt_frame.object_id, frame_idx, prompt_frame.digest) is not None
 
     def stale_frames(self, object_id: int) -> list[int]:
         """Frames without a good result, ascending."""
         with self.lock:
-            queries = self.plans()[object_id].queries
-            return [f for query in queries for f in query.frames if not self.is_done(query, f)]
+            prompt_frames = self.plans()[object_id].prompt_frames
+            return [f for prompt_frame in prompt_frames for f in prompt_frame.frames if not self.is_done(prompt_frame, f)]
 
-    def legs(self, wanted: range, object_ids: Iterable[int]) -> tuple[Inputs, list[Leg]]:
+    def spans(self, wanted: range, object_ids: Iterable[int]) -> tuple[Inputs, list[Span]]:
         """What has to be computed now, and the inputs that it is for; locked and removed objects are left out."""
         with self.lock:
             open_ids = {o.object_id for o in self.inputs.objects if not o.is_locked}.intersection(object_ids)
             plans = {o: self.plans()[o] for o in sorted(open_ids)}
-            return self.inputs, legs_of(plans, wanted, self.is_done, self._can_start)
+            return self.inputs, plan_spans(plans, wanted, self.is_done, self._can_start)
 
     def count_missing(self, wanted: range, object_ids: Iterable[int]) -> int:
         """Results that have to be computed now: objects times frames."""
         with self.lock:
-            _, legs = self.legs(wanted, object_ids)
-            parts = ((q, f) for leg in legs for q in leg.queries.values() for f in leg.frames)
-            return len({(q.object_id, f) for q, f in parts if not self.is_done(q, f)})
+            _, spans = self.spans(wanted, object_ids)
+            parts = ((p, f) for span in spans for p in span.prompt_frames.values() for f in span.frames)
+            return len({(p.object_id, f) for p, f in parts if not self.is_done(p, f)})
 
     def close(self) -> None:
         """Close the file of results; a second call does nothing."""
@@ -168,28 +160,28 @@ class SessionState:
         if self.is_closed:
             raise OutputError(f"The session on {self.store.path.parent} is closed; open the project again.")
 
-    def _can_start(self, query: Query, frame_idx: int) -> bool:
-        entry = self.store.find(query.object_id, frame_idx, query.digest)
+    def _can_start(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
+        entry = self.store.find(prompt_frame.object_id, frame_idx, prompt_frame.digest)
         return entry is not None and entry.can_start
 
-    def is_current(self, query: Query, frame_idx: int) -> bool:
-        """Whether a result made from ``query`` is a good one for the frame, as the inputs are now."""
+    def is_current(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
+        """Whether a result made from ``prompt_frame`` is a good one for the frame, as the inputs are now."""
         with self.lock:
-            plan = self.plans().get(query.object_id)
+            plan = self.plans().get(prompt_frame.object_id)
             now = None if plan is None else plan.at(frame_idx)
-            return now is not None and now.digest == query.digest
+            return now is not None and now.digest == prompt_frame.digest
 
-    def keep(self, record: Record, query: Query) -> bool:
+    def write(self, record: Record, prompt_frame: PromptFrame) -> bool:
         """Write a result down, unless its inputs are of the past, or it is there already; tells whether that was done."""
         with self.lock:
-            is_wanted = self.is_current(query, record.frame_idx) and not self.is_done(query, record.frame_idx)
+            is_wanted = self.is_current(prompt_frame, record.frame_idx) and not self.is_done(prompt_frame, record.frame_idx)
             if self.is_closed or not is_wanted:
                 return False
             self.store.append(record)
             self.revision += 1
             return True
 
-    def strip(self, object_id: int) -> ObjectStrip:
+    def timeline(self, object_id: int) -> ObjectTimeline:
         """The object over all frames."""
         num_frames = self.inputs.num_frames
         state, points = np.zeros(num_frames, np.uint8), np.zeros(num_frames, np.int64)
@@ -203,4 +195,4 @@ class SessionState:
                     score[frame_idx], area[frame_idx] = entry.score, entry.area_px
                     points[frame_idx] = entry.num_visible
             has_input[sorted(self.inputs.frames_with_input(object_id))] = True
-        return ObjectStrip(state, area > 0, score, points, area, has_input, flags_of(state, score, points, area))
+        return ObjectTimeline(state, area > 0, score, points, area, has_input, find_flags(state, score, points, area))

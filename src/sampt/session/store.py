@@ -1,6 +1,6 @@
 """Results on disk: an append-only file of checked records, and the few numbers about each that are kept in memory.
 
-A record says what it was made from (:attr:`sampt.session.plan.Query.digest`), so that a result of other inputs is never taken
+A record says what it was made from (:attr:`sampt.session.plan.PromptFrame.digest`): a result of other inputs is never taken
 for a good one, and one that fits again after an undo is found. It reaches the operating system in one write before anybody is
 told of it: ``kill -9`` loses at most the record being written, which is cut off when the file is opened again. A damaged record
 among good ones is passed over.
@@ -8,6 +8,7 @@ among good ones is passed over.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import struct
@@ -17,13 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from sampt.errors import OutputError, ValueCheckError
 from sampt.files.atomic import disk_errors
 from sampt.files.limits import MAX_RECORD_BYTES
-from sampt.session.record import Record, Summary, pack_record, summary_of, unpack_record
-from sampt.types import ObjectState
+from sampt.masks.rle import Rle
+from sampt.session.types import STRENGTH_CELL_PX, Record, Strength
+from sampt.types import FramePoints, ObjectState
 
-__all__ = ["Entry", "ResultStore"]
+__all__ = ["Entry", "ResultStore", "Summary", "pack_record", "read_summary", "unpack_record"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +40,12 @@ _VERSIONS = 4
 """Results of other inputs that are remembered for an object and a frame: how far undo brings results back."""
 _COMPACT_BYTES = 64 << 20
 """A larger file of which more than half is outdated is written anew when the project is opened."""
+_FIXED = struct.Struct("<II16sBBfIIIII3I")
+_STRENGTH = struct.Struct("<iiHHf")
+_POINT = np.dtype(
+    [("id", "<i8"), ("sign", "u1"), ("code", "u1"), ("confidence", "u1"), ("x", "<f4"), ("y", "<f4")], align=False
+)
+_MAX_POINTS = 1 << 20
 
 
 class Entry(NamedTuple):
@@ -126,7 +136,7 @@ class ResultStore:
             self._check_open()
             # Should the disk be full: what was written of the record is written over, or cut off when the file is opened.
             self._write(self._end, data)
-            self._note(summary_of(payload), self._end, len(data))
+            self._note(read_summary(payload), self._end, len(data))
             self._end += len(data)
 
     def close(self) -> None:
@@ -218,7 +228,7 @@ class ResultStore:
 
 def _summary(payload: bytes) -> Summary | None:
     try:
-        summary = summary_of(payload)
+        summary = read_summary(payload)
     except (ValueError, struct.error):
         return None
     return summary if summary.run < _MAX_RUN else None
@@ -237,3 +247,126 @@ def _next_magic(file: BinaryIO, offset: int) -> int | None:
 
 def _opened(path: Path) -> BinaryIO:
     return path.open("r+b" if path.exists() else "w+b", buffering=0)
+
+
+class Summary(NamedTuple):
+    """What of a record is held in memory."""
+
+    object_id: int
+    frame_idx: int
+    digest: bytes
+    state: ObjectState
+    score: float
+    run: int
+    area_px: int
+    num_visible: int
+
+
+def read_summary(payload: bytes) -> Summary:
+    """The start of a record's bytes, without its parts; errors as :func:`unpack_record`."""
+    object_id, frame_idx, digest, state, _, score, run, area, num_visible, *_ = _FIXED.unpack_from(payload)
+    return Summary(object_id, frame_idx, digest, ObjectState(state), score, run, area, num_visible)
+
+
+def pack_record(record: Record) -> bytes:
+    """The inverse of :func:`unpack_record`."""
+    counts = b"" if record.rle is None else record.rle.counts.encode("ascii")
+    strength, points = _pack_strength(record.strength), _pack_points(record.points)
+    fixed = _FIXED.pack(
+        record.object_id,
+        record.frame_idx,
+        record.digest,
+        int(record.state),
+        int(record.is_given),
+        float("nan") if record.score is None else record.score,
+        record.run,
+        record.area_px,
+        record.num_visible,
+        *record.size_hw,
+        len(counts),
+        len(strength),
+        len(points),
+    )
+    return b"".join((fixed, counts, strength, points))
+
+
+def unpack_record(payload: bytes) -> Record:
+    """The record of undamaged bytes.
+
+    Raises:
+        ValueError: (or of :mod:`struct` or :mod:`zlib`) they are none of this version.
+    """
+    object_id, frame_idx, digest, state, is_given, score, run, area, _, h, w, *sizes = _FIXED.unpack_from(payload)
+    if _FIXED.size + sum(sizes) != len(payload):
+        raise ValueCheckError("A record has another length than its parts.")
+    ends = np.cumsum([_FIXED.size, *sizes]).tolist()
+    counts, strength, points = (payload[a:b] for a, b in itertools.pairwise(ends))
+    return Record(
+        object_id,
+        frame_idx,
+        digest,
+        run,
+        (h, w),
+        ObjectState(state),
+        None if np.isnan(score) else score,
+        area,
+        Rle((h, w), counts.decode("ascii")) if counts else None,
+        _unpack_strength(strength, (h, w)),
+        bool(is_given),
+        _unpack_points(points, object_id),
+    )
+
+
+def _pack_strength(strength: Strength | None) -> bytes:
+    if strength is None:
+        return b""
+    fixed = _STRENGTH.pack(*strength.origin_yx, *strength.size_hw, strength.scale)
+    return fixed + zlib.compress(strength.cells.tobytes(), 1)
+
+
+def _unpack_strength(data: bytes, frame_hw: tuple[int, int]) -> Strength | None:
+    if not data:
+        return None
+    y, x, h, w, scale = _STRENGTH.unpack_from(data)
+    rows, columns = -(-h // STRENGTH_CELL_PX), -(-w // STRENGTH_CELL_PX)
+    if min(y, x) < 0 or min(h, w) < 1 or y + h > frame_hw[0] or x + w > frame_hw[1]:
+        raise ValueCheckError("A record's strengths lie outside its frame.")
+    cells = np.frombuffer(_inflated(data[_STRENGTH.size :], rows * columns), np.uint8).reshape(rows, columns)
+    return Strength((y, x), (h, w), cells, scale)
+
+
+def _pack_points(points: FramePoints) -> bytes:
+    rows = np.zeros(len(points), _POINT)
+    rows["id"], rows["sign"], rows["code"] = points.point_id, points.is_positive, points.hidden_by
+    rows["confidence"] = np.rint(np.clip(points.confidence, 0, 1) * 255)
+    rows["x"], rows["y"] = points.xy.T
+    # Field by field: equal numbers lie together and are packed well.
+    columns = b"".join(np.ascontiguousarray(rows[name]).tobytes() for name in _POINT.names or ())
+    return struct.pack("<I", len(points)) + zlib.compress(columns, 1)
+
+
+def _unpack_points(data: bytes, object_id: int) -> FramePoints:
+    (n,) = struct.unpack_from("<I", data)
+    if n > _MAX_POINTS:
+        raise ValueCheckError("A record has too many points.")
+    columns, at, found = _inflated(data[4:], n * _POINT.itemsize), 0, {}
+    for name in _POINT.names or ():
+        kind = _POINT[name]
+        found[name] = np.frombuffer(columns, kind, n, at)
+        at += n * kind.itemsize
+    return FramePoints(
+        found["id"],
+        np.full(n, object_id),
+        found["sign"] > 0,
+        np.stack([found["x"], found["y"]], 1),
+        (found["confidence"] / 255).astype(np.float32),
+        found["code"],
+    )
+
+
+def _inflated(data: bytes, num_bytes: int) -> bytes:
+    """Exactly so many bytes, however many the data would like to become."""
+    out = zlib.decompressobj().decompress(data, num_bytes + 1)
+    if len(out) != num_bytes:
+        raise ValueCheckError("A record's part has another length than it says.")
+    return out

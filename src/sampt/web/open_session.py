@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from sampt.session.project import read_project
 from sampt.session.session import Session
-from sampt.session.values import FrameUpdate
+from sampt.session.types import FrameUpdate
 from sampt.web.disk import check_free
 from sampt.web.events import EventHub
 from sampt.web.pictures import Pictures

@@ -52,7 +52,7 @@ class Wanted:
         if not roots.contains(self.project):
             raise HTTPException(403, "The project leads out of the folders that the server was given.")
 
-    def open(self, kept_bytes: int) -> Session:
+    def open(self, cache_bytes: int) -> Session:
         """Open the project, or begin it.
 
         Raises:
@@ -62,14 +62,14 @@ class Wanted:
             config = self._settings.config
             tracker, segmenter = self._back_ends(config)
             return Session.create(
-                self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes
+                self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes
             )
         self._roots.check_links(self.project)
         content = read_project(self.project)
         video = self._video or self._video_of(content.video.path, content.video.beside)
         with no_downloads(PROJECT_ASKS) if self._names_weights(content.config) else nullcontext():
             tracker, segmenter = self._back_ends(content.config)
-        return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, kept_bytes=kept_bytes)
+        return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes)
 
     def _names_weights(self, config: SegmentConfig) -> bool:
         """Whether a project's file names back ends or weights that whoever started the server did not; these are checked.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from sampt.session import values
+from sampt.session import types
 from sampt.types import FramePoints
 from sampt.web.schemas.base import Rle
 from sampt.web.schemas.session import (
@@ -22,7 +22,7 @@ from sampt.web.schemas.stream import FrameEvent
 __all__ = ["frame_event", "masks_response", "object_model", "point_model", "strips_text"]
 
 
-def object_model(item: values.SessionObject) -> SessionObject:
+def object_model(item: types.SessionObject) -> SessionObject:
     """An object of a session."""
     color = "#{:02x}{:02x}{:02x}".format(*item.color_rgb)
     return SessionObject(
@@ -30,7 +30,7 @@ def object_model(item: values.SessionObject) -> SessionObject:
     )
 
 
-def point_model(click: values.Click) -> Point:
+def point_model(click: types.Click) -> Point:
     """A click of a session."""
     x, y = click.xy
     return Point(
@@ -39,19 +39,19 @@ def point_model(click: values.Click) -> Point:
 
 
 def masks_response(
-    frame_idx: int, revision: int, results: Mapping[int, values.ObjectResult], points: FramePoints
+    frame_idx: int, revision: int, results: Mapping[int, types.ObjectResult], points: FramePoints
 ) -> FrameMasksResponse:
     """All objects and points on a frame."""
     objects = [_mask_model(results[object_id]) for object_id in sorted(results)]
     return FrameMasksResponse(frame=frame_idx, revision=revision, objects=objects, points=_tracked_models(points))
 
 
-def frame_event(update: values.FrameUpdate) -> FrameEvent:
+def frame_event(update: types.FrameUpdate) -> FrameEvent:
     """A propagated frame for the event stream."""
     return FrameEvent(frame=update.frame_idx, objects=[_mask_model(update.results[o]) for o in sorted(update.results)])
 
 
-def _mask_model(result: values.ObjectResult) -> ObjectMask:
+def _mask_model(result: types.ObjectResult) -> ObjectMask:
     return ObjectMask(
         object_id=result.object_id,
         state=result.state.name.lower(),
@@ -77,7 +77,7 @@ def _tracked_models(points: FramePoints) -> list[TrackedPoint]:
     ]
 
 
-def strips_text(revision: int, strips: Mapping[int, values.ObjectStrip]) -> bytes:
+def strips_text(revision: int, strips: Mapping[int, types.ObjectTimeline]) -> bytes:
     """A :class:`sampt.web.schemas.session.StripsResponse` as JSON.
 
     Of all objects and frames at once there is nothing but this text.
@@ -86,7 +86,7 @@ def strips_text(revision: int, strips: Mapping[int, values.ObjectStrip]) -> byte
     return f'{{"revision":{revision},"objects":[{objects}]}}'.encode("ascii")
 
 
-def _strip_model(object_id: int, strip: values.ObjectStrip) -> ObjectStrip:
+def _strip_model(object_id: int, strip: types.ObjectTimeline) -> ObjectStrip:
     percent = np.clip(np.nan_to_num(strip.score) * 100, 0, 100).round().astype(int).tolist()
     return ObjectStrip(
         object_id=object_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampt.session import values
+from sampt.session import types
 from sampt.web.open_session import OpenSession
 from sampt.web.responses import object_model, point_model
 from sampt.web.schemas.session import Box, GivenMask, SessionResponse, VideoInfo
@@ -44,6 +44,6 @@ def _video_model(held: OpenSession) -> VideoInfo:
     )
 
 
-def _box_model(box: values.BoxInput) -> Box:
+def _box_model(box: types.BoxInput) -> Box:
     x0, y0, x1, y1 = box.box_xyxy
     return Box(object_id=box.object_id, frame=box.frame_idx, x0=x0, y0=y0, x1=x1, y1=y1)

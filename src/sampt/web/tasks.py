@@ -16,7 +16,7 @@ from sampt.errors import OutputError, SamptError
 from sampt.exporters.base import ExportObject
 from sampt.exporters.registry import export, find_exporter
 from sampt.session.session import Session
-from sampt.session.values import FrameUpdate
+from sampt.session.types import FrameUpdate
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
 from sampt.web.disk import has_room

@@ -64,4 +64,4 @@ def frame_masks(held: OpenSession, frame: int, *, is_preview: bool) -> FrameMask
 def get_strips(held: Held) -> Response:
     """Every object over all frames."""
     revision = held.session.revision
-    return Response(strips_text(revision, held.session.strips()), media_type="application/json")
+    return Response(strips_text(revision, held.session.timelines()), media_type="application/json")

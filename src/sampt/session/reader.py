@@ -1,4 +1,4 @@
-"""What a session answers from what it knows, without computing anything."""
+"""What a session tells of what it knows, without computing anything."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sampt.config import SegmentConfig
 from sampt.errors import QueryError
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.session.plan import ranges_of
-from sampt.session.state import SessionState, result_of
-from sampt.session.values import BoxInput, Click, MaskInput, ObjectResult, ObjectStrip, SessionObject
+from sampt.session.state import SessionState
+from sampt.session.types import BoxInput, Click, MaskInput, ObjectResult, ObjectTimeline, SessionObject
 from sampt.types import FrameMasks, FramePoints, ObjectState
 
-__all__ = ["Questions"]
+__all__ = ["SessionReader"]
 
 _Given = TypeVar("_Given", Click, BoxInput, MaskInput)
 
 
-class Questions:
-    """The part of :class:`sampt.session.Session` that only looks. Any thread may ask, whatever others do.
+class SessionReader:
+    """The part of :class:`sampt.session.Session` that only reads. Any thread may use it, whatever others do.
 
     Attributes:
         config: settings.
@@ -69,21 +69,21 @@ class Questions:
     def results(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
         """What is known of objects on a frame, read from disk; objects of which nothing is known are left out."""
         with self._state.lock:
-            frame_idx, ids = self._state.checked_frame(frame_idx), self._state.checked_ids(object_ids)
+            frame_idx, ids = self._state.check_frame(frame_idx), self._state.checked_ids(object_ids)
             found = ((o, *self._state.record(o, frame_idx)) for o in ids)
-            return {o: result_of(record, is_stale=is_stale) for o, record, is_stale in found if record is not None}
+            return {o: record.to_result(is_stale=is_stale) for o, record, is_stale in found if record is not None}
 
     def points(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> FramePoints:
-        """The points of these results, in pixels of the video: followed ones, and on query frames those that are followed from
-        there. Ids are those of :class:`~sampt.types.FramePoints`: of one point for as long as it is followed.
+        """The points of these results, in pixels of the video: tracked ones, and on prompt frames those that are tracked from
+        there. Ids are those of :class:`~sampt.types.FramePoints`: of one point for as long as it is tracked.
         """
         with self._state.lock:
-            frame_idx, ids = self._state.checked_frame(frame_idx), self._state.checked_ids(object_ids)
+            frame_idx, ids = self._state.check_frame(frame_idx), self._state.checked_ids(object_ids)
             records = [record for o in ids if (record := self._state.record(o, frame_idx)[0]) is not None]
         return FramePoints.concat([record.points for record in records])
 
     def stale(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
-        """The frames on which each object has no result of what is given now; none for an object without a query frame."""
+        """The frames on which each object has no result of what is given now; none for an object without a prompt frame."""
         with self._state.lock:
             return {o: ranges_of(self._state.stale_frames(o)) for o in self._state.checked_ids(object_ids)}
 
@@ -91,9 +91,9 @@ class Questions:
         """How many results :meth:`propagate` would compute now: objects times frames, those on the way included."""
         return self._state.count_missing(self._checked_frames(frames), self._state.checked_ids(object_ids))
 
-    def strips(self, object_ids: Iterable[int] | None = None) -> dict[int, ObjectStrip]:
-        """Each object over all frames: what is known, scores, areas, points, and where a person should look."""
-        return {o: self._state.strip(o) for o in self._state.checked_ids(object_ids)}
+    def timelines(self, object_ids: Iterable[int] | None = None) -> dict[int, ObjectTimeline]:
+        """Each object over all frames: what is known, scores, areas, points, and what needs review."""
+        return {o: self._state.timeline(o) for o in self._state.checked_ids(object_ids)}
 
     def merged_masks(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> Iterator[FrameMasks]:
         """Known results as the pipeline gives them: no pixel is two objects' (unless ``config.overlapping``).

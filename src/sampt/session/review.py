@@ -1,34 +1,34 @@
-"""Where a person should look: frames on which an object's result is unlike those around it."""
+"""Which frames need review: those on which an object's result is unlike those around it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sampt.session.values import FrameStatus, NeedsLook
+from sampt.session.types import FrameStatus, NeedsReview
 from sampt.types import BoolArray, FloatArray, IntArray, UInt8Array
 
-__all__ = ["AREA_RATIO", "FEW_POINTS_SHARE", "MEDIAN_FRAMES", "SCORE_DROP", "SMALLEST_AREA_PX", "flags_of"]
+__all__ = ["AREA_RATIO", "FEW_POINTS_FRACTION", "MEDIAN_FRAMES", "MIN_AREA_PX", "SCORE_DROP", "find_flags"]
 
 MEDIAN_FRAMES = 15
 """Frames of the medians before and after a frame, of which the larger is what is normal: half a second of video or more. So the
 beginning of a change for the worse is noticed, in either direction of time, and what lasts becomes normal."""
-_LEAST_KNOWN = 3
+_MIN_KNOWN = 3
 SCORE_DROP = 0.1
 """A score this far below what is normal is a drop. Scores are predicted IoUs in [0, 1]."""
-FEW_POINTS_SHARE = 0.25
-"""Fewer visible positive points than this share of what is normal are few."""
+FEW_POINTS_FRACTION = 0.25
+"""Fewer visible positive points than this fraction of what is normal are few."""
 AREA_RATIO = 1.6
 """An area this many times as large or as small as on the frame before is a jump; so is coming and going."""
-SMALLEST_AREA_PX = 25
+MIN_AREA_PX = 25
 """Areas are compared as if they had at least so many pixels: a few pixels are no jump."""
 
 
-def flags_of(state: UInt8Array, score: FloatArray, num_visible_points: IntArray, area_px: IntArray) -> UInt8Array:
-    """(t,) bits of :class:`NeedsLook` from what is known of an object on t frames; frames without a result have none.
+def find_flags(state: UInt8Array, score: FloatArray, num_visible_points: IntArray, area_px: IntArray) -> UInt8Array:
+    """(t,) bits of :class:`NeedsReview` from what is known of an object on t frames; frames without a result have none.
 
     Args:
         state: (t,) codes of :class:`FrameStatus`.
-        score: (t,), NaN where the segmenter was not asked.
+        score: (t,), NaN where the segmenter was not prompted.
         num_visible_points: (t,) visible positive points.
         area_px: (t,) pixels of the mask, 0 where the object is absent.
     """
@@ -36,19 +36,19 @@ def flags_of(state: UInt8Array, score: FloatArray, num_visible_points: IntArray,
     points = np.where(known, num_visible_points, np.nan)
     flags = np.zeros(len(state), np.uint8)
     with np.errstate(invalid="ignore"):
-        flags[known & (score < _normal(score) - SCORE_DROP)] |= np.uint8(NeedsLook.SCORE_DROP)
-        flags[known & (points < FEW_POINTS_SHARE * _normal(points))] |= np.uint8(NeedsLook.FEW_POINTS)
-    flags[_jumps(known, area_px)] |= np.uint8(NeedsLook.AREA_JUMP)
+        flags[known & (score < _normal(score) - SCORE_DROP)] |= np.uint8(NeedsReview.SCORE_DROP)
+        flags[known & (points < FEW_POINTS_FRACTION * _normal(points))] |= np.uint8(NeedsReview.FEW_POINTS)
+    flags[_jumps(known, area_px)] |= np.uint8(NeedsReview.AREA_JUMP)
     return flags
 
 
 def _jumps(known: BoolArray, area_px: IntArray) -> BoolArray:
     """Frames that are known as well as the one before, with areas that differ much."""
-    area = np.maximum(area_px, SMALLEST_AREA_PX).astype(np.float64)
+    area = np.maximum(area_px, MIN_AREA_PX).astype(np.float64)
     jumps = np.zeros(len(area), np.bool_)
     ratio = np.maximum(area[1:] / area[:-1], area[:-1] / area[1:])
-    comes_or_goes = (area_px[1:] > SMALLEST_AREA_PX) & (area_px[:-1] == 0)
-    comes_or_goes |= (area_px[:-1] > SMALLEST_AREA_PX) & (area_px[1:] == 0)
+    comes_or_goes = (area_px[1:] > MIN_AREA_PX) & (area_px[:-1] == 0)
+    comes_or_goes |= (area_px[:-1] > MIN_AREA_PX) & (area_px[1:] == 0)
     jumps[1:] = known[1:] & known[:-1] & ((ratio > AREA_RATIO) | comes_or_goes)
     return jumps
 
@@ -57,7 +57,7 @@ def _normal(values: FloatArray | np.ndarray) -> np.ndarray:
     """(t,) the larger median of the numbers among the MEDIAN_FRAMES before and after each; NaN where these are too few."""
     padded = np.pad(values.astype(np.float64), MEDIAN_FRAMES, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, MEDIAN_FRAMES)
-    is_enough = np.count_nonzero(~np.isnan(windows), axis=1) >= _LEAST_KNOWN
+    is_enough = np.count_nonzero(~np.isnan(windows), axis=1) >= _MIN_KNOWN
     medians = np.full(len(windows), np.nan)
     medians[is_enough] = np.nanmedian(windows[is_enough], axis=1)
     return np.asarray(np.fmax(medians[: len(values)], medians[MEDIAN_FRAMES + 1 :]))

@@ -1,0 +1,299 @@
+"""What a session is made of and what it gives: small frozen values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from sampt.checks import shape_repr
+from sampt.errors import SamptError
+from sampt.masks.merge import ObjectMask
+from sampt.masks.rle import Rle, decode_mask, encode_mask
+from sampt.types import BoolArray, FloatArray, FramePoints, IntArray, ObjectState, UInt8Array
+
+__all__ = [
+    "STRENGTH_CELL_PX",
+    "BoxInput",
+    "Carried",
+    "Click",
+    "FrameStatus",
+    "FrameUpdate",
+    "MaskInput",
+    "NeedsReview",
+    "ObjectResult",
+    "ObjectTimeline",
+    "Record",
+    "SessionBusyError",
+    "SessionObject",
+    "Strength",
+]
+
+
+STRENGTH_CELL_PX = 8
+"""Strengths are stored for cells of so many pixels a side."""
+_WEAKEST = np.float32(1e-6)
+
+
+class SessionBusyError(SamptError):
+    """A propagation of the session runs already; another one can begin when it has ended."""
+
+
+class FrameStatus(enum.IntEnum):
+    """What is known of an object on a frame."""
+
+    UNKNOWN = 0
+    """Nothing: it has not been propagated there."""
+    STALE = 1
+    """A result of inputs that have changed since."""
+    DONE = 2
+    """A result of the inputs as they are."""
+
+
+class NeedsReview(enum.IntFlag):
+    """Why an object on a frame needs review."""
+
+    SCORE_DROP = 1
+    """The predicted IoU is well below that of the frames before or after."""
+    FEW_POINTS = 2
+    """Far fewer positive points are visible than on the frames before or after."""
+    AREA_JUMP = 4
+    """The area changes much from one frame to the next, or the object appears or disappears."""
+
+
+@dataclass(frozen=True)
+class SessionObject:
+    """An object of a session.
+
+    Attributes:
+        object_id: from 1; not used again after the object was removed.
+        name: for people; one line.
+        color_rgb: three numbers from 0 to 255.
+        is_hidden: not shown; results and exports are not concerned.
+        is_locked: its inputs cannot be changed, and it is not propagated.
+    """
+
+    object_id: int
+    name: str
+    color_rgb: tuple[int, int, int]
+    is_hidden: bool = False
+    is_locked: bool = False
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point that a person gave; ``xy`` in pixels of the video."""
+
+    point_id: int
+    object_id: int
+    frame_idx: int
+    xy: tuple[float, float]
+    is_positive: bool
+
+
+@dataclass(frozen=True)
+class BoxInput:
+    """A box that a person gave: first and last pixel, inclusive."""
+
+    object_id: int
+    frame_idx: int
+    box_xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class MaskInput:
+    """A mask that a person gave, at the video's size."""
+
+    object_id: int
+    frame_idx: int
+    rle: Rle
+
+    @property
+    def mask(self) -> BoolArray:
+        """(h, w) bool."""
+        return decode_mask(self.rle)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a correction starts from: the visible tracked points of the result that was seen when the frame was first clicked.
+
+    Attributes:
+        xy: in pixels of the video.
+        is_positive: as many signs.
+        area_px: of the mask then.
+    """
+
+    object_id: int
+    frame_idx: int
+    xy: tuple[tuple[float, float], ...]
+    is_positive: tuple[bool, ...]
+    area_px: int
+
+
+@dataclass(frozen=True)
+class ObjectResult:
+    """An object on a frame.
+
+    Attributes:
+        state: whether it is there.
+        score: predicted IoU in [0, 1], or None where the segmenter was not prompted.
+        rle: the mask at the video's size, before overlaps with other objects are resolved; None where the object is absent.
+        num_visible_points: positive points of the prompt.
+        is_stale: the inputs have changed since.
+    """
+
+    object_id: int
+    frame_idx: int
+    state: ObjectState
+    score: float | None
+    rle: Rle | None
+    num_visible_points: int
+    is_stale: bool = False
+
+    def mask(self, size_hw: tuple[int, int]) -> BoolArray:
+        """(h, w) bool; empty where the object is absent."""
+        return np.zeros(size_hw, np.bool_) if self.rle is None else decode_mask(self.rle)
+
+
+class FrameUpdate(NamedTuple):
+    """Results that have become final: objects by id."""
+
+    frame_idx: int
+    results: dict[int, ObjectResult]
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectTimeline:
+    """An object over all t frames.
+
+    Attributes:
+        state: (t,) uint8 codes of :class:`FrameStatus`.
+        is_present: (t,) bool.
+        score: (t,) float32, NaN where there is none.
+        num_visible_points: (t,) int64.
+        area_px: (t,) int64.
+        has_input: (t,) bool: a person clicked there, or gave a box or a mask.
+        flags: (t,) uint8, bits of :class:`NeedsReview`.
+    """
+
+    state: UInt8Array
+    is_present: BoolArray
+    score: FloatArray
+    num_visible_points: IntArray
+    area_px: IntArray
+    has_input: BoolArray
+    flags: UInt8Array
+
+    __repr__ = shape_repr
+
+
+@dataclass(frozen=True, eq=False)
+class Strength:
+    """How sure the segmenter was, coarsely: enough to decide which of two objects gets a pixel that both claim.
+
+    Attributes:
+        origin_yx: where the part lies in the frame.
+        size_hw: of the part.
+        cells: (ceil(h / 8), ceil(w / 8)) uint8: mean positive logit, 255 for ``scale``.
+        scale: logit of 255.
+    """
+
+    origin_yx: tuple[int, int]
+    size_hw: tuple[int, int]
+    cells: UInt8Array
+    scale: float
+
+    __repr__ = shape_repr
+
+    @classmethod
+    def of(cls, found: ObjectMask) -> Strength:
+        """Of a mask that has pixels."""
+        assert found.logits is not None, "the mask has pixels"
+        h, w = found.logits.shape
+        positive = np.maximum(found.logits, np.float32(0))
+        size = -(-w // STRENGTH_CELL_PX), -(-h // STRENGTH_CELL_PX)
+        cells = cv2.resize(positive, size, interpolation=cv2.INTER_AREA)
+        scale = max(float(cells.max()), float(_WEAKEST))
+        return cls(found.origin_yx, (h, w), np.rint(cells * (255 / scale)).astype(np.uint8), scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A result as it is stored.
+
+    Attributes:
+        digest: (16 bytes) of what it was made from.
+        run: number of the run that it comes from; new points have ids made from it.
+        size_hw: of the frame.
+        rle: the mask, before overlaps are resolved; None where the object is absent.
+        strength: of the mask; None where it is given or absent.
+        points: the object's own, tracked or given, at the video's size.
+    """
+
+    object_id: int
+    frame_idx: int
+    digest: bytes
+    run: int
+    size_hw: tuple[int, int]
+    state: ObjectState
+    score: float | None
+    area_px: int
+    rle: Rle | None
+    strength: Strength | None
+    is_given: bool
+    points: FramePoints
+
+    __repr__ = shape_repr
+
+    @classmethod
+    def of(
+        cls, found: ObjectMask, frame_idx: int, digest: bytes, run: int, points: FramePoints, size_hw: tuple[int, int]
+    ) -> Record:
+        """The record of a mask at the video's size, and the object's points on the frame."""
+        mask = found.mask(size_hw)
+        area = int(np.count_nonzero(mask))
+        return cls(
+            found.object_id,
+            frame_idx,
+            digest,
+            run,
+            size_hw,
+            found.state if area or found.logits is None else ObjectState.EMPTY,
+            None if np.isnan(found.score) else float(found.score),
+            area,
+            encode_mask(mask) if area else None,
+            Strength.of(found) if area and not found.is_given else None,
+            found.is_given,
+            points,
+        )
+
+    @property
+    def num_visible(self) -> int:
+        """Visible positive points."""
+        return int(np.count_nonzero(self.points.visible & self.points.is_positive))
+
+    def mask(self) -> BoolArray:
+        """(h, w) bool."""
+        return np.zeros(self.size_hw, np.bool_) if self.rle is None else decode_mask(self.rle)
+
+    def object_mask(self) -> ObjectMask:
+        """As the merge of all objects takes it; logits are the strengths, interpolated."""
+        score = float("nan") if self.score is None else self.score
+        if self.rle is None:
+            return ObjectMask(self.object_id, self.state, score)
+        mask = decode_mask(self.rle)
+        if self.is_given or self.strength is None:
+            return ObjectMask.of_given(self.object_id, mask)
+        (y, x), (h, w) = self.strength.origin_yx, self.strength.size_hw
+        cells = self.strength.cells.astype(np.float32) * np.float32(self.strength.scale / 255)
+        logits = np.maximum(cv2.resize(cells, (w, h), interpolation=cv2.INTER_LINEAR), _WEAKEST)
+        logits = np.where(mask[y : y + h, x : x + w], logits, np.float32(-1))
+        return ObjectMask(self.object_id, self.state, score, logits, (y, x))
+
+    def to_result(self, *, is_stale: bool = False) -> ObjectResult:
+        """As a client sees it."""
+        return ObjectResult(self.object_id, self.frame_idx, self.state, self.score, self.rle, self.num_visible, is_stale)
