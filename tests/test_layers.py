@@ -51,7 +51,9 @@ def test_importing_sampt_imports_no_back_end_and_nothing_heavy() -> None:
 def test_public_names_load_and_are_listed() -> None:
     code = "import sampt; [getattr(sampt, n) for n in sampt.__all__]; print(*set(sampt.__all__) - set(dir(sampt)))"
     assert run_python(code) == ""
-    assert {"segment_video", "Points", "open_video", "SegmentConfig", "create_tracker"} <= set(sampt.__all__)
+    assert {"segment_video", "Points", "open_video", "SegmentConfig", "create_tracker", "Session", "Job", "RunOptions"} <= set(
+        sampt.__all__
+    )
 
 
 def test_loading_the_public_names_imports_no_back_end() -> None:

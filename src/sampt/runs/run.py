@@ -75,37 +75,32 @@ def run_job(
     run = prepare_run(job, on_weights, make=make)
     if run.finished is not None:
         return run.finished
-    clock, video = StageClock(), run.video
+    clock, video, options = StageClock(), run.video, job.options
     cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
-    tracker, segmenter = run.back_ends
-    timed: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
     summaries = {o: ObjectSummary(o) for o in run.object_ids}
     report = on_frame or (lambda done, total: None)
-    expected = (video.size_hw, run.object_ids)
-    with run.folder.started(overwrite=job.options.overwrite, expected=expected) as journal, _of_one_input(video):
+    ids, overlapping = run.object_ids, job.config.overlapping
+    with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _of_one_input(video):
         num_resumed = len(journal)
-        if parts:
-            frames = [PartFile(path).frames() for path in parts]
-            results = merge_parts(cached, run.queries, frames, config=job.config, **timed)
-        else:
-            results = segment_video(cached, run.queries, config=job.config, memo=_CheckedMemo(journal, video), **timed)
-        overlapping = job.config.overlapping
-        with open_outputs(
-            job.output, job.options.formats, video, object_ids=run.object_ids, overlapping=overlapping
-        ) as outputs:
+        results = _segment(job, run, cached, clock, journal, parts)
+        with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
-    result = JobResult(
-        job.output,
-        outputs.files,
-        video.num_frames,
-        list(summaries.values()),
-        licences_of(*run.infos),
-        time.perf_counter() - started,
-        num_resumed=num_resumed,
-    )
+    seconds, licences, objects = time.perf_counter() - started, licences_of(*run.infos), list(summaries.values())
+    result = JobResult(job.output, outputs.files, video.num_frames, objects, licences, seconds, num_resumed=num_resumed)
     run.folder.finish(manifest_of(job, run.identity, video, result, clock), outputs.files.values())
     return result
+
+
+def _segment(
+    job: Job, run: Run, cached: Video, clock: StageClock, journal: Journal, parts: Sequence[Path]
+) -> Iterator[FrameMasks]:
+    """The results, from the parts when there are any; each stage's time goes to the clock."""
+    tracker, segmenter = TimedTracker(run.back_ends[0], clock), TimedSegmenter(run.back_ends[1], clock)
+    back_ends: dict[str, Any] = {"tracker": tracker, "segmenter": segmenter, "config": job.config}
+    if parts:
+        return merge_parts(cached, run.queries, [PartFile(path).frames() for path in parts], **back_ends)
+    return segment_video(cached, run.queries, memo=_CheckedMemo(journal, run.video), **back_ends)
 
 
 def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[SegmentConfig, RunOptions], BackEnds]) -> int:
