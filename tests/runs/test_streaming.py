@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, ConfigError, OutputError, QueryError, VideoError
 from sampt.exporters.tracks_npz import load_tracks
+from sampt.exporters.tracks_text import TracksJson
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.runs.run import run_job
@@ -129,3 +131,23 @@ def test_a_tracker_that_needs_the_whole_clip_is_told(tmp_path: Path, monkeypatch
     with pytest.raises(BackendError, match="Tracker 'exact' needs the whole clip; for live frames choose another one"):
         run_job(job(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_slow_writing_loses_no_frames_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a camera whose frames come at uneven times."""
+
+    def uneven() -> Iterator[LiveFrame]:
+        for i in range(NUM_FRAMES):
+            yield LiveFrame(SCENE.frame(i), i * i / 8)
+
+    real = TracksJson.write
+
+    def slowly(self: TracksJson, frame: Any) -> None:
+        time.sleep(0.05)
+        real(self, frame)
+
+    monkeypatch.setattr(TracksJson, "write", slowly)
+    given = job(tmp_path, video=LiveVideo(uneven(), 8, "camera"), options=RunOptions(formats=("tracks-json",)))
+    run_job(given)
+    frames = json.loads((tmp_path / "tracks.json").read_text())["frames"]
+    assert [frame["time_s"] for frame in frames] == [i * i / 8 for i in range(NUM_FRAMES)]

@@ -344,15 +344,17 @@ def test_every_frame_is_looked_at_once_in_both_directions() -> None:
 
 def test_kept_frames_are_bounded_and_query_frames_stay() -> None:
     counting = Counting(small_matcher("superglue"))
-    tracker = KeypointTracker(info(), counting, cached_frames=2)
-    stream = tracker.stream()
     frames = [noise((48, 64), i) for i in range(5)]
+    sizes = [counting.extract(frame).num_bytes for frame in frames]
+    counting.extracted = 0
+    tracker = KeypointTracker(info(), counting, cache_bytes=sum(sizes[3:]))
+    stream = tracker.stream()
     stream.push(frames[0])
     stream.add(np.array([[20, 20]], np.float32))
     for frame in frames[1:]:
         stream.push(frame)
     assert counting.extracted == 5
-    assert len(tracker._kept) == 2
+    assert len(tracker._cache) == 2
     step = stream.push(frames[0])  # forgotten by the cache, and known all the same
     assert step.visible.all()
     assert np.array_equal(step.xy, [[20, 20]])

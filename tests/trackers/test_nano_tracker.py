@@ -110,7 +110,9 @@ def test_a_frame_is_encoded_once_for_all_streams_that_see_it() -> None:
 def test_only_so_many_frames_are_remembered() -> None:
     frames = np.stack([textured((60, 90), seed) for seed in range(6)])
     runtime = Counting(BUNDLED_WEIGHTS)
-    tracker = NanoTracker(runtime, NanoTrackerSettings(kept_frames=2))
+    height, width = 224, 320
+    num_bytes = 4 * (64 * height * width // 16 + 128 * height * width // 64)
+    tracker = NanoTracker(runtime, NanoTrackerSettings(cache_bytes=2 * num_bytes))
     for _ in range(2):
         tracker.track(open_video(frames), Points.of(1, 0, [[20, 20]]))
     assert runtime.encoded == 12

@@ -16,7 +16,7 @@ from sampt.runs.manifest import config_digest
 from sampt.runs.outputs import check_outputs, open_outputs
 from sampt.runs.record import identity_of, licences_of, manifest_of
 from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker
-from sampt.runs.writing import write_all
+from sampt.runs.writing import MAX_WAITING, write_all
 from sampt.video.live import LiveVideo
 
 __all__ = ["run_live"]
@@ -42,7 +42,7 @@ def run_live(
     infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
     identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), infos)
     folder = RunFolder(job.output, config_digest(identity))
-    video.keep((tracker.info.live_latency or 0) + 2)
+    video.keep((tracker.info.live_latency or 0) + 2 + MAX_WAITING)  # whoever writes a frame asks for its time
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
     results = segment_stream(video, queries, config=config, **parts)  # raises here, before a file is touched
     summaries = {o: ObjectSummary(o) for o in object_ids}

@@ -16,11 +16,11 @@ from sampt.runs.timing import StageClock
 from sampt.types import FrameMasks, ObjectState, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["WriteBehind", "write_all"]
+__all__ = ["MAX_WAITING", "WriteBehind", "write_all"]
 
-_MOST_WAITING = 4
+MAX_WAITING = 4
 """Frames that may wait to be written: memory stays bounded when writing is the slower part ..."""
-_MOST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 """... and so many bytes of their masks, but one frame in any case: a thousand objects have 400 MB of masks on a frame."""
 
 
@@ -44,7 +44,7 @@ class WriteBehind:
         """Hand over one frame; waits while too many are not written yet."""
         num_bytes = frame_masks.masks.nbytes
         while self._waiting and (
-            len(self._waiting) >= _MOST_WAITING or num_bytes + sum(size for _, size in self._waiting) > _MOST_BYTES
+            len(self._waiting) >= MAX_WAITING or num_bytes + sum(size for _, size in self._waiting) > _MAX_BYTES
         ):
             self._waiting.popleft()[0].result()
         self._waiting.append((self._thread.submit(self._timed, frame_rgb, frame_masks), num_bytes))

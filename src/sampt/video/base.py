@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from sampt.backends.lru_cache import LruCache
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
 
@@ -107,7 +107,7 @@ class Video(ABC):
             raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
 
 
-_MOST_CACHED_BYTES = 192 << 20
+_MAX_CACHED_BYTES = 192 << 20
 
 
 class VideoView(Video):
@@ -268,26 +268,22 @@ class CachedVideo(VideoView):
     def __init__(self, video: Video, capacity: int) -> None:
         super().__init__(video)
         height, width = video.size_hw
-        self._capacity = max(2, min(capacity, _MOST_CACHED_BYTES // (height * width * 3)))
-        self._frames: OrderedDict[int, UInt8Array] = OrderedDict()
+        self._capacity = max(2, min(capacity, _MAX_CACHED_BYTES // (height * width * 3)))
+        self._frames: LruCache[int, UInt8Array] = LruCache(self._capacity * height * width * 3)
 
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
-        missing = [i for i in range(start, stop) if i not in self._frames]
-        fetched: dict[int, UInt8Array] = {}
+        out = {i: frame for i in range(start, stop) if (frame := self._frames.get(i)) is not None}
+        missing = [i for i in range(start, stop) if i not in out]
         if missing:
-            first = missing[0]
-            for i, frame in enumerate(self.video.read(first, missing[-1] + 1), first):
-                fetched[i] = frame
-        out = [self._frames[i] if i in self._frames else fetched[i] for i in range(start, stop)]
+            read = self.video.read(missing[0], missing[-1] + 1)
+            out |= {i: read[i - missing[0]] for i in missing}
         for i in range(max(start, stop - self._capacity), stop):
-            if i not in self._frames:
+            if self._frames.get(i) is None:
                 # A copy: a view would keep the whole window that it was read with in memory.
-                self._frames[i] = fetched[i].copy()
-                self._frames[i].setflags(write=False)
-            self._frames.move_to_end(i)
-        while len(self._frames) > self._capacity:
-            self._frames.popitem(last=False)
-        if len(out) == 1 and start in self._frames:
-            return self._frames[start][None]  # no copy: nobody can write to it
-        return np.stack(out) if out else self.video.read(start, stop)
+                own = out[i] = out[i].copy()
+                own.setflags(write=False)
+                self._frames.put(i, own, own.nbytes)
+        if len(out) == 1:
+            return out[start][None]  # no copy: nobody can write to it
+        return np.stack([out[i] for i in range(start, stop)]) if out else self.video.read(start, stop)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
+from sampt.backends.lru_cache import LruCache
 from sampt.errors import VideoError
 from sampt.types import UInt8Array
 from sampt.video.base import Video, resize_frame
@@ -31,9 +31,8 @@ class Pictures:
     """
 
     def __init__(self, video: Video, kept_bytes: int) -> None:
-        self._video, self._room = video, kept_bytes
-        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._bytes = 0
+        self._video = video
+        self._encoded: LruCache[tuple[int, int], bytes] = LruCache(kept_bytes)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._last: dict[int, int] = {}
@@ -71,20 +70,12 @@ class Pictures:
 
     def _find(self, key: tuple[int, int]) -> bytes | None:
         with self._lock:
-            data = self._kept.get(key)
-            if data is not None:
-                self._kept.move_to_end(key)
-            return data
+            return self._encoded.get(key)
 
     def _make(self, frame_idx: int, width: int) -> bytes:
         data = _encoded(self._video.read(frame_idx, frame_idx + 1)[0], width)
         with self._lock:
-            if (frame_idx, width) not in self._kept:
-                self._kept[frame_idx, width] = data
-                self._bytes += len(data)
-            while self._bytes > self._room and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
-        return data
+            return self._encoded.put((frame_idx, width), data, len(data))
 
     def _read_ahead(self, frame_idx: int, width: int) -> None:
         if not self._is_open or frame_idx < self._ahead_until - _AHEAD // 2 <= frame_idx + _AHEAD:

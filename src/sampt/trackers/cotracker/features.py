@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sampt.trackers.base import FrameSource, frames_at_once
 from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork
-from sampt.trackers.kept import frame_key
+from sampt.trackers.frame_key import frame_key
 from sampt.types import UInt8Array
 
 __all__ = ["ClipFeatures", "FrameStore"]

@@ -7,21 +7,21 @@ forward and backward share.
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
+from sampt.backends.lru_cache import LruCache
 from sampt.geometry import inside_frame
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.frame_key import frame_key
 from sampt.trackers.keypoints.carry import Carried, CarryLimits, Matches, carry
 from sampt.trackers.keypoints.matchers import Features, KeypointMatcher
 from sampt.types import FloatArray, IntArray, UInt8Array
 
 __all__ = ["KeypointTracker"]
 
-_CACHED_FRAMES = 32
+_MAX_CACHE_BYTES = 64 << 20
 """At most 2048 keypoints of 256 numbers each, 2 MiB a frame."""
 
 
@@ -35,7 +35,7 @@ class KeypointTracker(CausalTracker):
         info: what the tracker says of itself.
         matcher: finds and matches keypoints.
         limits: when matches count for a point, and when it is visible.
-        cached_frames: frames whose keypoints are kept besides those of query frames.
+        cache_bytes: room for keypoints of frames besides those of query frames.
     """
 
     def __init__(
@@ -44,11 +44,10 @@ class KeypointTracker(CausalTracker):
         matcher: KeypointMatcher,
         *,
         limits: CarryLimits | None = None,
-        cached_frames: int = _CACHED_FRAMES,
+        cache_bytes: int = _MAX_CACHE_BYTES,
     ) -> None:
         self._info, self._matcher, self._limits = info, matcher, limits or CarryLimits()
-        self._kept: OrderedDict[bytes, Features] = OrderedDict()
-        self._room = cached_frames
+        self._cache: LruCache[bytes, Features] = LruCache(cache_bytes)
 
     @property
     def info(self) -> TrackerInfo:
@@ -59,13 +58,11 @@ class KeypointTracker(CausalTracker):
 
     def look_at(self, frame: UInt8Array) -> Look:
         """The keypoints of an (h, w, 3) frame, found now or when the same frame was seen before."""
-        digest = hashlib.blake2b(frame.tobytes(), digest_size=16, salt=b"%d" % frame.shape[1]).digest()
-        features = self._kept.pop(digest, None)
+        digest = frame_key(frame)
+        features = self._cache.get(digest)
         if features is None:
             features = self._matcher.extract(frame)
-        self._kept[digest] = features
-        while len(self._kept) > self._room:
-            self._kept.popitem(last=False)
+            self._cache.put(digest, features, features.num_bytes)
         return Look(digest, (frame.shape[0], frame.shape[1]), features)
 
     def carry(self, xy: FloatArray, query: Look, now: Look) -> Carried:

@@ -52,6 +52,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.xy)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return self.xy.nbytes + self.network_xy.nbytes + self.score.nbytes + self.descriptor.nbytes
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:

@@ -7,12 +7,12 @@ the same memory on its last frame as on its first.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from sampt.backends.lru_cache import LruCache
 from sampt.backends.table import TRACKERS
 from sampt.geometry import SizeHW, clip_xy, inside_frame, rescale_xy, size_with_longest_side
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
@@ -30,14 +30,14 @@ class NanoTrackerSettings:
         longest_side: of the picture that the network sees, pixels.
         visible: least confidence of a visible point.
         points_together: points that take a step at once; each needs some 150 kB in between.
-        kept_frames: features of so many frames are kept for streams that look at the same frames: another direction, the next
-            window of re-initialisation; about 1.5 MB each.
+        cache_bytes: room for features of frames, for streams that look at the same ones: another direction, the next window of
+            re-initialisation; 1.5 MB a frame of 16:9, 2.5 MB a square one.
     """
 
     longest_side: int = 320
     visible: float = 0.2
     points_together: int = 640
-    kept_frames: int = 24
+    cache_bytes: int = 64 << 20
 
 
 class NanoTracker(CausalTracker):
@@ -57,24 +57,22 @@ class NanoTracker(CausalTracker):
 
 
 class _Encoder:
-    """Frames to features, each once as long as it is remembered; all streams of a tracker share one."""
+    """Frames to features, each once as long as it is in the cache; all streams of a tracker share one."""
 
     def __init__(self, runtime: Runtime, settings: NanoTrackerSettings) -> None:
         self._runtime = runtime
         self._settings = settings
-        self._kept: OrderedDict[bytes, Features] = OrderedDict()
+        self._cache: LruCache[bytes, Features] = LruCache(settings.cache_bytes)
 
     def encode(self, frame: UInt8Array) -> tuple[Features, SizeHW]:
         """Features of a frame, and the size of the picture that they are of."""
         size_hw = network_size((frame.shape[0], frame.shape[1]), self._settings.longest_side)
         picture = resized(frame, size_hw)
         key = hashlib.blake2b(picture.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
-        features = self._kept.pop(key, None)
+        features = self._cache.get(key)
         if features is None:
             features = self._runtime.encode(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
-        self._kept[key] = features
-        while len(self._kept) > self._settings.kept_frames:
-            self._kept.popitem(last=False)
+            self._cache.put(key, features, sum(maps.nbytes for maps in features))
         return features, size_hw
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.trackers.base import FrameSource, frames_at_once
-from sampt.trackers.kept import frame_key
+from sampt.trackers.frame_key import frame_key
 from sampt.trackers.pips.encoder import Pyramid
 from sampt.types import FloatArray, Points, Tracks, UInt8Array
 

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sampt.backends.lru_cache import LruCache
 from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, repeatable
 from sampt.geometry import sample_picture
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
-from sampt.trackers.kept import Kept, frame_key
+from sampt.trackers.frame_key import frame_key
 from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
 from sampt.types import FloatArray, UInt8Array
 from sampt.weights import load_checkpoint
@@ -36,7 +37,7 @@ _ITERATIONS = 12
 _MIN_SIDE = 128
 """Below this the coarsest of the four levels has fewer than two places, for which the official program divides by zero; so what
 is done there is ours to choose: such frames are enlarged, for points on things of a few pixels drift at a stride of 8 ..."""
-_KEPT_BYTES = 256 << 20
+_MAX_FLOW_BYTES = 256 << 20
 """Of flows, 6.3 MiB a pair of frames of 854x480: for the other direction, other groups, and windows of re-initialisation."""
 _MOST_ENLARGED = 4
 """... by this at most, and the rest is padding."""
@@ -64,7 +65,7 @@ class RaftTracker(CausalTracker):
     ) -> None:
         self._name, self._network, self._device = name, network, device
         self._iterations, self._limits = iterations, limits
-        self._kept: Kept[tuple[FloatArray, FloatArray]] = Kept(_KEPT_BYTES)
+        self._flows: LruCache[tuple[bytes, bytes], tuple[FloatArray, FloatArray]] = LruCache(_MAX_FLOW_BYTES)
 
     @classmethod
     def load(
@@ -95,17 +96,17 @@ class RaftTracker(CausalTracker):
             picture = F.interpolate(picture, scale_factor=float(factor), mode="bilinear", align_corners=False)
         return self._network.encode(F.pad(picture, padding, mode="replicate"))
 
-    def kept_flows(self, pair: tuple[bytes, bytes]) -> tuple[FloatArray, FloatArray] | None:
+    def cached_flows(self, pair: tuple[bytes, bytes]) -> tuple[FloatArray, FloatArray] | None:
         """The flows of two frames, by their keys, if they have been computed, in either order, and are still there."""
-        found = self._kept.get(pair)
+        found = self._flows.get(pair)
         if found is not None:
             return found
-        turned = self._kept.get(pair[::-1])
+        turned = self._flows.get(pair[::-1])
         return None if turned is None else (turned[1], turned[0])
 
-    def keep_flows(self, pair: tuple[bytes, bytes], flows: tuple[FloatArray, FloatArray]) -> None:
-        """Keep the flows of two frames for :meth:`kept_flows`."""
-        self._kept.put(pair, flows, flows[0].nbytes + flows[1].nbytes)
+    def cache_flows(self, pair: tuple[bytes, bytes], flows: tuple[FloatArray, FloatArray]) -> None:
+        """Cache the flows of two frames for :meth:`cached_flows`."""
+        self._flows.put(pair, flows, flows[0].nbytes + flows[1].nbytes)
 
     @torch.inference_mode()
     def flows(self, first: Encoded, second: Encoded, size_hw: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -165,12 +166,12 @@ class _RaftStream(ChainedStream):
         now: UInt8Array | Encoded = frame.copy()  # whoever gave it may reuse its memory
         pair = self._last_key, frame_key(frame)
         if self._last is not None and self._inside.any():
-            self._flows = self._tracker.kept_flows(pair)
+            self._flows = self._tracker.cached_flows(pair)
             if self._flows is None:
                 before = self._last if isinstance(self._last, Encoded) else self._tracker.encode(self._last)
                 now = self._tracker.encode(frame)
                 self._flows = self._tracker.flows(before, now, (frame.shape[0], frame.shape[1]))
-                self._tracker.keep_flows(pair, self._flows)
+                self._tracker.cache_flows(pair, self._flows)
         self._last, self._last_key = now, pair[1]
 
     def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sampt.backends.lru_cache import LruCache
 from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
-from sampt.trackers.kept import Kept, frame_key
+from sampt.trackers.frame_key import frame_key
 from sampt.trackers.tapir.clip import ClipFeatures, ClipPass
 from sampt.trackers.tapir.network import (
     BOOTSTAPIR,
@@ -36,7 +37,7 @@ _SIZES = {"tapir": TAPIR, "bootstapir": BOOTSTAPIR, "bootstapir-causal": BOOTSTA
 _VISIBLE = 0.1
 """SAM-PT's limit; that of the official program is 0.5."""
 _FRAMES_AT_ONCE = 16
-_KEPT_BYTES = 160 << 20
+_MAX_CACHE_BYTES = 160 << 20
 """Of features, for other groups of objects and windows of re-initialisation: 49 frames at the published size."""
 
 
@@ -121,7 +122,7 @@ class TapirTracker:
 
     def __init__(self, view: FrameView, *, frames_at_once: int = _FRAMES_AT_ONCE) -> None:
         self._view, self._frames_at_once = view, frames_at_once
-        self._store: Kept[Levels] = Kept(_KEPT_BYTES)
+        self._store: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
@@ -165,7 +166,7 @@ class CausalTapirTracker(CausalTracker):
 
     def __init__(self, view: FrameView) -> None:
         self._view = view
-        self._store: Kept[Levels] = Kept(_KEPT_BYTES)
+        self._store: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
@@ -178,7 +179,7 @@ class CausalTapirTracker(CausalTracker):
 class _CausalStream(TrackerStream):
     """Without points nothing is computed."""
 
-    def __init__(self, view: FrameView, store: Kept[Levels]) -> None:
+    def __init__(self, view: FrameView, store: LruCache[bytes, Levels]) -> None:
         self._view, self._store = view, store
         self._frame: UInt8Array | None = None
         self._levels: Levels | None = None

@@ -14,8 +14,9 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from sampt.backends.lru_cache import LruCache
 from sampt.trackers.base import FrameSource, frames_at_once
-from sampt.trackers.kept import Kept, frame_key
+from sampt.trackers.frame_key import frame_key
 from sampt.trackers.tapir.network import Levels, TapirNetwork
 from sampt.types import UInt8Array
 
@@ -32,7 +33,7 @@ class ClipFeatures:
         network: that makes them.
         video: the clip.
         picture_of: makes a network's picture, (1, 3, h, w), of an (h, w, 3) uint8 RGB frame.
-        store: features of frames by :func:`sampt.trackers.kept.frame_key`, shared with other clips.
+        store: features of frames by :func:`sampt.trackers.frame_key.frame_key`, shared with other clips.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class ClipFeatures:
         network: TapirNetwork,
         video: FrameSource,
         picture_of: Callable[[UInt8Array], Tensor],
-        store: Kept[Levels] | None = None,
+        store: LruCache[bytes, Levels] | None = None,
     ) -> None:
         self._network, self._video, self._picture_of = network, video, picture_of
-        self._store: Kept[Levels] = Kept(0) if store is None else store
+        self._store: LruCache[bytes, Levels] = LruCache(0) if store is None else store
         self._kept: dict[int, Levels] = {}
 
     def looks(self, xy: Tensor, frame_idx: Tensor) -> Tensor:
