@@ -1,7 +1,9 @@
 import io
 import json
+import re
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,13 +13,15 @@ from PIL import Image
 from sampt.errors import ConfigError, OutputError
 from sampt.exporters.base import ExportObject, object_named
 from sampt.exporters.boxes import run_lengths
-from sampt.exporters.registry import export
+from sampt.exporters.registry import export, run_name
 from sampt.exporters.table import BUILT_IN
 from sampt.files.palette import PALETTE, display_colour_of
+from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
 
 ALL = sorted(BUILT_IN)
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "outputs.md"
 
 
 def file_of(name):
@@ -215,3 +219,16 @@ def test_overlay_is_a_video_that_starts_at_zero(case):
         frames = list(container.decode(video=0))
     assert [round(frame.time, 3) for frame in frames] == [0.0, 0.08, 0.16, 0.24]
     assert (frames[0].height, frames[0].width) == (48, 86)
+
+
+def test_the_document_lists_every_kind_with_its_files():
+    rows = [line.split("|") for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    listed = {}
+    for _, names, in_run, suffixes, *_ in rows:
+        parts = [re.findall("`([^`]+)`", cell) for cell in (names, in_run, suffixes)]
+        listed |= {name: (in_run, suffix) for name, in_run, suffix in zip(*parts, strict=True)}
+    assert listed == {
+        name: (made if "." in (made := run_name(name, kind)) else f"{made}/", kind.suffix) for name, kind in BUILT_IN.items()
+    }
+    starred = [names.split("`")[1] for _, names, *_ in rows if names.rstrip().endswith("*")]
+    assert starred == list(DEFAULT_FORMATS)

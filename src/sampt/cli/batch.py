@@ -17,7 +17,7 @@ from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
 from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.cli.segment import formats_of, told_formats
+from sampt.cli.segment import describe_formats, formats_of
 from sampt.cli.settings import (
     add_damage_option,
     add_running_options,
@@ -72,7 +72,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
     place = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
-    add_output_options(parser, place, told_formats(), ",".join(DEFAULT_FORMATS), kind=str)
+    add_output_options(parser, place, describe_formats(), ",".join(DEFAULT_FORMATS), kind=str)
     add_damage_option(parser)
     add_worker_options(parser)
     add_setting_options(parser)

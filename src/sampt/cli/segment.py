@@ -26,7 +26,7 @@ from sampt.runs.job import Job, RunOptions
 from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.video.live import is_live
 
-__all__ = ["add_command", "formats_of", "told_formats"]
+__all__ = ["add_command", "describe_formats", "formats_of"]
 
 _EXAMPLES = """\
 examples:
@@ -115,7 +115,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--formats",
         default=",".join(DEFAULT_FORMATS),
         metavar="LIST",
-        help=told_formats(),
+        help=describe_formats(),
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
     add_running_options(group)
@@ -169,7 +169,7 @@ def _queries(arguments: argparse.Namespace) -> Queries:
     return queries
 
 
-def told_formats() -> str:
+def describe_formats() -> str:
     """The help of ``--formats``."""
     return (
         f"what to save, of {', '.join(exporter_names())}, separated by commas; 'sampt export --help' tells what they are "

@@ -171,7 +171,7 @@ class _RunVideo(Video):
         height, width = manifest["size_hw"]
         self._size_hw, self._num_frames = (int(height), int(width)), int(manifest["num_frames"])
         self._fps, self._label, self._frames = float(manifest["fps"]), str(manifest["video"]), dict(manifest["frames"])
-        self._sha256, self._given, self._names_told = manifest["inputs"]["video_sha256"], given, names
+        self._sha256, self._given, self._find_names = manifest["inputs"]["video_sha256"], given, names
 
     @property
     def num_frames(self) -> int:
@@ -204,7 +204,7 @@ class _RunVideo(Video):
 
     @cached_property
     def _names(self) -> Sequence[str] | None:
-        return self._names_told()
+        return self._find_names()
 
     @cached_property
     def _source(self) -> Video:
