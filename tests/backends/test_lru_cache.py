@@ -25,3 +25,10 @@ def test_one_value_may_be_larger_and_a_new_one_replaces_the_old() -> None:
     cache.put("b", 3, 6)
     cache.put("c", 4, 4)
     assert [cache.get(name) for name in "bc"] == [3, 4]
+
+
+def test_there_may_be_a_limit_of_values_too() -> None:
+    cache: LruCache[int, int] = LruCache(100, 2)
+    for i in range(4):
+        cache.put(i, i, 0)
+    assert list(cache) == [2, 3]

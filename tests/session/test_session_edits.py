@@ -413,13 +413,13 @@ def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch
 
 
 def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sampt.session.preview._MAX_BYTES", 500)
+    monkeypatch.setattr("sampt.session.session._MAX_PREVIEW_BYTES", 500)
     session = bench.create()
     session.add_object()
     for frame_idx in range(12):
         bench.click(session, 1, frame_idx, 1)
         session.preview(frame_idx)
-    kept = [len(r.rle.counts) for r in session._previews._results.values()]
+    kept = [len(session._previews.get(digest).rle.counts) for digest in list(session._previews)]
     assert 1 < len(kept) < 12
     assert sum(kept) == session._previews.num_bytes <= 500
     bench.forget()

@@ -20,13 +20,14 @@ class LruCache(Generic[K, V]):
 
     Args:
         max_bytes: room for all values together.
+        max_items: so many values at most, where some take next to nothing; None: any number.
 
     Attributes:
         num_bytes: of all values that are here.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self.num_bytes = max_bytes, 0
+    def __init__(self, max_bytes: int, max_items: int | None = None) -> None:
+        self._max_bytes, self._max_items, self.num_bytes = max_bytes, max_items, 0
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -50,6 +51,9 @@ class LruCache(Generic[K, V]):
         """Add a value, in place of what had its key, and give it back."""
         self.num_bytes += num_bytes - self._values.pop(key, (None, 0))[1]
         self._values[key] = value, num_bytes
-        while self.num_bytes > self._max_bytes and len(self._values) > 1:
+        while len(self._values) > 1 and self._is_full():
             self.num_bytes -= self._values.popitem(last=False)[1][1]
         return value
+
+    def _is_full(self) -> bool:
+        return self.num_bytes > self._max_bytes or (self._max_items is not None and len(self._values) > self._max_items)

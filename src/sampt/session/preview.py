@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,43 +24,13 @@ from sampt.session.types import Carried, Click, ObjectResult, Record
 from sampt.types import BoolArray, FloatArray, FramePoints, ObjectPrompt, ObjectState, Points, QueryMask
 from sampt.video.base import Video
 
-__all__ = ["PreviewCache", "Previewer", "sample_prompt_frame"]
+__all__ = ["Previewer", "sample_prompt_frame"]
 
 CLEARANCE = 0.25
 """Carried points of the other sign do not count closer to a click than this fraction of the root of the mask's area."""
 _MIN_CLEARANCE_PX = 8.0
 _UNSIZED = 8
 """Embeddings that are cached when the segmenter does not know how large they are."""
-_MAX_PREVIEWS = 256
-_MAX_BYTES = 32 << 20
-"""Previews that are cached, each of a few kilobytes as a rule."""
-
-
-class PreviewCache:
-    """Previews by what they were made from (:attr:`sampt.session.plan.PromptFrame.digest`); the oldest make way.
-
-    Attributes:
-        num_bytes: of the masks' codes.
-    """
-
-    def __init__(self) -> None:
-        self._results: OrderedDict[bytes, ObjectResult] = OrderedDict()
-        self.num_bytes = 0
-
-    def get(self, digest: bytes) -> ObjectResult | None:
-        """The preview, if it is here."""
-        return self._results.get(digest)
-
-    def put(self, digest: bytes, result: ObjectResult) -> None:
-        """Add a preview."""
-        self.num_bytes += _num_bytes(result) - _num_bytes(self._results.pop(digest, None))
-        self._results[digest] = result
-        while len(self._results) > _MAX_PREVIEWS or self.num_bytes > _MAX_BYTES:
-            self.num_bytes -= _num_bytes(self._results.popitem(last=False)[1])
-
-
-def _num_bytes(result: ObjectResult | None) -> int:
-    return 0 if result is None or result.rle is None else len(result.rle.counts)
 
 
 class Previewer:

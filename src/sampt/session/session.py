@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from sampt.backends.lru_cache import LruCache
 from sampt.config import SegmentConfig, default_config
 from sampt.files.atomic import disk_errors
 from sampt.files.folder_lock import FolderLock
@@ -16,7 +17,7 @@ from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import edits
 from sampt.session.edits import Inputs
-from sampt.session.preview import PreviewCache, Previewer
+from sampt.session.preview import Previewer
 from sampt.session.project import (
     RESULTS_NAME,
     ProjectFile,
@@ -41,6 +42,10 @@ from sampt.video.locked import LockedVideo
 from sampt.video.open import open_video
 
 __all__ = ["Session"]
+
+_MAX_PREVIEWS = 256
+_MAX_PREVIEW_BYTES = 32 << 20
+"""Previews that are cached, by what they were made from; each takes a few kilobytes as a rule."""
 
 _CACHED_FRAMES = 8
 """Frames looked at last; a click needs the one that is shown."""
@@ -97,7 +102,7 @@ class Session(SessionReader):
         )
         store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
         self._state = SessionState(content.inputs, store, settings_digest(content, settings))
-        self._previews = PreviewCache()
+        self._previews: LruCache[bytes, ObjectResult] = LruCache(_MAX_PREVIEW_BYTES, _MAX_PREVIEWS)
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
 
@@ -284,7 +289,8 @@ class Session(SessionReader):
         found = self._previewer.preview(inputs, frame_idx, new)
         with self._state.lock:
             for prompt_frame in new:
-                self._previews.put(prompt_frame.digest, found[prompt_frame.object_id])
+                result = found[prompt_frame.object_id]
+                self._previews.put(prompt_frame.digest, result, 0 if result.rle is None else len(result.rle.counts))
         return dict(sorted({**known, **seen, **found}.items()))
 
     def propagate(
