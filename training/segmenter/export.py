@@ -13,10 +13,11 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import FEATURES, SALIENCY, PromptArrays, saliency_side
+from sampt.segmenters.nano.runtime import FEATURES, SALIENCY, SALIENT_MAPS, PromptArrays, lay_over, saliency_side
 from training.onnx_export import write_onnx
 from training.run import averaged
 
@@ -75,11 +76,12 @@ def export(network: NanoNetwork, out: Path) -> None:
         (square,),
         out / "saliency.onnx",
         ["picture"],
-        list(SALIENCY),
-        {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENCY}},
+        list(SALIENT_MAPS),
+        {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENT_MAPS}},
         half=True,
     )
-    salient = network.saliency(square)
+    corners = np.array([[4.0, -3.0], [20.0, 10.0]]), np.array([[150.0, 170.0], [140.0, 160.0]])
+    salient = network.find_salient(square, lay_over(*corners, 160))
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
     axes |= {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in SALIENCY}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}

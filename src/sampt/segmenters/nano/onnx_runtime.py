@@ -17,6 +17,7 @@ from sampt.segmenters.nano.runtime import (
     SALIENT_CHANNELS,
     STRIDES,
     Features,
+    Overlay,
     Place,
     PromptArrays,
     Salient,
@@ -44,9 +45,13 @@ class OnnxRuntime:
         maps = self._encoder.run(None, {"picture": pictures})
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
-    def find_salient(self, pictures: FloatArray) -> list[Salient]:
+    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
         assert self._saliency is not None, "made without the saliency network"
-        maps = self._saliency.run(None, {"picture": pictures})
+        fine, *others = self._saliency.run(None, {"picture": pictures})
+        maps = [
+            np.matmul(np.matmul(down[:, None], m), across[:, None].swapaxes(2, 3))
+            for m, (down, across) in zip((fine[:, :1], fine[:, 1:], *others), overlay, strict=True)
+        ]
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
