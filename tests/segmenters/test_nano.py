@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from sampt.backends.onnx_files import open_session
 from sampt.errors import BackendError
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
-from sampt.segmenters.nano.runtime import FILES, Place, PromptArrays, lay_over, saliency_side
+from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, Place, PromptArrays, lay_over, saliency_side
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, View, level_of, place_window, places_of, prepare_picture
 from sampt.testing.contracts import check_segmenter
@@ -227,7 +228,8 @@ def test_what_is_seen_of_a_view_lies_over_the_window_where_it_belongs() -> None:
             inner = [(at > low[k, i] + margin[i]) & (at < high[k, i] - margin[i]) for i in (0, 1)]
             outer = [(at < low[k, i]) | (at > high[k, i]) for i in (0, 1)]
             assert inner[0].any() or fine > 4
-            np.testing.assert_allclose(found[np.ix_(inner[1], inner[0])], expected[np.ix_(inner[1], inner[0])], rtol=0.02, atol=1)
+            cells = np.ix_(inner[1], inner[0])
+            np.testing.assert_allclose(found[cells], expected[cells], rtol=0.02, atol=1)
             assert (found[outer[1]] == 0).all()
             assert (found[:, outer[0]] == 0).all()
 
@@ -334,9 +336,8 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
         large = saliency_side(side)
         windows = rng.uniform(-1, 1, (n, 3, large, large)).astype(np.float32)
         low, high = rng.uniform(-20, 20, (n, 2)), side + rng.uniform(-20, 20, (n, 2))
-        known = [runtime.find_salient(windows, lay_over(low, high, side)) for runtime in (onnx, torch)]
-        for a, b in zip(known[0][0], known[1][0], strict=True):
-            np.testing.assert_allclose(a, b.numpy(), atol=1e-3)
+        seen = torch.find_salient(windows, lay_over(low, high, side))
+        known = [[tuple(m.numpy() for m in maps) for maps in seen], seen]
         for salient in (known, [[None] * n] * 2):
             answers = [
                 runtime.decode([Place(f, 16 * k, -16, found[k]) for k in range(n)], side, prompts)
@@ -344,6 +345,26 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
             ]
             np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
             np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+
+
+def test_saliency_in_integers_is_near_the_one_in_single_precision() -> None:
+    """On photos; PyTorch and the float file agree to rounding."""
+    torch_tensor = pytest.importorskip("torch").from_numpy
+    from sampt.segmenters.nano.torch_runtime import TorchRuntime
+
+    onnx, torch = OnnxRuntime(BUNDLED_WEIGHTS), TorchRuntime(BUNDLED_WEIGHTS, "cpu")
+    whole = open_session(BUNDLED_WEIGHTS / "saliency.onnx", "nano")
+    overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 160.0), 160)
+    errors: list[float] = []
+    for name in ("camel", "dog", "soapbox"):
+        photo = cv2.imread(str(DAVIS / "JPEGImages" / "480p" / name / "00000.jpg"))[..., ::-1]
+        view = View(100, 0, 700, 480).picture(photo, saliency_side(160))
+        exact = torch.find_salient(view, overlay)[0]
+        np.testing.assert_allclose(whole.run(None, {"picture": view})[0], torch._network.saliency(torch_tensor(view))[0].numpy(), atol=2e-3)
+        for a, b in zip(onnx.find_salient(view, overlay)[0], exact, strict=True):
+            errors.append(float(np.abs(a - b.numpy()).mean() / np.abs(b.numpy()).mean()))
+    assert max(errors) < 0.25
+    assert np.mean(errors) < 0.15
 
 
 def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,11 +404,11 @@ def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
 def test_a_missing_or_foreign_weight_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"found no encoder\.onnx"):
         create_segmenter("nano", weights=str(tmp_path))
-    for name in FILES:
+    for name in (*FILES, INT8_SALIENCY):
         (tmp_path / name).write_bytes(b"not a network")
     with pytest.raises(BackendError, match="cannot read its weights"):
         create_segmenter("nano", weights=str(tmp_path))
-    for name in FILES:
+    for name in (*FILES, INT8_SALIENCY):
         (tmp_path / name).write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
     with pytest.raises(BackendError, match=r"decoder\.onnx with inputs"):
         create_segmenter("nano", weights=str(tmp_path))

@@ -242,7 +242,7 @@ def test_the_start_answers_as_the_first_generation_where_nothing_is_known(tmp_pa
     window, _ = started.encode_crop(picture, torch.ones(1, 1, 64, 64))
     features = [f.expand(2, -1, -1, -1) for f in window]
     with torch.no_grad():
-        seen = torch.nn.functional.interpolate(picture, (96, 96)).expand(2, -1, -1, -1)
+        seen = torch.nn.functional.interpolate(picture, (128, 128)).expand(2, -1, -1, -1)
         known = started.find_salient(seen, lay_over(np.full((2, 2), 3.0), np.full((2, 2), 50.0), 64))
         alone, _ = started.decoder(*features, *started.without_saliency(picture.expand(2, -1, -1, -1)), *prompts)
         both, _ = started.decoder(*features, *known, *prompts)

@@ -59,7 +59,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where crops lie: ``centre`` (b, 2) and ``half`` (b,) their half side on the canvas, ``matrix`` (b, 2, 2) turn and stretch."""
+    """Where crops lie: ``centre`` (b, 2), ``half`` (b,) of their side on the canvas, ``matrix`` (b, 2, 2) turn and stretch."""
 
     centre: Tensor
     half: Tensor
@@ -149,14 +149,17 @@ class Maker(Draws):
         view = self._view(first, inside)
         axis = (torch.arange(large.shape[-1], device=self.device) + 0.5) / large.shape[-1]
         x, y = (view[:, k, None] + axis * (view[:, k + 2] - view[:, k]).unsqueeze(1) for k in (0, 1))
-        unit = torch.stack([x.unsqueeze(1).expand(-1, len(axis), -1), y.unsqueeze(2).expand(-1, -1, len(axis))], -1) * (2 / side) - 1
+        unit = (
+            torch.stack([x.unsqueeze(1).expand(-1, len(axis), -1), y.unsqueeze(2).expand(-1, -1, len(axis))], -1) * (2 / side)
+            - 1
+        )
         seen = F.grid_sample(large, unit, mode="bilinear", align_corners=False)
         picture = _shrink(large, side) * inside
         picture, seen = (p.contiguous(memory_format=torch.channels_last) for p in (picture, seen))
         return Batch(picture, seen, view, target, inside, first, second, is_recorded)
 
     def _view(self, prompts: Prompts, inside: Tensor) -> Tensor:
-        """(b, 4) what the saliency network looks at, as the segmenter has it: about box or positive points, or all of the crop."""
+        """(b, 4) what the saliency network sees, as in the segmenter: around box or positive points, or all of the crop."""
         side = inside.shape[-1]
         s = NanoSettings()
         positive = prompts.labels == 1
@@ -199,7 +202,9 @@ class Maker(Draws):
         about = (has & self.chance(s["recorded"]["about"], len(which))).unsqueeze(1)
         centre = (window[:, 2:] + window[:, :2]) / 2 + self.normal(len(which), 2) * (0.03 * size.unsqueeze(1))
         half = size / 2 * torch.exp(self.normal(len(which)) * 0.1)
-        placed = Placement(torch.where(about, centre, placed.centre), torch.where(about[:, 0], half, placed.half), placed.matrix)
+        placed = Placement(
+            torch.where(about, centre, placed.centre), torch.where(about[:, 0], half, placed.half), placed.matrix
+        )
         grid = placed.grid(large)
         picture, inside_large = self._picture(self.store.regions.picture[region], grid)
         mask = self._mask(region, self.store.regions.labels[region], grid) * inside_large

@@ -107,7 +107,7 @@ def _ious(
             labels: Tensor = torch.tensor([[1.0] * len(on) + [0.0] * len(off)], device=device)
             logits, _ = network.decoder(
                 *features, *salient, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
-                torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
+                torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none, none,
             )  # fmt: skip
             guess = (logits[0, 0].cpu().numpy() > 0) & valid
             ious.append(float((guess & target).sum() / max((guess | target).sum(), 1)))

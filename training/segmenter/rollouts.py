@@ -1,5 +1,5 @@
-"""Record what the segmenter is prompted with when whole clips are segmented: tracked points with their mistakes, and the mask of
-the frame before with its own.
+"""Record what the segmenter is prompted with when whole clips are segmented: tracked points with their mistakes, and the mask
+of the frame before with its own.
 
     python -m training.segmenter.rollouts --data ../shared/training --out training-runs/rollouts
 

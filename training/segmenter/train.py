@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.segmenters.nano.network import NanoNetwork
-from training.data import load_training_store
 from sampt.segmenters.nano.runtime import lay_over
 from sampt.segmenters.nano.segmenter import NanoSettings
+from training.data import load_training_store
 from training.run import Run, command_line
 from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
@@ -80,8 +80,8 @@ class Trainer(Run):
     def _doubted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Features with channels missing.
 
-        The encoder knows the training pictures by heart and new ones less well; what is salient has never been fitted to either.
-        Were the features as good as they are here, the decoder would learn to trust saliency too little.
+        The encoder knows the training images by heart and new ones less well; saliency has never been fitted to either. Were
+        the features as good as they are here, the decoder would learn to trust saliency too little.
         """
         s = self.settings["train"]
         b = len(features[0])
@@ -97,7 +97,15 @@ class Trainer(Run):
         return tuple(m * known for m in salient)
 
     def _predict(self, known: tuple[Tensor, ...], p: Prompts) -> tuple[Tensor, Tensor]:
-        answer: tuple[Tensor, Tensor] = self.network.decoder(*known, p.points, p.labels, p.box, p.previous, p.has_previous)
+        answer: tuple[Tensor, Tensor] = self.network.decoder(
+            *known,
+            p.points,
+            p.labels,
+            p.box,
+            p.previous,
+            p.has_previous,
+            torch.zeros_like(p.has_previous),  # true and drawn points, which the general trust is learnt from
+        )
         return answer
 
 

@@ -30,6 +30,10 @@ MAX_TRUST = 4.0
 """The logit of saliency counts at most so many times; as it is, to begin with."""
 
 
+TRACKED_TRUST = 1.0
+"""And so much more for tracked points."""
+
+
 @dataclass(frozen=True)
 class NetworkSizes:
     """Widths of the network.
@@ -153,20 +157,24 @@ class NanoDecoder(nn.Module):
         box: Tensor,
         previous: Tensor,
         has_previous: Tensor,
+        tracked: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts, each about its own window of s x s pixels.
 
         Args:
             stem, fine, middle, coarse: the window's features; 0 outside the frame.
-            salient_logit, salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds there, laid
-                over the window, (n, 1, s/2, s/2), (n, 64, s/4, s/4), (n, 64, s/8, s/8), (n, 64, s/16, s/16); zeros of any size:
-                unknown.
+            salient_logit, salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds there,
+                laid over the window, (n, 1, s/2, s/2), (n, 64, s/4, s/4), (n, 64, s/8, s/8), (n, 64, s/16, s/16); zeros of any
+                size: unknown.
             inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
             points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
             labels: (n, p) 1 positive, 0 negative, -1 no point.
             box: (n, 4) x0, y0, x1, y1 like the points; x1 <= x0: no box.
             previous: (n, 1, s/4, s/4) probability in [0, 1] of the previous mask.
             has_previous: (n,) 1 where ``previous`` counts.
+            tracked: (n,) share of the points that a tracker put there. These lie beside the object more often than those that
+                the decoder was trained with, and saliency, which knows nothing of them, counts :data:`TRACKED_TRUST` more, as
+                far as the negative ones lie beside it.
 
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
@@ -197,6 +205,8 @@ class NanoDecoder(nn.Module):
         u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
         logits = F.pixel_shuffle(self.logits(u2), 2)
         trusted = resize_like(MAX_TRUST * torch.sigmoid(self.trust(u4) - math.log(MAX_TRUST - 1)), logits)
+        agreement = _agreement(salient_logit, points_xy / (4 * side), negative)
+        trusted = trusted + (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
         logits = logits + trusted * resize_like(salient_logit, logits)
         return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
 
@@ -263,6 +273,24 @@ class NanoDecoder(nn.Module):
         agree += [(salient * (2.0 * at_fine - inside)).mean((2, 3), keepdim=True)]
         score: Tensor = self.score(torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts, *agree], 1))
         return score.view(-1)
+
+
+def _agreement(logit: Tensor, xy: Tensor, negative: Tensor) -> Tensor:
+    """(n,) twice the share of the negative points beside what is salient, less 1, at least 0; 1 without any.
+
+    Many negative points on something salient: other objects. Positive points do not count: theirs are the mistakes
+    to be mended.
+
+    Args:
+        logit: (n, 1, h, w) of saliency; 0 where it is not known, points there do not count.
+        xy: (n, p, 2) from 0 to 1 of the window.
+        negative: (n, p).
+    """
+    at = F.grid_sample(logit.float(), (2 * xy.float() - 1).unsqueeze(1), mode="nearest", align_corners=False)[:, 0, 0]
+    known = negative.float() * (at != 0)
+    count = known.sum(1)
+    beside = ((at < 0) * known).sum(1) / count.clamp(min=1)
+    return torch.where(count > 0, torch.clamp(2 * beside - 1, min=0), torch.ones_like(beside))
 
 
 def _click_map(xy: Tensor, weight: Tensor, side: int, sigma: float) -> Tensor:

@@ -13,6 +13,7 @@ from sampt.errors import BackendError
 from sampt.segmenters.nano.runtime import (
     FEATURES,
     FILES,
+    INT8_SALIENCY,
     SALIENCY,
     SALIENT_CHANNELS,
     STRIDES,
@@ -29,12 +30,14 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency.onnx`` of a folder."""
+    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency-int8.onnx`` of a folder."""
 
     device = "cpu"
 
     def __init__(self, folder: Path, *, saliency: bool = True) -> None:
-        self._encoder, self._decoder, *last = (open_session(folder / name, "nano") for name in FILES[: 2 + saliency])
+        self._encoder, self._decoder, *last = (
+            open_session(folder / name, "nano") for name in (*FILES[:2], *[INT8_SALIENCY] * saliency)
+        )
         self._saliency = last[0] if last else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]

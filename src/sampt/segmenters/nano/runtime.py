@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from sampt.types import FloatArray
 
 __all__ = [
     "FEATURES",
     "FILES",
+    "INT8_SALIENCY",
     "SALIENCY",
     "SALIENT_CHANNELS",
     "SALIENT_MAPS",
@@ -21,6 +23,7 @@ __all__ = [
     "Features",
     "Overlay",
     "Place",
+    "Positions",
     "PromptArrays",
     "Runtime",
     "Salient",
@@ -29,7 +32,13 @@ __all__ = [
     "saliency_side",
 ]
 
+Positions: TypeAlias = npt.NDArray[np.floating[Any]]
+"""(..., 2) x and y."""
+
 FILES = ("encoder.onnx", "decoder.onnx", "saliency.onnx")
+INT8_SALIENCY = "saliency-int8.onnx"
+"""The saliency network in 8-bit integers: what the CPU runs, in half the time."""
+
 STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
 STRIDE = STRIDES[-1]
@@ -51,10 +60,10 @@ _SALIENT_STRIDES = ((4, 2), (4, 4), (8, 8), (16, 16))
 
 def saliency_side(side: int) -> int:
     """Pixels of the picture that the saliency network sees for a window of ``side`` pixels: it needs more than the decoder."""
-    return STRIDE * round(1.6 * side / STRIDE)
+    return STRIDE * round(2.0 * side / STRIDE)
 
 
-def lay_over(low: FloatArray, high: FloatArray, side: int) -> list[tuple[FloatArray, FloatArray]]:
+def lay_over(low: Positions, high: Positions, side: int) -> list[tuple[FloatArray, FloatArray]]:
     """How what the saliency network finds in a view is laid over a window, map by map of :data:`SALIENCY`.
 
     Args:
@@ -73,7 +82,7 @@ def lay_over(low: FloatArray, high: FloatArray, side: int) -> list[tuple[FloatAr
     ]  # fmt: skip
 
 
-def _axis_weights(low: FloatArray, high: FloatArray, cells: int, places: int) -> FloatArray:
+def _axis_weights(low: Positions, high: Positions, cells: int, places: int) -> FloatArray:
     """(n, cells, places) what each of the places from ``low`` to ``high`` gives to each of the cells from 0 to 1."""
     extent = (high - low).reshape(-1, 1, 1)
     centre = ((np.arange(cells) + 0.5) / cells).reshape(1, -1, 1)
@@ -121,6 +130,7 @@ class PromptArrays:
         box: (n, 4).
         previous: (n, 1, s/4, s/4).
         has_previous: (n,).
+        tracked: (n,) share of the points that nobody clicked.
     """
 
     inside: FloatArray
@@ -129,6 +139,7 @@ class PromptArrays:
     box: FloatArray
     previous: FloatArray
     has_previous: FloatArray
+    tracked: FloatArray
 
 
 class Runtime(Protocol):

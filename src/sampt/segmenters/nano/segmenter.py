@@ -18,9 +18,9 @@ from sampt.backends.table import SEGMENTERS
 from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.everything import Candidate, ProposalConfig, single_masks
-from sampt.segmenters.nano.runtime import PromptArrays, Runtime
+from sampt.segmenters.nano.runtime import Positions, PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, Positions, View, Window, mass_extent, place_window, places_of, robust_extent
+from sampt.segmenters.nano.windows import Encoded, View, Window, mass_extent, place_window, places_of, robust_extent
 from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
@@ -101,12 +101,14 @@ class LowResolution:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer."""
+    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer; and which
+    share of the points was tracked there."""
 
     xy: FloatArray
     is_positive: BoolArray
     box: FloatArray | None
     previous: LowResolution | None
+    tracked: float = 0.0
 
 
 class NanoSegmenter:
@@ -388,7 +390,8 @@ def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
         )
     box = None if prompt.box_xyxy is None else np.asarray(prompt.box_xyxy + np.array([0.0, 0.0, 1.0, 1.0]), np.float32)
     once = _first_of_equals(prompt.xy, prompt.is_positive)
-    return _Question(np.asarray(prompt.xy[once] + 0.5, np.float32), prompt.is_positive[once], box, previous)
+    tracked = 1.0 - float(prompt.is_certain.mean()) if len(prompt.xy) else 0.0
+    return _Question(np.asarray(prompt.xy[once] + 0.5, np.float32), prompt.is_positive[once], box, previous, tracked)
 
 
 def _first_of_equals(xy: FloatArray, is_positive: BoolArray) -> npt.NDArray[np.intp]:
@@ -456,6 +459,7 @@ def _prompt_arrays(
         np.zeros((n, 4), np.float32),
         np.zeros((n, 1, quarter, quarter), np.float32),
         np.zeros(n, np.float32),
+        np.array([question.tracked for question in questions], np.float32),
     )
     for k, (question, window, (xy, is_positive)) in enumerate(zip(questions, windows, points, strict=True)):
         arrays.inside[k, 0] = _inside(window, quarter, size_hw)

@@ -13,19 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sampt.geometry import shrink_picture, size_with_longest_side
-from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime, Salient, lay_over, saliency_side
+from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Positions, Runtime, Salient, lay_over, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["Encoded", "Positions", "View", "Window", "mass_extent", "place_window", "places_of", "prepare_picture", "robust_extent"]
-
-Positions: TypeAlias = npt.NDArray[np.floating[Any]]
+__all__ = [
+    "Encoded",
+    "View",
+    "Window",
+    "mass_extent",
+    "place_window",
+    "places_of",
+    "prepare_picture",
+    "robust_extent",
+]
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ class View:
 
     @classmethod
     def around(cls, low: Positions, high: Positions, margin: float, size_hw: tuple[int, int]) -> View:
-        """The box from ``low`` to ``high`` with ``margin`` times its longer side, and a hundredth of the frame's, all around."""
+        """The box from ``low`` to ``high``, widened by ``margin`` times its longer side and a hundredth of the frame's."""
         size_xy = np.array(size_hw[::-1])
         more = margin * float((high - low).max()) + 0.01 * max(size_hw)
         x0, y0 = np.clip(np.floor(low - more), 0, size_xy - 1).astype(int)
@@ -184,9 +189,7 @@ def places_of(
     salient: list[Salient | None] = [None] * len(windows)
     if views:
         seen = [view.picture(encoded.frame, saliency_side(side)) for view in views]
-        corners = [
-            window.to_window(np.array([[v.x0, v.y0], [v.x1, v.y1]])) for window, v in zip(windows, views, strict=True)
-        ]
+        corners = [window.to_window(np.array([[v.x0, v.y0], [v.x1, v.y1]])) for window, v in zip(windows, views, strict=True)]
         low, high = np.stack(corners, 1)
         salient = [*runtime.find_salient(np.concatenate(seen), lay_over(low, high, side))]
     for window, found in zip(windows, salient, strict=True):
