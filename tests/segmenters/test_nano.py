@@ -332,6 +332,7 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
             rng.uniform(0, side, (n, 4)).astype(np.float32),
             rng.uniform(0, 1, (n, 1, quarter, quarter)).astype(np.float32),
             rng.integers(0, 2, n).astype(np.float32),
+            rng.uniform(0, 1, n).astype(np.float32),
         )
         large = saliency_side(side)
         windows = rng.uniform(-1, 1, (n, 3, large, large)).astype(np.float32)
@@ -360,7 +361,9 @@ def test_saliency_in_integers_is_near_the_one_in_single_precision() -> None:
         photo = cv2.imread(str(DAVIS / "JPEGImages" / "480p" / name / "00000.jpg"))[..., ::-1]
         view = View(100, 0, 700, 480).picture(photo, saliency_side(160))
         exact = torch.find_salient(view, overlay)[0]
-        np.testing.assert_allclose(whole.run(None, {"picture": view})[0], torch._network.saliency(torch_tensor(view))[0].numpy(), atol=2e-3)
+        np.testing.assert_allclose(
+            whole.run(None, {"picture": view})[0], torch._network.saliency(torch_tensor(view))[0].numpy(), atol=2e-3
+        )
         for a, b in zip(onnx.find_salient(view, overlay)[0], exact, strict=True):
             errors.append(float(np.abs(a - b.numpy()).mean() / np.abs(b.numpy()).mean()))
     assert max(errors) < 0.25
@@ -384,8 +387,8 @@ def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pyte
 def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
     """The network sees every picture as bright as its brightest value makes it; what lies outside the frame does not count."""
     runtime = OnnxRuntime(BUNDLED_WEIGHTS)
-    bright = np.full((1, 3, 64, 64), 0.0, np.float32)
-    bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 64)) / 127.5 - 1
+    bright = np.full((1, 3, 80, 80), 0.0, np.float32)
+    bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 80)) / 127.5 - 1
     bright[0, 0, 0, 0] = 1.0
     dark = np.where(bright == 0, 0, (bright + 1) * 0.25 - 1).astype(np.float32)
     overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 40.0), 40)

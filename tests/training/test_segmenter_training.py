@@ -239,6 +239,7 @@ def test_the_start_answers_as_the_first_generation_where_nothing_is_known(tmp_pa
     started = NanoNetwork().eval()
     load_first_generation(started, tmp_path / "first.pt")
     picture, prompts = example(side=64)
+    prompts = (*prompts[:-1], torch.zeros(2))  # clicks, not tracked points
     window, _ = started.encode_crop(picture, torch.ones(1, 1, 64, 64))
     features = [f.expand(2, -1, -1, -1) for f in window]
     with torch.no_grad():
