@@ -30,7 +30,7 @@ MAX_TRUST = 4.0
 """The logit of saliency counts at most so many times; as it is, to begin with."""
 
 
-TRACKED_TRUST = 1.0
+TRACKED_TRUST = 1.5
 """And so much more for tracked points."""
 
 
