@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,14 @@ class Store:
         sizes: (m, 2) float height and width of each within its canvas.
         labels: (k, c, c) uint8 ids.
         regions: what can be asked for.
+        frames: rows of the regions of clips by clip and index of the frame.
     """
 
     pictures: Tensor
     sizes: Tensor
     labels: Tensor
     regions: Regions
+    frames: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 def sequence_of(path: Path) -> str:
@@ -89,7 +91,15 @@ def is_held_out(path: Path, sequences: Sequence[str]) -> bool:
     return zlib.crc32(path.stem.encode()) % 10 == 0
 
 
-def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: float, largest: float, device: str) -> Store:
+def load_store(
+    root: Path,
+    keep: Callable[[Path], bool],
+    canvas: int,
+    smallest: float,
+    largest: float,
+    device: str,
+    extra: Mapping[Path, float] | None = None,
+) -> Store:
     """Read the pictures under ``root`` that ``keep`` says yes to.
 
     Args:
@@ -98,6 +108,7 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
         canvas: side of the squares that pictures are reduced to fit in, pixels.
         smallest, largest: regions of a smaller or larger share of their picture are left out.
         device: where the tensors go.
+        extra: more folders of pictures with an index PNG beside each, and their weight beside that of ``root``'s things, 1.
 
     Raises:
         SystemExit: a folder is missing or empty.
@@ -144,6 +155,7 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
             box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
             rows.append((picture, label, ids, tuple(map(float, box)), KINDS.index(kind), weight, neighbour, others))
 
+    frames: dict[tuple[str, int], int] = {}
     davis: dict[str, list[Path]] = {}
     for path in _davis_frames(root):
         if keep(path):
@@ -155,13 +167,27 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
             add_labels(path.with_suffix(".png"), sizes[index])
             last = len(labels) - 1
             # Every sequence counts alike, however long; a neighbour is one or two stored frames away.
+            before = len(rows)
             add_region(index, last, (1,), "davis", first + max(k - 1 - k % 2, 0) if k else -1, 1 / len(paths))
+            if len(rows) > before and path.stem.isdigit():
+                frames[sequence_of(path), int(path.stem)] = before
     for path in filter(keep, _pictures(root / THINGS, required=False)):
         index = add_picture(path)
         label = add_labels(path.with_suffix(".png"), sizes[index])
         ids = tuple(int(i) for i in np.unique(labels[label]) if i)
         for i in ids:
             add_region(index, label, (i,), "thing", others=len(ids) > 1)
+    own = sum(row[5] for row in rows if row[4] == KINDS.index("thing"))
+    for folder, weight in (extra or {}).items():
+        first_row = len(rows)
+        for path in filter(keep, _pictures(folder)):
+            index = add_picture(path)
+            label = add_labels(path.with_suffix(".png"), sizes[index])
+            ids = tuple(int(i) for i in np.unique(labels[label]) if i)
+            for i in ids:
+                add_region(index, label, (i,), "thing", others=len(ids) > 1)
+        for k in range(first_row, len(rows)):  # every folder has its share, however many regions it has
+            rows[k] = (*rows[k][:5], weight * own / (len(rows) - first_row), *rows[k][6:])
     horses = list(filter(keep, _pictures(root / HORSES, required=False)))
     for path in horses:
         index = add_picture(path)
@@ -200,6 +226,7 @@ def load_store(root: Path, keep: Callable[[Path], bool], canvas: int, smallest: 
         torch.tensor(sizes, dtype=torch.float32, device=device),
         torch.from_numpy(np.stack(labels)).to(device),
         regions,
+        frames,
     )
 
 
@@ -213,7 +240,10 @@ def load_training_store(root: Path, settings: Mapping[str, Any], device: str) ->
     """
     s = settings
     held_out = {*s["held_out"], *s["held_out_things"]}
-    return load_store(root, lambda path: sequence_of(path) not in held_out, s["canvas"], s["smallest"], s["largest"], device)
+    extra = {Path(s["extra_folder"]) / name: weight for name, weight in s["extra"].items()}
+    return load_store(
+        root, lambda path: sequence_of(path) not in held_out, s["canvas"], s["smallest"], s["largest"], device, extra
+    )
 
 
 def held_out_frames(root: Path, sequences: Sequence[str], every: int = 4) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

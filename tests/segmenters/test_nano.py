@@ -9,16 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
+from sampt.backends.onnx_files import open_session
 from sampt.errors import BackendError
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
-from sampt.segmenters.nano.runtime import FILES, Place, PromptArrays, saliency_side
+from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, Place, PromptArrays, lay_over, saliency_side
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, level_of, place_window, places_of, prepare_picture
+from sampt.segmenters.nano.windows import Encoded, View, level_of, place_window, places_of, prepare_picture
 from sampt.testing.contracts import check_segmenter
-from sampt.types import MaskPrediction, ObjectPrompt
+from sampt.types import FloatArray, MaskPrediction, ObjectPrompt
 
 DAVIS = Path(__file__).resolve().parents[3] / "shared" / "davis"
 RED, BLUE = (200, 60, 50), (50, 80, 190)
@@ -195,7 +196,8 @@ def test_a_pattern_stands_where_the_window_says_it_does(nano: NanoSegmenter) -> 
         window = place_window((480, 854), np.array([424.0, 244.0], np.float32), extent, 160, shared)
         assert (window.level is None) == (shared < 453 or extent < 200)
         encoded, blank = Encoded(frame), Encoded(np.zeros_like(frame))
-        maps = [places_of(e, [window], 160, runtime, saliency=True)[0] for e in (encoded, blank)]
+        view = View.around(np.array([330.0, 200.0]), np.array([460.0, 280.0]), 0.35, (480, 854))
+        maps = [places_of(e, [window], 160, runtime, [view])[0] for e in (encoded, blank)]
         difference = np.abs(maps[0].features[0] - maps[1].features[0]).sum((0, 1))
         y, x = np.unravel_index(difference.argmax(), difference.shape)
         seen = np.array([x + 0.5, y + 0.5]) * 2 - np.array([maps[0].x, maps[0].y])
@@ -208,6 +210,44 @@ def test_a_pattern_stands_where_the_window_says_it_does(nano: NanoSegmenter) -> 
         y, x = np.unravel_index(difference.argmax(), difference.shape)
         scale = 160 / difference.shape[-1]
         assert np.abs(np.array([x + 0.5, y + 0.5]) * scale - expected).max() <= 8
+
+
+def test_what_is_seen_of_a_view_lies_over_the_window_where_it_belongs() -> None:
+    """A linear map of the frame stays that map, finer or coarser, and is 0 beyond the view."""
+    side = 160
+    seen = saliency_side(side)
+    low, high = np.array([[-30.0, 12.0], [40.0, 50.0]]), np.array([[150.0, 300.0], [90.0, 70.0]])
+    for (down, across), (fine, cell) in zip(lay_over(low, high, side), ((4, 2), (4, 4), (8, 8), (16, 16)), strict=True):
+        for k in range(2):
+            at_seen = [(np.arange(seen // fine) + 0.5) / (seen // fine) * (high[k, i] - low[k, i]) + low[k, i] for i in (0, 1)]
+            ramp = at_seen[0][None] + 3 * at_seen[1][:, None]
+            found = down[k] @ ramp @ across[k].T
+            at = (np.arange(side // cell) + 0.5) * cell
+            expected = at[None] + 3 * at[:, None]
+            margin = 1.5 * np.maximum(cell, (high[k] - low[k]) * fine / seen)
+            inner = [(at > low[k, i] + margin[i]) & (at < high[k, i] - margin[i]) for i in (0, 1)]
+            outer = [(at < low[k, i]) | (at > high[k, i]) for i in (0, 1)]
+            assert inner[0].any() or fine > 4
+            cells = np.ix_(inner[1], inner[0])
+            np.testing.assert_allclose(found[cells], expected[cells], rtol=0.02, atol=1)
+            assert (found[outer[1]] == 0).all()
+            assert (found[:, outer[0]] == 0).all()
+
+
+def test_the_saliency_network_looks_at_the_positive_points_whatever_the_previous_mask(nano: NanoSegmenter) -> None:
+    """A previous mask that has leaked must not choose what is seen: the point of asking somebody else."""
+    seen: list[FloatArray] = []
+    runtime = OnnxRuntime(BUNDLED_WEIGHTS)
+    find = runtime.find_salient
+    runtime.find_salient = lambda pictures, overlay: seen.append(pictures) or find(pictures, overlay)  # type: ignore
+    segmenter = NanoSegmenter(runtime)
+    mask = disc((240, 320), (100, 120), 40)
+    frame = picture(mask)
+    xy = [(float(x), float(y)) for x in range(75, 126, 10) for y in range(95, 146, 10)]
+    embedding = segmenter.encode(frame[None])[0]
+    for shown in (mask, disc((240, 320), (160, 120), 100)):
+        segmenter.decode(embedding, [replace(prompt(xy), mask_logits=segmenter.logits_of_mask(shown))])
+    np.testing.assert_array_equal(seen[0], seen[1])
 
 
 def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
@@ -292,12 +332,13 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
             rng.uniform(0, side, (n, 4)).astype(np.float32),
             rng.uniform(0, 1, (n, 1, quarter, quarter)).astype(np.float32),
             rng.integers(0, 2, n).astype(np.float32),
+            rng.uniform(0, 1, n).astype(np.float32),
         )
         large = saliency_side(side)
         windows = rng.uniform(-1, 1, (n, 3, large, large)).astype(np.float32)
-        known = [runtime.find_salient(windows) for runtime in (onnx, torch)]
-        for a, b in zip(known[0][0], known[1][0], strict=True):
-            np.testing.assert_allclose(a, b.numpy(), atol=1e-3)
+        low, high = rng.uniform(-20, 20, (n, 2)), side + rng.uniform(-20, 20, (n, 2))
+        seen = torch.find_salient(windows, lay_over(low, high, side))
+        known = [[tuple(m.numpy() for m in maps) for maps in seen], seen]
         for salient in (known, [[None] * n] * 2):
             answers = [
                 runtime.decode([Place(f, 16 * k, -16, found[k]) for k in range(n)], side, prompts)
@@ -305,6 +346,28 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
             ]
             np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
             np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+
+
+def test_saliency_in_integers_is_near_the_one_in_single_precision() -> None:
+    """On photos; PyTorch and the float file agree to rounding."""
+    torch_tensor = pytest.importorskip("torch").from_numpy
+    from sampt.segmenters.nano.torch_runtime import TorchRuntime
+
+    onnx, torch = OnnxRuntime(BUNDLED_WEIGHTS), TorchRuntime(BUNDLED_WEIGHTS, "cpu")
+    whole = open_session(BUNDLED_WEIGHTS / "saliency.onnx", "nano")
+    overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 160.0), 160)
+    errors: list[float] = []
+    for name in ("camel", "dog", "soapbox"):
+        photo = cv2.imread(str(DAVIS / "JPEGImages" / "480p" / name / "00000.jpg"))[..., ::-1]
+        view = View(100, 0, 700, 480).picture(photo, saliency_side(160))
+        exact = torch.find_salient(view, overlay)[0]
+        np.testing.assert_allclose(
+            whole.run(None, {"picture": view})[0], torch._network.saliency(torch_tensor(view))[0].numpy(), atol=2e-3
+        )
+        for a, b in zip(onnx.find_salient(view, overlay)[0], exact, strict=True):
+            errors.append(float(np.abs(a - b.numpy()).mean() / np.abs(b.numpy()).mean()))
+    assert max(errors) < 0.25
+    assert np.mean(errors) < 0.15
 
 
 def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,11 +387,12 @@ def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pyte
 def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
     """The network sees every picture as bright as its brightest value makes it; what lies outside the frame does not count."""
     runtime = OnnxRuntime(BUNDLED_WEIGHTS)
-    bright = np.full((1, 3, 64, 64), 0.0, np.float32)
-    bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 64)) / 127.5 - 1
+    bright = np.full((1, 3, 80, 80), 0.0, np.float32)
+    bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 80)) / 127.5 - 1
     bright[0, 0, 0, 0] = 1.0
     dark = np.where(bright == 0, 0, (bright + 1) * 0.25 - 1).astype(np.float32)
-    for a, b in zip(*(runtime.find_salient(x)[0] for x in (bright, dark)), strict=True):
+    overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 40.0), 40)
+    for a, b in zip(*(runtime.find_salient(x, overlay)[0] for x in (bright, dark)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
@@ -343,11 +407,11 @@ def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
 def test_a_missing_or_foreign_weight_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"found no encoder\.onnx"):
         create_segmenter("nano", weights=str(tmp_path))
-    for name in FILES:
+    for name in (*FILES, INT8_SALIENCY):
         (tmp_path / name).write_bytes(b"not a network")
     with pytest.raises(BackendError, match="cannot read its weights"):
         create_segmenter("nano", weights=str(tmp_path))
-    for name in FILES:
+    for name in (*FILES, INT8_SALIENCY):
         (tmp_path / name).write_bytes((BUNDLED_WEIGHTS / "encoder.onnx").read_bytes())
     with pytest.raises(BackendError, match=r"decoder\.onnx with inputs"):
         create_segmenter("nano", weights=str(tmp_path))

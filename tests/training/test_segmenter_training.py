@@ -14,10 +14,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sampt.segmenters.nano.network import NanoNetwork  # noqa: E402
-from sampt.segmenters.nano.runtime import saliency_side  # noqa: E402
+from sampt.segmenters.nano.runtime import lay_over, saliency_side  # noqa: E402
 from training.data import KINDS, Store, load_training_store  # noqa: E402
 from training.segmenter.augment import Maker, _as_jpeg  # noqa: E402
 from training.segmenter.export import example  # noqa: E402
+from training.segmenter.recorded import load_recorded  # noqa: E402
+from training.segmenter.rollouts import Plan, run_plan  # noqa: E402
 from training.segmenter.start import load_first_generation  # noqa: E402
 from training.segmenter.train import Trainer  # noqa: E402
 
@@ -27,10 +29,10 @@ CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
 @pytest.fixture
 def settings() -> dict[str, Any]:
     s = tomllib.loads(CONFIG.read_text())
-    s["data"] |= {"held_out": ["held"], "held_out_things": ["apart"], "canvas": 288}
+    s["data"] |= {"held_out": ["held"], "held_out_things": ["apart"], "canvas": 288, "extra": {}}
     s["train"] |= {"batch": 6, "steps": 6, "warmup": 2}
     s["crop"] |= {"sides": [64], "side_shares": [1.0]}
-    s["points"] |= {"caps": [4], "cap_shares": [1.0]}
+    s["points"] |= {"caps": [4], "cap_shares": [1.0], "joined": 0.0, "lost": 0.0}
     return copy.deepcopy(s)
 
 
@@ -162,9 +164,46 @@ def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]
     assert agree > 0.98
     assert (batch.picture * (1 - batch.inside)).abs().max() == 0
     side = batch.picture.shape[-1]
-    assert batch.large.shape[-1] == saliency_side(side) > side
-    small = torch.nn.functional.interpolate(batch.large, (side, side), mode="bilinear", antialias=True)
-    assert ((small - batch.picture).abs() * batch.inside).mean() < 0.02
+    assert batch.seen.shape[-1] == saliency_side(side) > side
+    for seen, whole, (x0, y0, x1, y1) in zip(batch.seen, batch.picture, batch.view.round().int().tolist(), strict=True):
+        part = whole[None, :, y0:y1, x0:x1]
+        small = torch.nn.functional.interpolate(seen[None], part.shape[2:], mode="bilinear", antialias=True)
+        assert (small - part).abs().mean() < 0.1
+
+
+def test_recorded_prompts_stay_on_what_they_were_about(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Turned, stretched and cropped, a point of the object lies on it and the previous mask covers it."""
+    for name, frames in {"seen": sorted((data / "davis2016_train").glob("seen_*.jpg"))}.items():
+        folder = tmp_path / "davis2016_train_480" / name
+        folder.mkdir(parents=True)
+        for k, path in enumerate(frames):
+            for suffix in (".jpg", ".png"):
+                (folder / f"{k:05d}{suffix}").symlink_to(path.with_suffix(suffix))
+    for folder in data.iterdir():
+        (tmp_path / folder.name).symlink_to(folder)
+    plan = Plan("made", "lucas-kanade", fast=True)
+    run_plan(plan, {"seen": sorted((tmp_path / "davis2016_train_480" / "seen").glob("*.jpg"))}, 0, tmp_path)
+    settings["recorded"] |= {"share": 1.0, "joined": 0.0, "lost": 0.0}
+    store = store_of(tmp_path, settings)
+    recorded = load_recorded(tmp_path, store)
+    assert recorded is not None
+    batch = Maker(store, settings, torch.Generator().manual_seed(0), recorded).batch()
+    assert batch.is_recorded
+    on = off = 0
+    for target, xy, labels in zip(batch.target[:, 0], batch.first.points.long(), batch.first.labels, strict=True):
+        on += int(target[xy[labels == 1, 1], xy[labels == 1, 0]].sum())
+        off += int((1 - target[xy[labels == 1, 1], xy[labels == 1, 0]]).sum())
+    assert on > 20 * max(off, 1)
+    has = batch.first.has_previous > 0
+    previous, target = batch.first.previous[has], torch.nn.functional.avg_pool2d(batch.target, 4)[has]
+    assert len(previous)
+    both, either = torch.minimum(previous, target).sum((1, 2, 3)), torch.maximum(previous, target).sum((1, 2, 3))
+    assert (both / either).mean() > 0.55  # the object has moved by a third of its radius since
+    settings["recorded"] |= {"joined": 1.0}
+    leaked = Maker(store, settings, torch.Generator().manual_seed(0), recorded).batch()
+    before = (batch.first.labels == 1).sum(), batch.first.previous.sum()
+    assert (leaked.first.labels == 1).sum() > before[0]
+    assert leaked.first.previous.sum() > before[1]
 
 
 def test_blocks_of_a_jpeg_are_those_of_a_real_one() -> None:
@@ -200,13 +239,15 @@ def test_the_start_answers_as_the_first_generation_where_nothing_is_known(tmp_pa
     started = NanoNetwork().eval()
     load_first_generation(started, tmp_path / "first.pt")
     picture, prompts = example(side=64)
+    prompts = (*prompts[:-1], torch.zeros(2))  # clicks, not tracked points
     window, _ = started.encode_crop(picture, torch.ones(1, 1, 64, 64))
     features = [f.expand(2, -1, -1, -1) for f in window]
     with torch.no_grad():
-        known = started.saliency(torch.nn.functional.interpolate(picture, (96, 96)).expand(2, -1, -1, -1))
+        seen = torch.nn.functional.interpolate(picture, (128, 128)).expand(2, -1, -1, -1)
+        known = started.find_salient(seen, lay_over(np.full((2, 2), 3.0), np.full((2, 2), 50.0), 64))
         alone, _ = started.decoder(*features, *started.without_saliency(picture.expand(2, -1, -1, -1)), *prompts)
         both, _ = started.decoder(*features, *known, *prompts)
-    salient = torch.nn.functional.interpolate(known[0][:, :1], (64, 64), mode="bilinear")
+    salient = torch.nn.functional.interpolate(known[0], (64, 64), mode="bilinear")
     torch.testing.assert_close(both, alone + salient)
     with pytest.raises(SystemExit, match="does not hold the first generation"):
         torch.save({"average": first | {"more": torch.zeros(1)}}, tmp_path / "other.pt")

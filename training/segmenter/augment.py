@@ -7,7 +7,7 @@ run can be repeated. Coordinates of a crop are pixels with (0, 0) at its top-lef
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sampt.segmenters.nano.runtime import saliency_side
+from sampt.segmenters.nano.segmenter import NanoSettings
 from training.data import KINDS, Store
 from training.draws import Draws
+from training.segmenter.recorded import Recorded
 
 Settings = dict[str, Any]
 
@@ -34,23 +36,55 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Batch:
-    """picture (b, 3, s, s) in [-1, 1], and larger for the saliency network; target (b, 1, s, s) 0 or 1; inside (b, 1, s, s);
-    two sets of prompts."""
+    """Samples and what they are asked.
+
+    Attributes:
+        picture: (b, 3, s, s) in [-1, 1].
+        seen: (b, 3, l, l) what the saliency network sees: the part ``view`` (b, 4) x0, y0, x1, y1 of the picture, stretched.
+        target: (b, 1, s, s) 0 or 1.
+        inside: (b, 1, s, s).
+        first, second: two sets of prompts.
+        is_recorded: whether the prompts are those of a run through the clip.
+    """
 
     picture: Tensor
-    large: Tensor
+    seen: Tensor
+    view: Tensor
     target: Tensor
     inside: Tensor
     first: Prompts
     second: Prompts
+    is_recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where crops lie: ``centre`` (b, 2), ``half`` (b,) of their side on the canvas, ``matrix`` (b, 2, 2) turn and stretch."""
+
+    centre: Tensor
+    half: Tensor
+    matrix: Tensor
+
+    def grid(self, side: int) -> Tensor:
+        """(b, side, side, 2) canvas positions, from its corner, of the pixels."""
+        axis = (torch.arange(side, device=self.half.device) + 0.5) / side * 2 - 1
+        unit = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
+        place = (unit @ self.matrix.transpose(1, 2)) * self.half.view(-1, 1, 1) + self.centre.unsqueeze(1)
+        return place.view(-1, side, side, 2)
+
+    def to_crop(self, xy: Tensor, side: int) -> Tensor:
+        """(b, p, 2) canvas positions as pixels of the crops, from the corner."""
+        unit = (xy - self.centre.unsqueeze(1)) / self.half.view(-1, 1, 1)
+        return (unit @ torch.linalg.inv(self.matrix).transpose(1, 2) + 1) * (side / 2)
 
 
 class Maker(Draws):
     """Draws batches from a store."""
 
-    def __init__(self, store: Store, settings: Settings, generator: Generator) -> None:
+    def __init__(self, store: Store, settings: Settings, generator: Generator, recorded: Recorded | None = None) -> None:
         super().__init__(generator, store.pictures.device)
         self.store = store
+        self.recorded = recorded
         self.settings = settings
         regions = store.regions
         self.weights = {}
@@ -73,13 +107,15 @@ class Maker(Draws):
     def batch(self) -> Batch:
         """The next batch."""
         s = self.settings
+        if self.recorded is not None and bool(self.chance(s["recorded"]["share"], 1)):
+            return self._recorded_batch(self.recorded)
         b = s["train"]["batch"]
         side = s["crop"]["sides"][self.pick(s["crop"]["side_shares"])]
         cap = s["points"]["caps"][self.pick(s["points"]["cap_shares"])]
         few = cap <= 2
         region = torch.multinomial(self.weights["few_clicks" if few else "many_clicks"], b, True, generator=self.rng)
         large = saliency_side(side)
-        grid = self._grid(region, large, s["crop"]["ratio_few" if few else "ratio_many"])
+        grid = self._placed(region, s["crop"]["ratio_few" if few else "ratio_many"]).grid(large)
         index = self.store.regions.picture[region]
         picture, inside = self._picture(index, grid)
         mask = self._mask(region, self.store.regions.labels[region], grid) * inside
@@ -93,16 +129,97 @@ class Maker(Draws):
         seen = target.sum((1, 2, 3)) >= 0.004 * side * side
         keep = torch.nonzero(seen)[:, 0]
         target, inside, stale, other = (x[keep] for x in (target, inside, stale, other))
-        large_picture = self._colour(picture[keep]) * inside_large[keep]
-        picture = _shrink(large_picture, side) * inside
+        picture = self._colour(picture[keep]) * inside_large[keep]
         # How much object there is within 7 pixels.
         near = F.interpolate(F.avg_pool2d(F.avg_pool2d(target, 2), 7, 1, 3), scale_factor=2.0)
         other = (other > 0.5).float() * (1 - target) * inside
         first = self._prompts(target, inside, near, other, cap, stale, s["previous"]["first"])
+        if cap >= 32:  # a tracker's points, not a person's
+            labels, previous = self._worn(first.points, first.labels, first.previous, s["points"])
+            first = replace(first, labels=labels, previous=previous)
         first = self._corrected(first, target, inside, self.chance(s["previous"]["corrected"], len(target)))
         second = self._prompts(target, inside, near, other, cap, stale, 0.0)
-        picture, large_picture = (x.contiguous(memory_format=torch.channels_last) for x in (picture, large_picture))
-        return Batch(picture, large_picture, target, inside, first, second)
+        return self._seen(picture, target, inside, first, second)
+
+    def _seen(
+        self, large: Tensor, target: Tensor, inside: Tensor, first: Prompts, second: Prompts, *, is_recorded: bool = False
+    ) -> Batch:
+        """The batch with the pictures that both networks see of the ``large`` ones."""
+        side = target.shape[-1]
+        view = self._view(first, inside)
+        axis = (torch.arange(large.shape[-1], device=self.device) + 0.5) / large.shape[-1]
+        x, y = (view[:, k, None] + axis * (view[:, k + 2] - view[:, k]).unsqueeze(1) for k in (0, 1))
+        unit = (
+            torch.stack([x.unsqueeze(1).expand(-1, len(axis), -1), y.unsqueeze(2).expand(-1, -1, len(axis))], -1) * (2 / side)
+            - 1
+        )
+        seen = F.grid_sample(large, unit, mode="bilinear", align_corners=False)
+        picture = _shrink(large, side) * inside
+        picture, seen = (p.contiguous(memory_format=torch.channels_last) for p in (picture, seen))
+        return Batch(picture, seen, view, target, inside, first, second, is_recorded)
+
+    def _view(self, prompts: Prompts, inside: Tensor) -> Tensor:
+        """(b, 4) what the saliency network sees, as in the segmenter: around box or positive points, or all of the crop."""
+        side = inside.shape[-1]
+        s = NanoSettings()
+        positive = prompts.labels == 1
+        count = positive.sum(1)
+        share = torch.where(count >= 10, 0.05, 0.0)
+        ordered = prompts.points.masked_fill(~positive.unsqueeze(2), math.inf).sort(1).values
+
+        def quantile(q: Tensor) -> Tensor:
+            at = q * (count - 1).clamp(min=0)
+            low = at.floor().long().view(-1, 1, 1).expand(-1, 1, 2)
+            high = torch.minimum(low + 1, (count - 1).clamp(min=0).view(-1, 1, 1))
+            a, b = ordered.gather(1, low)[:, 0], ordered.gather(1, high)[:, 0]
+            return a + (b - a) * (at - at.floor()).unsqueeze(1)
+
+        many = count > s.few_points
+        low, high = (torch.where(many.unsqueeze(1), quantile(q), 0.0) for q in (share, 1 - share))
+        boxed = prompts.box[:, 2] > prompts.box[:, 0]
+        low, high = (torch.where(boxed.unsqueeze(1), c, p) for c, p in ((prompts.box[:, :2], low), (prompts.box[:, 2:], high)))
+        more = s.view_margin * (high - low).amax(1, keepdim=True) + 0.02 * side
+        low, high = low - more, high + more
+        around = (many | boxed).unsqueeze(1)
+        axis = torch.arange(side, device=self.device, dtype=torch.float32)
+        there = torch.stack([inside.amax(2)[:, 0], inside.amax(3)[:, 0]], 1) > 0  # columns, rows
+        first = torch.where(there, axis, side).amin(2).clamp(max=side - 8)
+        last = torch.maximum(torch.where(there, axis + 1, 0).amax(2), first + 8)
+        low = torch.minimum(torch.maximum(torch.where(around, low, first), first), last - 8)
+        high = torch.maximum(torch.minimum(torch.where(around, high, last), last), low + 8)
+        return torch.cat([low, high], 1)
+
+    def _recorded_batch(self, recorded: Recorded) -> Batch:
+        """Frames of clips with what a run asked about them; nothing is pasted in, for the prompts are about what is there."""
+        s = self.settings
+        side = s["crop"]["sides"][self.pick(s["crop"]["side_shares"])]
+        large = saliency_side(side)
+        which = torch.multinomial(recorded.weight, s["train"]["batch"], True, generator=self.rng)
+        region, window, has = recorded.region[which], recorded.window[which], recorded.has_previous[which]
+        placed = self._placed(region, s["crop"]["ratio_many"])
+        # Mostly about the previous mask, as the segmenter looks.
+        size = (window[:, 2:] - window[:, :2]).amax(1)
+        about = (has & self.chance(s["recorded"]["about"], len(which))).unsqueeze(1)
+        centre = (window[:, 2:] + window[:, :2]) / 2 + self.normal(len(which), 2) * (0.03 * size.unsqueeze(1))
+        half = size / 2 * torch.exp(self.normal(len(which)) * 0.1)
+        placed = Placement(
+            torch.where(about, centre, placed.centre), torch.where(about[:, 0], half, placed.half), placed.matrix
+        )
+        grid = placed.grid(large)
+        picture, inside_large = self._picture(self.store.regions.picture[region], grid)
+        mask = self._mask(region, self.store.regions.labels[region], grid) * inside_large
+        target, inside = ((_shrink(x, side) > 0.5).float() for x in (mask, inside_large))
+        xy, labels = recorded.points(which)
+        xy = placed.to_crop(xy, side)
+        labels = torch.where(((xy >= 0) & (xy < side)).all(2), labels, -1.0)
+        unit = (placed.grid(side // 4) - window[:, None, None, :2]) / (window[:, 2:] - window[:, :2])[:, None, None] * 2 - 1
+        previous = F.grid_sample(recorded.maps[which].unsqueeze(1).float() / 255, unit, mode="bilinear", align_corners=False)
+        labels, previous = self._worn(xy, labels, previous, s["recorded"])
+        prompts = Prompts(xy, labels, torch.zeros(len(which), 4, device=self.device), previous, has.float())
+        keep = torch.nonzero((target.sum((1, 2, 3)) >= 0.004 * side * side) & (labels == 1).any(1))[:, 0]
+        prompts = Prompts(*(getattr(prompts, f.name)[keep] for f in fields(prompts)))
+        picture = self._colour(picture[keep]) * inside_large[keep]
+        return self._seen(picture, target[keep], inside[keep], prompts, prompts, is_recorded=True)
 
     def correct(self, batch: Batch, answer: Tensor) -> Prompts:
         """The prompts of a second question: those of the first and a click on what its answer got wrong, or new ones.
@@ -114,7 +231,7 @@ class Maker(Draws):
         s = self.settings["previous"]
         b = len(answer)
         has = self.switch(s["second"], b)
-        goes_on = self.chance(s["goes_on"], b)
+        goes_on = torch.ones_like(has, dtype=torch.bool) if batch.is_recorded else self.chance(s["goes_on"], b)
         first, second = batch.first, batch.second
 
         def pick(a: Tensor, c: Tensor) -> Tensor:
@@ -124,7 +241,8 @@ class Maker(Draws):
         points = pick(first.points, F.pad(second.points, (0, 0, 0, extra)))
         labels = pick(first.labels, F.pad(second.labels, (0, extra), value=-1.0))
         prompts = Prompts(points, labels, pick(first.box, second.box), answer, torch.where(goes_on, torch.ones_like(has), has))
-        return self._corrected(prompts, batch.target, batch.inside, goes_on)
+        clicks = self.chance(self.settings["recorded"]["corrected"], b) if batch.is_recorded else goes_on
+        return self._corrected(prompts, batch.target, batch.inside, clicks)
 
     def _corrected(self, prompts: Prompts, target: Tensor, inside: Tensor, which: Tensor) -> Prompts:
         """With a point more (-1 where not ``which``), in the middle of the largest region that the previous mask has wrong."""
@@ -145,8 +263,27 @@ class Maker(Draws):
         labels = torch.cat([prompts.labels, label.unsqueeze(1)], 1)
         return Prompts(points, labels, prompts.box, prompts.previous, prompts.has_previous)
 
-    def _grid(self, region: Tensor, side: int, ratio: list[float]) -> Tensor:
-        """(b, side, side, 2) canvas positions, from its corner, of the pixels of a crop about each region."""
+    def _worn(self, xy: Tensor, labels: Tensor, previous: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+        """Labels and previous mask with a place gone wrong in both, as mistakes go on from frame to frame: what lies within a
+        disk about one of the points has joined the object, or has been lost to it."""
+        b, side = len(xy), previous.shape[-1]
+        known = labels >= 0
+        centre = xy[torch.arange(b, device=self.device), (self.uniform(*labels.shape) * known).argmax(1)]
+        radius = self.log_uniform(b, 1, low=0.06, high=0.25) * 4 * side
+        axis = (torch.arange(side, device=self.device) + 0.5) * 4
+        away = (axis - centre[:, :1]).square().view(b, 1, 1, side) + (axis - centre[:, 1:]).square().view(b, 1, side, 1)
+        disk = torch.sigmoid((radius.view(b, 1, 1, 1) - away.sqrt()) / 3)
+        near = known & ((xy - centre.unsqueeze(1)).norm(dim=2) < radius)
+        how = self.uniform(b, 1)
+        joined, lost = how < s["joined"], how > 1 - s["lost"]
+        labels = torch.where(near & joined, 1.0, labels)
+        gone = torch.where(self.chance(0.5, *labels.shape), 0.0, -1.0)
+        labels = torch.where(near & lost & (labels == 1), gone, labels)
+        previous = torch.where(joined.view(b, 1, 1, 1), torch.maximum(previous, disk), previous)
+        return labels, torch.where(lost.view(b, 1, 1, 1), previous * (1 - disk), previous)
+
+    def _placed(self, region: Tensor, ratio: list[float]) -> Placement:
+        """A crop about each region."""
         s = self.settings["crop"]
         b = len(region)
         box = self.store.regions.box[region]
@@ -166,10 +303,7 @@ class Maker(Draws):
         flip = torch.where(self.chance(s["flip"], b), -1.0, 1.0)
         cos, sin = torch.cos(turn), torch.sin(turn)
         matrix = torch.stack([cos * stretch * flip, -sin / stretch, sin * stretch * flip, cos / stretch], 1).view(b, 2, 2)
-        axis = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
-        unit = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
-        place = (unit @ matrix.transpose(1, 2)) * half.view(b, 1, 1) + centre.view(b, 1, 2)
-        return place.view(b, side, side, 2)
+        return Placement(centre, half, matrix)
 
     def _picture(self, index: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures in [-1, 1] at ``grid`` and (b, 1, s, s) 1 where the grid is inside the picture."""
@@ -221,7 +355,7 @@ class Maker(Draws):
     def _another_object(self, n: int, side: int, ratio: list[float]) -> tuple[Tensor, Tensor]:
         """Crops about n whole objects, and the objects' masks (n, 1, s, s) in them."""
         region = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
-        grid = self._grid(region, side, ratio)
+        grid = self._placed(region, ratio).grid(side)
         picture, valid = self._picture(self.store.regions.picture[region], grid)
         return picture, self._mask(region, self.store.regions.labels[region], grid) * valid
 

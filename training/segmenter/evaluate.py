@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sampt.evaluation.datasets import read_label_map
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import saliency_side
+from sampt.segmenters.nano.runtime import lay_over, saliency_side
 from training.data import THINGS, held_out_frames
 
 COUNTS = (1, 3, 16)
@@ -100,13 +100,14 @@ def _ious(
     ious = []
     with torch.no_grad():
         features, inside_fine = network.encode_crop(picture, inside)
-        salient = network.saliency(large)
+        whole = np.zeros((1, 2)), np.full((1, 2), float(side))
+        salient = network.find_salient(large, lay_over(*whole, side))
         for on, off in drawn:
             xy = np.concatenate([on, off])[:, ::-1].astype(np.float32) + np.float32(0.5)
             labels: Tensor = torch.tensor([[1.0] * len(on) + [0.0] * len(off)], device=device)
             logits, _ = network.decoder(
                 *features, *salient, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
-                torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none,
+                torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none, none,
             )  # fmt: skip
             guess = (logits[0, 0].cpu().numpy() > 0) & valid
             ious.append(float((guess & target).sum() / max((guess | target).sum(), 1)))

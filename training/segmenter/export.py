@@ -10,13 +10,16 @@ ONNX Runtime computes is compared with PyTorch before a file is kept.
 from __future__ import annotations
 
 import argparse
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import FEATURES, SALIENCY, PromptArrays, saliency_side
+from sampt.segmenters.nano.runtime import FEATURES, INT8_SALIENCY, SALIENCY, SALIENT_MAPS, PromptArrays, lay_over, saliency_side
 from training.onnx_export import write_onnx
 from training.run import averaged
 
@@ -50,6 +53,7 @@ def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.T
         torch.tensor([[8.0, 8.0, 90.0, 120.0], [0.0] * 4])[:objects],
         rand(objects, 1, side // 4, side // 4),
         torch.tensor([1.0, 0.0])[:objects],
+        torch.tensor([0.0, 0.6])[:objects],
     )
     return rand(1, 3, side, side) * 2 - 1, prompts
 
@@ -75,15 +79,22 @@ def export(network: NanoNetwork, out: Path) -> None:
         (square,),
         out / "saliency.onnx",
         ["picture"],
-        list(SALIENCY),
-        {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENCY}},
+        list(SALIENT_MAPS),
+        {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENT_MAPS}},
         half=True,
     )
-    salient = network.saliency(square)
+    corners = np.array([[4.0, -3.0], [20.0, 10.0]]), np.array([[150.0, 170.0], [140.0, 160.0]])
+    salient = network.find_salient(square, lay_over(*corners, 160))
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
     axes |= {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in SALIENCY}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
-    axes |= {"points_xy": {0: "n", 1: "p"}, "labels": {0: "n", 1: "p"}, "box": {0: "n"}, "has_previous": {0: "n"}}
+    axes |= {
+        "points_xy": {0: "n", 1: "p"},
+        "labels": {0: "n", 1: "p"},
+        "box": {0: "n"},
+        "has_previous": {0: "n"},
+        "tracked": {0: "n"},
+    }
     axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
     write_onnx(
         network.decoder,
@@ -99,10 +110,12 @@ def export(network: NanoNetwork, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt, or checkpoint.pt of a run that goes on")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "src/sampt/segmenters/nano/weights")
+    parser.add_argument("--out", type=Path, default=BUNDLED_WEIGHTS)
     args = parser.parse_args()
     with torch.no_grad():
         export(load_weights(args.weights), args.out)
+    if args.out.resolve() != BUNDLED_WEIGHTS:  # what it was made from is never trained
+        shutil.copyfile(BUNDLED_WEIGHTS / INT8_SALIENCY, args.out / INT8_SALIENCY)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.segmenters.nano.network import NanoNetwork
+from sampt.segmenters.nano.runtime import lay_over
+from sampt.segmenters.nano.segmenter import NanoSettings
 from training.data import load_training_store
 from training.run import Run, command_line
 from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
+from training.segmenter.recorded import load_recorded
 
 
 class Trainer(Run):
@@ -31,7 +34,9 @@ class Trainer(Run):
     def __init__(self, settings: dict[str, Any], data: Path, out: Path, device: str) -> None:
         super().__init__(NanoNetwork, settings, out, device)
         self.data = data
-        self.maker = Maker(load_training_store(data, settings["data"], device), settings, self.rng)
+        store = load_training_store(data, settings["data"], device)
+        recorded = load_recorded(Path(settings["recorded"]["folder"]), store)
+        self.maker = Maker(store, settings, self.rng, recorded)
         self.device_kind = device.split(":")[0]
         self.has_bfloat16 = _computes_bfloat16(self.device_kind)
 
@@ -50,15 +55,16 @@ class Trainer(Run):
         self.network.train()
         with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
             features, inside = self.network.encode_crop(batch.picture, batch.inside)
+            features = self._doubted(features)
             if bool(self.maker.chance(s["unknown"], 1)):
                 salient = self.network.without_saliency(batch.picture)
             else:
                 with torch.no_grad():
-                    salient = self.network.saliency(batch.large)
-            known = (*features, *salient, inside)
-            answers = [self._predict(known, batch.first)]
+                    low, high = batch.view.cpu().numpy().reshape(-1, 2, 2).swapaxes(0, 1)
+                    salient = self.network.find_salient(batch.seen, lay_over(low, high, batch.picture.shape[-1]))
+            answers = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first)]
             prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
-            answers.append(self._predict(known, prompts))
+            answers.append(self._predict((*features, *salient, inside), prompts))
         masks, scores, clicks = (torch.zeros((), device=self.device) for _ in range(3))
         for (logits, score), asked in zip(answers, (batch.first, prompts), strict=True):
             masks = masks + _mask_loss(logits.float(), batch.target, batch.inside) / 2
@@ -71,8 +77,35 @@ class Trainer(Run):
         logged |= {"iou_first": iou[0], "iou_second": iou[1]}
         return loss, len(batch.picture), logged
 
+    def _doubted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Features with channels missing.
+
+        The encoder knows the training images by heart and new ones less well; saliency has never been fitted to either. Were
+        the features as good as they are here, the decoder would learn to trust saliency too little.
+        """
+        s = self.settings["train"]
+        b = len(features[0])
+        share = self.maker.uniform(b, 1, high=s["doubt"]) * self.maker.switch(s["doubted"], b, 1)
+        kept = ((self.maker.uniform(b, m.shape[1]) >= share).float() / (1 - share) for m in features)
+        return tuple(m * k[..., None, None] for m, k in zip(features, kept, strict=True))
+
+    def _at_first(self, salient: tuple[Tensor, ...], first: Prompts) -> tuple[Tensor, ...]:
+        """What is salient, where the segmenter finds it out for its first windows, and for some others."""
+        s = NanoSettings()
+        few = ((first.labels == 1).sum(1) <= s.saliency_first) & (first.has_previous == 0)
+        known = (few | self.maker.chance(self.settings["train"]["known_first"], len(few))).float().view(-1, 1, 1, 1)
+        return tuple(m * known for m in salient)
+
     def _predict(self, known: tuple[Tensor, ...], p: Prompts) -> tuple[Tensor, Tensor]:
-        answer: tuple[Tensor, Tensor] = self.network.decoder(*known, p.points, p.labels, p.box, p.previous, p.has_previous)
+        answer: tuple[Tensor, Tensor] = self.network.decoder(
+            *known,
+            p.points,
+            p.labels,
+            p.box,
+            p.previous,
+            p.has_previous,
+            torch.zeros_like(p.has_previous),  # true and drawn points, which the general trust is learnt from
+        )
         return answer
 
 

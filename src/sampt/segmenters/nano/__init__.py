@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from sampt.backends.onnx_files import choose_runtime, find_folder
-from sampt.segmenters.nano.runtime import FILES, Runtime
+from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, Runtime
 from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoSegmenter", "NanoSettings", "create", "create_fast"]
@@ -18,8 +18,8 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoSegm
     """Make the segmenter.
 
     Args:
-        weights: "default" for those in the package, or a folder with ``encoder.onnx``, ``decoder.onnx`` and ``saliency.onnx``
-            as ``training/segmenter/export.py`` writes them. None (random) needs PyTorch.
+        weights: "default" for those in the package, or a folder with what ``training/segmenter/export.py`` writes. None: random
+            ones; needs PyTorch.
         device: "auto" and "cpu" run ONNX Runtime; anything else is a PyTorch device such as "cuda".
 
     Raises:
@@ -37,7 +37,7 @@ def create_fast(*, weights: str | None = "default", device: str = "auto") -> Nan
 
 
 def _runtime(weights: str | None, device: str, *, saliency: bool = True) -> Runtime:
-    folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/segmenter/export.py")
+    folder = find_folder(weights, BUNDLED_WEIGHTS, (*FILES, INT8_SALIENCY), "nano", "training/segmenter/export.py")
     return choose_runtime(folder, device, functools.partial(_onnx, saliency=saliency), _torch)
 
 

@@ -12,6 +12,7 @@ Sizes: a window is (s, s) pixels with s a multiple of 16. Every tensor is (n, ch
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, Residual, fold_norms
-from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES
+from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
+
+
+MAX_TRUST = 4.0
+"""The logit of saliency counts at most so many times; as it is, to begin with."""
+
+
+TRACKED_TRUST = 1.5
+"""And so much more for tracked points."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,7 @@ class NanoDecoder(nn.Module):
         fine: Tensor,
         middle: Tensor,
         coarse: Tensor,
+        salient_logit: Tensor,
         salient_fine: Tensor,
         salient_middle: Tensor,
         salient_coarse: Tensor,
@@ -147,24 +157,30 @@ class NanoDecoder(nn.Module):
         box: Tensor,
         previous: Tensor,
         has_previous: Tensor,
+        tracked: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts, each about its own window of s x s pixels.
 
         Args:
             stem, fine, middle, coarse: the window's features; 0 outside the frame.
-            salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds in the window, at any
-                size; zeros: unknown.
+            salient_logit, salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds there,
+                laid over the window, (n, 1, s/2, s/2), (n, 64, s/4, s/4), (n, 64, s/8, s/8), (n, 64, s/16, s/16); zeros of any
+                size: unknown.
             inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
             points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
             labels: (n, p) 1 positive, 0 negative, -1 no point.
             box: (n, 4) x0, y0, x1, y1 like the points; x1 <= x0: no box.
             previous: (n, 1, s/4, s/4) probability in [0, 1] of the previous mask.
             has_previous: (n,) 1 where ``previous`` counts.
+            tracked: (n,) share of the points that a tracker put there. These lie beside the object more often than those that
+                the decoder was trained with, and saliency, which knows nothing of them, counts :data:`TRACKED_TRUST` more, as
+                far as the negative ones lie beside it.
 
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        salient = resize_like(salient_fine, fine)
+        salient_logit = resize_like(salient_logit, stem)
+        salient = torch.cat([F.avg_pool2d(salient_logit, 2), resize_like(salient_fine, fine)], 1)
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
         negative = (labels == 0).to(fine.dtype)
@@ -188,8 +204,10 @@ class NanoDecoder(nn.Module):
         u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
         u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
         logits = F.pixel_shuffle(self.logits(u2), 2)
-        trusted = resize_like(2.0 * torch.sigmoid(self.trust(u4)), logits)
-        logits = logits + trusted * resize_like(salient_fine[:, :1], logits)
+        trusted = resize_like(MAX_TRUST * torch.sigmoid(self.trust(u4) - math.log(MAX_TRUST - 1)), logits)
+        agreement = _agreement(salient_logit, points_xy / (4 * side), negative)
+        trusted = trusted + (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
+        logits = logits + trusted * resize_like(salient_logit, logits)
         return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
 
     def _compare(self, embedding: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
@@ -257,6 +275,24 @@ class NanoDecoder(nn.Module):
         return score.view(-1)
 
 
+def _agreement(logit: Tensor, xy: Tensor, negative: Tensor) -> Tensor:
+    """(n,) twice the share of the negative points beside what is salient, less 1, at least 0; 1 without any.
+
+    Many negative points on something salient: other objects. Positive points do not count: theirs are the mistakes
+    to be mended.
+
+    Args:
+        logit: (n, 1, h, w) of saliency; 0 where it is not known, points there do not count.
+        xy: (n, p, 2) from 0 to 1 of the window.
+        negative: (n, p).
+    """
+    at = F.grid_sample(logit.float(), (2 * xy.float() - 1).unsqueeze(1), mode="nearest", align_corners=False)[:, 0, 0]
+    known = negative.float() * (at != 0)
+    count = known.sum(1)
+    beside = ((at < 0) * known).sum(1) / count.clamp(min=1)
+    return torch.where(count > 0, torch.clamp(2 * beside - 1, min=0), torch.ones_like(beside))
+
+
 def _click_map(xy: Tensor, weight: Tensor, side: int, sigma: float) -> Tensor:
     """(n, 1, side, side): a Gaussian bump at every point of weight 1, their sum saturating at 1.
 
@@ -305,11 +341,17 @@ class NanoNetwork(nn.Module):
         features = tuple(f * share for f, share in zip(self.encoder(picture), shares, strict=True))
         return features, shares[1]
 
+    def find_salient(self, picture: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:
+        """What the decoder is given of what is salient in (n, 3, s, s) views, see :func:`~.runtime.lay_over`."""
+        fine, *others = self.saliency(picture)
+        weights = [[torch.from_numpy(w).to(fine.device, fine.dtype).unsqueeze(1) for w in pair] for pair in overlay]
+        maps = zip((fine[:, :1], fine[:, 1:], *others), weights, strict=True)
+        return tuple(down @ m @ across.transpose(2, 3) for m, (down, across) in maps)
+
     @staticmethod
-    def without_saliency(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def without_saliency(picture: Tensor) -> tuple[Tensor, ...]:
         """What the decoder is given where the saliency network did not look, for (n, 3, s, s) pictures."""
-        fine, middle, coarse = (picture.new_zeros(len(picture), channels, 1, 1) for channels in SALIENT_CHANNELS)
-        return fine, middle, coarse
+        return tuple(picture.new_zeros(len(picture), channels, 1, 1) for channels in SALIENT_CHANNELS)
 
     def fold(self) -> NanoNetwork:
         """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""

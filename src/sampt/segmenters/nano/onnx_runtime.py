@@ -13,10 +13,12 @@ from sampt.errors import BackendError
 from sampt.segmenters.nano.runtime import (
     FEATURES,
     FILES,
+    INT8_SALIENCY,
     SALIENCY,
     SALIENT_CHANNELS,
     STRIDES,
     Features,
+    Overlay,
     Place,
     PromptArrays,
     Salient,
@@ -28,12 +30,14 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency.onnx`` of a folder."""
+    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency-int8.onnx`` of a folder."""
 
     device = "cpu"
 
     def __init__(self, folder: Path, *, saliency: bool = True) -> None:
-        self._encoder, self._decoder, *last = (open_session(folder / name, "nano") for name in FILES[: 2 + saliency])
+        self._encoder, self._decoder, *last = (
+            open_session(folder / name, "nano") for name in (*FILES[:2], *[INT8_SALIENCY] * saliency)
+        )
         self._saliency = last[0] if last else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
         got = [item.name for item in self._decoder.get_inputs()]
@@ -44,9 +48,13 @@ class OnnxRuntime:
         maps = self._encoder.run(None, {"picture": pictures})
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
-    def find_salient(self, pictures: FloatArray) -> list[Salient]:
+    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
         assert self._saliency is not None, "made without the saliency network"
-        maps = self._saliency.run(None, {"picture": pictures})
+        fine, *others = self._saliency.run(None, {"picture": pictures})
+        maps = [
+            np.matmul(np.matmul(down[:, None], m), across[:, None].swapaxes(2, 3))
+            for m, (down, across) in zip((fine[:, :1], fine[:, 1:], *others), overlay, strict=True)
+        ]
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:

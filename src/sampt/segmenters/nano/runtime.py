@@ -4,49 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from sampt.types import FloatArray
 
 __all__ = [
     "FEATURES",
     "FILES",
+    "INT8_SALIENCY",
     "SALIENCY",
     "SALIENT_CHANNELS",
+    "SALIENT_MAPS",
     "STRIDE",
     "STRIDES",
     "Features",
+    "Overlay",
     "Place",
+    "Positions",
     "PromptArrays",
     "Runtime",
     "Salient",
     "cut",
+    "lay_over",
+    "saliency_side",
 ]
 
+Positions: TypeAlias = npt.NDArray[np.floating[Any]]
+"""(..., 2) x and y."""
+
 FILES = ("encoder.onnx", "decoder.onnx", "saliency.onnx")
+INT8_SALIENCY = "saliency-int8.onnx"
+"""The saliency network in 8-bit integers: what the CPU runs, in half the time."""
+
 STRIDES = (2, 4, 8, 16)
 """Pixels of a picture to one place of each feature map."""
 STRIDE = STRIDES[-1]
 FEATURES = ("stem", "fine", "middle", "coarse")
 """Names of the four maps."""
 
-SALIENCY = ("salient_fine", "salient_middle", "salient_coarse")
-"""Names of what the saliency network hands to the decoder."""
+SALIENT_MAPS = ("fine", "middle", "coarse")
+"""Names of what the saliency network gives: 65, 64 and 64 maps, the first one a logit, at strides 4, 8 and 16."""
 
-SALIENT_CHANNELS = (65, 64, 64)
+SALIENCY = ("salient_logit", "salient_fine", "salient_middle", "salient_coarse")
+"""Names of what the decoder is given of it."""
+
+SALIENT_CHANNELS = (1, 64, 64, 64)
 """Channels of these."""
+
+_SALIENT_STRIDES = ((4, 2), (4, 4), (8, 8), (16, 16))
+"""Pixels of the view, and of the window, to one place of these."""
 
 
 def saliency_side(side: int) -> int:
-    """Pixels of the picture that the saliency network sees of a window of ``side`` pixels: it needs more than the decoder."""
-    return STRIDE * round(1.4 * side / STRIDE)
+    """Pixels of the picture that the saliency network sees for a window of ``side`` pixels: it needs more than the decoder."""
+    return STRIDE * round(2.0 * side / STRIDE)
+
+
+def lay_over(low: Positions, high: Positions, side: int) -> list[tuple[FloatArray, FloatArray]]:
+    """How what the saliency network finds in a view is laid over a window, map by map of :data:`SALIENCY`.
+
+    Args:
+        low, high: (n, 2) corners (x, y) of the views, in pixels of their windows from its corner.
+        side: of the windows.
+
+    Returns:
+        for each map weights (n, cells, places) down and across: a window's map is ``down @ map @ across.T``; bilinear, a mean
+        where the window is coarser, 0 beyond the view.
+    """
+    seen = saliency_side(side)
+    return [
+        (_axis_weights(low[:, 1] / side, high[:, 1] / side, side // b, seen // a),
+         _axis_weights(low[:, 0] / side, high[:, 0] / side, side // b, seen // a))
+        for a, b in _SALIENT_STRIDES
+    ]  # fmt: skip
+
+
+def _axis_weights(low: Positions, high: Positions, cells: int, places: int) -> FloatArray:
+    """(n, cells, places) what each of the places from ``low`` to ``high`` gives to each of the cells from 0 to 1."""
+    extent = (high - low).reshape(-1, 1, 1)
+    centre = ((np.arange(cells) + 0.5) / cells).reshape(1, -1, 1)
+    at = (centre - low.reshape(-1, 1, 1)) / extent * places - 0.5
+    step = np.maximum(1.0, places / (extent * cells))
+    at = np.where((at >= -0.5) & (at < places - 0.5), np.clip(at, 0, places - 1), -2 * places)  # beyond the view: nothing near
+    weight = np.maximum(0.0, 1.0 - np.abs(at - np.arange(places)) / step)
+    return np.asarray(weight / np.maximum(weight.sum(2, keepdims=True), 1e-6), np.float32)
 
 
 Features = tuple[Any, ...]
 """Four maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""
 
 Salient = tuple[Any, ...]
-"""The three maps (1, c, h, w) that the saliency network finds in one window, likewise."""
+"""The four maps (1, c, h, w) of what the saliency network finds, laid over one window, likewise."""
+
+Overlay = Sequence[tuple[FloatArray, FloatArray]]
+"""What :func:`lay_over` gives."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +110,7 @@ class Place:
     Attributes:
         features: of the picture.
         x, y: the window's top-left corner in the picture's pixels, multiples of 16; the window may reach beyond the picture.
-        salient: what the saliency network finds in the window, None where it has not looked.
+        salient: what the saliency network finds there, None where it has not looked.
     """
 
     features: Features
@@ -76,6 +130,7 @@ class PromptArrays:
         box: (n, 4).
         previous: (n, 1, s/4, s/4).
         has_previous: (n,).
+        tracked: (n,) share of the points that nobody clicked.
     """
 
     inside: FloatArray
@@ -84,6 +139,7 @@ class PromptArrays:
     box: FloatArray
     previous: FloatArray
     has_previous: FloatArray
+    tracked: FloatArray
 
 
 class Runtime(Protocol):
@@ -96,8 +152,8 @@ class Runtime(Protocol):
         """Features of each of (n, 3, h, w) pictures in [-1, 1], h and w multiples of 16."""
         ...
 
-    def find_salient(self, pictures: FloatArray) -> list[Salient]:
-        """What is salient in each of (n, 3, s, s) pictures in [-1, 1], s a multiple of 16."""
+    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
+        """What is salient in each of (n, 3, s, s) pictures in [-1, 1], s a multiple of 16, laid over n windows."""
         ...
 
     def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:

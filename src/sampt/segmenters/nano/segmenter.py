@@ -18,9 +18,9 @@ from sampt.backends.table import SEGMENTERS
 from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.everything import Candidate, ProposalConfig, single_masks
-from sampt.segmenters.nano.runtime import PromptArrays, Runtime
+from sampt.segmenters.nano.runtime import Positions, PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, Positions, Window, mass_extent, place_window, places_of, robust_extent
+from sampt.segmenters.nano.windows import Encoded, View, Window, mass_extent, place_window, places_of, robust_extent
 from sampt.types import BoolArray, FloatArray, IntArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["LowResolution", "NanoSegmenter", "NanoSettings"]
@@ -54,6 +54,7 @@ class NanoSettings:
             between grows with it, some 90 kB each.
         window_points: of more points in a window as many are left out evenly; negative ones first. The evidence is a mean over
             points, which such a part gives as well, and with a hundred objects nearly all points are other objects'.
+        view_margin: what the saliency network sees around the box or the points, over their longer side.
         saliency: whether the saliency network looks at the second windows.
         saliency_first: and, where there is no earlier mask and at most so many positive points, at the first ones.
     """
@@ -74,6 +75,7 @@ class NanoSettings:
     batch: int = 16
     batch_points: int = 2560
     window_points: int = 512
+    view_margin: float = 0.35
     saliency: bool = True
     saliency_first: int = 8
 
@@ -99,12 +101,14 @@ class LowResolution:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer."""
+    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer; and which
+    share of the points was tracked there."""
 
     xy: FloatArray
     is_positive: BoolArray
     box: FloatArray | None
     previous: LowResolution | None
+    tracked: float = 0.0
 
 
 class NanoSegmenter:
@@ -295,13 +299,26 @@ class NanoSegmenter:
         most = self._settings.window_points
         points = [_points_within(question, window, side, most) for question, window in zip(questions, windows, strict=True)]
         for part in _batches([len(xy) for xy, _ in points], self._settings):
-            places = places_of(encoded, windows[part], side, self._runtime, saliency=saliency)
+            views = [self._view(q, w, encoded.size_hw, side) for q, w in zip(questions[part], windows[part], strict=True)]
+            places = places_of(encoded, windows[part], side, self._runtime, views if saliency else None)
             arrays = _prompt_arrays(questions[part], windows[part], points[part], side, encoded.size_hw)
             logits, some_scores = self._runtime.decode(places, side, arrays)
             logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
             answers += [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
             scores.append(some_scores)
         return answers, np.concatenate(scores) if scores else np.zeros(0, np.float32)
+
+    def _view(self, question: _Question, window: Window, size_hw: tuple[int, int], side: int) -> View:
+        """What the saliency network looks at: around the box or the positive points, which know nothing of earlier mistakes of
+        masks; for few points the window."""
+        s = self._settings
+        positive = question.xy[question.is_positive]
+        if question.box is not None:
+            return View.around(question.box[:2], question.box[2:], s.view_margin, size_hw)
+        if len(positive) > s.few_points:
+            return View.around(*robust_extent(positive), s.view_margin, size_hw)
+        corners = window.to_frame(np.array([[0, 0], [side, side]], np.float32))
+        return View.around(corners[0], corners[1], 0.0, size_hw)
 
     def _obey(self, prompt: ObjectPrompt, answer: LowResolution) -> LowResolution:
         """The answer with the sign of every certain click that it contradicts around that click."""
@@ -373,7 +390,8 @@ def _question(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> _Question:
         )
     box = None if prompt.box_xyxy is None else np.asarray(prompt.box_xyxy + np.array([0.0, 0.0, 1.0, 1.0]), np.float32)
     once = _first_of_equals(prompt.xy, prompt.is_positive)
-    return _Question(np.asarray(prompt.xy[once] + 0.5, np.float32), prompt.is_positive[once], box, previous)
+    tracked = 1.0 - float(prompt.is_certain.mean()) if len(prompt.xy) else 0.0
+    return _Question(np.asarray(prompt.xy[once] + 0.5, np.float32), prompt.is_positive[once], box, previous, tracked)
 
 
 def _first_of_equals(xy: FloatArray, is_positive: BoolArray) -> npt.NDArray[np.intp]:
@@ -441,6 +459,7 @@ def _prompt_arrays(
         np.zeros((n, 4), np.float32),
         np.zeros((n, 1, quarter, quarter), np.float32),
         np.zeros(n, np.float32),
+        np.array([question.tracked for question in questions], np.float32),
     )
     for k, (question, window, (xy, is_positive)) in enumerate(zip(questions, windows, points, strict=True)):
         arrays.inside[k, 0] = _inside(window, quarter, size_hw)

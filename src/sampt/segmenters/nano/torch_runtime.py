@@ -12,7 +12,7 @@ import torch
 from sampt.backends.blocks import load_from_onnx
 from sampt.backends.torch_networks import repeatable, running_on
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import STRIDES, Features, Place, PromptArrays, Salient, cut
+from sampt.segmenters.nano.runtime import STRIDES, Features, Overlay, Place, PromptArrays, Salient, cut
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime", "load_network"]
@@ -50,8 +50,8 @@ class TorchRuntime:
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     @torch.inference_mode()
-    def find_salient(self, pictures: FloatArray) -> list[Salient]:
-        maps = self._network.saliency(torch.from_numpy(pictures).to(self._device))
+    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
+        maps = self._network.find_salient(torch.from_numpy(pictures).to(self._device), overlay)
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
 
     @torch.inference_mode()

@@ -11,20 +11,26 @@ Within this folder a position on a frame is in pixels from the *corner* of the f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sampt.geometry import shrink_picture, size_with_longest_side
-from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Runtime, Salient, saliency_side
+from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Positions, Runtime, Salient, lay_over, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["Encoded", "Positions", "Window", "mass_extent", "place_window", "places_of", "prepare_picture", "robust_extent"]
-
-Positions: TypeAlias = npt.NDArray[np.floating[Any]]
+__all__ = [
+    "Encoded",
+    "View",
+    "Window",
+    "mass_extent",
+    "place_window",
+    "places_of",
+    "prepare_picture",
+    "robust_extent",
+]
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,36 @@ def _encode_level(encoded: Encoded, level: int, runtime: Runtime) -> Features:
     return encoded.levels[level]
 
 
-def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runtime, *, saliency: bool) -> list[Place]:
+@dataclass(frozen=True)
+class View:
+    """What the saliency network sees of the frame, stretched into a square: x0, y0, x1, y1 whole pixels, edges."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @classmethod
+    def around(cls, low: Positions, high: Positions, margin: float, size_hw: tuple[int, int]) -> View:
+        """The box from ``low`` to ``high``, widened by ``margin`` times its longer side and a hundredth of the frame's."""
+        size_xy = np.array(size_hw[::-1])
+        more = margin * float((high - low).max()) + 0.01 * max(size_hw)
+        x0, y0 = np.clip(np.floor(low - more), 0, size_xy - 1).astype(int)
+        x1, y1 = np.maximum(np.clip(np.ceil(high + more), 0, size_xy).astype(int), (x0 + 1, y0 + 1))
+        return cls(int(x0), int(y0), int(x1), int(y1))
+
+    def picture(self, frame: UInt8Array, side: int) -> FloatArray:
+        """(1, 3, side, side) in [-1, 1]."""
+        part = frame[self.y0 : self.y1, self.x0 : self.x1]
+        shrinks = part.shape[0] > side and part.shape[1] > side
+        out = np.zeros((1, 3, side, side), np.float32)
+        _put(out[0], cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+        return out
+
+
+def places_of(
+    encoded: Encoded, windows: list[Window], side: int, runtime: Runtime, views: Sequence[View] | None = None
+) -> list[Place]:
     """Where the decoder reads each window; windows that are not part of a level are encoded together here.
 
     Args:
@@ -145,16 +180,18 @@ def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runti
         windows: of ``side`` pixels.
         side: likewise.
         runtime: computes what is missing.
-        saliency: whether the saliency network looks at the windows.
+        views: what the saliency network looks at for each window; None: it does not look.
     """
     places: list[Place] = []
     own = [window for window in windows if window.level is None]
-    pictures = [_own_picture(encoded.frame, window, side, side) for window in own]
+    pictures = [_own_picture(encoded.frame, window, side) for window in own]
     features = iter(runtime.encode(np.concatenate(pictures))) if own else iter(())
-    seen = [_own_picture(encoded.frame, window, side, saliency_side(side)) for window in windows if saliency]
     salient: list[Salient | None] = [None] * len(windows)
-    if seen:
-        salient = [*runtime.find_salient(np.concatenate(seen))]
+    if views:
+        seen = [view.picture(encoded.frame, saliency_side(side)) for view in views]
+        corners = [window.to_window(np.array([[v.x0, v.y0], [v.x1, v.y1]])) for window, v in zip(windows, views, strict=True)]
+        low, high = np.stack(corners, 1)
+        salient = [*runtime.find_salient(np.concatenate(seen), lay_over(low, high, side))]
     for window, found in zip(windows, salient, strict=True):
         if window.level is None:
             places.append(Place(next(features), 0, 0, found))
@@ -164,9 +201,9 @@ def places_of(encoded: Encoded, windows: list[Window], side: int, runtime: Runti
     return places
 
 
-def _own_picture(frame: UInt8Array, window: Window, window_side: int, side: int) -> FloatArray:
-    """(1, 3, side, side) of the window alone, which is ``window_side`` pixels itself; 0 outside the frame."""
-    x0, y0, extent = round(window.x0), round(window.y0), round(window_side / window.scale[0])
+def _own_picture(frame: UInt8Array, window: Window, side: int) -> FloatArray:
+    """(1, 3, side, side) of the window alone; 0 outside the frame."""
+    x0, y0, extent = round(window.x0), round(window.y0), round(side / window.scale[0])
     left, top = max(x0, 0), max(y0, 0)
     part = frame[top : y0 + extent, left : x0 + extent]
     out = np.zeros((1, 3, side, side), np.float32)
