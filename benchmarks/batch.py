@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 LIMIT = 1.7
-LEAST_PIXELS = 30
+MIN_PIXELS = 30
 SIZE = (214, 120)
 
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def cut(davis: Path, clips: Path, count: int, num_frames: int) -> int:
-    """Fill the folder with clips, every one from another place, as long as there are frames; they may overlap."""
+    """Fill the folder with clips, every one from another location, as long as there are frames; they may overlap."""
     sequences = sorted((davis / "JPEGImages" / "480p").iterdir())
     starts = [
         (sequence, frames, i)
@@ -61,7 +61,7 @@ def cut(davis: Path, clips: Path, count: int, num_frames: int) -> int:
     for sequence, frames, i in starts:
         annotation = davis / "Annotations" / "480p" / sequence.name / f"{frames[i].stem}.png"
         mask = Image.fromarray((np.asarray(Image.open(annotation)) > 0).astype(np.uint8)).resize(SIZE, Image.Resampling.NEAREST)
-        if np.count_nonzero(mask) < LEAST_PIXELS:
+        if np.count_nonzero(mask) < MIN_PIXELS:
             continue
         name = f"{sequence.name}-{i:03d}"
         (clips / name).mkdir()

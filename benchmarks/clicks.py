@@ -56,10 +56,10 @@ def predict(
 
 
 def measure_pairs(segmenter: PromptableSegmenter, frames: Frames) -> dict[str, float]:
-    """Share of second clicks that cost more than 0.1 IoU, and whether equal clicks count once."""
+    """Fraction of second clicks that cost more than 0.1 IoU, and whether equal clicks count once."""
     lost, equal = [], []
-    for name, pictures, masks in frames:
-        embedding = segmenter.encode(pictures[:1])[0]
+    for name, images, masks in frames:
+        embedding = segmenter.encode(images[:1])[0]
         rng = np.random.default_rng([ord(letter) for letter in name])
         for pair in click_pairs(masks[0], PAIRS, rng):
             one, two, three = (
@@ -89,15 +89,15 @@ def middle_of_largest(wrong: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array([x, y], np.float32), float(stats[largest, cv2.CC_STAT_AREA])
 
 
-def correct(segmenter: PromptableSegmenter, embedding: Any, truth: np.ndarray, clicks: int) -> list[float]:
-    """IoU after each of ``clicks`` clicks, each placed by what was wrong after the one before."""
-    xy, signs, before, ious = [middle_of_largest(truth)[0]], [True], None, []
+def correct(segmenter: PromptableSegmenter, embedding: Any, gt: np.ndarray, clicks: int) -> list[float]:
+    """IoU after each of ``clicks`` clicks, each set by what was wrong after the one before."""
+    xy, signs, before, ious = [middle_of_largest(gt)[0]], [True], None, []
     for _ in range(clicks):
-        answer = predict(segmenter, embedding, np.stack(xy), signs, before)
-        before = answer.low_res_logits
-        mask = np.asarray(answer.logits > 0)
-        ious.append(float(jaccard(mask, truth)))
-        missing, extra = middle_of_largest(truth & ~mask), middle_of_largest(mask & ~truth)
+        prediction = predict(segmenter, embedding, np.stack(xy), signs, before)
+        before = prediction.low_res_logits
+        mask = np.asarray(prediction.logits > 0)
+        ious.append(float(jaccard(mask, gt)))
+        missing, extra = middle_of_largest(gt & ~mask), middle_of_largest(mask & ~gt)
         is_positive = missing[1] >= extra[1]
         xy.append((missing if is_positive else extra)[0])
         signs.append(is_positive)
@@ -105,12 +105,12 @@ def correct(segmenter: PromptableSegmenter, embedding: Any, truth: np.ndarray, c
 
 
 def measure_corrections(segmenter: PromptableSegmenter, frames: Frames, clicks: int = 10) -> dict[str, float]:
-    """Clicks to an IoU, and the share of clicks that cost more than 0.1."""
+    """Clicks to an IoU, and the fraction of clicks that cost more than 0.1."""
     courses = []
-    for _, pictures, masks in frames:
-        for picture, truth in zip(pictures, masks, strict=True):
-            if truth.sum() >= 30:
-                courses.append(correct(segmenter, segmenter.encode(picture[None])[0], truth, clicks))
+    for _, images, masks in frames:
+        for image, gt in zip(images, masks, strict=True):
+            if gt.sum() >= 30:
+                courses.append(correct(segmenter, segmenter.encode(image[None])[0], gt, clicks))
     course = np.array(courses)
     figures = {"frames": float(len(course))}
     for target in (0.85, 0.90):

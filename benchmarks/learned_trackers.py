@@ -9,9 +9,9 @@ Weights are random, frames are noise; both say nothing about accuracy, and the s
               whose features are made anew; the windows are linked by the same rule. At least 4 times faster.
   cotracker   16 points on frame 0 of 24 frames of 384x512, CoTracker3 offline. Straightforward: the clip forward and, for what
               would lie before the query, backward, features made for each. At least 1.8 times faster.
-  raft        frames that `raft-small` encodes while it follows points through 12 frames forward, and back from the last one:
+  raft        frames that `raft-small` encodes while it tracks points through 12 frames forward, and back from the last one:
               each once in either direction, and none again when the other direction follows.
-Each is run once after a short clip to warm up; the places of the points are compared, too.
+Each is run once after a short clip to warm up; the locations of the points are compared, too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--measure", action="append", choices=list(MEASURES), help="repeatable (default: all)")
     parser.add_argument("--frames", type=int, help="of the clip (default: each measure's own)")
     args = parser.parse_args()
-    print("| measure | frames | ours (s) | straightforward (s) | ratio | limit | places differ by (px) |")
+    print("| measure | frames | ours (s) | straightforward (s) | ratio | limit | locations differ by (px) |")
     print("|---|---|---|---|---|---|---|")
     held = [MEASURES[name](args.frames) for name in args.measure or MEASURES]
     return int(not all(held))
@@ -71,7 +71,7 @@ def points_on_first(size_hw: tuple[int, int]) -> np.ndarray:
 def compared(
     name: str, frames: np.ndarray, ours: Callable[[np.ndarray], np.ndarray], theirs: Callable[..., np.ndarray]
 ) -> bool:
-    """One row; both give (t, n, 2) places."""
+    """One row; both give (t, n, 2) locations."""
     ours(frames[:2]), theirs(frames[:2])
     start = time.perf_counter()
     found = ours(frames)
@@ -112,13 +112,13 @@ def one_by_one(network: PipsNetwork, frames: np.ndarray, xy: np.ndarray, iterati
     last, length = len(frames) - 1, network.sizes.frames
     out = np.broadcast_to(xy, (len(frames), *xy.shape)).astype(np.float32)
     for k in range(len(xy)):
-        here, look = 0, None
+        here, template = 0, None
         while here < last:
             window = np.arange(here, here + length)
-            pictures = torch.from_numpy(frames[np.minimum(window, last)]).permute(0, 3, 1, 2).float()
-            pyramid, at, place = network.encode(pictures), torch.arange(length)[None], torch.from_numpy(out[here, k][None])
-            look = network.features_at(pyramid, at[:, 0], place) if look is None else look
-            found = network.track(pyramid, at, place, look, iterations)
+            images = torch.from_numpy(frames[np.minimum(window, last)]).permute(0, 3, 1, 2).float()
+            pyramid, at, location = network.encode(images), torch.arange(length)[None], torch.from_numpy(out[here, k][None])
+            template = network.features_at(pyramid, at[:, 0], location) if template is None else template
+            found = network.track(pyramid, at, location, template, iterations)
             is_real = window[1:] <= last
             out[window[1:][is_real], k] = found.xy[0, 1:][torch.from_numpy(is_real)].numpy()
             here += int(next_links(found.visibility[0, None, 1:].sigmoid().numpy(), is_real[None])[0])
@@ -136,18 +136,18 @@ def cotracker(num_frames: int | None) -> bool:
         "cotracker",
         noise(num_frames or 24, COTRACKER_HW),
         lambda frames: tracker.track(ArrayVideo(frames), Points.of(1, 0, xy)).xy,
-        lambda frames: both_ways(network, frames, xy),
+        lambda frames: bidirectional(network, frames, xy),
     )
 
 
 @torch.inference_mode()
-def both_ways(network: torch.nn.Module, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def bidirectional(network: torch.nn.Module, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(t, n, 2) of points on frame 0; the backward pass, in which they lie on the last frame, changes nothing."""
-    pictures, plan = torch.from_numpy(frames).permute(0, 3, 1, 2).float(), WindowPlan.offline(len(frames))
+    images, plan = torch.from_numpy(frames).permute(0, 3, 1, 2).float(), WindowPlan.offline(len(frames))
     found = []
-    for clip, frame_idx in ((pictures, 0), (pictures.flip(0), len(frames) - 1)):
-        query_frames = torch.full((len(xy),), frame_idx)
-        found.append(whole_clip(network, plan, clip, torch.from_numpy(xy), query_frames, COTRACKER_ITERATIONS))
+    for clip, frame_idx in ((images, 0), (images.flip(0), len(frames) - 1)):
+        prompt_frames = torch.full((len(xy),), frame_idx)
+        found.append(whole_clip(network, plan, clip, torch.from_numpy(xy), prompt_frames, COTRACKER_ITERATIONS))
     out = (found[0].xy * STRIDE).transpose(0, 1).numpy().copy()
     out[0] = xy
     return np.clip(out, 0, np.array(frames.shape[2:0:-1]) - 1)
@@ -160,8 +160,8 @@ def raft(num_frames: int | None) -> bool:
     frames = noise(num_frames or 12, RAFT_HW)
     xy, last = points_on_first(RAFT_HW), len(frames) - 1
     holds = True
-    for told, frame_idx, expected in (("forward", 0, len(frames)), ("backward", last, len(frames)), ("forward after it", 0, 0)):
-        if told != "forward after it":
+    for text, frame_idx, expected in (("forward", 0, len(frames)), ("backward", last, len(frames)), ("forward after it", 0, 0)):
+        if text != "forward after it":
             tracker = create_tracker("raft-small", weights=None, device="cpu")
             assert isinstance(tracker, RaftTracker)
             encoded = counted(tracker)
@@ -169,7 +169,7 @@ def raft(num_frames: int | None) -> bool:
         tracker.track(ArrayVideo(frames), Points.of(1, frame_idx, xy))
         holds &= len(encoded) == len(set(encoded)) == expected
         print(
-            f"| raft {told} | {len(frames)} | {len(encoded)} encoded | {len(set(encoded))} different | | {expected} | |",
+            f"| raft {text} | {len(frames)} | {len(encoded)} encoded | {len(set(encoded))} different | | {expected} | |",
             flush=True,
         )
     return holds

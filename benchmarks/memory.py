@@ -3,7 +3,7 @@
 Examples:
     python -m benchmarks.memory                       # 250 and 1000 frames, default preset and outputs
 
-The clip is the demo scene played forward and backward over and over, so that both lengths show the same pictures.
+The clip is the demo scene played forward and backward over and over, so that both lengths show the same images.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Examples:
     python -m benchmarks.objects                          # 5, 10, 20 and 40 objects on 20 frames
     python -m benchmarks.objects --objects 100 --frames 20
 
-The clip is one picture seen by a camera that moves two pixels a frame; the clicks lie on a grid.
+The clip is one image seen by a camera that moves two pixels a frame; the clicks lie on a grid.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def measure(count: int, num_frames: int) -> None:
 
 
 def moving(num_frames: int) -> np.ndarray:
-    """(t, h, w, 3) uint8: a picture with detail at several scales, like no photo in particular."""
+    """(t, h, w, 3) uint8: an image with detail at several scales, like no photo in particular."""
     rng = np.random.default_rng(3)
     size_wh = (SIZE_HW[1] + 2 * num_frames, SIZE_HW[0] + num_frames)
-    picture = np.zeros((*size_wh[::-1], 3), np.float32)
+    image = np.zeros((*size_wh[::-1], 3), np.float32)
     for cells, weight in ((4, 70), (10, 50), (28, 40), (70, 20)):
         noise = rng.normal(size=(cells, cells * 2, 3)).astype(np.float32)
-        picture += weight * cv2.resize(noise, size_wh, interpolation=cv2.INTER_CUBIC)
-    whole = np.clip(picture * 0.6 + 128, 0, 255).astype(np.uint8)
+        image += weight * cv2.resize(noise, size_wh, interpolation=cv2.INTER_CUBIC)
+    whole = np.clip(image * 0.6 + 128, 0, 255).astype(np.uint8)
     return np.stack([whole[i : i + SIZE_HW[0], 2 * i : 2 * i + SIZE_HW[1]] for i in range(num_frames)])
 
 

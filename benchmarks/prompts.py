@@ -1,4 +1,4 @@
-"""Measure a segmenter on single frames with prompts of other kinds than true points: boxes, a random click, poor pictures,
+"""Measure a segmenter on single frames with prompts of other kinds than true points: boxes, a random click, poor images,
 several objects.
 
     python -m benchmarks.prompts --davis ../shared/davis [--segmenter nano] [--weights FOLDER] [--json FILE]
@@ -9,7 +9,7 @@ Frames: every 20th of DAVIS, every 8th stored one of the held-out training seque
 - the object's box, its box with every edge moved by a normal 5 % of the side, one random click on the object;
 - 16 + 16 random true points on the frame as it is, grey, with a fifth of the light, as a JPEG of quality 8, turned by 90
   degrees;
-- with --things ../shared/training, on the pictures that training/segmenter/config.toml holds out: 8 + 8 points of each of
+- with --things ../shared/training, on the images that training/segmenter/config.toml holds out: 8 + 8 points of each of
   several objects, half of the negative ones on the others.
 """
 
@@ -25,10 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.segmenter import CONFIG, every, held_out_sequences, true_points
+from benchmarks.segmenter import CONFIG, every, gt_points, held_out_sequences
 from sampt.evaluation.datasets import davis_sequences, read_label_map
 from sampt.evaluation.vos.jf import jaccard
-from sampt.geometry import box_of_mask
+from sampt.geometry import find_mask_box
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.types import ObjectPrompt
@@ -55,15 +55,15 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def box_prompt(mask: np.ndarray, off: float, rng: np.random.Generator) -> ObjectPrompt:
     """The tight box, every edge moved by a normal share ``off`` of the box's side."""
-    box = box_of_mask(mask)
+    box = find_mask_box(mask)
     size = np.tile(box[2:] - box[:2] + 1, 2)
     moved = np.clip(box + rng.normal(0, off, 4) * size, 0, np.tile(mask.shape[::-1], 2) - 1)
     return ObjectPrompt(1, np.zeros((0, 2), np.float32), np.zeros(0, bool), box_xyxy=moved.astype(np.float32))
 
 
 def iou(segmenter: PromptableSegmenter, frame: np.ndarray, prompt: ObjectPrompt, mask: np.ndarray) -> float:
-    answer = segmenter.decode(segmenter.encode(np.ascontiguousarray(frame)[None])[0], [prompt])[0]
-    return float(jaccard(np.asarray(answer.logits > 0), mask))
+    prediction = segmenter.decode(segmenter.encode(np.ascontiguousarray(frame)[None])[0], [prompt])[0]
+    return float(jaccard(np.asarray(prediction.logits > 0), mask))
 
 
 def turned(prompt: ObjectPrompt, width: int) -> ObjectPrompt:
@@ -74,19 +74,19 @@ def turned(prompt: ObjectPrompt, width: int) -> ObjectPrompt:
 
 def measure_frames(segmenter: PromptableSegmenter, frames: list[tuple[str, np.ndarray, np.ndarray]]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
-    for name, pictures, masks in frames:
-        for t, (frame, mask) in enumerate(zip(pictures, masks, strict=True)):
+    for name, images, masks in frames:
+        for t, (frame, mask) in enumerate(zip(images, masks, strict=True)):
             if mask.sum() < 30:
                 continue
             rng = np.random.default_rng([t, *map(ord, name)])
             prompts = {
                 "box": box_prompt(mask, 0.0, rng),
                 "box 5 % off": box_prompt(mask, 0.05, rng),
-                "one random click": true_points(mask, 1, 0, 0.0, rng),
+                "one random click": gt_points(mask, 1, 0, 0.0, rng),
             }
             for kind, prompt in prompts.items():
                 found.setdefault(kind, []).append(iou(segmenter, frame, prompt, mask))
-            points = true_points(mask, 16, 16, 0.0, rng)
+            points = gt_points(mask, 16, 16, 0.0, rng)
             for kind, change in CHANGES.items():
                 found.setdefault(f"16+16 {kind}", []).append(iou(segmenter, change(frame), points, mask))
             quarter = iou(segmenter, np.rot90(frame), turned(points, mask.shape[1]), np.rot90(mask))
@@ -95,7 +95,7 @@ def measure_frames(segmenter: PromptableSegmenter, frames: list[tuple[str, np.nd
 
 
 def measure_things(segmenter: PromptableSegmenter, folder: Path, names: list[str]) -> dict[str, float]:
-    """Mean IoU of the objects of pictures with several, all prompted together."""
+    """Mean IoU of the objects of images with several, all prompted together."""
     ious = []
     for name in names:
         ids = read_label_map(folder / f"{name}.png")
@@ -104,14 +104,14 @@ def measure_things(segmenter: PromptableSegmenter, folder: Path, names: list[str
         objects = [int(i) for i in np.unique(ids[ids > 0]) if (ids == i).sum() >= 30]
         prompts = []
         for i in objects:
-            points = true_points(ids == i, 8, 8, 0.0, rng)
+            points = gt_points(ids == i, 8, 8, 0.0, rng)
             others = np.argwhere((ids > 0) & (ids != i))[:, ::-1]
             xy = points.xy.copy()
             if len(others):
                 xy[12:] = others[rng.choice(len(others), 4)]
             prompts.append(ObjectPrompt(i, xy, points.is_positive))
-        answers = segmenter.decode(segmenter.encode(frame[None])[0], prompts)
-        ious += [float(jaccard(np.asarray(a.logits > 0), ids == i)) for a, i in zip(answers, objects, strict=True)]
+        predictions = segmenter.decode(segmenter.encode(frame[None])[0], prompts)
+        ious += [float(jaccard(np.asarray(a.logits > 0), ids == i)) for a, i in zip(predictions, objects, strict=True)]
     return {"objects": float(len(ious)), "8+8 among several": float(np.mean(ious))}
 
 

@@ -91,8 +91,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the split (default: in ../shared)")
     parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these")
     parser.add_argument("--preset", default="default")
-    parser.add_argument("--tracker", help="in place of the preset's")
-    parser.add_argument("--segmenter", help="in place of the preset's")
+    parser.add_argument("--tracker", help="instead of the preset's")
+    parser.add_argument("--segmenter", help="instead of the preset's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.positive_points=64; repeatable"
     )
@@ -141,7 +141,7 @@ def run_all(sequences: list[LabelMapSequence], config: SegmentConfig, args: argp
 
 
 def reported(outcomes: Iterable[Outcome], total: int) -> list[Outcome]:
-    """The outcomes, each told on stderr as it comes."""
+    """The outcomes, each reported on stderr as it comes."""
     done: list[Outcome] = []
     for outcome in outcomes:
         done.append(outcome)
@@ -166,7 +166,7 @@ def run(job: Job) -> Outcome:
 
 
 def clicks_on(sequence: LabelMapSequence, count: int, seed: int) -> Points:
-    """``count`` positive clicks on every object of the first frame: the medoids of its true mask."""
+    """``count`` positive clicks on every object of the first frame: the medoids of its ground-truth mask."""
     frame = sequence.open().read(0, 1)[0]
     parts = []
     for query in sequence.query_masks():

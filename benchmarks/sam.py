@@ -6,11 +6,11 @@
     python -m benchmarks.sam --device cuda --model sam-vit-h --precision bfloat16 --no-exported
 
 Three tables:
-  after the encoder   all passes about one frame: positives first, all points, R rounds with box and logits. The official
-                      sequence asks about one object and one pass at a time, as the program of SAM-PT does through the
-                      official predictor: prompt encoder, mask decoder, logits to full size, mask to the host, its box there.
-                      It is written here from the modules of `transformers` as they are. Ours is `segment_prompts`.
-  early stops         the same with --stop-share, and how far the masks are from those without.
+  after the encoder   all passes about one frame: positives first, all points, R refinement steps with box and logits. The
+                      official sequence prompts for one object and one pass at a time, as the program of SAM-PT does through the
+                      official predictor: prompt encoder, mask decoder, logits to full size, mask to the host, its box there. It
+                      is written here from the modules of `transformers` as they are. Ours is `segment_prompts`.
+  early stops         the same with --stop-fraction, and how far the masks are from those without.
   encoder             a frame to its embedding, resizing left out, by runtime; and the IoU of the masks after the passes with
                       those of PyTorch in float32.
 
@@ -38,13 +38,13 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder
 
 from sampt.config import PromptConfig
 from sampt.errors import SamptError
-from sampt.geometry import box_of_mask
+from sampt.geometry import find_mask_box
 from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.adapter import SamEmbedding, SamSegmenter
 from sampt.segmenters.sam.export import export_network
 from sampt.segmenters.sam.network import SamNetwork, decoder_settings
-from sampt.segmenters.sam.picture import to_square, upsample
+from sampt.segmenters.sam.resizing import to_square, upsample
 from sampt.types import MaskPrediction, ObjectPrompt
 from sampt.video.open import open_video
 
@@ -81,7 +81,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="mobile-sam", help="as `sampt backends` shows it; not SAM 2 (default: mobile-sam)")
     parser.add_argument("--objects", type=int, default=3, help="(default: 3)")
-    parser.add_argument("--rounds", type=int, default=12, help="of refinement (default: 12)")
+    parser.add_argument("--steps", type=int, default=12, help="of refinement (default: 12)")
     parser.add_argument("--repeats", type=int, default=5, help="(default: 5)")
     parser.add_argument("--device", default="cpu", help="(default: cpu)")
     parser.add_argument("--precision", default="auto", help="of PyTorch (default: auto)")
@@ -135,18 +135,18 @@ def make_prompts(count: int, size_hw: Sequence[int]) -> list[ObjectPrompt]:
 def after_encoder(
     args: argparse.Namespace, segmenters: dict[str, Any], network: SamNetwork, frame: np.ndarray, prompts: Any
 ) -> bool:
-    config = PromptConfig(refinement_rounds=args.rounds)
+    config = PromptConfig(refinement_steps=args.steps)
     ways = []
     if type(network) is SamNetwork:
-        official = OfficialSequence(network, segmenters["torch"].encode(frame)[0], args.rounds)
+        official = OfficialSequence(network, segmenters["torch"].encode(frame)[0], args.steps)
         ways.append(Way("official sequence", lambda: [official.mask(prompt) for prompt in prompts]))
     for name, segmenter in segmenters.items():
         embedding = segmenter.encode(frame)[0]
         limit = LIMIT_TORCH if name == "torch" else LIMIT_EXPORTED
         ways.append(Way(name, lambda s=segmenter, e=embedding: segment_prompts(s, e, prompts, config), limit))
     times = in_turn([way.run for way in ways], args.repeats, args.device)
-    reference = [mask_of(answer) for answer in ways[0].run()]
-    print(f"## After the encoder: {args.model}, {args.objects} objects, R = {args.rounds}, {args.device}\n")
+    reference = [mask_of(prediction) for prediction in ways[0].run()]
+    print(f"## After the encoder: {args.model}, {args.objects} objects, R = {args.steps}, {args.device}\n")
     print(f"| | median (ms) | over {ways[0].name} | limit | mask IoU with {ways[0].name} |\n|---|---|---|---|---|")
     holds, exported = True, []
     for way, seconds in zip(ways, times, strict=True):
@@ -156,7 +156,7 @@ def after_encoder(
             exported.append(ratio)
         elif limit is not None:
             holds = holds and ratio <= limit
-        iou = min(iou_of(mask_of(answer), mask) for answer, mask in zip(way.run(), reference, strict=True))
+        iou = min(iou_of(mask_of(prediction), mask) for prediction, mask in zip(way.run(), reference, strict=True))
         print(f"| {way.name} | {1e3 * seconds:.0f} | {ratio:.2f} | {limit or ''} | {iou:.4f} |")
     if exported:
         holds = holds and min(exported) <= LIMIT_EXPORTED  # one CPU runtime is enough
@@ -167,8 +167,8 @@ def after_encoder(
 class OfficialSequence:
     """One object and one pass at a time, each with logits at full size and the mask on the host."""
 
-    def __init__(self, network: SamNetwork, embedding: SamEmbedding, rounds: int) -> None:
-        self._encoder, self._embedding, self._rounds, self._side = network.prompt_encoder, embedding, rounds, network.side
+    def __init__(self, network: SamNetwork, embedding: SamEmbedding, steps: int) -> None:
+        self._encoder, self._embedding, self._steps, self._side = network.prompt_encoder, embedding, steps, network.side
         self._device = embedding.features.embedding.device
         decoder = SamMaskDecoder(SamMaskDecoderConfig(**decoder_settings())).to(self._device)
         decoder.load_state_dict(network.mask_decoder.state_dict())
@@ -179,10 +179,10 @@ class OfficialSequence:
         positives = ObjectPrompt(prompt.object_id, prompt.xy[prompt.is_positive], prompt.is_positive[prompt.is_positive])
         _, low = self._predict(positives, None, None)
         mask, low = self._predict(prompt, None, low)
-        for _ in range(self._rounds):
+        for _ in range(self._steps):
             if mask.sum() < 2:
                 break
-            mask, low = self._predict(prompt, box_of_mask(mask), low)
+            mask, low = self._predict(prompt, find_mask_box(mask), low)
         return mask
 
     def _predict(
@@ -216,28 +216,28 @@ class OfficialSequence:
 
 def early_stops(args: argparse.Namespace, segmenter: SamSegmenter, frame: np.ndarray, prompts: Any) -> None:
     embedding = segmenter.encode(frame)[0]
-    shares = (None, 0.0, 0.001, 0.01)
-    configs = [PromptConfig(refinement_rounds=args.rounds, stop_share=share) for share in shares]
+    fractions = (None, 0.0, 0.001, 0.01)
+    configs = [PromptConfig(refinement_steps=args.steps, stop_fraction=fraction) for fraction in fractions]
     runs = [lambda c=config: segment_prompts(segmenter, embedding, prompts, c) for config in configs]
     times = in_turn(runs, args.repeats, args.device)
-    reference = [mask_of(answer) for answer in runs[0]()]
-    print("\n## Early stops, torch\n\n| rounds end when no more changes than | median (ms) | over none | mask IoU with none |")
+    reference = [mask_of(prediction) for prediction in runs[0]()]
+    print("\n## Early stops, torch\n\n| steps end when no more changes than | median (ms) | over none | mask IoU with none |")
     print("|---|---|---|---|")
-    for share, run, seconds in zip(shares, runs, times, strict=True):
-        iou = min(iou_of(mask_of(answer), mask) for answer, mask in zip(run(), reference, strict=True))
-        told = "never" if share is None else "nothing (exact)" if share == 0 else f"{100 * share:g} % of the mask"
-        print(f"| {told} | {1e3 * seconds:.0f} | {seconds / times[0]:.2f} | {iou:.4f} |")
+    for fraction, run, seconds in zip(fractions, runs, times, strict=True):
+        iou = min(iou_of(mask_of(prediction), mask) for prediction, mask in zip(run(), reference, strict=True))
+        text = "never" if fraction is None else "nothing (exact)" if fraction == 0 else f"{100 * fraction:g} % of the mask"
+        print(f"| {text} | {1e3 * seconds:.0f} | {seconds / times[0]:.2f} | {iou:.4f} |")
 
 
 @torch.inference_mode()
 def encoders(args: argparse.Namespace, segmenters: dict[str, SamSegmenter], frame: np.ndarray, prompts: Any) -> None:
-    config = PromptConfig(refinement_rounds=args.rounds)
+    config = PromptConfig(refinement_steps=args.steps)
     device = torch.device(args.device)
     runs, masks = [], []
     for name, segmenter in segmenters.items():
         runtime = segmenter.runtime
-        picture = to_square(frame, runtime.fit(frame.shape[1:3]), device if name == "torch" else torch.device("cpu"))
-        runs.append(lambda r=runtime, p=picture: r.encode(p))
+        image = to_square(frame, runtime.fit(frame.shape[1:3]), device if name == "torch" else torch.device("cpu"))
+        runs.append(lambda r=runtime, p=image: r.encode(p))
         masks.append([mask_of(a) for a in segment_prompts(segmenter, segmenter.encode(frame)[0], prompts, config)])
     times = in_turn(runs, args.repeats, args.device)
     print("\n## Encoder\n\n| | median (ms) | over torch | mask IoU with torch |\n|---|---|---|---|")
@@ -246,11 +246,11 @@ def encoders(args: argparse.Namespace, segmenters: dict[str, SamSegmenter], fram
         print(f"| {name} | {1e3 * seconds:.0f} | {seconds / times[0]:.2f} | {iou:.4f} |")
 
 
-def mask_of(answer: MaskPrediction | np.ndarray) -> np.ndarray:
-    if isinstance(answer, np.ndarray):
-        return answer
-    assert answer.logits is not None
-    return answer.logits > 0
+def mask_of(prediction: MaskPrediction | np.ndarray) -> np.ndarray:
+    if isinstance(prediction, np.ndarray):
+        return prediction
+    assert prediction.logits is not None
+    return prediction.logits > 0
 
 
 def iou_of(one: np.ndarray, two: np.ndarray) -> float:

@@ -4,11 +4,11 @@ Examples:
     python -m benchmarks.scoring                      # the ten sequences of ../shared/davis, 700 frames of 854x480
     python -m benchmarks.scoring --frames 20          # are the values equal? no verdict on time
 
-The predictions are the true masks of three frames before, moved by a few pixels. Both programs read the same files, score the
-same frames by the DAVIS protocol and start after all modules are imported; sampt uses ``--workers`` threads, the plain one is
-one loop: read two PNGs, J by NumPy, F by scikit-image's ``binary_dilation`` with its ``disk``. The ten sequences have 668
-scored frames, so the first of them is scored twice. ``--plain numpy`` takes a dilation by shifted copies of the whole frame
-where scikit-image is not installed; it gives no verdict, either.
+The predictions are the ground-truth masks of three frames before, moved by a few pixels. Both programs read the same files,
+score the same frames by the DAVIS protocol and start after all modules are imported; sampt uses ``--workers`` threads, the
+plain one is one loop: read two PNGs, J by NumPy, F by scikit-image's ``binary_dilation`` with its ``disk``. The ten sequences
+have 668 scored frames, so the first of them is scored twice. ``--plain numpy`` takes a dilation by shifted copies of the whole
+frame where scikit-image is not installed; it gives no verdict, either.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sampt.errors import SamptError
 from sampt.evaluation import LabelMapSequence, Scores, davis_sequences, score_folder
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"
-LEAST_FRAMES, LIMIT_S, LIMIT_RATIO = 700, 30.0, 0.25
+MIN_FRAMES, LIMIT_S, LIMIT_RATIO = 700, 30.0, 0.25
 LAG_FRAMES, MOVE_PX = 3, 5
 
 Dilation = Callable[[np.ndarray, int], np.ndarray]
@@ -46,12 +46,12 @@ def main() -> int:
     except SamptError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    rounds = planned(sequences, args.frames or LEAST_FRAMES)
+    groups = planned(sequences, args.frames or MIN_FRAMES)
     with tempfile.TemporaryDirectory() as folder:
         predict(sequences, Path(folder))
-        ours_s, ours = timed(lambda: [score_folder(folder, group, workers=args.workers) for group in rounds])
-        plain_s, plain = timed(lambda: [plain_scores(Path(folder), group, dilate) for group in rounds])
-    frames = sum(scored_frames(group) for group in rounds)
+        ours_s, ours = timed(lambda: [score_folder(folder, group, workers=args.workers) for group in groups])
+        plain_s, plain = timed(lambda: [plain_scores(Path(folder), group, dilate) for group in groups])
+    frames = sum(scored_frames(group) for group in groups)
     if [per_frame(scores) for scores in ours] != plain:
         print("error: both programs give different values", file=sys.stderr)
         return 1
@@ -88,12 +88,12 @@ def scored_frames(group: list[LabelMapSequence]) -> int:
 
 def planned(sequences: list[LabelMapSequence], frames: int) -> list[list[LabelMapSequence]]:
     """Groups of sequences, scored one after the other, that have at least ``frames`` scored frames together."""
-    rounds: list[list[LabelMapSequence]] = [[]]
-    while sum(map(scored_frames, rounds)) < frames:
-        if len(rounds[-1]) == len(sequences):
-            rounds.append([])
-        rounds[-1].append(sequences[len(rounds[-1])])
-    return rounds
+    groups: list[list[LabelMapSequence]] = [[]]
+    while sum(map(scored_frames, groups)) < frames:
+        if len(groups[-1]) == len(sequences):
+            groups.append([])
+        groups[-1].append(sequences[len(groups[-1])])
+    return groups
 
 
 def predict(sequences: list[LabelMapSequence], folder: Path) -> None:
@@ -144,7 +144,7 @@ def contour(mask: np.ndarray) -> np.ndarray:
 
 
 def scikit_image() -> Dilation:
-    import skimage.morphology as morphology  # only where it is asked for
+    import skimage.morphology as morphology  # only where it is requested
 
     warnings.simplefilter("ignore", FutureWarning)  # binary_dilation goes in 0.28: grey dilation does the same then
     dilation = getattr(morphology, "binary_dilation", morphology.dilation)

@@ -1,9 +1,9 @@
-"""Measure segmenters on single frames, with points of the true mask.
+"""Measure segmenters on single frames, with points of the ground-truth mask.
 
     python -m benchmarks.segmenter --davis ../shared/davis [--segmenter nano grabcut box] [--json FILE]
     python -m benchmarks.segmenter --train ../shared/training/davis2016_train      the held-out training sequences
 
-DAVIS is a folder with ImageSets, JPEGImages and Annotations, of which every 10th frame is asked about; TRAIN one of
+DAVIS is a folder with ImageSets, JPEGImages and Annotations, of which every 10th frame is prompted for; TRAIN one of
 NAME_NNNNN.jpg and .png, of which every 4th frame of the sequences that training/segmenter/config.toml holds out. Every choice
 is made on the second; the first is for reporting. Printed for each kind of prompt: mean IoU, mean boundary F and milliseconds;
 for each segmenter also the rank correlation of predicted and true IoU, and the IoU lost when a tenth of the points are wrong.
@@ -35,12 +35,12 @@ CONFIG = Path(__file__).parents[1] / "training" / "segmenter" / "config.toml"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """One frame to segment: what is asked and what is true."""
+    """One frame to segment: what is prompted and what is true."""
 
     sequence: str
     kind: str
     frame: np.ndarray
-    truth: np.ndarray
+    gt: np.ndarray
     prompt: ObjectPrompt
 
 
@@ -61,8 +61,8 @@ def every(step: int, sequences: Iterable[LabelMapSequence]) -> Iterator[tuple[st
         yield sequence.name, np.stack([video.read(i, i + 1)[0] for i in frames]), masks
 
 
-def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
-    """Random points of the mask and of its surroundings; a share ``wrong`` of either bears the other's sign."""
+def gt_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng: np.random.Generator) -> ObjectPrompt:
+    """Random points of the mask and of its surroundings; a fraction ``wrong`` of either bears the other's sign."""
     parts, signs = [], []
     for region, number, sign in ((mask, count, True), (~mask, negatives, False)):
         pixels = np.argwhere(region)[:, ::-1]
@@ -74,7 +74,7 @@ def true_points(mask: np.ndarray, count: int, negatives: int, wrong: float, rng:
 
 
 def click_cases(sequences: Iterable[tuple[str, np.ndarray, np.ndarray]], counts: Sequence[int], wrong: float) -> list[Case]:
-    """Points of the true mask on every frame given: with as many negatives, and without any where no point is wrong."""
+    """Points of the ground-truth mask on every frame given: with as many negatives, and without any where no point is wrong."""
     cases = []
     for name, frames, masks in sequences:
         for t in range(len(frames)):
@@ -82,7 +82,7 @@ def click_cases(sequences: Iterable[tuple[str, np.ndarray, np.ndarray]], counts:
                 if wrong * count < 0.5 and wrong:  # not one point would be wrong
                     continue
                 for negatives in (count, 0) if wrong == 0 else (count,):
-                    prompt = true_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
+                    prompt = gt_points(masks[t], count, negatives, wrong, np.random.default_rng([t, count]))
                     if wrong:  # tracked points go wrong, not a person's
                         prompt = dataclasses.replace(prompt, is_certain=np.zeros(len(prompt.xy), np.bool_))
                     if prompt.is_positive.any():
@@ -98,15 +98,15 @@ Method = Callable[[Case], tuple[np.ndarray, float]]
 
 def by_segmenter(segmenter: PromptableSegmenter) -> Method:
     def method(case: Case) -> tuple[np.ndarray, float]:
-        answer = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
-        return np.asarray(answer.logits > 0), answer.score
+        prediction = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
+        return np.asarray(prediction.logits > 0), prediction.score
 
     return method
 
 
 def by_box(case: Case) -> tuple[np.ndarray, float]:
     """Baseline: the bounding box of the positive points."""
-    mask = np.zeros(case.truth.shape, bool)
+    mask = np.zeros(case.gt.shape, bool)
     xy = np.round(case.prompt.xy[case.prompt.is_positive]).astype(int)
     (x0, y0), (x1, y1) = xy.min(0), xy.max(0)
     mask[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1] = True
@@ -137,7 +137,7 @@ def measure(cases: list[Case], method: Method) -> dict[str, dict[str, float]]:
         start = time.perf_counter()
         mask, score = method(case)
         elapsed = (time.perf_counter() - start) * 1e3
-        rows[case.kind].append((jaccard(mask, case.truth), boundary_f(mask, case.truth), elapsed, score))
+        rows[case.kind].append((jaccard(mask, case.gt), boundary_f(mask, case.gt), elapsed, score))
     figures = {}
     for kind, values in rows.items():
         iou, f = np.mean(values, 0)[:2]
@@ -171,7 +171,7 @@ def main(arguments: list[str]) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--davis", type=Path, help="folder with ImageSets, JPEGImages and Annotations")
     where.add_argument("--train", type=Path, help="folder of davis2016_train; its held-out sequences are used")
-    parser.add_argument("--segmenter", nargs="+", default=["nano", "grabcut", "box"], help="names of back ends, or 'box'")
+    parser.add_argument("--segmenter", nargs="+", default=["nano", "grabcut", "box"], help="names of backends, or 'box'")
     parser.add_argument("--weights", default="default", help="weights of the segmenters")
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="positives a frame")
     parser.add_argument("--json", type=Path, help="write the figures there too")

@@ -8,11 +8,12 @@ tenth of the time of that encoder alone, five objects at most three times the ti
 make `nano` at most 3.5 times as slow as `nano-fast`.
 
 The encoder: TinyViT-5M with SAM's neck at its official input of 1024x1024, as kornia builds it, with random weights, which take
-as long as trained ones. Its time is that of the network alone; reading, resizing and normalising the picture are left out.
+as long as trained ones. Its time is that of the network alone; reading, resizing and normalising the image are left out.
 
-One object: the camel on the first frame of its sequence, 16 positive and 16 negative random points of the true mask. Five
+One object: the camel on the first frame of its sequence, 16 positive and 16 negative random points of the ground-truth mask.
+Five
 objects: the camel and four copies of its mask moved to the middles of the frame's quarters and cut where they leave the frame,
-each with points of its own. The moved ones follow nothing in the picture; they stand for objects of that size elsewhere. Since
+each with points of its own. The moved ones follow nothing in the image; they stand for objects of that size elsewhere. Since
 `nano` encodes a small object's window by itself and shares the frame's features among large ones, all is repeated with the
 masks shrunk to a quarter. Every time is that of a frame not seen before: nothing that was encoded is used again. `encode` alone
 is the first look's size; what else of the frame is needed, `nano` encodes while it decodes.
@@ -39,7 +40,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from benchmarks.segmenter import true_points
+from benchmarks.segmenter import gt_points
 from sampt.errors import SamptError
 from sampt.evaluation.datasets import davis_sequences, select_sequences
 from sampt.segmenters.base import PromptableSegmenter
@@ -70,7 +71,8 @@ ENCODER, ENCODE, GRABCUT = "TinyViT-5M encoder, 1024x1024", "nano: encode alone"
 SIZES = {"the camel's size": 1.0, f"{SMALL:g} of it": SMALL}
 
 
-# ---- what is asked ---------------------------------------------------------------------------------------------------------
+# ---- what is prompted
+# ---------------------------------------------------------------------------------------------------------
 
 
 def placed(mask: np.ndarray, scale: float, centre_xy: tuple[float, float]) -> np.ndarray:
@@ -87,15 +89,15 @@ def five_prompts(mask: np.ndarray, scale: float, rng: np.random.Generator) -> li
     centres = [(x + width / 2, y + height / 2), *((u * mask.shape[1], v * mask.shape[0]) for u, v in QUARTERS)]
     prompts = []
     for k, centre in enumerate(centres, start=1):
-        drawn = true_points(placed(mask, scale, centre), POINTS, POINTS, 0.0, rng)
+        drawn = gt_points(placed(mask, scale, centre), POINTS, POINTS, 0.0, rng)
         prompts.append(ObjectPrompt(k, drawn.xy, drawn.is_positive))
     return prompts
 
 
-def answer(segmenter: PromptableSegmenter, frame: np.ndarray, prompts: list[ObjectPrompt]) -> None:
+def predict_masks(segmenter: PromptableSegmenter, frame: np.ndarray, prompts: list[ObjectPrompt]) -> None:
     """Encode the frame and decode all prompts, logits at its size."""
     for prediction in segmenter.decode(segmenter.encode(frame[None])[0], prompts):
-        assert prediction.logits is not None, "the answers are to be timed at the frame's size"
+        assert prediction.logits is not None, "the predictions are to be timed at the frame's size"
 
 
 # ---- the encoder it is compared with ---------------------------------------------------------------------------------------
@@ -111,8 +113,8 @@ def encoder_input(frame: np.ndarray) -> np.ndarray:
     return out
 
 
-def tiny_vit_session(picture: np.ndarray) -> tuple[onnxruntime.InferenceSession, int]:
-    """MobileSAM's encoder in ONNX Runtime, checked to answer as it does in PyTorch, and its number of parameters.
+def tiny_vit_session(image: np.ndarray) -> tuple[onnxruntime.InferenceSession, int]:
+    """MobileSAM's encoder in ONNX Runtime, checked to give what it does in PyTorch, and its number of parameters.
 
     Raises:
         ImportError: PyTorch or kornia is missing.
@@ -126,21 +128,21 @@ def tiny_vit_session(picture: np.ndarray) -> tuple[onnxruntime.InferenceSession,
     count = sum(value.numel() for name, value in model.named_parameters() if not name.startswith(unused))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         path = Path(folder) / "tiny_vit.onnx"
-        expected = model(torch.from_numpy(picture)).numpy()
+        expected = model(torch.from_numpy(image)).numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter: its age, and shapes that tracing makes constant, as they are
             torch.onnx.export(
-                model, (torch.from_numpy(picture),), str(path), dynamo=False, opset_version=17, input_names=["picture"]
+                model, (torch.from_numpy(image),), str(path), dynamo=False, opset_version=17, input_names=["image"]
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # as in sampt.segmenters.nano; all that touches speed is left at its default
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    got = session.run(None, {"picture": picture})[0]
+    got = session.run(None, {"image": image})[0]
     error = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")
     if got.shape != ENCODER_OUTPUT or not error < 1e-3 * float(np.abs(expected).max()):
         raise SystemExit(
             f"The exported encoder gave {got.shape}, {error:.2g} off PyTorch's {expected.shape}; expected {ENCODER_OUTPUT} and "
-            f"the same values. Try kornia 0.9.0, which this script was written for, in place of {version('kornia')}."
+            f"the same values. Try kornia 0.9.0, which this script was written for, instead of {version('kornia')}."
         )
     return session, count
 
@@ -148,10 +150,10 @@ def tiny_vit_session(picture: np.ndarray) -> tuple[onnxruntime.InferenceSession,
 # ---- measuring -------------------------------------------------------------------------------------------------------------
 
 
-def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def measure(calls: dict[str, Callable[[], object]], steps: int) -> dict[str, list[float]]:
     """Milliseconds of every call in every round, after one that does not count."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(rounds + 1):
+    for k in range(steps + 1):
         for name, call in calls.items():
             time.sleep(PAUSE_S)
             start_s = time.perf_counter()
@@ -187,7 +189,7 @@ def to_markdown(times: dict[str, list[float]], ratios: list[dict[str, Any]], set
     lines += ["", "| ratio of medians | measured | limit | holds |", "|---|---|---|---|"]
     for row in ratios:
         lines.append(f"| {row['what']} | {row['ratio']:.2f} | {row['limit']} | {'yes' if row['holds'] else 'no'} |")
-    lines += ["", "rounds: {rounds}; {frame}; {cores} cores; encoder of {encoder_parameters} parameters".format(**setting)]
+    lines += ["", "rounds: {steps}; {frame}; {cores} cores; encoder of {encoder_parameters} parameters".format(**setting)]
     lines += ["; ".join(f"{name} {number}" for name, number in setting["versions"].items())]
     return "\n".join(lines)
 
@@ -200,9 +202,9 @@ def main() -> int:
     except SamptError as error:
         print(f"{error} Name DAVIS's folder with --davis.", file=sys.stderr)
         return 2
-    picture = encoder_input(frame)
+    image = encoder_input(frame)
     try:
-        session, parameters = tiny_vit_session(picture)
+        session, parameters = tiny_vit_session(image)
     except ImportError as error:
         print(f"The encoder to compare with is missing ({error}). Run: pip install torch onnx 'kornia>=0.9'", file=sys.stderr)
         return 2
@@ -211,17 +213,17 @@ def main() -> int:
     rng = np.random.default_rng(0)
     prompts = {size: five_prompts(mask, scale, rng) for size, scale in SIZES.items()}
 
-    calls: dict[str, Callable[[], object]] = {ENCODER: lambda: session.run(None, {"picture": picture})}
+    calls: dict[str, Callable[[], object]] = {ENCODER: lambda: session.run(None, {"image": image})}
     for size, five in prompts.items():
         for count in (1, 5):
-            calls[row_name(count, size)] = lambda asked=five[:count]: answer(nano, frame, asked)
-        calls[f"nano-fast: one object, {size}"] = lambda asked=five[:1]: answer(fast, frame, asked)
+            calls[row_name(count, size)] = lambda prompted=five[:count]: predict_masks(nano, frame, prompted)
+        calls[f"nano-fast: one object, {size}"] = lambda prompted=five[:1]: predict_masks(fast, frame, prompted)
     calls[ENCODE] = lambda: nano.encode(frame[None])
-    calls[GRABCUT] = lambda: answer(grabcut, frame, next(iter(prompts.values()))[:1])
-    times = measure(calls, args.rounds)
+    calls[GRABCUT] = lambda: predict_masks(grabcut, frame, next(iter(prompts.values()))[:1])
+    times = measure(calls, args.steps)
 
     setting = {
-        "rounds": args.rounds,
+        "steps": args.steps,
         "frame": f"camel 00000, {frame.shape[1]}x{frame.shape[0]}",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "encoder_parameters": parameters,
@@ -237,11 +239,11 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, default=DAVIS, help="folder with ImageSets, JPEGImages and Annotations")
-    parser.add_argument("--rounds", type=int, default=7, help="calls of each that count, taking turns")
+    parser.add_argument("--steps", type=int, default=7, help="calls of each that count, taking turns")
     parser.add_argument("--json", type=Path, help="write every time and the ratios there too")
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error(f"--rounds is {args.rounds}, expected 1 or more")
+    if args.steps < 1:
+        parser.error(f"--rounds is {args.steps}, expected 1 or more")
     return args
 
 

@@ -27,10 +27,11 @@ from sampt.segmenters.nano import BUNDLED_WEIGHTS
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"
 LIMIT_RATIO = 1.5
-TRACKER = ("--tracker", "dis-flow", "--no-reinit-keep-queries", "--no-reinit-look-back")
+TRACKER = ("--tracker", "dis-flow", "--no-reinit-keep-queries", "--no-reinit-backward-consistency")
 """What the bare calls stand for; the rest is the default preset."""
 
-# What sampt.segmenters.nano asks of the network on most frames of camel in the default preset: to be changed together with it.
+# What sampt.segmenters.nano requests of the network on most frames of camel in the default preset: to be changed together with
+# it.
 ENCODED_HW = ((144, 256),)  # both looks share it
 WINDOW_SIDES = (128, 160)
 POINTS = 128
@@ -71,7 +72,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequence", default="camel", help="a sequence of ../shared/davis")
-    parser.add_argument("--frames", type=Path, help="folder of JPEG frames, in place of a sequence")
+    parser.add_argument("--frames", type=Path, help="folder of JPEG frames, instead of a sequence")
     parser.add_argument("--mask", type=Path, help="label map of the first of --frames")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, alternating")
     parser.add_argument("--bare", action="store_true", help="only make the bare calls, once: what the timed process does")
@@ -88,7 +89,7 @@ def bare_calls(frame_paths: list[Path], longest_side: int | None) -> None:
     encoder, decoder = (
         onnxruntime.InferenceSession(str(BUNDLED_WEIGHTS / f"{half}.onnx"), options) for half in ("encoder", "decoder")
     )
-    pictures = [np.zeros((1, 3, *size_hw), np.float32) for size_hw in ENCODED_HW]
+    images = [np.zeros((1, 3, *size_hw), np.float32) for size_hw in ENCODED_HW]
     windows = [decoder_inputs(encoder, side) for side in WINDOW_SIDES]
     last = None
     for path in frame_paths:
@@ -101,8 +102,8 @@ def bare_calls(frame_paths: list[Path], longest_side: int | None) -> None:
             flow.calc(last, grey, None)
             flow.calc(grey, last, None)
         last = grey
-        for picture in pictures:
-            encoder.run(None, {"picture": picture})
+        for image in images:
+            encoder.run(None, {"picture": image})
         for window in windows:
             decoder.run(None, window)
 

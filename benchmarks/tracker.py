@@ -8,15 +8,16 @@ Examples:
 
 Measures (shares are in [0, 1]; `-`: there is nothing to divide by):
   synthetic  TAP-Vid measures on held-out generated clips with exact tracks, 24 and 100 frames: mean over the clips.
-  badja      PCK: the share of annotated visible joints whose tracked place is nearer than 4, 8, 16 px of the 480p frame,
+  badja      PCK: the fraction of annotated visible joints whose tracked location is nearer than 4, 8, 16 px of the 480p frame,
              called visible or not. "forward": each joint is given on the first frame on which it is annotated as
              visible; "backward": on the last one. The frame on which it is given does not count. The mean is over the files.
-  masks      64 points of each object's true mask on the first frame, tracked forward. "inside": of the points called visible,
-             the share on their object's true mask; on frame 10, on frame 30, on all frames after the first. "kept": of all
-             points, the share that is called visible and is inside, on the same frames; truly hidden points are among them, so
-             1 may be out of reach. "wrongly hidden": DAVIS knows no visibility of points, so: of all points on the frames on
-             which their object's mask covers at least half its area on the first frame, the share that is called hidden.
-             Objects and frames of a sequence are counted together; the mean is over the sequences that have a value.
+  masks      64 points of each object's ground-truth mask on the first frame, tracked forward. "inside": of the points called
+             visible, the fraction on their object's ground-truth mask; on frame 10, on frame 30, on all frames after the first.
+             "kept": of all points, the fraction that is called visible and is inside, on the same frames; truly hidden points
+             are among them, so 1 may be out of reach. "wrongly hidden": DAVIS knows no visibility of points, so: of all points
+             on the frames on which their object's mask covers at least half its area on the first frame, the fraction that is
+             called hidden. Objects and frames of a sequence are counted together; the mean is over the sequences that have a
+             value.
   speed      frames/s of track() over frames in memory, points all over the first frame: median of the repeats, which go round
              all trackers, after a clip of 5 frames to warm up.
   streaming  64 points on the first frame and 16 on the middle one, pushed frame by frame through stream(), against track() on
@@ -79,7 +80,7 @@ def main() -> int:
         trackers = load_trackers(args)
         measures = args.measure or list(MEASURES)
         if set(measures) != {"synthetic"}:
-            chosen_sequences(args)  # a wrong folder or name is told before hours of work, not after them
+            chosen_sequences(args)  # a wrong folder or name is reported before hours of work, not after them
         found = {}
         for name in measures:
             found[name] = MEASURES[name](trackers, args)
@@ -160,7 +161,7 @@ def points_over_frame(video: Video, frame_idx: int, count: int, seed: int) -> Po
     return Points.of(1, frame_idx, sample_points(everywhere, count, "even", np.random.default_rng([seed, count]), frame))
 
 
-def share(part: int | float, whole: int | float) -> float | None:
+def fraction(part: int | float, whole: int | float) -> float | None:
     return float(part / whole) if whole else None
 
 
@@ -171,7 +172,7 @@ def mean_row(tracker: str, name: str, rows: Iterable[Row]) -> Row:
         for key, value in row.items():
             if value is None or isinstance(value, float):
                 columns.setdefault(key, []).extend([] if value is None else [value])
-    return {"tracker": tracker, name: "**mean**"} | {key: share(sum(v), len(v)) for key, v in columns.items()}
+    return {"tracker": tracker, name: "**mean**"} | {key: fraction(sum(v), len(v)) for key, v in columns.items()}
 
 
 def with_means(trackers: Iterable[str], name: str, rows: list[Row]) -> list[Row]:
@@ -244,7 +245,7 @@ def tap_vid_rows(frames: int, scores: dict[str, list[Any]]) -> list[Row]:
             "average Jaccard": mean.average_jaccard,
             "delta_avg": mean.delta_avg,
             "occlusion accuracy": mean.occlusion_accuracy,
-            f"average Jaccard / {BASELINE}": share(mean.average_jaccard, base) if base is not None else None,
+            f"average Jaccard / {BASELINE}": fraction(mean.average_jaccard, base) if base is not None else None,
         }
         for name, mean in means.items()
     ]
@@ -253,17 +254,17 @@ def tap_vid_rows(frames: int, scores: dict[str, list[Any]]) -> list[Row]:
 def badja(trackers: dict[str, PointTracker], args: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     known = davis_point_tracks(args.davis)
-    for truth, sequence in known:
+    for gt, sequence in known:
         if args.sequences and sequence.name not in args.sequences:
             continue
         video = opened(sequence, args)
-        truth = truth.until(video.num_frames)
+        gt = gt.until(video.num_frames)
         for name, tracker in trackers.items():
-            row: Row = {"tracker": name, "sequence": sequence.name, "joints": len(truth.queries)}
-            for way, queries in (("forward", truth.queries), ("backward", truth.last_queries)):
+            row: Row = {"tracker": name, "sequence": sequence.name, "joints": len(gt.queries)}
+            for way, queries in (("forward", gt.queries), ("backward", gt.last_queries)):
                 tracks = tracker.track(video, queries)
-                shares = pck(tracks.xy[truth.frame_idx], truth.xy, truth.scored(queries), PCK_PX)
-                row |= {f"{way} @{limit:g}": value for limit, value in zip(PCK_PX, shares, strict=True)}
+                fractions = pck(tracks.xy[gt.frame_idx], gt.xy, gt.scored(queries), PCK_PX)
+                row |= {f"{way} @{limit:g}": value for limit, value in zip(PCK_PX, fractions, strict=True)}
             rows.append(row)
             progress(f"badja, {sequence.name}: {name} PCK@8 {row['forward @8']:.3f}")
     if not rows:
@@ -286,7 +287,7 @@ def masks(trackers: dict[str, PointTracker], args: argparse.Namespace) -> list[R
 
 
 def points_in_masks(sequence: LabelMapSequence, video: Video, seed: int) -> Points:
-    """Evenly spread points of each object's true mask on the first frame."""
+    """Evenly spread points of each object's ground-truth mask on the first frame."""
     frame = video.read(0, 1)[0]
     parts = []
     for query in sequence.query_masks():
@@ -296,25 +297,25 @@ def points_in_masks(sequence: LabelMapSequence, video: Video, seed: int) -> Poin
 
 
 def mask_figures(tracks: Tracks, labels: np.ndarray) -> Row:
-    """The shares of the measure `masks`; see the top of this file."""
+    """The fractions of the measure `masks`; see the top of this file."""
     object_id = tracks.points.object_id
     inside = np.zeros(tracks.visible.shape, np.bool_)
     covers = np.zeros(tracks.visible.shape, np.bool_)
     for i in np.unique(object_id):
-        truth, own = labels == i, object_id == i
-        area = truth.sum((1, 2))
+        gt, own = labels == i, object_id == i
+        area = gt.sum((1, 2))
         covers[:, own] = (2 * area >= area[0])[:, None]
         for t in range(len(labels)):
-            inside[t, own] = mask_at(truth[t], tracks.xy[t, own])
+            inside[t, own] = mask_at(gt[t], tracks.xy[t, own])
     spans = {str(t): slice(t, t + 1) for t in MASK_FRAMES} | {"all": slice(1, None)}
     row: Row = {}
     for kind in ("inside", "kept"):
         for span, frames in spans.items():
             seen = tracks.visible[frames]
             right = int((seen & inside[frames]).sum())
-            row[f"{kind}, {span}"] = share(right, int(seen.sum()) if kind == "inside" else seen.size)
+            row[f"{kind}, {span}"] = fraction(right, int(seen.sum()) if kind == "inside" else seen.size)
     covered = covers[1:]
-    row["wrongly hidden"] = share(int((covered & ~tracks.visible[1:]).sum()), int(covered.sum()))
+    row["wrongly hidden"] = fraction(int((covered & ~tracks.visible[1:]).sum()), int(covered.sum()))
     return row
 
 
@@ -361,25 +362,25 @@ def streaming(trackers: dict[str, PointTracker], args: argparse.Namespace) -> li
 
 
 def stream_figures(tracker: PointTracker, video: Video, points: Points) -> Row:
-    """Largest difference of place, and the share of visibilities that differ, from each point's query frame on."""
+    """Largest difference of location, and the fraction of visibilities that differ, from each point's prompt frame on."""
     if not tracker.info.is_causal:
         return {"largest difference (px)": None, "visibility differs (share)": None, "agrees": "no stream"}
     tracks = tracker.track(video, points)
     stream = tracker.stream()  # type: ignore[attr-defined]
     largest, differing, compared = 0.0, 0, 0
-    followed = np.zeros(0, np.intp)
+    tracked = np.zeros(0, np.intp)
     for t in range(video.num_frames):
         step = stream.push(video.read(t, t + 1)[0])
-        if len(followed):
-            largest = max(largest, float(np.abs(step.xy - tracks.xy[t, followed]).max()))
-            differing += int((step.visible != tracks.visible[t, followed]).sum())
-            compared += len(followed)
+        if len(tracked):
+            largest = max(largest, float(np.abs(step.xy - tracks.xy[t, tracked]).max()))
+            differing += int((step.visible != tracks.visible[t, tracked]).sum())
+            compared += len(tracked)
         new = np.flatnonzero(points.frame_idx == t)
         if len(new):
             stream.add(points.xy[new])
-            followed = np.concatenate([followed, new])
+            tracked = np.concatenate([tracked, new])
     agrees = "yes" if largest < SAME_PX and not differing else "no"
-    return {"largest difference (px)": largest, "visibility differs (share)": share(differing, compared), "agrees": agrees}
+    return {"largest difference (px)": largest, "visibility differs (share)": fraction(differing, compared), "agrees": agrees}
 
 
 MEASURES: dict[str, Callable[[dict[str, PointTracker], argparse.Namespace], list[Row]]] = {

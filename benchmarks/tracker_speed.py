@@ -38,7 +38,7 @@ class Noise(Video):
 
     def __init__(self, num_frames: int, size_hw: tuple[int, int], seed: int) -> None:
         self._num_frames, self._size_hw, self._seed = num_frames, size_hw, seed
-        self._picture = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
+        self._image = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
 
     @property
     def num_frames(self) -> int:
@@ -50,16 +50,16 @@ class Noise(Video):
 
     def read(self, start: int, stop: int) -> UInt8Array:
         # Moved by another step each: no frame equals another one, whose features would be kept.
-        return np.stack([np.roll(self._picture, (k, 3 * k + k // self._size_hw[1]), (0, 1)) for k in range(start, stop)])
+        return np.stack([np.roll(self._image, (k, 3 * k + k // self._size_hw[1]), (0, 1)) for k in range(start, stop)])
 
 
 def main() -> int:
     args = parse_arguments()
     try:
-        with running_on(args.device, args.tracker[0]) as place:
-            device, on_gpu = str(place), place.type == "cuda"
-        told = torch.cuda.get_device_name(place) if on_gpu else device
-        print(f"{told}, PyTorch {torch.__version__}, frames of {args.size[0]}x{args.size[1]}")
+        with running_on(args.device, args.tracker[0]) as torch_device:
+            device, on_gpu = str(torch_device), torch_device.type == "cuda"
+        text = torch.cuda.get_device_name(torch_device) if on_gpu else device
+        print(f"{text}, PyTorch {torch.__version__}, frames of {args.size[0]}x{args.size[1]}")
         print("\n| tracker | points | precision | runtime | frames/s |\n|---|---|---|---|---|")
         for name in args.tracker:
             for precision in args.precision:
@@ -94,7 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def followed(tracker: PointTracker, num_frames: int, size_wh: tuple[int, int], num_points: int) -> None:
+def track_clip(tracker: PointTracker, num_frames: int, size_wh: tuple[int, int], num_points: int) -> None:
     width, height = size_wh
     xy = np.random.default_rng(0).uniform((8, 8), (width - 9, height - 9), (num_points, 2)).astype(np.float32)
     tracker.track(Noise(num_frames, (height, width), next(_SEEDS)), Points.of(1, 0, xy))
@@ -103,9 +103,9 @@ def followed(tracker: PointTracker, num_frames: int, size_wh: tuple[int, int], n
 def frames_per_second(
     tracker: PointTracker, num_frames: int, size_wh: tuple[int, int], num_points: int, *, on_gpu: bool
 ) -> float:
-    followed(tracker, min(WARM_UP, num_frames), size_wh, num_points)
+    track_clip(tracker, min(WARM_UP, num_frames), size_wh, num_points)
     start = time.perf_counter()
-    followed(tracker, num_frames, size_wh, num_points)
+    track_clip(tracker, num_frames, size_wh, num_points)
     if on_gpu:
         torch.cuda.synchronize()
     return num_frames / (time.perf_counter() - start)
@@ -114,7 +114,7 @@ def frames_per_second(
 def peak_bytes(tracker: PointTracker, num_frames: int, size_wh: tuple[int, int]) -> int:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    followed(tracker, num_frames, size_wh, 16)
+    track_clip(tracker, num_frames, size_wh, 16)
     return torch.cuda.max_memory_allocated()
 
 

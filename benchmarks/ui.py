@@ -3,7 +3,7 @@
     python -m benchmarks.ui                       # 30 clicks at rest, scrubbing, 15 clicks while a propagation runs
 
 The video is an H.264 file (libx264's own settings) of the frames of ../shared/davis, 854x480, one sequence after the other. A
-click is timed from the mouse button to the paint that shows the mask of a new object, on a frame that was asked about before;
+click is timed from the mouse button to the paint that shows the mask of a new object, on a frame that was prompted before;
 scrubbing drags along the timeline and counts the different frames painted. Limits of issue 8: median of a click 0.5 s,
 20 frames/s, 1 s while a propagation runs.
 """
@@ -116,7 +116,7 @@ def served(root: Path) -> Iterator[str]:
             if found := re.search(r"http://\S+", line):
                 yield found[0]
                 return
-        raise SystemExit("The server told no address.")
+        raise SystemExit("The server reported no address.")
     finally:
         process.terminate()
         process.communicate(timeout=30)
@@ -176,7 +176,7 @@ def go_to_start(page: Page) -> None:
 
 
 def add_lasting_object(page: Page) -> None:
-    """One object that is followed."""
+    """One object that is tracked."""
     box = page.locator("#stage").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

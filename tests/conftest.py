@@ -37,10 +37,10 @@ class Server:
 
     Attributes:
         content: the file.
-        headers: of the answer, besides its length.
+        headers: of the response, besides its length.
         ranges: "yes", "no", or "careless": gives ranges whatever If-Range says.
-        statuses: of the next answers; 0 is as usual.
-        cuts: for the next answers, bytes after which the connection is closed; None sends everything.
+        statuses: of the next responses; 0 is as usual.
+        cuts: for the next responses, bytes after which the connection is closed; None sends everything.
         hold_at: bytes of the body after which it waits for ``go_on``.
         seen: requests so far.
     """
@@ -59,9 +59,9 @@ class Server:
         return f"{self.address}/{path}"
 
     def source(self, **changes: Any) -> WeightsSource:
-        """A source of ``content``, with its digest unless told otherwise."""
+        """A source of ``content``, with its digest unless given otherwise."""
         facts: dict[str, Any] = {"name": "some", "backend": "some", "file": "some.pth", "url": self.url(), "page": "PAGE"}
-        facts |= {"licence_code": "MIT", "licence_weights": "MIT", "sha256": hashlib.sha256(self.content).hexdigest()}
+        facts |= {"license_code": "MIT", "license_weights": "MIT", "sha256": hashlib.sha256(self.content).hexdigest()}
         return WeightsSource(**(facts | changes))
 
     @property

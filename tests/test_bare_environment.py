@@ -45,9 +45,9 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Bare:
     for name in closure(tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]):
         distribution = metadata.distribution(name)
         for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            place = folder / top
-            if not place.is_symlink():
-                place.symlink_to(Path(str(distribution.locate_file(top))))
+            location = folder / top
+            if not location.is_symlink():
+                location.symlink_to(Path(str(distribution.locate_file(top))))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": f"{SOURCES}{os.pathsep}{folder}", "COLUMNS": "250", "OMP_NUM_THREADS": "1"}
@@ -62,7 +62,7 @@ def test_it_is_bare(bare: Bare) -> None:
     assert bare("-c", code).stdout == "['numpy']\n"
 
 
-def test_all_back_ends_are_listed_with_their_licences_and_what_they_need(bare: Bare) -> None:
+def test_all_back_ends_are_listed_with_their_licenses_and_what_they_need(bare: Bare) -> None:
     outcome = bare("-m", "sampt", "backends")
     assert outcome.returncode == 0, outcome.stderr
     rows = {tuple(cells[:2]): cells for line in outcome.stdout.splitlines() if len(cells := _cells(line)) == 6}

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from sampt.config import (
+    PRESET_SUMMARIES,
     PRESETS,
-    PRESETS_TOLD,
     PromptConfig,
     ReinitConfig,
     SamplingConfig,
     SegmentConfig,
     TrackingConfig,
     default_config,
+    flatten_settings,
     preset,
     setting_fields,
-    settings_of,
     with_settings,
 )
 from sampt.errors import ConfigError
@@ -28,7 +28,7 @@ from sampt.errors import ConfigError
 
 def test_the_parts_have_the_numbers_of_the_paper() -> None:
     prompting, tracking, reinit = PromptConfig(), TrackingConfig(), ReinitConfig()
-    assert (prompting.refinement_rounds, prompting.iou_threshold) == (12, 0.7)
+    assert (prompting.refinement_steps, prompting.iou_threshold) == (12, 0.7)
     assert (prompting.other_objects_as_negatives, prompting.max_other_points) == (True, None)
     assert (tracking.group_size, tracking.border_fraction) == (5, 0.01)
     assert (tracking.patch_filter, tracking.patch_size, tracking.patch_threshold) == (False, 3, 0.01)
@@ -59,7 +59,7 @@ def test_paper_presets() -> None:
         sampling = with_settings(paper, {"reinit.enabled": True}).effective_sampling
         assert (sampling.positive_points, sampling.negative_points) == counts
         assert paper.effective_sampling == paper.sampling
-    assert [p.prompting.refinement_rounds for p in (one, two)] == [12, 12]
+    assert [p.prompting.refinement_steps for p in (one, two)] == [12, 12]
     assert [p.reinit.enabled for p in (one, two)] == [False, False]
 
 
@@ -105,14 +105,16 @@ def test_presets_with_fetched_weights_ask_as_the_paper_does() -> None:
         found = preset(name)
         assert (found.tracker, found.segmenter, found.longest_side) == ("nano", segmenter, None)
         assert found.sampling == dataclasses.replace(paper.sampling, expand_clicks=True)
-        assert found.prompting == dataclasses.replace(paper.prompting, refinement_rounds=rounds)
-        expected = dataclasses.replace(paper.reinit, enabled=True, keep_queries=True, look_back=True, negative_points=None)
+        assert found.prompting == dataclasses.replace(paper.prompting, refinement_steps=rounds)
+        expected = dataclasses.replace(
+            paper.reinit, enabled=True, keep_queries=True, backward_consistency=True, negative_points=None
+        )
         assert found.reinit == expected
 
 
 def test_every_preset_is_told_in_a_line() -> None:
-    assert list(PRESETS_TOLD) == list(PRESETS)
-    assert max(map(len, PRESETS_TOLD.values())) <= 110
+    assert list(PRESET_SUMMARIES) == list(PRESETS)
+    assert max(map(len, PRESET_SUMMARIES.values())) <= 110
     assert {config.tracker_weights for config in PRESETS.values()} == {"default"}
 
 
@@ -132,7 +134,7 @@ def test_every_preset_is_told_in_a_line() -> None:
         (TrackingConfig, {"border_fraction": 0.6}, "border_fraction is 0.6; expected a number from 0 to 0.5"),
         (TrackingConfig, {"border_fraction": float("nan")}, "border_fraction is nan; expected a number from 0 to 0.5"),
         (PromptConfig, {"iou_threshold": 1.01}, "iou_threshold is 1.01; expected a number from 0 to 1"),
-        (PromptConfig, {"refinement_rounds": -1}, "refinement_rounds is -1"),
+        (PromptConfig, {"refinement_steps": -1}, "refinement_steps is -1"),
         (PromptConfig, {"other_objects_as_negatives": "no"}, "is 'no', a str; expected bool"),
         (PromptConfig, {"max_other_points": 1.0}, "max_other_points is 1.0, a float; expected int or None"),
         (ReinitConfig, {"horizon": 1}, "horizon is 1; expected a number at least 2"),
@@ -190,11 +192,11 @@ def test_every_setting_has_a_help_text_and_is_plain_json() -> None:
     fields = setting_fields()
     assert all(len(field.metadata["help"]) > 10 for field, _ in fields.values())
     for name, config in PRESETS.items():
-        settings = settings_of(config)
+        settings = flatten_settings(config)
         assert json.loads(json.dumps(settings)) == settings, name
     leaves = {
         f"{outer}.{inner}" if isinstance(value, dict) else outer
-        for outer, value in settings_of(SegmentConfig()).items()
+        for outer, value in flatten_settings(SegmentConfig()).items()
         for inner in (value if isinstance(value, dict) else [""])
     }
     assert set(fields) == leaves

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampt.geometry import (
-    box_of_mask,
     clip_xy,
+    find_mask_box,
     inside_frame,
     mask_at,
     near_border,
@@ -20,7 +20,7 @@ from sampt.geometry import (
     rescale_span,
     rescale_xy,
     round_to_pixels,
-    sample_picture,
+    sample_image,
     size_with_longest_side,
 )
 
@@ -58,15 +58,15 @@ def test_boxes_move_like_the_area_of_their_pixels() -> None:
     assert np.allclose(whole, [0, 0, 8, 6], atol=1e-5)
 
 
-def test_rows_of_a_resized_frame_show_the_places_that_rescaling_says() -> None:
-    first, places = rescale_span(slice(2, 4), 8, 16)
+def test_rows_of_a_resized_frame_show_the_locations_that_rescaling_says() -> None:
+    first, locations = rescale_span(slice(2, 4), 8, 16)
     assert first == 4
-    assert places.tolist() == [-0.25, 0.25, 0.75, 1.25]
-    first, places = rescale_span(slice(3, 8), 8, 4)
+    assert locations.tolist() == [-0.25, 0.25, 0.75, 1.25]
+    first, locations = rescale_span(slice(3, 8), 8, 4)
     assert first == 1
-    assert places.tolist() == [-0.5, 1.5, 3.5]
+    assert locations.tolist() == [-0.5, 1.5, 3.5]
     back = rescale_xy(array(*[(0, row) for row in range(1, 4)]), (4, 1), (8, 1))[:, 1]
-    assert (places + 3 == back).all()
+    assert (locations + 3 == back).all()
 
 
 def test_inside_is_half_open_and_half_a_pixel_wide() -> None:
@@ -78,7 +78,7 @@ def test_clipping_goes_to_the_nearest_pixel_centre() -> None:
     assert clip_xy(array((-3, 9), (2.5, 1.5)), (4, 8)).tolist() == [[0, 3], [2.5, 1.5]]
 
 
-def test_border_is_a_share_of_each_side() -> None:
+def test_border_is_a_fraction_of_each_side() -> None:
     # 1 % of 200 x 100 pixels: 2 columns and 1 row on each side.
     xy = array((1, 50), (2, 50), (197, 50), (198, 50), (100, 0), (100, 1), (100, 98), (100, 99))
     assert near_border(xy, (100, 200), 0.01).tolist() == [True, False, False, True, True, False, False, True]
@@ -98,7 +98,7 @@ def test_halves_go_to_the_even_pixel_where_that_is_asked_for() -> None:
     assert columns.tolist() == [0, 2, 0, 7]
 
 
-def test_pixels_between_two_places_are_rounded_outward_and_in_the_frame() -> None:
+def test_pixels_between_two_locations_are_rounded_outward_and_in_the_frame() -> None:
     assert pixels_between(array(1.2, 0.9), array(3.1, 2), (4, 8)) == (slice(0, 3), slice(1, 5))
     assert pixels_between(array(-3, -9), array(99, 99), (4, 8)) == (slice(0, 4), slice(0, 8))
     assert pixels_between(array(5, 2), array(3, 1), (4, 8)) == (slice(2, 3), slice(5, 6))
@@ -124,9 +124,9 @@ def test_mask_is_looked_up_inside_the_frame_only() -> None:
 
 def test_box_of_mask_is_tight_and_inclusive() -> None:
     mask = np.zeros((6, 9), bool)
-    assert box_of_mask(mask) is None
+    assert find_mask_box(mask) is None
     mask[2, 7] = mask[4, 3] = True
-    box = box_of_mask(mask)
+    box = find_mask_box(mask)
     assert box is not None
     assert box.tolist() == [3, 2, 7, 4]
 
@@ -142,12 +142,12 @@ def test_longest_side(size_hw: tuple[int, int], longest: int, expected: tuple[in
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (500,), (3, 40), (9, 5, 5)])
-def test_pictures_are_sampled_bilinearly(dtype: type, channels: int, shape: tuple[int, ...]) -> None:
+def test_images_are_sampled_bilinearly(dtype: type, channels: int, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:60, :90].astype(np.float32)
     planes = [x, 2 * y, x + y][:channels]  # linear: bilinear sampling is exact
     xy = np.stack([rng.uniform(0, 89, shape), rng.uniform(0, 59, shape)], -1).astype(np.float32)
-    values = sample_picture(np.stack(planes, -1).astype(dtype), xy)
+    values = sample_image(np.stack(planes, -1).astype(dtype), xy)
     expected = np.stack([xy[..., 0], 2 * xy[..., 1], xy[..., 0] + xy[..., 1]], -1)[..., :channels]
     assert values.shape == (*shape, channels)
     # OpenCV works with 1/32 pixel on two channels.
@@ -155,7 +155,7 @@ def test_pictures_are_sampled_bilinearly(dtype: type, channels: int, shape: tupl
 
 
 def test_beyond_the_border_lies_the_border_and_points_may_be_many() -> None:
-    picture = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    assert sample_picture(picture, array((-9, -9), (9, 0), (1, 9), (0.5, 0.5))).ravel().tolist() == [0, 2, 4, 2]
+    image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    assert sample_image(image, array((-9, -9), (9, 0), (1, 9), (0.5, 0.5))).ravel().tolist() == [0, 2, 4, 2]
     xy = np.stack([np.linspace(0, 2, 70_000), np.zeros(70_000)], -1).astype(np.float32)
-    assert np.abs(sample_picture(picture, xy).ravel() - xy[:, 0]).max() < 1e-5
+    assert np.abs(sample_image(image, xy).ravel() - xy[:, 0]).max() < 1e-5

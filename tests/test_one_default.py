@@ -18,7 +18,7 @@ from sampt.session.project import read_project
 from sampt.testing.fakes import ExactSegmenter, ExactTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
 from sampt.types import Points
-from sampt.video.live import LiveFrame, LiveVideo
+from sampt.video.streaming import StreamFrame, StreamingVideo
 from sampt.video.writer import VideoWriter
 from sampt.web.settings import WebSettings
 
@@ -30,15 +30,15 @@ def scene() -> Scene:
     return crossing_scene(6)
 
 
-def live(scene: Scene) -> LiveVideo:
-    return LiveVideo((LiveFrame(np.array(scene.frame(i))) for i in range(6)), 10.0, "scene")
+def live(scene: Scene) -> StreamingVideo:
+    return StreamingVideo((StreamFrame(np.array(scene.frame(i))) for i in range(6)), 10.0, "scene")
 
 
 def test_every_entry_has_the_preset_default(scene: Scene, tmp_path: Path) -> None:
     default = preset("default")
     assert Job(SceneVideo(scene), CLICKS, tmp_path).config == default
     assert BatchSettings(tmp_path).config == default
-    assert WebSettings({}, tmp_path, back_ends=lambda *_: (ExactTracker(scene), ExactSegmenter(scene))).config == default
+    assert WebSettings({}, tmp_path, backends=lambda *_: (ExactTracker(scene), ExactSegmenter(scene))).config == default
     with VideoWriter(tmp_path / "clip.mp4", 10.0, SceneVideo(scene).size_hw) as writer:
         writer.write(scene.frame(0))
     exact = {"tracker": ExactTracker(scene), "segmenter": ExactSegmenter(scene)}

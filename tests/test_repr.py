@@ -83,8 +83,8 @@ def test_tensors_and_what_segmenters_return_print_their_shapes_too() -> None:
     torch = pytest.importorskip("torch")
     prediction = MaskPrediction(2, 0.5, torch.zeros(1, 256, 256, dtype=torch.bool), None)
     assert "low_res_logits=bool (1, 256, 256), 0 True" in repr(prediction)
-    answer = dataclasses.make_dataclass("Answer", ["logits", "scale"])(np.zeros((64, 64), np.float32), 0.25)
-    assert "low_res_logits=Answer(logits=float32 (64, 64), scale=0.25)" in repr(MaskPrediction(2, 0.5, answer, None))
+    answer = dataclasses.make_dataclass("Prediction", ["logits", "scale"])(np.zeros((64, 64), np.float32), 0.25)
+    assert "low_res_logits=Prediction(logits=float32 (64, 64), scale=0.25)" in repr(MaskPrediction(2, 0.5, answer, None))
 
 
 def _modules() -> Iterator[ModuleType]:

@@ -82,8 +82,8 @@ def test_points_of_spreads_one_object_and_one_sign() -> None:
 def test_points_join_select_and_know_their_objects() -> None:
     joined = Points.concat([Points.of(7, 4, [[1, 1]]), Points.of(2, 1, [[2, 2]], False), Points.of(2, 3, [[3, 3], [4, 4]])])
     assert joined.object_ids == (2, 7)
-    assert joined.query_frame(2) == 3  # the negative point on frame 1 does not say where the object is
-    assert joined.query_frame(7) == 4
+    assert joined.prompt_frame(2) == 3  # the negative point on frame 1 does not say where the object is
+    assert joined.prompt_frame(7) == 4
     assert joined.select(joined.object_id == 2).xy[:, 0].tolist() == [2, 3, 4]
     assert joined.select(np.array([3, 0])).xy[:, 0].tolist() == [4, 1]
     assert len(Points.concat([])) == 0
@@ -126,7 +126,7 @@ def test_points_of_a_wrong_shape_get_our_error(arguments: tuple[Any, ...]) -> No
         Points.of(*arguments)
 
 
-def test_points_of_one_place_or_of_none() -> None:
+def test_points_of_one_location_or_of_none() -> None:
     assert Points.of(1.0, 2.0, (3, 4)).xy.tolist() == [[3, 4]]  # type: ignore[arg-type]
     assert len(Points.of(1, 0, [])) == len(Points.of(1, 0, np.zeros((0, 2)), [])) == 0
 
@@ -135,9 +135,9 @@ def test_query_mask_takes_any_numbers_and_wants_a_pixel() -> None:
     assert QueryMask(1, 0, np.array([[0, 255]], np.uint8)).mask.tolist() == [[False, True]]  # type: ignore[arg-type]
     with pytest.raises(ValueCheckError, match=r"mask of object 4 on frame 2 is empty"):
         QueryMask(4, 2, np.zeros((3, 3), bool))
-    for place in ((0, 0), (1, -2), (1.5, 0), ("1", 0), (True, 0), (1, None)):
+    for location in ((0, 0), (1, -2), (1.5, 0), ("1", 0), (True, 0), (1, None)):
         with pytest.raises(ValueCheckError, match=r"QueryMask has (object_id|frame_idx)=.*; expected a whole number from"):
-            QueryMask(*place, np.ones((3, 3), bool))  # type: ignore[arg-type]
+            QueryMask(*location, np.ones((3, 3), bool))  # type: ignore[arg-type]
     assert (QueryMask(2.0, 3.0, np.ones((1, 1), bool)).object_id) == 2  # type: ignore[arg-type]
     with pytest.raises(ValueCheckError, match=r"QueryMask.mask has shape \(2, 2, 3\), expected 2 axes"):
         QueryMask(1, 0, np.ones((2, 2, 3), bool))

@@ -1,4 +1,4 @@
-"""The tables of back ends in docs/trackers.md and docs/segmenters.md, made from sampt/backends/table.py.
+"""The tables of backends in docs/trackers.md and docs/segmenters.md, made from sampt/backends/table.py.
 
 python -m tools.backend_tables            writes them
 python -m tools.backend_tables --check    says whether they are up to date, and exits with 1 when they are not
@@ -15,7 +15,7 @@ from pathlib import Path
 from sampt.backends.spec import BackendSpec, Info, SegmenterInfo, TrackerInfo
 from sampt.backends.table import SEGMENTERS, TRACKERS
 from sampt.config import SegmentConfig
-from sampt.weights.sources import find_source, told_bytes
+from sampt.weights.sources import describe_bytes, find_source
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN = "<!-- made by tools/backend_tables.py from src/sampt/backends/table.py -->\n"
@@ -80,7 +80,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _tracker_row(spec: BackendSpec[TrackerInfo], default: str) -> Sequence[str]:
-    latency = spec.info.live_latency
+    latency = spec.info.streaming_latency
     streaming = "no" if latency is None else f"{latency} frames later" if latency else "at once"
     return *_first_cells(spec, default), _ahead(spec.info), streaming, "yes" if spec.info.is_joint else "no", _install(spec)
 
@@ -96,19 +96,19 @@ def _ahead(info: TrackerInfo) -> str:
 def _first_cells(spec: BackendSpec[Info], default: str) -> Sequence[str]:
     info: TrackerInfo | SegmenterInfo = spec.info
     name = f"`{spec.name}`" + (" (default)" if spec.name == default else "")
-    return name, spec.method, info.source, info.licence_code, _weights(spec)
+    return name, spec.method, info.source, info.license_code, _weights(spec)
 
 
 def _weights(spec: BackendSpec[Info]) -> str:
-    licence = spec.info.licence_weights
-    if licence is None:
+    license = spec.info.license_weights
+    if license is None:
         return "none"
-    return f"{licence} ({', '.join(map(_checkpoint, spec.weights)) or 'in the package'})"
+    return f"{license} ({', '.join(map(_checkpoint, spec.weights)) or 'in the package'})"
 
 
 def _checkpoint(name: str) -> str:
     source = find_source(name)
-    return source.file if source.num_bytes is None else f"{source.file}: {told_bytes(source.num_bytes)}"
+    return source.file if source.num_bytes is None else f"{source.file}: {describe_bytes(source.num_bytes)}"
 
 
 def _install(spec: BackendSpec[Info]) -> str:

@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def openapi_document() -> dict[str, Any]:
     """Of a server without files; what it is made with does not change the document."""
 
-    def back_ends(_: object) -> Any:
+    def backends(_: object) -> Any:
         raise NotImplementedError("no session is opened here")
 
     with tempfile.TemporaryDirectory() as work:
-        return create_app(WebSettings({}, Path(work), back_ends)).openapi()
+        return create_app(WebSettings({}, Path(work), backends)).openapi()
 
 
 def page_types(document: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@
 
 Sets of versions: "lowest" is every lower bound of pyproject.toml, on the oldest Python, "newest" what pip takes by itself, on
 every Python from 3.11 to 3.14 that is at hand (on the PATH or under pyenv). Installed are the wheel and the extras that need
-no PyTorch. Each environment must go without PyTorch, list the back ends, run the demo and the README's Python on it, serve the
+no PyTorch. Each environment must go without PyTorch, list the backends, run the demo and the README's Python on it, serve the
 page, and write to and read from an address of fsspec. Prints a table; the exit status is 1 when one of them fails.
 """
 
@@ -125,8 +125,8 @@ def try_one(folder: Path, wheel: Path, python: Path, versions: str) -> list[str]
         run = subprocess.run(step, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if run.returncode:
             print(run.stdout[-2000:] + run.stderr[-4000:], file=sys.stderr)
-            told = " ".join((run.stderr or run.stdout).strip().splitlines()[-1:])
-            result = f"fails: {told[:160]}"
+            last_line = " ".join((run.stderr or run.stdout).strip().splitlines()[-1:])
+            result = f"fails: {last_line[:160]}"
             break
     release = _printed([str(python), "-c", "import platform; print(platform.python_version())"])
     installed = _printed(
@@ -143,8 +143,8 @@ def lower_bounds(extras: Sequence[str]) -> list[str]:
         ValueError: a requirement has no bounds.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    told = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
-    found = {text: _REQUIREMENT.fullmatch(text) for text in told}
+    requirements = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
+    found = {text: _REQUIREMENT.fullmatch(text) for text in requirements}
     if missing := [text for text, match in found.items() if match is None or match[3] is None]:
         raise ValueError(f"{', '.join(missing)}: expected NAME>=LOWEST,<FIRST_THAT_IS_NOT_ADMITTED")
     return [f"{match[1]}=={match[2]}" for match in found.values() if match is not None]

@@ -88,13 +88,17 @@ class Sample:
 
 
 def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
-    look = segmenter.encode(case.frame[None])[0]
-    evidence = gather_evidence(rescale_xy(case.prompt.xy, look.size_hw, look.low_hw), case.prompt.is_positive, look.low_hw)
-    window = segmenter._window(look, evidence, None)
-    features = unary_features(look, evidence, window)
-    truth = cv2.resize(case.truth.astype(np.float32), look.low_hw[::-1], interpolation=cv2.INTER_AREA)[window] > 0.5
-    index = rng.choice(truth.size, pixels, replace=True)
-    return Sample(case, features.reshape(-1, features.shape[-1])[index], truth.ravel()[index], window)
+    features_of_frame = segmenter.encode(case.frame[None])[0]
+    evidence = gather_evidence(
+        rescale_xy(case.prompt.xy, features_of_frame.size_hw, features_of_frame.low_hw),
+        case.prompt.is_positive,
+        features_of_frame.low_hw,
+    )
+    window = segmenter._window(features_of_frame, evidence, None)
+    features = unary_features(features_of_frame, evidence, window)
+    gt = cv2.resize(case.gt.astype(np.float32), features_of_frame.low_hw[::-1], interpolation=cv2.INTER_AREA)[window] > 0.5
+    index = rng.choice(gt.size, pixels, replace=True)
+    return Sample(case, features.reshape(-1, features.shape[-1])[index], gt.ravel()[index], window)
 
 
 def fit_soft_iou(samples: list[Sample], start: np.ndarray, sharpness: float = 2.0, steps: int = 400) -> np.ndarray:
@@ -144,27 +148,31 @@ def fit_score(cases: list[Case], segmenter: GrabCutSegmenter) -> None:
     """Ridge regression of the true IoU; prints cross-validated rank correlation, then the constants."""
     x, y = [], []
     for case in cases:
-        look = segmenter.encode(case.frame[None])[0]
-        evidence = gather_evidence(rescale_xy(case.prompt.xy, look.size_hw, look.low_hw), case.prompt.is_positive, look.low_hw)
-        window = segmenter._window(look, evidence, None)
-        logits = segmenter._unary(look, evidence, window, None, None)
-        mask = min_cut(logits, look.edges[window], GrabCutSettings().smoothness)
-        x.append(score_features(look, evidence, window, logits, mask))
-        y.append(jaccard(by_grabcut(case, segmenter), case.truth))
-    features, truth = np.stack(x).astype(np.float64), np.array(y)
+        features_of_frame = segmenter.encode(case.frame[None])[0]
+        evidence = gather_evidence(
+            rescale_xy(case.prompt.xy, features_of_frame.size_hw, features_of_frame.low_hw),
+            case.prompt.is_positive,
+            features_of_frame.low_hw,
+        )
+        window = segmenter._window(features_of_frame, evidence, None)
+        logits = segmenter._unary(features_of_frame, evidence, window, None, None)
+        mask = min_cut(logits, features_of_frame.edges[window], GrabCutSettings().smoothness)
+        x.append(score_features(features_of_frame, evidence, window, logits, mask))
+        y.append(jaccard(by_grabcut(case, segmenter), case.gt))
+    features, gt = np.stack(x).astype(np.float64), np.array(y)
     folds = fold_of(cases)
     fold = np.array([folds[case.sequence] for case in cases])
-    guess = np.zeros(len(truth))
+    guess = np.zeros(len(gt))
     for f in range(FOLDS):
-        guess[fold == f] = features[fold == f] @ ridge(features[fold != f], truth[fold != f])
+        guess[fold == f] = features[fold == f] @ ridge(features[fold != f], gt[fold != f])
     guess = np.clip(guess, 0, 1)
-    error = np.abs(guess - truth).mean()
-    print(f"score, cross-validated: Spearman {spearman(guess, truth):.3f}, mean absolute error {error:.3f}")
+    error = np.abs(guess - gt).mean()
+    print(f"score, cross-validated: Spearman {spearman(guess, gt):.3f}, mean absolute error {error:.3f}")
     for low in np.arange(0, 1, 0.1):
         inside = (guess >= low) & (guess < low + 0.1)
         if inside.any():
-            print(f"  predicted {low:.1f}..{low + 0.1:.1f}: {inside.sum():4d} masks, true IoU {truth[inside].mean():.2f}")
-    for name, weight in zip(SCORE_FEATURES, ridge(features, truth), strict=True):
+            print(f"  predicted {low:.1f}..{low + 0.1:.1f}: {inside.sum():4d} masks, true IoU {gt[inside].mean():.2f}")
+    for name, weight in zip(SCORE_FEATURES, ridge(features, gt), strict=True):
         print(f"{weight:8.3f}  {name}")
 
 
@@ -182,29 +190,29 @@ def report(cases: list[Case], segment: Callable[[Case], np.ndarray]) -> None:
         start = time.perf_counter()
         mask = segment(case)
         elapsed = time.perf_counter() - start
-        figures[case.kind].append((jaccard(mask, case.truth), boundary_f(mask, case.truth), elapsed * 1e3))
+        figures[case.kind].append((jaccard(mask, case.gt), boundary_f(mask, case.gt), elapsed * 1e3))
     for kind, rows in figures.items():
         iou, f, ms = np.mean(rows, 0)
         print(f"  {kind:28s} {len(rows):4d} frames  IoU {iou:.3f}  F {f:.3f}  {ms:6.1f} ms", flush=True)
 
 
 def by_grabcut(case: Case, segmenter: GrabCutSegmenter) -> np.ndarray:
-    answer = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
-    return np.asarray(answer.logits > 0)
+    prediction = segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0]
+    return np.asarray(prediction.logits > 0)
 
 
 def report_score(cases: list[Case]) -> None:
     """Rank correlation of the segmenter's own score with the true IoU."""
     segmenter = GrabCutSegmenter()
-    answers = [segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0] for case in cases]
-    truth = np.array([jaccard(answer.logits > 0, case.truth) for answer, case in zip(answers, cases, strict=True)])
-    score = np.array([answer.score for answer in answers])
-    print(f"predicted against true IoU: Spearman {spearman(score, truth):.3f}, mean error {np.abs(score - truth).mean():.3f}")
+    predictions = [segmenter.decode(segmenter.encode(case.frame[None])[0], [case.prompt])[0] for case in cases]
+    gt = np.array([jaccard(prediction.logits > 0, case.gt) for prediction, case in zip(predictions, cases, strict=True)])
+    score = np.array([prediction.score for prediction in predictions])
+    print(f"predicted against true IoU: Spearman {spearman(score, gt):.3f}, mean error {np.abs(score - gt).mean():.3f}")
 
 
 def by_plain_grabcut(case: Case) -> np.ndarray:
     """Baseline: ``cv2.grabCut`` as its manual has it: discs at the points, the grown bounding box, five rounds."""
-    labels = np.full(case.truth.shape, cv2.GC_BGD, np.uint8)
+    labels = np.full(case.gt.shape, cv2.GC_BGD, np.uint8)
     positive = case.prompt.xy[case.prompt.is_positive]
     grow = max(10.0, 0.15 * float(np.ptp(positive, 0).max()))
     (x0, y0), (x1, y1) = (positive.min(0) - grow).astype(int), (positive.max(0) + grow).astype(int)

@@ -45,7 +45,9 @@ def main() -> int:
         sequences = select_sequences(sequences, config["data"]["held_out"])
     base = preset("default")
     if args.tracker == "dis-flow":  # chosen before these were there, and its points are not worth following throughout
-        base = with_settings(base, {"reinit.keep_queries": False, "reinit.look_back": False, "prompting.least_visible": 0.0})
+        base = with_settings(
+            base, {"reinit.keep_queries": False, "reinit.backward_consistency": False, "prompting.min_visible": 0.0}
+        )
     print(f"| setting | seed | J&F | J | F | {' | '.join(s.name for s in sequences)} |\n" + "|---" * (5 + len(sequences)) + "|")
     for label, tracker in candidates(args):
         for seed in args.seeds:
@@ -78,9 +80,9 @@ def candidates(args: argparse.Namespace) -> Iterator[tuple[str, PointTracker]]:
             yield f"longest_side {side}, visible {visible}", NanoTracker(runtime, settings)
         return
     for text in args.limit or LIMITS:
-        side, step, colour = (float(part) for part in text.split(","))
-        limits = ChainLimits(error_side=side, error_step=step, colour=colour)
-        yield f"error_side {side:g}, error_step {step:g}, colour {colour:g}", DisFlowTracker(limits)
+        side, step, color = (float(part) for part in text.split(","))
+        limits = ChainLimits(error_side=side, error_step=step, color=color)
+        yield f"error_side {side:g}, error_step {step:g}, colour {color:g}", DisFlowTracker(limits)
 
 
 def scores(sequence: LabelMapSequence, tracker: PointTracker, config: SegmentConfig) -> tuple[float, float]:
@@ -89,9 +91,9 @@ def scores(sequence: LabelMapSequence, tracker: PointTracker, config: SegmentCon
     overlaps, boundaries = [], []
     for result in segment_video(video, sequence.query_masks(), config=config, tracker=tracker):
         if 0 < result.frame_idx < video.num_frames - 1:
-            truth = sequence.label_map(result.frame_idx) == 1
-            overlaps.append(jaccard(result.masks[0], truth))
-            boundaries.append(boundary_f(result.masks[0], truth))
+            gt = sequence.label_map(result.frame_idx) == 1
+            overlaps.append(jaccard(result.masks[0], gt))
+            boundaries.append(boundary_f(result.masks[0], gt))
     return float(np.mean(overlaps)), float(np.mean(boundaries))
 
 

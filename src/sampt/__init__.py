@@ -1,6 +1,6 @@
 """sampt: click an object in one frame, get its mask in every frame.
 
-The public names are loaded on first use, so that ``import sampt`` is quick and imports no back end.
+The public names are loaded on first use, so that ``import sampt`` is quick and imports no backend.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sampt.backends.telemetry import switch_off
 from sampt.version import __version__
 
-switch_off()  # here, because every process that uses sampt comes by before it imports a back end
+switch_off()  # here, because every process that uses sampt comes by before it imports a backend
 
 _WHERE = {
     "CachedSegmenter": "sampt.segmenters.cache",
@@ -34,10 +34,10 @@ _WHERE = {
     "Tracks": "sampt.types",
     "create_segmenter": "sampt.segmenters.create",
     "create_tracker": "sampt.trackers.create",
-    "open_live": "sampt.video.live",
+    "open_stream": "sampt.video.streaming",
     "open_video": "sampt.video.open",
     "preset": "sampt.config",
-    "propose_masks": "sampt.segmenters.everything",
+    "generate_masks": "sampt.segmenters.automatic",
     "read_queries": "sampt.points.parse",
     "run_job": "sampt.runs.run",
     "segment_stream": "sampt.pipeline.segment",
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from sampt.runs.job import Job as Job
     from sampt.runs.job import RunOptions as RunOptions
     from sampt.runs.run import run_job as run_job
+    from sampt.segmenters.automatic import generate_masks as generate_masks
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
     from sampt.segmenters.create import create_segmenter as create_segmenter
-    from sampt.segmenters.everything import propose_masks as propose_masks
     from sampt.session.session import Session as Session
     from sampt.trackers.create import create_tracker as create_tracker
     from sampt.types import FrameMasks as FrameMasks
@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from sampt.types import QueryBox as QueryBox
     from sampt.types import QueryMask as QueryMask
     from sampt.types import Tracks as Tracks
-    from sampt.video.live import open_live as open_live
     from sampt.video.open import open_video as open_video
+    from sampt.video.streaming import open_stream as open_stream
 
 
 def __getattr__(name: str) -> Any:

@@ -68,12 +68,12 @@ def check_finite(owner: object, name: str) -> None:
         raise ValueCheckError(f"{type(owner).__name__}.{name} holds NaN or infinity, expected finite numbers.")
 
 
-def whole(owner: object, name: str, least: int) -> None:
-    """Store the number as an int after checking that it is a whole one from ``least`` up."""
+def whole(owner: object, name: str, minimum: int) -> None:
+    """Store the number as an int after checking that it is a whole one from ``minimum`` up."""
     value: Any = getattr(owner, name)
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or value != value // 1 or value < least:
-        raise ValueCheckError(f"{type(owner).__name__} has {name}={value!r}; expected a whole number from {least}.")
+    if not is_number or value != value // 1 or value < minimum:
+        raise ValueCheckError(f"{type(owner).__name__} has {name}={value!r}; expected a whole number from {minimum}.")
     object.__setattr__(owner, name, int(value))
 
 

@@ -16,11 +16,11 @@ class HiddenBy(enum.IntEnum):
     BORDER = 2
     """The point is within the border margin of the frame."""
     PATCH = 3
-    """The patch around the point no longer looks like the one in its query frame."""
+    """The patch around the point no longer looks like the one in its prompt frame."""
     AFTER_PATCH = 4
     """The patch filter rejected the point in an earlier frame (a later one, going backward)."""
     NOT_TRACKED = 5
-    """The frame lies outside the range over which the point is followed."""
+    """The frame lies outside the range over which the point is tracked."""
     SHOT = 6
     """After a cut the point's object has not been found again."""
 
@@ -36,8 +36,8 @@ class ObjectState(enum.IntEnum):
     RETIRED = 3
     """Absent: re-initialisation found no mask to go on from."""
     BEFORE_QUERY = 4
-    """Absent: the frame lies before the object's query frame and the protocol leaves it empty."""
+    """Absent: the frame lies before the object's prompt frame and the protocol leaves it empty."""
     HIDDEN_BY_OTHERS = 5
     """Segmented, but every pixel went to other objects in the merge."""
     EMPTY = 6
-    """Absent: the segmenter was asked and set no pixel."""
+    """Absent: the segmenter ran and set no pixel."""

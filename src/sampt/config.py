@@ -18,7 +18,7 @@ from sampt.errors import ConfigError, did_you_mean
 
 __all__ = [
     "PRESETS",
-    "PRESETS_TOLD",
+    "PRESET_SUMMARIES",
     "PromptConfig",
     "ReinitConfig",
     "SamplerName",
@@ -26,9 +26,9 @@ __all__ = [
     "SegmentConfig",
     "TrackingConfig",
     "default_config",
+    "flatten_settings",
     "preset",
     "setting_fields",
-    "settings_of",
     "with_settings",
 ]
 
@@ -37,7 +37,7 @@ _COUNTS = ("positive_points", "negative_points")
 """Settings that ``sampling`` and ``reinit`` both have."""
 ReinitVariant: TypeAlias = Literal["on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"]
 SupportGridName: TypeAlias = Literal["official", "paper", "none"]
-Protocol: TypeAlias = Literal["both-ways", "vos"]
+Protocol: TypeAlias = Literal["bidirectional", "vos"]
 
 _WEIGHTS = (
     "default, random (to try something out), a file or folder, or OWNER/NAME on the Hugging Face hub for segmenters of the "
@@ -105,7 +105,9 @@ class SamplingConfig(_Checked):
     positive_sampler: SamplerName = _setting("kmedoids", "how positive points are drawn from a mask")
     negative_sampler: SamplerName = _setting("mixed", "how negative points are drawn from a mask's complement")
     negative_margin: float | None = _setting(
-        None, "draw negative points from the object's box grown by this share of its diagonal (default: the whole frame)", low=0
+        None,
+        "draw negative points from the object's box grown by this fraction of its diagonal (default: the whole frame)",
+        low=0,
     )
     expand_clicks: bool = _setting(
         False, "add points sampled from the segmenter's own mask of the clicks on their frame, as many as for a given mask"
@@ -115,16 +117,16 @@ class SamplingConfig(_Checked):
 
 @dataclass(frozen=True)
 class TrackingConfig(_Checked):
-    """How points are followed and when one counts (docs/algorithm.md, "Point tracking")."""
+    """How points are tracked and when one counts (docs/algorithm.md, "Point tracking")."""
 
     group_size: int = _setting(5, "objects tracked together by trackers whose points influence each other", low=1)
     support_grid: SupportGridName = _setting(
         "official",
-        "points that CoTracker follows beside those asked for: official (6 x 6 on the first frame), paper (2 x 2 on every "
+        "points that CoTracker tracks beside those requested: official (6 x 6 on the first frame), paper (2 x 2 on every "
         "12th), none",
     )
     border_fraction: float = _setting(0.01, "a point this close to the frame border does not count", low=0, high=0.5)
-    patch_filter: bool = _setting(False, "hide a point for good when the patch around it stops looking like its query frame's")
+    patch_filter: bool = _setting(False, "hide a point for good when the patch around it stops looking like its prompt frame's")
     patch_size: int = _setting(3, "side of the filter's patch in pixels", low=1)
     patch_threshold: float = _setting(0.01, "patch similarity below which a point is hidden", low=0, high=1)
     shot_cuts: bool = _setting(
@@ -134,25 +136,25 @@ class TrackingConfig(_Checked):
 
 @dataclass(frozen=True)
 class PromptConfig(_Checked):
-    """How the segmenter is asked about an object on a frame (docs/algorithm.md, "Prompts and masks")."""
+    """How the segmenter is prompted for an object on a frame (docs/algorithm.md, "Prompts and masks")."""
 
     positives_first: bool = _setting(
         True,
         "with negative_points above 0, a first pass with the positive points alone gives the logits that the next starts from",
     )
-    refinement_rounds: int = _setting(12, "rounds with the box and logits of the round before", low=0)
-    stop_share: float | None = _setting(
+    refinement_steps: int = _setting(12, "refinement steps: with the box and logits of the step before", low=0)
+    stop_fraction: float | None = _setting(
         None,
-        "an object's rounds end when no more than this share of its mask changes; 0: when no pixel does (default: never early)",
+        "refinement ends when no more than this fraction of an object's mask changes; 0: when no pixel does (default: never)",
         low=0,
         high=1,
     )
     iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
     other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
     max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
-    least_visible: float = _setting(
+    min_visible: float = _setting(
         0.0,
-        "share of an object's positive points that must be visible, or it is absent; one must be in any case",
+        "fraction of an object's positive points that must be visible, or it is absent; one must be in any case",
         low=0,
         high=1,
     )
@@ -172,12 +174,12 @@ class ReinitConfig(_Checked):
     )
     anchor: bool = _setting(False, "new points must agree with the object's colours on the frame where it was named")
     previous_mask: bool = _setting(
-        False, "a frame is asked about with the mask of the frame before: the segmenter's answer, or the one that was given"
+        False, "a frame is prompted with the mask of the frame before: the segmenter's prediction, or the one that was given"
     )
     keep_queries: bool = _setting(
-        False, "the user's own points are followed through the whole video, too; an object that was lost comes back by them"
+        False, "the user's own points are tracked through the whole video, too; an object that was lost comes back by them"
     )
-    look_back: bool = _setting(
+    backward_consistency: bool = _setting(
         False, "new points are tracked back to the window's start; those seen on the other side of its mask there change sign"
     )
     positive_points: int | None = _setting(
@@ -201,7 +203,7 @@ _SAMPLING = SamplingConfig(
     positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
 )
 _TRACKING = TrackingConfig(shot_cuts=True)
-_PROMPTING = PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.2, least_visible=0.05)
+_PROMPTING = PromptConfig(positives_first=False, refinement_steps=0, iou_threshold=0.2, min_visible=0.05)
 _REINIT = ReinitConfig(
     enabled=True,
     variant="on-horizon-and-sync",
@@ -210,7 +212,7 @@ _REINIT = ReinitConfig(
     anchor=True,
     previous_mask=True,
     keep_queries=True,
-    look_back=True,
+    backward_consistency=True,
 )
 
 
@@ -230,7 +232,9 @@ class SegmentConfig(_Checked):
     tracking: TrackingConfig = _TRACKING
     prompting: PromptConfig = _PROMPTING
     reinit: ReinitConfig = _REINIT
-    protocol: Protocol = _setting("both-ways", "both-ways: masks before an object's query frame too; vos: none before it")
+    protocol: Protocol = _setting(
+        "bidirectional", "bidirectional: masks before an object's prompt frame too; vos: none before it"
+    )
     full_precision: bool = _setting(False, "networks compute in float32 on every device, unless --precision says otherwise")
     overlapping: bool = _setting(False, "masks may overlap: one mask an object instead of one label map")
     longest_side: int | None = _setting(
@@ -268,20 +272,20 @@ _CLASSICAL = SegmentConfig(
     tracker="dis-flow",
     segmenter="grabcut",
     sampling=dataclasses.replace(_SAMPLING, positive_points=128, negative_points=128),
-    prompting=dataclasses.replace(_PROMPTING, least_visible=0.0),
-    reinit=dataclasses.replace(_REINIT, horizon=8, previous_mask=False, keep_queries=False, look_back=False),
+    prompting=dataclasses.replace(_PROMPTING, min_visible=0.0),
+    reinit=dataclasses.replace(_REINIT, horizon=8, previous_mask=False, keep_queries=False, backward_consistency=False),
 )
 
 
-def _fetched(segmenter: str, rounds: int) -> SegmentConfig:
-    """A segmenter whose weights are fetched, asked as the paper's second version asks, behind the bundled tracker."""
+def _fetch(segmenter: str, steps: int) -> SegmentConfig:
+    """A segmenter whose weights are fetched, prompted as the paper's second version requests, behind the bundled tracker."""
     return SegmentConfig(
         tracker="nano",
         segmenter=segmenter,
         sampling=SamplingConfig(positive_points=16, negative_points=1, expand_clicks=True),
-        prompting=PromptConfig(refinement_rounds=rounds, iou_threshold=0.7),
+        prompting=PromptConfig(refinement_steps=steps, iou_threshold=0.7),
         reinit=ReinitConfig(
-            enabled=True, variant="at-median-area", horizon=24, tracker_horizon=24, keep_queries=True, look_back=True
+            enabled=True, variant="at-median-area", horizon=24, tracker_horizon=24, keep_queries=True, backward_consistency=True
         ),
     )
 
@@ -291,9 +295,9 @@ PRESETS: dict[str, SegmentConfig] = {
     "offline": _BUNDLED,
     "fast-offline": dataclasses.replace(_BUNDLED, segmenter="nano-fast", longest_side=428),
     "classical": _CLASSICAL,
-    "best": _fetched("hq-sam-vit-h", rounds=12),
-    "balanced": _fetched("sam2.1-base-plus", rounds=12),
-    "fast": _fetched("mobile-sam", rounds=3),
+    "best": _fetch("hq-sam-vit-h", steps=12),
+    "balanced": _fetch("sam2.1-base-plus", steps=12),
+    "fast": _fetch("mobile-sam", steps=3),
     "paper-v1": SegmentConfig(
         tracker="pips",
         segmenter="sam-vit-h",
@@ -320,7 +324,7 @@ PRESETS: dict[str, SegmentConfig] = {
 ``best``, ``balanced`` and ``fast`` fetch official weights, of permissive licences, and were not tuned here.
 """
 
-PRESETS_TOLD: dict[str, str] = {
+PRESET_SUMMARIES: dict[str, str] = {
     "default": "the bundled networks, both called nano; needs no download and no PyTorch; chosen on DAVIS-2016 train",
     "offline": "another name of default",
     "fast-offline": "the same at half the resolution, with the segmenter nano-fast",
@@ -345,7 +349,7 @@ def preset(name: str) -> SegmentConfig:
     return PRESETS[name]
 
 
-def settings_of(config: SegmentConfig) -> dict[str, Any]:
+def flatten_settings(config: SegmentConfig) -> dict[str, Any]:
     """All settings as nested dictionaries of plain values, ready for JSON."""
     return dataclasses.asdict(config)
 

@@ -39,7 +39,7 @@ class InputChangedError(VideoError):
 
 
 class QueryError(SamptError):
-    """Points, masks or a query file do not say which objects to follow."""
+    """Points, masks or a query file do not say which objects to segment."""
 
 
 class ConfigError(SamptError):
@@ -59,7 +59,7 @@ class FolderBusyError(OutputError):
 
 
 class LimitError(SamptError):
-    """An input asks for more memory or time than any real one needs (:mod:`sampt.files.limits`)."""
+    """An input requests more memory or time than any real one needs (:mod:`sampt.files.limits`)."""
 
 
 class EvaluationError(SamptError):

@@ -1,7 +1,7 @@
 """The one pixel convention; the only module that rescales, rounds, clips or tests coordinates.
 
-(0, 0) is the centre of the top-left pixel, so a frame of size (h, w) covers x in [-0.5, w - 0.5]. A point keeps its place
-on the picture when the picture is resized: ``(xy + 0.5) * scale - 0.5``. A box is the first and the last pixel, inclusive.
+(0, 0) is the centre of the top-left pixel, so a frame of size (h, w) covers x in [-0.5, w - 0.5]. A point keeps its location
+on the image when the image is resized: ``(xy + 0.5) * scale - 0.5``. A box is the first and the last pixel, inclusive.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from sampt.types import BoolArray, FloatArray
 
 __all__ = [
-    "box_of_mask",
     "clip_xy",
+    "find_mask_box",
     "inside_frame",
     "mask_at",
     "near_border",
@@ -23,18 +23,18 @@ __all__ = [
     "rescale_span",
     "rescale_xy",
     "round_to_pixels",
-    "sample_picture",
-    "shrink_picture",
+    "sample_image",
+    "shrink_image",
     "size_with_longest_side",
 ]
 
 SizeHW = tuple[int, int]
-_MOST_SAMPLES = 32_000
+_MAX_SAMPLES = 32_000
 """In one call: OpenCV's remap takes fewer than 32767 rows."""
 
 
 def rescale_xy(xy: FloatArray, from_hw: SizeHW, to_hw: SizeHW) -> FloatArray:
-    """Move (..., 2) points of a frame of ``from_hw`` to the same places in the frame resized to ``to_hw``."""
+    """Move (..., 2) points of a frame of ``from_hw`` to the same locations in the frame resized to ``to_hw``."""
     scale = np.array([to_hw[1] / from_hw[1], to_hw[0] / from_hw[0]])
     return np.asarray((np.asarray(xy) + 0.5) * scale - 0.5, np.float32)
 
@@ -50,7 +50,7 @@ def rescale_span(span: slice, from_size: int, to_size: int) -> tuple[int, FloatA
     """Where some rows (or columns) of a frame lie when it is resized from ``from_size`` rows to ``to_size``.
 
     Returns:
-        The first row that they reach, and for it and all others that they reach, (n,), the place in ``span`` that it shows:
+        The first row that they reach, and for it and all others that they reach, (n,), the location in ``span`` that it shows:
         0 is the centre of its first row.
     """
     scale = to_size / from_size
@@ -87,7 +87,7 @@ def round_to_pixels(xy: FloatArray, size_hw: SizeHW, *, halves_to_even: bool = F
 
 
 def pixels_between(low_xy: FloatArray, high_xy: FloatArray, size_hw: SizeHW) -> tuple[slice, slice]:
-    """Rows and columns of the pixels from one (2,) place to another, both rounded outward, in the frame; at least one each."""
+    """Rows and columns of the pixels from one (2,) location to another, rounded outward, in the frame; at least one each."""
     last_xy = np.array(size_hw[::-1]) - 1
     first = np.clip(np.floor(low_xy), 0, last_xy).astype(int)
     last = np.clip(np.ceil(high_xy), first, last_xy).astype(int)
@@ -107,39 +107,39 @@ def mask_at(mask: BoolArray, xy: FloatArray) -> BoolArray:
     return np.asarray(mask[round_to_pixels(xy, size_hw)] & inside_frame(xy, size_hw))
 
 
-def sample_picture(picture: np.ndarray, xy: FloatArray) -> np.ndarray:
-    """Bilinear values of an (h, w, c) picture at (..., 2) points, (..., c); beyond the border those of the border.
+def sample_image(image: np.ndarray, xy: FloatArray) -> np.ndarray:
+    """Bilinear values of an (h, w, c) image at (..., 2) points, (..., c); beyond the border those of the border.
 
     OpenCV gets the coordinates as two maps: with both in one map, remap of OpenCV 5.0.0 gives wrong values, some of them never
-    written, for pictures of one or three channels.
+    written, for images of one or three channels.
     """
     flat = np.asarray(xy, np.float32).reshape(-1, 2)
-    out = np.zeros((len(flat), picture.shape[2]), picture.dtype)
-    for start in range(0, len(flat), _MOST_SAMPLES):
-        x, y = np.ascontiguousarray(flat[start : start + _MOST_SAMPLES].T)
-        values = cv2.remap(picture, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = np.zeros((len(flat), image.shape[2]), image.dtype)
+    for start in range(0, len(flat), _MAX_SAMPLES):
+        x, y = np.ascontiguousarray(flat[start : start + _MAX_SAMPLES].T)
+        values = cv2.remap(image, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         out[start : start + len(x)] = np.asarray(values).reshape(len(x), -1)
-    return out.reshape(*np.shape(xy)[:-1], picture.shape[2])
+    return out.reshape(*np.shape(xy)[:-1], image.shape[2])
 
 
-def shrink_picture(picture: np.ndarray, longest_side: int) -> np.ndarray:
-    """An (h, w[, c]) picture reduced by pixel area to a longest side; smaller ones are returned as they are.
+def shrink_image(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """An (h, w[, c]) image reduced by pixel area to a longest side; smaller ones are returned as they are.
 
     Halving first is exact for areas and several times faster in OpenCV than one step by an odd factor.
     """
-    size_hw = (picture.shape[0], picture.shape[1])
+    size_hw = (image.shape[0], image.shape[1])
     if max(size_hw) <= longest_side:
-        return picture
+        return image
     target_hw = size_with_longest_side(size_hw, longest_side)
-    while picture.shape[0] >= 2 * target_hw[0] and picture.shape[1] >= 2 * target_hw[1]:
-        half_wh = (picture.shape[1] // 2, picture.shape[0] // 2)
-        if picture.shape[0] % 2 or picture.shape[1] % 2:
+    while image.shape[0] >= 2 * target_hw[0] and image.shape[1] >= 2 * target_hw[1]:
+        half_wh = (image.shape[1] // 2, image.shape[0] // 2)
+        if image.shape[0] % 2 or image.shape[1] % 2:
             break
-        picture = cv2.resize(picture, half_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(picture, target_hw[::-1], interpolation=cv2.INTER_AREA))
+        image = cv2.resize(image, half_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, target_hw[::-1], interpolation=cv2.INTER_AREA))
 
 
-def box_of_mask(mask: BoolArray) -> FloatArray | None:
+def find_mask_box(mask: BoolArray) -> FloatArray | None:
     """Tight (4,) box of the set pixels of an (h, w) mask, or None when none is set."""
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):

@@ -84,7 +84,7 @@ class Points:
         return Points(*(getattr(self, name)[index] for name in _POINTS_FIELDS))
 
     def with_xy(self, xy: FloatArray) -> Points:
-        """The same points at (n, 2) other places."""
+        """The same points at (n, 2) other locations."""
         return replace(self, xy=xy)
 
     def with_frames(self, frame_idx: IntArray) -> Points:
@@ -95,7 +95,7 @@ class Points:
         """The same points, given so many frames later; earlier when it is negative."""
         return replace(self, frame_idx=self.frame_idx + frames)
 
-    def query_frame(self, object_id: int) -> int:
+    def prompt_frame(self, object_id: int) -> int:
         """The first frame on which ``object_id`` has a positive point."""
         return int(self.frame_idx[(self.object_id == object_id) & self.is_positive].min())
 
@@ -148,7 +148,7 @@ class QueryMask:
 
 @dataclass(frozen=True, eq=False)
 class QueryBox:
-    """The box of one object on one frame: the segmenter's mask of it is followed, made with the object's clicks on that frame.
+    """The box of one object on one frame: the segmenter's mask of it is tracked, made with the object's clicks on that frame.
 
     Attributes:
         object_id: from 1.
@@ -299,14 +299,14 @@ class FramePoints:
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompt:
-    """What a segmenter is asked about one object on one frame.
+    """What a segmenter is prompted for one object on one frame.
 
     Attributes:
-        object_id: from 1; given back in the answer.
+        object_id: from 1; given back in the prediction.
         xy: (k, 2) float32, pixels.
         is_positive: (k,) bool.
         box_xyxy: (4,) float32 or None: x and y of the first and of the last pixel (inclusive) of the object.
-        mask_logits: a previous answer's ``low_res_logits``, as the segmenter gave it, or None.
+        mask_logits: a previous prediction's ``low_res_logits``, as the segmenter gave it, or None.
         is_certain: (k,) bool: a person put the point there, so that the mask should have its sign at its pixel; a tracked point
             may have slid off. Left out: all of them.
     """
@@ -338,16 +338,16 @@ class ObjectPrompt:
 
 @dataclass(frozen=True, eq=False)
 class MaskPrediction:
-    """A segmenter's answer to one :class:`ObjectPrompt`.
+    """A segmenter's prediction to one :class:`ObjectPrompt`.
 
     Attributes:
         object_id: of the prompt.
         score: predicted IoU of the mask, in [0, 1].
-        low_res_logits: the answer at the segmenter's own resolution, fit to be the next prompt's ``mask_logits``. Its type,
+        low_res_logits: the prediction at the segmenter's own resolution, fit to be the next prompt's ``mask_logits``. Its type,
             shape and device are the segmenter's own business.
         box_xyxy: (4,) float32, tight box of ``logits > 0`` (first and last pixel, inclusive), or None when fewer than two
             pixels are set.
-        logits: (h, w) float32 at the frame's size, > 0 on the object; None when only the low resolution was asked for.
+        logits: (h, w) float32 at the frame's size, > 0 on the object; None when only the low resolution was requested.
     """
 
     object_id: int
@@ -366,7 +366,7 @@ class FrameMasks:
     Attributes:
         frame_idx: from 0.
         object_ids: (m,) int64, ascending; every object of the run, also the absent ones.
-        masks: (m, h, w) bool; disjoint unless overlapping output was asked for; empty where the object is absent.
+        masks: (m, h, w) bool; disjoint unless overlapping output was requested; empty where the object is absent.
         scores: (m,) float32: predicted IoU in [0, 1]; NaN where the object was not prompted on this frame.
         states: (m,) uint8 codes of :class:`ObjectState`.
         points: the tracked points on this frame.

@@ -1,4 +1,4 @@
-"""A factory with a mistake in it, or something else in its place: one line that says what, and where to see more."""
+"""A factory with a mistake in it, or something else instead: one line that says what, and where to see more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds of OpenCV that lie over each other are told, and a cv2 that one of them took along ends in one line."""
+"""Builds of OpenCV that lie over each other are reported, and a cv2 that one of them took along ends in one line."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_one_build_is_nothing_to_tell(build: str, alone: Path) -> None:
 def test_two_builds_are_told(build: str, alone: Path) -> None:
     install(alone, BUILDS[0], "5.0.0.93")
     install(alone, build)
-    told = describe_builds()
-    assert told is not None
-    assert f"opencv-python-headless 5.0.0.93 and {build} 9.9.0 " in told
-    assert "\n" not in told
+    text = describe_builds()
+    assert text is not None
+    assert f"opencv-python-headless 5.0.0.93 and {build} 9.9.0 " in text
+    assert "\n" not in text
 
 
 def test_a_whole_cv2_passes(alone: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README of a back end's folder names what there is."""
+"""The README of a backend's folder names what there is."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def text_of(readme: Path) -> str:
 def test_back_ends_of_its_first_table_and_heading_exist(readme: Path) -> None:
     kind = "tracker" if readme.parents[1].name == "trackers" else "segmenter"
     lines = text_of(readme).splitlines()
-    told = [lines[0], *(line.split("|")[1] for line in lines if line.startswith("| `") and ".py" not in line.split("|")[1])]
+    text = [lines[0], *(line.split("|")[1] for line in lines if line.startswith("| `") and ".py" not in line.split("|")[1])]
     family = lines[0].split("`")[1].partition("-")[0].rstrip("0123456789.")
-    names = {name for line in told for name in re.findall(r"`([a-z0-9.-]+)`", line) if name.startswith(family)}
+    names = {name for line in text for name in re.findall(r"`([a-z0-9.-]+)`", line) if name.startswith(family)}
     assert names
     assert names <= set(available(kind))
 

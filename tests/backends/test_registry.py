@@ -1,4 +1,4 @@
-"""Names become back ends; a stranger's package joins by entry points, proven with one that pip installs."""
+"""Names become backends; a stranger's package joins by entry points, proven with one that pip installs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import sampt
 from sampt.backends.options import check_device
-from sampt.backends.registry import available, describe_backends, options_of
+from sampt.backends.registry import available, describe_backends, list_options
 from sampt.backends.spec import BackendSpec, SegmenterInfo
 from sampt.backends.table import BUILT_IN
 from sampt.errors import BackendError
@@ -63,11 +63,11 @@ absent-tracker = tiny_sampt_plugin.missing:create
 tiny-segmenter = tiny_sampt_plugin:create_segmenter
 """
 
-# A tracker by matching small patches near the last place, and a segmenter by the colour of the first positive point.
+# A tracker by matching small patches near the last location, and a segmenter by the colour of the first positive point.
 _MODULE = """\
 import cv2
 import numpy as np
-from sampt.geometry import box_of_mask, inside_frame, round_to_pixels
+from sampt.geometry import find_mask_box, inside_frame, round_to_pixels
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.types import MaskPrediction
@@ -127,7 +127,7 @@ class TinySegmenter:
         else:
             logits = np.full(lab.shape[:2], 1, np.float32)
         mask = logits > 0
-        box = box_of_mask(mask) if mask.sum() > 1 else None
+        box = find_mask_box(mask) if mask.sum() > 1 else None
         return MaskPrediction(prompt.object_id, 0.9, logits, box, logits if full_size else None)
 """
 
@@ -149,8 +149,8 @@ config = SegmentConfig(tracker="tiny-tracker", segmenter="tiny-segmenter")
 query = Points.of(1, 1, [[27, 29], [20, 30]])
 results = list(segment_video(SceneVideo(scene), query, config=config))
 for result in results:
-    truth = scene.masks(result.frame_idx)[0]
-    iou = (result.masks[0] & truth).sum() / (result.masks[0] | truth).sum()
+    gt = scene.masks(result.frame_idx)[0]
+    iou = (result.masks[0] & gt).sum() / (result.masks[0] | gt).sum()
     assert iou > 0.5, iou
 try:
     create_tracker("absent-tracker")
@@ -203,21 +203,21 @@ def test_every_back_end_answers_to_its_name() -> None:
 
 
 def _check_said(kind: str, name: str, info: Any) -> None:
-    """The table says of a back end what it says of itself; Segment Anything has no licence of random weights."""
+    """The table says of a backend what it says of itself; Segment Anything has no licence of random weights."""
     spec = BUILT_IN[kind][name]
     assert (info.name, spec.name) == (name, name)
-    assert info.licence_weights in (spec.info.licence_weights, None)
-    measured = {field: getattr(info, field) for field in ("device", "encode_batch", "licence_weights") if hasattr(info, field)}
+    assert info.license_weights in (spec.info.license_weights, None)
+    measured = {field: getattr(info, field) for field in ("device", "encode_batch", "license_weights") if hasattr(info, field)}
     assert replace(spec.info, **measured) == info
 
 
-def test_licences_of_weights_are_those_of_the_checkpoints() -> None:
+def test_licenses_of_weights_are_those_of_the_checkpoints() -> None:
     specs = BUILT_IN["tracker"] | BUILT_IN["segmenter"]
-    found = {s.backend: s.licence_weights for s in SOURCES.values() if s.backend in specs and s.backend != "lightglue"}
+    found = {s.backend: s.license_weights for s in SOURCES.values() if s.backend in specs and s.backend != "lightglue"}
     assert len(found) > 20
-    assert {name: specs[name].info.licence_weights for name in found} == found
-    assert specs["nano"].info.licence_weights == "Apache-2.0"
-    assert [n for n, s in specs.items() if s.info.licence_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
+    assert {name: specs[name].info.license_weights for name in found} == found
+    assert specs["nano"].info.license_weights == "Apache-2.0"
+    assert [n for n, s in specs.items() if s.info.license_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
 
 
 def test_checkpoints_are_those_that_are_known_for_a_back_end() -> None:
@@ -245,7 +245,7 @@ def test_an_installed_back_end_is_described_by_its_package(monkeypatch: pytest.M
     folder.joinpath("entry_points.txt").write_text("[sampt.trackers]\nwaves = absent_module:create\n")
     monkeypatch.syspath_prepend(tmp_path)
     (facts,) = (f for f in describe_backends("tracker") if f.name == "waves")
-    assert (facts.licence_code, facts.licence_weights, facts.source, facts.missing) == ("MIT", "not said", "wavelets 1.2", None)
+    assert (facts.license_code, facts.license_weights, facts.source, facts.missing) == ("MIT", "not said", "wavelets 1.2", None)
 
 
 def test_unknown_names_are_answered_with_the_closest() -> None:
@@ -296,7 +296,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str | None]]:
 
 def test_a_choice_reaches_the_back_ends_that_leave_it(made: Any) -> None:
     names = ("plain", "chosen", "open", "grabcut")
-    assert [sorted(options_of("segmenter", name)) for name in names] == [[], ["runtime"], ["precision", "runtime"], []]
+    assert [sorted(list_options("segmenter", name)) for name in names] == [[], ["runtime"], ["precision", "runtime"], []]
     for name in names[:3]:
         create_segmenter(name)
     create_segmenter("chosen", weights="a.pth", device="cpu", runtime="openvino")

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [torch] extra
 
 from torch import Tensor, nn  # noqa: E402
 
-from sampt.backends.registry import choices_of  # noqa: E402
-from sampt.backends.torch_networks import compiling, place  # noqa: E402
+from sampt.backends.registry import list_choices  # noqa: E402
+from sampt.backends.torch_networks import compiling, put_on_device  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.types import Points  # noqa: E402
@@ -58,7 +58,7 @@ class Twice(nn.Module):
 def test_a_short_precision_is_that_of_the_hot_parts_alone(precision: str) -> None:
     rows, network = torch.randn(5, 8, generator=torch.Generator().manual_seed(1)), Twice()
     exact, _ = network(rows)
-    assert place(network, [network.product], "twice", "cpu", precision=precision) == torch.device("cpu")
+    assert put_on_device(network, [network.product], "twice", "cpu", precision=precision) == torch.device("cpu")
     made, moved = network(rows)
     assert made.dtype == moved.dtype == network.product.weight.dtype == torch.float32
     assert 0 < (made - exact).abs().max() < 0.05  # computed in fewer digits
@@ -69,7 +69,7 @@ def test_a_short_precision_is_that_of_the_hot_parts_alone(precision: str) -> Non
 def test_the_usual_choice_changes_nothing(precision: str, runtime: str) -> None:
     rows, network = torch.randn(5, 8), Twice()
     exact, _ = network(rows)
-    place(network, [network.product], "twice", "cpu", precision=precision, runtime=runtime)
+    put_on_device(network, [network.product], "twice", "cpu", precision=precision, runtime=runtime)
     assert torch.equal(network(rows)[0], exact)
 
 
@@ -83,11 +83,11 @@ def test_the_usual_choice_changes_nothing(precision: str, runtime: str) -> None:
 def test_what_there_is_not_is_refused(options: dict[str, str], message: str) -> None:
     network = Twice()
     with pytest.raises(BackendError, match=message):
-        place(network, [network.product], "twice", "cpu", **options)
+        put_on_device(network, [network.product], "twice", "cpu", **options)
 
 
 def test_a_back_end_that_offers_some_values_refuses_the_others() -> None:
-    assert choices_of("tracker", "raft-small")["runtime"] == ("auto", "torch", "compiled")
+    assert list_choices("tracker", "raft-small")["runtime"] == ("auto", "torch", "compiled")
     with pytest.raises(BackendError, match=r"'raft-small' has no runtime 'openvino'; expected one of: auto, torch, compiled\."):
         create_tracker("raft-small", weights=None, device="cpu", runtime="openvino")
 
@@ -144,7 +144,7 @@ def test_bfloat16_moves_real_points_by_less_than_a_pixel() -> None:
 def test_compiled_parts_give_the_same() -> None:
     rows, network = torch.randn(5, 8), Twice()
     exact, _ = network(rows)
-    place(network, [network.product], "twice", "cpu", runtime="compiled")
+    put_on_device(network, [network.product], "twice", "cpu", runtime="compiled")
     try:
         made, _ = network(rows)
     except BackendError as error:

@@ -1,4 +1,4 @@
-"""Sharing items among workers that answer as a script says: order, retries, the record."""
+"""Sharing items among workers that response as a script says: order, retries, the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sampt.batch.driver import Answer, run_batch
+from sampt.batch.driver import WorkerReply, run_batch
 from sampt.batch.items import BatchItem
 from sampt.batch.work import BatchSettings, ItemResult, Status
 from sampt.errors import OutputError
@@ -17,7 +17,7 @@ ITEMS = [BatchItem(name, f"{name}.mp4", ("1,0,2,3",)) for name in "abcdef"]
 
 
 class Scripted:
-    """Workers whose answers ``script(item, attempt)`` gives; None: the worker dies."""
+    """Workers whose responses ``script(item, attempt)`` gives; None: the worker dies."""
 
     def __init__(self, num_workers: int, script: Callable[[str, int], Status | None]) -> None:
         self.num_workers, self._script = num_workers, script
@@ -32,7 +32,7 @@ class Scripted:
         self.given.append((worker, self.at_work[worker]))
         self.free.append(num_free)
 
-    def wait(self) -> list[Answer]:
+    def wait(self) -> list[WorkerReply]:
         worker = min(self.at_work)
         name = self.at_work.pop(worker)
         status = self._script(name, sum(n == name for _, n in self.given))
@@ -53,9 +53,9 @@ def test_items_go_to_idle_workers_and_results_come_in_the_order_of_items(tmp_pat
     assert report.count("done") == 6
     lines = [json.loads(line) for line in (tmp_path / "batch.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == seen
-    told = json.loads((tmp_path / "batch.json").read_text())
-    assert told["counts"] == {"done": 6}
-    assert [r["name"] for r in told["results"]] == list("abcdef")
+    text = json.loads((tmp_path / "batch.json").read_text())
+    assert text["counts"] == {"done": 6}
+    assert [r["name"] for r in text["results"]] == list("abcdef")
 
 
 def test_an_item_whose_worker_dies_goes_to_the_end_and_to_another(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_an_item_whose_worker_dies_goes_to_the_end_and_to_another(tmp_path: Path
 
 def test_a_worker_that_dies_while_it_has_nothing_to_do_harms_nothing(tmp_path: Path) -> None:
     class Mortal(Scripted):
-        """Every second answer is the death of all that have worked and have nothing to do, if there are any."""
+        """Every second response is the death of all that have worked and have nothing to do, if there are any."""
 
         num_waits = 0
 
-        def wait(self) -> list[Answer]:
+        def wait(self) -> list[WorkerReply]:
             self.num_waits += 1
             idle = sorted({worker for worker, _ in self.given} - self.at_work.keys())
             return [(worker, None) for worker in idle] if idle and self.num_waits % 2 == 0 else super().wait()

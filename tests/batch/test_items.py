@@ -1,4 +1,4 @@
-"""Manifests and folders: what they name, and what is wrong with them, told before anything is done."""
+"""Manifests and folders: what they name, and what is wrong with them, reported before anything is done."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_boxes_and_several_masks_of_a_line(tmp_path: Path) -> None:
 
 
 def test_masks_elsewhere_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetched(url: str, place: Path) -> Path:
-        place.with_suffix(".png").write_text(url)
-        return place.with_suffix(".png")
+    def fetched(url: str, location: Path) -> Path:
+        location.with_suffix(".png").write_text(url)
+        return location.with_suffix(".png")
 
     monkeypatch.setattr("sampt.batch.items.fetched", fetched)
     line = {"video": "/a.mp4", "masks": ["s3://bucket/one.png@4", "/here.png", "https://me@host/two.png"]}

@@ -131,8 +131,8 @@ def test_results_that_are_not_whole_any_more_are_made_again(damage: str, has_tic
     elif damage == "a mask is empty":
         store.pipe_file(masks[1], b"")
     elif damage == "run.json lists nothing":
-        told = json.loads(store.cat_file("/out/clip0/run.json"))
-        store.pipe_file("/out/clip0/run.json", json.dumps(told | {"results": [1]}).encode())
+        facts = json.loads(store.cat_file("/out/clip0/run.json"))
+        store.pipe_file("/out/clip0/run.json", json.dumps(facts | {"results": [1]}).encode())
     else:
         store.pipe_file("/out/clip0/done.json", b"[" * 100_000)
         store.rm_file(masks[1])

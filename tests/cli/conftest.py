@@ -23,7 +23,7 @@ from sampt.video.writer import VideoWriter
 
 NUM_FRAMES = 6
 CLICK = ("--points", "1,0,25,32")  # on object 1 of the clip
-FAST = ("--refinement-rounds", "1")
+FAST = ("--refinement-steps", "1")
 
 
 @dataclass(frozen=True)

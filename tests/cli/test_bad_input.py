@@ -83,9 +83,9 @@ def _same_stems(m: Any) -> str:
     return str(folder)
 
 
-def _cut(m: Any, share: float, name: str) -> str:
+def _cut(m: Any, fraction: float, name: str) -> str:
     whole = (m.root / "clip.mp4").read_bytes()
-    return m.data(name, whole[: int(len(whole) * share)])
+    return m.data(name, whole[: int(len(whole) * fraction)])
 
 
 def _without_index(m: Any) -> str:
@@ -100,12 +100,12 @@ def _without_index(m: Any) -> str:
     return m.data("headless.mp4", whole[: whole.index(b"moov") - 4])
 
 
-def _picture_mask(m: Any) -> str:
-    Image.fromarray(m.frames[0]).save(m.path("picture.png"))
-    return m.path("picture.png")
+def _image_mask(m: Any) -> str:
+    Image.fromarray(m.frames[0]).save(m.path("image.png"))
+    return m.path("image.png")
 
 
-def _grey_picture_mask(m: Any) -> str:
+def _grey_image_mask(m: Any) -> str:
     ramp = np.arange(64 * 96, dtype=np.int64).reshape(64, 96) % 256
     Image.fromarray(ramp.astype(np.uint8)).save(m.path("grey.png"))
     return m.path("grey.png")
@@ -131,7 +131,7 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
     "text": (video(lambda m: m.text("notes.txt", "hello\n" * 99)), ["notes.txt is a text file, expected a video"]),
     "text called video": (video(lambda m: m.text("text.mp4", "hello\n" * 99)), ["text.mp4", "it is no video"]),
     "noise as video": (video(lambda m: m.data("noise.mp4", bytes(range(256)) * 40)), ["noise.mp4", "Give a video file"]),
-    "sound alone": (video(lambda m: m.sound("song.wav")), ["holds no video stream, only audio", "Give a file with pictures"]),
+    "sound alone": (video(lambda m: m.sound("song.wav")), ["holds no video stream, only audio", "Give a file with images"]),
     "one image": (video(lambda m: m.path("frames/00000.png")), ["is one image, expected a video", "Give the folder"]),
     "device file": (video(lambda m: "/dev/null"), ["neither a regular file nor a folder"]),
     "empty folder": (video(_empty_folder), ["is empty", "Give a folder with images"]),
@@ -198,8 +198,8 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
         mask(lambda m: m.palette_png("small.png", np.ones((32, 48)))),
         ["is 48x32 pixels", "frames are 96x64", "give a mask of the frame's size"],
     ),
-    "picture as mask": (mask(_picture_mask), ["is a colour picture (RGB)", MASK_ADVICE]),
-    "grey picture as mask": (mask(_grey_picture_mask), ["is a grey picture", MASK_ADVICE]),
+    "image as mask": (mask(_image_mask), ["is a colour photograph (RGB)", MASK_ADVICE]),
+    "grey photograph as mask": (mask(_grey_image_mask), ["is a grey photograph", MASK_ADVICE]),
     "mask id 300 as PNG": (mask(_big_id_mask), ["Object id 300 does not fit", "up to 255"]),
     "mask frame without mask": (on_clip("--mask-frame", "2"), ["--mask-frame is given without --mask", "give the mask"]),
     "mask frame for a mask with a frame": (
@@ -248,7 +248,7 @@ CASES: dict[str, tuple[Arguments, list[str]]] = {
         on_clip("--runtime", "openvino"),
         ["tracker 'nano' nor the segmenter 'nano' has a choice of runtime, got 'openvino'", "leave the option out"],
     ),
-    "weights for a back end without": (
+    "weights for a backend without": (
         lambda m: [*on_clip("--segmenter", "grabcut", "--segmenter-weights", m.path("mask.png"))(m)],
         ["'grabcut' has no weights", "leave weights out"],
     ),
@@ -390,7 +390,7 @@ def test_a_full_disk_leaves_no_complete_looking_result(limit_kib: int, media: An
     assert json.loads((output / "run.json").read_text())["num_frames"] == kit.num_frames
 
 
-def _strip(m: Any) -> str:
+def _timeline(m: Any) -> str:
     return m.folder("wide", [np.tile(frame[:40], (1, 86, 1))[:, :8192] for frame in m.frames[:2]])
 
 
@@ -400,14 +400,14 @@ ODD_VIDEOS: dict[str, tuple[Callable[[Any], str], str, tuple[int, int]]] = {
     "one pixel wide": (lambda m: m.folder("thin", [f[:, 20:21] for f in m.frames[:3]]), "1,0,0,32", (64, 1)),
     "one pixel high": (lambda m: m.folder("flat", [f[30:31] for f in m.frames[:3]]), "1,0,25,0", (1, 96)),
     "one pixel": (lambda m: m.folder("dot", [f[30:31, 25:26] for f in m.frames[:3]]), "1,0,0,0", (1, 1)),
-    "8192 pixels wide": (_strip, "1,0,25,32", (40, 8192)),
+    "8192 pixels wide": (_timeline, "1,0,25,32", (40, 8192)),
 }
 """A video, a click, and its size."""
 
 
 @pytest.fixture
 def small_sam(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A reduced network in the place of `sam-vit-b`; tests may replace its ``build``."""
+    """A reduced network instead of `sam-vit-b`; tests may replace its ``build``."""
     for name in ("torch", "transformers"):
         pytest.importorskip(name, reason=f"{name} is one of the [sam] extras")
     from sampt.segmenters.sam.models import MODELS
@@ -427,12 +427,12 @@ SAM = ("--segmenter", "sam-vit-b", "--segmenter-weights", "random", "--device", 
     ("tracker", "reinit"), [("lucas-kanade", "--no-reinit"), ("dis-flow", "--reinit"), ("nano", "--reinit")]
 )
 @pytest.mark.parametrize("name", ODD_VIDEOS)
-def test_frames_of_odd_sizes_and_without_colour_are_segmented(
+def test_frames_of_odd_sizes_and_without_color_are_segmented(
     name: str, tracker: str, reinit: str, media: Any, call: Any, small_sam: Any, tmp_path: Path
 ) -> None:
     make, click, size_hw = ODD_VIDEOS[name]
     own = type(media)(tmp_path)
-    options = ["--points", click, "--tracker", tracker, reinit, "--refinement-rounds", "2"]
+    options = ["--points", click, "--tracker", tracker, reinit, "--refinement-steps", "2"]
     outcome = call("segment", make(own), *options, *SAM, "-o", tmp_path / "out")
     assert (outcome.status, outcome.err) == (0, "")
     record = json.loads((tmp_path / "out" / "run.json").read_text())

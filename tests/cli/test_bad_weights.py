@@ -1,4 +1,4 @@
-"""Weights and back ends that a user chose wrongly: status 2 and one line; and what is told before weights are loaded."""
+"""Weights and backends that a user chose wrongly: status 2 and one line; and what is reported before weights are loaded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ needs_torch = pytest.mark.skipif(
     reason="PyTorch, transformers, kornia and safetensors are the [sam] extras",
 )
 ADVICE = "For 'mobile-sam' that is mobile_sam.pt (https://github.com/ChaoningZhang/MobileSAM/"
-ONE_PASS = ("--tracker", "lucas-kanade", "--no-reinit", "--refinement-rounds", "0", "--stop", "1", "--formats", "png")
+ONE_PASS = ("--tracker", "lucas-kanade", "--no-reinit", "--refinement-steps", "0", "--stop", "1", "--formats", "png")
 
 
 @pytest.fixture
 def hub(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The server in the place of the Hugging Face hub."""
+    """The server instead of the Hugging Face hub."""
     monkeypatch.setenv("HF_ENDPOINT", server.address)
     return server
 
@@ -156,23 +156,23 @@ def test_weights_of_the_hub_from_the_download_to_the_record_of_the_run(
     arguments = ["segment", media.path("clip.mp4"), *kit.click, *ONE_PASS, *weights, "-o", tmp_path / "out"]
     first = call(*arguments)
     assert first.status == 0, first.err
-    licence = "see https://huggingface.co/owner/tiny-sam"
+    license = "see https://huggingface.co/owner/tiny-sam"
     url = hub.url("owner/tiny-sam/resolve/main/model.safetensors")
     assert first.err.splitlines()[0] == (
         f"sampt: segmenter 'mobile-sam' downloads {url} (size unknown, not in the cache) to {cache}; licence of the weights:"
-        f" {licence}"
+        f" {license}"
     )
-    assert f"segmenter mobile-sam: code Apache-2.0, weights {licence}" in first.err
+    assert f"segmenter mobile-sam: code Apache-2.0, weights {license}" in first.err
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["config"]["segmenter_weights"] == "owner/tiny-sam"
     assert record["weights"]["tracker"] == "default"
-    assert record["licences"]["segmenter mobile-sam"] == f"code Apache-2.0, weights {licence}"
+    assert record["licenses"]["segmenter mobile-sam"] == f"code Apache-2.0, weights {license}"
     monkeypatch.setenv("SAMPT_OFFLINE", "1")
     second = call(*arguments)
     path = cache / "hub--owner--tiny-sam--model.safetensors"
     size = f"{len(hub.content) / 1e6:.0f} MB"
     assert second.err.splitlines()[0] == (
-        f"sampt: segmenter 'mobile-sam' loads {path} ({size}, in the cache); licence of the weights: {licence}"
+        f"sampt: segmenter 'mobile-sam' loads {path} ({size}, in the cache); licence of the weights: {license}"
     )
     assert "Already complete" in second.err
     assert len(hub.seen) == 1

@@ -49,8 +49,8 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 def test_help_lists_what_there_is_in_its_own_words(call):
     listed = call("export", "--help").out.partition("kinds:\n")[2].partition("\n\n")[0]
-    told = [line.split(maxsplit=1) for line in listed.splitlines()]
-    assert [(name, title.lower()) for name, title in told] == [(n, e.title.lower()) for n, e in BUILT_IN.items()]
+    text = [line.split(maxsplit=1) for line in listed.splitlines()]
+    assert [(name, title.lower()) for name, title in text] == [(n, e.title.lower()) for n, e in BUILT_IN.items()]
 
 
 def test_masks_are_those_of_the_project(call, project, tmp_path):
@@ -79,7 +79,7 @@ def test_results_that_are_missing_are_told_of(call, project, caplog):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["cvta"], "Did you mean 'cvat'?"),
         (["cvat", "--objects", "7"], "no object 7"),
@@ -91,10 +91,10 @@ def test_results_that_are_missing_are_told_of(call, project, caplog):
         (["cvat", "--video", "nowhere.mp4"], "nowhere.mp4"),
     ],
 )
-def test_mistakes_are_one_line(call, project, tmp_path, arguments, told):
+def test_mistakes_are_one_line(call, project, tmp_path, arguments, text):
     done = call("export", project, *arguments)
     assert done.status == 2
-    assert told in done.err
+    assert text in done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +125,7 @@ def test_points_that_a_run_has_not_saved_are_not_drawn_and_that_is_told(call, ru
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["tracks-csv"], "has saved no points (its formats are png)"),
         (["cvta"], "Did you mean 'cvat'?"),
@@ -135,10 +135,10 @@ def test_points_that_a_run_has_not_saved_are_not_drawn_and_that_is_told(call, ru
         (["cvat", "--video", "nowhere.mp4"], "nowhere.mp4"),
     ],
 )
-def test_mistakes_about_a_run_are_one_line(call, run, tmp_path, arguments, told):
+def test_mistakes_about_a_run_are_one_line(call, run, tmp_path, arguments, text):
     done = call("export", run, *arguments)
     assert done.status == 2
-    assert told in done.err
+    assert text in done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

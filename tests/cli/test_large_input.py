@@ -1,4 +1,4 @@
-"""Small inputs that ask for much: refused by what they say of themselves, before the memory or the time is spent."""
+"""Small inputs that request much: refused by what they say of themselves, before the memory or the time is spent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help, version, the list of back ends, and what the progress bar shows."""
+"""Help, version, the list of backends, and what the progress bar shows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_help_shows_every_setting_with_its_default(call: Any, monkeypatch: pytes
     text = call("segment", "--help").out
     assert len(re.findall("^  --", text, re.MULTILINE)) >= len(setting_fields())
     assert "usage: sampt segment VIDEO (--points ... | --box ... | --queries FILE | --mask PNG) [-o DIR] [options]" in text
-    rounds = PRESETS["default"].prompting.refinement_rounds
-    assert f"rounds with the box and logits of the round before (default: {rounds})" in text
+    rounds = PRESETS["default"].prompting.refinement_steps
+    assert f"refinement steps: with the box and logits of the step before (default: {rounds})" in text
     assert "sample points again from the predicted masks (default: on)" in text
     assert "(default: None)" not in text
 
@@ -83,7 +83,7 @@ def test_wrong_words_end_with_one_line(arguments: list[str], message: str, call:
     assert outcome.err.count("\n") == 1
 
 
-def test_backends_lists_names_and_licences(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backends_lists_names_and_licenses(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     outcome = call("backends")
     assert outcome.status == 0

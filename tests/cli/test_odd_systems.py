@@ -40,8 +40,8 @@ def test_a_video_whose_name_is_no_utf_8_is_segmented_as_any_other(media: Any, ki
     for i in range(kit.num_frames):
         name = f"masks/{i:05d}.png"
         assert (odd / name).read_bytes() == (good / name).read_bytes()
-    told = json.loads((odd / "run.json").read_text("utf-8"))
-    assert os.fsencode(told["video"]).endswith(b"cl\xffip.mp4")
+    text = json.loads((odd / "run.json").read_text("utf-8"))
+    assert os.fsencode(text["video"]).endswith(b"cl\xffip.mp4")
     assert call("segment", str(odd) + ".mp4", *kit.click, *kit.fast, "-o", odd, "--quiet").status == 0  # complete, and read
 
 
@@ -83,10 +83,12 @@ def test_a_path_of_any_bytes_is_printed_as_it_is() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"cl\xff\n", b"")
 
 
-@pytest.mark.parametrize("place", ["loop", "loop/x.mp4"])
-def test_links_in_circles_are_one_line_wherever_they_stand(place: str, media: Any, kit: Any, call: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["loop", "loop/x.mp4"])
+def test_links_in_circles_are_one_line_wherever_they_stand(
+    location: str, media: Any, kit: Any, call: Any, tmp_path: Path
+) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    loop, clip, output = tmp_path / place, media.path("clip.mp4"), tmp_path / "out"
+    loop, clip, output = tmp_path / location, media.path("clip.mp4"), tmp_path / "out"
     for arguments in (
         ("segment", loop, *kit.click, "-o", output),
         ("segment", loop, *kit.click),

@@ -50,12 +50,12 @@ def test_list_for_programs_and_what_is_cached(call: Any, offered: Any, cache: Pa
     assert list(facts) == ["known", "unknown"]
     assert facts["known"]["cached"] == str(cache / "known.pth")
     assert facts["known"]["sha256"] == offered["known"].sha256
-    assert (facts["unknown"]["cached"], facts["unknown"]["licence_weights"]) == (None, "CC-BY-NC-4.0")
+    assert (facts["unknown"]["cached"], facts["unknown"]["license_weights"]) == (None, "CC-BY-NC-4.0")
     monkeypatch.setenv("COLUMNS", "120")
     assert re.search(r"│ known +│ 300 kB │ MIT +│ CC-BY-NC-4.0 +│ yes +│", call("weights", "list").out)
 
 
-def test_pull_tells_licences_and_digests_and_prints_paths(call: Any, offered: Any, server: Any, cache: Path) -> None:
+def test_pull_tells_licenses_and_digests_and_prints_paths(call: Any, offered: Any, server: Any, cache: Path) -> None:
     outcome = call("weights", "pull", "known", "unknown")
     assert outcome.status == 0
     assert outcome.out == f"{cache / 'known.pth'}\n{cache / 'unknown.pth'}\n"
@@ -136,7 +136,7 @@ def test_path_of_a_file_and_of_the_cache(call: Any, offered: Any, cache: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         ([], "the following arguments are required: ACTION. See 'sampt weights --help'.\n"),
         (["pul"], "Did you mean 'pull'? See 'sampt weights --help'.\n"),
@@ -144,8 +144,8 @@ def test_path_of_a_file_and_of_the_cache(call: Any, offered: Any, cache: Path) -
         (["list", "--jsn"], "Did you mean '--json'? See 'sampt weights list --help'.\n"),
     ],
 )
-def test_wrong_words_are_one_line(words: list[str], told: str, call: Any) -> None:
+def test_wrong_words_are_one_line(words: list[str], text: str, call: Any) -> None:
     outcome = call("weights", *words)
     assert outcome.status == 2
-    assert outcome.err.endswith(told)
+    assert outcome.err.endswith(text)
     assert outcome.err.count("\n") == 1

@@ -66,7 +66,7 @@ def failed(outcome: Any, *fragments: str) -> None:
 
 def segment(media: Any, kit: Any, output: Path, weights: Path, *more: str) -> list[Any]:
     options = ["--segmenter", NAME, "--segmenter-weights", weights, "--tracker", "lucas-kanade", "--no-reinit", "--stop", "3"]
-    options += ["--refinement-rounds", "2", "--iou-threshold", "0", "--formats", "png", "--quiet"]
+    options += ["--refinement-steps", "2", "--iou-threshold", "0", "--formats", "png", "--quiet"]
     return ["segment", media.path("clip.mp4"), *kit.click, *options, "-o", output, *more]
 
 
@@ -99,7 +99,7 @@ def test_an_export_is_found_by_the_weights_that_it_was_made_of(
         assert (labels(out) != expected).mean() < 1e-3
         record = json.loads((out / "run.json").read_text())
         assert record["runtime"] == runtime
-        assert record["licences"][f"segmenter {NAME}"] == "code Apache-2.0, weights unknown (not an official file)"
+        assert record["licenses"][f"segmenter {NAME}"] == "code Apache-2.0, weights unknown (not an official file)"
     other = call(*segment(media, kit, tmp_path / "openvino", mine, "--runtime", "onnxruntime"))
     failed(other, "with other settings or input")
 
@@ -170,8 +170,8 @@ def test_a_folder_with_anything_else_is_left_as_it_is(mine: Path, call: Any, kit
     file.write_text("mine")
     before = kit.digests(tmp_path)
     advice = "which is of no export, and would be replaced; choose another folder, or move that away"
-    for target, told in ((home, f"holds 'thesis.txt', {advice}"), (foreign, f"holds 'encoder.onnx', {advice}")):
-        failed(call("weights", "export", NAME, "--weights", mine, "-o", target), told)
+    for target, text in ((home, f"holds 'thesis.txt', {advice}"), (foreign, f"holds 'encoder.onnx', {advice}")):
+        failed(call("weights", "export", NAME, "--weights", mine, "-o", target), text)
     failed(call("weights", "export", NAME, "--weights", mine, "-o", file), "cannot be written", "choose another folder")
     failed(call("weights", "export", NAME, "--weights", mine, "-o", "/proc/x"), "cannot be written to /proc/x")
     assert kit.digests(tmp_path) == before

@@ -14,12 +14,12 @@ from PIL import Image
 from sampt.cli.main import main
 from sampt.errors import SamptError
 from sampt.evaluation.reports import write_report
-from tests.tampering import changed_at, places_of
+from tests.tampering import changed_at, find_windows
 
 
 @pytest.fixture
 def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Scored predictions P of a data set D of one sequence, as `sampt eval run` would leave them."""
+    """Scored predictions P of a dataset D of one sequence, as `sampt eval run` would leave them."""
     for i in range(4):
         labels = np.zeros((20, 30), np.uint8)
         labels[2:9, 3 + i : 12 + i], labels[12:18, 3:9] = 1, 2
@@ -33,8 +33,14 @@ def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(tmp_path / "D" / "Annotations" / "480p" / "a", tmp_path / "P" / "a" / "masks")
     monkeypatch.chdir(tmp_path)
     seconds = {"total": 2.0, "read": 0.1, "track": 0.5, "encode": 0.5, "decode": 0.2, "write": 0.1}
-    told = {"licences": {"tracker x": "code MIT"}, "platform": "here", "num_resumed": 0, "num_frames": 4, "seconds": seconds}
-    (tmp_path / "P" / "a" / "run.json").write_text(json.dumps(told))
+    manifest = {
+        "licenses": {"tracker x": "code MIT"},
+        "platform": "here",
+        "num_resumed": 0,
+        "num_frames": 4,
+        "seconds": seconds,
+    }
+    (tmp_path / "P" / "a" / "run.json").write_text(json.dumps(manifest))
     facts = {"name": "davis-2017", "root": str(tmp_path / "D"), "split": "val"}
     (tmp_path / "P" / "eval.json").write_text(json.dumps({"dataset": facts, "config": {"seed": 1}, "sequences": ["a"]}))
     assert main(["eval", "score", "P"]) == 0
@@ -46,10 +52,10 @@ def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_any_part_of_a_note_may_be_wrong(name: str, predictions: Path) -> None:
     whole = json.loads((predictions / name).read_text())
     outcomes: Counter[str] = Counter()
-    places = places_of(whole)
-    for place in places[:: max(1, len(places) // 25)]:
+    locations = find_windows(whole)
+    for location in locations[:: max(1, len(locations) // 25)]:
         for new in (..., None, -1, 1e300, "x", [], {"a": 1}):
-            (predictions / name).write_text(json.dumps(changed_at(whole, place, new)))
+            (predictions / name).write_text(json.dumps(changed_at(whole, location, new)))
             try:
                 write_report([predictions], predictions.parent / "R", worst=1)
                 outcomes["fine"] += 1

@@ -1,4 +1,4 @@
-"""What the paper sets otherwise for single data sets and back ends, and that `sampt eval` applies and reports it."""
+"""What the paper sets otherwise for single datasets and backends, and that `sampt eval` applies and reports it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def numbers(config: SegmentConfig) -> tuple[int, int, int]:
     return (
         config.effective_sampling.positive_points,
         config.effective_sampling.negative_points,
-        config.prompting.refinement_rounds,
+        config.prompting.refinement_steps,
     )
 
 
@@ -52,11 +52,11 @@ def numbers(config: SegmentConfig) -> tuple[int, int, int]:
         ("paper-v1", "davis-2017", {"segmenter": "mobile-sam"}, (8, 1, 3)),
         ("paper-v1", "davis-2017", {"segmenter": "light-hq-sam"}, (8, 1, 3)),
         ("paper-v1", "davis-2017", {"tracker": "superglue"}, (8, 0, 3)),
-        # The segmenter's rule holds over the tracker's, the data set's over both.
+        # The segmenter's rule holds over the tracker's, the dataset's over both.
         ("paper-v1", "davis-2017", {"tracker": "tapir", "segmenter": "mobile-sam"}, (32, 72, 3)),
         ("paper-v1", "mose", {"tracker": "tapir", "segmenter": "mobile-sam"}, (32, 72, 0)),
         # What is given holds.
-        ("paper-v1", "mose", {"prompting__refinement_rounds": 5}, (8, 1, 5)),
+        ("paper-v1", "mose", {"prompting__refinement_steps": 5}, (8, 1, 5)),
         ("paper-v1", "mose", {"tracker": "tapir", "sampling__positive_points": 9}, (9, 72, 0)),
         ("paper-v1", "davis-2017", {"tracker": "tapir", "reinit__enabled": True, "reinit__negative_points": 6}, (32, 6, 24)),
         # Other presets are left alone.
@@ -81,17 +81,17 @@ def test_the_papers_presets_work_at_1024_pixels_with_seed_72(name: str) -> None:
 def test_rules_name_what_there_is() -> None:
     from sampt.evaluation.datasets import DATASETS
 
-    known = {"tracker": available("tracker"), "segmenter": available("segmenter"), "data set": DATASETS}
+    known = {"tracker": available("tracker"), "segmenter": available("segmenter"), "dataset": DATASETS}
     for rule in PAPER_RULES:
         assert rule.names <= set(known[rule.kind])
         with_settings(SegmentConfig(), rule.settings)
 
 
 def test_found_objects_are_prompted_as_asked_where_that_is_given() -> None:
-    config = with_settings(preset("default"), {"prompting.refinement_rounds": 3})
-    assert instances_config(config).prompting.refinement_rounds == 0
-    given = instances_config(config, {"prompting.refinement_rounds"})
-    assert (given.prompting.refinement_rounds, given.prompting.other_objects_as_negatives) == (3, False)
+    config = with_settings(preset("default"), {"prompting.refinement_steps": 3})
+    assert instances_config(config).prompting.refinement_steps == 0
+    given = instances_config(config, {"prompting.refinement_steps"})
+    assert (given.prompting.refinement_steps, given.prompting.other_objects_as_negatives) == (3, False)
 
 
 @pytest.fixture(scope="module")
@@ -107,23 +107,23 @@ def mose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_eval_run_applies_prints_and_notes_the_rules(mose: Path, tmp_path: Path) -> None:
-    back_ends = ("--tracker", "dis-flow", "--segmenter", "grabcut", "--longest-side", "64")
+    backends = ("--tracker", "dis-flow", "--segmenter", "grabcut", "--longest-side", "64")
     command = [sys.executable, "-m", "sampt", "eval", "run", "mose", "--root", str(mose), "--workers", "1"]
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "a"), "--preset", "paper-v1", *back_ends], capture_output=True, text=True, timeout=100
+        [*command, "-o", str(tmp_path / "a"), "--preset", "paper-v1", *backends], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
-    assert "prompting.refinement_rounds 0 (data set mose)" in done.stderr
+    assert "prompting.refinement_steps 0 (dataset mose)" in done.stderr
     said = read_run(tmp_path / "a")
-    assert said["config"]["prompting"]["refinement_rounds"] == 0
-    assert [(r.setting, r.value, r.because) for r in said["rules"]] == [("prompting.refinement_rounds", 0, "data set mose")]
+    assert said["config"]["prompting"]["refinement_steps"] == 0
+    assert [(r.setting, r.value, r.because) for r in said["rules"]] == [("prompting.refinement_steps", 0, "dataset mose")]
     manifest = json.loads((tmp_path / "a" / "slow" / "run.json").read_text())
-    assert manifest["config"]["prompting"]["refinement_rounds"] == 0
+    assert manifest["config"]["prompting"]["refinement_steps"] == 0
 
 
 def test_a_sweep_applies_the_rules_to_every_configuration(tmp_path: Path) -> None:
     values = {"dataset": "mose", "root": "x", "preset": "paper-v2", "grid": {"tracker": ["tapir", "pips"]}}
-    named = {"runs": {"many": {"prompting.refinement_rounds": 7}}}
+    named = {"runs": {"many": {"prompting.refinement_steps": 7}}}
     (tmp_path / "sweep.json").write_text(json.dumps(values | named))
     sweep = read_sweep(tmp_path / "sweep.json")
     assert {name: numbers(config) for name, config in sweep.configs.items()} == {

@@ -1,4 +1,4 @@
-"""Predictions for a small data set in DAVIS layout by real workers, their scores, submissions and reports."""
+"""Predictions for a small dataset in DAVIS layout by real workers, their scores, submissions and reports."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_scores_know_their_data_set(predictions: Path, davis: Path, tmp_path: Pa
     done = eval_command("score", str(predictions))
     assert done.returncode == 0, done.stderr
     values = json.loads((predictions / "scores.json").read_text())
-    assert values["truth"] == {"name": "davis-2017", "root": str(davis), "split": "val"}
+    assert values["gt"] == {"name": "davis-2017", "root": str(davis), "split": "val"}
     assert set(values["sequences"]) == {"crossing", "slow"}
     assert 0.6 < values["overall"] <= 1
     assert f"| total | {values['total']['j_and_f']:.3f} |" in done.stdout
@@ -82,7 +82,7 @@ def test_scores_know_their_data_set(predictions: Path, davis: Path, tmp_path: Pa
             (tmp_path / "other" / name / path.name).write_bytes(path.read_bytes())
     refused = eval_command("score", str(tmp_path / "other"))
     assert refused.returncode == 2
-    assert "does not tell its data set; give --dataset and --root" in refused.stderr
+    assert "does not tell its dataset; give --dataset and --root" in refused.stderr
     chosen = ("--dataset", "davis-2017", "--root", str(davis), "--split", "val", "-o", str(tmp_path / "scores.json"))
     assert eval_command("score", str(tmp_path / "other"), *chosen).returncode == 0
     assert json.loads((tmp_path / "scores.json").read_text())["sequences"] == values["sequences"]
@@ -130,14 +130,14 @@ def test_a_submission_holds_the_frames_that_the_server_wants(predictions: Path, 
     assert not (tmp_path / "few.zip").exists()
 
 
-def test_a_report_is_one_page_with_plots_pictures_and_published_figures(predictions: Path, tmp_path: Path) -> None:
+def test_a_report_is_one_page_with_plots_images_and_published_figures(predictions: Path, tmp_path: Path) -> None:
     assert eval_command("score", str(predictions)).returncode == 0
     done = eval_command("report", str(predictions), "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "index.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert page.count("<svg") == 4  # two objects in each of two sequences
-    assert page.count("data:image/jpeg;base64,") == 4  # truth and prediction of each sequence's worst frame
+    assert page.count("data:image/jpeg;base64,") == 4  # ground truth and prediction of each sequence's worst frame
     assert "SAM-PT v2" in page
     assert "first (val, 2 sequences)" in page
     assert "frames/s over tracking, prompting and merging" in page
@@ -161,7 +161,7 @@ def test_masks_that_a_server_does_not_take_are_not_made(davis: Path, tmp_path: P
     ("arguments", "message"),
     [
         (("run", "davis-2017", "-o", "out"), "--root is missing"),
-        (("run", "davis-17", "--root", ".", "-o", "out"), "Unknown data set 'davis-17'. Did you mean 'davis-2017'"),
+        (("run", "davis-17", "--root", ".", "-o", "out"), "Unknown dataset 'davis-17'. Did you mean 'davis-2017'"),
         (("run", "davis-2017", "--root", "nowhere", "-o", "out"), "nowhere"),
         (("run", "uvo", "--root", ".", "-o", "out"), "UVO"),
         (("score", "nowhere"), "nowhere is not a folder"),

@@ -33,7 +33,7 @@ def test_a_grid_gives_every_combination_beside_named_runs(tmp_path: Path) -> Non
         "sequences": ["a"],
         "seeds": [1, 2],
         "settings": {"reinit.enabled": False},
-        "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_rounds": [0, 3]},
+        "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_steps": [0, 3]},
         "runs": {"many": {"sampling.positive_points": 128}},
     }
     sweep = read_sweep(written(tmp_path, values))
@@ -44,11 +44,11 @@ def test_a_grid_gives_every_combination_beside_named_runs(tmp_path: Path) -> Non
     assert sweep.seeds == (1, 2)
     assert list(sweep.configs) == [
         "many",
-        *(f"tracker={t} refinement_rounds={r}" for t in ("nano", "dis-flow") for r in (0, 3)),
+        *(f"tracker={t} refinement_steps={r}" for t in ("nano", "dis-flow") for r in (0, 3)),
     ]
     assert sweep.configs["many"].sampling.positive_points == 128
-    last = sweep.configs["tracker=dis-flow refinement_rounds=3"]
-    assert (last.tracker, last.prompting.refinement_rounds, last.protocol, last.reinit.enabled) == ("dis-flow", 3, "vos", False)
+    last = sweep.configs["tracker=dis-flow refinement_steps=3"]
+    assert (last.tracker, last.prompting.refinement_steps, last.protocol, last.reinit.enabled) == ("dis-flow", 3, "vos", False)
     assert last.sampling == preset("default").sampling
 
 

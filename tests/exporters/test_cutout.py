@@ -30,33 +30,33 @@ def test_pngs_are_exact(case):
         for i, frame in enumerate(case.frames):
             image = Image.open(io.BytesIO(archive.read(f"{i:05d}.png")))
             assert image.mode == "RGBA"
-            picture, union = np.asarray(image), frame.masks.any(0)
-            assert np.array_equal(picture[..., 3], np.where(union, 255, 0))
-            assert np.array_equal(picture[union][:, :3], case.video.read(i, i + 1)[0][union])
-            assert not picture[~union].any()  # nothing of the background goes out with the file
+            image, union = np.asarray(image), frame.masks.any(0)
+            assert np.array_equal(image[..., 3], np.where(union, 255, 0))
+            assert np.array_equal(image[union][:, :3], case.video.read(i, i + 1)[0][union])
+            assert not image[~union].any()  # nothing of the background goes out with the file
 
 
-def test_margin_keeps_colour_around_the_objects_alone():
+def test_margin_keeps_color_around_the_objects_alone():
     frame = np.full((40, 60, 3), 90, np.uint8)
     masks = np.zeros((1, 40, 60), np.bool_)
     masks[0, 20, 30] = True
-    picture = cut_out(frame, FrameMasks(0, [1], masks, [1], [0]), margin_px=3)
-    coloured = np.zeros((40, 60), np.bool_)
-    coloured[17:24, 27:34] = True
-    assert np.array_equal(picture[..., :3].any(2), coloured)
-    assert np.array_equal(picture[..., 3] == 255, masks[0])
+    image = cut_out(frame, FrameMasks(0, [1], masks, [1], [0]), margin_px=3)
+    colored = np.zeros((40, 60), np.bool_)
+    colored[17:24, 27:34] = True
+    assert np.array_equal(image[..., :3].any(2), colored)
+    assert np.array_equal(image[..., 3] == 255, masks[0])
 
 
 def test_webm_has_the_alpha_of_the_masks_at_an_odd_size(case):
-    times, pictures = decoded(case.export("cutout", "o.webm"))
+    times, images = decoded(case.export("cutout", "o.webm"))
     assert times == pytest.approx([i / 12.5 for i in range(6)])
     unions = np.stack([frame.masks.any(0) for frame in case.frames])
-    assert pictures.shape == (*unions.shape, 4)
-    wrong = (pictures[..., 3] > 127) != unions
+    assert images.shape == (*unions.shape, 4)
+    wrong = (images[..., 3] > 127) != unions
     assert wrong.mean() < 0.002  # lossy: masks of object 1 are noise
-    assert np.abs(pictures[..., 3].astype(int) - 255 * unions).mean() < 4
-    assert (pictures[:, -1, -1, 3] > 127).all()  # the one-pixel object
-    assert (pictures[:, 0, 0, 3] > 127).all()
+    assert np.abs(images[..., 3].astype(int) - 255 * unions).mean() < 4
+    assert (images[:, -1, -1, 3] > 127).all()  # the one-pixel object
+    assert (images[:, 0, 0, 3] > 127).all()
 
 
 def test_webm_says_that_it_has_alpha(case):
@@ -67,7 +67,7 @@ def test_webm_says_that_it_has_alpha(case):
         assert (container.streams.video[0].height, container.streams.video[0].width) == (47, 85)
 
 
-def test_webm_of_a_smooth_object_is_close_in_alpha_and_colour(tmp_path, case):
+def test_webm_of_a_smooth_object_is_close_in_alpha_and_color(tmp_path, case):
     frames_rgb = [cv2.resize(case.video.read(i, i + 1)[0], (321, 181), interpolation=cv2.INTER_CUBIC) for i in range(6)]
     masks = np.zeros((6, 1, 181, 321), np.bool_)
     for i in range(6):
@@ -75,18 +75,18 @@ def test_webm_of_a_smooth_object_is_close_in_alpha_and_colour(tmp_path, case):
     frames = [FrameMasks(i, [1], masks[i], [1], [0]) for i in range(6)]
     video = ArrayVideo(frames_rgb, fps=25)
     objects = [ExportObject(1, "disc", (255, 0, 0))]
-    _, pictures = decoded(case.export("cutout", "o.webm", video=video, frames=frames, objects=objects))
-    for picture, mask, frame in zip(pictures, masks[:, 0], frames_rgb, strict=True):
-        assert ((picture[..., 3] > 127) != mask).sum() <= 3  # of 11 000
-        assert np.abs(picture[mask][:, :3].astype(int) - frame[mask]).mean() < 5
+    _, images = decoded(case.export("cutout", "o.webm", video=video, frames=frames, objects=objects))
+    for image, mask, frame in zip(images, masks[:, 0], frames_rgb, strict=True):
+        assert ((image[..., 3] > 127) != mask).sum() <= 3  # of 11 000
+        assert np.abs(image[mask][:, :3].astype(int) - frame[mask]).mean() < 5
         edge = mask & ~cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
-        assert np.abs(picture[edge][:, :3].astype(int) - frame[edge]).mean() < 7  # no dark fringe
+        assert np.abs(image[edge][:, :3].astype(int) - frame[edge]).mean() < 7  # no dark fringe
 
 
 def test_webm_of_frames_without_any_object_is_transparent(case):
     empty = [FrameMasks(i, [1], np.zeros((1, 47, 85)), [1], [1]) for i in range(3)]
-    _, pictures = decoded(case.export("cutout", "o.webm", frames=empty))
-    assert pictures[..., 3].max() < 8
+    _, images = decoded(case.export("cutout", "o.webm", frames=empty))
+    assert images[..., 3].max() < 8
 
 
 def test_webm_keeps_uneven_times(case):

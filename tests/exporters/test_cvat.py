@@ -95,7 +95,7 @@ def test_foreign_datumaro_imports_the_masks(case, foreign):
     folder = case.folder / "dataset"
     (folder / "images").mkdir(parents=True)
     for i in range(6):
-        (folder / "images" / f"{i:05d}.png").write_bytes(b"")  # it asks that they are there
+        (folder / "images" / f"{i:05d}.png").write_bytes(b"")  # it requests that they are there
     case.export("cvat", "dataset/annotations.xml")
     dataset = datumaro.Dataset.import_from(str(folder), "cvat")
     labels = [label.name for label in dataset.categories()[datumaro.AnnotationType.label]]

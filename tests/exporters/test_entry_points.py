@@ -1,4 +1,4 @@
-"""A stranger's exporter joins by an entry point: listed, used by runs and exports, and told of when it is broken."""
+"""A stranger's exporter joins by an entry point: listed, used by runs and exports, and reported of when it is broken."""
 
 from __future__ import annotations
 

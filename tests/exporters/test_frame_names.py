@@ -33,11 +33,11 @@ def test_cvat_is_xml_and_keeps_what_xml_can_hold(case, name):
 
 @pytest.mark.parametrize("kind", ["tracks-json", "youtube-vis", "label-studio"])
 def test_json_holds_any_name(case, name, kind):
-    told = json.loads(case.export(kind, "o.json").read_bytes())
+    entries = json.loads(case.export(kind, "o.json").read_bytes())
     if kind == "tracks-json":
-        assert [frame["name"] for frame in told["frames"]] == [f"{name}{i}" for i in range(len(told["frames"]))]
+        assert [frame["name"] for frame in entries["frames"]] == [f"{name}{i}" for i in range(len(entries["frames"]))]
     if kind == "label-studio":
-        urls = [task["data"]["image"] for task in told]
+        urls = [task["data"]["image"] for task in entries]
         assert [unquote_to_bytes(url.rpartition("/")[2]) for url in urls] == [
             os.fsencode(f"{name}{i}.jpg") for i in range(len(urls))
         ]

@@ -14,13 +14,13 @@ from sampt.exporters.registry import export
 def unpack(data):
     """The values of a packing of thi.ng/rle-pack, bit by bit as its decoder reads them; padding must be zeros."""
     bits = "".join(f"{byte:08b}" for byte in data)
-    place = 0
+    location = 0
 
     def take(count):
-        nonlocal place
-        place += count
-        assert place <= len(bits)
-        return int(bits[place - count : place], 2)
+        nonlocal location
+        location += count
+        assert location <= len(bits)
+        return int(bits[location - count : location], 2)
 
     num, word = take(32), take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
@@ -30,8 +30,8 @@ def unpack(data):
         count = take(sizes[take(2)]) + 1
         values += [take(word)] * count if is_run else [take(word) for _ in range(count)]
     assert len(values) == num
-    assert "1" not in bits[place:]
-    assert len(bits) - place < 8
+    assert "1" not in bits[location:]
+    assert len(bits) - location < 8
     return np.array(values, np.uint8)
 
 
@@ -130,7 +130,7 @@ def test_video_boxes_are_shown_where_the_objects_are(case):
         assert [key["time"] for key in value["sequence"]] == pytest.approx([key["frame"] / 12.5 for key in value["sequence"]])
 
 
-def test_config_lists_each_name_once_in_the_colour_of_the_first(case):
+def test_config_lists_each_name_once_in_the_color_of_the_first(case):
     objects = [*case.objects, ExportObject(12, case.name[1], (9, 9, 9))]
     for kind in ("image", "video"):
         root = ElementTree.fromstring(label_studio_config(objects, case.video, kind))

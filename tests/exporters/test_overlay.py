@@ -8,7 +8,7 @@ import pytest
 
 from sampt.errors import OutputError
 from sampt.exporters.overlay import OverlayStyle, OverlayWriter, draw_overlay
-from sampt.files.palette import display_colour_of
+from sampt.files.palette import pick_display_color
 from sampt.runs.outputs import open_outputs
 from sampt.types import FrameMasks, FramePoints, HiddenBy
 from sampt.video.open import open_video
@@ -40,7 +40,7 @@ def test_tint_is_the_formula_inside_and_nothing_outside():
     masks[1, 35:, 60:] = True
     drawn = draw_overlay(frame, result_with(masks), TINT_ONLY)
     for object_id, mask in zip((1, 2), masks, strict=True):
-        expected = np.rint(0.55 * frame[mask] + 0.45 * np.array(display_colour_of(object_id)))
+        expected = np.rint(0.55 * frame[mask] + 0.45 * np.array(pick_display_color(object_id)))
         assert np.array_equal(drawn[mask], expected)
     outside = ~masks.any(0)
     assert np.array_equal(drawn[outside], frame[outside])
@@ -63,17 +63,17 @@ def test_contour_stays_within_two_pixels_of_the_edge():
     drawn = draw_overlay(grey(), result_with(mask[None]), OverlayStyle(points=False, labels=False))
     kernel = np.ones((5, 5), np.uint8)
     near = (cv2.dilate(mask.view(np.uint8), kernel) > 0) & (cv2.erode(mask.view(np.uint8), kernel) == 0)
-    tint = np.rint(0.55 * 100 + 0.45 * np.array(display_colour_of(1)))
+    tint = np.rint(0.55 * 100 + 0.45 * np.array(pick_display_color(1)))
     assert (drawn[~near & mask] == tint).all()
     assert (drawn[~near & ~mask] == 100).all()
     edge = mask & (cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    distance = np.abs(drawn[edge].astype(int) - np.array(display_colour_of(1))).max(1)
+    distance = np.abs(drawn[edge].astype(int) - np.array(pick_display_color(1))).max(1)
     assert np.median(distance) < 40  # the outline is in the object's own colour
 
 
-def test_positive_point_is_the_colour_with_a_white_ring_at_its_place():
+def test_positive_point_is_the_color_with_a_white_ring_at_its_location():
     drawn = draw_overlay(grey(), result_with(np.zeros((2, 480, 640)), point([200, 100], object_id=2)), POINTS_ONLY)
-    assert drawn[100, 200].tolist() == list(display_colour_of(2))
+    assert drawn[100, 200].tolist() == list(pick_display_color(2))
     assert drawn[100, 204].tolist() == [255, 255, 255]
     changed = np.argwhere((drawn != 100).any(2))
     assert changed.mean(0).tolist() == [100, 200]  # symmetric about (x 200, y 100)
@@ -82,8 +82,8 @@ def test_positive_point_is_the_colour_with_a_white_ring_at_its_place():
 def test_negative_point_is_a_cross_on_dark():
     drawn = draw_overlay(grey(), result_with(np.zeros((1, 480, 640)), point([200, 100], positive=False)), POINTS_ONLY)
     for step in (-2, 0, 2):
-        assert drawn[100 + step, 200 + step].tolist() == list(display_colour_of(1))
-        assert drawn[100 - step, 200 + step].tolist() == list(display_colour_of(1))
+        assert drawn[100 + step, 200 + step].tolist() == list(pick_display_color(1))
+        assert drawn[100 - step, 200 + step].tolist() == list(pick_display_color(1))
     assert drawn[100, 204].max() < 40
 
 
@@ -130,7 +130,7 @@ def test_label_of_an_object_in_a_corner_is_whole(corner):
     assert sizes[0] == sizes[1] > 200
 
 
-def test_labels_of_objects_at_one_place_do_not_cover_each_other():
+def test_labels_of_objects_at_one_location_do_not_cover_each_other():
     mask = np.zeros((480, 640), np.bool_)
     mask[200:300, 300:400] = True
     style = OverlayStyle(alpha=0, contours=False, points=False)

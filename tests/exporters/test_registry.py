@@ -15,7 +15,7 @@ from sampt.exporters.base import ExportObject, object_named
 from sampt.exporters.boxes import run_lengths
 from sampt.exporters.registry import export, run_name
 from sampt.exporters.table import BUILT_IN
-from sampt.files.palette import PALETTE, display_colour_of
+from sampt.files.palette import PALETTE, pick_display_color
 from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
@@ -151,7 +151,7 @@ def test_objects_must_be_given_once(case):
 
 
 def test_object_without_a_name_is_called_by_its_id():
-    assert object_named(12) == ExportObject(12, "object 12", display_colour_of(12))
+    assert object_named(12) == ExportObject(12, "object 12", pick_display_color(12))
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_ids_above_255_get_free_numbers_in_label_maps_and_a_list_says_which(case
     path = case.export("png", "o.zip", video=video, frames=[frame], objects=[object_named(o) for o in ids])
     with zipfile.ZipFile(path) as archive:
         labels = np.asarray(Image.open(io.BytesIO(archive.read("00000.png"))))
-        told = json.loads(archive.read("objects.json"))
+        entries = json.loads(archive.read("objects.json"))
     assert labels.tolist() == [[2, 1, 3, 0]]
-    assert {item["object_id"]: item["value"] for item in told} == {2: 2, 256: 1, 300: 3}
+    assert {item["object_id"]: item["value"] for item in entries} == {2: 2, 256: 1, 300: 3}
     path = case.export("png", "o.zip", video=video, frames=[frame], objects=[object_named(2)])
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["00000.png"]

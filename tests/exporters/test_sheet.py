@@ -20,31 +20,31 @@ def sheet_of(tmp_path, num_frames, *, known=True, size_hw=(90, 160), **options):
     return np.asarray(Image.open(tmp_path / "s.png"))
 
 
-def values(picture, columns, rows, cell_hw):
+def values(image, columns, rows, cell_hw):
     found = []
     for k in range(columns * rows):
         y, x = 8 + k // columns * (cell_hw[0] + 34), 8 + k % columns * (cell_hw[1] + 8)
-        if y < picture.shape[0] and x < picture.shape[1]:
-            found.append(int(picture[y + 5, x + 5, 0]) - 40)
+        if y < image.shape[0] and x < image.shape[1]:
+            found.append(int(image[y + 5, x + 5, 0]) - 40)
     return found
 
 
 def test_sheet_shows_evenly_spaced_frames_with_first_and_last(tmp_path):
-    picture = sheet_of(tmp_path, 100)
-    assert picture.shape == (3 * (219 + 34) + 8, 1592 + 8, 3)
-    assert values(picture, 4, 3, (219, 390)) == [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
+    image = sheet_of(tmp_path, 100)
+    assert image.shape == (3 * (219 + 34) + 8, 1592 + 8, 3)
+    assert values(image, 4, 3, (219, 390)) == [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
 
 
 @pytest.mark.parametrize(("num_frames", "shape", "expected"), [(1, (261, 406), [0]), (5, (514, 1600), [0, 1, 2, 3, 4])])
 def test_short_video_makes_a_smaller_sheet(tmp_path, num_frames, shape, expected):
-    picture = sheet_of(tmp_path, num_frames)
-    assert picture.shape[:2] == shape
-    assert values(picture, 4, 2, (219, 390))[:num_frames] == expected
+    image = sheet_of(tmp_path, num_frames)
+    assert image.shape[:2] == shape
+    assert values(image, 4, 2, (219, 390))[:num_frames] == expected
 
 
 def test_unknown_length_keeps_a_regular_step_and_the_last_frame(tmp_path):
-    picture = sheet_of(tmp_path, 100, known=False)
-    found = values(picture, 4, 3, (219, 390))
+    image = sheet_of(tmp_path, 100, known=False)
+    found = values(image, 4, 3, (219, 390))
     assert [v for v in found if v >= 0][:8] == [0, 16, 32, 48, 64, 80, 96, 99]
 
 
@@ -53,12 +53,12 @@ def test_unknown_length_with_as_many_frames_as_cells_shows_all(tmp_path):
 
 
 def test_other_grid(tmp_path):
-    picture = sheet_of(tmp_path, 30, columns=2, rows=2)
-    assert picture.shape[1] == 1600
-    assert values(picture, 2, 2, (445, 788)) == [0, 10, 19, 29]
+    image = sheet_of(tmp_path, 30, columns=2, rows=2)
+    assert image.shape[1] == 1600
+    assert values(image, 2, 2, (445, 788)) == [0, 10, 19, 29]
 
 
-def test_small_picture_shows_the_mask_at_its_place(tmp_path):
+def test_small_image_shows_the_mask_at_its_location(tmp_path):
     sheet = ContactSheet(
         tmp_path / "s.png", context(num_frames=1), style=OverlayStyle(contours=False, points=False, labels=False)
     )

@@ -15,7 +15,7 @@ def test_json_reads_back_every_point_exactly(case):
     assert content["format"] == "sampt-tracks-1"
     assert content["video"] == {"label": case.video.label, "width": 85, "height": 47, "num_frames": 6, "fps": 12.5}
     assert {o["id"]: o["name"] for o in content["objects"]} == case.name
-    assert content["objects"][1]["colour"] == "#0280ff"
+    assert content["objects"][1]["color"] == "#0280ff"
     for frame, entry in zip(case.frames, content["frames"], strict=True):
         assert (entry["frame_idx"], entry["name"]) == (frame.frame_idx, f"{frame.frame_idx:05d}")
         assert entry["time_s"] == pytest.approx(frame.frame_idx / 12.5)

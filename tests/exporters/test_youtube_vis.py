@@ -59,7 +59,7 @@ def test_listed_object_that_is_on_no_frame_at_all_is_the_same(case):
     assert annotations[1]["areas"] == [None] * 6
 
 
-def test_objects_of_one_name_share_a_category_in_the_colour_of_the_first(case):
+def test_objects_of_one_name_share_a_category_in_the_color_of_the_first(case):
     objects = [ExportObject(1, "bee", (1, 2, 3)), ExportObject(5, "bee", (4, 5, 6)), ExportObject(2, "ant", (7, 8, 9))]
     content = read(case.export("youtube-vis", "o.json", objects=objects))
     assert [(c["id"], c["name"], c["color"]) for c in content["categories"]] == [(1, "bee", [1, 2, 3]), (2, "ant", [7, 8, 9])]

@@ -22,9 +22,9 @@ def test_a_file_is_read_to_its_limit_and_an_endless_one_no_further(tmp_path: Pat
     path = tmp_path / "ten"
     path.write_bytes(b"0123456789")
     assert limits.read_bounded(path, 10, "ten bytes") == b"0123456789"
-    for source, most in ((path, 9), (Path("/dev/zero"), 1 << 16)):
-        with pytest.raises(LimitError, match=rf"{source} has more than {most} bytes; expected a list\."):
-            limits.read_bounded(source, most, "a list")
+    for source, limit in ((path, 9), (Path("/dev/zero"), 1 << 16)):
+        with pytest.raises(LimitError, match=rf"{source} has more than {limit} bytes; expected a list\."):
+            limits.read_bounded(source, limit, "a list")
     with pytest.raises(FileNotFoundError):
         limits.read_bounded(tmp_path / "none", 9, "a list")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sampt.batch.items import read_batch
-from sampt.batch.remote import mark_of
+from sampt.batch.remote import make_mark
 from sampt.evaluation.datasets import open_dataset
 from sampt.evaluation.vos.predicted import find_predictions
 from sampt.session.project import check_new
@@ -53,11 +53,11 @@ def test_a_batch(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("1\n0;1,1\n")
     (tmp_path / "a.mp4").write_bytes(b"?")
     (tmp_path / "a.txt").write_text("1\n0;1,1\n")
-    before = mark_of(str(tmp_path / "v"))
+    before = make_mark(str(tmp_path / "v"))
     for folder in (tmp_path, tmp_path / "v"):
         litter(folder)
     assert [(item.name, item.error) for item in read_batch(tmp_path)] == [("a", None), ("v", None)]
-    assert mark_of(str(tmp_path / "v")) == before
+    assert make_mark(str(tmp_path / "v")) == before
 
 
 def test_the_batch_of_the_cases(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_the_batch_of_the_cases(tmp_path: Path) -> None:
 
 def test_data_sets_and_predictions(tmp_path: Path) -> None:
     root = tmp_path / "set"
-    for place in ("JPEGImages", "Annotations"):
-        images(root / place / "bear")
-        litter(root / place)
-        litter(root / place / "bear")
+    for location in ("JPEGImages", "Annotations"):
+        images(root / location / "bear")
+        litter(root / location)
+        litter(root / location / "bear")
     (root / "ImageSets").mkdir()
     (root / "ImageSets" / "val.txt").write_text("bear\n")
     litter(root / "ImageSets")

@@ -78,7 +78,7 @@ def test_a_given_mask_wins_over_every_prediction(given_id: int) -> None:
     others = [predicted(i, region(slice(0, 6), slice(0, 10), 1000.0)) for i in (1, 2, 3) if i != given_id]
     result = merge(ObjectMask.of_given(given_id, mask), *others)
     assert np.array_equal(result.masks[given_id - 1], mask)
-    assert np.isnan(result.scores[given_id - 1])  # the segmenter was not asked
+    assert np.isnan(result.scores[given_id - 1])  # the segmenter did not run
 
 
 def test_of_two_given_masks_the_smaller_id_wins() -> None:
@@ -135,7 +135,7 @@ def test_resizing_the_cut_equals_resizing_the_whole(to_hw: tuple[int, int], seed
     assert np.array_equal(item.mask(to_hw)[~unsure], (direct > 0)[~unsure])
 
 
-def test_a_small_mask_is_resized_in_its_place() -> None:
+def test_a_small_mask_is_resized_in_its_location() -> None:
     logits = np.full((48, 72), -4, np.float32)
     logits[10:14, 20:26] = 4
     mask = predicted(1, logits).resized((48, 72), (96, 144)).mask((96, 144))

@@ -1,4 +1,4 @@
-"""Scenes, exact back ends and comparisons that the tests of the pipeline share."""
+"""Scenes, exact backends and comparisons that the tests of the pipeline share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sampt.config import (
     SegmentConfig,
     TrackingConfig,
 )
-from sampt.geometry import box_of_mask
+from sampt.geometry import find_mask_box
 from sampt.pipeline.segment import segment_video
 from sampt.testing import (
     ExactSegmenter,
@@ -67,7 +67,7 @@ NONE_VISIBLE, RETIRED, BEFORE, PRESENT = (
 QUICK = SegmentConfig(
     sampling=SamplingConfig(),
     tracking=TrackingConfig(border_fraction=0),
-    prompting=PromptConfig(refinement_rounds=1),
+    prompting=PromptConfig(refinement_steps=1),
     reinit=ReinitConfig(),
 )
 
@@ -86,7 +86,7 @@ def on(scene: Scene, object_id: int, frame_idx: int, count: int = 12) -> Points:
 
 
 def box_on(scene: Scene, object_id: int, frame_idx: int) -> QueryBox:
-    box = box_of_mask(scene.masks(frame_idx)[object_id - 1])
+    box = find_mask_box(scene.masks(frame_idx)[object_id - 1])
     assert box is not None
     return QueryBox(object_id, frame_idx, box)
 
@@ -112,14 +112,14 @@ def reinit(variant: str, horizon: int = 5, *, base: SegmentConfig = QUICK, **mor
     return replace(base, reinit=settings)
 
 
-def assert_exact(scene: Scene, results: Sequence[FrameMasks], *, absent_at_most: int = 0) -> None:
+def assert_exact(scene: Scene, results: Sequence[FrameMasks], *, absent_at_max: int = 0) -> None:
     """Every mask is exact, and absent is only what has no visible point."""
     absent = 0
     for result in results:
-        truth = scene.masks(result.frame_idx)
+        gt = scene.masks(result.frame_idx)
         for object_id, mask, state, score in zip(result.object_ids, result.masks, result.states, result.scores, strict=True):
             if state == PRESENT:
-                assert np.array_equal(mask, truth[object_id - 1]), (result.frame_idx, object_id)
+                assert np.array_equal(mask, gt[object_id - 1]), (result.frame_idx, object_id)
                 assert score == 1
                 continue
             own = result.points.object_id == object_id
@@ -128,7 +128,7 @@ def assert_exact(scene: Scene, results: Sequence[FrameMasks], *, absent_at_most:
             assert not mask.any()
             assert np.isnan(score)
             absent += 1
-    assert absent <= absent_at_most
+    assert absent <= absent_at_max
 
 
 def assert_same(one: Sequence[FrameMasks], two: Sequence[FrameMasks], *, ids: bool = True) -> None:

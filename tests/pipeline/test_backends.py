@@ -1,4 +1,4 @@
-"""What a run's settings say of how its back ends are made: the same wherever they are made."""
+"""What a run's settings say of how its backends are made: the same wherever they are made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sampt.config import PRESETS, SegmentConfig, preset, with_settings
 from sampt.errors import BackendError, ConfigError
 from sampt.pipeline.backends import setting_options
 from sampt.pipeline.segment import segment_video
-from sampt.runs.backends import back_end_options, make_back_ends
+from sampt.runs.backends import backend_options, make_backends
 from sampt.runs.job import RunOptions
 from sampt.trackers.create import create_tracker
 from sampt.types import Points
@@ -21,7 +21,7 @@ from sampt.video.array import ArrayVideo
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_papers_presets_are_in_float32_throughout_and_no_others(name: str) -> None:
     config = preset(name)
-    of_tracker, of_segmenter = back_end_options(config, "auto", "auto")
+    of_tracker, of_segmenter = backend_options(config, "auto", "auto")
     expected = "float32" if name.startswith("paper-") else None
     assert of_segmenter.get("precision") == expected
     assert of_tracker.get("precision") == expected
@@ -40,7 +40,7 @@ def test_support_points_are_as_official_by_default_and_as_in_the_paper_in_its_pr
 
 
 def test_a_precision_that_is_asked_for_goes_before_the_preset() -> None:
-    of_tracker, of_segmenter = back_end_options(preset("paper-v2"), "auto", "bfloat16")
+    of_tracker, of_segmenter = backend_options(preset("paper-v2"), "auto", "bfloat16")
     assert (of_tracker["precision"], of_segmenter["precision"]) == ("bfloat16", "bfloat16")
     assert of_tracker["support_grid"] == "paper"
 
@@ -59,7 +59,7 @@ def test_trackers_take_the_support_grid_that_they_are_given() -> None:
 def test_a_gpus_short_numbers_are_not_used_where_the_settings_forbid_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In jobs and in ``segment_video``, which make their back ends in two places."""
+    """In jobs and in ``segment_video``, which make their backends in two locations."""
     pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
     pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
     monkeypatch.setattr("sampt.segmenters.sam.adapter.default_precision", lambda device: "bfloat16")
@@ -69,7 +69,7 @@ def test_a_gpus_short_numbers_are_not_used_where_the_settings_forbid_it(
     for is_full, precision in ((False, "bfloat16"), (True, "float32")):
         config = with_settings(SegmentConfig(), weights | {"full_precision": is_full})
         point = Points.of(1, 0, [[5, 5]])
-        segmenter: Any = make_back_ends(config, RunOptions())[1]
+        segmenter: Any = make_backends(config, RunOptions())[1]
         assert segmenter.identity.endswith(f" torch {precision}")
         with pytest.raises(AttributeError):  # what follows has no engine
             list(segment_video(ArrayVideo(frames()), point, config=config))

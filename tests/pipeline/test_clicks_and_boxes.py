@@ -1,4 +1,4 @@
-"""Clicks and boxes that become points of the segmenter's mask, and one click in place of a mask."""
+"""Clicks and boxes that become points of the segmenter's mask, and one click instead of a mask."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ def test_a_box_is_followed_by_points_of_the_segmenters_mask(longest_side: int | 
 
 
 def test_clicks_of_the_object_go_with_its_box() -> None:
-    asked: list[ObjectPrompt] = []
+    prompted: list[ObjectPrompt] = []
 
     class Listening(ExactSegmenter):
         def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-            asked.extend(prompts)
+            prompted.extend(prompts)
             return super().decode(embedding, prompts, full_size=full_size)
 
     box = box_on(CROSSING, 1, 5)
     clicks = [on(CROSSING, 1, 5, 2), on(CROSSING, 1, 7, 3), on(CROSSING, 2, 5, 4)]
     run(CROSSING, [*clicks, box], segmenter=Listening(CROSSING))
-    boxed = asked[:2]
+    boxed = prompted[:2]
     assert [(p.object_id, len(p.xy), p.box_xyxy.tolist()) for p in boxed] == [(1, 2, box.box_xyxy.tolist())] * 2  # type: ignore[union-attr]
     assert boxed[0].mask_logits is None
     assert boxed[1].mask_logits is not None
@@ -112,7 +112,7 @@ def test_one_click_replaces_the_mask_by_the_segmenters_own() -> None:
 
 def test_one_click_prompts_once_without_refinement() -> None:
     segmenter = ExactSegmenter(CROSSING)
-    settings = {"sampling.one_click": True, "prompting.refinement_rounds": 3}
+    settings = {"sampling.one_click": True, "prompting.refinement_steps": 3}
     run(CROSSING, QueryMask(1, 5, square(CROSSING)), with_settings(QUICK, settings), segmenter=segmenter)
     first, second = segmenter.calls[:2]
     assert (first.frame_idx, len(first.xy), first.has_mask_logits, first.box_xyxy, first.full_size) == (5, 1, False, None, True)

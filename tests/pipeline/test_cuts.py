@@ -20,7 +20,7 @@ OTHER = range(4, 9)
 
 @lru_cache(maxsize=1)
 def splice() -> tuple[UInt8Array, list[BoolArray]]:
-    """12 frames, and the true masks of one object; none in the shot in the middle."""
+    """12 frames, and the ground-truth masks of one object; none in the shot in the middle."""
     scene, other = crossing_scene(7, SIZE_HW), demo_scene(len(OTHER), SIZE_HW)
     frames = [scene.frame(i) for i in range(7)]
     masks = [np.asarray(scene.masks(i)[0]) for i in range(7)]

@@ -1,4 +1,4 @@
-"""What is wrong with the input is told at once, in one line."""
+"""What is wrong with the input is reported at once, in one line."""
 
 from __future__ import annotations
 

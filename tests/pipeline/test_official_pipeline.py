@@ -96,7 +96,7 @@ class Official:
 
     def config(self, **changes: Any) -> SegmentConfig:
         prompting = PromptConfig(
-            refinement_rounds=self.spec["refinement_rounds"],
+            refinement_steps=self.spec["refinement_rounds"],
             iou_threshold=0.0,
             other_objects_as_negatives=self.spec["other_objects_as_negatives"],
         )
@@ -111,7 +111,7 @@ class Official:
 
 
 class GivenTracks:
-    """A tracker of whole clips that answers with the given tracks."""
+    """A tracker of whole clips that predicts the given tracks."""
 
     info = TrackerInfo("given-tracks", "MIT", None, is_causal=False)
 
@@ -152,9 +152,9 @@ def test_masks_and_scores_are_those_of_the_official_program(name: str, segmenter
 def test_under_protocol_vos_only_frames_before_an_object_differ(segmenter: PromptableSegmenter) -> None:
     # Points of the objects to come are there from the first frame on: they are negative ones for the object that is.
     official = Official.read("query_frames_R3")
-    query_frames = [official.points.query_frame(object_id) for object_id in official.points.object_ids]
-    assert query_frames == [0, 4, 7]
+    prompt_frames = [official.points.prompt_frame(object_id) for object_id in official.points.object_ids]
+    assert prompt_frames == [0, 4, 7]
     for result, expected in zip(run(official, segmenter, protocol="vos"), official.masks, strict=True):
-        begun = np.array(query_frames) <= result.frame_idx
+        begun = np.array(prompt_frames) <= result.frame_idx
         assert not result.masks[~begun].any()
         assert (result.masks ^ expected)[begun].sum((1, 2)).max() <= MAX_PIXELS

@@ -25,7 +25,7 @@ from tests.pipeline.scenes import (
     run,
 )
 
-ONE_PASS = {"prompting.positives_first": False, "prompting.refinement_rounds": 0, "prompting.iou_threshold": 0.5}
+ONE_PASS = {"prompting.positives_first": False, "prompting.refinement_steps": 0, "prompting.iou_threshold": 0.5}
 
 
 @pytest.mark.parametrize("previous", [False, True])
@@ -48,7 +48,7 @@ def test_after_a_frame_without_the_object_nothing_is_passed_on() -> None:
 
 
 class FromMasks(ExactSegmenter):
-    """Answers wrongly on one frame; makes logits of a given mask; remembers what each frame was asked with."""
+    """Predicts wrongly on one frame; makes logits of a given mask; caches what each frame was prompted with."""
 
     def __init__(self, wrong_on: int) -> None:
         super().__init__(CROSSING)
@@ -59,28 +59,28 @@ class FromMasks(ExactSegmenter):
     def info(self) -> Any:
         return replace(super().info, has_mask_logits=True)
 
-    def logits_of_mask(self, mask: np.ndarray) -> Any:
+    def make_mask_logits(self, mask: np.ndarray) -> Any:
         return mask.copy()
 
     def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> Any:
-        answers = super().decode(embedding, prompts, full_size=full_size)
+        predictions = super().decode(embedding, prompts, full_size=full_size)
         frame_idx = self.calls[-1].frame_idx
         self.asked_with += [(frame_idx, p.mask_logits) for p in prompts]
         if frame_idx == self.wrong_on:
-            answers = [replace(a, logits=None if a.logits is None else np.ones_like(a.logits)) for a in answers]
-        return answers
+            predictions = [replace(a, logits=None if a.logits is None else np.ones_like(a.logits)) for a in predictions]
+        return predictions
 
 
-@pytest.mark.parametrize(("protocol", "around"), [("vos", [6]), ("both-ways", [4, 6])])
+@pytest.mark.parametrize(("protocol", "around"), [("vos", [6]), ("bidirectional", [4, 6])])
 def test_a_given_mask_is_what_the_next_frame_is_asked_with_and_what_points_are_checked_against(
     protocol: str, around: list[int]
 ) -> None:
-    """Not the segmenter's own answer on that frame, which a person has corrected by giving the mask."""
+    """Not the segmenter's own prediction on that frame, which a person has corrected by giving the mask."""
     given = CROSSING.masks(5)[0]
     queries = [QueryMask(1, 5, given)]
     for previous in (True, False):
         segmenter = FromMasks(wrong_on=5)
-        config = reinit("on-horizon-and-sync", 3, previous_mask=previous, look_back=True, anchor=True)
+        config = reinit("on-horizon-and-sync", 3, previous_mask=previous, backward_consistency=True, anchor=True)
         config = with_settings(replace(config, protocol=protocol), ONE_PASS)  # type: ignore[arg-type]
         results = run(CROSSING, queries, config, segmenter=segmenter)
         seen = [f for f, logits in segmenter.asked_with if isinstance(logits, np.ndarray) and np.array_equal(logits, given)]

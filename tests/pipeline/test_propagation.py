@@ -15,7 +15,7 @@ import pytest
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig
 from sampt.pipeline.propagation import Engine
 from sampt.pipeline.segment import segment_video
-from sampt.pipeline.windowed import reinitialised
+from sampt.pipeline.windowed import run_windows
 from sampt.runs.timing import StageClock, TimedSegmenter
 from sampt.segmenters.base import SegmenterView
 from sampt.segmenters.create import create_segmenter
@@ -47,7 +47,7 @@ def settings(variant: str, **more: Any) -> SegmentConfig:
     return SegmentConfig(
         sampling=SamplingConfig(),
         tracking=TrackingConfig(border_fraction=0),
-        prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.0),
+        prompting=PromptConfig(positives_first=False, refinement_steps=0, iou_threshold=0.0),
         reinit=reinit,
         protocol="vos",
     )
@@ -72,12 +72,12 @@ def nano() -> NanoSegmenter:
     return segmenter
 
 
-def run(config: SegmentConfig, kept_bytes: int, segmenter: Any = None, waiting_bytes: int = ROOM) -> tuple[list[Any], int]:
+def run(config: SegmentConfig, cache_bytes: int, segmenter: Any = None, waiting_bytes: int = ROOM) -> tuple[list[Any], int]:
     """Everything that a run gives, as bytes, and how many frames it encoded."""
     counting = Counting(segmenter or nano())
-    engine = Engine(ExactStreamTracker(SCENE), counting, config, kept_bytes, waiting_bytes)
+    engine = Engine(ExactStreamTracker(SCENE), counting, config, cache_bytes, waiting_bytes)
     results: list[Any] = []
-    for frame_idx, objects, points in reinitialised(engine, VIDEO, POINTS):
+    for frame_idx, objects, points in run_windows(engine, VIDEO, POINTS):
         row = FramePoints.concat(points)
         results.append((frame_idx, row.xy.tobytes(), row.point_id.tobytes(), row.is_positive.tobytes()))
         results += [(o.object_id, o.state, o.score, None if o.logits is None else o.logits.tobytes()) for o in objects]
@@ -115,11 +115,11 @@ class Weighing(NanoSegmenter):
 
 def test_little_room_saves_some_encodes_and_holds() -> None:
     config = settings("at-median-area")
-    without, most = run(config, 0, segmenter := Weighing())
+    without, limit = run(config, 0, segmenter := Weighing())
     assert max(segmenter.held) == 0
     run(config, ROOM, segmenter := Weighing())
     largest = segmenter.largest
-    counts = [most]
+    counts = [limit]
     for fit in (1, 3):
         results, count = run(config, fit * largest, segmenter := Weighing())
         assert results == without
@@ -139,7 +139,7 @@ def test_the_whole_pipeline_encodes_each_frame_once_under_a_clock_too(variant: s
 
 
 def test_masks_that_wait_on_disk_are_the_same_to_the_bit() -> None:
-    config = settings("at-median-area", previous_mask=True, look_back=True, anchor=True)
+    config = settings("at-median-area", previous_mask=True, backward_consistency=True, anchor=True)
     assert run(config, ROOM, waiting_bytes=2000) == run(config, ROOM)
 
 
@@ -159,19 +159,19 @@ def test_many_objects_never_have_full_size_logits_at_once(monkeypatch: pytest.Mo
     scene = crossing_scene(3)
     size_hw = scene.size_hw
     monkeypatch.setattr("sampt.prompts.parts._MAX_LOGITS", 3 * size_hw[0] * size_hw[1])
-    asked: list[int] = []
+    prompted: list[int] = []
 
     class Watching(ExactSegmenter):
         def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> Any:
             if full_size:
-                asked.append(len(prompts))
+                prompted.append(len(prompts))
             return super().decode(embedding, prompts, full_size=full_size)
 
     engine = Engine(ExactStreamTracker(scene), Watching(scene), SegmentConfig(prompting=PromptConfig()))
     points = spread_points(np.asarray(scene.masks(0)[0]), 4)
     prompts = [ObjectPrompt(i, points, np.ones(len(points), np.bool_)) for i in range(1, 8)]
     masks = engine.segment(scene.frame(0)[None], [prompts], tuple(range(1, 9)))[0]
-    assert max(asked) == 3
+    assert max(prompted) == 3
     assert [m.object_id for m in masks] == list(range(1, 9))
     assert all(np.array_equal(m.mask(size_hw), scene.masks(0)[0]) for m in masks[:7])
     assert masks[7].state is ObjectState.NO_VISIBLE_POINT

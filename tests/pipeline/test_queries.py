@@ -64,8 +64,8 @@ def test_a_job_checks_its_queries_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("sampt.pipeline.queries.check_queries", check)
     masks = [QueryMask(1, 2, scene.masks(2)[0])]
     job = Job(SceneVideo(scene), masks, tmp_path, sampt.preset("classical"), RunOptions(formats=["png"]), start=1)
-    back_ends = ExactStreamTracker(scene), ExactSegmenter(scene)
-    assert run_job(job, make=lambda config, options: back_ends).num_frames == 3
+    backends = ExactStreamTracker(scene), ExactSegmenter(scene)
+    assert run_job(job, make=lambda config, options: backends).num_frames == 3
     assert len(seen) == 1
 
 

@@ -1,4 +1,4 @@
-"""Points that are followed throughout, over scenes whose masks and tracks are known: every mask has to be exact."""
+"""Points that are tracked throughout, over scenes whose masks and tracks are known: every mask has to be exact."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_masks_are_exact_forward_and_backward_from_any_query_frame(frames: tuple
     assert_exact(CROSSING, run(CROSSING, queries, tracker=kind(CROSSING)))
 
 
-@pytest.mark.parametrize("protocol", ["both-ways", "vos"])
+@pytest.mark.parametrize("protocol", ["bidirectional", "vos"])
 @pytest.mark.parametrize("scene", [CROSSING, OCCLUSION])
 def test_causal_and_whole_clip_trackers_agree(scene: Scene, protocol: Any) -> None:
     queries = [on(scene, 1, 3), Points.of(1, 8, [[3, 3]], False)]
@@ -89,26 +89,26 @@ def test_under_protocol_vos_objects_to_come_are_no_part_of_earlier_ones(kind: An
         assert len(expected) == 12
 
 
-@pytest.mark.parametrize(("negative_points", "passes"), [(1, 2), (0, 1)])
-def test_the_settings_decide_about_two_passes_and_not_what_is_visible(negative_points: int, passes: int) -> None:
+@pytest.mark.parametrize(("negative_points", "plan"), [(1, 2), (0, 1)])
+def test_the_settings_decide_about_two_passes_and_not_what_is_visible(negative_points: int, plan: int) -> None:
     # No negative point is visible on any frame, or there are those of the other object alone.
     for queries in ([on(CROSSING, 1, 0)], [on(CROSSING, 1, 0), on(CROSSING, 2, 0)]):
         segmenter = ExactSegmenter(CROSSING)
-        changes = {"sampling.negative_points": negative_points, "prompting.refinement_rounds": 0}
+        changes = {"sampling.negative_points": negative_points, "prompting.refinement_steps": 0}
         run(CROSSING, queries, with_settings(QUICK, changes), segmenter=segmenter)
         calls = [c for c in segmenter.calls if (c.object_id, c.frame_idx) == (1, 2)]
-        assert [c.full_size for c in calls] == [False, True][-passes:]
-        assert [c.has_mask_logits for c in calls] == [False, True][:passes]
-        assert [len(c.xy) for c in calls] == [12, 12 * len(queries)][-passes:]
+        assert [c.full_size for c in calls] == [False, True][-plan:]
+        assert [c.has_mask_logits for c in calls] == [False, True][:plan]
+        assert [len(c.xy) for c in calls] == [12, 12 * len(queries)][-plan:]
 
 
-@pytest.mark.parametrize("query_frame", [0, 3, 19])
-def test_an_object_is_absent_while_hidden_and_back_when_it_is_seen(query_frame: int) -> None:
+@pytest.mark.parametrize("prompt_frame", [0, 3, 19])
+def test_an_object_is_absent_while_hidden_and_back_when_it_is_seen(prompt_frame: int) -> None:
     seen = [bool(OCCLUSION.masks(i)[0].any()) for i in range(OCCLUSION.num_frames)]
     hidden = [i for i, s in enumerate(seen) if not s]
     assert len(hidden) >= 3
-    results = run(OCCLUSION, on(OCCLUSION, 1, query_frame, 200))
-    assert_exact(OCCLUSION, results, absent_at_most=len(hidden) + 3)
+    results = run(OCCLUSION, on(OCCLUSION, 1, prompt_frame, 200))
+    assert_exact(OCCLUSION, results, absent_at_max=len(hidden) + 3)
     assert all(states(results)[i] == NONE_VISIBLE for i in hidden)
     assert states(results)[0] == states(results)[-1] == PRESENT
 
@@ -117,7 +117,7 @@ def test_one_mask_is_enough() -> None:
     results = run(CROSSING, [QueryMask(1, 0, CROSSING.masks(0)[0]), QueryMask(2, 4, CROSSING.masks(4)[1])])
     for result in results:
         assert np.array_equal(result.masks, CROSSING.masks(result.frame_idx))
-    assert np.isnan(results[0].scores).tolist() == [True, False]  # on its own frame the mask is given: nobody is asked
+    assert np.isnan(results[0].scores).tolist() == [True, False]  # on its own frame the mask is given: nobody is prompted
     assert np.isnan(results[4].scores).tolist() == [False, True]
     points = results[0].points
     counts = {(int(o), bool(s)): 0 for o, s in zip(points.object_id, points.is_positive, strict=True)}
@@ -197,11 +197,11 @@ def test_a_low_score_makes_an_object_absent_there() -> None:
 def test_others_positives_prompt_as_negatives() -> None:
     segmenter = ExactSegmenter(STATIC)
     queries = [on(STATIC, 1, 0, 3), on(STATIC, 2, 0, 5)]
-    run(STATIC, queries, replace(QUICK, prompting=PromptConfig(refinement_rounds=0)), segmenter=segmenter)
+    run(STATIC, queries, replace(QUICK, prompting=PromptConfig(refinement_steps=0)), segmenter=segmenter)
     last = [c for c in segmenter.calls if c.full_size]
     assert [(c.object_id, c.is_positive.sum(), (~c.is_positive).sum()) for c in last] == [(1, 3, 5), (2, 5, 3)] * 4
     segmenter = ExactSegmenter(STATIC)
-    config = replace(QUICK, prompting=PromptConfig(refinement_rounds=0, max_other_points=2))
+    config = replace(QUICK, prompting=PromptConfig(refinement_steps=0, max_other_points=2))
     run(STATIC, queries, config, segmenter=segmenter)
     assert {(~c.is_positive).sum() for c in segmenter.calls if c.full_size} == {2}
 
@@ -249,7 +249,9 @@ def test_what_is_remembered_is_not_segmented_again() -> None:
         del memo.known[key]
     assert_same(first, run(CROSSING, queries, memo=memo, segmenter=segmenter))
     assert segmenter.encoded == [2, 1]
-    run(CROSSING, [on(CROSSING, 1, 2), on(CROSSING, 2, 7, 5)], memo=memo, segmenter=segmenter)  # other prompts are asked anew
+    run(
+        CROSSING, [on(CROSSING, 1, 2), on(CROSSING, 2, 7, 5)], memo=memo, segmenter=segmenter
+    )  # other prompts are prompted anew
     assert sum(segmenter.encoded) == 3 + 12
 
 
@@ -282,16 +284,16 @@ def test_frames_are_worked_on_at_the_longest_side_and_masks_are_the_videos_size(
     results = list(segment_video(video, queries, config=config, tracker=Still(), segmenter=segmenter))
     for result in results:
         assert result.masks.shape == (2, 64, 96)
-        truth = STATIC.masks(result.frame_idx)
-        iou = (result.masks & truth).sum((1, 2)) / (result.masks | truth).sum((1, 2))
+        gt = STATIC.masks(result.frame_idx)
+        iou = (result.masks & gt).sum((1, 2)) / (result.masks | gt).sum((1, 2))
         assert iou.min() > 0.9
         assert result.points.xy[:, 0].max() <= 96
     assert np.array_equal(results[2].masks[1], STATIC.masks(2)[1])  # a given mask is kept to the pixel
     own = results[1].points.xy[: len(queries[0])] if not windows else queries[0].xy
     assert np.abs(own - queries[0].xy).max() < 1e-4
-    asked = [c for c in segmenter.calls if c.object_id == 1]
+    prompted = [c for c in segmenter.calls if c.object_id == 1]
     expected = rescale_xy(queries[0].xy, (64, 96), small_hw)
-    assert np.abs(asked[0].xy[asked[0].is_positive][: len(expected)] - expected).max() < 1e-4
+    assert np.abs(prompted[0].xy[prompted[0].is_positive][: len(expected)] - expected).max() < 1e-4
 
 
 def test_the_longest_side_that_the_video_has_changes_nothing() -> None:

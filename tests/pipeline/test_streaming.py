@@ -20,7 +20,7 @@ from sampt.testing import (
     ExactTracker,
     SceneVideo,
 )
-from sampt.trackers.base import LiveTracks, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.base import StreamingTracks, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.streams import CausalTracks
 from sampt.types import (
     FrameMasks,
@@ -42,10 +42,10 @@ from tests.pipeline.scenes import (
 )
 
 
-def assert_same_live(live: Sequence[FrameMasks], offline: Sequence[FrameMasks], *query_frames: int) -> None:
-    """All is the same, but for points before the query frames of objects 1, 2, ...: only the whole video tells of these."""
+def assert_same_live(live: Sequence[FrameMasks], offline: Sequence[FrameMasks], *prompt_frames: int) -> None:
+    """All is the same, but for points before the prompt frames of objects 1, 2, ...: only the whole video tells of these."""
     for a, b in zip(live, offline, strict=True):
-        later = np.array(query_frames)[a.points.object_id - 1] > a.frame_idx
+        later = np.array(prompt_frames)[a.points.object_id - 1] > a.frame_idx
         assert (a.points.hidden_by[later] == HiddenBy.NOT_TRACKED).all()
         assert (b.points.hidden_by[later] != HiddenBy.NOT_TRACKED).all()
         one, two = (replace(r, points=r.points.select(~later)) for r in (a, b))
@@ -85,7 +85,7 @@ class Late(ExactStreamTracker):
     def info(self) -> TrackerInfo:
         return replace(super().info, is_causal=False, latency=self.latency)
 
-    def start(self, points: Points) -> LiveTracks:
+    def start(self, points: Points) -> StreamingTracks:
         return _LateTracks(self.stream(), points, self.latency)
 
 
@@ -139,9 +139,9 @@ def test_masks_on_the_first_frame_and_expanded_clicks_start_a_live_stream(longes
     [
         (
             QueryMask(1, 2, CROSSING.masks(2)[0]),
-            "A mask is on frame 2 of a live video, of which only frame 0 is there; click it",
+            "A mask is on frame 2 of a stream, of which only frame 0 is there; click it",
         ),
-        (Points.of(1, 3, [[30, 30]]), "A click is on frame 3 of a live video.*--no-expand-clicks"),
+        (Points.of(1, 3, [[30, 30]]), "A click is on frame 3 of a stream.*--no-expand-clicks"),
     ],
 )
 def test_a_live_stream_cannot_sample_points_on_frames_to_come(queries: Any, message: str) -> None:
@@ -155,7 +155,7 @@ def test_a_box_on_the_first_frame_starts_a_live_stream() -> None:
     frames = (CROSSING.frame(i) for i in range(12))
     live = list(segment_stream(frames, queries, config=VOS, **EXACT))  # type: ignore[arg-type]
     assert_same_live(live, run(CROSSING, queries, VOS, tracker=ExactStreamTracker(CROSSING)), 0, 3)
-    with pytest.raises(QueryError, match="A box is on frame 3 of a live video"):
+    with pytest.raises(QueryError, match="A box is on frame 3 of a stream"):
         segment_stream(iter([CROSSING.frame(0)]), box_on(CROSSING, 1, 3), config=VOS, **EXACT)  # type: ignore[arg-type]
 
 

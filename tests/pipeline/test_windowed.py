@@ -81,7 +81,7 @@ def test_reinitialisation_draws_as_many_points_as_asked(variant: str) -> None:
 
 def test_paper_v1_with_reinitialisation_draws_72_negative_points_in_every_window_of_8_frames() -> None:
     scene = rendered_once(static_scene(17))
-    changes = {"reinit.enabled": True, "longest_side": None, "prompting.refinement_rounds": 0, "protocol": "vos"}
+    changes = {"reinit.enabled": True, "longest_side": None, "prompting.refinement_steps": 0, "protocol": "vos"}
 
     class Windows(ExactTracker):
         lengths: ClassVar[list[int]] = []
@@ -114,10 +114,11 @@ def test_windows_follow_the_horizon() -> None:
 def test_objects_in_different_windows_prompt_against_each_other() -> None:
     segmenter = ExactSegmenter(CROSSING)
     run(CROSSING, [on(CROSSING, 1, 0), on(CROSSING, 2, 1)], reinit("at-median-area", base=VOS), segmenter=segmenter)
-    # Object 1 goes on from frame 3 of its first window, so its points on frames 1 and 2 are final when object 2 is asked about.
-    asked = {c.frame_idx: int((~c.is_positive).sum()) for c in segmenter.calls if c.object_id == 2 and c.frame_idx < 3}
-    assert asked[1] == 12
-    assert asked[2] >= 9
+    # Object 1 goes on from frame 3 of its first window, so its points on frames 1 and 2 are final when object 2 is prompted
+    # for.
+    prompted = {c.frame_idx: int((~c.is_positive).sum()) for c in segmenter.calls if c.object_id == 2 and c.frame_idx < 3}
+    assert prompted[1] == 12
+    assert prompted[2] >= 9
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -135,7 +136,7 @@ def test_an_object_without_a_mask_to_go_on_from_is_retired(variant: str) -> None
 
 
 def test_a_hidden_object_is_looked_for_over_the_trackers_horizon_before_it_is_retired() -> None:
-    # Hidden on frames 8 to 11, with too few pixels to sample from on frame 7: the last leg before starts on frame 6.
+    # Hidden on frames 8 to 11, with too few pixels to sample from on frame 7: the last span before starts on frame 6.
     def with_tracker_horizon(frames: int) -> list[ObjectState]:
         settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=4, tracker_horizon=frames)
         return states(run(OCCLUSION, on(OCCLUSION, 1, 0, 30), replace(QUICK, reinit=settings)))
@@ -157,17 +158,17 @@ def test_a_lost_object_comes_back_by_the_users_own_points(variant: str, kind: An
     assert RETIRED not in got
     back = max(i for i, state in enumerate(got) if state == NONE_VISIBLE) + 1
     assert 8 < back < 20
-    assert_exact(LEAVING, results, absent_at_most=sum(not LEAVING.masks(i)[0].any() for i in range(24)) + 4)
+    assert_exact(LEAVING, results, absent_at_max=sum(not LEAVING.masks(i)[0].any() for i in range(24)) + 4)
     for result in results:  # whatever a point came from, it is listed once
         assert len(np.unique(result.points.point_id)) == len(result.points)
 
 
-def test_points_are_drawn_where_the_objects_own_colours_are() -> None:
+def test_points_are_drawn_where_the_objects_own_colors_are() -> None:
     # A red square on blue; the segmenter's mask has slid half off it. Without the anchor half of the points go astray.
     frames = np.zeros((6, 60, 90, 3), np.uint8)
     frames[..., 2] = 200
     frames[:, 20:40, 30:50] = (220, 30, 20)
-    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be distinguished
     true = np.zeros((6, 1, 60, 90), bool)
     true[:, 0, 20:40, 30:50] = True
     slid = true.copy()
@@ -192,16 +193,16 @@ def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> N
     # Nothing moves; from frame 1 on the segmenter's mask has slid half off the square.
     rng = np.random.default_rng(0)
     frames = np.repeat(rng.integers(0, 256, (1, 60, 90, 3), np.uint8), 6, 0)
-    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be told apart
+    frames[:, 0, 0, 1] = np.arange(6)  # frames must differ to be distinguished
     true = np.zeros((6, 1, 60, 90), bool)
     true[:, 0, 15:45, 25:55] = True
     slid = true.copy()
     slid[1:] = np.roll(true[1:], 15, axis=3)
     settings = ReinitConfig(enabled=True, variant="on-horizon-and-sync", horizon=3, tracker_horizon=3)
 
-    def astray(look_back: bool) -> float:
+    def astray(backward_consistency: bool) -> float:
         config = replace(VOS, sampling=SamplingConfig(positive_points=40, negative_points=40), reinit=settings)
-        config = with_settings(config, {"reinit.look_back": look_back})
+        config = with_settings(config, {"reinit.backward_consistency": backward_consistency})
         query = QueryMask(1, 0, true[0, 0])
         segmenter = ExactSegmenter(RecordedClip(frames, slid))
         results = list(segment_video(frames, query, config=config, tracker="dis-flow", segmenter=segmenter))
@@ -209,8 +210,8 @@ def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> N
         x, y = np.rint(row.xy.T).astype(int)
         return float((true[0, 0][y, x] != row.is_positive).mean())
 
-    assert astray(look_back=False) > 0.25
-    assert astray(look_back=True) < 0.1
+    assert astray(backward_consistency=False) > 0.25
+    assert astray(backward_consistency=True) < 0.1
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -258,6 +259,6 @@ def test_a_window_that_ends_one_frame_too_far_fails_and_does_not_stall(
 
 @pytest.mark.timeout(60)
 def test_a_run_whose_objects_do_not_go_on_fails_and_does_not_stall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windowed, "next_query_frames", lambda areas, *_: [0] * len(areas))
+    monkeypatch.setattr(windowed, "next_prompt_frames", lambda areas, *_: [0] * len(areas))
     with pytest.raises(AssertionError, match="go on from a later frame"):
         run(CROSSING, on(CROSSING, 1, 0), reinit("on-horizon-and-sync"))

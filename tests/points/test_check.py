@@ -22,7 +22,7 @@ def test_what_fits_passes() -> None:
     check_queries(corners, [], 10, SIZE_HW)
     check_queries(NO_POINTS, [mask(1, 0), mask(1, 9), mask(2, 0)], 10, SIZE_HW)
     check_queries(Points.of(3, 0, [[1, 1]], False), [mask(3, 5)], 10, SIZE_HW)  # its mask says where the object is
-    check_queries(Points.of(1, 10**6, [[1, 1]]), [], None, SIZE_HW)  # a live stream has no known end
+    check_queries(Points.of(1, 10**6, [[1, 1]]), [], None, SIZE_HW)  # a stream has no known end
 
 
 @pytest.mark.parametrize(

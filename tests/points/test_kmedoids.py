@@ -77,10 +77,10 @@ def test_clear_clusters_get_a_medoid_each() -> None:
 def test_coinciding_points_still_give_distinct_positions() -> None:
     same = np.zeros((9, 2), np.float32)
     assert len(set(kmedoids(same, 4, np.random.default_rng(0)).tolist())) == 4
-    two_places = np.repeat([[0, 0], [5, 5]], 6, axis=0).astype(np.float32)
-    medoids = kmedoids(two_places, 2, np.random.default_rng(0))
+    two_locations = np.repeat([[0, 0], [5, 5]], 6, axis=0).astype(np.float32)
+    medoids = kmedoids(two_locations, 2, np.random.default_rng(0))
     assert sorted((medoids // 6).tolist()) == [0, 1]
-    assert len(set(kmedoids(two_places, 7, np.random.default_rng(1)).tolist())) == 7
+    assert len(set(kmedoids(two_locations, 7, np.random.default_rng(1)).tolist())) == 7
 
 
 @pytest.mark.parametrize("n", [1, 3, 4])

@@ -86,8 +86,8 @@ ONE_OBJECT = {
     "white with alpha": with_alpha([255, 255, 255], WHITE),
     "black with alpha": with_alpha([0, 0, 0], WHITE),
     "one colour": np.where(DISC[..., None], [255, 0, 0], 0).astype(np.uint8),
-    "a picture cut out": with_alpha(np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3)), WHITE),
-    "a grey picture cut out": with_alpha(np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 1)), WHITE),
+    "an image cut out": with_alpha(np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3)), WHITE),
+    "a grey photograph cut out": with_alpha(np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 1)), WHITE),
     "GIF": encoded(Image.fromarray(WHITE), "GIF"),
     "JPEG": encoded(WHITE, "JPEG", quality=75),
     "colour JPEG": encoded(np.dstack([WHITE] * 3), "JPEG", quality=75),
@@ -118,7 +118,7 @@ def test_soft_edges_are_cut_in_the_middle(kind: str) -> None:
     image = read_mask_image(encoded(SOFT[kind]))
     top = int(blurred(DISC, sigma).max())
     np.testing.assert_array_equal(image.ids(), blurred(DISC, sigma) >= -(-top // 2))
-    assert kind == "alpha" or any("soft" in note or "colours" in note for note in image.notes)
+    assert kind == "alpha" or any("soft" in note or "colors" in note for note in image.notes)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -161,8 +161,8 @@ def test_nothing_visible_is_nothing() -> None:
 
 
 REFUSED = {
-    "a picture": np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3)).astype(np.uint8),
-    "a grey picture": np.random.default_rng(0).integers(0, 255, SIZE_HW).astype(np.uint8),
+    "an image": np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3)).astype(np.uint8),
+    "a grey photograph": np.random.default_rng(0).integers(0, 255, SIZE_HW).astype(np.uint8),
     "a photograph": encoded(np.random.default_rng(0).integers(0, 255, (*SIZE_HW, 3)).astype(np.uint8), "JPEG"),
     "ids in a JPEG": encoded(IDS, "JPEG"),
     "colours in a JPEG": encoded(PALETTE[IDS], "JPEG"),
@@ -194,7 +194,7 @@ def test_another_size_is_refused_before_anything_is_decoded() -> None:
         read_mask_image(bytes(header))
 
 
-def test_other_colours_are_refused_where_ids_must_agree() -> None:
+def test_other_colors_are_refused_where_ids_must_agree() -> None:
     np.testing.assert_array_equal(ids(PALETTE[IDS], has_other_colors=False), IDS)
     with pytest.raises(QueryError, match="not of the DAVIS palette"):
         ids(NUMBERED["other colours"], has_other_colors=False)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sampt.errors import LimitError, QueryError
 from sampt.files.limits import MAX_CLICKS
-from sampt.points.parse import parse_boxes, parse_click, parse_mask_place, read_queries, read_query_masks
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_location, read_queries, read_query_masks
 from sampt.types import Points
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "queries"
@@ -147,13 +147,13 @@ def test_a_wrong_box_is_refused_with_one_line(text: str) -> None:
 
 
 def test_the_frame_of_a_mask_stands_behind_its_path(tmp_path: Path) -> None:
-    assert parse_mask_place("a/m.png@12") == ("a/m.png", 12)
-    assert parse_mask_place("a/m.png") == ("a/m.png", None)
-    assert parse_mask_place("me@home/m@2x.png") == ("me@home/m@2x.png", None)
+    assert parse_mask_location("a/m.png@12") == ("a/m.png", 12)
+    assert parse_mask_location("a/m.png") == ("a/m.png", None)
+    assert parse_mask_location("me@home/m@2x.png") == ("me@home/m@2x.png", None)
     (tmp_path / "m@3").write_text("")
-    assert parse_mask_place(str(tmp_path / "m@3")) == (str(tmp_path / "m@3"), None)
+    assert parse_mask_location(str(tmp_path / "m@3")) == (str(tmp_path / "m@3"), None)
     with pytest.raises(QueryError, match="too large"):
-        parse_mask_place("m.png@99999999999")
+        parse_mask_location("m.png@99999999999")
 
 
 @pytest.mark.parametrize("key", ["sign", "label", "labels", "is_positive"])
@@ -287,10 +287,10 @@ def test_masks_that_are_none_are_refused(tmp_path: Path) -> None:
         read_query_masks(save(tmp_path / "e.png", [[0, 0]], "L"), 0)
     noise = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
     Image.fromarray(noise.astype(np.uint8)).save(tmp_path / "c.png")
-    with pytest.raises(QueryError, match=r"The mask 'c.png' is a colour picture \(RGB\); expected a palette or grey PNG"):
+    with pytest.raises(QueryError, match=r"The mask 'c.png' is a colour photograph \(RGB\); expected a palette or grey PNG"):
         read_query_masks(tmp_path / "c.png", 0)
     many = np.kron(np.arange(200).reshape(10, 20), np.ones((4, 4)))
-    with pytest.raises(QueryError, match=r"holds 199 different values; it looks like a picture"):
+    with pytest.raises(QueryError, match=r"holds 199 different values; it looks like a photograph"):
         read_query_masks(save(tmp_path / "g.png", many, "L"), 0)
     with pytest.raises(QueryError, match=r"cannot be read: No such file"):
         read_query_masks(tmp_path / "none.png", 0)

@@ -48,23 +48,23 @@ def test_own_visible_points_then_the_others_visible_positives_as_negatives() -> 
     assert not any(p.is_certain.any() for p in prompts)  # tracked points may have slid off
 
 
-def test_too_small_a_share_of_visible_points_is_absence() -> None:
+def test_too_small_a_fraction_of_visible_points_is_absence() -> None:
     # Object 1 has three positive points, two of them visible; object 2 two of two.
-    assert [p.object_id for p in build(least_visible=0.66)] == [1, 2]
-    assert [p.object_id for p in build(least_visible=0.67)] == [2]
-    assert [p.object_id for p in build(least_visible=1.0)] == [2]
+    assert [p.object_id for p in build(min_visible=0.66)] == [1, 2]
+    assert [p.object_id for p in build(min_visible=0.67)] == [2]
+    assert [p.object_id for p in build(min_visible=1.0)] == [2]
     codes = row().hidden_by.copy()
-    codes[3] = HiddenBy.NOT_TRACKED  # a point that is not followed here counts for nothing
+    codes[3] = HiddenBy.NOT_TRACKED  # a point that is not tracked here counts for nothing
     points = replace(row(), hidden_by=codes)
-    config = replace(PromptConfig(), least_visible=1.0)
+    config = replace(PromptConfig(), min_visible=1.0)
     assert [p.object_id for p in build_prompts(points, (1, 2, 3), config, np.random.default_rng)] == [1, 2]
-    assert plain(build(least_visible=1.0)[0])[-2:] == [(0, False), (8, False)]  # absent, but still a neighbour
+    assert plain(build(min_visible=1.0)[0])[-2:] == [(0, False), (8, False)]  # absent, but still a neighbour
 
 
 def test_one_visible_positive_point_is_enough_for_a_prompt_and_none_is_not() -> None:
     codes = np.array([HiddenBy.NONE, HiddenBy.TRACKER, HiddenBy.NONE], np.uint8)
     points = FramePoints(np.arange(3), np.full(3, 5), np.array([True, True, False]), np.eye(3, 2) * 9, np.ones(3), codes)
-    config = replace(PromptConfig(), least_visible=0.0)
+    config = replace(PromptConfig(), min_visible=0.0)
     (prompt,) = build_prompts(points, (5,), config, np.random.default_rng)
     assert prompt.xy.tolist() == [[9, 0], [0, 0]]
     assert prompt.is_positive.tolist() == [True, False]

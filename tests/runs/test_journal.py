@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError
-from sampt.runs.journal import Journal, run_digest_of
+from sampt.runs.journal import Journal, compute_run_digest
 from sampt.types import FrameMasks
 
 
@@ -209,6 +209,6 @@ def test_frames_of_another_size_or_of_other_objects_are_not_believed(tmp_path, k
 @pytest.mark.parametrize("header", [b'{"format":"sampt-journal-1","run_digest":[1]}', b"[1]", b"[" * 99_999])
 def test_a_header_of_any_kind_belongs_to_no_run(tmp_path, kit, header):
     (tmp_path / "j").write_bytes(header + b" %08x\n" % zlib.crc32(header))
-    assert run_digest_of(tmp_path / "j") is None
+    assert compute_run_digest(tmp_path / "j") is None
     fill(tmp_path / "j", kit)
-    assert run_digest_of(tmp_path / "j") == "run-a"
+    assert compute_run_digest(tmp_path / "j") == "run-a"

@@ -32,7 +32,7 @@ SCENE = crossing_scene(10)
 QUICK = SegmentConfig(
     sampling=SamplingConfig(),
     tracking=TrackingConfig(border_fraction=0),
-    prompting=PromptConfig(refinement_rounds=1),
+    prompting=PromptConfig(refinement_steps=1),
     reinit=ReinitConfig(),
 )
 
@@ -55,10 +55,10 @@ def assert_equal(found: Sequence[FrameMasks], expected: Sequence[FrameMasks]) ->
             assert np.array_equal(getattr(a.points, name), getattr(b.points, name)), (a.frame_idx, name)
 
 
-def through_files(folder: Path, video: Any, queries: Any, groups: Sequence[Sequence[int]], back_ends: dict[str, Any]) -> Any:
+def through_files(folder: Path, video: Any, queries: Any, groups: Sequence[Sequence[int]], backends: dict[str, Any]) -> Any:
     for k, group in enumerate(groups):
-        write_part(folder / str(k), "run", segment_part(video, queries, group, **back_ends))
-    return list(merge_parts(video, queries, [PartFile(folder / str(k)).frames() for k in range(len(groups))], **back_ends))
+        write_part(folder / str(k), "run", segment_part(video, queries, group, **backends))
+    return list(merge_parts(video, queries, [PartFile(folder / str(k)).frames() for k in range(len(groups))], **backends))
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -66,14 +66,14 @@ def through_files(folder: Path, video: Any, queries: Any, groups: Sequence[Seque
 def test_parts_through_files_give_the_single_runs_results(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
     video = CachedVideo(SceneVideo(SCENE), 99)
     if "longest_side" in settings:
-        # The exact fakes know frames of one size: the bundled back ends do not mind.
-        back_ends: dict[str, Any] = {"tracker": create_tracker("lucas-kanade"), "segmenter": create_segmenter("grabcut")}
+        # The exact fakes know frames of one size: the bundled backends do not mind.
+        backends: dict[str, Any] = {"tracker": create_tracker("lucas-kanade"), "segmenter": create_segmenter("grabcut")}
     else:
-        back_ends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
-    back_ends["config"] = with_settings(QUICK, settings)
-    expected = list(segment_video(video, QUERIES[name], **back_ends))
+        backends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
+    backends["config"] = with_settings(QUICK, settings)
+    expected = list(segment_video(video, QUERIES[name], **backends))
     assert any(r.masks.any() for r in expected)
-    assert_equal(through_files(tmp_path, video, QUERIES[name], [[1], [2]], back_ends), expected)
+    assert_equal(through_files(tmp_path, video, QUERIES[name], [[1], [2]], backends), expected)
 
 
 def test_only_the_parts_own_objects_are_asked_about() -> None:
@@ -103,9 +103,9 @@ def test_three_dogs_by_the_bundled_networks_are_the_same_to_the_last_bit(tmp_pat
     xy = {1: (120, 120), 2: (220, 120), 3: (330, 120)}
     queries = [Points.of(o, 0, np.array([at], np.float32)) for o, at in xy.items()]
     config = with_settings(PRESETS["default"], {"reinit.enabled": False})
-    back_ends: dict[str, Any] = {"tracker": create_tracker("nano"), "segmenter": create_segmenter("nano"), "config": config}
-    expected = list(segment_video(video, queries, **back_ends))
-    assert_equal(through_files(tmp_path, video, queries, [[1, 3], [2]], back_ends), expected)
+    backends: dict[str, Any] = {"tracker": create_tracker("nano"), "segmenter": create_segmenter("nano"), "config": config}
+    expected = list(segment_video(video, queries, **backends))
+    assert_equal(through_files(tmp_path, video, queries, [[1, 3], [2]], backends), expected)
 
 
 def test_re_initialisation_is_refused() -> None:
@@ -117,8 +117,8 @@ def test_re_initialisation_is_refused() -> None:
 
 
 def frames_of_a_part() -> Iterator[PartOfFrame]:
-    back_ends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
-    return segment_part(CachedVideo(SceneVideo(SCENE), 99), [on(1, 0)], [1], config=QUICK, **back_ends)
+    backends = {"tracker": ExactStreamTracker(SCENE), "segmenter": ExactSegmenter(SCENE)}
+    return segment_part(CachedVideo(SceneVideo(SCENE), 99), [on(1, 0)], [1], config=QUICK, **backends)
 
 
 def test_a_file_bears_its_name_when_it_is_complete_and_tells_whose_it_is(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, with_settings
 from sampt.errors import BackendError, InputChangedError, OutputError
 from sampt.exporters.tracks_npz import load_tracks
-from sampt.runs.backends import make_back_ends
+from sampt.runs.backends import make_backends
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.outputs import DEFAULT_FORMATS, output_name
 from sampt.runs.run import prepare_run, run_job, run_part
@@ -25,10 +25,10 @@ from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, crossing_scene
 from sampt.types import ObjectState, Points, QueryMask
 from sampt.video.writer import VideoWriter
-from tests.tampering import changed_at, places_of
+from tests.tampering import changed_at, find_windows
 
 CONFIG = SegmentConfig(
-    tracker="dis-flow", sampling=SamplingConfig(), prompting=PromptConfig(refinement_rounds=0), reinit=ReinitConfig()
+    tracker="dis-flow", sampling=SamplingConfig(), prompting=PromptConfig(refinement_steps=0), reinit=ReinitConfig()
 )
 NUM_FRAMES = 9
 
@@ -40,19 +40,19 @@ def scene() -> Scene:
 
 @pytest.fixture
 def segmenter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> ExactSegmenter:
-    """Back ends that know the scene, in the place of those that the names mean."""
+    """Backends that know the scene, instead of those that the names mean."""
     exact = ExactSegmenter(scene)
     monkeypatch.setattr("sampt.runs.backends.create_segmenter", lambda name, **options: exact)
     monkeypatch.setattr("sampt.runs.backends.create_tracker", lambda name, **options: ExactStreamTracker(scene))
     return exact
 
 
-def masks_of(scene: Scene, frame_idx: int = 0) -> list[QueryMask]:
+def collect_masks(scene: Scene, frame_idx: int = 0) -> list[QueryMask]:
     return [QueryMask(o, frame_idx, m) for o, m in enumerate(scene.masks(frame_idx), 1)]
 
 
 def job(scene: Scene, output: Path, **changes: Any) -> Job:
-    given: dict[str, Any] = {"video": SceneVideo(scene), "queries": masks_of(scene), "output": output, "config": CONFIG}
+    given: dict[str, Any] = {"video": SceneVideo(scene), "queries": collect_masks(scene), "output": output, "config": CONFIG}
     names = {f.name for f in dataclasses.fields(RunOptions)} & changes.keys()
     given["options"] = RunOptions(**{name: changes.pop(name) for name in names})
     return Job(**given | changes)
@@ -67,7 +67,7 @@ def labels(output: Path, name: str) -> np.ndarray:
     return np.asarray(Image.open(output / "masks" / f"{name}.png"))
 
 
-def truth(scene: Scene, frame_idx: int) -> np.ndarray:
+def gt(scene: Scene, frame_idx: int) -> np.ndarray:
     return (scene.masks(frame_idx) * np.array([1, 2])[:, None, None]).sum(0)
 
 
@@ -91,7 +91,7 @@ def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
     result = run_job(job(scene, tmp_path), lambda done, total: seen.append((done, total)))
     assert seen == [(i, NUM_FRAMES) for i in range(NUM_FRAMES + 1)]
     for i in range(NUM_FRAMES):
-        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), gt(scene, i))
     assert {p.name for p in tmp_path.iterdir()} == {"run.json", *map(output_name, DEFAULT_FORMATS)}
     assert result.files == {name: tmp_path / output_name(name) for name in DEFAULT_FORMATS}
     assert [(o.object_id, o.frames_present, o.last_state) for o in result.objects] == [
@@ -99,9 +99,9 @@ def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
         (2, NUM_FRAMES, ObjectState.PRESENT),
     ]
     data = manifest(tmp_path)
-    assert data["config"]["prompting"]["refinement_rounds"] == 0
+    assert data["config"]["prompting"]["refinement_steps"] == 0
     assert data["frames"] == {"start": 0, "stop": NUM_FRAMES, "stride": 1, "count": NUM_FRAMES}
-    assert data["licences"] == {
+    assert data["licenses"] == {
         "tracker exact-stream": "code Apache-2.0, no weights",
         "segmenter exact": "code Apache-2.0, no weights",
     }
@@ -110,12 +110,12 @@ def test_exact_back_ends_give_the_exact_masks_and_a_full_record(
 
 
 def test_range_and_stride_keep_the_frames_own_numbers(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
-    queries = masks_of(scene, 3)
+    queries = collect_masks(scene, 3)
     result = run_job(job(scene, tmp_path, queries=queries, start=1, stop=8, stride=2))
     assert result.num_frames == 4
     assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == ["00001.png", "00003.png", "00005.png", "00007.png"]
     for i in (1, 3, 5, 7):
-        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), gt(scene, i))
     data = manifest(tmp_path)
     assert data["frames"] == {"start": 1, "stop": 8, "stride": 2, "count": 4}
     assert [m["frame"] for m in data["inputs"]["masks"]] == [3, 3]
@@ -134,7 +134,7 @@ def test_resumed_run_segments_only_what_is_not_in_the_journal(scene: Scene, segm
     assert {call.frame_idx for call in segmenter.calls} == set(range(5, NUM_FRAMES))
     assert before >= set(range(1, 5))
     for i in range(NUM_FRAMES):
-        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), truth(scene, i))
+        np.testing.assert_array_equal(labels(tmp_path, f"{i:05d}"), gt(scene, i))
     assert [o.frames_present for o in result.objects] == [NUM_FRAMES, NUM_FRAMES]
     assert not (tmp_path / "resume.journal").exists()
 
@@ -161,7 +161,7 @@ def test_a_run_is_the_same_wherever_its_file_lies(scene: Scene, tmp_path: Path) 
     run_job(job(scene, output, video=clip, formats=["png"]))
     assert run_job(job(scene, output, video=tmp_path / "elsewhere" / "clip.mp4", formats=["png"], stop=3)).was_complete
     with pytest.raises(OutputError, match="with other settings or input"):
-        run_job(job(scene, output, video=clip, formats=["png"], queries=masks_of(scene)[:1]))
+        run_job(job(scene, output, video=clip, formats=["png"], queries=collect_masks(scene)[:1]))
 
 
 def test_interrupted_before_the_first_frame_leaves_nothing(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_clearing_that_was_killed_half_way_goes_on(scene: Scene, segmenter: Exac
 
 def test_vos_protocol_counts_frames_from_the_query_frame_on(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
     last = NUM_FRAMES - 1
-    queries = [masks_of(scene)[0], masks_of(scene, last)[1]]
+    queries = [collect_masks(scene)[0], collect_masks(scene, last)[1]]
     config = with_settings(CONFIG, {"protocol": "vos"})
     result = run_job(job(scene, tmp_path, queries=queries, config=config))
     assert [(o.object_id, o.frames_present) for o in result.objects] == [(1, NUM_FRAMES), (2, 1)]
@@ -213,7 +213,7 @@ def test_other_weights_of_the_same_name_are_another_run(scene: Scene, segmenter:
     elsewhere.mkdir()
     shutil.copy2(weights, elsewhere)
     first = run_job(job(scene, output, config=with_weights(weights)))
-    assert first.licences["segmenter exact"] == "code Apache-2.0, weights unknown (not an official file)"
+    assert first.licenses["segmenter exact"] == "code Apache-2.0, weights unknown (not an official file)"
     assert manifest(output)["config"]["segmenter_weights"] == str(weights)
     assert run_job(job(scene, output, config=with_weights(elsewhere / "w.pth"))).was_complete
     weights.write_bytes(b"other")
@@ -223,15 +223,15 @@ def test_other_weights_of_the_same_name_are_another_run(scene: Scene, segmenter:
 
 
 def test_weights_are_told_before_anything_is_made(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("sampt.runs.backends.create_tracker", lambda *_, **__: pytest.fail(f"made after {len(told)} lines"))
+    text: list[str] = []
+    monkeypatch.setattr("sampt.runs.backends.create_tracker", lambda *_, **__: pytest.fail(f"made after {len(text)} lines"))
     for name in ("t.pth", "s.pth"):
         (tmp_path / name).write_bytes(bytes(1500))
     config = with_weights(tmp_path / "s.pth", tracker_weights=str(tmp_path / "t.pth"))
     with pytest.raises(pytest.fail.Exception, match="made after 2 lines"):
-        run_job(job(scene, tmp_path / "out", config=config), on_weights=told.append)
+        run_job(job(scene, tmp_path / "out", config=config), on_weights=text.append)
     end = "(1.5 kB); licence of the weights: unknown (not an official file)"
-    assert told == [
+    assert text == [
         f"tracker 'dis-flow' loads {tmp_path / 't.pth'} {end}",
         f"segmenter 'nano' loads {tmp_path / 's.pth'} {end}",
     ]
@@ -315,7 +315,7 @@ def test_a_frame_replaced_during_a_run_ends_it_and_leaves_nothing(
     result = run_job(job(scene, output, video=folder))
     assert (result.num_resumed, result.was_complete) == (0, False)
     for i in range(NUM_FRAMES):
-        np.testing.assert_array_equal(labels(output, f"{i:05d}"), truth(scene, i))
+        np.testing.assert_array_equal(labels(output, f"{i:05d}"), gt(scene, i))
 
 
 def test_a_frame_that_was_touched_or_copied_again_is_the_same(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_part_of_a_video_that_was_replaced_is_not_kept(scene: Scene, segmenter
 
     segmenter.encode = encode  # type: ignore[method-assign]
     with pytest.raises(InputChangedError):
-        run_part(job(scene, tmp_path / "out", video=folder), (0, 2), path, make=make_back_ends)
+        run_part(job(scene, tmp_path / "out", video=folder), (0, 2), path, make=make_backends)
     assert seen
     assert not path.exists()
 
@@ -373,15 +373,15 @@ DAMAGES = {
     "tracks.npz is gone": lambda out: (out / "tracks.npz").unlink(),
     "tracks.npz has other bytes": lambda out: (out / "tracks.npz").write_bytes(bytes((out / "tracks.npz").stat().st_size)),
     "all masks are gone": lambda out: shutil.rmtree(out / "masks"),
-    "run.json lists nothing": lambda out: change_manifest(out, lambda told: told.pop("results")),
-    "an object has no score": lambda out: change_manifest(out, lambda told: told["objects"][0].pop("score")),
+    "run.json lists nothing": lambda out: change_manifest(out, lambda text: text.pop("results")),
+    "an object has no score": lambda out: change_manifest(out, lambda text: text["objects"][0].pop("score")),
 }
 
 
 def change_manifest(output: Path, change: Any) -> None:
-    told = manifest(output)
-    change(told)
-    (output / "run.json").write_text(json.dumps(told))
+    text = manifest(output)
+    change(text)
+    (output / "run.json").write_text(json.dumps(text))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -417,16 +417,16 @@ def test_results_are_on_the_disk_before_the_manifest_has_its_name(
 
 
 def test_any_part_of_a_manifest_may_be_wrong(scene: Scene, segmenter: ExactSegmenter, tmp_path: Path) -> None:
-    """Every value that is read again is taken away or replaced: the run counts as complete or not, or one line is told."""
+    """Every value that is read again is taken away or replaced: the run counts as complete or not, or one line is reported."""
     wanted = job(scene, tmp_path, formats=["png"], video=SceneVideo(scene).read(0, 1))
     run_job(wanted)
     whole = manifest(tmp_path)
-    places = [p for p in places_of(whole) if p and p[0] in ("objects", "licences", "seconds", "num_frames", "results")]
-    assert len(places) > 20
+    locations = [p for p in find_windows(whole) if p and p[0] in ("objects", "licenses", "seconds", "num_frames", "results")]
+    assert len(locations) > 20
     outcomes = set()
-    for place in places:
+    for location in locations:
         for new in (..., None, 1e300, "x", [], {"a": 1}, float("nan")):
-            (tmp_path / "run.json").write_text(json.dumps(changed_at(whole, place, new)))
+            (tmp_path / "run.json").write_text(json.dumps(changed_at(whole, location, new)))
             outcomes.add(prepare_run(wanted).finished is None)
     assert outcomes == {True, False}
 

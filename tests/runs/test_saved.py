@@ -25,14 +25,14 @@ from sampt.runs.saved import SavedRun, is_run
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import crossing_scene
 from sampt.types import QueryMask
-from sampt.video.live import LiveFrame, LiveVideo
+from sampt.video.streaming import StreamFrame, StreamingVideo
 
 NUM_FRAMES = 7
 SCENE = crossing_scene(NUM_FRAMES)
 CONFIG = SegmentConfig(
     tracker="dis-flow",
     sampling=SamplingConfig(),
-    prompting=PromptConfig(refinement_rounds=0),
+    prompting=PromptConfig(refinement_steps=0),
     reinit=ReinitConfig(),
     protocol="vos",
 )
@@ -42,7 +42,7 @@ SINGLE_FILES = sorted(set(BUILT_IN) - {"png", "cutout-png", "label-studio"})
 
 @pytest.fixture(scope="module", autouse=True)
 def _exact():
-    """Back ends that know the scene, in the place of those that the names mean."""
+    """Backends that know the scene, instead of those that the names mean."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sampt.runs.backends.create_segmenter", lambda name, **options: ExactSegmenter(SCENE))
         patch.setattr("sampt.runs.backends.create_tracker", lambda name, **options: ExactStreamTracker(SCENE))
@@ -210,7 +210,7 @@ def test_a_file_that_was_changed_is_one_line(whole: Path, tmp_path: Path, name: 
 
 
 def test_a_live_run_writes_every_kind_and_is_exported_without_its_frames(make: Callable[..., Path], tmp_path: Path) -> None:
-    video = LiveVideo((LiveFrame(SCENE.frame(i), i / 8) for i in range(NUM_FRAMES)), 8, "camera")
+    video = StreamingVideo((StreamFrame(SCENE.frame(i), i / 8) for i in range(NUM_FRAMES)), 8, "camera")
     folder = make(BUILT_IN, video=video)
     assert {path.name for path in folder.iterdir()} == {"run.json", *map(output_name, BUILT_IN)}
     assert json.loads((folder / "tracks.json").read_text())["video"]["num_frames"] == NUM_FRAMES
@@ -218,5 +218,5 @@ def test_a_live_run_writes_every_kind_and_is_exported_without_its_frames(make: C
     run = SavedRun(folder)
     for kind in ("coco", "cvat", "youtube-vis", "npz"):
         assert exported(run, kind, tmp_path).read_bytes() == (folder / output_name(kind)).read_bytes()
-    with pytest.raises(VideoError, match="camera arrived live and cannot be read again"):
+    with pytest.raises(VideoError, match="camera was streamed and cannot be read again"):
         exported(run, "overlay", tmp_path)

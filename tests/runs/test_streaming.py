@@ -1,4 +1,4 @@
-"""run_job of a live video: results are written as frames come, and complete when it ends."""
+"""run_job of a stream: results are written as frames come, and complete when it ends."""
 
 from __future__ import annotations
 
@@ -23,31 +23,36 @@ from sampt.runs.run import run_job
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker
 from sampt.testing.scenes import Scene, crossing_scene
 from sampt.types import QueryMask
-from sampt.video.live import LiveFrame, LiveVideo
 from sampt.video.open import open_video
+from sampt.video.streaming import StreamFrame, StreamingVideo
 
 NUM_FRAMES = 9
 SCENE = crossing_scene(NUM_FRAMES)
 CONFIG = SegmentConfig(
-    sampling=SamplingConfig(), prompting=PromptConfig(refinement_rounds=0), reinit=ReinitConfig(), protocol="vos"
+    sampling=SamplingConfig(), prompting=PromptConfig(refinement_steps=0), reinit=ReinitConfig(), protocol="vos"
 )
 
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back ends that know the scene, in the place of those that the names mean."""
+    """Backends that know the scene, instead of those that the names mean."""
     monkeypatch.setattr("sampt.runs.backends.create_segmenter", lambda name, **options: ExactSegmenter(SCENE))
     monkeypatch.setattr("sampt.runs.backends.create_tracker", lambda name, **options: ExactStreamTracker(SCENE))
 
 
-def camera(scene: Scene = SCENE) -> Iterator[LiveFrame]:
+def camera(scene: Scene = SCENE) -> Iterator[StreamFrame]:
     for i in range(NUM_FRAMES):
-        yield LiveFrame(scene.frame(i), i / 8)
+        yield StreamFrame(scene.frame(i), i / 8)
 
 
 def job(output: Path, **changes: Any) -> Job:
     queries = [QueryMask(o, 0, m) for o, m in enumerate(SCENE.masks(0), 1)]
-    given: dict[str, Any] = {"video": LiveVideo(camera(), 8, "camera"), "queries": queries, "output": output, "config": CONFIG}
+    given: dict[str, Any] = {
+        "video": StreamingVideo(camera(), 8, "camera"),
+        "queries": queries,
+        "output": output,
+        "config": CONFIG,
+    }
     names = {f.name for f in dataclasses.fields(RunOptions)} & changes.keys()
     given["options"] = RunOptions(**{name: changes.pop(name) for name in names})
     return Job(**given | changes)
@@ -66,9 +71,9 @@ def test_all_results_are_those_of_the_frames_that_came(tmp_path: Path) -> None:
     for i in range(NUM_FRAMES):
         labels = np.asarray(Image.open(tmp_path / "masks" / f"{i:05d}.png"))
         assert np.array_equal(labels, (SCENE.masks(i) * np.array([1, 2])[:, None, None]).max(0))
-    told = manifest(tmp_path)
-    assert (told["num_frames"], told["frames"]["count"], told["fps"]) == (NUM_FRAMES, None, 8)
-    assert told["inputs"]["video_sha256"].startswith("live ")
+    text = manifest(tmp_path)
+    assert (text["num_frames"], text["frames"]["count"], text["fps"]) == (NUM_FRAMES, None, 8)
+    assert text["inputs"]["video_sha256"].startswith("stream ")
     assert len(load_tracks(tmp_path / "tracks.npz").frame_idx) == NUM_FRAMES
     overlay = open_video(tmp_path / "overlay.mp4")
     assert overlay.num_frames == NUM_FRAMES
@@ -81,21 +86,21 @@ def test_all_results_are_those_of_the_frames_that_came(tmp_path: Path) -> None:
 
 
 def test_a_video_that_is_ended_leaves_complete_results(tmp_path: Path) -> None:
-    video = LiveVideo(camera(), 8, "camera")
+    video = StreamingVideo(camera(), 8, "camera")
     result = run_job(job(tmp_path, video=video), lambda done, _: video.end() if done == 3 else None)
     assert 3 <= result.num_frames < NUM_FRAMES
     assert manifest(tmp_path)["num_frames"] == result.num_frames == len(list((tmp_path / "masks").iterdir()))
 
 
 def test_a_source_that_fails_leaves_the_masks_so_far_and_no_manifest(tmp_path: Path) -> None:
-    def failing() -> Iterator[LiveFrame]:
+    def failing() -> Iterator[StreamFrame]:
         for i, frame in enumerate(camera()):
             if i == 5:
                 raise VideoError("unplugged")
             yield frame
 
     with pytest.raises(VideoError, match="unplugged"):
-        run_job(job(tmp_path, video=LiveVideo(failing(), 8, "camera")))
+        run_job(job(tmp_path, video=StreamingVideo(failing(), 8, "camera")))
     assert len(list((tmp_path / "masks").iterdir())) >= 3
     assert not (tmp_path / "run.json").exists()
     with pytest.raises(OutputError, match=r"an unfinished run .*--overwrite"):
@@ -112,9 +117,9 @@ def test_every_live_run_is_a_new_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"stride": 2}, ConfigError, "Frames of a live video are chosen when it is opened"),
-        ({"config": with_settings(CONFIG, {"reinit.enabled": True})}, ConfigError, "A live video is read once"),
-        ({"queries": [QueryMask(1, 4, SCENE.masks(4)[0])]}, QueryError, "A mask is on frame 4 of a live video"),
+        ({"stride": 2}, ConfigError, "Frames of a stream are chosen when it is opened"),
+        ({"config": with_settings(CONFIG, {"reinit.enabled": True})}, ConfigError, "A stream is read once"),
+        ({"queries": [QueryMask(1, 4, SCENE.masks(4)[0])]}, QueryError, "A mask is on frame 4 of a stream"),
         ({"formats": ["gif"]}, ConfigError, "Unknown output 'gif'"),
     ],
 )
@@ -128,7 +133,7 @@ def test_what_does_not_fit_is_told_before_a_file_is_made(
 
 def test_a_tracker_that_needs_the_whole_clip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sampt.runs.backends.create_tracker", lambda name, **options: ExactTracker(SCENE))
-    with pytest.raises(BackendError, match="Tracker 'exact' needs the whole clip; for live frames choose another one"):
+    with pytest.raises(BackendError, match="Tracker 'exact' needs the whole clip; for streamed frames choose another one"):
         run_job(job(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
@@ -136,9 +141,9 @@ def test_a_tracker_that_needs_the_whole_clip_is_told(tmp_path: Path, monkeypatch
 def test_slow_writing_loses_no_frames_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a camera whose frames come at uneven times."""
 
-    def uneven() -> Iterator[LiveFrame]:
+    def uneven() -> Iterator[StreamFrame]:
         for i in range(NUM_FRAMES):
-            yield LiveFrame(SCENE.frame(i), i * i / 8)
+            yield StreamFrame(SCENE.frame(i), i * i / 8)
 
     real = TracksJson.write
 
@@ -147,7 +152,7 @@ def test_slow_writing_loses_no_frames_time(tmp_path: Path, monkeypatch: pytest.M
         real(self, frame)
 
     monkeypatch.setattr(TracksJson, "write", slowly)
-    given = job(tmp_path, video=LiveVideo(uneven(), 8, "camera"), options=RunOptions(formats=("tracks-json",)))
+    given = job(tmp_path, video=StreamingVideo(uneven(), 8, "camera"), options=RunOptions(formats=("tracks-json",)))
     run_job(given)
     frames = json.loads((tmp_path / "tracks.json").read_text())["frames"]
     assert [frame["time_s"] for frame in frames] == [i * i / 8 for i in range(NUM_FRAMES)]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sampt.errors import BackendError, ConfigError
-from sampt.geometry import box_of_mask
+from sampt.geometry import find_mask_box
 from sampt.runs.timing import StageClock, TimedSegmenter
 from sampt.segmenters.base import SegmenterInfo, SegmenterView
 from sampt.segmenters.cache import CachedSegmenter
@@ -47,13 +47,13 @@ class Brightness:
         return [frame.mean(2, dtype=np.float32) for frame in frames]
 
     def decode(self, embedding: np.ndarray, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        return [self._answer(embedding, prompt) for prompt in prompts]
+        return [self._predict_one(embedding, prompt) for prompt in prompts]
 
     @staticmethod
-    def _answer(brightness: np.ndarray, prompt: ObjectPrompt) -> MaskPrediction:
+    def _predict_one(brightness: np.ndarray, prompt: ObjectPrompt) -> MaskPrediction:
         x, y = prompt.xy[0].astype(int)
         logits = 8 - np.abs(brightness - brightness[y, x])
-        return MaskPrediction(prompt.object_id, 1.0, logits, box_of_mask(logits > 0), logits)
+        return MaskPrediction(prompt.object_id, 1.0, logits, find_mask_box(logits > 0), logits)
 
     def embedding_bytes(self, embedding: np.ndarray) -> int:
         return embedding.nbytes
@@ -72,7 +72,7 @@ def frame_of(value: int) -> np.ndarray:
     return frame
 
 
-def frames_of(*values: int) -> np.ndarray:
+def find_frames(*values: int) -> np.ndarray:
     return np.stack([frame_of(value) for value in values])
 
 
@@ -81,7 +81,7 @@ def encoded_again(cached: CachedSegmenter, *values: int) -> list[int]:
     segmenter = cached.segmenter
     assert isinstance(segmenter, Brightness)
     before = len(segmenter.encoded)
-    found = cached.encode(frames_of(*values))
+    found = cached.encode(find_frames(*values))
     for value, embedding in zip(values, found, strict=True):
         assert np.array_equal(embedding, frame_of(value).mean(2, dtype=np.float32))
     return [value for call in segmenter.encoded[before:] for value in call]
@@ -112,13 +112,13 @@ def test_new_frames_of_a_call_are_encoded_together_in_order_and_once() -> None:
     assert encoded_again(cached, 9, 3, 7, 9, 5, 1) == [9, 7, 1]
     assert encoded_again(cached, 1, 3, 5, 7, 9) == []
     assert segmenter.encoded == [[5, 3], [9, 7, 1]]
-    one, two = cached.encode(frames_of(3, 3))
+    one, two = cached.encode(find_frames(3, 3))
     assert one is two
 
 
 def test_equal_bytes_of_another_shape_are_another_frame() -> None:
     cached = CachedSegmenter(segmenter := Brightness())
-    wide = frames_of(1)
+    wide = find_frames(1)
     for frames in (wide, wide.reshape(1, 32, 24, 3), wide.reshape(1, 48, 16, 3)):
         assert cached.encode(frames)[0].shape == frames.shape[1:3]
     assert len(segmenter.encoded) == 3
@@ -126,7 +126,7 @@ def test_equal_bytes_of_another_shape_are_another_frame() -> None:
 
 def test_a_frame_is_known_by_its_pixels_however_they_lie_in_memory() -> None:
     cached = CachedSegmenter(segmenter := Brightness())
-    frames = frames_of(1, 2)
+    frames = find_frames(1, 2)
     cached.encode(frames)
     cached.encode(np.asfortranarray(frames))
     cached.encode(np.concatenate([frames, frames], 2)[:, :, :32])
@@ -184,7 +184,7 @@ def test_of_unknown_size_four_are_kept() -> None:
 
 
 def test_an_embedding_that_grows_beyond_the_room_is_dropped(nano: NanoSegmenter) -> None:
-    frames = frames_of(1, 2)
+    frames = find_frames(1, 2)
     frame_bytes = frames[0].nbytes
     cached = CachedSegmenter(TimedSegmenter(nano, StageClock()), memory_bytes=3 * frame_bytes)
     one, two = cached.encode(frames)
@@ -197,7 +197,7 @@ def test_an_embedding_that_grows_beyond_the_room_is_dropped(nano: NanoSegmenter)
 
 
 def test_the_bundled_segmenter_counts_all_that_an_embedding_keeps_alive(nano: NanoSegmenter) -> None:
-    frames = frames_of(1, 2, 3)
+    frames = find_frames(1, 2, 3)
     one = nano.encode(frames)[0]
     assert nano.embedding_bytes(one) == frames[0].nbytes
     assert one.frame.base is None  # and not the neighbours
@@ -207,21 +207,21 @@ def test_the_bundled_segmenter_counts_all_that_an_embedding_keeps_alive(nano: Na
 
 
 def test_kept_embeddings_do_not_change_with_the_caller_s_array(nano: NanoSegmenter) -> None:
-    frames = frames_of(1)
-    question = [point(16, 12)]
-    expected = nano.decode(nano.encode(frames)[0], question)[0].logits
+    frames = find_frames(1)
+    context = [point(16, 12)]
+    expected = nano.decode(nano.encode(frames)[0], context)[0].logits
     cached = CachedSegmenter(nano)
     memory = frames.copy()
     cached.encode(memory)
     memory[:] = 0  # a camera's buffer, used again
-    answer = cached.decode(cached.encode(frames)[0], question)[0].logits
+    prediction = cached.decode(cached.encode(frames)[0], context)[0].logits
     assert expected is not None
-    assert np.array_equal(answer, expected)
+    assert np.array_equal(prediction, expected)
 
 
 def test_threads_that_ask_for_the_same_frames_get_the_same_embeddings() -> None:
     cached = CachedSegmenter(segmenter := Brightness())
-    frames = frames_of(*range(8))
+    frames = find_frames(*range(8))
     with ThreadPoolExecutor(4) as workers:
         results = list(workers.map(lambda _: cached.encode(frames), range(8)))
     assert segmenter.encoded == [list(range(8))]
@@ -242,9 +242,9 @@ def test_others_with_the_same_identity_find_embeddings_on_disk(tmp_path: Path) -
     assert encoded_again(cached, 2, 3, 1) == [3]
     assert encoded_again(on_disk(tmp_path / "a" / "b", "half precision"), 1) == [1]
     assert encoded_again(on_disk(tmp_path / "a" / "b"), 1, 2, 3) == []
-    expected = Brightness().decode(Brightness().encode(frames_of(1))[0], [point(3, 4)])[0]
-    answer = cached.decode(cached.encode(frames_of(1))[0], [point(3, 4)])[0]
-    assert np.array_equal(answer.low_res_logits, expected.low_res_logits)
+    expected = Brightness().decode(Brightness().encode(find_frames(1))[0], [point(3, 4)])[0]
+    prediction = cached.decode(cached.encode(find_frames(1))[0], [point(3, 4)])[0]
+    assert np.array_equal(prediction.low_res_logits, expected.low_res_logits)
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -370,7 +370,7 @@ def test_a_segmenter_that_cannot_write_embeddings_down_gets_no_folder(nano: Nano
         ):
             CachedSegmenter(segmenter, folder=tmp_path)
     timed = TimedSegmenter(Brightness(), StageClock())
-    CachedSegmenter(timed, folder=tmp_path).encode(frames_of(1))
+    CachedSegmenter(timed, folder=tmp_path).encode(find_frames(1))
     assert encoded_again(on_disk(tmp_path), 1) == []
 
 
@@ -386,4 +386,4 @@ def test_objects_are_not_written(tmp_path: Path) -> None:
             return {"a": np.array([self], dtype=object)}
 
     with pytest.raises(BackendError, match=r"pack\(\) gave 'a' as Python objects"):
-        CachedSegmenter(Careless(), folder=tmp_path).encode(frames_of(1))
+        CachedSegmenter(Careless(), folder=tmp_path).encode(find_frames(1))

@@ -1,4 +1,4 @@
-"""The segmenter `grabcut` on pictures whose answer is known."""
+"""The segmenter `grabcut` on images whose prediction is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from sampt.errors import BackendError
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.grabcut.cut import min_cut
-from sampt.segmenters.grabcut.unary import look_at, point_spacing
+from sampt.segmenters.grabcut.unary import extract_features, point_spacing
 from sampt.testing.contracts import check_segmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
@@ -23,7 +23,7 @@ def disc(size_hw: tuple[int, int], centre_xy: tuple[float, float], radius: float
     return np.hypot(x - centre_xy[0], y - centre_xy[1]) <= radius
 
 
-def picture(mask: np.ndarray, noise: float = 6.0) -> np.ndarray:
+def image(mask: np.ndarray, noise: float = 6.0) -> np.ndarray:
     """A red object on blue, with some noise."""
     clean = np.where(mask[..., None], RED, BLUE) + np.random.default_rng(1).normal(0, noise, (*mask.shape, 3))
     return np.clip(clean, 0, 255).astype(np.uint8)
@@ -34,14 +34,14 @@ def prompt(positive: list[tuple[float, float]], negative: list[tuple[float, floa
     return ObjectPrompt(1, np.array(points, np.float32), np.arange(len(points)) < len(positive))
 
 
-def ask(frame: np.ndarray, question: ObjectPrompt) -> MaskPrediction:
+def predict(frame: np.ndarray, context: ObjectPrompt) -> MaskPrediction:
     segmenter = create_segmenter("grabcut")
-    return segmenter.decode(segmenter.encode(frame[None])[0], [question])[0]
+    return segmenter.decode(segmenter.encode(frame[None])[0], [context])[0]
 
 
-def iou(answer: MaskPrediction, mask: np.ndarray) -> float:
-    assert answer.logits is not None
-    found = answer.logits > 0
+def iou(prediction: MaskPrediction, mask: np.ndarray) -> float:
+    assert prediction.logits is not None
+    found = prediction.logits > 0
     return float((found & mask).sum() / (found | mask).sum())
 
 
@@ -54,20 +54,20 @@ def test_contract() -> None:
 
 
 def test_a_disc_is_recovered_from_three_points_of_either_sign() -> None:
-    assert iou(ask(picture(DISC), THREE_AND_THREE), DISC) > 0.95
+    assert iou(predict(image(DISC), THREE_AND_THREE), DISC) > 0.95
 
 
 def test_a_disc_is_recovered_from_one_click() -> None:
-    assert iou(ask(picture(DISC), prompt([(150, 110)])), DISC) > 0.9
+    assert iou(predict(image(DISC), prompt([(150, 110)])), DISC) > 0.9
 
 
 @pytest.mark.parametrize("size_hw", [(97, 61), (31, 203), (1, 40), (40, 1), (7, 5)])
 def test_odd_and_tiny_sizes_are_answered_at_their_own_size(size_hw: tuple[int, int]) -> None:
     mask = disc(size_hw, (size_hw[1] / 2, size_hw[0] / 2), min(size_hw) / 4)
-    answer = ask(picture(mask), prompt([(size_hw[1] / 2, size_hw[0] / 2)]))
-    assert answer.logits is not None
-    assert answer.logits.shape == size_hw
-    assert np.isfinite(answer.logits).all()
+    prediction = predict(image(mask), prompt([(size_hw[1] / 2, size_hw[0] / 2)]))
+    assert prediction.logits is not None
+    assert prediction.logits.shape == size_hw
+    assert np.isfinite(prediction.logits).all()
 
 
 def test_one_wrong_point_in_sixteen_does_not_spoil_the_mask() -> None:
@@ -75,22 +75,22 @@ def test_one_wrong_point_in_sixteen_does_not_spoil_the_mask() -> None:
     inside, outside = (np.argwhere(m)[:, ::-1] for m in (DISC, ~DISC))
     xy = np.concatenate([inside[rng.choice(len(inside), 16)], outside[rng.choice(len(outside), 16)]]).astype(np.float32)
     xy[0] = 300, 220
-    assert iou(ask(picture(DISC), ObjectPrompt(1, xy, np.arange(32) < 16)), DISC) > 0.9
+    assert iou(predict(image(DISC), ObjectPrompt(1, xy, np.arange(32) < 16)), DISC) > 0.9
 
 
 def test_answers_repeat_whatever_was_drawn_before() -> None:
-    frame = picture(DISC)
-    first = ask(frame, THREE_AND_THREE)
+    frame = image(DISC)
+    first = predict(frame, THREE_AND_THREE)
     cv2.setRNGSeed(99)
-    ask(picture(disc((120, 90), (40, 60), 20)), prompt([(40, 60)]))
-    second = ask(frame, THREE_AND_THREE)
+    predict(image(disc((120, 90), (40, 60), 20)), prompt([(40, 60)]))
+    second = predict(frame, THREE_AND_THREE)
     np.testing.assert_array_equal(first.logits, second.logits)
     assert first.score == second.score
 
 
 def test_the_order_of_points_changes_nothing_at_all() -> None:
     turned = replace(THREE_AND_THREE, xy=THREE_AND_THREE.xy[::-1], is_positive=THREE_AND_THREE.is_positive[::-1])
-    one, two = ask(picture(DISC), THREE_AND_THREE), ask(picture(DISC), turned)
+    one, two = predict(image(DISC), THREE_AND_THREE), predict(image(DISC), turned)
     np.testing.assert_array_equal(one.logits, two.logits)
 
 
@@ -98,7 +98,7 @@ def test_opencvs_random_numbers_are_not_drawn() -> None:
     cv2.setRNGSeed(5)
     expected = cv2.randu(np.zeros(4, np.uint8), 0, 256).copy()
     cv2.setRNGSeed(5)
-    ask(picture(DISC), THREE_AND_THREE)
+    predict(image(DISC), THREE_AND_THREE)
     np.testing.assert_array_equal(cv2.randu(np.zeros(4, np.uint8), 0, 256), expected)
 
 
@@ -106,36 +106,36 @@ def test_good_prompts_score_above_bad_ones() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
     mixed = rng.uniform([0, 0], [320, 240], (16, 2)).astype(np.float32)
-    good = ask(picture(DISC), THREE_AND_THREE)
-    bad = ask(noise, ObjectPrompt(1, mixed, np.arange(16) % 2 == 0))
+    good = predict(image(DISC), THREE_AND_THREE)
+    bad = predict(noise, ObjectPrompt(1, mixed, np.arange(16) % 2 == 0))
     assert good.score > bad.score + 0.2
 
 
 def test_the_box_bounds_the_mask() -> None:
     two = DISC | disc((240, 320), (260, 110), 40)
-    answer = ask(picture(two), replace(prompt([(150, 110)]), box_xyxy=np.array([100, 60, 200, 160], np.float32)))
-    assert answer.box_xyxy is not None
-    assert np.abs(answer.box_xyxy - [100, 60, 200, 160]).max() <= 2
+    prediction = predict(image(two), replace(prompt([(150, 110)]), box_xyxy=np.array([100, 60, 200, 160], np.float32)))
+    assert prediction.box_xyxy is not None
+    assert np.abs(prediction.box_xyxy - [100, 60, 200, 160]).max() <= 2
 
 
 def test_previous_logits_move_the_answer_towards_them() -> None:
-    frame = picture(DISC, noise=60)
-    question = prompt([(150, 110)])
-    plain = ask(frame, question)
+    frame = image(DISC, noise=60)
+    context = prompt([(150, 110)])
+    plain = predict(frame, context)
     right = cv2.resize(np.where(DISC, 8, -8).astype(np.float32), plain.low_res_logits.shape[::-1])
-    assert iou(ask(frame, replace(question, mask_logits=right)), DISC) > iou(plain, DISC)
+    assert iou(predict(frame, replace(context, mask_logits=right)), DISC) > iou(plain, DISC)
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("context", "message"),
     [
         (ObjectPrompt(4, np.array([[3, 3]], np.float32), np.array([False])), "no positive point and no box for object 4"),
         (replace(prompt([(9, 9)]), mask_logits=np.zeros((5, 5), np.float32)), r"shape \(5, 5\), expected \(192, 256\)"),
     ],
 )
-def test_unusable_prompts_are_refused_in_one_line(question: ObjectPrompt, message: str) -> None:
+def test_unusable_prompts_are_refused_in_one_line(context: ObjectPrompt, message: str) -> None:
     with pytest.raises(BackendError, match=message):
-        ask(picture(DISC), question)
+        predict(image(DISC), context)
 
 
 def test_weights_are_refused() -> None:
@@ -181,6 +181,6 @@ def test_spacing_of_a_square_grid_is_its_step() -> None:
 def test_encoding_averages_pixels_down() -> None:
     frame = np.zeros((4, 4, 3), np.uint8)
     frame[:, 1::2] = 255
-    look = look_at(frame, (2, 2))
-    assert look.colour.shape == (2, 2, 4)
-    assert np.allclose(look.colour[..., 0], look.colour[0, 0, 0])
+    frame_features = extract_features(frame, (2, 2))
+    assert frame_features.color.shape == (2, 2, 4)
+    assert np.allclose(frame_features.color[..., 0], frame_features.color[0, 0, 0])

@@ -246,7 +246,7 @@ def test_the_saliency_network_looks_at_the_positive_points_whatever_the_previous
     xy = [(float(x), float(y)) for x in range(75, 126, 10) for y in range(95, 146, 10)]
     embedding = segmenter.encode(frame[None])[0]
     for shown in (mask, disc((240, 320), (160, 120), 100)):
-        segmenter.decode(embedding, [replace(prompt(xy), mask_logits=segmenter.logits_of_mask(shown))])
+        segmenter.decode(embedding, [replace(prompt(xy), mask_logits=segmenter.make_mask_logits(shown))])
     np.testing.assert_array_equal(seen[0], seen[1])
 
 
@@ -428,7 +428,7 @@ def test_a_given_mask_comes_back_as_it_is_seen_in_a_window(nano: NanoSegmenter) 
     on something else does not move it."""
     for radius, centre in ((90, (200, 120)), (12, (400, 30)), (40, (3, 236))):
         mask = disc((240, 426), centre, radius)
-        logits = nano.logits_of_mask(mask)
+        logits = nano.make_mask_logits(mask)
         assert logits.size_hw == (240, 426)
         y, x = np.nonzero(mask)
         at = np.floor(logits.window.to_window(np.stack([x, y], 1) + 0.5)).astype(int)

@@ -25,8 +25,8 @@ from sampt.segmenters.sam.adapter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build as build_model  # noqa: E402
 from sampt.segmenters.sam.checkpoint import fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
-from sampt.segmenters.sam.picture import Fit, to_square, upsample  # noqa: E402
-from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
+from sampt.segmenters.sam.prompts import make_batch  # noqa: E402
+from sampt.segmenters.sam.resizing import Fit, to_square, upsample  # noqa: E402
 from sampt.segmenters.sam2 import network as sam2  # noqa: E402
 from sampt.segmenters.sam2.names import convert_state_dict, is_sam2  # noqa: E402
 from sampt.segmenters.sam2.network import HieraSizes, Sam2Network, build, vision_config  # noqa: E402
@@ -66,7 +66,7 @@ def theirs_like(network: Sam2Network) -> Any:
     return model
 
 
-def pictures(seed: int = 1) -> torch.Tensor:
+def images(seed: int = 1) -> torch.Tensor:
     return torch.randn((1, 3, 128, 128), generator=torch.Generator().manual_seed(seed))
 
 
@@ -87,15 +87,15 @@ def prompt(
 
 def asked_of_theirs(prompt: ObjectPrompt) -> dict[str, Any]:
     """The same prompt for the model of `transformers`, on a frame of 128 x 128."""
-    asked: dict[str, Any] = {}
+    prompted: dict[str, Any] = {}
     if len(prompt.xy):
-        asked["input_points"] = torch.tensor(prompt.xy)[None, None]
-        asked["input_labels"] = torch.tensor(prompt.is_positive.astype(np.int64))[None, None]
+        prompted["input_points"] = torch.tensor(prompt.xy)[None, None]
+        prompted["input_labels"] = torch.tensor(prompt.is_positive.astype(np.int64))[None, None]
     if prompt.box_xyxy is not None:
-        asked["input_boxes"] = torch.tensor(prompt.box_xyxy)[None, None]
+        prompted["input_boxes"] = torch.tensor(prompt.box_xyxy)[None, None]
     if prompt.mask_logits is not None:
-        asked["input_masks"] = torch.tensor(prompt.mask_logits)[None, None]
-    return asked
+        prompted["input_masks"] = torch.tensor(prompt.mask_logits)[None, None]
+    return prompted
 
 
 MASK = np.random.default_rng(3).normal(0, 4, (32, 32)).astype(np.float32)
@@ -108,24 +108,24 @@ PROMPTS = {
 }
 
 
-@pytest.mark.parametrize("asked", PROMPTS.values(), ids=PROMPTS)
+@pytest.mark.parametrize("prompted", PROMPTS.values(), ids=PROMPTS)
 @pytest.mark.parametrize("single", ["stable", "unstable"])
-def test_answers_are_those_of_transformers(asked: ObjectPrompt, single: str) -> None:
+def test_answers_are_those_of_transformers(prompted: ObjectPrompt, single: str) -> None:
     network = filled(deviation=0.06)
     for parameter in network.mask_decoder.output_hypernetworks_mlps[0].proj_out.parameters():
         parameter.mul_(40 if single == "stable" else 1e-3)  # logits far from 0, or near it
-    model, seen = theirs_like(network), pictures()
+    model, seen = theirs_like(network), images()
     with torch.inference_mode():
         features = network.encode(seen)
-        batch = batch_of([asked], network.fit((128, 128)), 32, CPU, "test", ends_boxes=True)
+        batch = make_batch([prompted], network.fit((128, 128)), 32, CPU, "test", ends_boxes=True)
         for multimask in (False, True):
             logits, iou = network.predict(features, batch, multimask=multimask)
-            answer = model(seen, **asked_of_theirs(asked), multimask_output=multimask)
+            prediction = model(seen, **asked_of_theirs(prompted), multimask_output=multimask)
             assert logits.shape == (1, 3 if multimask else 1, 32, 32)
-            assert answer.pred_masks.std() > 1e-3
-            within = 1e-5 * max(1.0, float(answer.pred_masks.abs().max()) / 5)
-            assert (logits - answer.pred_masks[:, 0]).abs().max() < within
-            assert (iou - answer.iou_scores[:, 0]).abs().max() < 1e-5
+            assert prediction.pred_masks.std() > 1e-3
+            within = 1e-5 * max(1.0, float(prediction.pred_masks.abs().max()) / 5)
+            assert (logits - prediction.pred_masks[:, 0]).abs().max() < within
+            assert (iou - prediction.iou_scores[:, 0]).abs().max() < 1e-5
         whole = network.predict(features, batch, multimask=True)
         chosen = network.predict(features, batch)
     # Within rounding: another number of masks at once may be summed in another order, depending on the processor.
@@ -148,7 +148,7 @@ def test_stability_is_counted_in_pixels() -> None:
 def test_embeddings_are_those_of_transformers() -> None:
     network = reduced()
     with torch.inference_mode():
-        ours, theirs = network.encode(pictures()), theirs_like(network).get_image_embeddings(pictures())
+        ours, theirs = network.encode(images()), theirs_like(network).get_image_embeddings(images())
     for one, two, shape in zip((ours.fine, ours.middle, ours.embedding), theirs, ((32, 32), (64, 16), (256, 8)), strict=True):
         assert one is not None
         assert one.shape == (1, shape[0], shape[1], shape[1])
@@ -179,12 +179,12 @@ def test_objects_together_get_the_answers_that_they_get_alone() -> None:
         prompt(2, 1, seed=6, object_id=3, box=(1, 2, 8, 9), mask=earlier.numpy()),
     ]
     together = segmenter.decode(embedding, prompts)
-    assert [answer.object_id for answer in together] == [5, 2, 7, 4, 1, 3]
-    for answer, asked in zip(together, prompts, strict=True):
-        same(answer, segmenter.decode(embedding, [asked])[0], 1e-4)
-    config = PromptConfig(refinement_rounds=2)
-    for answer, asked in zip(segment_prompts(segmenter, embedding, prompts, config), prompts, strict=True):
-        same(answer, segment_prompts(segmenter, embedding, [asked], config)[0], 1e-3)
+    assert [prediction.object_id for prediction in together] == [5, 2, 7, 4, 1, 3]
+    for prediction, prompted in zip(together, prompts, strict=True):
+        same(prediction, segmenter.decode(embedding, [prompted])[0], 1e-4)
+    config = PromptConfig(refinement_steps=2)
+    for prediction, prompted in zip(segment_prompts(segmenter, embedding, prompts, config), prompts, strict=True):
+        same(prediction, segment_prompts(segmenter, embedding, [prompted], config)[0], 1e-3)
 
 
 def test_frames_in_one_batch_are_encoded_as_alone() -> None:
@@ -230,10 +230,10 @@ def test_logits_for_the_next_prompt_are_cut_and_those_of_the_frame_are_not() -> 
     network.mask_decoder.output_hypernetworks_mlps[0].proj_out.weight.mul_(1e6)
     segmenter = segmenter_of(network)
     frame = np.random.default_rng(0).integers(0, 256, (1, 96, 128, 3), dtype=np.uint8)
-    answer = segmenter.decode(segmenter.encode(frame)[0], [prompt(3)])[0]
-    assert answer.logits is not None
-    assert np.abs(answer.logits).max() > 100
-    assert answer.low_res_logits.abs().max() == 32
+    prediction = segmenter.decode(segmenter.encode(frame)[0], [prompt(3)])[0]
+    assert prediction.logits is not None
+    assert np.abs(prediction.logits).max() > 100
+    assert prediction.low_res_logits.abs().max() == 32
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_an_official_file_loads(tmp_path: Path) -> None:
     loaded = segmenter.runtime.network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
     assert segmenter.info.name == "sam2.1-tiny"
-    assert segmenter.info.licence_weights == "Apache-2.0"
+    assert segmenter.info.license_weights == "Apache-2.0"
 
 
 def test_a_folder_of_transformers_loads(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ pytest.importorskip("openvino", reason="OpenVINO is one of the [openvino] extras
 from sampt.config import PromptConfig  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
-from sampt.segmenters.base import Passes  # noqa: E402
+from sampt.segmenters.base import RefinementPlan  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
@@ -89,22 +89,22 @@ def test_an_export_answers_as_pytorch_does(pair: tuple[str, SamSegmenter, Path],
     name, plain, path = pair
     exported = create_segmenter(name, weights=str(path), runtime=runtime)
     assert exported.info.device == "cpu"
-    for rounds in (0, 2):
-        config = PromptConfig(refinement_rounds=rounds)
-        answers = segment_prompts(exported, exported.encode(FRAME)[0], prompts(), config)
+    for steps in (0, 2):
+        config = PromptConfig(refinement_steps=steps)
+        predictions = segment_prompts(exported, exported.encode(FRAME)[0], prompts(), config)
         expected = segment_prompts(plain, plain.encode(FRAME)[0], prompts(), config)
-        for answer, other in zip(answers, expected, strict=True):
-            assert answer.object_id == other.object_id
-            assert answer.logits is not None
+        for predict_masks, other in zip(predictions, expected, strict=True):
+            assert predict_masks.object_id == other.object_id
+            assert predict_masks.logits is not None
             assert other.logits is not None
-            assert answer.logits.shape == (90, 160)
-            assert np.abs(answer.logits - other.logits).max() < 1e-3
-            assert abs(answer.score - other.score) < 1e-3
-    alone = segment_prompts(exported, exported.encode(FRAME)[0], prompts()[:1], PromptConfig(refinement_rounds=2))[0]
-    together = segment_prompts(exported, exported.encode(FRAME)[0], prompts(), PromptConfig(refinement_rounds=2))[0]
+            assert predict_masks.logits.shape == (90, 160)
+            assert np.abs(predict_masks.logits - other.logits).max() < 1e-3
+            assert abs(predict_masks.score - other.score) < 1e-3
+    alone = segment_prompts(exported, exported.encode(FRAME)[0], prompts()[:1], PromptConfig(refinement_steps=2))[0]
+    together = segment_prompts(exported, exported.encode(FRAME)[0], prompts(), PromptConfig(refinement_steps=2))[0]
     assert alone.logits is not None
     assert together.logits is not None
-    assert np.abs(alone.logits - together.logits).max() < 1e-3  # beside others an object is asked about on one core
+    assert np.abs(alone.logits - together.logits).max() < 1e-3  # beside others an object is prompted for on one core
 
 
 def test_an_export_knows_what_it_is(pair: tuple[str, SamSegmenter, Path], folder: Path) -> None:
@@ -156,8 +156,8 @@ def test_a_checkpoint_without_its_export_says_how_to_make_one(tmp_path: Path, mo
 
 def test_an_export_that_differs_from_pytorch_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(export.ExportedRuntime):
-        def encode(self, pictures: torch.Tensor) -> export.FrameFeatures:
-            return export.FrameFeatures(super().encode(pictures).embedding * 1.01)
+        def encode(self, images: torch.Tensor) -> export.FrameFeatures:
+            return export.FrameFeatures(super().encode(images).embedding * 1.01)
 
     monkeypatch.setattr(export, "ExportedRuntime", Wrong)
     with pytest.raises(BackendError, match=r"The export of 'sam-vit-b' differs from PyTorch by .* in its embedding"):
@@ -166,7 +166,7 @@ def test_an_export_that_differs_from_pytorch_is_not_kept(tmp_path: Path, monkeyp
 
 
 def test_large_weights_lie_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_MOST_BYTES_IN_ONE", 100_000)
+    monkeypatch.setattr(export, "_MAX_BYTES_IN_ONE", 100_000)
     export_network(reduced("sam-vit-b"), tmp_path / "large", "sam-vit-b", "made for a test", "random")
     assert (tmp_path / "large" / "decoder.onnx.data").stat().st_size > 10_000_000
     for runtime in ("onnxruntime", "openvino"):
@@ -185,7 +185,7 @@ def test_less_precision_gives_nearly_the_same_masks(precision: str) -> None:
     for name, value in embedding.features.maps().items():
         assert value.dtype == again.features.maps()[name].dtype
         assert torch.equal(value, again.features.maps()[name])
-    config = PromptConfig(refinement_rounds=1)
+    config = PromptConfig(refinement_steps=1)
     for one, two, three in zip(
         segment_prompts(plain, plain.encode(FRAME)[0], prompts(), config),
         segment_prompts(less, embedding, prompts(), config),
@@ -205,13 +205,13 @@ def in_bfloat16(network: SamNetwork, name: str) -> SamSegmenter:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_places_are_encoded_in_float32_whatever_the_network_computes_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_are_encoded_in_float32_whatever_the_network_computes_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     usual = TwoWay.__call__
 
-    def noted(self: TwoWay, places: Any, tokens: torch.Tensor, *rest: Any) -> Any:
+    def noted(self: TwoWay, locations: Any, tokens: torch.Tensor, *rest: Any) -> Any:
         seen.append((tokens, torch.cat([self._positions, *(self._projections[1][k].added for k in (0, 2))], -1)))
-        return usual(self, places, tokens, *rest)
+        return usual(self, locations, tokens, *rest)
 
     network = reduced(name)
     less = in_bfloat16(network, name)
@@ -243,9 +243,9 @@ def test_bfloat16_tells_points_apart_that_are_a_tenth_of_a_pixel_apart(
     if engine == "openvino":
         less = create_segmenter(name, weights=str(folder), runtime="openvino", precision="bfloat16")
     embedding = less.encode(FRAME)[0]
-    # At 0.9 of the way bfloat16 knows places to a quarter of a pixel of the square, a third of one of the frame.
+    # At 0.9 of the way bfloat16 knows locations to a quarter of a pixel of the square, a third of one of the frame.
     near = [ObjectPrompt(1, np.array([[152.0 + step, 80.0]], np.float32), np.ones(1, np.bool_)) for step in (0.0, 0.1)]
-    one, two = (answer.logits for answer in less.decode(embedding, near))
+    one, two = (predict_masks.logits for predict_masks in less.decode(embedding, near))
     assert one is not None
     assert two is not None
     assert not np.array_equal(one, two)
@@ -254,16 +254,16 @@ def test_bfloat16_tells_points_apart_that_are_a_tenth_of_a_pixel_apart(
 def test_boxes_of_passes_in_bfloat16_are_whole_pixels_of_the_frame() -> None:
     less = in_bfloat16(reduced("sam-vit-b"), "sam-vit-b")
     embedding = less.encode(FRAME)[0]
-    asked: list[PromptBatch] = []
+    example: list[PromptBatch] = []
     usual = less.runtime.predict
 
     def noted(image: Any, batch: PromptBatch, **options: Any) -> Any:
-        asked.append(batch)
+        example.append(batch)
         return usual(image, batch, **options)
 
     less.runtime.predict = noted  # type: ignore[method-assign]
-    less.decode_in_rounds(embedding, prompts(), Passes(positives_first=True, rounds=2))
-    corners = [batch.xy[batch.kinds >= 2] for batch in asked if (batch.kinds >= 2).any()]
+    less.decode_with_refinement(embedding, prompts(), RefinementPlan(positives_first=True, steps=2))
+    corners = [batch.xy[batch.kinds >= 2] for batch in example if (batch.kinds >= 2).any()]
     assert corners
     for xy in corners:
         assert xy.dtype == torch.float32
@@ -303,7 +303,7 @@ def test_no_compiler_is_told_in_one_line(tmp_path: Path) -> None:
     """In a process of its own: PyTorch keeps what it has found out about compilers."""
     environment = {name: value for name, value in os.environ.items() if name != "TORCH_INDUCTOR_INSTALL_GXX"}
     environment |= {"CXX": "/none/g++", "PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    told = subprocess.run([sys.executable, "-c", _COMPILED], env=environment, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([sys.executable, "-c", _COMPILED], env=environment, capture_output=True, text=True, check=True).stdout
     # To the end of PyTorch's own sentence, without its advice for debugging PyTorch.
     line = r"'mobile-sam' cannot be compiled .* \(.*No working C\+\+ compiler.*'/none/g\+\+'\)\)\. Choose runtime 'torch'\."
-    assert re.fullmatch(line, told), told
+    assert re.fullmatch(line, text), text

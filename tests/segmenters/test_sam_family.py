@@ -30,8 +30,8 @@ from sampt.segmenters.sam.adapter import SamSegmenter  # noqa: E402
 from sampt.segmenters.sam.checkpoint import build, fill_random, load_network, load_weights, read_state  # noqa: E402
 from sampt.segmenters.sam.models import MODELS  # noqa: E402
 from sampt.segmenters.sam.network import SamNetwork, VitSizes, build_vit, convert_state_dict  # noqa: E402
-from sampt.segmenters.sam.picture import Fit, to_square  # noqa: E402
-from sampt.segmenters.sam.prompts import batch_of  # noqa: E402
+from sampt.segmenters.sam.prompts import make_batch  # noqa: E402
+from sampt.segmenters.sam.resizing import Fit, to_square  # noqa: E402
 from sampt.testing import SEGMENTER_CLAUSES, SegmenterLimits  # noqa: E402
 from sampt.types import MaskPrediction, ObjectPrompt  # noqa: E402
 from tools.parity.fixtures import Fixture  # noqa: E402
@@ -91,7 +91,7 @@ def prompt(
 
 
 STRICT = {"embedding": 1e-4, "logits": 2e-3, "IoU": 1e-5, "1 - mask IoU": 1e-4}
-"""Greatest differences from the official programs. The README of the fixtures asks for 0.02 (logits), 2e-3 (IoU), 0.99 (mask);
+"""Greatest differences from the official programs. The README of the fixtures requests 0.02 (logits), 2e-3 (IoU), 0.99 (mask);
 that the expected logits, of up to 4, are half floats makes 1e-3 alone."""
 
 
@@ -101,15 +101,15 @@ def official_case(name: str) -> SamCase:
 
 
 def check_official(case: SamCase) -> None:
-    """The low-resolution logits, IoU and mask of the fixture, and that the segmenter answers with the network's."""
+    """The low-resolution logits, IoU and mask of the fixture, and that the segmenter predicts the network's."""
     found = case.comparisons()
     assert len(found) == 8
     for comparison in found:
         assert comparison.difference < STRICT[comparison.what.partition(",")[0]], comparison
     logits, iou = case.predict(case.points)
-    answer = case.segmenter.decode(case.embedding, [case.points])[0]
-    assert np.array_equal(answer.low_res_logits.numpy(), logits[0])
-    assert answer.score == pytest.approx(float(iou[0]), abs=1e-6)
+    prediction = case.segmenter.decode(case.embedding, [case.points])[0]
+    assert np.array_equal(prediction.low_res_logits.numpy(), logits[0])
+    assert prediction.score == pytest.approx(float(iou[0]), abs=1e-6)
 
 
 @pytest.fixture(scope="module", params=["mobile-sam", "light-hq-sam"])
@@ -140,8 +140,8 @@ def same(one: MaskPrediction, two: MaskPrediction, tolerance: float) -> None:
 
 @needs_shared
 def test_objects_together_get_the_answers_that_they_get_alone(official: SamCase) -> None:
-    ask, embedding = official.segmenter.decode, official.embedding
-    earlier = ask(embedding, [prompt(2, seed=9)])[0].low_res_logits
+    predict, embedding = official.segmenter.decode, official.embedding
+    earlier = predict(embedding, [prompt(2, seed=9)])[0].low_res_logits
     prompts = [
         prompt(4, 2, seed=1, object_id=5),
         prompt(1, seed=2, object_id=2),
@@ -150,10 +150,10 @@ def test_objects_together_get_the_answers_that_they_get_alone(official: SamCase)
         prompt(0, seed=5, object_id=1, box=(200, 100, 700, 400)),
         prompt(3, 1, seed=6, object_id=3, box=(10, 20, 80, 90), mask=earlier.numpy()),
     ]
-    together = ask(embedding, prompts)
-    assert [answer.object_id for answer in together] == [5, 2, 7, 4, 1, 3]
-    for answer, asked in zip(together, prompts, strict=True):
-        same(answer, ask(embedding, [asked])[0], 1e-4)  # 1e-3 is asked for; logits are up to 4
+    together = predict(embedding, prompts)
+    assert [prediction.object_id for prediction in together] == [5, 2, 7, 4, 1, 3]
+    for prediction, prompted in zip(together, prompts, strict=True):
+        same(prediction, predict(embedding, [prompted])[0], 1e-4)  # 1e-3 is requested; logits are up to 4
 
 
 @needs_shared
@@ -167,10 +167,10 @@ def test_previous_logits_and_boxes_matter(official: SamCase) -> None:
 
 def test_shorter_prompts_are_filled_up() -> None:
     prompts = [prompt(2, 1), prompt(1, box=(1, 2, 3, 4)), prompt(1)]
-    batch = batch_of(prompts, Fit.of((480, 854), 1024), 256, CPU, "test")
+    batch = make_batch(prompts, Fit.of((480, 854), 1024), 256, CPU, "test")
     assert batch.kinds.tolist() == [[-1, 1, 0], [1, 2, 3], [-1, 1, -2]]
     assert batch.is_filled
-    assert not batch_of(prompts[:2], Fit.of((480, 854), 1024), 256, CPU, "test").is_filled
+    assert not make_batch(prompts[:2], Fit.of((480, 854), 1024), 256, CPU, "test").is_filled
     boxed = batch.at(torch.tensor([2])).with_boxes(torch.tensor([[[1.0, 2], [3, 4]]]), ends_boxes=False)
     assert boxed.kinds.tolist() == [[1, -2, 2, 3]]  # the token for nothing gives way to the box
     assert boxed.xy[0, 2:].tolist() == [[1, 2], [3, 4]]
@@ -202,9 +202,9 @@ def test_frames_in_one_batch_are_encoded_as_alone(kind: str) -> None:
 def test_frames_one_pixel_wide_are_answered(size_hw: tuple[int, int]) -> None:
     segmenter = segmenter_of(small_network("sam"))
     frame = np.zeros((1, *size_hw, 3), np.uint8)
-    answer = segmenter.decode(segmenter.encode(frame)[0], [ObjectPrompt(1, [[0, 0]], [True])])[0]  # type: ignore[arg-type]
-    assert answer.logits is not None
-    assert answer.logits.shape == size_hw
+    prediction = segmenter.decode(segmenter.encode(frame)[0], [ObjectPrompt(1, [[0, 0]], [True])])[0]  # type: ignore[arg-type]
+    assert prediction.logits is not None
+    assert prediction.logits.shape == size_hw
 
 
 class PassByPass:
@@ -215,13 +215,13 @@ class PassByPass:
         self.encode, self.decode = segmenter.encode, segmenter.decode
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 3])
+@pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("kind", ["sam", "hq-sam", "mobile-sam", "light-hq-sam"])
-def test_rounds_on_the_device_are_those_of_any_segmenter(kind: str, rounds: int) -> None:
+def test_rounds_on_the_device_are_those_of_any_segmenter(kind: str, steps: int) -> None:
     network = small_network(kind)
     segmenter = segmenter_of(network)
     frame = np.random.default_rng(0).integers(0, 256, (1, 480, 854, 3), dtype=np.uint8)
-    embedding, config = segmenter.encode(frame)[0], PromptConfig(refinement_rounds=rounds)
+    embedding, config = segmenter.encode(frame)[0], PromptConfig(refinement_steps=steps)
     earlier = segmenter.decode(embedding, [prompt(2, seed=9)])[0].low_res_logits
     prompts = [
         prompt(5, 2, seed=1, object_id=4),
@@ -232,17 +232,17 @@ def test_rounds_on_the_device_are_those_of_any_segmenter(kind: str, rounds: int)
     ]
     together = segment_prompts(segmenter, embedding, prompts, config)
     plain = segment_prompts(PassByPass(segmenter), embedding, prompts, config)
-    assert any(answer.box_xyxy is not None for answer in plain)
-    for answer, expected, asked in zip(together, plain, prompts, strict=True):
-        same(answer, expected, 1e-4)
-        same(answer, segment_prompts(segmenter, embedding, [asked], config)[0], 1e-4)
+    assert any(prediction.box_xyxy is not None for prediction in plain)
+    for prediction, expected, prompted in zip(together, plain, prompts, strict=True):
+        same(prediction, expected, 1e-4)
+        same(prediction, segment_prompts(segmenter, embedding, [prompted], config)[0], 1e-4)
 
 
 def test_rounds_end_where_a_mask_is_gone_and_where_nothing_changes() -> None:
     calls: list[int] = []
 
     class Counting:
-        """The network, but the object at the second row has no mask, and counts what it is asked."""
+        """The network, but the object at the second row has no mask, and counts what it is prompted."""
 
         side, ends_boxes, logit_limit, mask_side, fit, encode = 128, False, None, 32, None, None
 
@@ -261,24 +261,24 @@ def test_rounds_end_where_a_mask_is_gone_and_where_nothing_changes() -> None:
     segmenter = SamSegmenter(MODELS["mobile-sam"], lambda: Counting(small_network("sam")), CPU)  # type: ignore[arg-type, return-value]
     embedding = segmenter.encode(np.zeros((1, 60, 100, 3), np.uint8))[0]
     prompts = [prompt(2, seed=1, object_id=1), prompt(2, seed=2, object_id=2)]
-    config = PromptConfig(positives_first=False, refinement_rounds=4)
+    config = PromptConfig(positives_first=False, refinement_steps=4)
     gone = segment_prompts(segmenter, embedding, prompts, config)
     assert calls == [2, 1, 1, 1, 1]
     assert gone[0].box_xyxy is not None
     assert gone[1].box_xyxy is None
     calls.clear()
-    segment_prompts(segmenter, embedding, prompts, replace(config, stop_share=0.0))
+    segment_prompts(segmenter, embedding, prompts, replace(config, stop_fraction=0.0))
     assert calls == [2, 1]  # the first round changes nothing
 
 
 def test_logits_of_another_segmenter_are_refused() -> None:
     segmenter = segmenter_of(small_network("sam"))
     embedding = segmenter.encode(np.zeros((1, 60, 100, 3), np.uint8))[0]
-    asked = ObjectPrompt(1, np.ones((1, 2), np.float32), np.array([True]), mask_logits=np.zeros((8, 9), np.float32))
+    prompted = ObjectPrompt(1, np.ones((1, 2), np.float32), np.array([True]), mask_logits=np.zeros((8, 9), np.float32))
     with pytest.raises(
         BackendError, match=r"'mobile-sam' got mask_logits of shape \(8, 9\), expected \(32, 32\): pass low_res"
     ):
-        segmenter.decode(embedding, [asked])
+        segmenter.decode(embedding, [prompted])
 
 
 def test_a_folder_of_transformers_loads_and_answers_as_transformers_does(tmp_path: Path) -> None:
@@ -298,18 +298,18 @@ def test_a_folder_of_transformers_loads_and_answers_as_transformers_does(tmp_pat
     theirs.save_pretrained(tmp_path)
     network, model = build_vit(SMALL), MODELS["sam-vit-b"]
     load_weights(network, read_state(tmp_path, model), tmp_path, model)
-    pictures = torch.randn((1, 3, 128, 128), generator=torch.Generator().manual_seed(1))
-    asked = ObjectPrompt(1, np.array([[20, 30], [90, 60]], np.float32), np.array([True, False]))
+    images = torch.randn((1, 3, 128, 128), generator=torch.Generator().manual_seed(1))
+    prompted = ObjectPrompt(1, np.array([[20, 30], [90, 60]], np.float32), np.array([True, False]))
     with torch.inference_mode():
-        ours = network.predict(network.encode(pictures), batch_of([asked], Fit.of((128, 128), 128), 32, CPU, "test"))
-        answer = theirs(
-            pictures,
-            input_points=torch.tensor(asked.xy)[None, None],
+        ours = network.predict(network.encode(images), make_batch([prompted], Fit.of((128, 128), 128), 32, CPU, "test"))
+        prediction = theirs(
+            images,
+            input_points=torch.tensor(prompted.xy)[None, None],
             input_labels=torch.tensor([[[1, 0]]]),
             multimask_output=False,
         )
-    assert (ours[0] - answer.pred_masks[:, 0]).abs().max() < 1e-5
-    assert (ours[1] - answer.iou_scores[:, 0]).abs().max() < 1e-5
+    assert (ours[0] - prediction.pred_masks[:, 0]).abs().max() < 1e-5
+    assert (ours[1] - prediction.iou_scores[:, 0]).abs().max() < 1e-5
 
 
 @needs_shared

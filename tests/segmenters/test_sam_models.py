@@ -16,14 +16,14 @@ pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 import torch
 from safetensors.torch import save
 
-from sampt.backends.registry import options_of
+from sampt.backends.registry import list_options
 from sampt.errors import BackendError
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.models import MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_default_weights_are_fetched_and_offline_their_place_is_told(
+def test_default_weights_are_fetched_and_offline_their_location_is_told(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")
@@ -53,7 +53,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 def test_random_weights_are_made_when_first_needed() -> None:
     segmenter = create_segmenter("sam-vit-h", weights=None, device="cpu")
     assert "network" not in vars(segmenter)  # 2.5 GB
-    assert segmenter.info.licence_weights is None
+    assert segmenter.info.license_weights is None
 
 
 def test_weights_on_the_hub_are_fetched_and_those_of_another_model_are_told(
@@ -69,7 +69,7 @@ def test_weights_on_the_hub_are_fetched_and_those_of_another_model_are_told(
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_leaves_the_choice_of_runtime_and_precision(name: str) -> None:
-    assert options_of("segmenter", name) == {"runtime", "precision"}
+    assert list_options("segmenter", name) == {"runtime", "precision"}
     with pytest.raises(BackendError, match=rf"'{name}' with runtime 'onnxruntime' got random weights, expected"):
         create_segmenter(name, weights="random", runtime="onnxruntime")
     with pytest.raises(BackendError, match=rf"'{name}' with runtime 'openvino' got precision 'float16', expected"):

@@ -1,4 +1,4 @@
-"""A workbench for sessions: scenes as folders of images, exact back ends that count what they are asked, exact masks."""
+"""A workbench for sessions: scenes as folders of images, exact backends that count what they are prompted, exact masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sampt.types import Points, QueryMask, Tracks, UInt8Array
 
 STEADY = SegmentConfig(
     sampling=SamplingConfig(positive_points=4, negative_points=1),
-    prompting=PromptConfig(positives_first=False, refinement_rounds=0, iou_threshold=0.5),
+    prompting=PromptConfig(positives_first=False, refinement_steps=0, iou_threshold=0.5),
     reinit=ReinitConfig(),
 )
 RENEWED = SegmentConfig(
@@ -32,7 +32,7 @@ RENEWED = SegmentConfig(
 
 
 class CountingTracker(ExactTracker):
-    """Exact, and notes for every call which objects it followed along which frames, in the order of the call."""
+    """Exact, and notes for every call which objects it tracked along which frames, in the order of the call."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
@@ -44,8 +44,8 @@ class CountingTracker(ExactTracker):
         self.calls.append((points.object_ids, frames))
         return super().track(video, points, query_masks)
 
-    def frames_of(self, object_id: int) -> list[int]:
-        """Frames along which an object was followed, ascending, as often as it was."""
+    def find_frames(self, object_id: int) -> list[int]:
+        """Frames along which an object was tracked, ascending, as often as it was."""
         return sorted(f for ids, frames in self.calls if object_id in ids for f in frames)
 
 
@@ -63,8 +63,8 @@ class CountingSegmenter(SegmenterView):
         self.encoded += [frame_idx for _, frame_idx in found]
         return found
 
-    def asked(self, object_id: int) -> list[int]:
-        """Frames on which an object was asked about, ascending, as often as it was."""
+    def prompted(self, object_id: int) -> list[int]:
+        """Frames on which an object was prompted for, ascending, as often as it was."""
         return sorted(c.frame_idx for c in self.segmenter.calls if c.object_id == object_id)
 
     def forget(self) -> None:
@@ -73,7 +73,7 @@ class CountingSegmenter(SegmenterView):
 
 
 class Bench:
-    """A scene as a folder of images, its exact back ends, and sessions about it.
+    """A scene as a folder of images, its exact backends, and sessions about it.
 
     Attributes:
         folder: everything is in there.
@@ -105,7 +105,7 @@ class Bench:
             session.close()
 
     def centre(self, scene_object: int, frame_idx: int) -> tuple[float, float]:
-        """A place on an object of the scene: the one deepest inside its mask."""
+        """A location on an object of the scene: the one deepest inside its mask."""
         depth = cv2.distanceTransform(self.scene.masks(frame_idx)[scene_object - 1].astype(np.uint8), cv2.DIST_L2, 5)
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
         return float(x), float(y)
@@ -156,7 +156,7 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
-    """Two objects that move slowly apart from each other over 40 frames; points are followed without renewal."""
+    """Two objects that move slowly apart from each other over 40 frames; points are tracked without renewal."""
     return make_bench()
 
 
@@ -174,7 +174,7 @@ def pairs() -> Callable[[Iterable[FrameUpdate]], list[tuple[int, int]]]:
 
 @pytest.fixture
 def followed() -> Callable[[Bench], Session]:
-    """Makes a session with both objects of a bench's scene, clicked on frame 5, followed to the end; counts begin."""
+    """Makes a session with both objects of a bench's scene, clicked on frame 5, tracked to the end; counts begin."""
 
     def make(bench: Bench) -> Session:
         session = bench.create()

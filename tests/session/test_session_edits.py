@@ -18,7 +18,7 @@ from sampt.config import with_settings
 from sampt.errors import OutputError, QueryError
 from sampt.exporters.base import object_named
 from sampt.exporters.registry import export
-from sampt.files.palette import display_colour_of
+from sampt.files.palette import pick_display_color
 from sampt.masks.rle import encode_mask
 from sampt.session import Session
 from sampt.session.edits import MAX_STEPS, Inputs, add_object, add_point
@@ -28,7 +28,7 @@ from sampt.types import ObjectState
 NAN = float("nan")
 
 
-def told(session: Session) -> tuple[Any, ...]:
+def describe(session: Session) -> tuple[Any, ...]:
     return session.objects, session.clicks(), session.boxes(), tuple((m.object_id, m.frame_idx) for m in session.given_masks())
 
 
@@ -51,28 +51,28 @@ def test_edits_and_the_way_back_and_forth(bench: Any) -> None:
         lambda: session.set_mask(1, 3, None),
         lambda: session.remove_object(2),
     ]
-    seen = [told(session)]
+    seen = [describe(session)]
     revisions = [session.revision]
     for step in steps:
         step()
-        seen.append(told(session))
+        seen.append(describe(session))
         revisions.append(session.revision)
     assert revisions == sorted(set(revisions))
     assert len({repr(s) for s in seen}) == len(seen)
     for expected in reversed(seen[:-1]):
         assert session.undo()
-        assert told(session) == expected
+        assert describe(session) == expected
     assert (session.undo(), session.can_undo, session.can_redo) == (False, False, True)
     for expected in seen[1:]:
         assert session.redo()
-        assert told(session) == expected
+        assert describe(session) == expected
     assert (session.redo(), session.can_redo) == (False, False)
 
 
 def test_what_edits_answer_and_questions_about_inputs(bench: Any) -> None:
     session = bench.create()
     first, second = session.add_object("a"), session.add_object(color_rgb=(9, 8, 7))
-    assert (first.name, first.color_rgb) == ("a", display_colour_of(1))
+    assert (first.name, first.color_rgb) == ("a", pick_display_color(1))
     assert (second.name, second.color_rgb) == ("Object 2", (9, 8, 7))
     click = session.add_point(1, np.int64(4), np.array([20.25, 30.5], np.float32))
     assert (click.xy, click.frame_idx, click.is_positive) == ((20.25, 30.5), 4, True)
@@ -191,30 +191,30 @@ def test_mistakes_are_one_line_and_change_nothing(bench: Any, edit: Callable[[Se
         session.add_object()
         session.add_point(object_id, 0, (20, 30))
     session.update_object(2, is_locked=True)
-    before = told(session), session.revision, (bench.project / "project.json").read_bytes(), session.can_redo
+    before = describe(session), session.revision, (bench.project / "project.json").read_bytes(), session.can_redo
     with pytest.raises(QueryError, match=message) as caught:
         edit(session)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
-    assert (told(session), session.revision, (bench.project / "project.json").read_bytes(), session.can_redo) == before
+    assert (describe(session), session.revision, (bench.project / "project.json").read_bytes(), session.can_redo) == before
 
 
 def test_what_cannot_be_saved_has_not_happened(bench: Any) -> None:
     session = bench.create()
     session.add_object()
     session.add_point(1, 0, (20, 30))
-    before = told(session), session.revision
+    before = describe(session), session.revision
     blocker = bench.project / "project.json.partial"
     blocker.mkdir()
     for edit in (lambda: session.add_point(1, 0, (5, 5)), session.undo, lambda: session.remove_object(1)):
         with pytest.raises(OutputError, match=r"project\.json cannot be written") as caught:
             edit()
         assert "\n" not in str(caught.value)
-    assert (told(session), session.revision) == before
+    assert (describe(session), session.revision) == before
     blocker.rmdir()
     assert session.undo()
     assert session.redo()
-    assert told(session) == before[0]
+    assert describe(session) == before[0]
 
 
 def test_many_clicks_on_a_frame_encode_it_once(bench: Any) -> None:
@@ -233,7 +233,7 @@ def test_many_clicks_on_a_frame_encode_it_once(bench: Any) -> None:
         3,
         False,
     )
-    assert len(bench.segmenter.asked(1)) == 3  # not again when the other object was clicked
+    assert len(bench.segmenter.prompted(1)) == 3  # not again when the other object was clicked
     bench.forget()
     session.preview(9)
     session.preview(9, [2])
@@ -364,27 +364,27 @@ def test_carried_points_next_to_a_click_of_the_other_sign_do_not_count(bench: An
     session.add_point(1, 30, (x, y), False)
     bench.forget()
     session.preview(30)
-    asked = bench.segmenter.segmenter.calls[-1]
-    positive = asked.xy[asked.is_positive]
+    prompted = bench.segmenter.segmenter.calls[-1]
+    positive = prompted.xy[prompted.is_positive]
     assert 0 < len(positive) < 24
     assert np.linalg.norm(positive - (x, y), axis=1).min() > 5
-    assert [x, y] in asked.xy[~asked.is_positive].tolist()
-    assert asked.xy[asked.is_certain].tolist() == [[x, y]]  # what a person says counts; what was tracked is evidence
+    assert [x, y] in prompted.xy[~prompted.is_positive].tolist()
+    assert prompted.xy[prompted.is_certain].tolist() == [[x, y]]  # what a person says counts; what was tracked is evidence
 
 
 def test_the_plan_shares_frames_among_query_frames() -> None:
-    """Every frame goes to the query frame that is nearest, ties to the earlier, for any query frames."""
+    """Every frame goes to the prompt frame that is nearest, ties to the earlier, for any prompt frames."""
     rng = np.random.default_rng(0)
     for _ in range(50):
         num_frames = int(rng.integers(1, 30))
-        asked = sorted(set(rng.integers(0, num_frames, rng.integers(1, 6)).tolist()))
+        prompted = sorted(set(rng.integers(0, num_frames, rng.integers(1, 6)).tolist()))
         inputs = Inputs(num_frames, (10, 10))
         inputs = add_object(inputs, None, None)
-        for frame_idx in rng.permutation(asked).tolist():
+        for frame_idx in rng.permutation(prompted).tolist():
             inputs = add_point(inputs, 1, frame_idx, (1, 1), True, lambda *_: None)
         plan = plan_object(inputs, 1, "")
         for frame_idx in range(num_frames):
-            nearest = min(asked, key=lambda f: (abs(f - frame_idx), f))
+            nearest = min(prompted, key=lambda f: (abs(f - frame_idx), f))
             query = plan.at(frame_idx)
             assert query is not None
             assert query.frame_idx == nearest
@@ -398,7 +398,7 @@ def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch
     masks = [rng.random(session.size_hw) > 0.5 for _ in range(6)]
     size = len(encode_mask(masks[0]).counts)
     monkeypatch.setattr("sampt.session.edits.MAX_STEP_BYTES", int(2.5 * size))
-    for mask in masks:  # each takes the place of the one before
+    for mask in masks:  # each replaces the one before
         session.set_mask(1, 0, mask)
     for mask in (masks[4], masks[3]):
         assert session.undo()
@@ -424,9 +424,9 @@ def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.Mo
     assert sum(kept) == session._previews.num_bytes <= 500
     bench.forget()
     session.preview(11)
-    assert bench.segmenter.asked(1) == []
+    assert bench.segmenter.prompted(1) == []
     session.preview(0)
-    assert bench.segmenter.asked(1) == [0]
+    assert bench.segmenter.prompted(1) == [0]
 
 
 def test_an_object_made_after_255_others_were_removed_is_exported_as_png(bench: Any, tmp_path: Path) -> None:

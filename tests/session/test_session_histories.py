@@ -52,7 +52,7 @@ def take(bench: Any, session: Session, step: tuple[Any, ...]) -> Session:
         if kind == "mask":
             session.set_mask(object_id, frame_idx, mask)
         else:
-            session.set_box(object_id, frame_idx, None if mask is None else box_of(mask))
+            session.set_box(object_id, frame_idx, None if mask is None else find_box(mask))
     elif kind == "undo" and len(session.objects) == 2:
         session.undo()
         if len(session.objects) < 2:
@@ -71,13 +71,13 @@ def take(bench: Any, session: Session, step: tuple[Any, ...]) -> Session:
     return session
 
 
-def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+def find_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     ys, xs = np.nonzero(mask)
     return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
 
 
-def check_shares(session: Session) -> None:
-    """Known and missing frames together are those that queries cover; and what is counted is what is told."""
+def check_fractions(session: Session) -> None:
+    """Known and missing frames together are those that queries cover; and what is counted is what is reported."""
     missing = session.count_missing()
     assert missing == sum(len(r) for ranges in session.stale().values() for r in ranges)
     assert sum(len(u.results) for u in session.propagate()) == missing
@@ -95,7 +95,7 @@ def test_any_history_ends_with_the_results_of_what_was_given(
         session.add_object()
     for step in steps:
         session = take(bench, session, step)
-    check_shares(session)
+    check_fractions(session)
     fresh_folder = bench.folder / "fresh.sampt"
     fresh_folder.mkdir()
     shutil.copy(bench.project / "project.json", fresh_folder)

@@ -1,4 +1,5 @@
-"""Propagation that is cancelled, overtaken by edits, or ended by errors or closing: what was told is kept, nothing wrong is."""
+"""Propagation that is cancelled, overtaken by edits, or ended by errors or closing: what was reported is kept, nothing wrong
+is."""
 
 from __future__ import annotations
 
@@ -29,19 +30,19 @@ def test_a_cancelled_propagation_goes_on_where_it_stopped(which: str, request: A
         session.add_object()
         bench.click(session, object_id, 5, object_id)
     cancel = threading.Event()
-    told: list[tuple[int, int]] = []
+    text: list[tuple[int, int]] = []
     for update in session.propagate(cancel=cancel):
-        told += pairs([update])
+        text += pairs([update])
         if update.frame_idx == 20:
             cancel.set()
-    assert told[-1] == (2, 20)
+    assert text[-1] == (2, 20)
     assert session.stale()[1] == (range(5), range(21, 40))
     left = session.count_missing()
-    assert left == 80 - len(told)
+    assert left == 80 - len(text)
     bench.forget()
-    told += pairs(session.propagate())
-    assert Counter(told) == {(o, f): 1 for o in (1, 2) for f in range(40)}
-    assert set(bench.segmenter.asked(1)) - {5, 20} == {*range(5), *range(21, 40)}
+    text += pairs(session.propagate())
+    assert Counter(text) == {(o, f): 1 for o in (1, 2) for f in range(40)}
+    assert set(bench.segmenter.prompted(1)) - {5, 20} == {*range(5), *range(21, 40)}
     assert min(min(frames) for _, frames in bench.tracker.calls if max(frames) > 5) == 20
     for object_id in (1, 2):
         bench.check_exact(session, object_id, object_id, range(40))
@@ -61,7 +62,7 @@ def test_a_cancel_that_is_set_already_computes_nothing(bench: Any) -> None:
 
 
 def test_edits_while_it_runs_are_taken_into_account(bench: Any, pairs: Pairs) -> None:
-    """On frame 12 object 1 gets a new query frame, object 2 is removed, and a third one comes."""
+    """On frame 12 object 1 gets a new prompt frame, object 2 is removed, and a third one comes."""
     session = bench.create()
     for object_id in (1, 2):
         session.add_object()
@@ -96,7 +97,7 @@ def test_an_edit_undone_while_it_runs_leaves_nothing_missing(bench: Any) -> None
 
 
 def test_edits_from_another_thread_never_leave_wrong_results(bench: Any) -> None:
-    """A click jumps between the scene's objects while propagation runs; at the end all frames are of its last place."""
+    """A click jumps between the scene's objects while propagation runs; at the end all frames are of its last location."""
     session = bench.create()
     session.add_object()
     point = bench.click(session, 1, 5, 1)
@@ -138,7 +139,7 @@ def test_closing_ends_a_propagation_and_keeps_what_was_told(bench: Any, pairs: P
     session.add_object()
     bench.click(session, 1, 0, 1)
     updates = session.propagate()
-    told = [next(updates).frame_idx for _ in range(7)]
+    text = [next(updates).frame_idx for _ in range(7)]
     session.close()
     assert list(updates) == []
     with pytest.raises(OutputError, match=r"is closed; open the project again\.$"):
@@ -147,7 +148,7 @@ def test_closing_ends_a_propagation_and_keeps_what_was_told(bench: Any, pairs: P
         session.results(0)
     session.close()
     again = bench.open()
-    assert again.stale() == {1: (range(max(told) + 1, 40),)}
+    assert again.stale() == {1: (range(max(text) + 1, 40),)}
 
 
 def test_an_unreadable_frame_is_told_and_the_rest_can_be_computed_later(bench: Any) -> None:

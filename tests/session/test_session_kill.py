@@ -1,4 +1,5 @@
-"""Processes that are killed (kill -9) in the middle of saving and of propagation: the project opens and holds what was told."""
+"""Processes that are killed (kill -9) in the middle of saving and of propagation: the project opens and holds what was
+reported."""
 
 from __future__ import annotations
 
@@ -66,11 +67,11 @@ def test_kill_while_saving_loses_at_most_the_last_click(bench: Any, after: int) 
     for _ in range(2):
         session.add_object()
     session.close()
-    told = killed(bench, _CLICKING, after, pause_s=0.003 * (after % 4))
+    text = killed(bench, _CLICKING, after, pause_s=0.003 * (after % 4))
     again = bench.open()
     ids = [c.point_id for c in again.clicks()]
     assert ids == list(range(1, len(ids) + 1))
-    assert len(told) <= len(ids) <= len(told) + 1
+    assert len(text) <= len(ids) <= len(text) + 1
     assert again.add_point(1, 0, (5, 5)).point_id == len(ids) + 1
     again.close()
     bench.open().close()
@@ -83,18 +84,18 @@ def test_kill_while_propagating_keeps_all_that_was_told(bench: Any, after: int) 
         session.add_object()
         bench.click(session, object_id, 5, object_id)
     session.close()
-    told = [tuple(map(int, line.split())) for line in killed(bench, _SPREADING, after, pause_s=0.001 * (after % 7))]
-    assert len(told) >= after
+    text = [tuple(map(int, line.split())) for line in killed(bench, _SPREADING, after, pause_s=0.001 * (after % 7))]
+    assert len(text) >= after
     again = bench.open()
-    strips = again.timelines()
-    done = {(o, f) for o in (1, 2) for f in np.flatnonzero(strips[o].state == FrameStatus.DONE).tolist()}
-    assert set(told) <= done
-    assert len(done) <= len(told) + 2  # both objects of a frame are written before they are told of
+    timelines = again.timelines()
+    done = {(o, f) for o in (1, 2) for f in np.flatnonzero(timelines[o].state == FrameStatus.DONE).tolist()}
+    assert set(text) <= done
+    assert len(done) <= len(text) + 2  # both objects of a frame are written before they are reported of
     for object_id, frame_idx in done:
         bench.check_exact(again, object_id, object_id, [frame_idx])
     bench.forget()
     for _ in again.propagate():
         pass
-    assert len(set(bench.segmenter.asked(1)) - {5}) <= 40 - sum(o == 1 for o, _ in done)
+    assert len(set(bench.segmenter.prompted(1)) - {5}) <= 40 - sum(o == 1 for o, _ in done)
     for object_id in (1, 2):
         bench.check_exact(again, object_id, object_id, range(40))

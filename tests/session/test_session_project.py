@@ -1,4 +1,5 @@
-"""The project folder: what is in it is found again, elsewhere too, after kill -9 too; what does not fit is told in one line."""
+"""The project folder: what is in it is found again, elsewhere too, after kill -9 too; what does not fit is reported in one
+line."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from sampt.masks.rle import encode_mask
 from sampt.session import Session
 from sampt.session.project import read_project
 from sampt.weights import local_weights
-from tests.tampering import changed_at, places_of
+from tests.tampering import changed_at, find_windows
 
 PACKAGE = Path(sampt.__file__).parent
 
 
 def followed(bench: Any) -> Session:
-    """Two objects with everything that can be given, followed to the end and corrected."""
+    """Two objects with everything that can be given, tracked to the end and corrected."""
     session: Session = bench.create()
     for object_id in (1, 2):
         session.add_object(f"fish ‐ {object_id}")
@@ -90,7 +91,7 @@ def test_a_project_and_its_video_move_together(bench: Any, tmp_path: Path) -> No
     again = bench.open(elsewhere / "clip.sampt", video=tmp_path / "frames")
     assert again.stale() == {1: (), 2: ()}
     again.close()
-    bench.open(elsewhere / "clip.sampt").close()  # remembered
+    bench.open(elsewhere / "clip.sampt").close()  # cached
 
 
 def test_a_project_with_a_relative_path_opens_from_another_folder(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,19 +196,19 @@ def test_any_part_of_the_file_may_be_wrong(bench: Any) -> None:
     text = path.read_text()
     data = json.loads(text)
     data["masks"] = data["masks"][:1]
-    places = [p for p in places_of(data) if p and (len(p) < 4 or p[0] != "carried")]
-    assert len(places) > 100
+    locations = [p for p in find_windows(data) if p and (len(p) < 4 or p[0] != "carried")]
+    assert len(locations) > 100
     replacements = (None, True, -1, 1e300, "x", [], {}, [1, 2], {"a": 1}, float("nan"))
     outcomes = set()
-    for place in places:
+    for location in locations:
         for new in (..., *replacements):
-            path.write_text(json.dumps(changed_at(data, place, new)))
+            path.write_text(json.dumps(changed_at(data, location, new)))
             message = "fine"
             try:
                 read_project(bench.project)
             except OutputError as error:
                 message = str(error)
-            assert "\n" not in message, place
+            assert "\n" not in message, location
             outcomes.add(message == "fine")
     assert outcomes == {True, False}
 
@@ -233,7 +234,7 @@ def test_names_of_new_projects(bench: Any, name: str) -> None:
     assert not (bench.folder / name).exists()
 
 
-def test_places_where_no_project_can_begin(bench: Any) -> None:
+def test_locations_where_no_project_can_begin(bench: Any) -> None:
     (bench.folder / "file.sampt").write_text("")
     with pytest.raises(OutputError, match=r"file\.sampt is a file; expected a name for a new folder\.$"):
         bench.create(project=bench.folder / "file.sampt")
@@ -271,7 +272,7 @@ def _file(bench: Any, **parts: Any) -> None:
 
 @pytest.mark.parametrize("part", ["objects", "clicks", "boxes", "masks", "carried"])
 def test_lists_in_a_projects_file_have_a_length(bench: Any, part: str) -> None:
-    _file(bench, **{part: [{}] * 1_000_000})  # looked at one by one they are wrong at once: their number is told first
+    _file(bench, **{part: [{}] * 1_000_000})  # looked at one by one they are wrong at once: their number is reported first
     with pytest.raises(OutputError, match="1000000"):
         read_project(bench.project)
 
@@ -290,7 +291,7 @@ def test_edits_stop_where_a_project_could_not_be_read_any_more(bench: Any, monke
         with pytest.raises(LimitError, match="at most 3"):
             edit(3)
         assert len(read() if callable(read) else session.objects) == 3
-    session.set_box(1, 0, (0, 0, 6, 6))  # in the place of another one
+    session.set_box(1, 0, (0, 0, 6, 6))  # instead of another one
     session.close()
     assert len(bench.open().clicks()) == 3
 
@@ -329,7 +330,7 @@ def test_large_masks_of_short_codes_are_not_made_to_be_checked(bench: Any) -> No
 
 
 @pytest.mark.parametrize("xy", [["5", "5"], [True, 5], [5], [5, 5, 5], [5, None], [1e999, 5], "55", [-1, 5], [5, 1e9]])
-def test_a_place_is_two_numbers_inside_the_frame(bench: Any, xy: Any) -> None:
+def test_a_location_is_two_numbers_inside_the_frame(bench: Any, xy: Any) -> None:
     click = {"point_id": 1, "object_id": 1, "frame_idx": 0, "xy": [5, 5], "is_positive": True}
     _file(bench, clicks=[click], next_point_id=2)
     assert read_project(bench.project).inputs.clicks[0].xy == (5.0, 5.0)

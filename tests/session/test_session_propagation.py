@@ -30,10 +30,10 @@ def test_all_frames_are_exact_told_once_and_encoded_once(which: str, request: py
         session.add_object()
         bench.click(session, object_id, 5, object_id)
     assert session.count_missing() == 80
-    told = pairs(session.propagate())
-    assert Counter(told) == {(o, f): 1 for o in (1, 2) for f in range(40)}
-    assert told[:2] == [(1, 5), (2, 5)]
-    assert [f for o, f in told if o == 1] == [*range(5, 40), *range(4, -1, -1)]
+    text = pairs(session.propagate())
+    assert Counter(text) == {(o, f): 1 for o in (1, 2) for f in range(40)}
+    assert text[:2] == [(1, 5), (2, 5)]
+    assert [f for o, f in text if o == 1] == [*range(5, 40), *range(4, -1, -1)]
     for object_id in (1, 2):
         bench.check_exact(session, object_id, object_id, range(40))
     assert Counter(bench.segmenter.encoded) == dict.fromkeys(range(40), 1)
@@ -53,14 +53,14 @@ def test_a_later_click_is_a_query_of_its_own_and_frames_go_to_the_nearest(which:
     bench.click(session, 1, 28, 1)
     assert session.stale() == {1: (range(17, 40),), 2: ()}  # 16 is as far from 5 as 17 from 28
     assert session.count_missing() == 23
-    told = pairs(session.propagate())
-    assert [f for _, f in told] == [*range(28, 40), *range(27, 16, -1)]
-    assert {o for o, _ in told} == {1}
-    assert bench.segmenter.asked(2) == []
+    text = pairs(session.propagate())
+    assert [f for _, f in text] == [*range(28, 40), *range(27, 16, -1)]
+    assert {o for o, _ in text} == {1}
+    assert bench.segmenter.prompted(2) == []
     assert sorted(set(bench.segmenter.encoded)) == list(range(17, 40))
     assert max(Counter(bench.segmenter.encoded).values()) == 1
-    assert set(bench.tracker.frames_of(1)) == set(range(17, 40))
-    assert bench.tracker.frames_of(2) == []
+    assert set(bench.tracker.find_frames(1)) == set(range(17, 40))
+    assert bench.tracker.find_frames(2) == []
     bench.check_exact(session, 1, 1, range(40))
 
 
@@ -99,7 +99,7 @@ def test_moving_a_click_makes_its_own_frames_out_of_date(two: Session, bench: An
     run(two, object_ids=[2])
     assert bench.segmenter.encoded == []
     run(two)
-    assert bench.segmenter.asked(1) == list(range(40))
+    assert bench.segmenter.prompted(1) == list(range(40))
     bench.check_exact(two, 1, 1, range(40))
 
 
@@ -110,8 +110,8 @@ def test_a_query_frame_that_is_taken_away_leaves_its_frames_to_the_other(two: Se
     two.delete_point(two.clicks(5, 1)[0].point_id)
     assert two.stale() == {1: (range(17),), 2: ()}
     run(two)
-    assert bench.segmenter.asked(1) == list(range(17))
-    assert bench.tracker.frames_of(1) == list(range(18))  # from the last good frame, not from the query frame
+    assert bench.segmenter.prompted(1) == list(range(17))
+    assert bench.tracker.find_frames(1) == list(range(18))  # from the last good frame, not from the prompt frame
     two.delete_point(later)
     assert two.results(3, [1]) == {}
     assert two.stale([1]) == {1: ()}
@@ -130,7 +130,7 @@ def test_undo_and_redo_bring_results_back(two: Session, bench: Any) -> None:
     assert (bench.segmenter.encoded, bench.tracker.calls) == ([], [])
 
 
-def test_names_colours_and_hiding_change_no_result(two: Session, bench: Any) -> None:
+def test_names_colors_and_hiding_change_no_result(two: Session, bench: Any) -> None:
     two.update_object(1, name="fish", color_rgb=(1, 2, 3), is_hidden=True)
     two.add_object("third")
     assert two.stale() == {1: (), 2: (), 3: ()}
@@ -155,8 +155,8 @@ def test_only_wanted_frames_and_those_on_the_way_are_computed(bench: Any, pairs:
         bench.click(session, object_id, frame_idx, object_id)
     wanted = range(14, 18)
     assert session.count_missing(wanted) == 8 + 17
-    told = pairs(session.propagate(wanted))
-    assert told == [*((1, f) for f in range(10, 18)), *((2, f) for f in range(30, 13, -1))]
+    text = pairs(session.propagate(wanted))
+    assert text == [*((1, f) for f in range(10, 18)), *((2, f) for f in range(30, 13, -1))]
     assert session.count_missing(wanted) == 0
     assert session.count_missing(range(16, 21), [1]) == 3
     assert session.count_missing(range(0)) == 0
@@ -170,8 +170,8 @@ def test_an_object_added_in_mid_video_leaves_the_others_alone(two: Session, benc
     bench.click(two, third, 22, 2)
     assert two.stale() == {1: (), 2: (), third: (range(40),)}
     run(two)
-    assert bench.segmenter.asked(third) == list(range(40))
-    assert bench.segmenter.asked(1) == bench.segmenter.asked(2) == []
+    assert bench.segmenter.prompted(third) == list(range(40))
+    assert bench.segmenter.prompted(1) == bench.segmenter.prompted(2) == []
     bench.check_exact(two, third, 2, range(40))
 
 
@@ -184,7 +184,7 @@ def test_locked_objects_are_neither_changed_nor_followed(bench: Any, pairs: Pair
     assert session.count_missing() == 40
     assert {o for o, _ in pairs(session.propagate())} == {1}
     assert session.stale()[2] == (range(40),)
-    assert bench.segmenter.asked(2) == []
+    assert bench.segmenter.prompted(2) == []
     with pytest.raises(QueryError, match=r"^Object 2 \(Object 2\) is locked; unlock it to change it\.$"):
         bench.click(session, 2, 5, 1)
     session.update_object(2, is_locked=False)
@@ -194,24 +194,24 @@ def test_locked_objects_are_neither_changed_nor_followed(bench: Any, pairs: Pair
 
 @pytest.mark.parametrize("frames", [range(-1, 3), range(41), (0, 3)])
 def test_frames_outside_the_video_are_refused_at_once(two: Session, frames: Any) -> None:
-    for ask in (two.propagate, two.count_missing, two.merged_masks):
+    for predict in (two.propagate, two.count_missing, two.merged_masks):
         with pytest.raises(QueryError, match=r"^The frames are .*; expected a range within 0 to 39\.$"):
-            ask(frames)
+            predict(frames)
     with pytest.raises(QueryError, match=r"^There is no object 7; expected one of: 1, 2\.$"):
         two.propagate(object_ids=[7])
 
 
 def test_the_same_click_on_another_result_is_another_correction(two: Session, bench: Any) -> None:
     """A frame is corrected; then the first query is changed, and the same correction made again, of what is seen now."""
-    place = bench.centre(1, 30)
-    click = two.add_point(1, 30, place, False)
+    location = bench.centre(1, 30)
+    click = two.add_point(1, 30, location, False)
     run(two)
     first = two._state.inputs.carried
     two.delete_point(click.point_id)
     x, y = bench.centre(1, 5)
     two.move_point(two.clicks(5, 1)[0].point_id, (x + 3, y))
     run(two)
-    two.add_point(1, 30, place, False)
+    two.add_point(1, 30, location, False)
     assert two._state.inputs.carried != first
     assert two.stale([1]) == {1: (range(18, 40),)}
 
@@ -232,13 +232,13 @@ def test_the_same_click_on_another_result_is_another_correction(two: Session, be
         ("", range(0), []),
     ],
 )
-def test_legs_reach_all_that_is_missing(done: str, wanted: range, expected: list[tuple[int, int]]) -> None:
+def test_spans_reach_all_that_is_missing(done: str, wanted: range, expected: list[tuple[int, int]]) -> None:
     inputs = add_point(add_object(Inputs(10, (8, 8)), None, None), 1, 4, (1, 1), True, lambda *_: None)
     known = {int(c) for c in done if c != " "}
     plans = {1: plan_object(inputs, 1, "")}
-    legs = plan_spans(plans, wanted, lambda _, f: f in known, lambda _, f: f in known)
-    assert [(leg.start, leg.last) for leg in legs] == expected
-    assert {f for leg in legs for f in leg.frames} | known >= set(wanted)
-    # Where nothing that is known can be gone on from, the query frame is the start.
-    legs = plan_spans(plans, wanted, lambda _, f: f in known, lambda *_: False)
-    assert [(leg.start, leg.last) for leg in legs] == [(4, last) for _, last in expected]
+    spans = plan_spans(plans, wanted, lambda _, f: f in known, lambda _, f: f in known)
+    assert [(span.start, span.last) for span in spans] == expected
+    assert {f for span in spans for f in span.frames} | known >= set(wanted)
+    # Where nothing that is known can be gone on from, the prompt frame is the start.
+    spans = plan_spans(plans, wanted, lambda _, f: f in known, lambda *_: False)
+    assert [(span.start, span.last) for span in spans] == [(4, last) for _, last in expected]

@@ -122,7 +122,7 @@ def test_other_settings_make_results_stale_and_leave_them(two: Session, bench: A
 
 
 def _renamed(info: Any) -> Any:
-    return type(info)("other", info.licence_code, info.licence_weights, info.encode_batch)
+    return type(info)("other", info.license_code, info.license_weights, info.encode_batch)
 
 
 def test_settings_that_no_session_can_keep_are_refused(bench: Any) -> None:
@@ -143,7 +143,7 @@ def test_memory_of_a_long_session_does_not_grow_with_its_results(make_bench: Cal
         pass
     bench.forget()
     for frame_idx in range(400):
-        bench.scene.masks(frame_idx)  # the bench remembers them
+        bench.scene.masks(frame_idx)  # the bench caches them
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

@@ -1,4 +1,4 @@
-"""Back ends that a session, or the page, makes by name are made as the settings say."""
+"""Backends that a session, or the page, makes by name are made as the settings say."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
 from sampt.config import PRESETS
 from sampt.session import setup
-from sampt.web import back_ends as web_back_ends
+from sampt.web import backends as web_backends
 
 Made = list[tuple[str, dict[str, Any]]]
 
 
 class Named:
-    """A back end that can only say its name."""
+    """A backend that can only say its name."""
 
     def __init__(self, name: str) -> None:
         self.info = SimpleNamespace(name=name)
@@ -42,7 +42,7 @@ def test_a_session_makes_back_ends_as_its_settings_say(
     made: Made = []
     monkeypatch.setattr(setup, "create_tracker", maker(made))
     monkeypatch.setattr(setup, "create_segmenter", maker(made))
-    setup.back_ends(PRESETS["paper-v2"], None, None, "cpu", last_names)
+    setup.make_session_backends(PRESETS["paper-v2"], None, None, "cpu", last_names)
     (tracker, of_tracker), (segmenter, of_segmenter) = made
     assert (tracker, segmenter) == (last_names or ("cotracker3-offline", "hq-sam-vit-h"))
     assert of_tracker.get("support_grid") == "paper"
@@ -51,9 +51,9 @@ def test_a_session_makes_back_ends_as_its_settings_say(
 
 def test_the_page_shares_a_segmenter_among_sessions_that_want_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     made: Made = []
-    monkeypatch.setattr(web_back_ends, "create_tracker", maker([]))
-    monkeypatch.setattr(web_back_ends, "create_segmenter", maker(made))
-    make = web_back_ends.NamedBackEnds("cpu")
+    monkeypatch.setattr(web_backends, "create_tracker", maker([]))
+    monkeypatch.setattr(web_backends, "create_segmenter", maker(made))
+    make = web_backends.NamedBackends("cpu")
     fast = dataclasses.replace(PRESETS["fast"], full_precision=False)
     exact = dataclasses.replace(fast, full_precision=True)
     first, second, third = (make(config)[1] for config in (fast, exact, fast))

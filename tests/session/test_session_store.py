@@ -98,7 +98,7 @@ def test_versions_are_found_by_what_they_were_made_from(tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "j")
     for version in range(6):
         store.append(record(version=version))
-    assert store.find(1, 0, bytes([0] * 16)) is None  # only the last few are remembered
+    assert store.find(1, 0, bytes([0] * 16)) is None  # only the last few are cached
     for version in range(2, 6):
         entry = store.find(1, 0, bytes([version] * 16))
         assert entry is not None

@@ -1,4 +1,4 @@
-"""What is no back end, or raises, is reported once, and a traceback leads to the line at fault."""
+"""What is no backend, or raises, is reported once, and a traceback leads to the line at fault."""
 
 from __future__ import annotations
 

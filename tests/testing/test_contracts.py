@@ -27,7 +27,7 @@ from sampt.testing import (
 )
 from sampt.testing.clauses import run_clauses
 from sampt.testing.segmenter_contract import info_is_complete
-from sampt.trackers.base import CausalTracker, FrameSource, LiveTracks, TrackerInfo, TrackerStream, TrackStep
+from sampt.trackers.base import CausalTracker, FrameSource, StreamingTracks, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.streams import CausalTracks
 from sampt.types import HiddenBy, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks
 
@@ -56,7 +56,7 @@ def test_checks_take_a_back_end_or_a_factory() -> None:
 
 
 def run_one(kind: str, name: str, backend: Any) -> None:
-    """One clause, run as the checks run it: what the back end raises breaks the clause too."""
+    """One clause, run as the checks run it: what the backend raises breaks the clause too."""
     clauses, limits = (TRACKER_CLAUSES, TrackerLimits()) if kind == "tracker" else (SEGMENTER_CLAUSES, SegmenterLimits())
     run_clauses(kind, [(n, clause) for n, clause in clauses if n == name], lambda: backend, limits)
 
@@ -88,7 +88,7 @@ def holding_still(tracks: Tracks) -> np.ndarray:
 
 
 def moved_by_position(tracks: Tracks, video: FrameSource) -> Tracks:
-    """Each point's track is off by its position in the list, except on its query frame."""
+    """Each point's track is off by its position in the list, except on its prompt frame."""
     xy = tracks.xy + 0.2 * np.arange(len(tracks.points))[None, :, None]
     xy[tracks.points.frame_idx, np.arange(len(tracks.points))] = tracks.points.xy
     return remade(tracks, xy)
@@ -149,15 +149,19 @@ BROKEN_TRACKERS: list[tuple[Callable[[Tracks, FrameSource], Any], str, str]] = [
     (moved_by_position, "order_does_not_matter", "another order"),
     (moved_by_position, "duplicates_agree", "its duplicate"),
     (influenced_by_the_mean, "points_are_independent", "without the other points"),
-    (lambda tracks, _: remade(tracks, holding_still(tracks)), "slow_motion", "from their exact places"),
+    (lambda tracks, _: remade(tracks, holding_still(tracks)), "slow_motion", "from the exact tracks"),
     (lambda tracks, _: remade(tracks, holding_still(tracks)), "objects_cross", "front object"),
-    (forward_only, "both_ways", "not tracked on all frames before"),
+    (forward_only, "bidirectional", "not tracked on all frames before"),
     (one_way_drift, "reversed_video", "time-reversed"),
     (clamped_and_always_visible, "object_leaves_and_returns", "0% of the points outside the frame are hidden"),
     (lambda tracks, _: remade(tracks, visible=np.ones_like(tracks.visible)), "object_leaves_and_returns", "outside the frame"),
-    (lambda tracks, _: remade(tracks, visible=np.zeros_like(tracks.visible)), "query_point_holds", "hidden on their own query"),
-    (lambda tracks, _: remade(tracks, tracks.xy + 1), "one_frame_video", "1.000 px from its place"),
-    (swapping_axes, "non_square_video", "from its place"),
+    (
+        lambda tracks, _: remade(tracks, visible=np.zeros_like(tracks.visible)),
+        "query_point_holds",
+        "hidden on their own prompt",
+    ),
+    (lambda tracks, _: remade(tracks, tracks.xy + 1), "one_frame_video", "1.000 px from its location"),
+    (swapping_axes, "non_square_video", "from its location"),
     (far_confident, "still_video", "reaches from 0.0 to 2.0"),
     (lambda tracks, _: tracks.xy, "no_points", "returned a ndarray; expected Tracks"),
     (drawing_global_numbers, "global_random_state_is_left_alone", "global random state"),
@@ -213,7 +217,7 @@ def test_tracker_with_a_memory_is_caught() -> None:
 
 
 class LookingAhead(Broken):
-    """Says that it is causal, but places depend on the length of the clip, and ``stream`` gives something else."""
+    """Says that it is causal, but locations depend on the length of the clip, and ``stream`` gives something else."""
 
     def stream(self) -> TrackerStream:
         return STREAM.stream()
@@ -229,7 +233,7 @@ def test_causal_tracker_that_looks_ahead_is_caught() -> None:
 
 
 def test_live_results_that_are_not_those_of_track_are_caught() -> None:
-    clause = dict(TRACKER_CLAUSES)["live_results_are_those_of_track"]
+    clause = dict(TRACKER_CLAUSES)["streaming_results_are_those_of_track"]
     with pytest.raises(ContractError, match=r"start\(\) and track\(\) differ on frame 1"):
         clause(LookingAhead(one_way_drift, is_causal=True), TrackerLimits())
     with pytest.raises(ContractError, match=r"no start\(\) and no stream\(\)"):
@@ -243,7 +247,7 @@ def test_live_results_that_are_not_those_of_track_are_caught() -> None:
 class Late(Broken):
     """Says that it waits for two frames, but keeps all until the end."""
 
-    def start(self, points: Points) -> LiveTracks:
+    def start(self, points: Points) -> StreamingTracks:
         class Keeping(CausalTracks):
             def push(self, frames: np.ndarray) -> list[TrackStep]:
                 return []
@@ -272,11 +276,11 @@ class StuckStream(CausalTracker):
 def test_a_tracker_that_never_moves_breaks_the_accuracy_clauses_alone() -> None:
     with pytest.raises(ContractError) as caught:
         check_tracker(StuckStream())
-    assert set(caught.value.broken) == {"slow_motion", "both_ways", "object_leaves_and_returns", "objects_cross"}
+    assert set(caught.value.broken) == {"slow_motion", "bidirectional", "object_leaves_and_returns", "objects_cross"}
 
 
 class BrokenSegmenter:
-    """The exact segmenter with its answers made wrong by ``spoil(answers, prompts)``."""
+    """The exact segmenter with its predictions made wrong by ``spoil(predictions, prompts)``."""
 
     def __init__(self, spoil: Callable[[list[MaskPrediction], Sequence[ObjectPrompt]], Any]) -> None:
         self._spoil = spoil
@@ -295,35 +299,35 @@ Answers = list[MaskPrediction]
 def each(
     change: Callable[[MaskPrediction, ObjectPrompt], MaskPrediction],
 ) -> Callable[[Answers, Sequence[ObjectPrompt]], Answers]:
-    return lambda answers, prompts: [change(a, p) for a, p in zip(answers, prompts, strict=True)]
+    return lambda predictions, prompts: [change(a, p) for a, p in zip(predictions, prompts, strict=True)]
 
 
-def mixing_up(answers: Answers, prompts: Sequence[ObjectPrompt]) -> Answers:
-    """Every answer has the id of its own prompt and the mask of the next one."""
-    return [replace(answers[(k + 1) % len(answers)], object_id=a.object_id) for k, a in enumerate(answers)]
+def mixing_up(predictions: Answers, prompts: Sequence[ObjectPrompt]) -> Answers:
+    """Every prediction has the id of its own prompt and the mask of the next one."""
+    return [replace(predictions[(k + 1) % len(predictions)], object_id=a.object_id) for k, a in enumerate(predictions)]
 
 
-def with_logits(answer: MaskPrediction, change: Callable[[np.ndarray], np.ndarray]) -> MaskPrediction:
-    return answer if answer.logits is None else replace(answer, logits=change(answer.logits))
+def with_logits(prediction: MaskPrediction, change: Callable[[np.ndarray], np.ndarray]) -> MaskPrediction:
+    return prediction if prediction.logits is None else replace(prediction, logits=change(prediction.logits))
 
 
-def first_point_wins(answer: MaskPrediction, prompt: ObjectPrompt) -> MaskPrediction:
+def first_point_wins(prediction: MaskPrediction, prompt: ObjectPrompt) -> MaskPrediction:
     first = float(prompt.xy[0, 0]) if len(prompt.xy) else 0.0
-    return with_logits(answer, lambda logits: (logits * (1 + first / 1000)).astype(np.float32))
+    return with_logits(prediction, lambda logits: (logits * (1 + first / 1000)).astype(np.float32))
 
 
-def needing_points(answer: MaskPrediction, prompt: ObjectPrompt) -> MaskPrediction:
-    return replace(answer, score=float(prompt.is_positive.mean() >= 0) if len(prompt.xy) else float("nan"))
+def needing_points(prediction: MaskPrediction, prompt: ObjectPrompt) -> MaskPrediction:
+    return replace(prediction, score=float(prompt.is_positive.mean() >= 0) if len(prompt.xy) else float("nan"))
 
 
-def longer_batches_score_less(answers: Answers, prompts: Sequence[ObjectPrompt]) -> Answers:
-    return [replace(a, score=1 / len(answers)) for a in answers]
+def longer_batches_score_less(predictions: Answers, prompts: Sequence[ObjectPrompt]) -> Answers:
+    return [replace(a, score=1 / len(predictions)) for a in predictions]
 
 
 BROKEN_SEGMENTERS: list[tuple[Callable[..., Any], str, str]] = [
     (mixing_up, "batch_equals_one_by_one", "a batch of 3 prompts and the prompt alone"),
     (mixing_up, "mixed_numbers_of_points", "a batch of 4 prompts and the prompt alone"),
-    (lambda answers, _: answers[::-1], "order_of_prompts", "expected [1, 1, 2]"),
+    (lambda predictions, _: predictions[::-1], "order_of_prompts", "expected [1, 1, 2]"),
     (longer_batches_score_less, "batch_equals_one_by_one", "Scores differ"),
     (each(first_point_wins), "order_of_points", "points of the prompt are in another order"),
     (each(needing_points), "box_and_previous_logits", "score is nan"),
@@ -334,7 +338,7 @@ BROKEN_SEGMENTERS: list[tuple[Callable[..., Any], str, str]] = [
     (each(lambda a, _: replace(a, low_res_logits=None)), "low_resolution_only", "low_res_logits"),
     (each(lambda a, _: replace(a, box_xyxy=None)), "odd_sizes", "expected the tight box"),
     (each(lambda a, _: replace(with_logits(a, lambda x: x * 0 - 1), box_xyxy=None)), "easy_objects", "IoU 0.00"),
-    (lambda answers, _: answers or None, "no_prompts", "expected []"),
+    (lambda predictions, _: predictions or None, "no_prompts", "expected []"),
 ]
 
 
@@ -347,17 +351,17 @@ def test_broken_segmenter_breaks_its_clause(spoil: Callable[..., Any], clause: s
 def test_box_that_changes_with_full_size_is_caught() -> None:
     class Sloppy(BrokenSegmenter):
         def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> Any:
-            answers = SEGMENTER.decode(embedding, prompts, full_size=full_size)
-            return answers if full_size else [replace(a, box_xyxy=a.box_xyxy + 1) for a in answers]  # type: ignore[operator]
+            predictions = SEGMENTER.decode(embedding, prompts, full_size=full_size)
+            return predictions if full_size else [replace(a, box_xyxy=a.box_xyxy + 1) for a in predictions]  # type: ignore[operator]
 
     with pytest.raises(ContractError) as caught:
-        check_segmenter(Sloppy(lambda answers, _: answers))
+        check_segmenter(Sloppy(lambda predictions, _: predictions))
     assert list(caught.value.broken) == ["low_resolution_only"]
 
 
 def test_hidden_state_of_the_last_frame_is_caught() -> None:
     class LastFrame(BrokenSegmenter):
-        """What ``set_image`` does: the answer is about the frame encoded last, whatever embedding is given."""
+        """What ``set_image`` does: the prediction is about the frame encoded last, whatever embedding is given."""
 
         def encode(self, frames: np.ndarray) -> Any:
             self.last = SEGMENTER.encode(frames)[-1]
@@ -367,7 +371,7 @@ def test_hidden_state_of_the_last_frame_is_caught() -> None:
             return SEGMENTER.decode(self.last, prompts, full_size=full_size)
 
     with pytest.raises(ContractError) as caught:
-        check_segmenter(LastFrame(lambda answers, _: answers))
+        check_segmenter(LastFrame(lambda predictions, _: predictions))
     assert list(caught.value.broken) == ["stateless", "frames_in_a_batch"]
 
 
@@ -379,12 +383,12 @@ def test_writing_into_the_frame_is_caught() -> None:
             return embeddings
 
     with pytest.raises(ContractError) as caught:
-        check_segmenter(Normalising(lambda answers, _: answers))
+        check_segmenter(Normalising(lambda predictions, _: predictions))
     assert "wrote into the frame" in caught.value.broken["frame_is_left_alone"]
 
 
-def test_info_without_a_licence_is_caught() -> None:
-    segmenter = BrokenSegmenter(lambda answers, _: answers)
+def test_info_without_a_license_is_caught() -> None:
+    segmenter = BrokenSegmenter(lambda predictions, _: predictions)
     segmenter.info = SegmenterInfo("mine", "", None)
     with pytest.raises(ContractError) as caught:
         check_segmenter(segmenter)
@@ -393,7 +397,7 @@ def test_info_without_a_licence_is_caught() -> None:
 
 @pytest.mark.parametrize("flag", ["has_refinement", "has_candidates", "has_mask_logits"])
 def test_a_flag_that_promises_a_missing_method_is_caught(flag: str) -> None:
-    segmenter = BrokenSegmenter(lambda answers, _: answers)
+    segmenter = BrokenSegmenter(lambda predictions, _: predictions)
     segmenter.info = replace(segmenter.info, **{flag: True})
     with pytest.raises(ContractError, match=f"info.{flag} is True"):
         info_is_complete(segmenter)

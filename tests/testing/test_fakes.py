@@ -33,7 +33,7 @@ def test_tracker_is_exact_on_windows_strides_and_reversed_copies() -> None:
             assert np.array_equal(tracks.visible, exact.visible[list(indices)])
 
 
-def test_places_outside_the_frame_are_right_though_those_frames_look_alike() -> None:
+def test_locations_outside_the_frame_are_right_though_those_frames_look_alike() -> None:
     scene = leave_and_return_scene()
     points = Points.of(1, 0, [[77, 32]])
     exact = scene.point_positions(points)
@@ -71,22 +71,22 @@ def test_segmenter_answers_with_the_mask_that_most_points_mean() -> None:
     segmenter = ExactSegmenter(scene, score=0.9)
     embedding = segmenter.encode(scene.frame(0)[None])[0]
     one, two, off = [27.0, 29.0], [70.0, 34.0], [2.0, 2.0]
-    asked = [
+    prompted = [
         prompt(5, [one]),
         prompt(6, [one, two, [71, 35]]),
         prompt(7, [one, two], [one]),
         prompt(8, [off]),
         prompt(9, [one], [one]),
     ]
-    answers = segmenter.decode(embedding, asked)
+    predictions = segmenter.decode(embedding, prompted)
     expected = [masks[0], masks[1], masks[1], np.zeros_like(masks[0]), np.zeros_like(masks[0])]
-    for answer, mask in zip(answers, expected, strict=True):
-        assert answer.logits is not None
-        assert np.array_equal(answer.logits, np.where(mask, 8, -8))
-    assert [a.object_id for a in answers] == [5, 6, 7, 8, 9]
-    assert [a.score for a in answers] == [0.9, 0.9, 0.9, 0, 0]
-    assert answers[0].low_res_logits.shape == (16, 24)
-    assert answers[3].box_xyxy is None
+    for prediction, mask in zip(predictions, expected, strict=True):
+        assert prediction.logits is not None
+        assert np.array_equal(prediction.logits, np.where(mask, 8, -8))
+    assert [a.object_id for a in predictions] == [5, 6, 7, 8, 9]
+    assert [a.score for a in predictions] == [0.9, 0.9, 0.9, 0, 0]
+    assert predictions[0].low_res_logits.shape == (16, 24)
+    assert predictions[3].box_xyxy is None
     assert [call.chosen_id for call in segmenter.calls] == [1, 2, 2, None, None]
 
 
@@ -94,9 +94,11 @@ def test_segmenter_records_what_it_was_asked() -> None:
     scene = crossing_scene()
     segmenter = ExactSegmenter(scene, score=lambda frame_idx, object_id: frame_idx / 100 + object_id / 10)
     embedding = segmenter.encode(scene.frame(3)[None])[0]
-    answer = segmenter.decode(embedding, [prompt(4, [], box_xyxy=[55, 20, 85, 50], mask_logits=object())], full_size=False)[0]
-    assert answer.logits is None
-    assert answer.score == pytest.approx(0.23)
+    prediction = segmenter.decode(embedding, [prompt(4, [], box_xyxy=[55, 20, 85, 50], mask_logits=object())], full_size=False)[
+        0
+    ]
+    assert prediction.logits is None
+    assert prediction.score == pytest.approx(0.23)
     call = segmenter.calls[0]
     assert (call.frame_idx, call.object_id, call.has_mask_logits, call.full_size, call.chosen_id) == (3, 4, True, False, 2)
     assert call.box_xyxy is not None
@@ -108,9 +110,9 @@ def test_segmenter_knows_recorded_clips() -> None:
     masks = np.zeros((2, 1, 8, 12), np.bool_)
     masks[1, 0, 2:5, 3:9] = True
     segmenter = ExactSegmenter(RecordedClip(frames, masks))
-    answer = segmenter.decode(segmenter.encode(frames)[1], [prompt(1, [[4, 3]])])[0]
-    assert answer.box_xyxy is not None
-    assert answer.box_xyxy.tolist() == [3, 2, 8, 4]
+    prediction = segmenter.decode(segmenter.encode(frames)[1], [prompt(1, [[4, 3]])])[0]
+    assert prediction.box_xyxy is not None
+    assert prediction.box_xyxy.tolist() == [3, 2, 8, 4]
 
 
 def test_stream_wants_a_frame_before_points() -> None:

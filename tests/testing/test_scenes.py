@@ -32,7 +32,7 @@ def grid_points(scene: Scene, frame_idx: int, step: int = 5) -> Points:
     return Points.of(1, frame_idx, np.stack([x.ravel(), y.ravel()], -1))
 
 
-def colours_at(frame: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def colors_at(frame: np.ndarray, xy: np.ndarray) -> np.ndarray:
     x, y = np.ascontiguousarray(xy, np.float32).reshape(-1, 1, 2).transpose(2, 0, 1)
     return cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0].astype(float)
 
@@ -82,12 +82,12 @@ def test_front_object_hides_the_rear_one_where_they_overlap() -> None:
 
 
 @pytest.mark.parametrize("make", SMALL)
-def test_tracked_points_keep_their_colour_where_they_are_visible(make: Callable[..., Scene]) -> None:
+def test_tracked_points_keep_their_color_where_they_are_visible(make: Callable[..., Scene]) -> None:
     scene = make(shaded=False)
     for query in (0, scene.num_frames // 2):
         points = grid_points(scene, query)
         tracks = scene.point_positions(points)
-        first = colours_at(scene.frame(query), points.xy)
+        first = colors_at(scene.frame(query), points.xy)
         for i in range(scene.num_frames):
             away_from_edges = np.ones(len(points), np.bool_)
             for frame_idx, xy in ((query, points.xy.astype(float)), (i, tracks.xy[i].astype(float))):
@@ -95,7 +95,7 @@ def test_tracked_points_keep_their_colour_where_they_are_visible(make: Callable[
                     away_from_edges &= np.abs(layer.distance_at(frame_idx, xy[:, 0], xy[:, 1])) > 2
                 away_from_edges &= ((xy > 1) & (xy < np.array([94, 62]))).all(1)
             usable = tracks.visible[i] & away_from_edges
-            change = np.abs(colours_at(scene.frame(i), tracks.xy[i]) - first)[usable]
+            change = np.abs(colors_at(scene.frame(i), tracks.xy[i]) - first)[usable]
             assert change.max(initial=0) < 24  # two bilinear samplings of a texture with steps of up to 60
             assert change.mean() < 3
 
@@ -126,10 +126,10 @@ def test_every_pixel_of_a_mask_anchors_to_its_object() -> None:
         anchors = scene.anchor(i, np.stack([x.ravel(), y.ravel()], -1))
         labels = masks[0] * 1 + masks[1] * 2
         assert (anchors.layer_idx.reshape(h, w) == labels).mean() > 0.9995
-        assert scene.place(anchors, i)[1].mean() > 0.9995
+        assert scene.location(anchors, i)[1].mean() > 0.9995
 
 
-def test_query_point_is_visible_at_its_own_place_to_the_last_bit() -> None:
+def test_query_point_is_visible_at_its_own_location_to_the_last_bit() -> None:
     scene = slow_scene()
     xy = np.random.default_rng(3).uniform(0, [95, 63], (50, 2)).astype(np.float32)
     points = Points(xy, np.arange(50) % 12, np.ones(50), np.ones(50))
@@ -230,5 +230,5 @@ def test_demo_crosses_occludes_and_is_quick() -> None:
 def test_demo_of_another_size_shows_the_same_journey() -> None:
     large, small = demo_scene(10), demo_scene(10, (180, 320))
     for i in (0, 5, 9):
-        share_large, share_small = (s.masks(i).mean((1, 2)) for s in (large, small))
-        assert share_small == pytest.approx(share_large, rel=0.15, abs=0.001)
+        fraction_large, fraction_small = (s.masks(i).mean((1, 2)) for s in (large, small))
+        assert fraction_small == pytest.approx(fraction_large, rel=0.15, abs=0.001)

@@ -1,4 +1,4 @@
-"""The tables of docs/trackers.md and docs/segmenters.md say what the table of back ends says."""
+"""The tables of docs/trackers.md and docs/segmenters.md say what the table of backends says."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_a_row_says() -> None:
     assert cells[6:10] == ["15 frames", "15 frames later", "yes", "`sampt[torch]`"]
 
 
-def test_a_document_has_one_place_for_its_table() -> None:
+def test_a_document_has_one_location_for_its_table() -> None:
     assert with_table(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
     with pytest.raises(ValueError, match="Found 0 tables to be made, expected one between"):
         with_table("a\n", "new\n")

@@ -95,9 +95,9 @@ def test_sizes_and_seeds_are_those_of_the_fixture(folder: Path, capsys: pytest.C
     fixture = Fixture.read(folder, "raft_small")
     with fixture.checkpoint("module.") as weights:
         network = load_network("raft-small", weights)
-    pictures = torch.from_numpy(fixture.source.video(2, 136, 144, 5)).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(fixture.source.video(2, 136, 144, 5)).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        change(folder, flow=network(pictures[:1], pictures[1:], iterations=3)[0].numpy())
+        change(folder, flow=network(images[:1], images[1:], iterations=3)[0].numpy())
     assert main([str(folder)]) == 0
     assert last_row(capsys)[1:] == ["flow", "0.0e+00", "0.05", "pass"]
     for name, other in (("seed", 12), ("call", {**spec["call"], "iters": 4})):
@@ -139,10 +139,10 @@ def test_a_broken_folder_is_told_in_one_line(
 ) -> None:
     (folder / name).write_bytes(content)
     assert main([str(folder)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert re.match(message, told.err)
+    text = capsys.readouterr()
+    assert text.out == ""
+    assert text.err.count("\n") == 1
+    assert re.match(message, text.err)
 
 
 @needs_shared
@@ -155,6 +155,6 @@ def test_a_folder_without_fixtures_is_told_in_one_line(folder: Path, capsys: pyt
     cases[(str(folder / "empty"),)] = f"No NAME.json is in {folder / 'empty'}; expected fixtures"
     for arguments, message in cases.items():
         assert main(arguments) == 2
-        told = capsys.readouterr().err
-        assert told.startswith(message)
-        assert told.count("\n") == 1
+        text = capsys.readouterr().err
+        assert text.startswith(message)
+        assert text.count("\n") == 1

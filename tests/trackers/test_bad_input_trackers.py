@@ -55,12 +55,12 @@ def reduced(name: str) -> PointTracker:
         from sampt.trackers.pips_pp.network import PipsPpSizes
 
         small = PipsPpSizes(EncoderSizes(8, (8, 8, 8, 8), 16), width=16, blocks=4)
-        return PipsPpTracker(load_pips_pp(None, small), CPU, iterations=1, window=16, picture_hw=(64, 96))
+        return PipsPpTracker(load_pips_pp(None, small), CPU, iterations=1, window=16, image_hw=(64, 96))
     if "tapir" in name:
         from sampt.trackers.tapir import adapter as tapir
 
         changes: dict[str, Any] = {
-            "picture_hw": (64, 64),
+            "image_hw": (64, 64),
             "widths": (8, 16, 24, 32),
             "hidden": 24,
             "blocks": 2,
@@ -80,11 +80,11 @@ def reduced(name: str) -> PointTracker:
     from sampt.trackers.tapnext.network import TapNextSizes
 
     tiny = TapNextSizes((64, 64), width=32, heads=2, lru_width=48, depth=2, bins=64)
-    return TapNextTracker(name, replace(MODELS[name], picture_hw=(64, 64)), load_tapnext(name, None, tiny), CPU)
+    return TapNextTracker(name, replace(MODELS[name], image_hw=(64, 64)), load_tapnext(name, None, tiny), CPU)
 
 
 @cache
-def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+def collect_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Parameter -> shape, as they are called in the network itself."""
     tracker = create_tracker(name, weights=None, device="cpu")
     view = getattr(tracker, "_view", None)
@@ -105,16 +105,16 @@ class Wicked:
 
 def other_network(path: Path, name: str) -> Path:
     other = "raft-small" if not name.startswith("raft") else "pips"
-    return write_state(path, shapes_of(other))
+    return write_state(path, collect_shapes(other))
 
 
 def half(path: Path, name: str) -> Path:
-    shapes = shapes_of(name)
+    shapes = collect_shapes(name)
     return write_state(path, dict(list(shapes.items())[: len(shapes) // 2]))
 
 
 def truncated(path: Path, name: str) -> Path:
-    write_state(path, shapes_of("raft-small"))
+    write_state(path, collect_shapes("raft-small"))
     path.write_bytes(path.read_bytes()[:-4000])
     return path
 
@@ -156,11 +156,11 @@ def test_a_file_that_is_not_the_trackers_is_one_line(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_TEST_TRAP", str(tmp_path / "trap"))
-    make, told = FILES[kind]
+    make, text = FILES[kind]
     with pytest.raises(BackendError) as caught:
         create_tracker(name, weights=str(make(tmp_path / "w.pth", name)), device="cpu")
     assert "\n" not in str(caught.value)
-    assert told in str(caught.value)
+    assert text in str(caught.value)
     assert "w.pth" in str(caught.value)
     assert not (tmp_path / "trap").exists(), "code in a file of weights was run"
 
@@ -174,7 +174,7 @@ def clip(num_frames: int) -> ArrayVideo:
 
 
 def checked(name: str, num_frames: int, points: Points) -> Tracks:
-    """The tracks, with what holds for all: finite, one row a frame, at its own place on its own frame."""
+    """The tracks, with what holds for all: finite, one row a frame, at its own location on its own frame."""
     tracks = reduced(name).track(clip(num_frames), points)
     assert tracks.xy.shape == (num_frames, len(points), 2)
     assert np.isfinite(tracks.xy).all()

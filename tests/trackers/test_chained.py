@@ -16,8 +16,8 @@ RED[..., 0], RED[..., 1:] = 220, 20
 class Known(ChainedStream):
     """Moves every point by ``step_xy`` and back to ``error_px`` away from where it was."""
 
-    def __init__(self, step_xy: tuple[float, float] = (0, 0), max_error_px: float = 1.0, share: float = 0.0) -> None:
-        super().__init__(ChainLimits(error_px=max_error_px, error_step=share))
+    def __init__(self, step_xy: tuple[float, float] = (0, 0), max_error_px: float = 1.0, fraction: float = 0.0) -> None:
+        super().__init__(ChainLimits(error_px=max_error_px, error_step=fraction))
         self.step_xy, self.error_px = step_xy, 0.0
         self.frames = 0
 
@@ -81,7 +81,7 @@ def test_a_point_that_leaves_the_frame_is_lost_and_stays_on_its_edge() -> None:
     assert step.confidence.tolist() == [1, 0]
 
 
-def test_a_point_that_another_colour_covers_is_hidden_until_it_is_itself_again() -> None:
+def test_a_point_that_another_color_covers_is_hidden_until_it_is_itself_again() -> None:
     stream = started(Known(), (10, 20))
     assert push(stream, GREY).visible.tolist() == [True]
     for _ in range(30):  # what covers it is not learned

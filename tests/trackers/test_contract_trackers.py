@@ -13,7 +13,7 @@ from sampt.trackers.base import PointTracker
 from sampt.trackers.create import create_tracker
 
 RANDOM = {"raft-small"}
-"""No weights in the package: everything but accuracy is asked of random ones, with one iteration for speed."""
+"""No weights in the package: everything but accuracy is prompted of random ones, with one iteration for speed."""
 CHECKED_ELSEWHERE = {
     *("raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512", "tapir", "bootstapir", "bootstapir-causal"),
     *("cotracker3-offline", "cotracker3-online"),

@@ -25,8 +25,8 @@ from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.base import TrackStep  # noqa: E402
 from sampt.trackers.cotracker import create_offline, create_online  # noqa: E402
 from sampt.trackers.cotracker.adapter import CoTracker, CoTrackerSettings, load_network  # noqa: E402
-from sampt.trackers.cotracker.answers import FrameScale  # noqa: E402
 from sampt.trackers.cotracker.network import ONLINE, CoTrackerNetwork, CoTrackerSizes, Estimate  # noqa: E402
+from sampt.trackers.cotracker.outputs import FrameScale  # noqa: E402
 from sampt.trackers.cotracker.windows import SUPPORT_GRIDS, SupportGrid, WindowPlan, whole_clip, window_starts  # noqa: E402
 from sampt.types import Points, Tracks  # noqa: E402
 
@@ -57,13 +57,13 @@ class Clip:
 
 
 class Counting(CoTrackerNetwork):
-    """Counts the pictures that it encodes and the frames of the windows that it refines."""
+    """Counts the images that it encodes and the frames of the windows that it refines."""
 
     encoded = refined = 0
 
-    def encode(self, pictures: Tensor) -> list[Tensor]:
-        self.encoded += len(pictures)
-        return super().encode(pictures)
+    def encode(self, images: Tensor) -> list[Tensor]:
+        self.encoded += len(images)
+        return super().encode(images)
 
     def refine(
         self, pyramid: Sequence[Tensor], slots: Tensor, templates: Sequence[Tensor], start: Estimate, iterations: int
@@ -91,7 +91,7 @@ def small_network(sizes: CoTrackerSizes = SMALL) -> Counting:
 
 
 def small_tracker(kind: str, **settings: Any) -> tuple[CoTracker, Counting]:
-    """Without support points, unless they are asked for."""
+    """Without support points, unless they are requested."""
     network = small_network()
     return CoTracker(kind, network, CPU, CoTrackerSettings(**({"iterations": 2, "support_grid": "none"} | settings))), network
 
@@ -99,8 +99,8 @@ def small_tracker(kind: str, **settings: Any) -> tuple[CoTracker, Counting]:
 def clip_of(num_frames: int, size_hw: tuple[int, int] = (48, 64)) -> Clip:
     """Smooth noise that moves to the right by a pixel a frame."""
     noise = np.random.default_rng(7).uniform(0, 255, (1, 3, size_hw[0] // 4 + 2, (size_hw[1] + num_frames) // 4 + 2))
-    picture = F.interpolate(torch.from_numpy(noise), scale_factor=4.0, mode="bilinear")[0].permute(1, 2, 0).numpy()
-    frames = [picture[: size_hw[0], num_frames - t : num_frames - t + size_hw[1]] for t in range(num_frames)]
+    image = F.interpolate(torch.from_numpy(noise), scale_factor=4.0, mode="bilinear")[0].permute(1, 2, 0).numpy()
+    frames = [image[: size_hw[0], num_frames - t : num_frames - t + size_hw[1]] for t in range(num_frames)]
     return Clip(np.stack(frames).astype(np.uint8))
 
 
@@ -149,10 +149,12 @@ def test_tracks_equal_the_official_program(kind: str, tmp_path: Path) -> None:
     plan = WindowPlan.online(16) if kind == KINDS[1] else WindowPlan.offline(60)
     xy, visible, confidence = found_on(network, plan, clip, points, spec["call"]["iters"])
     assert xy.shape == expected["tracks"].shape
-    assert np.abs(xy - expected["tracks"]).max() < 0.01  # agreement asked for: 0.02 px and 1e-3; seen: 1e-3 and 2e-6
+    assert np.abs(xy - expected["tracks"]).max() < 0.01  # agreement requested: 0.02 px and 1e-3; seen: 1e-3 and 2e-6
     assert np.abs(visible - expected["visibility"]).max() < 5e-4
     assert np.abs(confidence - expected["confidence"]).max() < 5e-4
-    if kind == KINDS[0]:  # the same through the seam, from each query frame on; 28 frames both ways would take long
+    if (
+        kind == KINDS[0]
+    ):  # the same through the interface, from each prompt frame on; 28 frames in both directions would take long
         tracks = CoTracker(kind, network, CPU, CoTrackerSettings(spec["call"]["iters"], support_grid="none")).track(
             clip, points
         )
@@ -179,9 +181,9 @@ def found_on(
     network: CoTrackerNetwork, plan: WindowPlan, clip: Clip, points: Points, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the network says of all frames: xy (t, n, 2) in pixels of the clip, which is not resized; probabilities (t, n)."""
-    pictures = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        found = whole_clip(network, plan, pictures, torch.tensor(points.xy), torch.tensor(points.frame_idx), iterations)
+        found = whole_clip(network, plan, images, torch.tensor(points.xy), torch.tensor(points.frame_idx), iterations)
         xy, visible, confidence = (x.transpose(0, 1).numpy() for x in (found.xy * 4, *(p.sigmoid() for p in found[1:])))
     return xy, visible, confidence
 
@@ -201,7 +203,7 @@ def straightforward(
     offsets = torch.stack(torch.meshgrid(around, around, indexing="ij"), -1)  # x changes slowest
 
     def sample(features: Tensor, at: Tensor) -> Tensor:
-        """(k, c, h, w) features at (k, m, 2) places: (k, m, side**2, c)."""
+        """(k, c, h, w) features at (k, m, 2) locations: (k, m, side**2, c)."""
         size = at.new_tensor([max(features.shape[3] - 1, 1), max(features.shape[2] - 1, 1)])
         grid = 2 * (at[:, :, None] + offsets.flatten(0, 1)) / size - 1
         return F.grid_sample(features, grid, align_corners=True, padding_mode="border").permute(0, 2, 3, 1)
@@ -242,7 +244,7 @@ def straightforward(
 @pytest.mark.parametrize("plan", [WindowPlan.offline(8), WindowPlan.online(8)], ids=KINDS)
 def test_windows_carry_points_as_the_official_program_does(plan: WindowPlan, num_frames: int) -> None:
     network = small_network()
-    clip = clip_of(num_frames, (40, 52))  # not the size that motion is told in
+    clip = clip_of(num_frames, (40, 52))  # not the size that motion is reported in
     points = points_at([0, 0, *(i for i in (2, 5, 8, 11, 15, 20) if i < num_frames)], clip.size_hw)
     with torch.inference_mode():
         xy, visible, confidence = straightforward(network, clip.frames, points, plan, 2)
@@ -280,7 +282,7 @@ def test_windows_begin_where_the_official_program_has_them(length: int, num_fram
 
 
 def test_points_compared_in_parts_are_the_same() -> None:
-    parts = CoTrackerNetwork(SMALL, most_values=1).eval().requires_grad_(False)
+    parts = CoTrackerNetwork(SMALL, max_values=1).eval().requires_grad_(False)
     parts.load_state_dict(small_state())
     clip, points = clip_of(8), points_at([0, 3, 3, 5])
     settings = CoTrackerSettings(iterations=2)
@@ -297,11 +299,11 @@ def test_random_weights_keep_the_contract(kind: str, name: str, clause: Callable
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = CoTrackerNetwork(SMALL).eval().requires_grad_(False)
-    settings = CoTrackerSettings(iterations=2, longest=16, kept_frames=8)
+    settings = CoTrackerSettings(iterations=2, longest=16, cached_frames=8)
     clause(CoTracker(kind, network, CPU, settings), TrackerLimits(exact_tolerance_px=None))
 
 
-@pytest.mark.parametrize("grid", ["none", "paper"])  # the official grid is on the first frame both ways
+@pytest.mark.parametrize("grid", ["none", "paper"])  # the official grid is on the first frame in both directions
 @pytest.mark.parametrize("kind", KINDS)
 def test_before_its_query_frame_a_point_is_tracked_on_the_reversed_clip(kind: str, grid: str) -> None:
     tracker, _ = small_tracker(kind, longest=8, support_grid=grid)
@@ -348,19 +350,19 @@ def test_frames_are_read_and_encoded_once_for_directions_groups_and_windows() ->
 
 def test_memory_is_that_of_a_window_however_long_the_clip() -> None:
     for kind in KINDS:
-        tracker, network = small_tracker(kind, longest=8, kept_frames=10)
+        tracker, network = small_tracker(kind, longest=8, cached_frames=10)
         clip = clip_of(60)
         tracks = tracker.track(clip, points_at([0, 30]))
-        assert len(tracker._store.pyramid[0]) == (10 if kind == "cotracker3-online" else 8)
+        assert len(tracker._cache.pyramid[0]) == (10 if kind == "cotracker3-online" else 8)
         assert 60 < network.encoded < 120
         assert clip.num_read == network.encoded
-        whole, _ = small_tracker(kind, longest=8, kept_frames=10)
-        whole._store.reserve(60)
+        whole, _ = small_tracker(kind, longest=8, cached_frames=10)
+        whole._cache.reserve(60)
         assert np.abs(whole.track(clip, points_at([0, 30])).xy - tracks.xy).max() < 1e-3
 
 
-@pytest.mark.parametrize(("grid", "most"), [("official", 2 + 36), ("paper", 2 + 4), ("none", 2)])
-def test_support_points_do_not_grow_with_the_frames(grid: str, most: int) -> None:
+@pytest.mark.parametrize(("grid", "limit"), [("official", 2 + 36), ("paper", 2 + 4), ("none", 2)])
+def test_support_points_do_not_grow_with_the_frames(grid: str, limit: int) -> None:
     tracker, network = small_tracker("cotracker3-online", support_grid=grid)
     sizes: list[int] = []
     refine = network.refine
@@ -374,17 +376,17 @@ def test_support_points_do_not_grow_with_the_frames(grid: str, most: int) -> Non
     live = tracker.start(points)
     steps = [*live.push(clip.frames), *live.finish()]
     assert {len(step.xy) for step in steps} == {2}
-    assert (max(sizes), len(sizes)) == (most, 14)
+    assert (max(sizes), len(sizes)) == (limit, 14)
     if grid == "paper":
         assert sizes[:6] == [6, 2, 6, 6, 2, 6]  # windows of 8 frames, 4 apart, of which 0, 12, 24 ... have a grid
 
 
 def test_support_points_lie_where_the_official_program_has_them() -> None:
     for side, corner in ((6, 7), (2, 3)):
-        places = SupportGrid(side, None).places((384, 512)).numpy() * 4
-        assert places.shape == (side**2, 2)
-        assert np.allclose(places[[0, side - 1, side**2 - 1]], [[8, 8], [504, 8], [504, 376]])
-        assert np.allclose(places[corner], [8 + 496 / (side - 1), 8 + 368 / (side - 1)], atol=1e-4)
+        locations = SupportGrid(side, None).locations((384, 512)).numpy() * 4
+        assert locations.shape == (side**2, 2)
+        assert np.allclose(locations[[0, side - 1, side**2 - 1]], [[8, 8], [504, 8], [504, 376]])
+        assert np.allclose(locations[corner], [8 + 496 / (side - 1), 8 + 368 / (side - 1)], atol=1e-4)
 
 
 def test_still_frames_share_their_features() -> None:
@@ -418,13 +420,13 @@ def test_two_thousand_points_and_points_on_the_border() -> None:
     assert tracks.visible[0, :5].all()
 
 
-def test_places_keep_the_centres_of_the_corner_pixels() -> None:
+def test_locations_keep_the_centres_of_the_corner_pixels() -> None:
     scale = FrameScale((101, 201), (384, 512))
     corners = scale.to_network(np.array([[0, 0], [200, 100], [100, 50]], np.float32), CPU)
     assert np.allclose(corners.numpy() * 4, [[0, 0], [511, 383], [255.5, 191.5]])
     found = Estimate(corners[:, None], torch.full((3, 1), 9.0), torch.full((3, 1), 9.0))
-    assert np.allclose(scale.answers(found, 0.7).xy, [[[0, 0], [200, 100], [100, 50]]], atol=1e-4)
-    assert np.isfinite(FrameScale((1, 1), (384, 512)).answers(found, 0.7).xy).all()
+    assert np.allclose(scale.outputs(found, 0.7).xy, [[[0, 0], [200, 100], [100, 50]]], atol=1e-4)
+    assert np.isfinite(FrameScale((1, 1), (384, 512)).outputs(found, 0.7).xy).all()
 
 
 def test_a_point_is_visible_when_it_is_seen_inside_the_frame() -> None:
@@ -432,10 +434,10 @@ def test_a_point_is_visible_when_it_is_seen_inside_the_frame() -> None:
     found = Estimate(
         torch.tensor([[[5.0, 5.0]], [[5.0, 5.0]], [[-1.0, 5.0]]]), torch.from_numpy(logit)[:, None], torch.zeros(3, 1)
     )
-    answers = FrameScale((384, 512), (384, 512)).answers(found, 0.7)
-    assert answers.visible.tolist() == [[True, False, False]]
-    assert np.allclose(answers.confidence, [[0.355, 0.345, 0.495]], atol=1e-5)
-    assert answers.xy[0, 2].tolist() == [-4, 20]
+    outputs = FrameScale((384, 512), (384, 512)).outputs(found, 0.7)
+    assert outputs.visible.tolist() == [[True, False, False]]
+    assert np.allclose(outputs.confidence, [[0.355, 0.345, 0.495]], atol=1e-5)
+    assert outputs.xy[0, 2].tolist() == [-4, 20]
 
 
 # ---- streaming ---------------------------------------------------------------------------------------------------------------
@@ -490,7 +492,7 @@ def test_points_may_join_live_tracks_late() -> None:
     assert first[1].tolist() == [[False, False]] * 3 + [[True, False]]
     assert (first[0] == [[17, 20], [20, 20]]).all()
     assert np.abs(steps[12].xy - [[17, 20], [20, 20]]).max() > 0.3
-    with pytest.raises(QueryError, match="lies on frame 3 of a live stream, where frame 19 is the last one"):
+    with pytest.raises(QueryError, match="lies on frame 3 of a stream, where frame 19 is the last one"):
         live.add(Points.of(1, 3, [[0, 0]]))
 
 
@@ -506,7 +508,7 @@ def test_a_point_added_on_the_last_frame_of_all_comes_out() -> None:
 
 
 def test_only_the_online_network_follows_live_frames() -> None:
-    assert [small_tracker(name)[0].info.live_latency for name in ("cotracker3-online", "cotracker3-offline")] == [7, None]
+    assert [small_tracker(name)[0].info.streaming_latency for name in ("cotracker3-online", "cotracker3-offline")] == [7, None]
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------------------
@@ -525,7 +527,7 @@ def test_random_weights_are_always_the_same_and_touch_no_global_generator(online
     assert all(torch.equal(state[key], online_state[key]) for key in state)
     info = again.info
     assert (info.name, info.window, info.is_joint, info.is_causal) == ("cotracker3-online", 16, True, False)
-    assert (info.licence_code, info.licence_weights) == ("CC-BY-NC-4.0", "CC-BY-NC-4.0")
+    assert (info.license_code, info.license_weights) == ("CC-BY-NC-4.0", "CC-BY-NC-4.0")
 
 
 @needs_shared
@@ -570,7 +572,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, online_state: dict[
 
 
 @pytest.mark.parametrize("create", [create_offline, create_online])
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     create: Callable[..., CoTracker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")

@@ -17,7 +17,7 @@ pytest.importorskip("kornia", reason="one of the [sam] extras")
 from safetensors.torch import save_file  # noqa: E402
 
 from sampt.errors import BackendError  # noqa: E402
-from sampt.geometry import sample_picture  # noqa: E402
+from sampt.geometry import sample_image  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.base import TrackerInfo  # noqa: E402
 from sampt.trackers.create import create_tracker  # noqa: E402
@@ -47,8 +47,8 @@ from sampt.video.array import ArrayVideo  # noqa: E402
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
 CPU = torch.device("cpu")
-SMALL = SuperPointSizes(encoder=(8, 8, 16, 16), decoder=16, width=32, places=(8, 16), layers=1, heads=2, most_keypoints=64)
-SMALL_ALIKED = AlikedSizes("aliked-t16", described=64, width=32, layers=2, heads=2, most_keypoints=64)
+SMALL = SuperPointSizes(encoder=(8, 8, 16, 16), decoder=16, width=32, locations=(8, 16), layers=1, heads=2, max_keypoints=64)
+SMALL_ALIKED = AlikedSizes("aliked-t16", described=64, width=32, layers=2, heads=2, max_keypoints=64)
 SIDE = 600
 NAMES = ("superglue", "lightglue", "lightglue-superpoint")
 
@@ -74,7 +74,7 @@ def noise(size_hw: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
 
 
-def places(n: int, seed: int, low: float = 100, high: float = 500) -> np.ndarray:
+def locations(n: int, seed: int, low: float = 100, high: float = 500) -> np.ndarray:
     return np.random.default_rng(seed).uniform(low, high, (n, 2)).astype(np.float32)
 
 
@@ -96,19 +96,19 @@ def turned(xy: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("move", [lambda xy: xy + np.array([12.25, -7.5]), turned], ids=["shift", "similarity"])
 def test_matches_that_agree_carry_points_exactly(move: Callable[[np.ndarray], np.ndarray]) -> None:
-    points = places(30, 1, 150, 450)
-    carried = carry(points, matches_by(move, places(300, 0)))
+    points = locations(30, 1, 150, 450)
+    carried = carry(points, matches_by(move, locations(300, 0)))
     assert np.abs(carried.xy - move(points)).max() < 1e-3
     assert carried.visible.all()
     assert carried.confidence.min() == 1
 
 
 def test_outliers_do_not_move_points() -> None:
-    xy = places(300, 0)
+    xy = locations(300, 0)
     matches = matches_by(turned, xy)
     wrong = np.random.default_rng(2).random(300) < 0.4
-    matches.second_xy[wrong] = places(300, 3)[wrong]
-    points = places(30, 1, 150, 450)
+    matches.second_xy[wrong] = locations(300, 3)[wrong]
+    points = locations(30, 1, 150, 450)
     carried = carry(points, matches)
     error = np.linalg.norm(carried.xy - turned(points), axis=1)
     assert error[carried.visible].max() < 0.1
@@ -117,7 +117,7 @@ def test_outliers_do_not_move_points() -> None:
 
 
 def test_points_go_with_the_keypoints_around_them() -> None:
-    xy = places(400, 0)
+    xy = locations(400, 0)
     is_object = np.linalg.norm(xy - 300, axis=1) < 80
     matches = matches_by(lambda p: np.where(is_object[:, None], p + np.array([40, 0]), p - np.array([10, 5])), xy)
     points = np.array([[300, 300], [330, 290], [130, 130], [470, 460]], np.float32)
@@ -133,16 +133,16 @@ def test_a_homography_is_followed_locally() -> None:
         out = np.concatenate([xy, np.ones((len(xy), 1))], 1) @ matrix.T
         return np.asarray(out[:, :2] / out[:, 2:])
 
-    points = places(30, 1, 150, 450)
-    carried = carry(points, matches_by(warp, places(500, 0)))
+    points = locations(30, 1, 150, 450)
+    carried = carry(points, matches_by(warp, locations(500, 0)))
     assert np.linalg.norm(carried.xy - warp(points), axis=1).max() < 0.5
     assert carried.visible.all()
 
 
 def test_without_a_match_points_stay_hidden() -> None:
     none = np.zeros((0, 2), np.float32)
-    points = places(3, 1)
-    carried = carry(points, Matches(none, none, np.zeros(0, np.float32), places(9, 2), SIDE))
+    points = locations(3, 1)
+    carried = carry(points, Matches(none, none, np.zeros(0, np.float32), locations(9, 2), SIDE))
     assert np.array_equal(carried.xy, points)
     assert not carried.visible.any()
     assert carried.confidence.max() == 0
@@ -157,13 +157,13 @@ def test_one_match_shifts_points_and_is_not_enough_to_see_them() -> None:
 
 def test_matches_that_contradict_each_other_hide_a_point() -> None:
     around = 300 + 8 * np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [2, 2], [-2, -2]], np.float32)
-    carried = carry(np.array([[300, 300]], np.float32), matches_by(lambda xy: places(len(xy), 5), around))
+    carried = carry(np.array([[300, 300]], np.float32), matches_by(lambda xy: locations(len(xy), 5), around))
     assert not carried.visible.any()
     assert np.isfinite(carried.xy).all()
 
 
 def test_matches_that_agree_far_away_do_not_show_a_point() -> None:
-    far = places(20, 0, 355, 360)  # 78 px from the point, of 600: within reach, but not near
+    far = locations(20, 0, 355, 360)  # 78 px from the point, of 600: within reach, but not near
     carried = carry(np.array([[300, 300]], np.float32), matches_by(lambda xy: xy + 4, far - [0, 3]))
     assert not carried.visible.any()
 
@@ -175,7 +175,7 @@ def test_matches_all_on_one_spot_give_a_shift() -> None:
 
 
 def test_keypoints_left_alone_around_a_point_lower_its_confidence() -> None:
-    xy, point = places(300, 0), np.array([[300, 300]], np.float32)
+    xy, point = locations(300, 0), np.array([[300, 300]], np.float32)
     alone = 300 + np.random.default_rng(4).normal(0, 6, (40, 2)).astype(np.float32)
     without = carry(point, matches_by(lambda p: p + 5, xy))
     carried = carry(point, matches_by(lambda p: p + 5, xy, alone))
@@ -185,9 +185,9 @@ def test_keypoints_left_alone_around_a_point_lower_its_confidence() -> None:
 
 
 def test_points_do_not_influence_each_other() -> None:
-    matches = matches_by(turned, places(200, 0))
-    matches.second_xy[::3] = places(67, 8)
-    points = places(150, 1)  # more than are looked at together
+    matches = matches_by(turned, locations(200, 0))
+    matches.second_xy[::3] = locations(67, 8)
+    points = locations(150, 1)  # more than are looked at together
     together = carry(points, matches)
     apart = [carry(points[i : i + 1], matches) for i in range(len(points))]
     assert np.array_equal(together.xy, np.concatenate([c.xy for c in apart]))
@@ -207,25 +207,25 @@ def test_frames_are_brought_to_the_official_size(size_hw: tuple[int, int], expec
 
 @pytest.mark.parametrize("longest_side", [64, 97, 200])
 @pytest.mark.parametrize("name", NAMES)
-def test_places_are_those_of_the_frame(name: str, longest_side: int) -> None:
+def test_locations_are_those_of_the_frame(name: str, longest_side: int) -> None:
     """A frame whose red is x and whose green is y keeps saying, after resizing, where its pixels were."""
     frame = np.zeros((61, 97, 3), np.uint8)
     frame[..., 0], frame[..., 1] = 2 * np.arange(97), 2 * np.arange(61)[:, None]
     frame[..., 2] = noise((61, 97))[..., 0]
     matcher = small_matcher(name, longest_side)
     features = matcher.extract(frame)
-    picture = np.ascontiguousarray(matcher.picture(frame)[0].permute(1, 2, 0).numpy())
-    said = sample_picture(picture, features.network_xy.numpy())[:, :2] * 255 / 2
+    image = np.ascontiguousarray(matcher.image(frame)[0].permute(1, 2, 0).numpy())
+    said = sample_image(image, features.network_xy.numpy())[:, :2] * 255 / 2
     inner = ((features.xy > 5) & (features.xy < [91, 55])).all(1)
     assert inner.sum() >= 10
     assert np.abs(said - features.xy)[inner].max() < 0.05
-    assert picture.shape[:2] == network_size((61, 97), longest_side) == features.network_hw
+    assert image.shape[:2] == network_size((61, 97), longest_side) == features.network_hw
 
 
 @pytest.mark.parametrize(("longest_side", "step"), [(128, 16), (256, 8)], ids=["as it is", "enlarged"])
-def test_keypoints_of_superpoint_move_with_the_picture(longest_side: int, step: int) -> None:
-    picture, matcher = noise((128, 160), 3), small_matcher("superglue", longest_side)
-    first, second = (matcher.extract(picture[:, x : x + 96]) for x in (0, step))
+def test_keypoints_of_superpoint_move_with_the_image(longest_side: int, step: int) -> None:
+    image, matcher = noise((128, 160), 3), small_matcher("superglue", longest_side)
+    first, second = (matcher.extract(image[:, x : x + 96]) for x in (0, step))
     inner = first.xy[((first.xy > 40) & (first.xy < [72, 90])).all(1)]
     found = np.abs((inner - [step, 0])[:, None] - second.xy).max(2).min(1)
     assert len(inner) >= 5
@@ -234,7 +234,7 @@ def test_keypoints_of_superpoint_move_with_the_picture(longest_side: int, step: 
 
 @pytest.mark.parametrize("name", ["superglue", "lightglue-superpoint"])
 def test_halves_of_a_model_give_what_the_whole_gives(name: str) -> None:
-    """Keypoints found once and matched later are those that the library's own call for a pair of pictures finds."""
+    """Keypoints found once and matched later are those that the library's own call for a pair of images finds."""
     matcher = small_matcher(name)
     assert isinstance(matcher, TransformersMatcher)
     detector = matcher._network.keypoint_detector.keypoint_decoder
@@ -242,7 +242,7 @@ def test_halves_of_a_model_give_what_the_whole_gives(name: str) -> None:
     frames = [noise((72, 96), seed) for seed in (0, 1)]
     first, second = (matcher.extract(frame) for frame in frames)
     pairs = matcher.match(first, second)
-    grey = [(matcher.picture(f) * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True) for f in frames]
+    grey = [(matcher.image(f) * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True) for f in frames]
     with torch.inference_mode():
         whole = matcher._network(torch.stack([g.expand(-1, 3, -1, -1)[0] for g in grey])[None])
     partner = whole.matches.reshape(2, -1)[0, : len(first)].numpy()
@@ -269,7 +269,7 @@ def test_frames_without_keypoints_have_no_matches(name: str) -> None:
 
 
 class Counting(KeypointMatcher):
-    """A matcher that counts how often it is asked."""
+    """A matcher that counts how often it is prompted."""
 
     def __init__(self, matcher: KeypointMatcher) -> None:
         self.matcher, self.extracted, self.matched = matcher, 0, 0
@@ -284,7 +284,7 @@ class Counting(KeypointMatcher):
 
 
 class Sift(KeypointMatcher):
-    """OpenCV's SIFT and nearest neighbours: a real matcher that needs no weights, in place of the networks."""
+    """OpenCV's SIFT and nearest neighbours: a real matcher that needs no weights, instead of the networks."""
 
     def extract(self, frame: np.ndarray) -> Features:
         grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
@@ -321,11 +321,11 @@ def test_points_follow_a_warped_photo_and_are_hidden_where_it_is_not_shown() -> 
     grid = np.stack(np.meshgrid(np.linspace(150, 700, 8), np.linspace(80, 400, 6)), -1).reshape(-1, 2)
     points = Points.of(1, 2, grid)
     tracks = KeypointTracker(info(), Sift()).track(ArrayVideo(clip), points)
-    truth = cv2.perspectiveTransform(points.xy[None], matrix)[0]
+    gt = cv2.perspectiveTransform(points.xy[None], matrix)[0]
     for frame_idx in (0, 4):
         seen = tracks.visible[frame_idx]
         assert seen.mean() > 0.6
-        error = np.linalg.norm(tracks.xy[frame_idx] - truth, axis=1)
+        error = np.linalg.norm(tracks.xy[frame_idx] - gt, axis=1)
         assert np.median(error[seen]) < 0.5
         assert error[seen].max() < 3
     assert not tracks.visible[[1, 3]].any()
@@ -339,7 +339,7 @@ def test_every_frame_is_looked_at_once_in_both_directions() -> None:
     points = Points.concat([Points.of(1, 5, [[20, 20]]), Points.of(2, 2, [[30, 30], [31, 9]])])
     KeypointTracker(info(), counting).track(ArrayVideo(clip), points)
     assert counting.extracted == 6
-    assert counting.matched == 5 + 5  # each of two query frames with each of the other five frames
+    assert counting.matched == 5 + 5  # each of two prompt frames with each of the other five frames
 
 
 def test_kept_frames_are_bounded_and_query_frames_stay() -> None:
@@ -398,12 +398,12 @@ def test_random_weights_need_no_network_and_are_always_the_same(name: str) -> No
     assert torch.equal(torch.random.get_rng_state(), before)
     assert isinstance(first, KeypointTracker)
     assert isinstance(second, KeypointTracker)
-    looks = [tracker.look_at(frame).features for tracker in (first, second)]
-    assert torch.equal(looks[0].descriptor, looks[1].descriptor)
+    templates = [tracker.extract_features(frame).features for tracker in (first, second)]
+    assert torch.equal(templates[0].descriptor, templates[1].descriptor)
     assert first.info.name == name
     assert first.info.is_causal
     assert not first.info.needs_masks
-    assert ("non-commercial" in str(first.info.licence_weights)) == (name != "lightglue")
+    assert ("non-commercial" in str(first.info.license_weights)) == (name != "lightglue")
 
 
 @pytest.mark.parametrize("in_folder", [False, True])

@@ -69,7 +69,7 @@ def uniform(*shape: int, low: float = 0.0, high: float = 1.0, seed: int = 0) -> 
 
 
 def read(maps: Tensor, xy: Tensor, stride: int) -> Tensor:
-    """What ``grid_sample`` says of (b, m, 2) places in pixels, (b, m, c)."""
+    """What ``grid_sample`` says of (b, m, 2) locations in pixels, (b, m, c)."""
     h, w = maps.shape[2:]
     grid = (xy + 0.5) * 2 / torch.tensor([w * stride, h * stride]) - 1
     out = F.grid_sample(maps, grid.unsqueeze(1), padding_mode="border", align_corners=False)
@@ -77,16 +77,16 @@ def read(maps: Tensor, xy: Tensor, stride: int) -> Tensor:
 
 
 def clouds(frames: int, size_hw: tuple[int, int], shift: int = 3) -> np.ndarray:
-    """(t, h, w, 3) uint8: a coarse random picture that moves to the right."""
+    """(t, h, w, 3) uint8: a coarse random image that moves to the right."""
     small = uniform(1, 3, size_hw[0] // 6 + 2, (size_hw[1] + frames * shift) // 6 + 2)
     wide = F.interpolate(small, (size_hw[0], size_hw[1] + frames * shift), mode="bilinear")[0].permute(1, 2, 0)
-    picture = (wide * 255).byte().numpy()
-    return np.stack([picture[:, (frames - t) * shift : (frames - t) * shift + size_hw[1]] for t in range(frames)])
+    image = (wide * 255).byte().numpy()
+    return np.stack([image[:, (frames - t) * shift : (frames - t) * shift + size_hw[1]] for t in range(frames)])
 
 
 # ---- reading maps ------------------------------------------------------------------------------------------------------------
 
-PLACES = {
+LOCATIONS = {
     "inside": uniform(2, 40, 2, low=8.0, high=40.0),
     "centres": torch.tensor([[[3.5, 3.5], [11.5, 27.5], [51.5, 35.5]], [[43.5, 3.5], [19.5, 19.5], [3.5, 35.5]]]),
     "border": torch.tensor([[[0.0, 0.0], [55.0, 39.0], [-0.5, 20.0]], [[55.5, 39.5], [2.0, 38.0], [54.0, 1.0]]]),
@@ -94,11 +94,11 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("where", LOCATIONS)
 @pytest.mark.parametrize("stride", [FINE, COARSE])
-def test_a_template_is_read_bilinearly_about_its_place(where: str, stride: int) -> None:
+def test_a_template_is_read_bilinearly_about_its_location(where: str, stride: int) -> None:
     maps = uniform(2, 6, 40 // stride, 56 // stride, low=-1.0)
-    xy = PLACES[where]
+    xy = LOCATIONS[where]
     got = _template(maps, xy, stride)
     assert got.shape == (*xy.shape[:2], SUPPORT * SUPPORT, 6)
     for k in range(SUPPORT * SUPPORT):
@@ -159,11 +159,11 @@ def distinct(h: int, w: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def test_on_the_same_frame_the_match_is_the_points_own_place(network: NanoTrackerNetwork) -> None:
+def test_on_the_same_frame_the_match_is_the_points_own_location(network: NanoTrackerNetwork) -> None:
     fine, coarse = distinct(8, 12)
     xy = uniform(1, 200, 2) * torch.tensor([95.0, 63.0])
     state = network.step.begin(fine, coarse, xy)
-    # What is known of the last place leads nowhere: all points were seen in a corner.
+    # What is known of the last location leads nowhere: all points were seen in a corner.
     lost = state._replace(xy=torch.zeros_like(xy), seen=torch.zeros_like(state.seen))
     for known in (state, lost):
         _, match, found, strength = network.step._global(coarse, known)
@@ -179,7 +179,7 @@ def test_on_the_same_frame_the_match_is_the_points_own_place(network: NanoTracke
 
 
 @torch.no_grad()
-def test_cells_beyond_the_border_do_not_pull_the_place_of_a_match(network: NanoTrackerNetwork) -> None:
+def test_cells_beyond_the_border_do_not_pull_the_location_of_a_match(network: NanoTrackerNetwork) -> None:
     fine, coarse = distinct(8, 12)
     flat = coarse.mean((2, 3), keepdim=True).expand_as(coarse)  # every cell matches alike, the corner a little better
     corner = flat.clone()
@@ -204,16 +204,16 @@ def test_the_match_follows_a_moved_frame_however_far(network: NanoTrackerNetwork
 
 
 @torch.no_grad()
-def run_steps(network: NanoTrackerNetwork, pictures: Tensor, xy: Tensor) -> PointState:
-    """(b, t, 3, h, w) and (b, n, 2) -> the state after the last picture."""
-    fine, coarse = (f.unflatten(0, pictures.shape[:2]) for f in network.encoder(pictures.flatten(0, 1)))
+def run_steps(network: NanoTrackerNetwork, images: Tensor, xy: Tensor) -> PointState:
+    """(b, t, 3, h, w) and (b, n, 2) -> the state after the last image."""
+    fine, coarse = (f.unflatten(0, images.shape[:2]) for f in network.encoder(images.flatten(0, 1)))
     state = network.step.begin(fine[:, 0], coarse[:, 0], xy)
-    for k in range(1, pictures.shape[1]):
+    for k in range(1, images.shape[1]):
         state, _ = network.step(fine[:, k], coarse[:, k], state)
     return state
 
 
-def as_pictures(frames: np.ndarray) -> Tensor:
+def as_images(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
 
 
@@ -223,33 +223,33 @@ def assert_same(got: PointState, expected: PointState) -> None:
 
 
 def test_points_do_not_know_of_each_other_nor_of_their_order(network: NanoTrackerNetwork) -> None:
-    pictures = as_pictures(clouds(4, (64, 96)))
+    images = as_images(clouds(4, (64, 96)))
     xy = uniform(1, 12, 2) * torch.tensor([95.0, 63.0])
-    whole = run_steps(network, pictures, xy)
+    whole = run_steps(network, images, xy)
     assert (whole.xy - xy).norm(dim=-1).median() > 1
     order = torch.randperm(12, generator=Generator().manual_seed(0))
-    assert_same(run_steps(network, pictures, xy[:, order]), PointState(*(part[:, order] for part in whole)))
-    assert_same(run_steps(network, pictures, xy[:, 7:8]), PointState(*(part[:, 7:8] for part in whole)))
+    assert_same(run_steps(network, images, xy[:, order]), PointState(*(part[:, order] for part in whole)))
+    assert_same(run_steps(network, images, xy[:, 7:8]), PointState(*(part[:, 7:8] for part in whole)))
 
 
 def test_clips_of_a_batch_do_not_know_of_each_other(network: NanoTrackerNetwork) -> None:
     frames = clouds(4, (64, 96))
-    pictures = torch.cat([as_pictures(frames), as_pictures(frames[::-1, :, ::-1].copy())])
+    images = torch.cat([as_images(frames), as_images(frames[::-1, :, ::-1].copy())])
     xy = uniform(2, 6, 2) * torch.tensor([95.0, 63.0])
-    both = run_steps(network, pictures, xy)
+    both = run_steps(network, images, xy)
     for k in (0, 1):
-        alone = run_steps(network, pictures[k : k + 1], xy[k : k + 1])
+        alone = run_steps(network, images[k : k + 1], xy[k : k + 1])
         assert_same(alone, PointState(*(part[k : k + 1] for part in both)))
 
 
 def test_folding_keeps_what_the_network_computes(network: NanoTrackerNetwork) -> None:
-    pictures, xy = as_pictures(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
-    assert_same(run_steps(network, pictures, xy), run_steps(random_network(), pictures, xy))
+    images, xy = as_images(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
+    assert_same(run_steps(network, images, xy), run_steps(random_network(), images, xy))
 
 
 def test_a_point_given_twice_is_one_point(network: NanoTrackerNetwork) -> None:
-    pictures, xy = as_pictures(clouds(3, (64, 96))), torch.tensor([[[30.0, 20.0], [60.0, 40.0], [30.0, 20.0]]])
-    state = run_steps(network, pictures, xy)
+    images, xy = as_images(clouds(3, (64, 96))), torch.tensor([[[30.0, 20.0], [60.0, 40.0], [30.0, 20.0]]])
+    state = run_steps(network, images, xy)
     torch.testing.assert_close(state.xy[:, 0], state.xy[:, 2])
 
 
@@ -261,9 +261,9 @@ def trackers(folder: Path) -> tuple[NanoTracker, NanoTracker]:
 
 
 def test_the_exported_files_hold_the_networks_weights(network: NanoTrackerNetwork, folder: Path) -> None:
-    pictures, xy = as_pictures(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
+    images, xy = as_images(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
     loaded = TorchRuntime(folder, "cpu")._network
-    assert_same(run_steps(loaded, pictures, xy), run_steps(network, pictures, xy))
+    assert_same(run_steps(loaded, images, xy), run_steps(network, images, xy))
     assert sum((folder / name).stat().st_size for name in FILES) < 8e6
 
 
@@ -304,15 +304,15 @@ def test_what_a_stream_keeps_does_not_grow(folder: Path) -> None:
         stream = tracker.stream()
         stream.push(frames[0])
         stream.add(np.array([[10.0, 10.0], [40.0, 20.0]], np.float32))
-        kept = []
+        cached = []
         for frame in frames[1:]:
             stream.push(frame)
-            kept.append(
+            cached.append(
                 [tuple(part.shape) for part in (*stream._states[0], *stream._features)]  # type: ignore[attr-defined]
             )
             assert len(stream._states) == 1  # type: ignore[attr-defined]
-        assert all(shapes == kept[0] for shapes in kept)
-        assert kept[0][0] == (1, 2, 2)
+        assert all(shapes == cached[0] for shapes in cached)
+        assert cached[0][0] == (1, 2, 2)
 
 
 def test_the_size_that_the_network_sees() -> None:
@@ -323,7 +323,7 @@ def test_the_size_that_the_network_sees() -> None:
 
 
 def test_a_frame_that_is_scaled_up_keeps_its_points_where_they_are(folder: Path) -> None:
-    """The state holds places of the network's picture; a point reported unmoved has to come back to where it was."""
+    """The state holds locations of the network's image; a point reported unmoved has to come back to where it was."""
     stream = NanoTracker(OnnxRuntime(folder), NanoTrackerSettings(longest_side=384)).stream()
     stream.push(clouds(1, (60, 96))[0])
     given = np.array([[0.0, 0.0], [95.0, 59.0], [10.25, 33.5]], np.float32)
@@ -357,10 +357,10 @@ def test_a_missing_file_is_named(broken: Path, name: str, device: str) -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"], ids=["onnx", "torch"])
-@pytest.mark.parametrize("kept", [0, 1000, -5000], ids=["empty", "start", "most"])
-def test_a_truncated_file_is_named(broken: Path, kept: int, device: str) -> None:
+@pytest.mark.parametrize("cached", [0, 1000, -5000], ids=["empty", "start", "limit"])
+def test_a_truncated_file_is_named(broken: Path, cached: int, device: str) -> None:
     whole = (broken / "step.onnx").read_bytes()
-    (broken / "step.onnx").write_bytes(whole[:kept])
+    (broken / "step.onnx").write_bytes(whole[:cached])
     assert "step.onnx" in refusal(broken, device)
 
 

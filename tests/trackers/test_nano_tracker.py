@@ -18,7 +18,7 @@ from sampt.video import open_video
 
 
 def textured(size_hw: tuple[int, int], seed: int = 3) -> np.ndarray:
-    """A colour picture with detail at several scales, like no photo in particular."""
+    """A colour photograph with detail at several scales, like no photo in particular."""
     rng = np.random.default_rng(seed)
     out = np.zeros((*size_hw, 3), np.float32)
     for cells, weight in ((4, 70), (10, 50), (28, 40), (70, 20)):
@@ -27,7 +27,7 @@ def textured(size_hw: tuple[int, int], seed: int = 3) -> np.ndarray:
     return np.clip(out * 0.6 + 128, 0, 255).astype(np.uint8)
 
 
-def follow(frames: UInt8Array, points: Points, tracker: Any = None) -> Tracks:
+def track_stream(frames: UInt8Array, points: Points, tracker: Any = None) -> Tracks:
     tracker = tracker or create_tracker("nano")
     tracks: Tracks = tracker.track(open_video(frames), points)
     return tracks
@@ -43,7 +43,7 @@ def test_points_survive_a_jump_of_a_sixth_of_the_width(jump_px: tuple[int, int])
     start = np.array([150, 120])
     frames = np.stack([world[y : y + 240, x : x + 360] for x, y in (start, start + 2, start + 2 + jump_px)])
     xy = np.stack(np.meshgrid(np.linspace(90, 270, 8), np.linspace(70, 170, 6)), -1).reshape(-1, 2)
-    tracks = follow(frames, Points.of(1, 0, xy))
+    tracks = track_stream(frames, Points.of(1, 0, xy))
     error = np.linalg.norm(tracks.xy[2] - (xy - 2 - jump_px), axis=1)
     assert np.mean(error < 5) > 0.8
 
@@ -56,7 +56,7 @@ def test_points_are_found_again_after_an_occlusion() -> None:
         frame = world.copy()
         cv2.rectangle(frame, (20 * i - 90, 40), (20 * i + 30, 200), (40, 90, 60), -1)
         frames.append(frame)
-    tracks = follow(np.stack(frames), Points.of(1, 0, xy))
+    tracks = track_stream(np.stack(frames), Points.of(1, 0, xy))
     hidden = [i for i in range(16) if 20 * i + 30 > 215 and 20 * i - 90 < 145]
     assert hidden
     assert tracks.visible[hidden].mean() < 0.25
@@ -69,7 +69,7 @@ def test_a_point_that_left_the_frame_comes_back() -> None:
     offsets = [100, 140, 180, 220, 260, 300, 260, 220, 180, 140, 100]
     frames = np.stack([world[:, x : x + 360] for x in offsets])
     xy = np.stack(np.meshgrid(np.linspace(20, 120, 5), np.linspace(60, 180, 5)), -1).reshape(-1, 2)
-    tracks = follow(frames, Points.of(1, 0, xy))
+    tracks = track_stream(frames, Points.of(1, 0, xy))
     assert tracks.visible[5].mean() < 0.1  # all are outside
     assert tracks.visible[10].mean() > 0.8
     assert np.median(np.linalg.norm(tracks.xy[10] - xy, axis=1)) < 3
@@ -83,8 +83,8 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
     frames = np.stack([scene.frame(i) for i in range(10)])
     ys, xs = np.nonzero(scene.masks(0)[0])
     points = Points.of(1, 0, np.stack([xs, ys], 1)[:: max(1, len(xs) // 20)])
-    one = follow(frames, points)
-    two = follow(frames, points, NanoTracker(TorchRuntime(BUNDLED_WEIGHTS, "cpu")))
+    one = track_stream(frames, points)
+    two = track_stream(frames, points, NanoTracker(TorchRuntime(BUNDLED_WEIGHTS, "cpu")))
     assert np.abs(one.xy - two.xy).max() < 0.02
     assert np.abs(one.confidence - two.confidence).max() < 1e-3
 
@@ -92,9 +92,9 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
 class Counting(OnnxRuntime):
     encoded = 0
 
-    def encode(self, picture: FloatArray) -> Any:
+    def encode(self, image: FloatArray) -> Any:
         self.encoded += 1
-        return super().encode(picture)
+        return super().encode(image)
 
 
 def test_a_frame_is_encoded_once_for_all_streams_that_see_it() -> None:
@@ -102,7 +102,7 @@ def test_a_frame_is_encoded_once_for_all_streams_that_see_it() -> None:
     runtime = Counting(BUNDLED_WEIGHTS)
     tracker = NanoTracker(runtime)
     tracker.track(open_video(frames), Points.concat([Points.of(1, 3, [[20, 20]]), Points.of(1, 0, [[30, 30]])]))
-    assert runtime.encoded == 6  # both ways
+    assert runtime.encoded == 6  # in both directions
     tracker.track(open_video(frames), Points.of(2, 2, [[40, 30]]))
     assert runtime.encoded == 6  # another window over the same frames
 

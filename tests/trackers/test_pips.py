@@ -21,8 +21,8 @@ from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
 from sampt.trackers.pips.adapter import PipsTracker, load_network, next_links  # noqa: E402
 from sampt.trackers.pips.checkpoint import convert_state_dict  # noqa: E402
-from sampt.trackers.pips.clip import ClipFeatures, FeatureStore  # noqa: E402
-from sampt.trackers.pips.encoder import EncoderSizes, Pyramid, look_up, pyramid_of, sample_at  # noqa: E402
+from sampt.trackers.pips.clip import ClipFeatures, FeatureCache  # noqa: E402
+from sampt.trackers.pips.encoder import EncoderSizes, Pyramid, build_pyramid, lookup, sample_at  # noqa: E402
 from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes  # noqa: E402
 from sampt.types import HiddenBy, Points, Tracks  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
@@ -41,8 +41,8 @@ class Clip:
         h, w = size_hw
         noise = torch.rand(1, 3, h // 6 + 2, (w + 3 * num_frames) // 6 + 2, generator=torch.Generator().manual_seed(seed))
         wide = F.interpolate(noise, (h, w + 3 * num_frames), mode="bicubic")[0].clamp(0, 1).permute(1, 2, 0)
-        pictures = (255 * wide).round().byte().numpy()
-        self.frames = np.stack([pictures[:, 3 * k : 3 * k + w] for k in range(num_frames)])
+        images = (255 * wide).round().byte().numpy()
+        self.frames = np.stack([images[:, 3 * k : 3 * k + w] for k in range(num_frames)])
         self.num_frames, self.size_hw = num_frames, size_hw
         self.reads: list[range] = []
 
@@ -52,16 +52,16 @@ class Clip:
 
 
 class Counting(PipsNetwork):
-    """Counts the pictures that it encodes and the windows of points that it follows."""
+    """Counts the images that it encodes and the windows of points that it follows."""
 
     def __init__(self, sizes: PipsSizes) -> None:
         super().__init__(sizes)
         self.encoded = 0
         self.batches: list[int] = []
 
-    def encode(self, pictures: torch.Tensor) -> Pyramid:
-        self.encoded += len(pictures)
-        return super().encode(pictures)
+    def encode(self, images: torch.Tensor) -> Pyramid:
+        self.encoded += len(images)
+        return super().encode(images)
 
     def track(self, *given: Any) -> Any:
         self.batches.append(len(given[1]))
@@ -96,16 +96,16 @@ def parity() -> Any:
 
 
 def chained_alone(network: PipsNetwork, clip: Clip, frame_idx: int, xy: np.ndarray, iterations: int) -> tuple[Any, Any]:
-    """One point forward from its query frame as the official demonstration goes on: every window made from its pictures."""
+    """One point forward from its prompt frame as the official demonstration goes on: every window made from its images."""
     last, length = clip.num_frames - 1, network.sizes.frames
     xys, seen = np.full((clip.num_frames, 2), np.nan, np.float32), np.zeros(clip.num_frames, np.float32)
-    xys[frame_idx], here, look = xy, frame_idx, None
+    xys[frame_idx], here, template = xy, frame_idx, None
     while here < last:
-        pictures = torch.from_numpy(clip.frames[np.minimum(np.arange(here, here + length), last)]).permute(0, 3, 1, 2).float()
-        pyramid = network.encode(pictures)
-        at, place = torch.arange(length)[None], torch.from_numpy(xys[here][None])
-        look = network.features_at(pyramid, at[:, 0], place) if look is None else look
-        found = PipsNetwork.track(network, pyramid, at, place, look, iterations)
+        images = torch.from_numpy(clip.frames[np.minimum(np.arange(here, here + length), last)]).permute(0, 3, 1, 2).float()
+        pyramid = network.encode(images)
+        at, location = torch.arange(length)[None], torch.from_numpy(xys[here][None])
+        template = network.features_at(pyramid, at[:, 0], location) if template is None else template
+        found = PipsNetwork.track(network, pyramid, at, location, template, iterations)
         real = min(length, last - here + 1)
         xys[here + 1 : here + real] = found.xy[0, 1:real]
         seen[here + 1 : here + real] = found.visibility[0, 1:real].sigmoid()
@@ -125,12 +125,12 @@ def test_window_equals_the_official_program() -> None:
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
     network = PipsNetwork(FULL).eval()
     network.load_state_dict(convert_state_dict(official), strict=True)
-    pictures = torch.from_numpy(source.video(8, 96, 128)).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(source.video(8, 96, 128)).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        window, features = network(pictures, torch.from_numpy(source.queries(9, 8, 96, 128)[:, 1:]), 6)
+        window, features = network(images, torch.from_numpy(source.queries(9, 8, 96, 128)[:, 1:]), 6)
     expected = np.load(SHARED / "parity" / "pips.npz")
     assert np.abs(expected["tracks"] - expected["tracks"][0]).max() > 5
-    # Agreement asked for: 0.02 px and 5e-3; seen: 1.5e-4, 8e-5, 5e-6.
+    # Agreement requested: 0.02 px and 5e-3; seen: 1.5e-4, 8e-5, 5e-6.
     assert np.abs(window.xy.transpose(0, 1).numpy() - expected["tracks"]).max() < 2e-3
     assert np.abs(window.visibility.T.numpy() - expected["visibility"]).max() < 1e-3
     assert np.abs(features.numpy() - expected["features"]).max() < 1e-4
@@ -142,13 +142,13 @@ def test_look_up_equals_whole_correlation_maps() -> None:
     features = torch.randn(3, 16, 19, 17, generator=draw)
     xy = torch.rand(40, 2, generator=draw) * 30 - 6
     xy[0], xy[1], xy[2] = torch.tensor([-1e9, 1e9]), torch.tensor([4.0, 7.0]), torch.tensor([16.0, 18.0])
-    frames, looks = torch.arange(40) % 3, torch.randn(40, 16, 2, generator=draw)
-    ours = look_up(pyramid_of(features), frames, xy, looks)
+    frames, templates = torch.arange(40) % 3, torch.randn(40, 16, 2, generator=draw)
+    ours = lookup(build_pyramid(features), frames, xy, templates)
     expected = []
     level = features
     for k in range(4):
         h, w = level.shape[2:]
-        maps = torch.einsum("mchw,mck->mkhw", level[frames], looks) / 4
+        maps = torch.einsum("mchw,mck->mkhw", level[frames], templates) / 4
         steps = torch.arange(-3.0, 4)
         at = xy[:, None, None] / 2**k + torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)
         grid = (2 * at + 1) / torch.tensor([w, h]) - 1
@@ -161,7 +161,7 @@ def test_look_up_equals_whole_correlation_maps() -> None:
 
 def test_features_are_bilinear_and_those_of_the_border_outside() -> None:
     y, x = torch.meshgrid(torch.arange(9.0), torch.arange(8.0), indexing="ij")
-    level = pyramid_of(torch.stack([torch.stack([x, y]), torch.stack([y, x])]))[0]
+    level = build_pyramid(torch.stack([torch.stack([x, y]), torch.stack([y, x])]))[0]
     at = torch.tensor([[1.25, 3.5], [-0.5, 20.0], [7.4, 0.0], [1.25, 3.5]])
     found = sample_at(level, torch.tensor([0, 0, 0, 1]), at)
     assert torch.allclose(found, torch.tensor([[1.25, 3.5], [0, 8], [7, 0], [3.5, 1.25]]))
@@ -184,8 +184,8 @@ def test_windows_are_linked_at_the_latest_sure_frame() -> None:
     assert next_links(visible[:0], real[:0]).tolist() == []
 
 
-def test_tracks_are_those_of_each_point_alone_with_windows_from_pictures() -> None:
-    """Late queries, several query frames, both directions: against one point and one window at a time."""
+def test_tracks_are_those_of_each_point_alone_with_windows_from_images() -> None:
+    """Late queries, several prompt frames, both directions: against one point and one window at a time."""
     clip, network = Clip(26), counting()
     queries = [(0, 20.5, 30.25), (0, 70, 50), (9, 44, 12.5), (11, 3, 70), (25, 60, 33), (24, 11, 20), (17, 80, 8)]
     points = Points.concat([Points.of(1, t, [[x, y]]) for t, x, y in queries])
@@ -257,22 +257,22 @@ def test_frames_that_no_point_needs_are_not_encoded() -> None:
 
 def test_features_are_bounded_and_right_after_they_were_given_up() -> None:
     clip, network = Clip(40, (64, 64)), counting()
-    store = ClipFeatures(
+    cache = ClipFeatures(
         clip,
         lambda frames: network.encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float()),
         clip.size_hw,
-        FeatureStore(kept_bytes=0),
-        at_least=5,
+        FeatureCache(cache_bytes=0),
+        min_frames=5,
     )
-    first = {frame: store.pyramid[0][row].clone() for frame, row in store.rows_of(range(5)).items()}
+    first = {frame: cache.pyramid[0][row].clone() for frame, row in cache.find_rows(range(5)).items()}
     for start in range(1, 36):
-        store.rows_of(range(start, start + 5))
+        cache.find_rows(range(start, start + 5))
     assert network.encoded == 40
-    assert [len(level) for level in store.pyramid] == [5] * 4
-    again = store.rows_of([3, 2, 39])
+    assert [len(level) for level in cache.pyramid] == [5] * 4
+    again = cache.find_rows([3, 2, 39])
     assert network.encoded == 42  # frame 39 is still there
-    assert torch.allclose(store.pyramid[0][again[2]], first[2], atol=1e-5)
-    assert torch.allclose(store.pyramid[0][again[3]], first[3], atol=1e-5)
+    assert torch.allclose(cache.pyramid[0][again[2]], first[2], atol=1e-5)
+    assert torch.allclose(cache.pyramid[0][again[3]], first[3], atol=1e-5)
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (5, 40), (63, 200), (65, 67)])
@@ -320,7 +320,7 @@ def test_random_weights_are_always_the_same_and_touch_no_global_generator() -> N
     assert torch.equal(before, torch.get_rng_state())
     tracker = pips.create(weights=None, device="cpu")
     info = tracker.info
-    assert (info.name, info.window, info.is_causal, info.licence_code, info.licence_weights) == ("pips", 8, False, "MIT", "MIT")
+    assert (info.name, info.window, info.is_causal, info.license_code, info.license_weights) == ("pips", 8, False, "MIT", "MIT")
 
 
 def message_of(create: Callable[..., Any], path: Path, content: object) -> str:
@@ -352,7 +352,7 @@ def test_official_layout_loads_and_wrong_files_are_refused_in_one_line(tmp_path:
     assert message_of(pips.create, path, None).startswith("No file of weights is at FILE; expected a checkpoint")
 
 
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")

@@ -37,8 +37,8 @@ class Clip:
         h, w = size_hw
         noise = torch.rand(1, 3, h // 6 + 2, (w + 3 * num_frames) // 6 + 2, generator=torch.Generator().manual_seed(0))
         wide = F.interpolate(noise, (h, w + 3 * num_frames), mode="bicubic")[0].clamp(0, 1).permute(1, 2, 0)
-        pictures = (255 * wide).round().byte().numpy()
-        self.frames = np.stack([pictures[:, 3 * k : 3 * k + w] for k in range(num_frames)])
+        images = (255 * wide).round().byte().numpy()
+        self.frames = np.stack([images[:, 3 * k : 3 * k + w] for k in range(num_frames)])
         self.num_frames, self.size_hw = num_frames, size_hw
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -46,16 +46,16 @@ class Clip:
 
 
 class Counting(PipsPpNetwork):
-    """Counts the pictures that it encodes and keeps how many frames and points its windows have."""
+    """Counts the images that it encodes and keeps how many frames and points its windows have."""
 
     def __init__(self, sizes: PipsPpSizes) -> None:
         super().__init__(sizes)
         self.encoded = 0
         self.windows: list[tuple[int, int]] = []
 
-    def encode(self, pictures: torch.Tensor) -> Pyramid:
-        self.encoded += len(pictures)
-        return super().encode(pictures)
+    def encode(self, images: torch.Tensor) -> Pyramid:
+        self.encoded += len(images)
+        return super().encode(images)
 
     def track(self, *given: Any) -> Any:
         self.windows.append((given[2].shape[0], given[2].shape[1]))
@@ -81,7 +81,7 @@ def counting() -> Counting:
 
 
 def small_tracker(network: PipsPpNetwork, window: int, size_hw: tuple[int, int] = (64, 96)) -> PipsPpTracker:
-    return PipsPpTracker(network, CPU, iterations=3, window=window, picture_hw=size_hw)
+    return PipsPpTracker(network, CPU, iterations=3, window=window, image_hw=size_hw)
 
 
 def parity() -> Any:
@@ -95,7 +95,7 @@ def parity() -> Any:
 
 def chained_alone(network: PipsPpNetwork, frames: np.ndarray, xy: np.ndarray, window: int, size_hw: Any) -> np.ndarray:
     """A point of the first of some frames to the last, as the official test on long clips goes on; every window anew."""
-    pictures = F.interpolate(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float(), size_hw, mode="bilinear")
+    images = F.interpolate(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float(), size_hw, mode="bilinear")
     total = len(frames)
     path = torch.from_numpy(xy).expand(total, 1, 2).clone()
     start, templates = 0, None
@@ -103,7 +103,7 @@ def chained_alone(network: PipsPpNetwork, frames: np.ndarray, xy: np.ndarray, wi
         stop = start + window
         if stop > total:
             start, stop = max(start - (stop - total), 0), total
-        pyramid = network.encode(pictures[start:stop])
+        pyramid = network.encode(images[start:stop])
         found = PipsPpNetwork.track(network, pyramid, torch.arange(stop - start), path[start:stop], templates, 3)
         path[start:stop], templates = found.xy, found.templates
         path[stop:] = path[stop - 1]
@@ -119,17 +119,17 @@ def test_window_equals_the_official_program() -> None:
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
     network = PipsPpNetwork(FULL).eval()
     network.load_state_dict(convert_state_dict(official), strict=True)
-    pictures = torch.from_numpy(source.video(12, 256, 320)).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(source.video(12, 256, 320)).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        xy = network(pictures, torch.from_numpy(source.queries(9, 12, 256, 320)[:, 1:]).expand(12, -1, -1), 6)
+        xy = network(images, torch.from_numpy(source.queries(9, 12, 256, 320)[:, 1:]).expand(12, -1, -1), 6)
     expected = np.load(SHARED / "parity" / "pips_plus_plus.npz")["tracks"]
     assert np.abs(expected - expected[0]).max() > 5
-    assert np.abs(xy.numpy() - expected).max() < 5e-3  # agreement asked for: 0.05 px; seen: 2e-4
+    assert np.abs(xy.numpy() - expected).max() < 5e-3  # agreement requested: 0.05 px; seen: 2e-4
 
 
 @pytest.mark.parametrize("window", [128, 14, 5])
-def test_tracks_are_those_of_each_point_alone_with_windows_from_pictures(window: int) -> None:
-    """Late queries, several query frames, both directions, windows that do and do not divide the clip."""
+def test_tracks_are_those_of_each_point_alone_with_windows_from_images(window: int) -> None:
+    """Late queries, several prompt frames, both directions, windows that do and do not divide the clip."""
     clip, network = Clip(14), counting()
     queries = [(0, 20.5, 30.25), (0, 70, 50), (6, 44, 12.5), (7, 3, 70), (13, 60, 33), (12, 11, 20)]
     points = Points.concat([Points.of(1, t, [[x, y]]) for t, x, y in queries])
@@ -199,7 +199,7 @@ def test_random_weights_are_always_the_same_and_the_published_settings_are_kept(
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert torch.equal(before, torch.get_rng_state())
     info = pips_pp.create(weights=None, device="cpu").info
-    assert (info.name, info.window, info.is_causal, info.licence_weights) == ("pips-pp", 128, False, "MIT")
+    assert (info.name, info.window, info.is_causal, info.license_weights) == ("pips-pp", 128, False, "MIT")
 
 
 def test_official_layout_loads_and_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_official_layout_loads_and_wrong_files_are_refused_in_one_line(tmp_path:
     )
 
 
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [torch] extra
 from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.create import create_tracker  # noqa: E402
-from sampt.trackers.raft.adapter import RaftTracker, _on_frame, fit_of, load_network  # noqa: E402
+from sampt.trackers.raft.adapter import RaftTracker, _on_frame, choose_fit, load_network  # noqa: E402
 from sampt.trackers.raft.network import FULL, SMALL, Encoded, RaftNetwork, RaftSizes, convert_state_dict  # noqa: E402
 from sampt.types import Points  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
@@ -37,7 +37,7 @@ def parity() -> Any:
     return module
 
 
-def pictures(frames: np.ndarray) -> torch.Tensor:
+def images(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float()
 
 
@@ -47,11 +47,11 @@ def photo() -> np.ndarray:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
 
 
-def two_crops(size_hw: tuple[int, int], step_xy: tuple[int, int], picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two crops of one picture; what the first shows lies ``step_xy`` further in the second."""
+def two_crops(size_hw: tuple[int, int], step_xy: tuple[int, int], image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two crops of one image; what the first shows lies ``step_xy`` further in the second."""
     h, w = size_hw
     y, x = 60, 150
-    return picture[y : y + h, x : x + w], picture[y - step_xy[1] :, x - step_xy[0] :][:h, :w]
+    return image[y : y + h, x : x + w], image[y - step_xy[1] :, x - step_xy[0] :][:h, :w]
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,10 @@ def test_flow_equals_the_official_program(name: str, sizes: RaftSizes) -> None:
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
     network.load_state_dict(convert_state_dict(official), strict=True)
     with torch.inference_mode():
-        flow = network(*pictures(source.video(2, 128, 160)).split(1), iterations=12)[0].numpy()
+        flow = network(*images(source.video(2, 128, 160)).split(1), iterations=12)[0].numpy()
     expected = np.load(SHARED / "parity" / f"{name}.npz")["flow"]
     assert expected.shape == flow.shape == (2, 128, 160)
-    assert np.abs(flow - expected).max() < 1e-3  # agreement asked for: 0.05 px; seen: 6e-5
+    assert np.abs(flow - expected).max() < 1e-3  # agreement requested: 0.05 px; seen: 6e-5
 
 
 @needs_checkpoint
@@ -99,28 +99,28 @@ def test_official_checkpoint_sees_a_known_shift(
 
 
 @needs_checkpoint
-@pytest.mark.parametrize("name", ["non_square_video", "still_video", "slow_motion", "both_ways", "objects_cross"])
+@pytest.mark.parametrize("name", ["non_square_video", "still_video", "slow_motion", "bidirectional", "objects_cross"])
 def test_official_checkpoint_is_as_accurate_as_the_contract_asks(small: RaftTracker, name: str) -> None:
     dict(TRACKER_CLAUSES)[name](small, TrackerLimits())
 
 
 def test_correlations_looked_up_in_parts_are_the_same(random_small: RaftNetwork) -> None:
-    frames = pictures(np.random.default_rng(0).integers(0, 256, (2, 128, 136, 3), dtype=np.uint8))
-    parts = RaftNetwork(SMALL, most_correlations=50 * 16 * 17).eval()  # 50 of 272 places at a time, one direction at a time
+    frames = images(np.random.default_rng(0).integers(0, 256, (2, 128, 136, 3), dtype=np.uint8))
+    parts = RaftNetwork(SMALL, max_correlations=50 * 16 * 17).eval()  # 50 of 272 locations at a time, one direction at a time
     parts.load_state_dict(random_small.state_dict())
     with torch.inference_mode():
         first, second = (random_small.encode(frame) for frame in frames.split(1))
-        whole = random_small.both_ways(first, second, 4)
-        cut = parts.both_ways(first, second, 4)
+        whole = random_small.bidirectional(first, second, 4)
+        cut = parts.bidirectional(first, second, 4)
     for a, b in zip(whole, cut, strict=True):
         assert a.std() > 1e-3
         assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_there_and_back_are_the_two_single_flows(random_small: RaftNetwork) -> None:
-    frames = pictures(np.random.default_rng(1).integers(0, 256, (2, 128, 136, 3), dtype=np.uint8))
+    frames = images(np.random.default_rng(1).integers(0, 256, (2, 128, 136, 3), dtype=np.uint8))
     with torch.inference_mode():
-        there, back = random_small.both_ways(*(random_small.encode(frame) for frame in frames.split(1)), 3)
+        there, back = random_small.bidirectional(*(random_small.encode(frame) for frame in frames.split(1)), 3)
         assert torch.allclose(there, random_small(frames[:1], frames[1:], 3), atol=1e-4)
         assert torch.allclose(back, random_small(frames[1:], frames[:1], 3), atol=1e-4)
     assert not torch.allclose(there, back, atol=1e-2)
@@ -138,18 +138,18 @@ def test_there_and_back_are_the_two_single_flows(random_small: RaftNetwork) -> N
     ],
 )
 def test_frames_are_made_to_fit(size_hw: tuple[int, int], factor: int, padding: tuple[int, ...]) -> None:
-    assert fit_of(size_hw) == (factor, padding)
+    assert choose_fit(size_hw) == (factor, padding)
 
 
 def test_flow_is_cut_back_to_the_frame() -> None:
     # Flow that says where its pixel is: x 100 * row + column, y 0. The frame begins at row 3 and column 1.
-    place = 100.0 * torch.arange(488)[:, None] + torch.arange(856)
-    flow = _on_frame(torch.stack([place, torch.zeros_like(place)])[None], (481, 853))
+    location = 100.0 * torch.arange(488)[:, None] + torch.arange(856)
+    flow = _on_frame(torch.stack([location, torch.zeros_like(location)])[None], (481, 853))
     assert flow.shape == (481, 853, 2)
     assert (flow[0, 0, 0], flow[480, 852, 0]) == (301, 48_300 + 853)
     # Twice enlarged: pixel (r, c) is the mean of 2x2, around row 2 r + 1 + 0.5 and column 2 c + 0.5, and moves half as far.
-    place = 100.0 * torch.arange(256)[:, None] + torch.arange(600)
-    flow = _on_frame(torch.stack([place, torch.zeros_like(place)])[None], (127, 300))
+    location = 100.0 * torch.arange(256)[:, None] + torch.arange(600)
+    flow = _on_frame(torch.stack([location, torch.zeros_like(location)])[None], (127, 300))
     assert flow.shape == (127, 300, 2)
     assert flow[0, 0, 0] == (150 + 0.5) / 2
     assert flow[10, 20, 0] == (2150 + 40.5) / 2
@@ -165,17 +165,17 @@ def test_frames_of_any_size_are_tracked(random_small: RaftNetwork, size_hw: tupl
 
 
 class Counting(RaftNetwork):
-    """Counts the pictures that it encodes and the pairs that it compares."""
+    """Counts the images that it encodes and the pairs that it compares."""
 
     encoded = compared = 0
 
-    def encode(self, pictures: torch.Tensor) -> Encoded:
-        self.encoded += len(pictures)
-        return super().encode(pictures)
+    def encode(self, images: torch.Tensor) -> Encoded:
+        self.encoded += len(images)
+        return super().encode(images)
 
-    def both_ways(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    def bidirectional(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
         self.compared += 1
-        return super().both_ways(first, second, iterations)
+        return super().bidirectional(first, second, iterations)
 
 
 def test_each_frame_is_encoded_once_and_only_for_points() -> None:
@@ -232,11 +232,11 @@ def test_random_weights_are_always_the_same_and_touch_no_global_generator() -> N
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert torch.equal(before, torch.get_rng_state())
     tracker = create_tracker("raft", weights=None, device="cpu")
-    assert (tracker.info.name, tracker.info.device, tracker.info.licence_weights) == ("raft", "cpu", "BSD-3-Clause")
+    assert (tracker.info.name, tracker.info.device, tracker.info.license_weights) == ("raft", "cpu", "BSD-3-Clause")
 
 
 @pytest.mark.parametrize(("name", "file"), [("raft", "raft-things.pth"), ("raft-small", "raft-small.pth")])
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")
@@ -323,7 +323,7 @@ for weights in ("default", "some.pth"):
 
 def test_points_move_with_the_flow() -> None:
     class Pan(RaftNetwork):
-        def both_ways(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+        def bidirectional(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
             there = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 128, 160)
             return there, -there
 

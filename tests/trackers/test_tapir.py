@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: E402
 from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import tapir  # noqa: E402
-from sampt.trackers.base import follow_frames  # noqa: E402
+from sampt.trackers.base import track_frames  # noqa: E402
 from sampt.trackers.tapir.adapter import CausalTapirTracker, FrameView, TapirTracker, load_network  # noqa: E402
 from sampt.trackers.tapir.clip import ClipFeatures, ClipPass  # noqa: E402
 from sampt.trackers.tapir.network import (  # noqa: E402
@@ -40,7 +40,7 @@ from sampt.video.base import SubVideo  # noqa: E402
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the project's shared data is not beside this checkout")
 CPU = torch.device("cpu")
-REDUCED = {"picture_hw": (64, 64), "widths": (8, 16, 24, 32), "hidden": 24, "blocks": 2, "iterations": 3}
+REDUCED = {"image_hw": (64, 64), "widths": (8, 16, 24, 32), "hidden": 24, "blocks": 2, "iterations": 3}
 SIZES = {
     "tapir": replace(TAPIR, **REDUCED),
     "bootstapir": replace(BOOTSTAPIR, extra_blocks=1, **REDUCED),
@@ -98,12 +98,12 @@ class Clip:
         return self.frames[start:stop]
 
 
-def pictures(frames: np.ndarray) -> torch.Tensor:
+def images(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def some_points(num_frames: int, count: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places in a 64 x 64 picture, the first two on its corners, and frames; the first and the last one among them."""
+    """Locations in a 64 x 64 image, the first two on its corners, and frames; the first and the last one among them."""
     rng = np.random.default_rng(5)
     xy = np.concatenate([[[0, 0], [64, 64]], rng.uniform(0, 64, (count - 2, 2))]).astype(np.float32)
     frame_idx = np.concatenate([[0, num_frames - 1], rng.integers(0, num_frames, count - 2)])
@@ -117,16 +117,16 @@ def some_points(num_frames: int, count: int = 7) -> tuple[torch.Tensor, torch.Te
 def test_network_equals_the_official_program(fixture: str, sizes: TapirSizes) -> None:
     source = parity()
     with torch.device("meta"):
-        network = TapirNetwork(replace(sizes, picture_hw=(128, 128))).eval()
+        network = TapirNetwork(replace(sizes, image_hw=(128, 128))).eval()
     official = source.state_dict(SHARED / "parity" / f"{fixture}.json")
     network.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in official.items()}, strict=True, assign=True)
     queries = torch.from_numpy(source.queries(9, 10, 128, 128))
     with torch.inference_mode():
-        table = network(pictures(source.video(10, 128, 128)), queries[:, 1:], queries[:, 0].long()).numpy()
+        table = network(images(source.video(10, 128, 128)), queries[:, 1:], queries[:, 0].long()).numpy()
     expected = np.load(SHARED / "parity" / f"{fixture}.npz")
     assert expected["tracks"].shape == (9, 10, 2)
-    assert np.abs(table[..., :2] - expected["tracks"]).max() < 1e-3  # agreement asked for: 0.05 px; seen: 6e-5
-    assert np.abs(table[..., 2] - expected["occlusion"]).max() < 1e-4  # asked for: 5e-3; seen: 2e-5
+    assert np.abs(table[..., :2] - expected["tracks"]).max() < 1e-3  # agreement requested: 0.05 px; seen: 6e-5
+    assert np.abs(table[..., 2] - expected["occlusion"]).max() < 1e-4  # requested: 5e-3; seen: 2e-5
     assert np.abs(table[..., 3] - expected["expected_dist"]).max() < 1e-4
 
 
@@ -136,9 +136,9 @@ def test_chunks_give_what_the_whole_clip_gives(name: str, num_frames: int, chunk
     network, clip = reduced(name), Clip(num_frames)
     xy, frame_idx = some_points(num_frames)
     with torch.inference_mode():
-        whole = network(pictures(clip.frames), xy, frame_idx)
-        features = ClipFeatures(network, clip, FrameView(name, network, CPU).picture)
-        passed = ClipPass(network, features.looks(xy, frame_idx), xy, frame_idx)
+        whole = network(images(clip.frames), xy, frame_idx)
+        features = ClipFeatures(network, clip, FrameView(name, network, CPU).image)
+        passed = ClipPass(network, features.templates(xy, frame_idx), xy, frame_idx)
         parts = []
         for start, levels in features.in_order(chunk):
             parts.append(passed.push(start, levels, ends=start + len(levels[0]) == num_frames))
@@ -157,7 +157,7 @@ def test_as_many_blocks_and_refinements_as_the_official_network_has_give_the_sam
     points = Points(xy.numpy() - 0.5, frame_idx.numpy(), np.ones(7, int), np.ones(7, bool))
     found = TapirTracker(FrameView("tapir", network, CPU)).track(clip, points)
     with torch.inference_mode():
-        whole = network(pictures(clip.frames), xy, frame_idx)[..., :2].transpose(0, 1).numpy() - 0.5
+        whole = network(images(clip.frames), xy, frame_idx)[..., :2].transpose(0, 1).numpy() - 0.5
     whole[frame_idx, np.arange(7)] = points.xy
     assert np.abs(found.xy - whole).max() < 1e-3
 
@@ -176,13 +176,13 @@ def test_a_refinement_sees_as_far_as_its_lateness_says() -> None:
 
 
 class Counting(TapirNetwork):
-    """Counts the pictures that it encodes."""
+    """Counts the images that it encodes."""
 
     encoded = 0
 
-    def encode(self, pictures: torch.Tensor) -> Levels:
-        self.encoded += len(pictures)
-        return super().encode(pictures)
+    def encode(self, images: torch.Tensor) -> Levels:
+        self.encoded += len(images)
+        return super().encode(images)
 
 
 def test_each_frame_of_a_clip_is_encoded_once() -> None:
@@ -190,7 +190,7 @@ def test_each_frame_of_a_clip_is_encoded_once() -> None:
     counting = TapirTracker(FrameView("tapir", network, CPU), frames_at_once=4)
     tracks = counting.track(clip, Points(np.full((5, 2), 20), np.array([0, 3, 4, 10, 3]), np.ones(5, int), np.ones(5, bool)))
     assert network.encoded == 11
-    assert clip.num_read == 11 + 4  # the query frames first
+    assert clip.num_read == 11 + 4  # the prompt frames first
     assert (tracks.hidden_by != HiddenBy.NOT_TRACKED).all()
     counting.track(clip, Points.concat([]))
     assert network.encoded == 11
@@ -228,11 +228,11 @@ def test_stream_gives_what_the_causal_network_gives_for_the_clip_from_each_query
     points = Points(xy.numpy() - 0.5, frame_idx.numpy(), np.ones(9, int), np.ones(9, bool))
     found = np.full((12, 9, 2), np.nan, np.float32)
     sure = np.zeros((12, 9), np.float32)
-    for frame, columns, step, _ in follow_frames(tracker("bootstapir-causal").stream, enumerate(clip.frames), points):
+    for frame, columns, step, _ in track_frames(tracker("bootstapir-causal").stream, enumerate(clip.frames), points):
         found[frame, columns], sure[frame, columns] = step.xy, step.confidence
     for point, first in enumerate(frame_idx.tolist()):
         with torch.inference_mode():
-            table = network(pictures(clip.frames[first:]), xy[point : point + 1], torch.zeros(1, dtype=torch.long))[0, 1:]
+            table = network(images(clip.frames[first:]), xy[point : point + 1], torch.zeros(1, dtype=torch.long))[0, 1:]
         assert np.abs(found[first + 1 :, point] + 0.5 - table[:, :2].numpy()).max(initial=0) < 1e-3
         confidence = (1 - table[:, 2].sigmoid()) * (1 - table[:, 3].sigmoid())
         assert np.abs(sure[first + 1 :, point] - confidence.numpy()).max(initial=0) < 1e-4
@@ -259,7 +259,7 @@ def test_many_points_are_matched_in_parts_alike() -> None:
     rng = torch.Generator().manual_seed(2)
     xy = torch.rand(1500, 2, generator=rng) * 64
     with torch.inference_mode():
-        video = pictures(Clip(2).frames)
+        video = images(Clip(2).frames)
         many = network(video, xy, torch.zeros(1500, dtype=torch.long))
         few = network(video, xy[1200:1210], torch.zeros(10, dtype=torch.long))
     assert torch.allclose(many[1200:1210], few, atol=1e-4)
@@ -283,19 +283,19 @@ def test_correlations_are_those_of_interpolated_features() -> None:
 def test_looks_at_the_border_are_those_of_the_outermost_cells() -> None:
     network = reduced("tapir")
     fine, coarse = torch.arange(256.0).view(16, 16, 1), torch.arange(64.0).view(8, 8, 1)
-    looks = network.sample((fine, coarse), torch.tensor([[0.0, 0.0], [64.0, 64.0], [2.0, 2.0], [4.0, 2.0], [64.0, 32.0]]))
+    templates = network.sample((fine, coarse), torch.tensor([[0.0, 0.0], [64.0, 64.0], [2.0, 2.0], [4.0, 2.0], [64.0, 32.0]]))
     expected = [[0, 0], [255, 63], [0, 0], [0.5, 0], [(127 + 143) / 2, (31 + 39) / 2]]
-    assert torch.allclose(looks, torch.tensor(expected), atol=1e-4)
+    assert torch.allclose(templates, torch.tensor(expected), atol=1e-4)
 
 
-def test_places_count_from_the_corner_in_the_network_and_from_the_centre_here() -> None:
-    view = FrameView("tapir", load_network("tapir", None, replace(TAPIR, **{**REDUCED, "picture_hw": (256, 256)})), CPU)
+def test_locations_count_from_the_corner_in_the_network_and_from_the_centre_here() -> None:
+    view = FrameView("tapir", load_network("tapir", None, replace(TAPIR, **{**REDUCED, "image_hw": (256, 256)})), CPU)
     xy = np.array([[0, 0], [853, 479], [426.5, 239.5]], np.float32)
-    places = view.places(xy, (480, 854))
+    locations = view.locations(xy, (480, 854))
     expected = [[0.5 * 256 / 854, 0.5 * 256 / 480], [853.5 * 256 / 854, 479.5 * 256 / 480], [128, 128]]
-    assert torch.allclose(places, torch.tensor(expected), atol=1e-3)
-    table = torch.cat([places, torch.zeros(3, 2)], 1)[:, None]
-    assert np.abs(view.told(table, (480, 854)).xy[0] - xy).max() < 1e-3
+    assert torch.allclose(locations, torch.tensor(expected), atol=1e-3)
+    table = torch.cat([locations, torch.zeros(3, 2)], 1)[:, None]
+    assert np.abs(view.to_step(table, (480, 854)).xy[0] - xy).max() < 1e-3
 
 
 def test_points_are_visible_when_they_are_seen_sure_and_inside() -> None:
@@ -308,7 +308,7 @@ def test_points_are_visible_when_they_are_seen_sure_and_inside() -> None:
         [0, 0, -9, -9],
         [32, 32, -9, 9],
     ]
-    step = view.told(torch.tensor(rows)[:, None], (64, 64))
+    step = view.to_step(torch.tensor(rows)[:, None], (64, 64))
     assert step.visible[0].tolist() == [True, False, False, True, False]
     assert step.confidence[0, :2] == pytest.approx([0.1, 0.1], abs=2e-3)
 
@@ -317,12 +317,12 @@ def test_frames_are_stretched_as_by_pillow() -> None:
     view = FrameView("tapir", reduced("tapir"), CPU)
     frame = np.zeros((128, 256, 3), np.uint8)
     frame[:, 128:] = 255, 0, 51
-    picture = view.picture(frame)
-    assert picture.shape == (1, 3, 64, 64)
-    assert picture[0, :, 10, 5].tolist() == [-1, -1, -1]
-    assert picture[0, :, 60, 60].tolist() == pytest.approx([1, -1, -0.6])
+    image = view.image(frame)
+    assert image.shape == (1, 3, 64, 64)
+    assert image[0, :, 10, 5].tolist() == [-1, -1, -1]
+    assert image[0, :, 60, 60].tolist() == pytest.approx([1, -1, -0.6])
     small = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert torch.allclose(view.picture(small), pictures(small[None]))
+    assert torch.allclose(view.image(small), images(small[None]))
 
 
 @pytest.mark.parametrize(("clause", "check"), TRACKER_CLAUSES, ids=[name for name, _ in TRACKER_CLAUSES])
@@ -357,7 +357,7 @@ def test_what_the_trackers_tell_of_themselves() -> None:
         ("bootstapir-causal", "causal_bootstapir_checkpoint.pt"),
     ],
 )
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")
@@ -386,9 +386,9 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
         for name, network in networks.items()
     }
     for name, other in (("tapir", "bootstapir"), ("bootstapir", "tapir"), ("bootstapir-causal", "tapir")):
-        told = message(states[other], name)
-        assert told.startswith(f"{name!r} got weights of another network in FILE: ")
-        assert told.endswith(f"they are those of {other!r}. Expected an official PyTorch checkpoint of {name}.")
+        text = message(states[other], name)
+        assert text.startswith(f"{name!r} got weights of another network in FILE: ")
+        assert text.endswith(f"they are those of {other!r}. Expected an official PyTorch checkpoint of {name}.")
     del states["tapir"]["torch_pips_mixer.linear_1.bias"]
     assert message(states["tapir"], "tapir") == (
         "'tapir' got weights of another network in FILE: 1 parameters are missing, unknown or of another size, the first is"

@@ -43,12 +43,12 @@ def parity() -> Any:
     return module
 
 
-def pictures(frames: np.ndarray) -> torch.Tensor:
+def images(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def tracker_of(network: TapNextNetwork, name: str = "tapnext", **options: bool) -> TapNextTracker:
-    """On frames of 64 x 64 nothing is resized, so that the network's own answers can be compared."""
+    """On frames of 64 x 64 nothing is resized, so that the network's own results can be compared."""
     model = TapNextModel((64, 64), MODELS[name].is_averaged)
     return TapNextTracker(name, model, network, CPU, **options)
 
@@ -94,7 +94,7 @@ def fixture_call() -> tuple[torch.Tensor, torch.Tensor]:
     call, source = json.loads((SHARED / "parity" / "tapnext.json").read_text())["call"], parity()
     size = call["video"]["frames"], call["video"]["height"], call["video"]["width"]
     queries = source.queries(call["queries"]["count"], *size, call["queries"]["seed"])
-    return pictures(source.video(*size, call["video"]["seed"])), torch.from_numpy(queries[:, [0, 2, 1]])
+    return images(source.video(*size, call["video"]["seed"])), torch.from_numpy(queries[:, [0, 2, 1]])
 
 
 @needs_shared
@@ -102,7 +102,7 @@ def test_answers_equal_the_official_program(filled: TapNextNetwork) -> None:
     with torch.inference_mode():
         prediction, _ = filled(*fixture_call())
     with np.load(SHARED / "parity" / "tapnext.npz") as expected:
-        # Asked for: 0.02 px and 1e-3; seen: 7e-5 px and 2e-6.
+        # Requested: 0.02 px and 1e-3; seen: 7e-5 px and 2e-6.
         assert np.abs(prediction.yx.numpy() - expected["tracks"]).max() < 1e-3
         assert np.abs(prediction.track_logits.numpy() - expected["track_logits"]).max() < 1e-4
         assert np.abs(prediction.visible_logits.numpy() - expected["visible_logits"]).max() < 1e-4
@@ -126,7 +126,7 @@ def test_a_stream_equals_the_official_program_for_points_of_the_first_frame(fill
     xy = np.array([[20.25, 30.5], [0, 63], [41, 7.75]], np.float32)
     queries = torch.tensor([[0, y + 0.5, x + 0.5] for x, y in xy])  # there the first pixel begins at 0
     with torch.inference_mode():
-        expected, _ = filled(pictures(frames), queries)
+        expected, _ = filled(images(frames), queries)
     stream = tracker_of(filled).stream()
     stream.push(frames[0])
     stream.add(xy[:1])
@@ -145,8 +145,8 @@ def test_late_points_are_near_the_official_ones_and_earlier_ones_do_not_feel_the
     early, late = np.array([[20, 30], [50, 12]], np.float32), np.array([[10.5, 40], [33, 33], [60, 2]], np.float32)
     queries = torch.tensor([[t, y + 0.5, x + 0.5] for t, xy in ((0, early), (3, late)) for x, y in xy])
     with torch.inference_mode():
-        expected, _ = filled(pictures(frames), queries)
-        without, _ = filled(pictures(frames), queries[:2])
+        expected, _ = filled(images(frames), queries)
+        without, _ = filled(images(frames), queries[:2])
     stream = tracker_of(filled).stream()
     for i, frame in enumerate(frames):
         step = stream.push(frame)
@@ -168,10 +168,10 @@ def test_queries_are_looked_up_as_by_the_official_grid_sample() -> None:
     network.query_pos_embed.copy_(table)
     yx = torch.tensor([[0.5, 0.5], [23.5, 39.5], [0.1, 20.3], [12.25, 39.9], [24.0, 0.0], [7.75, 31.5], [-3, 5], [99, 99]])
     grid = (yx / torch.tensor([24.0, 40.0]) * 2 - 1).view(1, 1, -1, 2)
-    looked_up = F.grid_sample(table.view(1, 24, 40, 16).permute(0, 3, 2, 1), grid, align_corners=False)
+    lookup_size = F.grid_sample(table.view(1, 24, 40, 16).permute(0, 3, 2, 1), grid, align_corners=False)
     with torch.inference_mode():
         own = network.query_tokens(yx) - network.point_query_token[0, 0]
-    assert torch.allclose(own, looked_up[0, :, 0].T, atol=1e-5)
+    assert torch.allclose(own, lookup_size[0, :, 0].T, atol=1e-5)
     assert torch.allclose(own[0], table[0, 0], atol=1e-5)
     assert torch.allclose(own[5], 0.75 * table[0, 7 * 40 + 31] + 0.25 * table[0, 8 * 40 + 31], atol=1e-5)
 
@@ -184,7 +184,7 @@ def test_positions_are_sines_and_cosines_of_x_then_y() -> None:
         assert np.allclose(table[y, x], expected, atol=1e-6)
 
 
-def test_finer_pictures_get_the_learned_places_interpolated(small: TapNextNetwork) -> None:
+def test_finer_images_get_the_learned_locations_interpolated(small: TapNextNetwork) -> None:
     with torch.inference_mode():
         fine = small.image_tokens(torch.zeros(1, 3, 128, 128))[0] - small.lin_proj.bias
         learned = small.image_pos_emb.view(1, 8, 8, -1).permute(0, 3, 1, 2)
@@ -195,7 +195,7 @@ def test_finer_pictures_get_the_learned_places_interpolated(small: TapNextNetwor
     assert memory[0].lru.shape == (16 * 16 + 1, 48)
 
 
-def test_places_are_the_mean_around_the_likeliest_bin(small: TapNextNetwork) -> None:
+def test_locations_are_the_mean_around_the_likeliest_bin(small: TapNextNetwork) -> None:
     class Said(TapNextNetwork):
         def __init__(self, logits: torch.Tensor) -> None:
             super().__init__(SMALL)
@@ -204,7 +204,7 @@ def test_places_are_the_mean_around_the_likeliest_bin(small: TapNextNetwork) -> 
             self.coordinate_head.forward = lambda rows: self.logits  # type: ignore[method-assign]
 
     logits = torch.full((1, 128), -100.0)
-    logits[0, 10] = logits[0, 12] = 4.0  # y: 11, told as the centre of that bin
+    logits[0, 10] = logits[0, 12] = 4.0  # y: 11, reported as the centre of that bin
     logits[0, 64 + 30] = 8.0  # x: 30, pulled by bin 31, not by one more than 20 away
     logits[0, 64 + 31], logits[0, 64 + 51] = 8.0 - 2 * np.log(3), 8.0
     with torch.inference_mode():
@@ -212,7 +212,7 @@ def test_places_are_the_mean_around_the_likeliest_bin(small: TapNextNetwork) -> 
     assert torch.allclose(yx, torch.tensor([[11.5, 30.5 + 0.25]]), atol=1e-5)
 
 
-def test_certainty_is_the_probability_near_the_place() -> None:
+def test_certainty_is_the_probability_near_the_location() -> None:
     logits = torch.full((1, 512), -100.0)
     logits[0, 5] = 0.0  # y: half here, half 60 bins on
     logits[0, 65] = 0.0
@@ -234,8 +234,8 @@ def test_certainty_lowers_the_confidence_where_asked_for(small: TapNextNetwork) 
 
 
 @pytest.mark.parametrize("size_hw", [(480, 854), (31, 90), (64, 64)])
-def test_places_are_told_in_our_convention(size_hw: tuple[int, int]) -> None:
-    class Told(TapNextNetwork):
+def test_locations_are_told_in_our_convention(size_hw: tuple[int, int]) -> None:
+    class Notify(TapNextNetwork):
         asked: torch.Tensor
 
         def query_tokens(self, yx: torch.Tensor) -> torch.Tensor:
@@ -246,7 +246,7 @@ def test_places_are_told_in_our_convention(size_hw: tuple[int, int]) -> None:
             prediction = super().predict(rows)
             return prediction._replace(yx=self.asked) if len(rows) else prediction
 
-    network = Told(SMALL).eval().requires_grad_(False)
+    network = Notify(SMALL).eval().requires_grad_(False)
     stream = tracker_of(network, "tapnext-pp-512").stream()
     h, w = size_hw
     xy = np.array([[0, 0], [w - 1, h - 1], [w / 3, h / 4]], np.float32)
@@ -254,7 +254,7 @@ def test_places_are_told_in_our_convention(size_hw: tuple[int, int]) -> None:
     stream.add(xy)
     step = stream.push(noise(1, size_hw, 1)[0])
     assert np.allclose(network.asked.numpy(), (xy[:, ::-1] + 0.5) * 64 / np.array([h, w]), atol=1e-4)
-    assert np.allclose(step.xy, xy, atol=1e-3)  # what the network is asked and what it tells is the same place
+    assert np.allclose(step.xy, xy, atol=1e-3)  # what the network is prompted and what it tells is the same location
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (5, 40), (33, 200), (300, 129)])
@@ -266,10 +266,10 @@ def test_frames_of_any_size_are_tracked_inside_them(small: TapNextNetwork, size_
 
 def test_frames_are_resized_as_each_official_program_does(small: TapNextNetwork) -> None:
     class Seen(TapNextNetwork):
-        picture: torch.Tensor
+        image: torch.Tensor
 
         def image_tokens(self, frames: torch.Tensor) -> torch.Tensor:
-            self.picture = frames
+            self.image = frames
             return super().image_tokens(frames)
 
     stripes = np.zeros((256, 256, 3), np.uint8)
@@ -282,13 +282,13 @@ def test_frames_are_resized_as_each_official_program_does(small: TapNextNetwork)
             stream.push(frame)
             stream.add(np.zeros((1, 2), np.float32))
             stream.push(frame)
-            seen[name, frame[0, 0, 0]] = network.picture
+            seen[name, frame[0, 0, 0]] = network.image
     assert seen["tapnext", 0].shape == (1, 3, 64, 64)
     for name in ("tapnext", "tapnext-pp"):
         assert torch.allclose(seen[name, 0][..., 4:-4], torch.tensor(-0.5), atol=0.05)
     assert (seen["tapnext-pp-512", 0] == -1).all()
-    assert all((picture == 1).all() for (_, value), picture in seen.items() if value == 255)
-    assert [MODELS[name].picture_hw[0] for name in MODELS] == [256, 256, 512]
+    assert all((image == 1).all() for (_, value), image in seen.items() if value == 255)
+    assert [MODELS[name].image_hw[0] for name in MODELS] == [256, 256, 512]
 
 
 class Counting(TapNextNetwork):
@@ -342,7 +342,7 @@ def test_memory_does_not_grow_with_frames(small: TapNextNetwork) -> None:
     seen = []
     with torch.inference_mode():
         for i in range(6):
-            _, memory = small(pictures(noise(1, seed=i)), queries, memory, i)
+            _, memory = small(images(noise(1, seed=i)), queries, memory, i)
             seen.append(numbers(memory))
     assert set(seen) == {2 * (64 + 2) * 4 * 48}  # layers, tokens, one state and three inputs
 

@@ -126,7 +126,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, small: TapNextNetwo
         (tapnext.create_pp_512, "tapnext-pp-512", "tapnextpp_512.ckpt"),
     ],
 )
-def test_default_weights_offline_are_refused_with_the_place_to_get_them(
+def test_default_weights_offline_are_refused_with_the_location_to_get_them(
     create: Callable[..., TapNextTracker], name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPT_OFFLINE", "1")

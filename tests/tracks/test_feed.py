@@ -13,7 +13,7 @@ from sampt.config import TrackingConfig
 from sampt.errors import BackendError
 from sampt.testing import ExactStreamTracker, ExactTracker, SceneVideo, crossing_scene, leave_and_return_scene, slow_scene
 from sampt.trackers.create import create_tracker
-from sampt.tracks.feed import live_feed, track_feed, track_whole
+from sampt.tracks.feed import streaming_feed, track_feed, track_whole
 from sampt.types import FramePoints, HiddenBy, Points, QueryMask, Tracks
 
 SCENE = crossing_scene(12)
@@ -31,7 +31,7 @@ FIELDS = ("xy", "confidence", "hidden_by")
 NOT_TRACKED = int(HiddenBy.NOT_TRACKED)
 
 
-def rows_of(feed: Any) -> list[FramePoints]:
+def find_rows(feed: Any) -> list[FramePoints]:
     rows = []
     for expected, (frame_idx, frame, row) in enumerate(feed):
         assert frame_idx == expected
@@ -52,14 +52,14 @@ def assert_rows_are(rows: Sequence[FramePoints], tracks: Tracks) -> None:
 @pytest.mark.parametrize("tracker", [create_tracker("dis-flow"), create_tracker("lucas-kanade"), ExactStreamTracker(SCENE)])
 def test_a_causal_trackers_feed_is_its_tracks_filtered(tracker: Any, config: TrackingConfig) -> None:
     whole = track_whole(VIDEO, POINTS, tracker, config)
-    assert_rows_are(rows_of(track_feed(VIDEO, POINTS, tracker, config, backward=True)), whole)
+    assert_rows_are(find_rows(track_feed(VIDEO, POINTS, tracker, config, backward=True)), whole)
 
 
 @pytest.mark.parametrize("config", [TrackingConfig(), TrackingConfig(patch_filter=True, patch_threshold=0.2)])
 @pytest.mark.parametrize("backward", [True, False])
 def test_causal_and_whole_clip_trackers_feed_the_same(config: TrackingConfig, backward: bool) -> None:
-    causal = rows_of(track_feed(VIDEO, POINTS, ExactStreamTracker(SCENE), config, backward=backward))
-    whole = rows_of(track_feed(VIDEO, POINTS, ExactTracker(SCENE), config, backward=backward))
+    causal = find_rows(track_feed(VIDEO, POINTS, ExactStreamTracker(SCENE), config, backward=backward))
+    whole = find_rows(track_feed(VIDEO, POINTS, ExactTracker(SCENE), config, backward=backward))
     for i, (one, two) in enumerate(zip(causal, whole, strict=True)):
         assert np.abs(one.xy - two.xy).max() < 1e-3, i
         assert np.array_equal(one.hidden_by, two.hidden_by), i
@@ -68,7 +68,7 @@ def test_causal_and_whole_clip_trackers_feed_the_same(config: TrackingConfig, ba
 
 def test_without_backward_points_wait_where_they_are_given() -> None:
     for tracker in (ExactStreamTracker(SCENE), ExactTracker(SCENE)):
-        for i, row in enumerate(rows_of(track_feed(VIDEO, POINTS, tracker, TrackingConfig(), backward=False))):
+        for i, row in enumerate(find_rows(track_feed(VIDEO, POINTS, tracker, TrackingConfig(), backward=False))):
             later = POINTS.frame_idx > i
             assert (row.hidden_by[later] == NOT_TRACKED).all()
             assert not (row.hidden_by[~later] == NOT_TRACKED).any()
@@ -92,7 +92,7 @@ def test_the_patch_filter_works_away_from_the_query_frame_both_ways() -> None:
     background = Points.of(1, 4, [[48, 10]])
 
     class Slipping(ExactTracker):
-        """Slips off the background onto object 1 two frames after the query frame, and onto object 2 two frames before."""
+        """Slips off the background onto object 1 two frames after the prompt frame, and onto object 2 two frames before."""
 
         def track(self, video: Any, points: Points, query_masks: Any = None) -> Tracks:
             xy = np.broadcast_to(points.xy, (9, 1, 2)).copy()
@@ -108,9 +108,9 @@ def test_the_patch_filter_works_away_from_the_query_frame_both_ways() -> None:
 def test_live_frames_feed_what_a_forward_run_feeds() -> None:
     for name in ("dis-flow", "lucas-kanade"):
         tracker = create_tracker(name)
-        offline = rows_of(track_feed(VIDEO, POINTS, tracker, TrackingConfig(), backward=False))
-        live = rows_of(live_feed((SCENE.frame(i) for i in range(12)), POINTS, tracker, TrackingConfig()))
-        for one, two in zip(offline, live, strict=True):
+        offline = find_rows(track_feed(VIDEO, POINTS, tracker, TrackingConfig(), backward=False))
+        stream = find_rows(streaming_feed((SCENE.frame(i) for i in range(12)), POINTS, tracker, TrackingConfig()))
+        for one, two in zip(offline, stream, strict=True):
             assert all(np.array_equal(getattr(one, f), getattr(two, f)) for f in FIELDS)
 
 
@@ -122,17 +122,17 @@ def test_live_frames_are_taken_only_when_asked_for() -> None:
             taken.append(i)
             yield SCENE.frame(i)
 
-    feed = live_feed(camera(), POINTS, create_tracker("dis-flow"), TrackingConfig())
+    feed = streaming_feed(camera(), POINTS, create_tracker("dis-flow"), TrackingConfig())
     assert len(taken) <= 1
     for i in range(3):
         assert next(feed)[0] == i
         assert taken == list(range(i + 1))
-    assert list(live_feed(iter(()), POINTS, create_tracker("dis-flow"), TrackingConfig())) == []
+    assert list(streaming_feed(iter(()), POINTS, create_tracker("dis-flow"), TrackingConfig())) == []
 
 
 def test_live_frames_want_a_causal_tracker_at_once() -> None:
-    with pytest.raises(BackendError, match=r"Tracker 'exact' needs the whole clip; for live frames choose another one"):
-        live_feed(iter(()), POINTS, ExactTracker(SCENE), TrackingConfig())
+    with pytest.raises(BackendError, match=r"Tracker 'exact' needs the whole clip; for streamed frames choose another one"):
+        streaming_feed(iter(()), POINTS, ExactTracker(SCENE), TrackingConfig())
 
 
 def test_a_causal_tracker_without_stream_is_told() -> None:
@@ -144,7 +144,7 @@ def test_a_causal_tracker_without_stream_is_told() -> None:
 
 
 class Grouped(ExactTracker):
-    """An exact tracker whose points influence each other and that wants masks; it notes what it is asked."""
+    """An exact tracker whose points influence each other and that wants masks; it notes what it is prompted."""
 
     def __init__(self, *scenes: Any, is_causal: bool = False) -> None:
         super().__init__(*scenes)

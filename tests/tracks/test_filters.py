@@ -90,7 +90,7 @@ def test_the_threshold_counts() -> None:
 def test_going_backward_earlier_frames_are_hidden() -> None:
     points = Points([[50, 50], [20, 20]], [3, 2], [1, 1], [True, True])  # type: ignore[arg-type]
     point_filter = patches(points)
-    # The second point joins on frame 2, where the picture is already the other one.
+    # The second point joins on frame 2, where the image is already the other one.
     assert point_filter.apply(grey(100), 3, np.array([0]), points.xy[:1], np.zeros(1, np.uint8)).tolist() == [NONE]
     assert apply(point_filter, 2, points.xy, [NONE, NONE], grey(250)) == [PATCH, NONE]
     assert apply(point_filter, 1, points.xy, [NONE, NONE], grey(100)) == [AFTER, PATCH]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sampt.config import ReinitConfig
-from sampt.tracks.reinit import next_query_frames, signs_by_origin
+from sampt.tracks.reinit import next_prompt_frames, signs_by_origin
 from sampt.types import FramePoints, HiddenBy
 
 A, B, C, D = "on-horizon-and-sync", "at-median-area", "on-similar-area", "on-similar-area-and-sync"
@@ -16,7 +16,7 @@ A, B, C, D = "on-horizon-and-sync", "at-median-area", "on-similar-area", "on-sim
 
 def choose(variant: Any, areas: list[list[int]], meeting: int | None = None, horizon: int = 8) -> list[int | None]:
     config = ReinitConfig(enabled=True, variant=variant, horizon=horizon, tracker_horizon=max(horizon, 24))
-    return next_query_frames(areas, config, meeting)
+    return next_prompt_frames(areas, config, meeting)
 
 
 def test_a_takes_the_last_frame_for_all() -> None:

@@ -1,4 +1,4 @@
-"""Cuts are told from movement and light, and an object counts in another shot only once it is really seen there."""
+"""Cuts are distinguished from movement and light, and an object counts in another shot only once it is really seen there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sampt.config import TrackingConfig
 from sampt.testing.scenes import crossing_scene, demo_scene
 from sampt.tracks.filters import PointFilter
-from sampt.tracks.shots import FrameLook, ShotView, is_cut
+from sampt.tracks.shots import FrameAppearance, ShotView, is_cut
 from sampt.types import HiddenBy, Points, UInt8Array
 from sampt.video.array import ArrayVideo
 
@@ -41,17 +41,17 @@ OTHER = textured(2, color=(90, 140, 150))[:180, :320]
         (np.clip(ONE * 1.3 + 25, 0, 255).astype(np.uint8), False),  # a lamp
         (cv2.GaussianBlur(ONE, (0, 0), 3), False),
     ],
-    ids=["other-picture", "black", "other-scene", "movement", "darker", "brighter", "blurred"],
+    ids=["other-image", "black", "other-scene", "movement", "darker", "brighter", "blurred"],
 )
-def test_a_cut_is_another_picture(frame: UInt8Array, expected: bool) -> None:
-    one, other = FrameLook.of(ONE), FrameLook.of(frame)
+def test_a_cut_is_another_image(frame: UInt8Array, expected: bool) -> None:
+    one, other = FrameAppearance.of(ONE), FrameAppearance.of(frame)
     assert is_cut(one, other) is expected
     assert is_cut(other, one) is expected
 
 
 @pytest.mark.parametrize("scene", [crossing_scene(12), demo_scene(8, SIZE_HW)])
 def test_a_scene_has_no_cut(scene: object) -> None:
-    looks = [FrameLook.of(scene.frame(i)) for i in range(scene.num_frames)]  # type: ignore[attr-defined]
+    looks = [FrameAppearance.of(scene.frame(i)) for i in range(scene.num_frames)]  # type: ignore[attr-defined]
     assert not any(map(is_cut, looks, looks[1:]))
 
 
@@ -67,8 +67,8 @@ def seen(frames: list[UInt8Array], points: Points, xy: list[np.ndarray], *, quer
     point_filter = PointFilter(TrackingConfig(shot_cuts=True, border_fraction=0), points, SIZE_HW)
     columns, codes = np.arange(len(points)), np.zeros(len(points), np.uint8)
     counts = []
-    for i, (frame, places) in enumerate(zip(frames, xy, strict=True)):
-        found = point_filter.apply(frame, query + i, columns, places.astype(np.float32), codes)
+    for i, (frame, locations) in enumerate(zip(frames, xy, strict=True)):
+        found = point_filter.apply(frame, query + i, columns, locations.astype(np.float32), codes)
         assert len(set(found.tolist())) == 1
         assert found[0] in (HiddenBy.NONE, HiddenBy.SHOT)
         counts.append(bool(found[0] == HiddenBy.NONE))
@@ -83,7 +83,7 @@ def test_points_count_again_where_they_look_as_they_did_and_lie_as_they_did() ->
     points = Points.of(1, 0, GRID)
     frames = [ONE, ONE, other, other, moved, moved]
     assert seen(frames, points, [GRID] * 4 + [GRID - (10, 4)] * 2) == [True, True, False, False, True, True]
-    # In the right picture, but not where they belong.
+    # In the right image, but not where they belong.
     scattered = np.random.default_rng(0).uniform([20, 20], [300, 160], GRID.shape)
     assert seen(frames, points, [GRID] * 4 + [scattered] * 2) == [True, True, False, False, False, False]
     # Once found, the tracker is believed, up to the next cut.

@@ -17,7 +17,7 @@ def test_windows_are_copies() -> None:
     window[:] = 0
     assert np.array_equal(frames, before)
     assert video.read(3, 3).shape == (0, 4, 5, 3)
-    with pytest.raises(VideoError, match="Frames 2 to 4 were asked of ArrayVideo, which has 3"):
+    with pytest.raises(VideoError, match="Frames 2 to 4 were requested of ArrayVideo, which has 3"):
         video.read(2, 4)
     with pytest.raises(VideoError, match="Frames -1 to 1"):
         video.read(-1, 1)

@@ -16,7 +16,7 @@ import pytest
 
 import sampt.video.av_compat as av_compat
 from sampt.video.file import VideoFile
-from sampt.video.live import open_live
+from sampt.video.streaming import open_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def test_nor_of_a_stream(tagged: Path) -> None:
     with tagged.open("rb") as file:
         os.dup2(file.fileno(), 0)
         try:
-            assert np.array_equal(np.stack(list(open_live("-"))), FRAMES)
+            assert np.array_equal(np.stack(list(open_stream("-"))), FRAMES)
         finally:
             os.dup2(before, 0)
             os.close(before)

@@ -22,8 +22,8 @@ from sampt.types import Points
 from sampt.video.base import SubVideo
 from sampt.video.damage import describe_frames
 from sampt.video.file import VideoFile
-from sampt.video.live import open_live
 from sampt.video.open import open_video
+from sampt.video.streaming import open_stream
 
 MakeVideo = Callable[..., Path]
 ReadNumber = Callable[[np.ndarray], int]
@@ -113,7 +113,7 @@ def test_the_real_frame_of_a_change_of_size_is_told(make_video: MakeVideo) -> No
     video = VideoFile(large)
     assert video.num_frames == 20
     with pytest.raises(VideoError, match=r"Frame 10 of .* is 128x64, the first is 96x48 \(10 frames in all: 10-19\)"):
-        video.read(19, 20)  # as a run does first, which told "--stop 19"
+        video.read(19, 20)  # as a run does first, which reported "--stop 19"
     assert open_video(large, on_damage="skip").num_frames == 10
 
 
@@ -136,7 +136,7 @@ def test_broken_images_are_damage_too(tmp_path: Path) -> None:
 
 
 def test_frames_that_arrive_go_on_after_a_refused_packet(broken: Path, read_number: ReadNumber, caplog: Any) -> None:
-    video = open_live(f"file://{broken}")
+    video = open_stream(f"file://{broken}")
     numbers = [read_number(frame) for frame in video]
     assert numbers[:13] == list(range(13))
     assert numbers[-20:] == list(range(20, 40))
@@ -190,7 +190,7 @@ def test_the_stream_of_the_cases() -> None:
 def test_frames_are_told_as_ranges() -> None:
     assert describe_frames([3]) == "3"
     assert describe_frames([0, 1, 2, 7, 9, 10]) == "0-2, 7, 9-10"
-    assert describe_frames(range(0, 20, 2)) == "0, 2, 4, 6, 8, 10 and 4 more places"
+    assert describe_frames(range(0, 20, 2)) == "0, 2, 4, 6, 8, 10 and 4 more"
 
 
 def test_frames_of_a_view_keep_their_own_numbers(broken: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_frames_of_a_view_keep_their_own_numbers(broken: Path, tmp_path: Path) -
         view, options = SubVideo(VideoFile(broken), range(20, 30)), RunOptions(on_damage=on_damage)
         job = Job(view, [Points.of(1, 4, [(9, 9)])], tmp_path / "o", options=options)
         chosen = choose_frames(job)
-        assert (chosen.video.num_frames, chosen.is_all, chosen.place(job).points.frame_idx[0]) == (
+        assert (chosen.video.num_frames, chosen.is_all, chosen.location(job).points.frame_idx[0]) == (
             count,
             True,
             4,

@@ -7,25 +7,25 @@ from PIL import Image
 
 from sampt.errors import InputChangedError, VideoError
 from sampt.video import SubVideo, open_video
-from sampt.video.digest import OpenedFiles, digest_of_files
+from sampt.video.digest import OpenedFiles, compute_digest_of_files
 
 
 def test_digest_sees_names_and_every_byte(tmp_path):
     (tmp_path / "a").write_bytes(bytes(range(256)) * 8200)
     (tmp_path / "b").write_bytes(b"x")
-    both = digest_of_files([tmp_path / "a", tmp_path / "b"])
+    both = compute_digest_of_files([tmp_path / "a", tmp_path / "b"])
     inner = [hashlib.sha256((tmp_path / n).read_bytes()).digest() for n in "ab"]
     assert both == hashlib.sha256(b"1:a:2099200:" + inner[0] + b"1:b:1:" + inner[1]).hexdigest()
-    assert digest_of_files([tmp_path / "b", tmp_path / "a"]) != both
+    assert compute_digest_of_files([tmp_path / "b", tmp_path / "a"]) != both
     with (tmp_path / "a").open("r+b") as file:
         file.seek(1_500_000)
         file.write(b"!")
-    assert digest_of_files([tmp_path / "a", tmp_path / "b"]) != both
+    assert compute_digest_of_files([tmp_path / "a", tmp_path / "b"]) != both
 
 
 def test_missing_file_is_one_line(tmp_path):
     with pytest.raises(VideoError, match="cannot be read"):
-        digest_of_files([tmp_path / "none"])
+        compute_digest_of_files([tmp_path / "none"])
 
 
 def test_folder_is_known_by_its_images_and_a_view_by_its_source(tmp_path):
@@ -56,7 +56,9 @@ def test_files_that_were_copied_again_are_read_again_once(tmp_path, monkeypatch)
     for path in paths:
         os.utime(path, (0, 0))
     read = []
-    monkeypatch.setattr("sampt.video.digest.digest_of_files", lambda found: read.append(found) or digest_of_files(found))
+    monkeypatch.setattr(
+        "sampt.video.digest.compute_digest_of_files", lambda found: read.append(found) or compute_digest_of_files(found)
+    )
     for i in range(4):
         opened.check(i)
     assert len(read) == 1

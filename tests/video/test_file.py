@@ -20,7 +20,7 @@ ReadNumber = Callable[[np.ndarray], int]
 
 KINDS = {
     "mp4 with B-frames": ("a.mp4", {"options": {"g": "12", "bf": "3", "b-adapt": "0"}}),
-    "open groups of pictures": ("b.mp4", {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3:b-adapt=0"}}),
+    "open groups of images": ("b.mp4", {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3:b-adapt=0"}}),
     "Matroska": ("c.mkv", {"options": {"g": "12"}}),
     "transport stream": ("d.ts", {"options": {"g": "12"}}),
     "AVI, whose times are in decoding order": ("e.avi", {"options": {"g": "12"}}),
@@ -105,7 +105,7 @@ def test_one_frame(make_video: MakeVideo) -> None:
     assert (video.num_frames, video.fps, video.time_s(0)) == (1, 25.0, 0.0)
     assert video.read(0, 1).shape == (1, 48, 96, 3)
     assert video.read(1, 1).shape == (0, 48, 96, 3)
-    with pytest.raises(VideoError, match=r"Frames 0 to 2 were asked of .*one\.mp4, which has 1\."):
+    with pytest.raises(VideoError, match=r"Frames 0 to 2 were requested of .*one\.mp4, which has 1\."):
         video.read(0, 2)
 
 
@@ -133,7 +133,7 @@ def _write_sound(path: Path) -> Path:
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"sound\.mp4 holds no video stream, only audio\. Give a file with pictures\."):
+    with pytest.raises(VideoError, match=r"sound\.mp4 holds no video stream, only audio\. Give a file with images\."):
         VideoFile(_write_sound(tmp_path / "sound.mp4"))
 
 

@@ -1,4 +1,4 @@
-"""Which files are frames, what their pages and samples are: read rightly, or told in one line."""
+"""Which files are frames, what their pages and samples are: read rightly, or reported in one line."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_what_a_file_says_of_its_samples_is_believed(tmp_path: Path, caplog: pyt
     assert not caplog.messages
 
 
-def test_deep_colours_are_turned_upright(tmp_path: Path) -> None:
+def test_deep_colors_are_turned_upright(tmp_path: Path) -> None:
     for orientation in range(1, 9):
         stored = np.arange(2 * 3 * 3, dtype=np.uint16).reshape(2, 3, 3) * 3000
         exif = Image.Exif()

@@ -37,7 +37,7 @@ def test_frames_are_named_by_stem_and_read_in_any_window(tmp_path: Path) -> None
     assert [video.frame_name(i) for i in range(3)] == ["f3", "f7", "f11"]
     assert video.read(1, 3)[:, 0, 0, 0].tolist() == [7, 11]
     assert video.read(3, 3).shape == (0, 8, 12, 3)
-    with pytest.raises(VideoError, match="Frames 2 to 4 were asked of frames, which has 3"):
+    with pytest.raises(VideoError, match="Frames 2 to 4 were requested of frames, which has 3"):
         video.read(2, 4)
 
 
@@ -88,15 +88,15 @@ def test_sixteen_bit_rgb_keeps_its_upper_bits(tmp_path: Path) -> None:
 
 
 def test_other_modes_become_rgb(tmp_path: Path) -> None:
-    colours = [(255, 0, 0), (0, 128, 0), (10, 20, 30)]
-    rgb = Image.fromarray(np.array([colours], np.uint8))
+    colors = [(255, 0, 0), (0, 128, 0), (10, 20, 30)]
+    rgb = Image.fromarray(np.array([colors], np.uint8))
     rgb.quantize(8).save(tmp_path / "palette.png")
     with_alpha = Image.fromarray(
-        np.array([[(*colour, alpha) for colour, alpha in zip(colours, (0, 128, 255), strict=True)]], np.uint8)
+        np.array([[(*color, alpha) for color, alpha in zip(colors, (0, 128, 255), strict=True)]], np.uint8)
     )
     with_alpha.save(tmp_path / "alpha.png")
     for name in ("palette.png", "alpha.png"):  # alpha is dropped: the colour below a transparent pixel is kept
-        assert read_image(tmp_path / name)[0].tolist() == [list(c) for c in colours], name
+        assert read_image(tmp_path / name)[0].tolist() == [list(c) for c in colors], name
     Image.fromarray(np.array([[0, 77, 255]], np.uint8)).save(tmp_path / "grey.png")
     assert read_image(tmp_path / "grey.png")[0].tolist() == [[v] * 3 for v in (0, 77, 255)]
     Image.fromarray(np.array([[False, True]])).save(tmp_path / "bits.png")
@@ -122,6 +122,6 @@ def test_a_truncated_image_is_named(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_text_file_with_an_image_ending_is_named_when_opened(tmp_path: Path) -> None:
-    (tmp_path / "b.jpg").write_text("no picture")
+    (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(VideoError, match=r"Image .*b\.jpg cannot be read"):
         ImageVideo([_flat(tmp_path / "a.jpg"), tmp_path / "b.jpg"], "frames")

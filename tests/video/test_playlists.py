@@ -1,4 +1,4 @@
-"""A file that names other files is no video, whatever it is called: nothing that it names is opened unless asked for."""
+"""A file that names other files is no video, whatever it is called: nothing that it names is opened unless requested."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sampt.cli.main import main
 from sampt.errors import VideoError
 from sampt.video.decoding import one_file_options, playlist_kind
 from sampt.video.file import VideoFile
-from sampt.video.live import open_live
 from sampt.video.open import open_video
+from sampt.video.streaming import open_stream
 
 MakeVideo = Callable[..., Path]
 DASH = """<?xml version="1.0"?>
@@ -94,8 +94,8 @@ def test_standard_input_and_file_addresses_are_no_way_round(clip: Path) -> None:
     path = clip.with_name("a.ffconcat")
     path.write_text(PLAYLISTS["ffconcat"])
     with pytest.raises(VideoError):
-        open_live(f"file://{path}")
-    assert [frame.shape for frame in open_live(f"file://{clip}")] == [(48, 96, 3)] * 5
+        open_stream(f"file://{path}")
+    assert [frame.shape for frame in open_stream(f"file://{clip}")] == [(48, 96, 3)] * 5
 
 
 def test_videos_are_told_from_playlists(clip: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_range_of_frames(indices: range) -> None:
     assert [view.frame_name(i) for i in range(len(indices))] == [f"{i:05d}" for i in indices]
     assert [view.time_s(i) for i in range(len(indices))] == pytest.approx([abs(i - indices[0]) / 10 for i in indices])
     assert view.fps == pytest.approx(10 / abs(indices.step))
-    with pytest.raises(VideoError, match="were asked of Recording, which has"):
+    with pytest.raises(VideoError, match="were requested of Recording, which has"):
         view.read(0, len(indices) + 1)
 
 
@@ -56,11 +56,11 @@ def test_reversing_twice_changes_nothing() -> None:
 
 @pytest.mark.parametrize("indices", [range(0), range(5, 11), range(-1, 3), range(3, -2, -1)])
 def test_ranges_outside_are_refused(indices: range) -> None:
-    with pytest.raises(VideoError, match=r"Frames range\(.*\) were asked of Recording, which has 10"):
+    with pytest.raises(VideoError, match=r"Frames range\(.*\) were requested of Recording, which has 10"):
         SubVideo(_video(), indices)
 
 
-def test_resizing_keeps_places() -> None:
+def test_resizing_keeps_locations() -> None:
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     frames[1, :4, 4:] = 200
     small = ResizedVideo(ArrayVideo(frames), (2, 4))

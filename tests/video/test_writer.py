@@ -36,14 +36,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert error.max() < 25
 
 
-def test_flat_colours_survive_the_matrix(tmp_path: Path) -> None:
+def test_flat_colors_survive_the_matrix(tmp_path: Path) -> None:
     # Written with one colour matrix and tagged with another, saturated colours would shift by 10 and more.
-    colours = [(220, 30, 30), (30, 200, 40), (40, 50, 210), (250, 250, 250), (5, 5, 5)]
+    colors = [(220, 30, 30), (30, 200, 40), (40, 50, 210), (250, 250, 250), (5, 5, 5)]
     with VideoWriter(tmp_path / "a.mp4", 10, (32, 32), crf=1) as writer:
-        for colour in colours:
-            writer.write(np.full((32, 32, 3), colour, np.uint8))
-    read = VideoFile(tmp_path / "a.mp4").read(0, len(colours))[:, 16, 16].astype(int)
-    assert np.abs(read - colours).max() <= 3
+        for color in colors:
+            writer.write(np.full((32, 32, 3), color, np.uint8))
+    read = VideoFile(tmp_path / "a.mp4").read(0, len(colors))[:, 16, 16].astype(int)
+    assert np.abs(read - colors).max() <= 3
 
 
 def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_wrong_frames_and_times_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_writer(path: Path, fps: float = 24) -> None:
         with VideoWriter(path, fps, (32, 32)):
             pytest.fail("opened")
@@ -144,7 +144,7 @@ def test_equal_frames_give_equal_files_whatever_is_in_memory(tmp_path: Path) -> 
         rng = np.random.default_rng(seed)
         with VideoWriter(tmp_path / "a.mp4", 25, (96, 200)) as writer:
             for frame in frames:
-                # Blocks of the sizes that the encoder asks for, filled and freed: what is read unwritten shows.
+                # Blocks of the sizes that the encoder requests, filled and freed: what is read unwritten shows.
                 for size in (40_000, 50_000, 84_480, 100_000, 200_000):
                     rng.integers(0, 256, size, np.uint8)
                 writer.write(frame)

@@ -1,4 +1,4 @@
-"""A server over exact fakes: a folder of lossless frames, back ends that know the answer, and browsers that ask."""
+"""A server over exact fakes: a folder of lossless frames, backends that know the response, and browsers that request."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class Site:
         for i, frame in enumerate(self.frames):
             Image.fromarray(frame).save(self.root / "clip" / f"{i:05d}.png")
         write_video(self.root / "clip.mp4", self.frames)
-        self.settings = WebSettings({"root": self.root}, folder / "work", self._back_ends)
+        self.settings = WebSettings({"root": self.root}, folder / "work", self._backends)
 
-    def _back_ends(self, _: SegmentConfig) -> tuple[PointTracker, PromptableSegmenter]:
+    def _backends(self, _: SegmentConfig) -> tuple[PointTracker, PromptableSegmenter]:
         return ExactStreamTracker(self.scene), self.segmenter
 
     def masks(self, frame_idx: int) -> np.ndarray:
@@ -83,27 +83,27 @@ class Site:
         wanted = {"object_id": added, "frame": frame, "is_positive": True, **self.inside(object_id, frame)}
         answer = browser.post("/api/v1/session/points", json=wanted)
         assert answer.status_code == 201, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        body: dict[str, Any] = answer.json()
+        return body
 
     def propagate(self, browser: TestClient, **wanted: Any) -> dict[str, Any]:
         """Start a propagation, and wait for its end."""
         assert browser.post("/api/v1/session/propagations", json=wanted).status_code == 202
-        return self.wait_for(lambda: browser.get("/api/v1/session/propagations").json(), lambda told: not told["is_running"])
+        return self.wait_for(lambda: browser.get("/api/v1/session/propagations").json(), lambda body: not body["is_running"])
 
     @staticmethod
     def wait_for(ask: Callable[[], Any], is_right: Callable[[Any], bool]) -> dict[str, Any]:
         for _ in range(3000):
-            told: dict[str, Any] = ask()
-            if is_right(told):
-                return told
+            body: dict[str, Any] = ask()
+            if is_right(body):
+                return body
             time.sleep(0.01)
-        raise AssertionError(f"it did not become right within half a minute: {told}")
+        raise AssertionError(f"it did not become right within half a minute: {body}")
 
     @staticmethod
-    def mask(told: dict[str, Any]) -> np.ndarray:
-        """The mask of an object in an answer."""
-        return decode_mask(Rle(tuple(told["rle"]["size"]), told["rle"]["counts"]))
+    def mask(body: dict[str, Any]) -> np.ndarray:
+        """The mask of an object in a response."""
+        return decode_mask(Rle(tuple(body["rle"]["size"]), body["rle"]["counts"]))
 
 
 def write_video(path: Path, frames: UInt8Array) -> None:

@@ -25,7 +25,7 @@ from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 
 _SLOW = """
 import sys, time
-import sampt.web.back_ends as back_ends
+import sampt.web.backends as backends
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import slow_scene
 
@@ -38,7 +38,7 @@ class Exact:
     def __init__(self, *options): pass
     def __call__(self, config): return ExactStreamTracker(slow_scene(8)), Slow(slow_scene(8))
 
-back_ends.NamedBackEnds = Exact
+backends.NamedBackends = Exact
 from sampt.cli.main import main
 sys.exit(main())
 """
@@ -145,9 +145,9 @@ def test_the_usual_port_gives_way_to_a_free_one(start: Callable[..., Process], s
             held.enter_context(socket.create_server(("127.0.0.1", 7268)))
         server = start(str(site.root / "clip"))
         assert ":7268/" not in server.url
-        told = server.client.get("/about").json()
-        assert told["start"] == {"video": "root/clip", "project": None}
-        assert told["segmenter"] == "nano"
+        body = server.client.get("/about").json()
+        assert body["start"] == {"video": "root/clip", "project": None}
+        assert body["segmenter"] == "nano"
 
 
 def test_a_token_is_asked_for_when_others_could_reach_the_server(start: Callable[..., Process], site: Any) -> None:
@@ -200,9 +200,9 @@ def test_kill_9_in_mid_propagation_loses_nothing_that_was_answered(
     time.sleep(wait_s)
     assert server.end(signal.SIGKILL) == -signal.SIGKILL
     again = start("--root", str(site.root), "--port", "0")
-    told = again.client.post("/session", json={"video": "root/clip"}).json()
+    body = again.client.post("/session", json={"video": "root/clip"}).json()
     for part in ("objects", "points", "boxes", "masks", "project"):
-        assert told[part] == state[part]
+        assert body[part] == state[part]
     again.client.post("/session/propagations", json={})
     site.wait_for(lambda: again.client.get("/session/propagations").json(), lambda p: not p["is_running"])
     for frame in range(8):
@@ -218,12 +218,12 @@ def test_kill_9_between_and_during_clicks_loses_the_last_one_at_most(start: Call
         opened = server.client.post("/session", json={"video": "root/clip"}).json()
         if not opened["objects"]:
             server.client.post("/session/objects", json={})
-        answered, asked = len(opened["points"]), len(opened["points"])
+        answered, message = len(opened["points"]), len(opened["points"])
         killer = subprocess.Popen(
             [sys.executable, "-c", f"import os,time; time.sleep({delay_s}); os.kill({server.process.pid}, 9)"]
         )
         for i in range(3000):
-            asked += 1
+            message += 1
             try:
                 wanted = {"object_id": 1, "frame": i % 8, "x": i % 90, "y": i % 60}
                 answer = server.client.post("/session/points", json=wanted)
@@ -234,7 +234,7 @@ def test_kill_9_between_and_during_clicks_loses_the_last_one_at_most(start: Call
         killer.wait()
         assert server.end(signal.SIGKILL) == -signal.SIGKILL
         kept = len(json.loads((site.root / "clip.sampt" / "project.json").read_text())["clicks"])
-        assert answered <= kept <= asked
+        assert answered <= kept <= message
         with Session.open(site.root / "clip.sampt", tracker=ExactStreamTracker(site.scene), segmenter=_exact(site)) as session:
             assert len(session.clicks()) == kept
 
@@ -252,9 +252,9 @@ def test_a_result_that_was_half_written_is_left_out(start: Callable[..., Process
     store = ResultStore(journal)
     store.close()
     again = start("--root", str(site.root), "--port", "0")
-    told = again.client.post("/session", json={"project": "root/clip.sampt"}).json()
-    assert len(told["points"]) == 2
-    assert sum(stop - begin for ranges in told["stale"].values() for begin, stop in ranges) == 1
+    body = again.client.post("/session", json={"project": "root/clip.sampt"}).json()
+    assert len(body["points"]) == 2
+    assert sum(stop - begin for ranges in body["stale"].values() for begin, stop in ranges) == 1
 
 
 def _exact(site: Any) -> ExactSegmenter:

@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 
 NUM_FRAMES = 3000
-MOST_BYTES = 1_200_000_000
+MAX_BYTES = 1_200_000_000
 SHARED = Path(__file__).parents[2].parent / "shared"
 
 
@@ -50,7 +50,7 @@ def server(tmp_path):
                 yield process.pid, found[0].rstrip("/"), tmp_path.name
                 break
         else:
-            pytest.fail("the server told no address")
+            pytest.fail("the server reported no address")
     finally:
         process.terminate()
         process.communicate(timeout=20)
@@ -64,7 +64,7 @@ def test_long_video_is_edited_in_bounded_memory(server):
         def ask(method, path, **kwargs):
             answer = client.request(method, path, **kwargs)
             assert answer.status_code < 300, (path, answer.text)
-            assert peak_bytes(pid) < MOST_BYTES, path
+            assert peak_bytes(pid) < MAX_BYTES, path
             return answer
 
         state = ask("POST", "session", json={"video": f"{root}/long.mp4"}).json()
@@ -89,7 +89,7 @@ def test_long_video_is_edited_in_bounded_memory(server):
         while ask("GET", "session/propagations").json()["is_running"]:
             ask("GET", "session/frames/1500/masks")
         assert ask("GET", "session/frames/1509/masks").json()["objects"][0]["state"] == "present"
-        ask("GET", "session/strips")
+        ask("GET", "session/timelines")
         made = ask("POST", "session/exports", json={"format": "youtube-vis"}).json()
         while not made["is_done"]:
             made = ask("GET", f"session/exports/{made['export_id']}").json()

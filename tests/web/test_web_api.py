@@ -1,4 +1,4 @@
-"""What a script does with the interface: files, uploads, clicks, masks, propagation, pictures."""
+"""What a script does with the interface: files, uploads, clicks, masks, propagation, images."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ S = f"{API}/session"
 
 
 def test_about_tells_back_ends_exporters_and_limits(browser: TestClient) -> None:
-    told = browser.get(f"{API}/about").json()
-    assert told["has_session"] is False
-    assert [(item["role"], item["name"], item["code"], item["weights"]) for item in told["licences"]] == [
+    body = browser.get(f"{API}/about").json()
+    assert body["has_session"] is False
+    assert [(item["role"], item["name"], item["code"], item["weights"]) for item in body["licenses"]] == [
         ("tracker", "exact-stream", "Apache-2.0", None),
         ("segmenter", "exact", "Apache-2.0", None),
     ]
-    assert {item["name"]: item["suffix"] for item in told["exporters"]} == {n: e.suffix for n, e in BUILT_IN.items()}
-    assert told["token_required"] is False
-    assert told["start"] is None
+    assert {item["name"]: item["suffix"] for item in body["exporters"]} == {n: e.suffix for n, e in BUILT_IN.items()}
+    assert body["token_required"] is False
+    assert body["start"] is None
 
 
 def test_files_are_listed_by_what_they_can_be_opened_as(browser: TestClient, site: Any) -> None:
@@ -41,10 +41,10 @@ def test_files_are_listed_by_what_they_can_be_opened_as(browser: TestClient, sit
     roots = browser.get(f"{API}/files").json()
     assert [entry["path"] for entry in roots["entries"]] == ["root", "uploads", "projects"]
     assert roots["parent"] is None
-    told = browser.get(f"{API}/files", params={"path": "root"}).json()
-    assert told["parent"] == ""
+    body = browser.get(f"{API}/files", params={"path": "root"}).json()
+    assert body["parent"] == ""
     size = (site.root / "clip.mp4").stat().st_size
-    assert [tuple(entry.values()) for entry in told["entries"]] == [
+    assert [tuple(entry.values()) for entry in body["entries"]] == [
         ("clip", "root/clip", "frames", None),
         ("sub", "root/sub", "folder", None),
         ("clip.mp4", "root/clip.mp4", "video", size),
@@ -55,13 +55,13 @@ def test_files_are_listed_by_what_they_can_be_opened_as(browser: TestClient, sit
 
 
 def test_a_click_is_answered_with_the_exact_mask(opened: TestClient, site: Any) -> None:
-    told = site.click(opened, 2)
-    assert told["point"]["point_id"] == 1
-    assert told["state"]["points"] == [told["point"]]
+    body = site.click(opened, 2)
+    assert body["point"]["point_id"] == 1
+    assert body["state"]["points"] == [body["point"]]
     answer = opened.get(f"{S}/frames/0/masks", params={"preview": True}).json()
     assert [(o["object_id"], o["state"], o["is_stale"]) for o in answer["objects"]] == [(1, "present", False)]
     assert np.array_equal(site.mask(answer["objects"][0]), site.masks(0)[1])
-    assert answer["points"] == []  # none is followed yet
+    assert answer["points"] == []  # none is tracked yet
 
 
 @pytest.mark.parametrize("key", ["is_positive", "sign", "label", "labels"])
@@ -78,13 +78,13 @@ def test_a_sign_means_here_what_it_means_in_files(opened: TestClient, site: Any,
 
 def test_a_propagation_gives_the_exact_masks_and_a_correction_makes_frames_stale(opened: TestClient, site: Any) -> None:
     site.click(opened, 1)
-    told = site.propagate(opened)
-    assert (told["done"], told["total"], told["error"], told["is_cancelled"]) == (8, 8, None, False)
+    body = site.propagate(opened)
+    assert (body["done"], body["total"], body["error"], body["is_cancelled"]) == (8, 8, None, False)
     for frame in range(8):
         answer = opened.get(f"{S}/frames/{frame}/masks").json()
         assert np.array_equal(site.mask(answer["objects"][0]), site.masks(frame)[0])
         assert any(p["visible"] and p["is_positive"] and p["object_id"] == 1 for p in answer["points"])
-    strip = opened.get(f"{S}/strips").json()["objects"][0]
+    strip = opened.get(f"{S}/timelines").json()["objects"][0]
     assert strip["state"] == [[2, 8]]
     assert strip["score"] == [100] * 8
     assert strip["area"] == [int(site.masks(i)[0].sum()) for i in range(8)]
@@ -110,8 +110,8 @@ def test_a_second_propagation_is_refused_and_the_first_can_be_cancelled(opened: 
     assert second.status_code == 409
     assert opened.get(S).json()["propagation"]["is_running"] is True
     site.segmenter.go_on.set()
-    told = opened.delete(f"{S}/propagations").json()
-    assert told["is_running"] is False
+    body = opened.delete(f"{S}/propagations").json()
+    assert body["is_running"] is False
     assert opened.post(f"{S}/propagations", json={}).status_code == 202
 
 
@@ -192,13 +192,13 @@ def test_a_broken_mask_is_refused(opened: TestClient, kind: str, data: bytes, st
     assert opened.get(S).json()["masks"] == []
 
 
-def test_pictures_show_the_frames(opened: TestClient, site: Any) -> None:
+def test_images_show_the_frames(opened: TestClient, site: Any) -> None:
     for frame in (0, 1, 2, 7, 6, 5, 3):
         answer = opened.get(f"{S}/frames/{frame}")
         assert answer.headers["content-type"] == "image/jpeg"
-        picture = np.asarray(Image.open(io.BytesIO(answer.content)))
-        assert picture.shape == site.frames[frame].shape
-        assert np.abs(picture.astype(float) - site.frames[frame]).mean() < 4
+        image = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert image.shape == site.frames[frame].shape
+        assert np.abs(image.astype(float) - site.frames[frame]).mean() < 4
     small = Image.open(io.BytesIO(opened.get(f"{S}/frames/3", params={"width": 48}).content))
     assert small.size == (48, 32)
     large = Image.open(io.BytesIO(opened.get(f"{S}/frames/3", params={"width": 500}).content))
@@ -206,7 +206,7 @@ def test_pictures_show_the_frames(opened: TestClient, site: Any) -> None:
     assert opened.get(f"{S}/frames/8").status_code == 404
 
 
-def test_pictures_are_not_sent_twice(opened: TestClient) -> None:
+def test_images_are_not_sent_twice(opened: TestClient) -> None:
     first = opened.get(f"{S}/frames/2")
     assert first.headers["cache-control"] == "private, no-cache"
     again = opened.get(f"{S}/frames/2", headers={"if-none-match": first.headers["etag"]})
@@ -353,8 +353,8 @@ def test_an_upload_needs_room_on_the_disk(serving: Callable[..., FastAPI], brows
 def test_videos_of_one_stem_have_projects_of_their_own(browser: TestClient, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         for video, project in (("clip", "root/clip.sampt"), ("clip.mp4", "root/clip-2.sampt")):
-            told = browser.post(S, json={"video": f"root/{video}"})
-            assert (told.status_code, told.json()["project"]) == (201, project)
+            body = browser.post(S, json={"video": f"root/{video}"})
+            assert (body.status_code, body.json()["project"]) == (201, project)
     (site.root / "sub").mkdir()
     shutil.copy(site.root / "clip.mp4", site.root / "sub")
     shutil.rmtree(site.root / "clip.sampt")

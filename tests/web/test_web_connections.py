@@ -24,7 +24,7 @@ pytest.importorskip("resource", reason="Windows has no limit of open files to se
 
 import resource
 
-from sampt.web.addresses import client_of
+from sampt.web.addresses import find_client
 from sampt.web.connections import Connection, Door, DoorConfig, num_allowed
 from sampt.web.serving import make_server
 from sampt.web.settings import Limits
@@ -182,7 +182,7 @@ def test_the_next_headers_of_a_connection_have_to_come_in_time(served: Callable[
     assert peer.recv(12) == b"HTTP/1.1 200"
     time.sleep(1.0)  # between requests silence is allowed
     peer.sendall(whole)
-    received = b""  # what is left of the first answer, with or before the beginning of the second
+    received = b""  # what is left of the first response, with or before the beginning of the second
     while b"HTTP/1.1 200" not in received and (more := peer.recv(1 << 16)):
         received += more
     assert b"HTTP/1.1 200" in received
@@ -220,7 +220,7 @@ def test_slow_uploads_end_and_steady_ones_do_not(served: Callable[..., Served], 
     steady = server.connect(put("steady.mp4", len(data)))
     began_s = time.monotonic()
     step = -(-len(data) // 12)
-    assert step > 300  # 0.1 s each: faster than what is asked for
+    assert step > 300  # 0.1 s each: faster than what is requested
     for start in range(0, len(data), step):
         steady.sendall(data[start : start + step])
         time.sleep(0.1)
@@ -235,7 +235,7 @@ def test_an_answer_that_nobody_fetches_is_given_up(served: Callable[..., Served]
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.connect(("127.0.0.1", server.port))
     peer.setblocking(False)
-    with contextlib.suppress(BlockingIOError, ConnectionError):  # megabytes are asked for, as long as anybody listens
+    with contextlib.suppress(BlockingIOError, ConnectionError):  # megabytes are requested, as long as anybody listens
         for _ in range(20_000):
             peer.send(one)
     until(lambda: len(server.door) == 0, 15)
@@ -365,7 +365,7 @@ def test_time_to_fetch_an_answer_is_earned_by_fetching() -> None:
     ],
 )
 def test_a_client_is_an_address_or_a_network(host: str | None, client: str) -> None:
-    assert client_of(host) == client
+    assert find_client(host) == client
 
 
 @pytest.mark.parametrize(("files", "wanted", "allowed"), [(256, 128, 128), (200, 128, 72), (1024, 128, 128), (100, 128, 8)])

@@ -1,4 +1,4 @@
-"""The event stream: what pages are told, what they may ask, and what bad ones cost."""
+"""The event stream: what pages are reported, what they may request, and what bad ones cost."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_a_preview_is_answered_on_the_stream(opened: TestClient, site: Any) -> N
     site.click(opened, 1)
     with opened.websocket_connect(EVENTS) as socket:
         socket.send_json({"type": "preview", "request": 7, "frame": 0})
-        told = until(socket, "preview", request=7)[-1]
-        assert np.array_equal(site.mask(told["objects"][0]), site.masks(0)[0])
-        assert told["frame"] == 0
+        body = until(socket, "preview", request=7)[-1]
+        assert np.array_equal(site.mask(body["objects"][0]), site.masks(0)[0])
+        assert body["frame"] == 0
         socket.send_json({"type": "preview", "request": 8, "frame": 99})
         assert until(socket, "error")[-1] == {
             "type": "error",
@@ -55,7 +55,7 @@ def test_a_preview_is_answered_on_the_stream(opened: TestClient, site: Any) -> N
         }
 
 
-def test_a_newer_preview_takes_the_place_of_a_waiting_one(opened: TestClient, site: Any) -> None:
+def test_a_newer_preview_replaces_a_waiting_one(opened: TestClient, site: Any) -> None:
     for frame in range(3):
         site.click(opened, 1, frame)
     site.segmenter.go_on.clear()
@@ -85,17 +85,17 @@ def test_a_propagation_streams_masks_and_progress(opened: TestClient, site: Any)
         assert [m["frame"] for m in frames] == list(range(8))
         for message in frames:
             assert np.array_equal(site.mask(message["objects"][0]), site.masks(message["frame"])[0])
-        told = _rest(brief, opened)
-        assert "frame" not in {m["type"] for m in told}
-        last = [m for m in told if m["type"] == "progress"][-1]
+        body = _rest(brief, opened)
+        assert "frame" not in {m["type"] for m in body}
+        last = [m for m in body if m["type"] == "progress"][-1]
         assert (last["done"], last["total"], last["is_running"], last["seconds_left"]) == (8, 8, False, 0.0)
 
 
 def _rest(socket: Any, browser: TestClient) -> list[dict[str, Any]]:
-    """What comes up to the next edit, which is told last of all but frames."""
+    """What comes up to the next edit, which is reported last of all but frames."""
     revision = browser.post(f"{S}/objects", json={}).json()["state"]["revision"]
     seen = until(socket, "changed", revision=revision)
-    for _ in range(40):  # frames come after everything else: one answered message a round
+    for _ in range(40):  # frames come after everything else: one responded with message a round
         socket.send_json({"type": "ping"})
         seen += until(socket, "pong")
     return seen
@@ -107,7 +107,7 @@ def test_cancel_ends_the_propagation(opened: TestClient, site: Any) -> None:
     with opened.websocket_connect(EVENTS) as socket:
         opened.post(f"{S}/propagations", json={})
         socket.send_json({"type": "cancel"})
-        site.wait_for(lambda: opened.get(f"{S}/propagations").json(), lambda told: told["is_cancelled"])
+        site.wait_for(lambda: opened.get(f"{S}/propagations").json(), lambda body: body["is_cancelled"])
         site.segmenter.go_on.set()
         assert until(socket, "progress", is_running=False)[-1]["is_cancelled"] is True
 
@@ -138,8 +138,8 @@ def test_a_bad_message_is_answered_and_closes_nothing(opened: TestClient, text: 
     with opened.websocket_connect(EVENTS) as socket:
         assert socket.receive_json()["type"] == "hello"
         socket.send_text(text)
-        told = socket.receive_json()
-        assert (told["type"], set(told)) == ("error", {"type", "request", "message"})
+        body = socket.receive_json()
+        assert (body["type"], set(body)) == ("error", {"type", "request", "message"})
         socket.send_bytes(b"\xff\x00" + text.encode())
         assert socket.receive_json()["type"] == "error"
         socket.send_json({"type": "ping"})
@@ -275,7 +275,7 @@ def _texts(subscriber: Subscriber) -> list[str]:
 
 def test_what_waits_for_a_slow_page_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Masks of many objects are megabytes a frame, and few of them are enough to fill a memory."""
-    monkeypatch.setattr("sampt.web.events._MOST_CHARS", 1000)
+    monkeypatch.setattr("sampt.web.events._MAX_CHARS", 1000)
     loop = asyncio.new_event_loop()
     slow, asking = Subscriber(loop), Subscriber(loop)
     for frame in range(20):

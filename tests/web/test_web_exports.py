@@ -23,7 +23,7 @@ S = "/api/v1/session"
 
 @pytest.fixture
 def followed(opened: TestClient, site: Any) -> TestClient:
-    """A browser with two objects that were followed."""
+    """A browser with two objects that were tracked."""
     site.click(opened, 1)
     site.click(opened, 2)
     site.propagate(opened)
@@ -35,48 +35,48 @@ def finished(browser: TestClient, site: Any, **wanted: Any) -> dict[str, Any]:
     started = browser.post(f"{S}/exports", json=wanted)
     assert started.status_code == 202, started.text
     number = started.json()["export_id"]
-    told: dict[str, Any] = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda t: t["is_done"])
-    return told
+    body: dict[str, Any] = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda t: t["is_done"])
+    return body
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_format_can_be_fetched(followed: TestClient, site: Any, name: str) -> None:
-    told = finished(followed, site, format=name)
-    assert told["error"] is None
-    assert (told["done"], told["total"]) == (8, 8)
-    assert told["file_name"] == f"clip-{name}{BUILT_IN[name].suffix}"
-    file = followed.get(f"{S}/exports/{told['export_id']}/file")
+    body = finished(followed, site, format=name)
+    assert body["error"] is None
+    assert (body["done"], body["total"]) == (8, 8)
+    assert body["file_name"] == f"clip-{name}{BUILT_IN[name].suffix}"
+    file = followed.get(f"{S}/exports/{body['export_id']}/file")
     assert file.status_code == 200
-    assert len(file.content) == told["num_bytes"] > 0
-    assert file.headers["content-disposition"] == f'attachment; filename="{told["file_name"]}"'
+    assert len(file.content) == body["num_bytes"] > 0
+    assert file.headers["content-disposition"] == f'attachment; filename="{body["file_name"]}"'
     assert str(site.folder).encode() not in file.content
 
 
 def test_the_masks_are_the_exact_ones(followed: TestClient, site: Any) -> None:
-    told = finished(followed, site, format="png", start=2, stop=5, object_ids=[2])
-    archive = zipfile.ZipFile(BytesIO(followed.get(f"{S}/exports/{told['export_id']}/file").content))
+    body = finished(followed, site, format="png", start=2, stop=5, object_ids=[2])
+    archive = zipfile.ZipFile(BytesIO(followed.get(f"{S}/exports/{body['export_id']}/file").content))
     labels = {Path(n).stem: np.asarray(Image.open(BytesIO(archive.read(n)))) for n in archive.namelist() if n.endswith(".png")}
     for frame in (2, 3, 4):
         assert np.array_equal(labels[f"{frame:05d}"] == 2, site.masks(frame)[1])
         assert not (labels[f"{frame:05d}"] == 1).any()
 
 
-def test_names_and_colours_go_with_the_export(followed: TestClient, site: Any) -> None:
+def test_names_and_colors_go_with_the_export(followed: TestClient, site: Any) -> None:
     followed.patch(f"{S}/objects/1", json={"name": "Bee"})
-    told = finished(followed, site, format="youtube-vis")
-    data = json.loads(followed.get(f"{S}/exports/{told['export_id']}/file").content)
+    body = finished(followed, site, format="youtube-vis")
+    data = json.loads(followed.get(f"{S}/exports/{body['export_id']}/file").content)
     assert "Bee" in {item["name"] for item in data["categories"]}
 
 
 def test_an_export_of_nothing_says_why(opened: TestClient, site: Any) -> None:
     site.click(opened, 1)
-    told = finished(opened, site, format="png")
-    assert told["error"]
-    assert "\n" not in told["error"]
-    assert str(site.folder) not in told["error"]
-    assert told["file_name"] is None
-    answer = opened.get(f"{S}/exports/{told['export_id']}/file")
-    assert (answer.status_code, answer.json()["error"]) == (409, told["error"])
+    body = finished(opened, site, format="png")
+    assert body["error"]
+    assert "\n" not in body["error"]
+    assert str(site.folder) not in body["error"]
+    assert body["file_name"] is None
+    answer = opened.get(f"{S}/exports/{body['export_id']}/file")
+    assert (answer.status_code, answer.json()["error"]) == (409, body["error"])
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ _CHECKS = (
 
 
 class Running:
-    """A server in a thread, asked over a real connection.
+    """A server in a thread, prompted over a real connection.
 
     Attributes:
         url: of the server.
@@ -121,7 +121,7 @@ def test_no_random_request_breaks_the_interface(running: Running, bystander: req
 def _try(
     running: Running, browser: requests.Session, operation: Any, mode: Any, checks: list[Any], secret: str, seen: dict[int, int]
 ) -> None:
-    """Ask one operation with random parameters and bodies."""
+    """Request one operation with random parameters and bodies."""
     limits = hypothesis.settings(
         max_examples=_EXAMPLES,
         deadline=None,
@@ -153,9 +153,9 @@ def _bring_near(case: Any) -> None:
     near |= {"x0": 40, "y0": 30, "x1": 90, "y1": 60}
     for values in (case.path_parameters, case.body):
         if isinstance(values, dict):
-            for name, most in near.items():
+            for name, limit in near.items():
                 if isinstance(values.get(name), (int, float)):
-                    values[name] = most if most == 1 or name in ("x1", "y1") else abs(values[name]) % most
+                    values[name] = limit if limit == 1 or name in ("x1", "y1") else abs(values[name]) % limit
             if "format" in values:
                 values["format"] = "png"
             if values.get("object_ids"):
@@ -175,18 +175,18 @@ def _messages(rng: np.random.Generator) -> Iterator[str | bytes]:
     kinds = ["preview", "watch", "cancel", "ping", "hello", "frame", "", 3, None]
     keys = ["request", "frame", "frames", "more", "type", ""]
     for _ in range(_MESSAGES):
-        told: dict[str, Any] = {"type": kinds[rng.choice(len(kinds), p=[0.35, 0.2, 0.05, 0.2, *[0.04] * 5])]}
+        body: dict[str, Any] = {"type": kinds[rng.choice(len(kinds), p=[0.35, 0.2, 0.05, 0.2, *[0.04] * 5])]}
         for _ in range(rng.integers(0, 4)):
-            told[keys[rng.integers(len(keys))]] = values[rng.integers(len(values))]
+            body[keys[rng.integers(len(keys))]] = values[rng.integers(len(values))]
         if rng.random() < 0.3:
-            told |= {"request": int(rng.integers(100)), "frame": int(rng.integers(10))}
-        text = json.dumps(told)
+            body |= {"request": int(rng.integers(100)), "frame": int(rng.integers(10))}
+        text = json.dumps(body)
         fate = rng.random()
         if fate < 0.1:
             text = text[: rng.integers(len(text))]
         elif fate < 0.15:
-            place = rng.integers(len(text))
-            text = text[:place] + chr(rng.integers(1, 0xD7FF)) + text[place + 1 :]
+            location = rng.integers(len(text))
+            text = text[:location] + chr(rng.integers(1, 0xD7FF)) + text[location + 1 :]
         yield rng.bytes(rng.integers(0, 200)) if fate > 0.97 else "[" * rng.integers(1, 3000) if fate > 0.96 else text
 
 
@@ -212,25 +212,25 @@ def test_ten_thousand_random_messages_do_no_harm(running: Running, bystander: re
     assert kinds["preview"] > 20
     after = {k: v for k, v in browser.get(api).json().items() if k in before}
     assert after == before
-    assert re.fullmatch(r"[0-9]+", str(browser.get(f"{api}/strips").json()["revision"]))
+    assert re.fullmatch(r"[0-9]+", str(browser.get(f"{api}/timelines").json()["revision"]))
     browser.close()
 
 
 def _catch_up(stream: Any, kinds: dict[str, int], number: int) -> None:
-    """Wait until all that was sent is answered: nobody who does not read may send on."""
+    """Wait until all that was sent is handled: nobody who does not read may send on."""
     stream.send(json.dumps({"type": "preview", "request": 10**6 + number, "frame": 99}))
     for _ in range(3000):
         if kinds.get(f"request {10**6 + number}"):
             return
         time.sleep(0.005)
-    raise AssertionError(f"the stream does not answer any more: {kinds}")
+    raise AssertionError(f"the stream does not respond any more: {kinds}")
 
 
 def _read_all(stream: Any, kinds: dict[str, int], secret: str) -> None:
     with contextlib.suppress(ConnectionClosed):
         for text in stream:
-            told = json.loads(text)
-            kind = told["type"] if secret not in text else "leak"
+            body = json.loads(text)
+            kind = body["type"] if secret not in text else "leak"
             kinds[kind] = kinds.get(kind, 0) + 1
-            if told.get("request") is not None and told["request"] >= 10**6:
-                kinds[f"request {told['request']}"] = 1
+            if body.get("request") is not None and body["request"] >= 10**6:
+                kinds[f"request {body['request']}"] = 1

@@ -56,11 +56,11 @@ def test_given_masks_of_a_session_are_limited(opening: Opening, site: Any) -> No
     code = encode_mask(site.masks(0)[0])
     browser = opening(given_bytes=2 * len(code.counts))
     browser.post(f"{S}/objects", json={})
-    told = {"size": list(code.size_hw), "counts": code.counts}
-    got = [browser.put(f"{S}/objects/1/frames/{i}/mask", json=told).status_code for i in range(4)]
+    response = {"size": list(code.size_hw), "counts": code.counts}
+    got = [browser.put(f"{S}/objects/1/frames/{i}/mask", json=response).status_code for i in range(4)]
     assert got == [200, 200, 409, 409]
     assert browser.delete(f"{S}/objects/1/frames/0/mask").status_code == 200
-    assert browser.put(f"{S}/objects/1/frames/3/mask", json=told).status_code == 200
+    assert browser.put(f"{S}/objects/1/frames/3/mask", json=response).status_code == 200
 
 
 class Body:
@@ -90,18 +90,18 @@ async def _asked(app: FastAPI, path: str, kind: str, body: Body, *, is_announced
     return status
 
 
-@pytest.mark.parametrize(("kind", "most"), [("image/png", 60_000), ("application/json", 20_000), ("", 60_000)])
+@pytest.mark.parametrize(("kind", "limit"), [("image/png", 60_000), ("application/json", 20_000), ("", 60_000)])
 @pytest.mark.parametrize("is_announced", [True, False])
 def test_masks_that_are_too_large_are_not_read(
-    kind: str, most: int, is_announced: bool, serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]
+    kind: str, limit: int, is_announced: bool, serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]
 ) -> None:
     app = serving({"mask_bytes": 60_000, "code_bytes": 20_000})
     browser = browsing(app)
     browser.post(S, json={"video": "root/clip"})
     app.state.cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    body = Body(most + 1000)
+    body = Body(limit + 1000)
     assert asyncio.run(_asked(app, f"{S}/objects/1/frames/0/mask", kind, body, is_announced=is_announced)) == 413
-    assert body.read_bytes == (0 if is_announced else most + 1000)
+    assert body.read_bytes == (0 if is_announced else limit + 1000)
 
 
 def test_the_body_of_a_mask_is_not_read_without_a_session(serving: Callable[..., FastAPI]) -> None:
@@ -115,13 +115,13 @@ def test_one_mask_of_a_browser_is_in_memory_at_a_time(opening: Opening, site: An
     browser = opening()
     browser.post(f"{S}/objects", json={})
     code = encode_mask(site.masks(0)[0])
-    told = {"size": list(code.size_hw), "counts": code.counts}
+    response = {"size": list(code.size_hw), "counts": code.counts}
     found = browser.app.state.services.browsers.find(browser.cookies["sampt_session"])  # type: ignore[attr-defined]
     with found.sending_mask():
-        assert browser.put(f"{S}/objects/1/frames/0/mask", json=told).status_code == 429
-    assert browser.put(f"{S}/objects/1/frames/0/mask", json=told).status_code == 200
+        assert browser.put(f"{S}/objects/1/frames/0/mask", json=response).status_code == 429
+    assert browser.put(f"{S}/objects/1/frames/0/mask", json=response).status_code == 200
     assert browser.put(f"{S}/objects/1/frames/0/mask", content=b"none").status_code == 415
-    assert browser.put(f"{S}/objects/1/frames/1/mask", json=told).status_code == 200  # an error has not kept it
+    assert browser.put(f"{S}/objects/1/frames/1/mask", json=response).status_code == 200  # an error has not kept it
 
 
 def test_event_streams_of_a_browser_are_limited(opening: Opening) -> None:
@@ -140,18 +140,18 @@ def test_slow_requests_keep_nobody_waiting_for_a_thread(opening: Opening, site: 
     browser = opening()
     site.click(browser, 1)
     site.segmenter.go_on.clear()
-    asked = [
+    message = [
         threading.Thread(target=browser.get, args=(f"{S}/frames/{i % 8}/masks",), kwargs={"params": {"preview": True}})
         for i in range(60)
     ]
-    for thread in asked:
+    for thread in message:
         thread.start()
     quick = threading.Thread(target=browser.get, args=("/api/v1/files",))
     quick.start()
     quick.join(20)
     is_done = not quick.is_alive()
     site.segmenter.go_on.set()
-    for thread in asked:
+    for thread in message:
         thread.join(60)
     assert is_done
 
@@ -166,7 +166,7 @@ def test_exports_leave_room_on_the_disk(opening: Opening, site: Any) -> None:
 def test_objects_times_frames_of_a_session_are_limited(opening: Opening, site: Any) -> None:
     browser = opening(cells=2 * 8 + 7)  # eight frames
     assert [browser.post(f"{S}/objects", json={}).status_code for _ in range(3)] == [201, 201, 409]
-    assert [len(o["area"]) for o in browser.get(f"{S}/strips").json()["objects"]] == [8, 8]
+    assert [len(o["area"]) for o in browser.get(f"{S}/timelines").json()["objects"]] == [8, 8]
 
 
 @pytest.mark.parametrize("limits", [{"objects": 1}, {"points": 1}, {"cells": 15}, {"given_bytes": 1}])
@@ -177,8 +177,8 @@ def test_a_project_with_more_than_the_page_adds_is_refused_and_left_alone(
     code = encode_mask(site.masks(0)[0])
     for object_id in (1, 2):
         site.click(browser, object_id)
-        told = {"size": list(code.size_hw), "counts": code.counts}
-        assert browser.put(f"{S}/objects/{object_id}/frames/3/mask", json=told).status_code == 200
+        response = {"size": list(code.size_hw), "counts": code.counts}
+        assert browser.put(f"{S}/objects/{object_id}/frames/3/mask", json=response).status_code == 200
     before = browser.get(S).json()
     assert browser.delete(S).status_code == 204
     other = browsing(serving(limits))
@@ -202,7 +202,7 @@ def test_a_collector_in_the_environment_is_told_nothing(
 
 
 def test_a_png_that_says_two_sizes_is_refused_before_its_pixels_are_made(opening: Opening, site: Any) -> None:
-    """The first header has the video's size; decoders believe the last one, of a picture of 81 MB."""
+    """The first header has the video's size; decoders believe the last one, of an image of 81 MB."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -229,10 +229,10 @@ def test_an_export_ends_before_the_disk_is_full(opening: Opening, site: Any, mon
     site.click(browser, 1)
     site.propagate(browser)
     monkeypatch.setattr("sampt.web.tasks.has_room", lambda *_: False)  # it was there at the beginning
-    monkeypatch.setattr("sampt.web.tasks._TELL_S", 0.0)
+    monkeypatch.setattr("sampt.web.tasks._NOTIFY_S", 0.0)
     number = browser.post(f"{S}/exports", json={"format": "png"}).json()["export_id"]
-    told = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda told: told["is_done"])
-    assert (told["num_bytes"], "no room" in told["error"]) == (None, True)
+    response = site.wait_for(lambda: browser.get(f"{S}/exports/{number}").json(), lambda response: response["is_done"])
+    assert (response["num_bytes"], "no room" in response["error"]) == (None, True)
     assert browser.get(f"{S}/exports/{number}/file").status_code == 409
 
 
@@ -241,33 +241,33 @@ def test_one_preview_of_a_session_is_computed_at_a_time(opening: Opening, site: 
     site.click(browser, 1)
     for frame in range(1, 8):
         browser.post(f"{S}/points", json={"object_id": 1, "frame": frame, **site.inside(1, frame)})
-    running, most = [0], [0]
+    running, limit = [0], [0]
     decode = site.segmenter.decode
 
     def counting(*arguments: Any, **keywords: Any) -> Any:
         running[0] += 1
-        most[0] = max(most[0], running[0])
+        limit[0] = max(limit[0], running[0])
         time.sleep(0.02)
         running[0] -= 1
         return decode(*arguments, **keywords)
 
     monkeypatch.setattr(site.segmenter, "decode", counting)
-    asked = [
+    message = [
         threading.Thread(target=browser.get, args=(f"{S}/frames/{i}/masks",), kwargs={"params": {"preview": True}})
         for i in range(8)
     ]
-    for thread in asked:
+    for thread in message:
         thread.start()
-    for thread in asked:
+    for thread in message:
         thread.join(60)
-    assert most == [1]
+    assert limit == [1]
 
 
 def test_the_documents_table_has_the_limits() -> None:
     text = (Path(__file__).parents[2] / "docs" / "ui.md").read_text(encoding="utf-8")
-    table = text[text.index("## Limits") : text.index("## Pictures")]
+    table = text[text.index("## Limits") : text.index("## Images")]
     has = Limits()
-    for told in (
+    for response in (
         f"| {has.connections} / {has.connections_a_client}, fewer",
         f"| {has.header_s:g} s from their first byte",
         f"| silence between requests | {has.keep_alive_s} s |",
@@ -279,7 +279,7 @@ def test_the_documents_table_has_the_limits() -> None:
         f"| {has.objects} / {has.points:_} / {has.cells:_} / {has.given_bytes >> 20} MiB |".replace("_", " "),
         f"exports kept by a session | {has.exports} |",
         f"| {has.streams}; {has.message_bytes >> 10} KiB, {has.messages_a_s:g} a second |",
-        f"| {has.embedding_bytes >> 20} MiB / {has.picture_bytes >> 20} MiB |",
+        f"| {has.embedding_bytes >> 20} MiB / {has.image_bytes >> 20} MiB |",
     ):
-        assert told in table, told
+        assert response in table, response
     assert {f.name for f in dataclasses.fields(Limits)} <= set(re.findall(r"has\.(\w+)", Path(__file__).read_text()))

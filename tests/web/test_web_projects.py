@@ -24,7 +24,7 @@ OWN = PRESETS["default"]
 
 
 class Project:
-    """``root/clip.sampt``, not open, whose file can be written anew; and a server that notes which back ends it makes."""
+    """``root/clip.sampt``, not open, whose file can be written anew; and a server that notes which backends it makes."""
 
     def __init__(self, site: Any, serving: Callable[..., FastAPI], browsing: Callable[..., TestClient]) -> None:
         self.path, self._site = site.root / "clip.sampt", site
@@ -40,13 +40,13 @@ class Project:
         (self.path / "project.json").write_text(json.dumps(data))
 
     def open(self, config: SegmentConfig = OWN, make: Callable[[SegmentConfig], Any] | None = None) -> Any:
-        """The answer of a server whose own settings are ``config``."""
+        """The response of a server whose own settings are ``config``."""
 
-        def back_ends(wanted: SegmentConfig) -> Any:
+        def backends(wanted: SegmentConfig) -> Any:
             self.made.append(wanted)
-            return (make or self._site.settings.back_ends)(wanted)
+            return (make or self._site.settings.backends)(wanted)
 
-        browser = self._browsing(self._serving(config=config, back_ends=back_ends))
+        browser = self._browsing(self._serving(config=config, backends=backends))
         return browser.post(S, json={"project": "root/clip.sampt"})
 
 

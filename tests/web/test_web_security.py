@@ -1,4 +1,4 @@
-"""Who may ask, what no answer may hold, and that browsers do not meet."""
+"""Who may connect, what no response may hold, and that browsers do not meet."""
 
 from __future__ import annotations
 
@@ -241,10 +241,10 @@ def test_a_project_cannot_bring_in_a_video_from_outside(trapped: Any, browser: T
     browser.post(S, json={"video": "root/clip"})
     browser.delete(S)
     project = trapped.root / "clip.sampt" / "project.json"
-    told = json.loads(project.read_text())
-    told["video"]["path"] = str(trapped.folder / "outside" / "clip.mp4")
-    told["video"]["beside"] = "../../outside/clip.mp4"
-    project.write_text(json.dumps(told))
+    texts = json.loads(project.read_text())
+    texts["video"]["path"] = str(trapped.folder / "outside" / "clip.mp4")
+    texts["video"]["beside"] = "../../outside/clip.mp4"
+    project.write_text(json.dumps(texts))
     answer = browser.post(S, json={"project": "root/clip.sampt"})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("root/clip.mp4 is not the video of root/clip.sampt")  # it was found beside
@@ -278,7 +278,7 @@ def test_no_error_tells_where_files_are(site: Any, browser: TestClient) -> None:
 
 def test_messages_lose_every_absolute_path() -> None:
     roots = Roots({"data": Path("/srv/my data")}, hidden=[Path("/home/ann")])
-    told = {
+    texts = {
         "/srv/my data/a b/clip.mp4 is empty": "data/a b/clip.mp4 is empty",
         "in /srv/my data: none": "in data: none",
         "'/usr/lib/python3/x.so' is missing": "'x.so' is missing",
@@ -287,7 +287,7 @@ def test_messages_lose_every_absolute_path() -> None:
         "give OWNER/NAME or GET /files, 3/4 of 1280x720": "give OWNER/NAME or GET /files, 3/4 of 1280x720",
         "two\nlines": "two lines",
     }
-    assert {text: roots.message(text) for text in told} == told
+    assert {text: roots.message(text) for text in texts} == texts
 
 
 def test_roots_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_two_browsers_do_not_meet(app: FastAPI, opened: TestClient, browsing: Br
     assert opened.get(f"{S}/exports/{number}").status_code == 200
     assert other.get(f"{S}/exports/{number}").status_code == 404
     assert other.delete(f"{S}/points/1").status_code == 404
-    for path in (S, f"{S}/frames/0", f"{S}/strips", f"{S}/exports/{number}/file"):
+    for path in (S, f"{S}/frames/0", f"{S}/timelines", f"{S}/exports/{number}/file"):
         assert stranger.get(path).status_code == 404
     other.delete(S)
     assert len(opened.get(S).json()["objects"]) == 2
@@ -346,7 +346,7 @@ def test_sessions_are_limited(serving: Serving, browsing: Browsing) -> None:
     full = third.post(S, json={"video": "root/clip", "project": "root/c.sampt"})
     assert full.status_code == 503
     assert "2 open sessions" in full.json()["error"]
-    assert third.post(S, json={"video": "root/none"}).status_code == 404  # a mistake takes no place
+    assert third.post(S, json={"video": "root/none"}).status_code == 404  # a mistake takes no location
 
 
 def test_a_session_that_nobody_uses_is_closed(serving: Serving, browsing: Browsing, site: Any) -> None:

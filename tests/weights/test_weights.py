@@ -43,15 +43,15 @@ def start(source: WeightsSource, err: Path) -> subprocess.Popen[str]:
 
 
 def test_a_file_is_downloaded_verified_and_not_asked_for_again(server: Any, cache: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    message: list[tuple[int, int | None]] = []
     source = server.source(num_bytes=300_000, is_exact_size=True)
-    path = fetch(source, lambda done, total: told.append((done, total)))
+    path = fetch(source, lambda done, total: message.append((done, total)))
     assert path == cache / "some.pth"
     assert path.read_bytes() == server.content
     assert files(cache) == {"some.pth", "some.pth.json"}
-    assert told[0] == (0, 300_000)
-    assert told[-1] == (300_000, 300_000)
-    assert told == sorted(told)
+    assert message[0] == (0, 300_000)
+    assert message[-1] == (300_000, 300_000)
+    assert message == sorted(message)
     record = json.loads((cache / "some.pth.json").read_text())
     assert (record["algorithm"], record["digest"], record["is_published"]) == ("sha256", source.sha256, True)
     assert fetch(source) == path
@@ -63,7 +63,7 @@ def test_a_verified_file_is_not_read_again_until_it_is_touched(
     server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fetch(server.source())
-    monkeypatch.setattr("sampt.weights.cache.digest_of", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("sampt.weights.cache.compute_digest", lambda *_: pytest.fail("it was read"))
     assert fetch(server.source()) == path
     os.utime(path, ns=(1, 1))
     with pytest.raises(pytest.fail.Exception, match="it was read"):
@@ -97,7 +97,7 @@ def test_a_file_that_changed_meanwhile_is_never_mixed(server: Any, cache: Path, 
 
 
 def message_of_stuck(server: Any, source: WeightsSource) -> str:
-    """The first answer is cut, those that follow bring nothing."""
+    """The first response is cut, those that follow bring nothing."""
     server.cuts = [server.cuts[0], 0, 0, 0]
     return message_of(source)
 
@@ -136,22 +136,22 @@ def test_a_wrong_digest_removes_the_file(server: Any, cache: Path) -> None:
 
 
 def test_a_wrong_size_is_told_before_the_download(server: Any, cache: Path) -> None:
-    told = message_of(server.source(num_bytes=5, is_exact_size=True))
-    assert told.startswith(f"{server.url()} has 300000 bytes, expected 5: it is not some; get some.pth from PAGE")
+    message = message_of(server.source(num_bytes=5, is_exact_size=True))
+    assert message.startswith(f"{server.url()} has 300000 bytes, expected 5: it is not some; get some.pth from PAGE")
     assert not files(cache)
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "told"),
+    ("content", "kind", "message"),
     [
         (b"binary", "text/html; charset=utf-8", "a web page"),
         (b"\n <!DOCTYPE html><p>log in", "application/octet-stream", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid ...", "application/octet-stream", "a pointer of Git LFS"),
     ],
 )
-def test_something_else_instead_of_weights_is_told(server: Any, cache: Path, content: bytes, kind: str, told: str) -> None:
+def test_something_else_instead_of_weights_is_told(server: Any, cache: Path, content: bytes, kind: str, message: str) -> None:
     server.content, server.headers["Content-Type"] = content, kind
-    assert message_of(server.source()).startswith(f"{server.url()} gave {told} instead of some, as behind a proxy")
+    assert message_of(server.source()).startswith(f"{server.url()} gave {message} instead of some, as behind a proxy")
     assert not files(cache)
     assert len(server.seen) == 1
 
@@ -159,14 +159,14 @@ def test_something_else_instead_of_weights_is_told(server: Any, cache: Path, con
 def test_a_missing_file_is_told_at_once_and_a_busy_server_is_asked_again(server: Any, cache: Path) -> None:
     server.statuses = [404]
     assert message_of(server.source()) == (
-        f"{server.url()} answered 404 Not Found, expected the file of some; get some.pth from PAGE and put it at"
+        f"{server.url()} responded with 404 Not Found, expected the file of some; get some.pth from PAGE and put it at"
         f" {cache / 'some.pth'}."
     )
     server.statuses = [503, 429, 500]
     assert fetch(server.source()).read_bytes() == server.content
     assert len(server.seen) == 1 + 4
     server.statuses = [503] * 9
-    assert "stopped at 0 bytes (the server answered 503 Service Unavailable); run it again" in message_of(
+    assert "stopped at 0 bytes (the server responded with 503 Service Unavailable); run it again" in message_of(
         server.source(file="other.pth")
     )
     assert len(server.seen) == 5 + 4
@@ -230,8 +230,8 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Any, cache: Path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", opened)
-        told = message_of(server.source())
-    assert told.startswith(f"The disk is full: some needs 180000 bytes (180 kB) more in {cache}, where ")
+        message = message_of(server.source())
+    assert message.startswith(f"The disk is full: some needs 180000 bytes (180 kB) more in {cache}, where ")
     kept = (cache / "some.pth.partial").read_bytes()
     assert kept == server.content[:120_000]
     assert fetch(server.source()).read_bytes() == server.content
@@ -302,26 +302,26 @@ def test_offline_nothing_is_asked_and_a_file_put_there_by_hand_is_used(
 
 
 def test_within_no_downloads_only_what_is_at_hand_is_used(server: Any, cache: Path) -> None:
-    with no_downloads("nobody asked"):
-        assert "because nobody asked" in message_of(server.source())
+    with no_downloads("nobody prompted"):
+        assert "because nobody prompted" in message_of(server.source())
     assert not server.seen
     assert fetch(server.source()) == cache / "some.pth"
     assert len(server.seen) == 1
-    with no_downloads("nobody asked"):
+    with no_downloads("nobody prompted"):
         assert fetch(server.source()) == cache / "some.pth"
 
 
 def test_a_file_by_hand_that_is_another_one_is_told_and_left_alone(server: Any, cache: Path) -> None:
     cache.mkdir()
     (cache / "some.pth").write_bytes(b"mine")
-    told = message_of(server.source())
-    assert told.startswith(f"{cache / 'some.pth'} has the sha256 {hashlib.sha256(b'mine').hexdigest()}, expected ")
-    assert told.endswith(": it is not the official some. Delete it and run 'sampt weights pull some'.")
+    message = message_of(server.source())
+    assert message.startswith(f"{cache / 'some.pth'} has the sha256 {hashlib.sha256(b'mine').hexdigest()}, expected ")
+    assert message.endswith(": it is not the official some. Delete it and run 'sampt weights pull some'.")
     assert (cache / "some.pth").read_bytes() == b"mine"
     assert not server.seen
 
 
-def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_location_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SAMPT_WEIGHTS_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -84,14 +84,16 @@ def test_files_that_are_no_weights_are_told_in_one_line(tmp_path: Path) -> None:
     assert message_of(path) == "No file of weights is at FILE; expected a checkpoint (.pth, .pt, .safetensors, .npz)."
     whole = tmp_path / "whole.pth"
     torch.save({f"{k}": torch.zeros(1000) for k in range(9)}, whole)
-    for content, told in [
+    for content, message in [
         (whole.read_bytes()[:20_000], "it is incomplete"),
         (b"<!DOCTYPE html><html>log in</html>", "it is a web page"),
         (b"", "it is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS, not the file"),
     ]:
         path.write_bytes(content)
-        assert message_of(path) == f"FILE cannot be read as weights ({told}); expected an official checkpoint: fetch it again."
+        assert (
+            message_of(path) == f"FILE cannot be read as weights ({message}); expected an official checkpoint: fetch it again."
+        )
     path.write_bytes(b"just text")
     assert message_of(path).startswith("FILE cannot be read as weights (it is no file of PyTorch")
     torch.save([torch.zeros(2)], path)

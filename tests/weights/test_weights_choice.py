@@ -1,4 +1,4 @@
-"""What a user says of weights: the official ones, a path, a repository on the hub; and what is told before they are loaded."""
+"""What a user says of weights: the official ones, a path, a repository on the hub; and what is said before they are loaded."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sampt.errors import BackendError
 from sampt.weights import (
     SOURCES,
     WeightsFacts,
+    describe_source,
+    describe_weights,
     downloads_shown_by,
-    facts_of,
     fetch,
     find_sources,
     local_weights,
-    told_source,
     weights_identity,
 )
 from sampt.weights.sources import hub_sources, is_hub_id
@@ -29,7 +29,7 @@ from sampt.weights.sources import hub_sources, is_hub_id
 
 @pytest.fixture
 def hub(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The server in the place of the hub, and a working folder without files."""
+    """The server instead of the hub, and a working folder without files."""
     monkeypatch.setenv("HF_ENDPOINT", f"{server.address}/")
     monkeypatch.chdir(tmp_path)
     return server
@@ -88,7 +88,7 @@ def test_a_repository_without_safetensors_gives_its_other_file(hub: Any, cache: 
     path = local_weights("sam-vit-b", "owner/name")
     assert path == cache / "hub--owner--name--pytorch_model.bin"
     assert asked(hub) == [f"/owner/name/resolve/main/{name}" for name in ("model.safetensors", "pytorch_model.bin")]
-    assert local_weights("sam-vit-b", "owner/name") == path  # without asking for the first one again
+    assert local_weights("sam-vit-b", "owner/name") == path  # without prompting for the first one again
     assert len(hub.seen) == 2
 
 
@@ -100,21 +100,22 @@ def test_a_cut_download_from_the_hub_goes_on(hub: Any) -> None:
     assert [seen.range for seen in hub.seen] == [None, "bytes=100000-"]
 
 
-@pytest.mark.parametrize(("status", "answer"), [(404, "404 Not Found"), (401, "401 Unauthorized")])
-def test_a_repository_that_nobody_may_read_is_one_line(hub: Any, status: int, answer: str) -> None:
+@pytest.mark.parametrize(("status", "reason"), [(404, "404 Not Found"), (401, "401 Unauthorized")])
+def test_a_repository_that_nobody_may_read_is_one_line(hub: Any, status: int, reason: str) -> None:
     hub.statuses = [status, status]
     with pytest.raises(BackendError) as caught:
         local_weights("sam-vit-b", "ownr/name")
     assert str(caught.value) == (
         "'ownr/name' is no file or folder here, and https://huggingface.co/ownr/name has no model.safetensors or"
-        f" pytorch_model.bin for everybody (it answered {answer}); check the name, or get the file by hand and give its path."
+        f" pytorch_model.bin for everybody"
+        f" (it responded with {reason}); check the name, or get the file by hand and give its path."
     )
     assert len(hub.seen) == 2
 
 
 def test_a_server_in_trouble_is_not_taken_for_a_missing_file(hub: Any) -> None:
     hub.statuses = [500] * 9
-    with pytest.raises(BackendError, match="the server answered 500 Internal Server Error"):
+    with pytest.raises(BackendError, match="the server responded with 500 Internal Server Error"):
         local_weights("sam-vit-b", "owner/name")
     assert {seen.path for seen in hub.seen} == {"/owner/name/resolve/main/model.safetensors"}
 
@@ -142,7 +143,9 @@ def test_the_hubs_own_cache_is_used_for_a_repository(hub: Any, cache: Path, tmp_
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("c0ffee")
     assert local_weights("sam-vit-b", "owner/name") == path
-    assert facts_of("sam-vit-b", "owner/name") == WeightsFacts(str(path), 7, "see https://huggingface.co/owner/name", "cached")
+    assert describe_weights("sam-vit-b", "owner/name") == WeightsFacts(
+        str(path), 7, "see https://huggingface.co/owner/name", "cached"
+    )
     assert not hub.seen
 
 
@@ -155,7 +158,7 @@ def test_what_is_on_the_disk_goes_before_the_hub(hub: Any, tmp_path: Path) -> No
 def test_a_mirror_of_the_hub_serves_the_official_files_of_the_hub_alone(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(SOURCES["sam2.1-tiny"], lambda done, total: None)
     assert asked(hub) == ["/facebook/sam2.1-hiera-tiny/resolve/main/model.safetensors"]
-    facts = [facts_of(name, "default") for name in ("sam2.1-small", "sam-vit-b")]
+    facts = [describe_weights(name, "default") for name in ("sam2.1-small", "sam-vit-b")]
     assert [fact.where.startswith(hub.address) for fact in facts if fact] == [True, False]
 
 
@@ -168,19 +171,19 @@ def test_names_of_the_command_may_be_repositories() -> None:
 
 def test_what_is_told_before_a_download(hub: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth"
-    assert told_source("sam-vit-b", "default") == (
+    assert describe_source("sam-vit-b", "default") == (
         f"downloads {url} (375 MB, not in the cache) to {cache}; licence of the weights: Apache-2.0"
     )
     monkeypatch.setenv("SAMPT_OFFLINE", "1")
-    assert told_source("sam-vit-b", "default") == (
+    assert describe_source("sam-vit-b", "default") == (
         f"needs {url} (375 MB, not in the cache), and SAMPT_OFFLINE is set; licence of the weights: Apache-2.0"
     )
     by_hand = hub.source(name="by-hand", backend="by-hand", url=None, page="https://example.org", num_bytes=421_000_000)
     monkeypatch.setitem(SOURCES, "by-hand", by_hand)
-    assert told_source("by-hand", "default") == (
+    assert describe_source("by-hand", "default") == (
         "needs what https://example.org offers (421 MB, not in the cache); licence of the weights: MIT"
     )
-    assert told_source("sam-vit-b", "owner/name") == (
+    assert describe_source("sam-vit-b", "owner/name") == (
         f"needs {hub.address}/owner/name/resolve/main/model.safetensors (size unknown, not in the cache), and SAMPT_OFFLINE is"
         " set; licence of the weights: see https://huggingface.co/owner/name"
     )
@@ -191,15 +194,15 @@ def test_what_is_told_before_a_download(hub: Any, cache: Path, monkeypatch: pyte
 def test_what_is_told_of_files_that_are_here(hub: Any, cache: Path, tmp_path: Path) -> None:
     cache.mkdir()
     (cache / "sam_vit_b_01ec64.pth").write_bytes(bytes(2000))
-    assert told_source("sam-vit-b", "default") == (
+    assert describe_source("sam-vit-b", "default") == (
         f"loads {cache / 'sam_vit_b_01ec64.pth'} (2.0 kB, in the cache); licence of the weights: Apache-2.0"
     )
     folder = tmp_path / "mine"
     folder.mkdir()
     for name, size in (("config.json", 10), ("model.safetensors", 990)):
         (folder / name).write_bytes(bytes(size))
-    told = f"loads {folder} (1.0 kB); licence of the weights: unknown (not an official file)"
-    assert told_source("sam-vit-b", str(folder)) == told
+    message = f"loads {folder} (1.0 kB); licence of the weights: unknown (not an official file)"
+    assert describe_source("sam-vit-b", str(folder)) == message
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_what_is_told_of_files_that_are_here(hub: Any, cache: Path, tmp_path: Pa
     [("nano", "default"), ("grabcut", "default"), ("sam-vit-b", "random"), ("sam-vit-b", None), ("sam-vit-b", "no.pth")],
 )
 def test_nothing_is_told_where_nothing_outside_the_package_is_loaded(hub: Any, backend: str, weights: str | None) -> None:
-    assert told_source(backend, weights) is None
+    assert describe_source(backend, weights) is None
 
 
 def test_other_weights_have_another_identity_and_moved_ones_the_same(hub: Any, cache: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers whose answer has no end: more bytes than the file can have, or hardly any."""
+"""Servers whose response has no end: more bytes than the file can have, or hardly any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sampt.weights import WeightsSource, fetch
 
 @pytest.fixture
 def served() -> Iterator[Callable[[int, float], str]]:
-    """Starts a server that answers for ever, so many bytes at a time with so many seconds in between; gives its address."""
+    """Starts a server that responds for ever, so many bytes at a time with so many seconds in between; gives its address."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(size: int, pause_s: float) -> str:
@@ -54,27 +54,27 @@ def served() -> Iterator[Callable[[int, float], str]]:
 
 def source(url: str, **changes: Any) -> WeightsSource:
     facts: dict[str, Any] = {"name": "some", "backend": "some", "file": "some.pth", "url": url, "page": "PAGE"}
-    return WeightsSource(**facts | {"licence_code": "MIT", "licence_weights": "MIT"} | changes)
+    return WeightsSource(**facts | {"license_code": "MIT", "license_weights": "MIT"} | changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "most"),
+    ("changes", "limit"),
     [
         ({"num_bytes": 100_000, "is_exact_size": True}, 100_000),
         ({"num_bytes": 1_000_000}, 1_500_000 + (1 << 20)),
     ],
 )
-def test_more_bytes_than_the_file_can_have_are_not_taken(served: Any, cache: Path, changes: dict[str, Any], most: int) -> None:
+def test_more_bytes_than_the_file_can_have_are_not_taken(served: Any, cache: Path, changes: dict[str, Any], limit: int) -> None:
     seen = 0
 
     def progress(done: int, total: int | None) -> None:
         nonlocal seen
         seen = max(seen, done)
 
-    with pytest.raises(BackendError, match=rf"has more than {most} bytes, which some cannot have") as caught:
+    with pytest.raises(BackendError, match=rf"has more than {limit} bytes, which some cannot have") as caught:
         fetch(source(served(1 << 16, 0), **changes), progress)
     assert "\n" not in str(caught.value)
-    assert seen <= most
+    assert seen <= limit
     assert not list(cache.glob("some.pth*")), "nothing of it is kept"
 
 

@@ -16,7 +16,7 @@ import pytest
 from sampt.backends.registry import available
 from sampt.errors import BackendError
 from sampt.weights import SOURCES, WeightsSource, default_source, fetch, find_source
-from sampt.weights.sources import told_bytes
+from sampt.weights.sources import describe_bytes
 
 FACTS = Path(__file__).resolve().parents[3] / "shared" / "weights.md"
 
@@ -156,8 +156,8 @@ def test_a_tar_whose_header_claims_gigabytes_is_not_read_into_memory(server: Any
 
 
 def test_the_table_has_what_a_back_end_can_load() -> None:
-    back_ends = {*available("tracker"), *available("segmenter")}
-    assert [source.name for source in SOURCES.values() if source.backend not in back_ends] == []
+    backends = {*available("tracker"), *available("segmenter")}
+    assert [source.name for source in SOURCES.values() if source.backend not in backends] == []
 
 
 def test_the_table_says_what_the_facts_say() -> None:
@@ -178,11 +178,11 @@ def test_the_table_says_what_the_facts_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "told"),
+    ("count", "message"),
     [(None, "size unknown"), (999, "999 bytes"), (1000, "1.0 kB"), (375_042_383, "375 MB"), (2_564_550_879, "2.6 GB")],
 )
-def test_sizes_for_people(count: int | None, told: str) -> None:
-    assert told_bytes(count) == told
+def test_sizes_for_people(count: int | None, message: str) -> None:
+    assert describe_bytes(count) == message
 
 
 def test_a_source_that_could_leave_the_cache_is_refused(server: Any) -> None:

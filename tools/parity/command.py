@@ -31,7 +31,7 @@ def compare(fixture: Fixture) -> list[Comparison]:
 
     Raises:
         BackendError: its weights do not load.
-        KeyError: the call, or one of the official answers, is not in it.
+        KeyError: the call, or one of the official results, is not in it.
     """
     return CHECKS[fixture.kind](fixture)
 

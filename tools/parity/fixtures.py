@@ -71,7 +71,7 @@ class Fixture:
     Attributes:
         path: of NAME.json.
         spec: what is in it.
-        expected: the official program's answers by name.
+        expected: the official program's predictions by name.
         source: the module that fills parameters and draws videos and points.
     """
 
@@ -125,7 +125,7 @@ class Fixture:
             yield str(path)
 
     def near(self, what: str, ours: np.ndarray, key: str) -> Comparison:
-        """Ours next to the official answer ``key``; ``what`` begins with what it is, up to a comma."""
+        """Ours next to the official result ``key``; ``what`` begins with what it is, up to a comma."""
         return Comparison(what, _greatest(ours, self.expected[key]), ALLOWED[what.partition(",")[0]])
 
 

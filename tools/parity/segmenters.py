@@ -11,7 +11,7 @@ import torch
 
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.adapter import SamSegmenter
-from sampt.segmenters.sam.prompts import batch_of
+from sampt.segmenters.sam.prompts import make_batch
 from sampt.types import ObjectPrompt
 from tools.parity.fixtures import ALLOWED, Comparison, Fixture
 
@@ -39,11 +39,11 @@ class SamCase:
         xy = fixture.source.queries(queries["count"], 1, *self.size_hw, queries["seed"])[:, 1:]
         self.points = ObjectPrompt(1, xy, np.array(queries["labels"], np.bool_))
 
-    def predict(self, asked: ObjectPrompt, multimask: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, prompt: ObjectPrompt, multimask: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Low-resolution logits (k, 256, 256) and predicted IoU (k,), as the network gives them."""
         network = self.segmenter.runtime
         with torch.inference_mode():
-            batch = batch_of([asked], self.embedding.fit, network.mask_side, CPU, "parity")
+            batch = make_batch([prompt], self.embedding.fit, network.mask_side, CPU, "parity")
             logits, iou = network.predict(self.embedding.features, batch, multimask=multimask)
         return logits[0].numpy(), iou[0].numpy()
 

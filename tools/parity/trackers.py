@@ -31,11 +31,11 @@ RAFT_STRIDE = 8
 
 
 def video_and_points(fixture: Fixture) -> tuple[Tensor, Tensor]:
-    """Pictures (t, 3, h, w) of RGB in [0, 255], and points (n, 3) as frame, x, y."""
-    video, asked = fixture.spec["call"]["video"], fixture.spec["call"]["queries"]
+    """Images (t, 3, h, w) of RGB in [0, 255], and points (n, 3) as frame, x, y."""
+    video, call = fixture.spec["call"]["video"], fixture.spec["call"]["queries"]
     size = video["frames"], video["height"], video["width"]
-    pictures = torch.from_numpy(fixture.source.video(*size, video["seed"])).permute(0, 3, 1, 2).float()
-    return pictures, torch.from_numpy(fixture.source.queries(asked["count"], *size, asked["seed"]))
+    images = torch.from_numpy(fixture.source.video(*size, video["seed"])).permute(0, 3, 1, 2).float()
+    return images, torch.from_numpy(fixture.source.queries(call["count"], *size, call["seed"]))
 
 
 def raft(name: str, fixture: Fixture) -> list[Comparison]:
@@ -44,27 +44,27 @@ def raft(name: str, fixture: Fixture) -> list[Comparison]:
     video = call["video"]
     size_hw = video["height"], video["width"]
     frames = fixture.source.video(video["frames"], *size_hw, video["seed"])[:2]
-    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     pad_h, pad_w = (-side % RAFT_STRIDE for side in size_hw)  # as the official program pads, if there is anything to
     top, left = pad_h // 2, pad_w // 2
-    pictures = F.pad(pictures, (left, pad_w - left, top, pad_h - top), mode="replicate")
+    images = F.pad(images, (left, pad_w - left, top, pad_h - top), mode="replicate")
     with fixture.checkpoint("module.") as path:
         network = load_raft(name, path)
     with torch.inference_mode():
-        flow = network(pictures[:1], pictures[1:], iterations=call.get("iters", 12))[0]
+        flow = network(images[:1], images[1:], iterations=call.get("iters", 12))[0]
     return [fixture.near("flow", flow[:, top : top + size_hw[0], left : left + size_hw[1]].numpy(), "flow")]
 
 
 def cotracker3(fixture: Fixture) -> list[Comparison]:
     """One pass forward over the clip, as it is; all points are known from the start."""
-    made, (pictures, points) = fixture.spec["constructor"], video_and_points(fixture)
+    made, (images, points) = fixture.spec["constructor"], video_and_points(fixture)
     kind, window = fixture.spec["model"].lower().split()[1], made["window_len"]
     sizes = CoTrackerSizes(window, tuple(made["model_resolution"]), radius=made["corr_radius"])
     with fixture.checkpoint() as path:
         network = load_cotracker(f"cotracker3-{kind}", path, sizes)
-    plan = WindowPlan.online(window) if kind == "online" else WindowPlan.offline(len(pictures))
+    plan = WindowPlan.online(window) if kind == "online" else WindowPlan.offline(len(images))
     with torch.inference_mode():
-        found = whole_clip(network, plan, pictures, points[:, 1:], points[:, 0].long(), fixture.spec["call"]["iters"])
+        found = whole_clip(network, plan, images, points[:, 1:], points[:, 0].long(), fixture.spec["call"]["iters"])
     return [
         fixture.near("CoTracker3 tracks", (found.xy * STRIDE).transpose(0, 1).numpy(), "tracks"),
         fixture.near("CoTracker3 visibility", found.visible.sigmoid().T.numpy(), "visibility"),
@@ -74,11 +74,11 @@ def cotracker3(fixture: Fixture) -> list[Comparison]:
 
 def pips(fixture: Fixture) -> list[Comparison]:
     """One window, all points from its first frame on."""
-    made, (pictures, points) = fixture.spec["constructor"], video_and_points(fixture)
+    made, (images, points) = fixture.spec["constructor"], video_and_points(fixture)
     with fixture.checkpoint() as path:
         network = pips_adapter.load_network(path, PipsSizes(made["S"], EncoderSizes(made["stride"])))
     with torch.inference_mode():
-        window, features = network(pictures, points[:, 1:], fixture.spec["call"]["iters"])
+        window, features = network(images, points[:, 1:], fixture.spec["call"]["iters"])
     return [
         fixture.near("PIPS tracks", window.xy.transpose(0, 1).numpy(), "tracks"),
         fixture.near("PIPS visibility", window.visibility.T.numpy(), "visibility"),
@@ -88,23 +88,23 @@ def pips(fixture: Fixture) -> list[Comparison]:
 
 def pips_pp(fixture: Fixture) -> list[Comparison]:
     """One window, the points standing still at first."""
-    pictures, points = video_and_points(fixture)
+    images, points = video_and_points(fixture)
     with fixture.checkpoint() as path:
         network = pips_pp_adapter.load_network(path, PipsPpSizes(EncoderSizes(fixture.spec["constructor"]["stride"])))
     with torch.inference_mode():
-        tracks = network(pictures, points[:, 1:].expand(len(pictures), -1, -1), fixture.spec["call"]["iters"])
+        tracks = network(images, points[:, 1:].expand(len(images), -1, -1), fixture.spec["call"]["iters"])
     return [fixture.near("PIPS++ tracks", tracks.numpy(), "tracks")]
 
 
 def tapir(name: str, fixture: Fixture) -> list[Comparison]:
-    """The whole clip at once, of the size of the network's picture."""
+    """The whole clip at once, of the size of the network's image."""
     height, width = fixture.spec["constructor"]["initial_resolution"]
     sizes = {"tapir": TAPIR, "bootstapir": BOOTSTAPIR, "bootstapir-causal": BOOTSTAPIR_CAUSAL}[name]
-    pictures, points = video_and_points(fixture)
+    images, points = video_and_points(fixture)
     with fixture.checkpoint() as path:
-        network = tapir_adapter.load_network(name, path, replace(sizes, picture_hw=(height, width)))
+        network = tapir_adapter.load_network(name, path, replace(sizes, image_hw=(height, width)))
     with torch.inference_mode():
-        table = network(pictures / 127.5 - 1, points[:, 1:], points[:, 0].long()).numpy()
+        table = network(images / 127.5 - 1, points[:, 1:], points[:, 0].long()).numpy()
     return [
         fixture.near("TAPIR tracks", table[..., :2], "tracks"),
         fixture.near("TAPIR logits, of occlusion", table[..., 2], "occlusion"),
@@ -114,13 +114,13 @@ def tapir(name: str, fixture: Fixture) -> list[Comparison]:
 
 def tapnext(fixture: Fixture) -> list[Comparison]:
     """All frames at once, points as frame, y, x."""
-    made, (pictures, points) = fixture.spec["constructor"], video_and_points(fixture)
+    made, (images, points) = fixture.spec["constructor"], video_and_points(fixture)
     height, width = made["image_size"]
     sizes = TapNextSizes((height, width), made["width"], made["num_heads"], made["lru_width"], made["depth"])
     with fixture.checkpoint("tapnext.") as path:
         network = load_tapnext("tapnext", path, sizes)
     with torch.inference_mode():
-        found, _ = network(pictures / 127.5 - 1, points[:, [0, 2, 1]])
+        found, _ = network(images / 127.5 - 1, points[:, [0, 2, 1]])
     return [
         fixture.near("TAPNext tracks", found.yx.numpy(), "tracks"),
         fixture.near("TAPNext logits, of tracks", found.track_logits.numpy(), "track_logits"),

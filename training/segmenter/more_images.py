@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sampt.files.atomic import partial_of
+from sampt.files.atomic import make_partial_path
 
 MAX_SIDE = 1024  # pixels
 MAX_OBJECTS = 250  # an index PNG holds 255
@@ -337,7 +337,7 @@ def make_dataset(dataset: Dataset, clones: Path, out: Path) -> str:
         return f"{folder}: complete already"
     if folder.exists():
         raise SystemExit(f"{folder} holds something else than {dataset.origin[6:]}; remove it, or choose another --out.")
-    partial = partial_of(folder)
+    partial = make_partial_path(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     counts: list[int] = []

@@ -183,7 +183,7 @@ class Trainer(Run):
         places = {
             "look": (
                 details.starts,
-                *details.looks,
+                *details.estimates,
                 xy.unsqueeze(2).expand(-1, -1, 2, -1),
                 seen.unsqueeze(2).expand(-1, -1, 2),
                 told.unsqueeze(2).expand(-1, -1, 2),

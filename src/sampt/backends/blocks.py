@@ -61,7 +61,7 @@ def load_from_onnx(module: nn.Module, path: Path, name: str) -> None:
     Args:
         module: folded, if the exported one was.
         path: the file; its initialisers carry the names of the parameters.
-        name: of the back end, for the error.
+        name: of the backend, for the error.
 
     Raises:
         BackendError: the file cannot be read, or does not hold exactly this module's weights.

@@ -15,7 +15,7 @@ V = TypeVar("V")
 class LruCache(Generic[K, V]):
     """Values by key; those used longest ago make way. One alone may be larger than there is room.
 
-    Not for values that grow (:class:`sampt.segmenters.cache.EmbeddingMemory`) or are rows of one array. Threads that share it
+    Not for values that grow (:class:`sampt.segmenters.cache.EmbeddingCache`) or are rows of one array. Threads that share it
     need a lock.
 
     Args:
@@ -48,7 +48,7 @@ class LruCache(Generic[K, V]):
         return self._values[key][0]
 
     def put(self, key: K, value: V, num_bytes: int) -> V:
-        """Add a value, in place of what had its key, and give it back."""
+        """Add a value, instead of what had its key, and give it back."""
         self.num_bytes += num_bytes - self._values.pop(key, (None, 0))[1]
         self._values[key] = value, num_bytes
         while len(self._values) > 1 and self._is_full():

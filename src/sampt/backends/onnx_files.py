@@ -40,13 +40,13 @@ def choose_runtime(folder: Path | None, device: str, onnx: Callable[[Path], R], 
 
 
 def find_folder(weights: str | None, bundled: Path, files: Sequence[str], name: str, exporter: str) -> Path | None:
-    """The folder that a back end reads its ONNX files from, or None for random weights.
+    """The folder that a backend reads its ONNX files from, or None for random weights.
 
     Args:
         weights: "default", a folder, or None.
         bundled: the folder in the package.
         files: what has to be there.
-        name: of the back end, for the error.
+        name: of the backend, for the error.
         exporter: what writes such a folder, for the error.
 
     Raises:
@@ -66,7 +66,7 @@ def open_session(path: Path, name: str, *, threads: int | None = None) -> onnxru
 
     Args:
         path: the file.
-        name: of the back end, for the error.
+        name: of the backend, for the error.
         threads: that one call uses; None for as many as OMP_NUM_THREADS says, which ONNX Runtime itself does not read, or for
             one a core.
 
@@ -74,8 +74,8 @@ def open_session(path: Path, name: str, *, threads: int | None = None) -> onnxru
         BackendError: it is no network that ONNX Runtime can run.
     """
     options = onnxruntime.SessionOptions()
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = threads or (int(told) if told.isdecimal() else 0)
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = threads or (int(setting) if setting.isdecimal() else 0)
     options.log_severity_level = 3  # its warnings about the graph are for those who export it
     options.enable_cpu_mem_arena = False  # shapes change with the number of objects: it would keep memory for each
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

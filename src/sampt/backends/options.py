@@ -1,4 +1,4 @@
-"""What the makers of back ends leave open, and what refuses the rest: runtime, precision, weights, device."""
+"""What the makers of backends leave open, and what refuses the rest: runtime, precision, weights, device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS = {
     "runtime": ("auto", "torch", "compiled", "onnxruntime", "openvino"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
 }
-"""What some back ends leave the choice of, and the values; "auto" is what the back end does by itself."""
+"""What some backends leave the choice of, and the values; "auto" is what the backend does by itself."""
 SETTING_OPTIONS = {"support_grid": ("auto", "official", "paper", "none")}
 """The same where a setting of the method chooses."""
 
@@ -44,12 +44,12 @@ def offers(**values: tuple[str, ...]) -> Callable[[_Factory], _Factory]:
 
 
 runs_on_torch = offers(runtime=("torch", "compiled"))
-"""Marks factories whose back ends run by :func:`sampt.backends.torch_networks.place`."""
+"""Marks factories whose backends run by :func:`sampt.backends.torch_networks.put_on_device`."""
 
 
 @contextmanager
 def needing_torch(name: str) -> Iterator[None]:
-    """Around the import of what runs PyTorch, for the back end ``name``.
+    """Around the import of what runs PyTorch, for the backend ``name``.
 
     Raises:
         BackendError: a package is not there; with the command that installs it.
@@ -61,7 +61,7 @@ def needing_torch(name: str) -> Iterator[None]:
 
 
 def check_sam_packages(name: str, *packages: str) -> None:
-    """For the back end ``name``: refuse to go on without PyTorch and these packages.
+    """For the backend ``name``: refuse to go on without PyTorch and these packages.
 
     Raises:
         BackendError: one is not there; with the command that installs it.
@@ -73,7 +73,7 @@ def check_sam_packages(name: str, *packages: str) -> None:
 
 @contextmanager
 def importing_sam_packages(name: str) -> Iterator[None]:
-    """Around the import of what the back end ``name`` is built from, for packages that are there but do not fit.
+    """Around the import of what the backend ``name`` is built from, for packages that are there but do not fit.
 
     Raises:
         BackendError: something cannot be imported; with the command that mends it.
@@ -98,12 +98,12 @@ def check_option(what: str, value: str) -> None:
 
 
 def check_no_weights(weights: str | None, name: str) -> None:
-    """For back ends without weights: refuse a file of them."""
+    """For backends without weights: refuse a file of them."""
     if weights not in ("default", None):
         raise BackendError(f"{name!r} has no weights, got {weights!r}; leave the option out.")
 
 
 def check_device(device: str, name: str) -> None:
-    """For back ends that run on the CPU alone: refuse any other device."""
+    """For backends that run on the CPU alone: refuse any other device."""
     if device not in ("auto", "cpu"):
         raise BackendError(f"{name!r} cannot run on device {device!r}; it runs on the CPU: choose 'auto' or 'cpu'.")

@@ -1,6 +1,6 @@
-"""Names of back ends -> back ends. A back end is imported when it is created, never before.
+"""Names of backends -> backends. A backend is imported when it is created, never before.
 
-Built-in back ends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers`` and
+Built-in backends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers`` and
 ``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
 ``precision`` leaves its users that choice, of all values or of those that :func:`sampt.backends.options.offers` names.
 """
@@ -24,10 +24,10 @@ from sampt.files.limits import is_short_of_memory
 __all__ = [
     "BackendFacts",
     "available",
-    "choices_of",
     "create_backend",
     "describe_backends",
-    "options_of",
+    "list_choices",
+    "list_options",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -36,66 +36,66 @@ _NOT_SAID = "not said"
 
 @dataclass(frozen=True)
 class BackendFacts:
-    """What there is to know of a back end without importing it.
+    """What there is to know of a backend without importing it.
 
     Attributes:
         name: as in :func:`available`.
-        licence_code: of its program; SPDX identifier where there is one.
-        licence_weights: of its default weights, likewise; "none" where it has none.
+        license_code: of its program; SPDX identifier where there is one.
+        license_weights: of its default weights, likewise; "none" where it has none.
         source: whose method it is, or the package that brings it.
         missing: extra of sampt that has to be installed before it can be made, or None.
     """
 
     name: str
-    licence_code: str
-    licence_weights: str
+    license_code: str
+    license_weights: str
     source: str
     missing: str | None
 
 
 def describe_backends(kind: str) -> tuple[BackendFacts, ...]:
-    """All back ends of ``kind`` ("tracker" or "segmenter"), sorted by name; none is imported.
+    """All backends of ``kind`` ("tracker" or "segmenter"), sorted by name; none is imported.
 
     Of installed ones it is known what their package says of itself: its licence, and nothing of their weights'.
     """
     found = {name: _facts(spec) for name, spec in BUILT_IN[kind].items()}
-    others = {name: _facts_of_package(name, entry) for name, entry in _entry_points(kind).items()}
+    others = {name: _describe_package(name, entry) for name, entry in _entry_points(kind).items()}
     return tuple(facts for _, facts in sorted((others | found).items()))
 
 
 def _facts(spec: BackendSpec[Any]) -> BackendFacts:
     info = spec.info
-    return BackendFacts(spec.name, info.licence_code, info.licence_weights or "none", info.source, spec.missing)
+    return BackendFacts(spec.name, info.license_code, info.license_weights or "none", info.source, spec.missing)
 
 
-def _facts_of_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:
+def _describe_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:
     package = entry.dist
     if package is None:
         return BackendFacts(name, _NOT_SAID, _NOT_SAID, entry.value, None)
-    told = [package.metadata[key].splitlines()[0] for key in ("License-Expression", "License") if key in package.metadata]
-    licence = next(iter(told), _NOT_SAID)
-    return BackendFacts(name, licence, _NOT_SAID, f"{package.name} {package.version}", None)
+    stated = [package.metadata[key].splitlines()[0] for key in ("License-Expression", "License") if key in package.metadata]
+    license = next(iter(stated), _NOT_SAID)
+    return BackendFacts(name, license, _NOT_SAID, f"{package.name} {package.version}", None)
 
 
 def available(kind: str) -> tuple[str, ...]:
-    """Names of all back ends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
+    """Names of all backends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
     return tuple(sorted({*BUILT_IN[kind], *_entry_points(kind)}))
 
 
-def options_of(kind: str, name: str) -> frozenset[str]:
-    """Which options of the two tables the back end ``name`` leaves the choice of; it is imported for that, and not made.
+def list_options(kind: str, name: str) -> frozenset[str]:
+    """Which options of the two tables the backend ``name`` leaves the choice of; it is imported for that, and not made.
 
     Raises:
-        BackendError: the name is unknown, or the back end cannot be imported.
+        BackendError: the name is unknown, or the backend cannot be imported.
     """
-    return frozenset(choices_of(kind, name))
+    return frozenset(list_choices(kind, name))
 
 
-def choices_of(kind: str, name: str) -> Mapping[str, tuple[str, ...]]:
+def list_choices(kind: str, name: str) -> Mapping[str, tuple[str, ...]]:
     """The same, each with its values.
 
     Raises:
-        BackendError: the name is unknown, or the back end cannot be imported.
+        BackendError: the name is unknown, or the backend cannot be imported.
     """
     return _choices(_factory(kind, name))
 
@@ -105,7 +105,7 @@ def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
 
 
 def create_backend(kind: str, name: str, weights: str | None, device: str, options: Mapping[str, str]) -> Any:
-    """Make the back end ``name``, whose type its kind decides: see :func:`sampt.trackers.create.create_tracker`.
+    """Make the backend ``name``, whose type its kind decides: see :func:`sampt.trackers.create.create_tracker`.
 
     Args:
         kind: "tracker" or "segmenter".
@@ -138,7 +138,7 @@ def create_backend(kind: str, name: str, weights: str | None, device: str, optio
     return made
 
 
-def _checked(kind: str, name: str, factory: Any) -> Callable[..., Any]:
+def _check(kind: str, name: str, factory: Any) -> Callable[..., Any]:
     """What is registered, when it can be called as a factory is; a class may be one."""
     expected = f"expected a function create(*, weights, device) that makes a {kind}."
     if not callable(factory):
@@ -154,7 +154,7 @@ def _checked(kind: str, name: str, factory: Any) -> Callable[..., Any]:
 
 
 def _broken(kind: str, name: str, what: str, error: Exception) -> BackendError:
-    """For a mistake in the program of a back end: one line; the traceback goes to the log, and to Python as the cause."""
+    """For a mistake in the program of a backend: one line; the traceback goes to the log, and to Python as the cause."""
     _LOG.debug("The %s %r %s", kind, name, what, exc_info=error)
     said = f"The {kind} {name!r} {what}, its program raised {type(error).__name__}: {str(error).rstrip('.')}."
     return BackendError(f"{said} Run sampt.create_{kind}({name!r}) in Python to see where.")
@@ -188,4 +188,4 @@ def _factory(kind: str, name: str) -> Callable[..., Any]:
         raise BackendError(f"The {kind} {name!r} cannot be imported from {where}: {error}. Install what it needs.") from error
     except Exception as error:
         raise _broken(kind, name, "cannot be imported", error) from error
-    return _checked(kind, name, factory)
+    return _check(kind, name, factory)

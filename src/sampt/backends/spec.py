@@ -1,4 +1,4 @@
-"""What a back end says of itself, and how one that comes with sampt is described: data, for which nothing is imported."""
+"""What a backend says of itself, and how one that comes with sampt is described: data, for which nothing is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 __all__ = ["BackendSpec", "SegmenterInfo", "TrackerInfo"]
 
 _PACKAGES = {"torch": ("torch",), "sam": ("torch", "transformers", "kornia")}
-"""What an extra of sampt installs and a back end imports."""
+"""What an extra of sampt installs and a backend imports."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,21 @@ class TrackerInfo:
 
     Attributes:
         name: the name under which it is created.
-        licence_code: SPDX identifier of the code.
-        licence_weights: SPDX identifier of the weights, or None when there are none.
+        license_code: SPDX identifier of the code.
+        license_weights: SPDX identifier of the weights, or None when there are none.
         is_causal: True when a frame's result needs no later frame, so that ``stream()`` exists.
         needs_masks: True when ``track`` wants the objects' query masks.
         is_joint: True when points influence each other, so that grouping changes the result.
         window: frames looked at together, or None when the tracker works frame by frame or on the whole clip.
         latency: frames that may follow until a frame's result is final, for a tracker that is not causal and yet follows
-            frames as they arrive, so that ``start()`` exists; None when it needs the whole clip.
+            frames as they come, so that ``start()`` exists; None when it needs the whole clip.
         device: where it runs.
         source: paper or program that defines the method.
     """
 
     name: str
-    licence_code: str
-    licence_weights: str | None
+    license_code: str
+    license_weights: str | None
     is_causal: bool = False
     needs_masks: bool = False
     is_joint: bool = False
@@ -42,8 +42,8 @@ class TrackerInfo:
     source: str = ""
 
     @property
-    def live_latency(self) -> int | None:
-        """Frames that a live result waits for: 0 for a causal tracker, None for one that needs the whole clip."""
+    def streaming_latency(self) -> int | None:
+        """Frames that a streaming result waits for: 0 for a causal tracker, None for one that needs the whole clip."""
         return 0 if self.is_causal else self.latency
 
 
@@ -53,20 +53,20 @@ class SegmenterInfo:
 
     Attributes:
         name: the name under which it is created.
-        licence_code: SPDX identifier of the code.
-        licence_weights: SPDX identifier of the weights, or None when there are none.
+        license_code: SPDX identifier of the code.
+        license_weights: SPDX identifier of the weights, or None when there are none.
         encode_batch: frames that one ``encode`` call takes best.
         has_refinement: True when it goes through all passes about a frame by itself
-            (:class:`sampt.segmenters.base.RoundsSegmenter`).
-        has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.everything.CandidateSegmenter`).
+            (:class:`sampt.segmenters.base.RefiningSegmenter`).
+        has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.automatic.CandidateSegmenter`).
         has_mask_logits: True when it makes ``mask_logits`` of a given mask (:class:`sampt.segmenters.base.MaskSegmenter`).
         device: where it runs.
         source: paper or program that defines the method.
     """
 
     name: str
-    licence_code: str
-    licence_weights: str | None
+    license_code: str
+    license_weights: str | None
     encode_batch: int = 1
     has_refinement: bool = False
     has_candidates: bool = False
@@ -80,7 +80,7 @@ Info = TypeVar("Info", TrackerInfo, SegmenterInfo)
 
 @dataclass(frozen=True)
 class BackendSpec(Generic[Info]):
-    """One back end.
+    """One backend.
 
     Attributes:
         name: the name under which it is created.
@@ -89,7 +89,7 @@ class BackendSpec(Generic[Info]):
         method: what it does, in a few words.
         extra: of sampt, without which it cannot be made; None for the plain installation.
         weights: of its default checkpoints, their names in :data:`sampt.weights.SOURCES`; empty where they are in the
-            package or there are none, which ``info.licence_weights`` tells.
+            package or there are none, which ``info.license_weights`` tells.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The back ends that come with sampt, as data: nothing is imported or made to say what there is, of whom, under which licence.
+"""The backends that come with sampt, as data: nothing is imported or made to say what there is, of whom, under which licence.
 
-Most back ends take their ``info`` from here. A test holds the rest against what each back end says of itself, and the tables of
+Most backends take their ``info`` from here. A test holds the rest against what each backend says of itself, and the tables of
 docs/trackers.md and docs/segmenters.md, which ``tools/backend_tables.py`` makes, against this one. The order is the tables'.
 """
 
@@ -24,14 +24,14 @@ def _tracker(
     method: str,
     *,
     source: str,
-    licence: str = _APACHE,
+    license: str = _APACHE,
     weights: tuple[str, ...] | None = None,
-    licence_weights: str | None = None,
+    license_weights: str | None = None,
     extra: str | None = "torch",
     **flags: Any,
 ) -> BackendSpec[TrackerInfo]:
     """A tracker in ``sampt.trackers``; weights of its own name and of the code's licence unless they are named."""
-    info = TrackerInfo(name, licence, licence_weights or licence, source=source, **flags)
+    info = TrackerInfo(name, license, license_weights or license, source=source, **flags)
     return BackendSpec(name, f"sampt.trackers.{function}", info, method, extra, (name,) if weights is None else weights)
 
 
@@ -56,7 +56,7 @@ _RAFT = "Teed and Deng, ECCV 2020 (arXiv 2003.12039)"
 _BOOTSTAPIR = "Doersch et al., ACCV 2024 (arXiv 2402.00847)"
 _TAPNEXT_PP = "Jung et al., CVPR Findings 2026 (arXiv 2604.10582)"
 _COTRACKER = "Karaev et al., CoTracker3 (arXiv 2410.11831)"
-_ALIKED_LICENCES = "Apache-2.0; ALIKED: BSD-3-Clause"
+_ALIKED_LICENSES = "Apache-2.0; ALIKED: BSD-3-Clause"
 
 TRACKERS = _by_name(
     _tracker(
@@ -77,16 +77,16 @@ TRACKERS = _by_name(
         "raft:create",
         f"dense flow, {_CHAINED}",
         source=_RAFT,
-        licence=_BSD,
+        license=_BSD,
         weights=("raft-things",),
         is_causal=True,
     ),
-    _tracker("raft-small", "raft:create_small", f"dense flow, {_CHAINED}", source=_RAFT, licence=_BSD, is_causal=True),
+    _tracker("raft-small", "raft:create_small", f"dense flow, {_CHAINED}", source=_RAFT, license=_BSD, is_causal=True),
     _tracker(
-        "pips", "pips:create", "windows, linked", source="Harley et al., ECCV 2022 (arXiv 2204.04153)", licence=_MIT, window=8
+        "pips", "pips:create", "windows, linked", source="Harley et al., ECCV 2022 (arXiv 2204.04153)", license=_MIT, window=8
     ),
     _tracker(
-        "pips-pp", "pips_pp:create", "windows", source="Zheng et al., ICCV 2023 (arXiv 2307.15055)", licence=_MIT, window=128
+        "pips-pp", "pips_pp:create", "windows", source="Zheng et al., ICCV 2023 (arXiv 2307.15055)", license=_MIT, window=128
     ),
     _tracker(
         "tapir",
@@ -125,7 +125,7 @@ TRACKERS = _by_name(
         "cotracker:create_online",
         "windows, half overlapping",
         source=_COTRACKER,
-        licence=_NC,
+        license=_NC,
         is_joint=True,
         window=16,
         latency=15,
@@ -135,7 +135,7 @@ TRACKERS = _by_name(
         "cotracker:create_offline",
         "clips at once, longer ones in windows",
         source=_COTRACKER,
-        licence=_NC,
+        license=_NC,
         is_joint=True,
         window=128,
     ),
@@ -144,7 +144,7 @@ TRACKERS = _by_name(
         "keypoints:create_lightglue",
         "keypoints of ALIKED, matched by LightGlue",
         source=f"{_LIGHTGLUE}; Zhao et al., ALIKED, TIM 2023 (arXiv 2304.03608)",
-        licence=_ALIKED_LICENCES,
+        license=_ALIKED_LICENSES,
         weights=("aliked-lightglue", "aliked-n16"),
         extra="sam",
         is_causal=True,
@@ -154,7 +154,7 @@ TRACKERS = _by_name(
         "keypoints:create_lightglue_superpoint",
         "keypoints of SuperPoint, matched by LightGlue",
         source=f"{_LIGHTGLUE}; {_SUPERPOINT}",
-        licence_weights="Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
+        license_weights="Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
         extra="sam",
         is_causal=True,
     ),
@@ -163,7 +163,7 @@ TRACKERS = _by_name(
         "keypoints:create_superglue",
         "keypoints of SuperPoint, matched by SuperGlue",
         source=f"Sarlin et al., SuperGlue, CVPR 2020 (arXiv 1911.11763); {_SUPERPOINT}",
-        licence_weights="non-commercial (Magic Leap)",
+        license_weights="non-commercial (Magic Leap)",
         extra="sam",
         is_causal=True,
     ),

@@ -1,4 +1,4 @@
-"""What back ends that run PyTorch share: first values of a network, the device, weights that fit exactly, how it computes."""
+"""What backends that run PyTorch share: first values of a network, the device, weights that fit exactly, how it computes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = [
     "in_float32",
     "linear",
     "load_exactly",
-    "place",
+    "put_on_device",
     "quicken",
     "repeatable",
     "running_on",
 ]
 
 RUNTIMES = ("torch", "compiled")
-"""What :func:`place` can let run a network; the first one is what "auto" means there."""
+"""What :func:`put_on_device` can let run a network; the first one is what "auto" means there."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What products and convolutions can be computed in."""
 _MANY_VALUES = 20480
@@ -50,16 +50,16 @@ def running_on(device: str, name: str) -> Iterator[torch.device]:
     Args:
         device: "auto" for the GPU when PyTorch has one, NVIDIA's or Apple's, else the CPU; or a PyTorch device such as
             "cuda:1".
-        name: of the back end, for the error.
+        name: of the backend, for the error.
 
     Raises:
         BackendError: there is no such device, or PyTorch fails on it inside the block.
     """
     wanted = _best_device() if device == "auto" else device
     try:
-        place = torch.device(wanted)
-        torch.empty(0, device=place)
-        yield place
+        torch_device = torch.device(wanted)
+        torch.empty(0, device=torch_device)
+        yield torch_device
     except (RuntimeError, AssertionError) as error:
         line = str(error).splitlines()[0]
         raise BackendError(
@@ -81,9 +81,9 @@ def load_exactly(
     Args:
         network: the network; nothing of it is trained any more.
         state: parameter -> tensor, by the network's own names.
-        name: of the back end, for the error.
+        name: of the backend, for the error.
         path: where the weights are from, for the error.
-        other: the back end that such weights belong to, where that can be told; ``name`` itself tells nothing.
+        other: the backend that such weights belong to, where that is known; ``name`` itself tells nothing.
         expected: ends the error.
 
     Raises:
@@ -102,7 +102,7 @@ def load_exactly(
     network.requires_grad_(False)
 
 
-def place(
+def put_on_device(
     network: nn.Module,
     hot: Iterable[nn.Module],
     name: str,
@@ -113,12 +113,12 @@ def place(
 ) -> torch.device:
     """Move a network to a device and choose how its parts that do nearly all the work compute.
 
-    What lies between these parts, places of points above all, stays float32 and is not compiled. What they give is float32.
+    What lies between these parts, locations of points above all, stays float32 and is not compiled. What they give is float32.
 
     Args:
         network: for inference.
         hot: parts of it, called as modules.
-        name: of the back end, for errors.
+        name: of the backend, for errors.
         device: as for :func:`running_on`.
         runtime: one of :data:`RUNTIMES`, or "auto". "compiled" lets PyTorch compile the parts when they are first called,
             anew for some other shapes, which takes seconds to minutes each and on a CPU needs a C++ compiler.
@@ -154,7 +154,7 @@ def computing(device_type: str, precision: str) -> AbstractContextManager[object
 
 
 def in_float32(device: torch.device) -> AbstractContextManager[object]:
-    """Within :func:`computing`: products and convolutions in here stay float32; for encodings of places and for boxes."""
+    """Within :func:`computing`: products and convolutions in here stay float32; for encodings of locations and for boxes."""
     if not torch.amp.is_autocast_available(device.type):  # then there was nothing to leave
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -178,7 +178,7 @@ def _choose(module: nn.Module, name: str, device_type: str, precision: str, *, c
 
 @contextmanager
 def compiling(name: str) -> Iterator[None]:
-    """Around calls of what ``torch.compile`` gave, which compile it at first, for the back end ``name``.
+    """Around calls of what ``torch.compile`` gave, which compile it at first, for the backend ``name``.
 
     Raises:
         BackendError: it cannot be compiled here.
@@ -195,7 +195,7 @@ def compiling(name: str) -> Iterator[None]:
 
 
 def _in_float32(made: Any) -> Any:
-    """What a module gave, tensors in tuples and lists, with float32 in the place of shorter numbers."""
+    """What a module gave, tensors in tuples and lists, with float32 instead of shorter numbers."""
     if isinstance(made, Tensor):
         return made.float() if made.dtype in (torch.bfloat16, torch.float16) else made
     if isinstance(made, tuple):

@@ -17,12 +17,12 @@ from sampt.batch.work import PARTS_NAME, BatchSettings, ItemResult
 from sampt.errors import BatchError
 from sampt.files.atomic import make_folder, output_errors, write_atomic
 
-__all__ = ["LOG_NAME", "REPORT_NAME", "Answer", "BatchReport", "Pool", "check_counts", "run_batch"]
+__all__ = ["LOG_NAME", "REPORT_NAME", "BatchReport", "Pool", "WorkerReply", "check_counts", "run_batch"]
 
 LOG_NAME, REPORT_NAME = "batch.jsonl", "batch.json"
 
-Answer = tuple[int, ItemResult | None]
-"""A worker and what it answers; None when it died."""
+WorkerReply = tuple[int, ItemResult | None]
+"""A worker and what it replies; None when it died."""
 
 
 class Pool(Protocol):
@@ -34,7 +34,7 @@ class Pool(Protocol):
         """Let an idle worker do ``item``, which ``num_free`` workers could share."""
         ...
 
-    def wait(self) -> list[Answer]:
+    def wait(self) -> list[WorkerReply]:
         """Wait until some have ended their items; they are idle again, and one that died will be another one."""
         ...
 
@@ -126,12 +126,12 @@ class _Round:
         while self._waiting or self._at_work:
             while self._waiting and self._idle:
                 self._give(self._idle.popleft(), self._waiting.popleft())
-            for worker, answer in self._pool.wait():
+            for worker, reply in self._pool.wait():
                 item = self._at_work.pop(worker, None)
                 if item is None:
                     continue  # it died while it had nothing to do; the pool starts another when it is given something
                 self._idle.append(worker)
-                result = self._judged(item, answer)
+                result = self._judge(item, reply)
                 if result is not None:
                     yield result
 
@@ -140,9 +140,9 @@ class _Round:
         self._attempts[_key(item)] += 1
         self._pool.give(worker, item, 1 + max(0, len(self._idle) - len(self._waiting)))
 
-    def _judged(self, item: BatchItem, answer: ItemResult | None) -> ItemResult | None:
+    def _judge(self, item: BatchItem, reply: ItemResult | None) -> ItemResult | None:
         """The item's last result, or None when there is more to do for it."""
-        result = answer or ItemResult(item.name, "broke down", 0.0, error="its worker died")
+        result = reply or ItemResult(item.name, "broke down", 0.0, error="its worker died")
         if result.status == "to share":
             parts = [dataclasses.replace(item, part=(k, result.num_parts)) for k in range(result.num_parts)]
             self._unfinished[item.name] = len(parts)

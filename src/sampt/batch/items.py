@@ -1,4 +1,4 @@
-"""Which videos a batch has and what to follow in each: a manifest, one JSON object a line, or a folder."""
+"""Which videos a batch has and what to segment in each: a manifest, one JSON object a line, or a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sampt.files.listing import is_leftover
 from sampt.files.names import real_path
 from sampt.files.text import read_text
 from sampt.pipeline.queries import Queries, parse_queries
-from sampt.points.parse import parse_boxes, parse_click, parse_mask_place
+from sampt.points.parse import parse_boxes, parse_click, parse_mask_location
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.video.frame_names import IMAGE_SUFFIXES, image_paths, natural_order
 from sampt.video.open import VIDEO_SUFFIXES
@@ -49,15 +49,16 @@ class BatchItem:
         points: clicks as :func:`sampt.points.parse.parse_click` reads them.
         queries: a query file.
         boxes: as :func:`sampt.points.parse.parse_boxes` reads them.
-        masks: mask images, as :func:`sampt.points.parse.parse_mask_place` reads them: PNG@FRAME, or PNG for that of ``start``.
+        masks: mask images, as :func:`sampt.points.parse.parse_mask_location` reads them: PNG@FRAME, or PNG for that of
+        ``start``.
         mask: a mask image.
         mask_frame: the frame of ``mask``; None for ``start``.
         start, stop, stride: see :class:`sampt.runs.job.Job`.
         settings: settings of the method by dotted name, which replace those of the batch.
-        loader: "package.module:function" that gives the video and its queries for ``arguments``, in the place of all the
+        loader: "package.module:function" that gives the video and its queries for ``arguments``, instead of all the
             above but ``settings``; a manifest cannot name one. One that has a parameter ``segmenter`` is given the item's.
         arguments: plain values.
-        part: (k, n) for a share of the objects alone: k, k + n, ... of them; a manifest cannot name one.
+        part: (k, n) for a fraction of the objects alone: k, k + n, ... of them; a manifest cannot name one.
         num_parts: above 0, the results are merged from so many parts, which are there; likewise.
         error: one line on what is wrong with the item, which is recorded as failed while the others go on; likewise.
     """
@@ -117,7 +118,7 @@ class BatchItem:
 
         masks: list[str] = []
         for text in self.masks:
-            masks.append(_at_place(text, fetched_mask))
+            masks.append(_at_location(text, fetched_mask))
         return dataclasses.replace(self, **here, masks=tuple(masks))
 
     def read_queries(self) -> Queries:
@@ -127,7 +128,7 @@ class BatchItem:
             QueryError: a file is missing, or does not hold queries.
         """
         masks = [] if self.mask is None else [(self.mask, self.mask_frame)]
-        masks += map(parse_mask_place, self.masks)
+        masks += map(parse_mask_location, self.masks)
         return parse_queries(
             clicks=self.points,
             boxes=self.boxes,
@@ -155,12 +156,12 @@ def read_batch(source: str | Path) -> list[BatchItem]:
             :class:`BatchItem`, where ``name`` is the video's own when left out and relative paths begin at the file's folder.
             Or a folder of video files and folders of images, each with a query file (NAME.json or NAME.txt) or a mask image
             of its first frame (NAME.png) beside it, where NAME is the video's name with or without its ending. Either may be
-            an address that fsspec opens, and so may what a line names. Videos that would have one name are told apart by
+            an address that fsspec opens, and so may what a line names. Videos that would have one name are distinguished by
             their endings, then by their folders, then by numbers.
 
     Returns:
         The items; a line of another form, a second item of a given name and a video without queries are items with an
-        ``error``. Videos and query files are not opened: one that is broken is told when it is its turn.
+        ``error``. Videos and query files are not opened: one that is broken is reported when it is its turn.
 
     Raises:
         BatchError: nothing is there, or there is an error in every item.
@@ -179,12 +180,12 @@ def read_batch(source: str | Path) -> list[BatchItem]:
     if all(item.error is not None for item in items):
         others = f" The other {len(items) - 1} cannot be done either." if len(items) > 1 else ""
         raise BatchError(f"{items[0].error}{others}")
-    return _told_apart(items)
+    return _distinct(items)
 
 
-def _told_apart(items: list[BatchItem]) -> list[BatchItem]:
+def _distinct(items: list[BatchItem]) -> list[BatchItem]:
     """The items with a name each: a given name stays, one made from the video gets longer until no other item has it."""
-    forms = [(item.name,) * 3 if item.name else _names_of(item.video) for item in items]
+    forms = [(item.name,) * 3 if item.name else _list_names(item.video) for item in items]
     names = [form[0] for form in forms]
     for level in (1, 2):
         counts = Counter(names)
@@ -199,7 +200,7 @@ def _told_apart(items: list[BatchItem]) -> list[BatchItem]:
     return [dataclasses.replace(item, name=name) for item, name in zip(items, names, strict=True)]
 
 
-def _names_of(video: str) -> tuple[str, str, str]:
+def _list_names(video: str) -> tuple[str, str, str]:
     """A video's names, the longer ones for where it shares the shorter ones: stem, with its ending, with its folder."""
     path = Path(video.rstrip("/"))
     if any(c in path.name for c in "*?["):
@@ -220,7 +221,7 @@ def _in_manifest(path: Path) -> Iterator[BatchItem]:
         text = read_text(path, MAX_LIST_BYTES, "one JSON object a line")
     except (OSError, ValueError) as error:
         raise BatchError(f"{path} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
-    return _items_of(text, str(path), lambda name: str(path.parent / Path(name).expanduser()))
+    return _list_items(text, str(path), lambda name: str(path.parent / Path(name).expanduser()))
 
 
 def _in_remote_manifest(url: str) -> Iterator[BatchItem]:
@@ -229,10 +230,10 @@ def _in_remote_manifest(url: str) -> Iterator[BatchItem]:
             text = read_text(fetched(url, Path(folder) / "manifest"), MAX_LIST_BYTES, "one JSON object a line")
         except ValueError as error:
             raise BatchError(f"{url} cannot be read as a manifest ({error}); expected one JSON object a line.") from error
-    return _items_of(text, url, lambda name: name if name.startswith("/") else f"{url.rpartition('/')[0]}/{name}")
+    return _list_items(text, url, lambda name: name if name.startswith("/") else f"{url.rpartition('/')[0]}/{name}")
 
 
-def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[BatchItem]:
+def _list_items(text: str, path: str, beside: Callable[[str], str]) -> Iterator[BatchItem]:
     """An item a line; a name is "" where the line gives none."""
     given: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):  # no other character ends a line: JSON takes them in its texts
@@ -240,7 +241,7 @@ def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[Ba
             continue
         where = f"Line {number} of {path}"
         try:
-            item = _item_of(line, where, beside)
+            item = _make_item(line, where, beside)
             if item.name in given:
                 raise BatchError(f'{where} has the name {item.name!r} of an earlier line; give it another "name".')
         except BatchError as error:
@@ -250,7 +251,7 @@ def _items_of(text: str, path: str, beside: Callable[[str], str]) -> Iterator[Ba
         yield item
 
 
-def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
+def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
     try:
         values = parse_json(line)
     except json.JSONDecodeError as error:
@@ -270,9 +271,9 @@ def _item_of(line: str, where: str, beside: Callable[[str], str]) -> BatchItem:
         _check_texts(where, key, values.get(key, []), example, parse)
     if not any(values.get(key) for key in (*_TEXTS, "queries", "mask")):
         raise BatchError(f'{where} names no object; give "points", "boxes", "queries", "mask" or "masks".')
-    masks = [_at_place(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
+    masks = [_at_location(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
-    name = values.get("name") or _names_of(values["video"])[0]
+    name = values.get("name") or _list_names(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
     return BatchItem.from_json({**values, **paths, "masks": masks, "name": values.get("name") or ""})
@@ -285,21 +286,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "Mapping": (dict,),
     "None": (type(None),),
 }
-_TOLD = {"str": "text", "int": "a whole number", "tuple": "a list", "Mapping": "an object", "None": "null"}
+_FIELDS = {"str": "text", "int": "a whole number", "tuple": "a list", "Mapping": "an object", "None": "null"}
 
 
 def _check_type(where: str, key: str, value: Any, annotation: str) -> None:
     kinds = [part.strip().partition("[")[0] for part in annotation.split("|")]
     accepted = tuple(t for kind in kinds for t in _TYPES[kind])
     if not isinstance(value, accepted) or isinstance(value, bool):
-        expected = " or ".join(_TOLD[kind] for kind in kinds)
+        expected = " or ".join(_FIELDS[kind] for kind in kinds)
         raise BatchError(f"{where} has {json.dumps(value)} for {key!r}; expected {expected}.")
 
 
 _FORMS: dict[str, tuple[str, Callable[[str], object]]] = {
     "points": ("1,0,420,250", parse_click),
     "boxes": ("1,0,400,200,460,310", parse_boxes),
-    "masks": ("first.png@0", parse_mask_place),
+    "masks": ("first.png@0", parse_mask_location),
 }
 
 
@@ -313,10 +314,10 @@ def _check_texts(where: str, key: str, texts: list[Any], example: str, parse: Ca
             raise BatchError(f"{where}: {error}") from None
 
 
-def _at_place(text: str, place: Callable[[str], str]) -> str:
+def _at_location(text: str, location: Callable[[str], str]) -> str:
     """The text of a mask, PNG@FRAME or PNG, with its path replaced."""
-    path, frame_idx = parse_mask_place(text)
-    return place(path) if frame_idx is None else f"{place(path)}@{frame_idx}"
+    path, frame_idx = parse_mask_location(text)
+    return location(path) if frame_idx is None else f"{location(path)}@{frame_idx}"
 
 
 def _in_folder(folder: Path) -> Iterator[BatchItem]:

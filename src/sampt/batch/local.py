@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
-from sampt.batch.driver import Answer, check_counts
+from sampt.batch.driver import WorkerReply, check_counts
 from sampt.batch.items import BatchItem
 from sampt.batch.process import as_line
 from sampt.batch.work import BatchSettings, ItemResult
@@ -53,20 +53,20 @@ class LocalPool:
             self._drop(worker)
             self._send(self._started(worker), task)
 
-    def wait(self) -> list[Answer]:
+    def wait(self) -> list[WorkerReply]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
-        answers: list[Answer] = []
+        replies: list[WorkerReply] = []
         for key, _ in self._selector.select():
             worker: int = key.data
             stdout = self._processes[worker].stdout
             assert stdout is not None
             line = stdout.readline()
             if line.endswith("\n"):
-                answers.append((worker, ItemResult(**json.loads(line))))
+                replies.append((worker, ItemResult(**json.loads(line))))
             else:
                 self._drop(worker)
-                answers.append((worker, None))
-        return answers
+                replies.append((worker, None))
+        return replies
 
     def __enter__(self) -> LocalPool:
         return self

@@ -6,7 +6,7 @@ import socket
 from types import TracebackType
 from typing import Any
 
-from sampt.batch.driver import Answer, check_counts
+from sampt.batch.driver import WorkerReply, check_counts
 from sampt.batch.items import BatchItem
 from sampt.batch.work import BatchSettings, ItemResult
 from sampt.errors import BatchError
@@ -19,7 +19,7 @@ _REACHED_S = 10.0
 class RayPool:
     """``num_workers`` actors, one item each; one that dies, by itself or with its node, is replaced.
 
-    The output has to be a place that every node reaches, and so have the videos; sampt is installed on all of them.
+    The output has to be a location that every node reaches, and so have the videos; sampt is installed on all of them.
 
     Args:
         settings: of the batch.
@@ -50,26 +50,26 @@ class RayPool:
             self._needs["num_gpus"] = 1
         self.num_workers = num_workers or self._room()
         self._actors: dict[int, Any] = {}
-        self._asked: dict[Any, int] = {}
+        self._pending: dict[Any, int] = {}
 
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
         """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
         if worker not in self._actors:
             self._actors[worker] = self._started()
-        self._asked[self._actors[worker].do.remote(item.to_json(), num_free)] = worker
+        self._pending[self._actors[worker].do.remote(item.to_json(), num_free)] = worker
 
-    def wait(self) -> list[Answer]:
+    def wait(self) -> list[WorkerReply]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
-        ended, _ = self._ray.wait(list(self._asked), num_returns=1)
-        answers: list[Answer] = []
+        ended, _ = self._ray.wait(list(self._pending), num_returns=1)
+        replies: list[WorkerReply] = []
         for reference in ended:
-            worker = self._asked.pop(reference)
+            worker = self._pending.pop(reference)
             try:
-                answers.append((worker, ItemResult(**self._ray.get(reference))))
+                replies.append((worker, ItemResult(**self._ray.get(reference))))
             except self._ray.exceptions.RayError:  # the actor is dead, its node is gone, or its memory was taken
                 del self._actors[worker]
-                answers.append((worker, None))
-        return answers
+                replies.append((worker, None))
+        return replies
 
     def __enter__(self) -> RayPool:
         return self

@@ -1,7 +1,8 @@
-"""A worker in a process of its own: ``python -m sampt.batch.process`` takes items from standard input and answers there.
+"""A worker in a process of its own: ``python -m sampt.batch.process`` takes items from standard input and replies there.
 
-JSON lines both ways: first the settings, then an item at a time with how many workers could share it; each is answered by its
-result. When the driver is gone, however it went, standard input ends, and the worker with it, in the middle of its item.
+JSON lines in both directions: first the settings, then an item at a time with how many workers could share it; each is replied
+to by its result. When the driver is gone, however it went, standard input ends, and the worker with it, in the middle of its
+item.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _ORPHANED = 3
 def main() -> int:
     """Work until there is no more."""
     logging.basicConfig(format="sampt: %(message)s", level=logging.WARNING)
-    answers = _own_standard_output()
+    replies = _own_standard_output()
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     settings = BatchSettings.from_json(json.loads(lines.get()))
@@ -37,15 +38,15 @@ def main() -> int:
             return 0
         item, num_free = task
         result = worker.do(BatchItem.from_json(item), num_free)
-        answers.write(as_line(vars(result)))
-        answers.flush()
+        replies.write(as_line(vars(result)))
+        replies.flush()
 
 
 def _own_standard_output() -> TextIO:
-    """Answers alone go there; what a library prints goes to standard error."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Responses alone go there; what a library prints goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    return answers
+    return replies
 
 
 def _listen(lines: queue.Queue[str]) -> None:
@@ -54,7 +55,7 @@ def _listen(lines: queue.Queue[str]) -> None:
         if line.endswith("\n"):  # else the driver was stopped in the middle of it
             lines.put(line)
     if line != as_line(None):
-        os._exit(_ORPHANED)  # nobody wants the answer any more; what is half-written says so itself
+        os._exit(_ORPHANED)  # nobody wants the response any more; what is half-written says so itself
 
 
 def _use_threads(count: int) -> None:

@@ -15,7 +15,7 @@ from sampt.runs.manifest import MANIFEST_NAME
 from sampt.runs.outputs import all_run_names
 from sampt.video.frame_names import natural_order
 
-__all__ = ["RemoteFolder", "fetched", "is_folder", "is_url", "listed", "mark_of"]
+__all__ = ["RemoteFolder", "fetched", "is_folder", "is_url", "listed", "make_mark"]
 
 _DONE_NAME = "done.json"
 
@@ -25,12 +25,12 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def mark_of(name: str) -> str:
+def make_mark(name: str) -> str:
     """What changes when a file or folder, here or elsewhere, changes: without reading it."""
     if not is_url(name):
         files = natural_order(visible(Path(name).iterdir())) if Path(name).is_dir() else [Path(name)]
         return repr([(f.name, s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())])
-    with _told(name):
+    with _results(name):
         fs, path = _opened(name)
         found = fs.find(path) if "*" not in path else fs.glob(path)
         return repr([(p, fs.ukey(p)) for p in sorted(found)])
@@ -47,7 +47,7 @@ def fetched(url: str, folder: Path) -> Path:
             comes: it may go better another time.
     """
     folder.mkdir(parents=True)
-    with _told(url):
+    with _results(url):
         fs, path = _opened(url)
         if "*" in path:
             found = [p for p in fs.glob(path) if not is_leftover(Path(p).name)]
@@ -69,7 +69,7 @@ def listed(url: str) -> dict[str, bool]:
     Raises:
         BatchError: as for :func:`fetched`.
     """
-    with _told(url):
+    with _results(url):
         fs, path = _opened(url)
         return {str(e["name"]).rstrip("/").rpartition("/")[2]: e["type"] == "directory" for e in fs.ls(path, detail=True)}
 
@@ -80,7 +80,7 @@ def is_folder(url: str) -> bool:
     Raises:
         BatchError: as for :func:`fetched`.
     """
-    with _told(url):
+    with _results(url):
         fs, path = _opened(url)
         if not fs.exists(path):
             raise FileNotFoundError(url)
@@ -99,7 +99,7 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        with _told(url):
+        with _results(url):
             self._fs, self._path = _opened(self.url)
 
     def __truediv__(self, name: str) -> RemoteFolder:
@@ -107,7 +107,7 @@ class RemoteFolder:
 
     def read(self, name: str) -> bytes | None:
         """The file called ``name``; None where there is none."""
-        with _told(self.url):
+        with _results(self.url):
             try:
                 data = self._fs.cat_file(f"{self._path}/{name}")
             except FileNotFoundError:
@@ -116,12 +116,12 @@ class RemoteFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Make or replace a file."""
-        with _told(self.url):
+        with _results(self.url):
             self._fs.makedirs(self._path, exist_ok=True)
             self._fs.pipe_file(f"{self._path}/{name}", data)
 
     def done(self, ticket: str) -> dict[str, Any] | None:
-        """What :meth:`put_results` was told of results that were made for this ticket and are all there."""
+        """What :meth:`put_results` was reported of results that were made for this ticket and are all there."""
         found = _as_object(self.read(_DONE_NAME))
         is_of_ticket = found.get("ticket") == ticket and type(found.get("num_frames")) is int
         return found if is_of_ticket and self._is_whole(_as_object(self.read(MANIFEST_NAME))) else None
@@ -131,13 +131,13 @@ class RemoteFolder:
         listed = manifest.get("results")
         if not isinstance(listed, Mapping) or not listed:
             return False
-        with _told(self.url):
+        with _results(self.url):
             there = self._fs.find(self._path, detail=True)
         root = self._path.strip("/") + "/"
         sizes = {str(name).lstrip("/").removeprefix(root): facts.get("size") for name, facts in there.items()}
         return all(
-            isinstance(told, Mapping) and name in sizes and sizes[name] in (None, told.get("bytes"))
-            for name, told in listed.items()
+            isinstance(facts, Mapping) and name in sizes and sizes[name] in (None, facts.get("bytes"))
+            for name, facts in listed.items()
         )
 
     def check_room(self, run_digest: str, *, overwrite: bool) -> bool:
@@ -149,9 +149,9 @@ class RemoteFolder:
         manifest = self.read(MANIFEST_NAME)
         if manifest is None or overwrite:
             return False
-        told = _as_object(manifest)
-        if told.get("run_digest") == run_digest:
-            return self._is_whole(told)
+        facts = _as_object(manifest)
+        if facts.get("run_digest") == run_digest:
+            return self._is_whole(facts)
         raise OutputError(
             f"{self.url} holds the results of a run with other settings or input; choose another output folder, or replace it "
             "with --overwrite (overwrite=True)."
@@ -159,16 +159,16 @@ class RemoteFolder:
 
     def put_results(self, folder: Path, ticket: str, num_frames: int) -> None:
         """Copy a run's folder; what an earlier run has left there goes first, what says that it is complete comes last."""
-        with _told(self.url):
+        with _results(self.url):
             for name in (_DONE_NAME, MANIFEST_NAME, *all_run_names()):
                 if self._fs.exists(f"{self._path}/{name}"):
                     self._fs.rm(f"{self._path}/{name}", recursive=True)
             self._fs.makedirs(self._path, exist_ok=True)
             files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST_NAME]
             for path in [*files, folder / MANIFEST_NAME]:
-                place = f"{self._path}/{path.relative_to(folder).as_posix()}"
-                self._fs.makedirs(place.rpartition("/")[0], exist_ok=True)
-                self._fs.put_file(str(path), place)
+                location = f"{self._path}/{path.relative_to(folder).as_posix()}"
+                self._fs.makedirs(location.rpartition("/")[0], exist_ok=True)
+                self._fs.put_file(str(path), location)
         self.write(_DONE_NAME, json.dumps({"ticket": ticket, "num_frames": num_frames}).encode())
 
 
@@ -190,7 +190,7 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _results(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

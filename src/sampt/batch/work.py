@@ -1,4 +1,4 @@
-"""What a worker does, whoever started it: one video after another, with back ends that are made once."""
+"""What a worker does, whoever started it: one video after another, with backends that are made once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sampt.batch.items import BatchItem
-from sampt.batch.remote import RemoteFolder, mark_of
-from sampt.config import SegmentConfig, default_config, settings_of, with_settings
+from sampt.batch.remote import RemoteFolder, make_mark
+from sampt.config import SegmentConfig, default_config, flatten_settings, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
-from sampt.runs.backends import BackEnds, back_end_options, make_back_ends
+from sampt.runs.backends import Backends, backend_options, make_backends
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.manifest import config_digest, versions
 from sampt.runs.outputs import check_outputs
@@ -39,7 +39,7 @@ class BatchSettings:
         config: settings of the method; the preset ``default`` when left out.
         options: how each is run.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
-        upload: address that results are copied to; ``output`` is then only a place to work in. None: they stay there.
+        upload: address that results are copied to; ``output`` is then only a location to work in. None: they stay there.
     """
 
     output: Path
@@ -53,16 +53,16 @@ class BatchSettings:
 
         Raises:
             ConfigError: an output is unknown.
-            BackendError: a back end is unknown, or has no such choice.
+            BackendError: a backend is unknown, or has no such choice.
         """
         check_outputs(self.options.formats, (), overlapping=self.config.overlapping)
-        back_end_options(self.config, self.options.runtime, self.options.precision)
+        backend_options(self.config, self.options.runtime, self.options.precision)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the settings again."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         options = {**dataclasses.asdict(self.options), "formats": list(self.options.formats)}
-        return values | {"output": str(self.output), "config": settings_of(self.config), "options": options}
+        return values | {"output": str(self.output), "config": flatten_settings(self.config), "options": options}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BatchSettings:
@@ -104,7 +104,7 @@ class Worker:
 
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
-        self._made: dict[tuple[str, ...], BackEnds] = {}
+        self._made: dict[tuple[str, ...], Backends] = {}
 
     def do(self, item: BatchItem, num_free: int = 1) -> ItemResult:
         """Segment one video; whatever goes wrong is in the result.
@@ -120,7 +120,7 @@ class Worker:
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=str(error))
         except SamptError as error:
             return ItemResult(item.name, "failed", time.perf_counter() - start, error=str(error))
-        except Exception as error:  # whatever a back end throws: the other videos go on
+        except Exception as error:  # whatever a backend throws: the other videos go on
             line = " ".join(f"{type(error).__name__}: {error}".split())
             return ItemResult(item.name, "broke down", time.perf_counter() - start, error=line)
 
@@ -133,17 +133,17 @@ class Worker:
             return self._done(item, num_free, start)
         there = None if upload is None else RemoteFolder(upload) / item.name
         ticket = "" if there is None else self._ticket(item)
-        if there is not None and not self._settings.options.overwrite and (told := there.done(ticket)) is not None:
-            return ItemResult(item.name, "was done", time.perf_counter() - start, int(told["num_frames"]))
+        if there is not None and not self._settings.options.overwrite and (manifest := there.done(ticket)) is not None:
+            return ItemResult(item.name, "was done", time.perf_counter() - start, int(manifest["num_frames"]))
         with tempfile.TemporaryDirectory(prefix="sampt-") as folder:
             here = item.fetched(Path(folder) / "inputs")
             if there is None:
                 return self._done(here, num_free, start)
             job = dataclasses.replace(self._job(here), output=Path(folder) / "results")
-            run = prepare_run(job, make=self._back_ends)
+            run = prepare_run(job, make=self._backends)
             if there.check_room(run.run_digest, overwrite=self._settings.options.overwrite):
                 return ItemResult(item.name, "was done", time.perf_counter() - start, run.video.num_frames)
-            result = run_job(job, make=self._back_ends)
+            result = run_job(job, make=self._backends)
             there.put_results(job.output, ticket, result.num_frames)
         return ItemResult(item.name, "done", time.perf_counter() - start, result.num_frames)
 
@@ -153,8 +153,8 @@ class Worker:
         return config_digest(
             {
                 "item": item.to_json(),
-                "inputs": [mark_of(name) for name in (item.video, item.queries, item.mask) if name],
-                "config": settings_of(config),
+                "inputs": [make_mark(name) for name in (item.video, item.queries, item.mask) if name],
+                "config": flatten_settings(config),
                 "weights": [
                     weights_identity(config.tracker, config.tracker_weights),
                     weights_identity(config.segmenter, config.segmenter_weights),
@@ -168,12 +168,12 @@ class Worker:
     def _done(self, item: BatchItem, num_free: int, start: float) -> ItemResult:
         job, parts = self._job(item), self._settings.output / PARTS_NAME / item.name
         if item.part is not None:
-            num_frames = run_part(job, item.part, parts / _part_name(*item.part), make=self._back_ends)
+            num_frames = run_part(job, item.part, parts / _part_name(*item.part), make=self._backends)
             return ItemResult(item.name, "done", time.perf_counter() - start, num_frames)
         if num_free > 1 and not item.num_parts and (num_parts := self._num_parts(job, num_free)) > 1:
             return ItemResult(item.name, "to share", time.perf_counter() - start, num_parts=num_parts)
         files = [parts / _part_name(k, item.num_parts) for k in range(item.num_parts)]
-        result = run_job(job, make=self._back_ends, parts=files)
+        result = run_job(job, make=self._backends, parts=files)
         shutil.rmtree(parts, ignore_errors=True)
         status: Status = "was done" if result.was_complete else "done"
         return ItemResult(item.name, status, time.perf_counter() - start, result.num_frames, num_parts=item.num_parts)
@@ -182,26 +182,26 @@ class Worker:
         """Into how many parts a job that is still to do can be shared: 1 where its results would be others."""
         if job.config.reinit.enabled:
             return 1
-        run = prepare_run(job, make=self._back_ends)
+        run = prepare_run(job, make=self._backends)
         if run.finished is not None or run.video.num_frames < self._settings.shared_frames:
             return 1
         return min(num_free, len(run.object_ids))
 
     def _job(self, item: BatchItem) -> Job:
         config, settings, options = self._config(item), self._settings, self._settings.options
-        video, queries = item.load(lambda: self._back_ends(config, options)[1])
+        video, queries = item.load(lambda: self._backends(config, options)[1])
         output = settings.output / item.name
         return Job(video, queries, output, config, options, start=item.start, stop=item.stop, stride=item.stride)
 
     def _config(self, item: BatchItem) -> SegmentConfig:
         return with_settings(self._settings.config, item.settings)
 
-    def _back_ends(self, config: SegmentConfig, options: RunOptions) -> BackEnds:
+    def _backends(self, config: SegmentConfig, options: RunOptions) -> Backends:
         """Those of ``config``; items with the same ones share them, and only the ones made last are kept."""
         key = (config.tracker, config.tracker_weights, config.segmenter, config.segmenter_weights)
         if key not in self._made:
             self._made.clear()  # before the new ones are made
-            self._made[key] = make_back_ends(config, options)
+            self._made[key] = make_backends(config, options)
         return self._made[key]
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from sampt.backends.opencv import describe_builds
 from sampt.backends.registry import describe_backends
-from sampt.cli.running import tell
+from sampt.cli.running import print_note
 from sampt.cli.tables import print_table
 
 __all__ = ["add_command"]
@@ -26,14 +26,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _run(_: argparse.Namespace) -> int:
     rows = [
-        (facts.name, kind, facts.licence_code, facts.licence_weights, _needs(facts.missing), facts.source)
+        (facts.name, kind, facts.license_code, facts.license_weights, _needs(facts.missing), facts.source)
         for kind in ("tracker", "segmenter")
         for facts in describe_backends(kind)
     ]
     headings = ("name", "kind", "code", "weights", "to be installed", "source")
-    print_table("back ends and their licences", headings, rows)
+    print_table("backends and their licences", headings, rows)
     if (builds := describe_builds()) is not None:
-        tell(builds)
+        print_note(builds)
     return 0
 
 

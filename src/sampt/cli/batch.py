@@ -17,13 +17,13 @@ from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
 from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.cli.segment import describe_formats, formats_of
+from sampt.cli.segment import describe_formats, parse_formats
 from sampt.cli.settings import (
     add_damage_option,
     add_running_options,
     add_setting_options,
     config_from,
-    told_presets,
+    describe_presets,
     whole_number,
 )
 from sampt.config import SegmentConfig
@@ -37,9 +37,9 @@ __all__ = [
     "add_output_options",
     "add_worker_options",
     "pool_for",
+    "print_report",
+    "print_results",
     "settings_from",
-    "shown_results",
-    "tell_report",
 ]
 
 _EXAMPLES = """\
@@ -63,16 +63,16 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the command."""
     parser = commands.add_parser(
         "batch",
-        help="follow objects through many videos, by several workers",
-        description="Follow objects through the videos of a manifest or a folder. A batch that was stopped goes on when it is "
+        help="segment objects through many videos, by several workers",
+        description="Segment objects through the videos of a manifest or a folder. A batch that was stopped goes on when it is "
         "started again; a video that cannot be done is recorded, and the others go on (exit status 1).",
         usage="%(prog)s MANIFEST|FOLDER -o DIR [options]",
-        epilog=f"{told_presets()}\n\n{_EXAMPLES}",
+        epilog=f"{describe_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
-    place = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
-    add_output_options(parser, place, describe_formats(), ",".join(DEFAULT_FORMATS), kind=str)
+    help_text = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
+    add_output_options(parser, help_text, describe_formats(), ",".join(DEFAULT_FORMATS), kind=str)
     add_damage_option(parser)
     add_worker_options(parser)
     add_setting_options(parser)
@@ -81,11 +81,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def add_output_options(
-    parser: argparse.ArgumentParser, place: str, saved: str, formats: str | None = None, kind: type[Path] | type[str] = Path
+    parser: argparse.ArgumentParser, help_text: str, saved: str, formats: str | None = None, kind: type[Path] | type[str] = Path
 ) -> None:
-    """Add where results go and which: ``--output`` (told as ``place``), ``--formats`` (``saved``), and what belongs to them."""
+    """Add where results go and which: ``--output`` (reported as ``help_text``), ``--formats`` (``saved``), and what belongs to
+    them."""
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", type=kind, required=True, metavar="DIR", help=place)
+    group.add_argument("-o", "--output", type=kind, required=True, metavar="DIR", help=help_text)
     group.add_argument("--formats", default=formats, metavar="LIST", help=saved)
     group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
     group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
@@ -113,7 +114,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         default=1000,
         metavar="N",
-        help="workers that have nothing else to do share videos of N frames or more by their objects, when these are followed "
+        help="workers that have nothing else to do share videos of N frames or more by their objects, when these are tracked "
         "without re-initialisation; the results are the same (default: %(default)s)",
     )
     retries = "how often a video is tried again when its worker dies or something breaks down (default: 2)"
@@ -122,22 +123,22 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with _place_of(arguments.output) as (folder, upload):
-        told, arguments.output = arguments.output, folder
+    with _open_output(arguments.output) as (folder, upload):
+        shown, arguments.output = arguments.output, folder
         settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload)
         items = read_batch(arguments.source)
         with (
             pool_for(arguments, settings, len(items)) as pool,
-            shown_results(len(items), "videos", quiet=arguments.quiet) as on_result,
+            print_results(len(items), "videos", quiet=arguments.quiet) as on_result,
         ):
             report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
-        tell_report(report, told, "videos")
+        print_report(report, shown, "videos")
     return 0 if report.is_complete else _BROKEN
 
 
 @contextmanager
-def _place_of(output: str) -> Iterator[tuple[Path, str | None]]:
+def _open_output(output: str) -> Iterator[tuple[Path, str | None]]:
     """The folder to work in, and the address that results are copied to: with what became of all, when the batch ends."""
     if not is_url(output):
         yield Path(output), None
@@ -167,7 +168,7 @@ def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> Batch
         output=arguments.output if arguments.ray is None else real_path(arguments.output),
         config=config,
         options=RunOptions(
-            formats=tuple(formats_of(arguments.formats)),
+            formats=tuple(parse_formats(arguments.formats)),
             on_damage=getattr(arguments, "on_damage", "stop"),
             device=arguments.device,
             runtime=arguments.runtime,
@@ -189,13 +190,13 @@ def pool_for(arguments: argparse.Namespace, settings: BatchSettings, num_items: 
     if arguments.ray is not None:
         return RayPool(settings, arguments.ray, arguments.workers, arguments.threads)
     devices = settings.options.device.split(",")
-    at_most = len(devices) if len(devices) > 1 else os.cpu_count() or 1
-    workers = min(num_items, at_most) if arguments.workers is None else arguments.workers
+    limit = len(devices) if len(devices) > 1 else os.cpu_count() or 1
+    workers = min(num_items, limit) if arguments.workers is None else arguments.workers
     return LocalPool(settings, workers, arguments.threads)
 
 
 @contextmanager
-def shown_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[ItemResult], None] | None]:
+def print_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[ItemResult], None] | None]:
     """A bar of items that are done; gives what to call with each result."""
     if quiet:
         yield None
@@ -214,7 +215,7 @@ def shown_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[I
         yield show
 
 
-def tell_report(report: BatchReport, output: Path | str, unit: str) -> None:
+def print_report(report: BatchReport, output: Path | str, unit: str) -> None:
     """The counts, and a line for each item that has no results."""
     frames = sum(r.num_frames for r in report.results if r.status == "done")
     lines = [

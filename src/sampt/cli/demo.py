@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sampt.cli.running import run_shown
+from sampt.cli.running import run_with_progress
 from sampt.cli.settings import add_preset_option, config_from
 from sampt.evaluation.vos.jf import jaccard
 from sampt.files.atomic import make_folder
@@ -25,7 +25,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "demo",
         help="see it work on a clip made on the spot",
-        description="Render a clip with moving, bending and crossing objects, follow them from their masks on the first frame, "
+        description="Render a clip with moving, bending and crossing objects, segment them from their first masks, "
         "and compare the result with the exact masks.",
     )
     folder = Path("sampt-demo")
@@ -43,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _render(scene, clip, quiet=arguments.quiet)
     queries = [QueryMask(o, 0, m) for o, m in _objects(scene, 0) if m.any()]
     job = Job(clip, queries, arguments.output / "result", config, RunOptions(overwrite=True))
-    result = run_shown(job, "following", quiet=arguments.quiet)
+    result = run_with_progress(job, "segmenting", quiet=arguments.quiet)
     _show_iou(scene, result, quiet=arguments.quiet)
     return 0
 

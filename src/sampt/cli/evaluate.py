@@ -1,4 +1,4 @@
-"""``sampt eval``: predictions for data sets, their scores, and a report."""
+"""``sampt eval``: predictions for datasets, their scores, and a report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampt.cli.batch import add_output_options, add_worker_options, pool_for, settings_from, shown_results, tell_report
+from sampt.cli.batch import add_output_options, add_worker_options, pool_for, print_report, print_results, settings_from
 from sampt.cli.settings import (
     add_running_options,
     add_setting_options,
     config_from,
+    describe_presets,
     finite_number,
     given_settings,
-    told_presets,
     whole_number,
 )
 from sampt.errors import EvaluationError
@@ -32,7 +32,7 @@ __all__ = ["add_command"]
 _EXAMPLES = """\
 examples:
   sampt eval run davis-2017 --root DAVIS --split val -o runs/davis
-  sampt eval score runs/davis                               # of `sampt eval run`: it knows its data set
+  sampt eval score runs/davis                               # of `sampt eval run`: it knows its dataset
   sampt eval score predictions/ --dataset davis-2017 --root DAVIS --split val -o scores.json
   sampt eval report runs/davis runs/other -o report         # report/index.html, report/report.md
 """
@@ -40,7 +40,7 @@ _BROKEN = 1
 _SWEEP_EXAMPLE = """\
 example:
   {"dataset": "davis-2017", "root": "DAVIS", "split": "val", "preset": "default", "seeds": [72, 73, 74],
-   "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_rounds": [0, 3]},
+   "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_steps": [0, 3]},
    "runs": {"many points": {"sampling.positive_points": 128}}}
 """
 
@@ -50,7 +50,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "eval",
         help="evaluate on a benchmark: predict, score, report",
-        description="Write predictions for a data set, score those of any method, and report.",
+        description="Write predictions for a dataset, score those of any method, and report.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,50 +64,52 @@ def _action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser],
     run: Callable[[argparse.Namespace], int],
     name: str,
-    told: str,
+    summary: str,
     description: str,
     epilog: str | None = None,
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(
-        name, help=told, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        name, help=summary, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(run=run, parser=parser)
     return parser
 
 
 def _add_datasets(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    _action(actions, _list, "datasets", "list the names of the data sets", "List the names of the data sets.")
+    _action(actions, _list, "datasets", "list the names of the datasets", "List the names of the datasets.")
 
 
 def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     description = """\
-Follow the objects of every sequence of a data set from the masks that its protocol gives, or find them on
+Segment the objects of every sequence of a dataset from the masks that its protocol gives, or find them on
 the first frame where none are given. A run that was stopped goes on; a broken sequence is recorded, and the
 others go on (exit status 1). Where a server scores, submission.zip is what it takes. With the presets paper-v1
-and paper-v2, what the paper set otherwise for a data set, tracker or segmenter holds, too, unless it is given; this
+and paper-v2, what the paper set otherwise for a dataset, tracker or segmenter holds, too, unless it is given; this
 is printed, and noted in eval.json."""
-    parser = _action(actions, _run, "run", "follow the objects of every sequence of a data set", description, told_presets())
+    parser = _action(
+        actions, _run, "run", "segment the objects of every sequence of a dataset", description, describe_presets()
+    )
     parser.add_argument("dataset", metavar="DATASET", help="name; `sampt eval datasets` lists them")
     _add_dataset_options(parser)
     saved = "what to save; png is needed to score, coco where objects have to be found (default: that)"
     add_output_options(parser, "a folder for every sequence comes here", saved)
-    group = parser.add_argument_group("data sets whose objects have to be found (UVO, YouTube-VIS, OVIS)")
+    group = parser.add_argument_group("datasets whose objects have to be found (UVO, YouTube-VIS, OVIS)")
     group.add_argument(
-        "--proposal-score",
+        "--mask-score",
         type=finite_number,
         metavar="X",
-        help="predicted IoU that a mask proposed on the first frame has to exceed (default: 0.88; nano: 0.8)",
+        help="predicted IoU that a mask generated on the first frame has to exceed (default: 0.88; nano: 0.8)",
     )
     stability = "least stability of such a mask (default: 0.95; nano: 0.9)"
-    group.add_argument("--proposal-stability", type=finite_number, metavar="X", help=stability)
+    group.add_argument("--mask-stability", type=finite_number, metavar="X", help=stability)
     add_worker_options(parser)
     add_setting_options(parser)
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("data set")
+    group = parser.add_argument_group("dataset")
     group.add_argument("--root", metavar="DIR", help="its folder, as the official download leaves it")
-    group.add_argument("--split", metavar="NAME", help="val, train, test-dev, ... (default: the data set's own)")
+    group.add_argument("--split", metavar="NAME", help="val, train, test-dev, ... (default: the dataset's own)")
     group.add_argument("--sequence", action="append", default=[], metavar="NAME", help="only this one; repeatable")
 
 
@@ -116,7 +118,7 @@ def _add_score(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 Score predictions on disk: masks as PREDICTIONS/SEQUENCE/FRAME.png with object ids, or SEQUENCE/OBJECT/FRAME.png
 where masks overlap; where objects have to be found (UVO, YouTube-VIS, OVIS), PREDICTIONS/results.json in the layout
 of the YouTube-VIS server. Prints a Markdown table and writes scores.json."""
-    parser = _action(actions, _score, "score", "score the predictions of any method by the data set's protocol", description)
+    parser = _action(actions, _score, "score", "score the predictions of any method by the dataset's protocol", description)
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder, as above")
     parser.add_argument("--dataset", metavar="NAME", help="default: that of `sampt eval run`")
     _add_dataset_options(parser)
@@ -141,8 +143,8 @@ def _add_sweep(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     description = """\
 Predict and score every configuration of a small JSON file with every seed; print a table of means and standard
 deviations. What was done before is not done again."""
-    told = "compare many settings on one data set, over seeds"
-    parser = _action(actions, _sweep, "sweep", told, description, _SWEEP_EXAMPLE)
+    summary = "compare many settings on one dataset, over seeds"
+    parser = _action(actions, _sweep, "sweep", summary, description, _SWEEP_EXAMPLE)
     parser.add_argument("sweep", type=Path, metavar="FILE", help="JSON, see below")
     add_output_options(parser, "a folder for every configuration", "what to save (default: png)", "png")
     add_worker_options(parser)
@@ -150,16 +152,16 @@ deviations. What was done before is not done again."""
 
 def _add_interactive(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     description = """\
-The interactive study of the SAM-PT paper: a simulated person, who knows the truth, corrects the points of every
+The interactive study of the SAM-PT paper: a simulated person, who knows the ground truth, corrects the points of every
 object. Prints IoU and J&F against the number of actions and writes every step to DIR. Any tracker will do: one of
 whole clips is given the clip from each click's frame on."""
-    told = "simulate a person who corrects points, and count the actions"
-    parser = _action(actions, _interactive, "interactive", told, description)
+    summary = "simulate a person who corrects points, and count the actions"
+    parser = _action(actions, _interactive, "interactive", summary, description)
     parser.add_argument("dataset", metavar="DATASET", help="name; every frame of it is annotated")
     _add_dataset_options(parser)
     group = parser.add_argument_group("study")
     group.add_argument("--mode", choices=("online", "offline"), default="online", help="one pass, or passes (default: online)")
-    group.add_argument("--tracking", action=argparse.BooleanOptionalAction, default=True, help="points are followed (default)")
+    group.add_argument("--tracking", action=argparse.BooleanOptionalAction, default=True, help="points are tracked (default)")
     group.add_argument(
         "--per-frame", type=whole_number, default=3, metavar="N", help="actions on a frame of a pass (default: 3)"
     )
@@ -181,17 +183,17 @@ def _run(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.instances.predict import instances_config, predict_instances
     from sampt.evaluation.paper_rules import applied_rules, with_rules
     from sampt.evaluation.predict import predict_dataset, vos_config
-    from sampt.segmenters.everything import ProposalConfig
+    from sampt.segmenters.automatic import AutomaticMaskConfig
 
     choice = _choice(arguments)
     dataset = choice.open()
     finds = isinstance(dataset, InstanceDataset)
     num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
-    thresholds = {"score_threshold": arguments.proposal_score, "stability_threshold": arguments.proposal_stability}
+    thresholds = {"score_threshold": arguments.mask_score, "stability_threshold": arguments.mask_stability}
     limits = {name: value for name, value in thresholds.items() if value is not None}
     if limits and not finds:
-        raise EvaluationError(f"The objects of {choice.name} are given, so that none is proposed; leave --proposal-... out.")
-    proposals = ProposalConfig(**limits)
+        raise EvaluationError(f"The objects of {choice.name} are given, so that none is generated; leave --mask-... out.")
+    automatic_masks = AutomaticMaskConfig(**limits)
     arguments.formats = arguments.formats or ("coco" if finds else "png")
     given = given_settings(arguments)
     config = config_from(arguments)
@@ -202,16 +204,16 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"settings of the paper: {'; '.join(map(str, rules))}", file=sys.stderr)  # noqa: T201
     with (
         pool_for(arguments, settings, num_sequences) as pool,
-        shown_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
+        print_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
     ):
         if finds:
             report = predict_instances(
-                choice, settings, pool, proposals, rules=rules, retries=arguments.retries, on_result=on_result
+                choice, settings, pool, automatic_masks, rules=rules, retries=arguments.retries, on_result=on_result
             )
         else:
             report = predict_dataset(choice, settings, pool, rules=rules, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
-        tell_report(report, arguments.output, "sequences")
+        print_report(report, arguments.output, "sequences")
     return 0 if report.is_complete else _BROKEN
 
 
@@ -245,9 +247,9 @@ def _scored_choice(arguments: argparse.Namespace) -> DatasetChoice:
     said = run.get("dataset", {})
     name, root = arguments.dataset or said.get("name"), arguments.root or said.get("root")
     if name is None or root is None:
-        raise EvaluationError(f"{arguments.predictions} does not tell its data set; give --dataset and --root.")
-    # What is found is found in whole data sets, so that such a run names no sequences of masks.
-    sequences = arguments.sequence or ([] if "proposals" in said else run.get("sequences", []))
+        raise EvaluationError(f"{arguments.predictions} does not tell its dataset; give --dataset and --root.")
+    # What is found is found in whole datasets, so that such a run names no sequences of masks.
+    sequences = arguments.sequence or ([] if "automatic_masks" in said else run.get("sequences", []))
     return DatasetChoice(name, root, arguments.split or said.get("split"), tuple(sequences))
 
 
@@ -262,7 +264,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         return pool_for(arguments, one, num_sequences)
 
     total = num_sequences * len(sweep.configs) * len(sweep.seeds)
-    with shown_results(total, "sequences", quiet=arguments.quiet) as on_result:
+    with print_results(total, "sequences", quiet=arguments.quiet) as on_result:
         rows = run_sweep(sweep, settings, open_pool, retries=arguments.retries, on_result=on_result)
     print(sweep_table(rows))  # noqa: T201
     return 0

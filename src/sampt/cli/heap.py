@@ -15,7 +15,7 @@ _SET_BY_THE_USER = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def return_large_blocks() -> None:
-    """Ask glibc for a mapping of its own for every block from 8 MiB on, unless the user's environment says something else.
+    """Request from glibc a mapping of its own for every block from 8 MiB on, unless the user's environment says something else.
 
     It begins that way, but moves the limit up to 32 MiB as such blocks are freed. Frames, features and logits then share one
     heap, and what is free between them stays resident: more the longer a video runs (docs/benchmarks.md, "Memory"). It is a

@@ -21,7 +21,7 @@ __all__ = ["build_parser", "main"]
 _INTERRUPTED = 130
 _MEMORY_ADVICE = (
     "There is not enough memory for this ({}); close other programs, raise the limit of the process (ulimit -v, that of the "
-    "container), or ask for less, by a smaller --longest-side say."
+    "container), or request less, by a smaller --longest-side say."
 )
 
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("sampt: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # Pillow's warning of a large picture; our own limit is below and ends in one line.
+    # Pillow's warning of a large image; our own limit is below and ends in one line.
     warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path is printed as it is, whatever its bytes

@@ -31,7 +31,7 @@ _REASONS = {
     ObjectState.NO_VISIBLE_POINT: "none of its points is visible; click it on a later frame too",
     ObjectState.LOW_SCORE: "the segmenter's predicted IoU is below --iou-threshold",
     ObjectState.RETIRED: "it had no mask to draw new points from; click it on a later frame too",
-    ObjectState.BEFORE_QUERY: "before its query frame",
+    ObjectState.BEFORE_QUERY: "before its prompt frame",
     ObjectState.HIDDEN_BY_OTHERS: "covered by other objects' masks",
     ObjectState.EMPTY: "the segmenter finds nothing at its points",
 }
@@ -61,7 +61,7 @@ def progress_bar(label: str, *, quiet: bool, unit: str = "frames") -> Iterator[C
         TimeRemainingColumn(),
         TextColumn("left"),
     ]
-    with _drawn(columns, label, quiet=quiet) as on_frame:
+    with _draw(columns, label, quiet=quiet) as on_frame:
         yield on_frame
 
 
@@ -75,12 +75,12 @@ def bytes_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None]
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     ]
-    with _drawn(columns, label, quiet=quiet) as on_bytes:
+    with _draw(columns, label, quiet=quiet) as on_bytes:
         yield on_bytes
 
 
 @contextmanager
-def _drawn(columns: Sequence[ProgressColumn], label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+def _draw(columns: Sequence[ProgressColumn], label: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     console = Console(stderr=True)
     progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal)
     task = progress.add_task(_shown(label), total=None)
@@ -115,12 +115,12 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
         f"({speed:.1f} frames/s{memory})"
     )
     for item in result.objects:
-        console.print(f"  object {item.object_id}: {_told(item, result.num_frames)}")
-    console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licences.items())))
+        console.print(f"  object {item.object_id}: {_describe(item, result.num_frames)}")
+    console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licenses.items())))
     console.print(f"results in {_shown(str(result.output))}: " + ", ".join(_shown(path.name) for path in result.files.values()))
 
 
-def _told(item: ObjectSummary, num_frames: int) -> str:
+def _describe(item: ObjectSummary, num_frames: int) -> str:
     score = "never segmented" if item.score is None else f"mean predicted IoU {item.score:.2f}"
     absent = "" if item.last_state == ObjectState.PRESENT else f"; absent at the end: {_REASONS[item.last_state]}"
     return f"mask on {item.frames_present} of {num_frames} frames, {score}{absent}"

@@ -10,11 +10,11 @@ from sampt.runs.job import Job, JobResult
 from sampt.runs.run import run_job
 from sampt.weights import Progress, WeightsSource, downloads_shown_by
 
-__all__ = ["run_shown", "tell"]
+__all__ = ["print_note", "run_with_progress"]
 
 
-def run_shown(job: Job, label: str, *, quiet: bool) -> JobResult:
-    """Run ``job``: a line a back end about the weights it loads, bars for downloads and frames, a summary; or nothing of it."""
+def run_with_progress(job: Job, label: str, *, quiet: bool) -> JobResult:
+    """Run ``job``: a line a backend about the weights it loads, bars for downloads and frames, a summary; or nothing of it."""
     if quiet:
         with downloads_shown_by(_unseen):
             return run_job(job)
@@ -24,12 +24,12 @@ def run_shown(job: Job, label: str, *, quiet: bool) -> JobResult:
         return bytes_bar(source.name, quiet=False)
 
     with downloads_shown_by(show), progress_bar(label, quiet=False) as on_frame:
-        result = run_job(job, on_frame, tell)
+        result = run_job(job, on_frame, print_note)
     show_summary(result, quiet=False)
     return result
 
 
-def tell(line: str) -> None:
+def print_note(line: str) -> None:
     """Say a line that is neither result nor error."""
     print(f"sampt: {line}", file=sys.stderr)  # noqa: T201
 

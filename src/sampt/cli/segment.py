@@ -6,27 +6,27 @@ import argparse
 import re
 from pathlib import Path
 
-from sampt.cli.live import run_live_shown
-from sampt.cli.running import run_shown
+from sampt.cli.running import run_with_progress
 from sampt.cli.settings import (
     add_damage_option,
     add_running_options,
     add_setting_options,
     config_from,
+    describe_presets,
     finite_number,
-    told_presets,
     whole_number,
 )
+from sampt.cli.streaming import run_streaming_with_progress
 from sampt.errors import ConfigError, QueryError
 from sampt.exporters.registry import exporter_names
 from sampt.files.names import real_path
 from sampt.pipeline.queries import Queries, parse_queries
-from sampt.points.parse import parse_mask_place
+from sampt.points.parse import parse_mask_location
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.outputs import DEFAULT_FORMATS
-from sampt.video.live import is_live
+from sampt.video.streaming import is_streaming
 
-__all__ = ["add_command", "describe_formats", "formats_of"]
+__all__ = ["add_command", "describe_formats", "parse_formats"]
 
 _EXAMPLES = """\
 examples:
@@ -44,16 +44,16 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the command."""
     parser = commands.add_parser(
         "segment",
-        help="follow objects through a video and save their masks",
-        description="Follow objects, named by points, boxes or masks on any frame, and save a mask for every frame.",
+        help="segment objects through a video and save their masks",
+        description="Segment objects, named by points, boxes or masks on any frame, and save a mask for every frame.",
         usage="%(prog)s VIDEO (--points ... | --box ... | --queries FILE | --mask PNG) [-o DIR] [options]",
-        epilog=f"{told_presets()}\n\n{_EXAMPLES}",
+        epilog=f"{describe_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "video",
         metavar="VIDEO",
-        help="video file, folder of images, or glob pattern in quotes; or frames that arrive: - for standard input, "
+        help="video file, folder of images, or glob pattern in quotes; or streamed frames: - for standard input, "
         "/dev/videoN, or an address such as rtsp://...",
     )
     _add_query_options(parser)
@@ -86,7 +86,7 @@ def _add_query_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PNG[@FRAME]",
-        help="mask image, on a frame of its own if told; each value but 0 is an object's id (docs/queries.md); repeat it",
+        help="mask image, on a frame of its own if given; each value but 0 is an object's id (docs/queries.md); repeat it",
     )
     group.add_argument(
         "--mask-frame", type=whole_number, metavar="N", help="the frame of a --mask without @FRAME (default: that of --start)"
@@ -105,7 +105,7 @@ def _add_frame_options(parser: argparse.ArgumentParser) -> None:
         help="VIDEO may be a playlist (HLS, DASH, ffconcat): the files and addresses that it names are opened, too",
     )
     group.add_argument("--raw-size", metavar="WxH", help="standard input is raw RGB of this size, 3 bytes a pixel")
-    group.add_argument("--fps", type=finite_number, metavar="X", help="of frames that arrive and do not tell it (default: 24)")
+    group.add_argument("--fps", type=finite_number, metavar="X", help="of streamed frames that do not tell it (default: 24)")
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +129,7 @@ def _run(arguments: argparse.Namespace) -> int:
         output=arguments.output or Path("sampt-output") / _name_of(arguments.video),
         config=config_from(arguments),
         options=RunOptions(
-            formats=formats_of(arguments.formats),
+            formats=parse_formats(arguments.formats),
             on_damage=arguments.on_damage,
             allow_playlists=arguments.allow_playlists,
             device=arguments.device,
@@ -141,17 +141,17 @@ def _run(arguments: argparse.Namespace) -> int:
         stop=arguments.stop,
         stride=arguments.stride,
     )
-    if is_live(arguments.video):
-        return run_live_shown(job, arguments)
+    if is_streaming(arguments.video):
+        return run_streaming_with_progress(job, arguments)
     for option in ("raw_size", "fps"):
         if getattr(arguments, option) is not None:
-            raise ConfigError(f"--{option.replace('_', '-')} is for frames that arrive, from standard input (-) for example.")
-    run_shown(job, _name_of(arguments.video), quiet=arguments.quiet)
+            raise ConfigError(f"--{option.replace('_', '-')} is for streamed frames, from standard input (-) for example.")
+    run_with_progress(job, _name_of(arguments.video), quiet=arguments.quiet)
     return 0
 
 
 def _queries(arguments: argparse.Namespace) -> Queries:
-    masks = [parse_mask_place(text) for text in arguments.mask]
+    masks = [parse_mask_location(text) for text in arguments.mask]
     if arguments.mask_frame is not None:
         if all(frame_idx is not None for _, frame_idx in masks):
             raise QueryError("--mask-frame is given without --mask, or each has its own @FRAME; give the mask image too.")
@@ -177,7 +177,7 @@ def describe_formats() -> str:
     )
 
 
-def formats_of(text: str) -> list[str]:
+def parse_formats(text: str) -> list[str]:
     """The names in the value of ``--formats``."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -187,8 +187,8 @@ def formats_of(text: str) -> list[str]:
 
 def _name_of(video: str) -> str:
     """A short name for the video: the file's stem, the folder's name, the folder of a glob pattern, the end of an address."""
-    if is_live(video):
-        return re.sub(r"[^A-Za-z0-9.-]+", "-", "stdin" if video == "-" else video.rpartition("://")[2]).strip("-.") or "live"
+    if is_streaming(video):
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", "stdin" if video == "-" else video.rpartition("://")[2]).strip("-.") or "stream"
     path = Path(video)
     if any(c in video for c in "*?["):
         path = next((p for p in path.parents if not any(c in str(p) for c in "*?[")), path)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from sampt.backends.options import OPTIONS
-from sampt.config import PRESETS, PRESETS_TOLD, SegmentConfig, preset, setting_fields, with_settings
+from sampt.config import PRESET_SUMMARIES, PRESETS, SegmentConfig, preset, setting_fields, with_settings
 from sampt.video.damage import ON_DAMAGE
 
 __all__ = [
@@ -18,19 +18,19 @@ __all__ = [
     "add_running_options",
     "add_setting_options",
     "config_from",
+    "describe_presets",
     "finite_number",
     "given_settings",
     "is_given",
-    "told_presets",
     "whole_number",
 ]
 
 _PREFIX = "setting:"
 _GROUPS = {
-    "": "back ends and method",
+    "": "backends and method",
     "sampling": "points drawn from masks",
     "tracking": "tracked points",
-    "prompting": "asking the segmenter",
+    "prompting": "prompting the segmenter",
     "reinit": "re-initialisation",
 }
 
@@ -59,19 +59,19 @@ def add_preset_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--preset", default="default", metavar="NAME", help=f"{', '.join(PRESETS)} (default: default)")
 
 
-def told_presets() -> str:
+def describe_presets() -> str:
     """For the end of a help text: the presets, a line each."""
-    width = max(map(len, PRESETS_TOLD))
-    return "presets:\n" + "\n".join(f"  {name:{width}}  {told}" for name, told in PRESETS_TOLD.items())
+    width = max(map(len, PRESET_SUMMARIES))
+    return "presets:\n" + "\n".join(f"  {name:{width}}  {summary}" for name, summary in PRESET_SUMMARIES.items())
 
 
 def add_running_options(parser: argparse._ActionsContainer) -> None:
-    """Add ``--device``, ``--runtime`` and ``--precision``: where and how back ends compute."""
-    device = "where back ends run: auto, cpu, cuda, mps (default: auto)"
+    """Add ``--device``, ``--runtime`` and ``--precision``: where and how backends compute."""
+    device = "where backends run: auto, cpu, cuda, mps (default: auto)"
     parser.add_argument("--device", default="auto", metavar="NAME", help=device)
     texts = {
-        "runtime": "what runs networks of back ends that leave the choice: {} (default: auto)",
-        "precision": "what such back ends compute with: {} (default: auto, what suits the device)",
+        "runtime": "what runs networks of backends that leave the choice: {} (default: auto)",
+        "precision": "what such backends compute with: {} (default: auto, what suits the device)",
     }
     for what, choices in OPTIONS.items():
         help_text = texts[what].format(", ".join(choices))
@@ -81,7 +81,7 @@ def add_running_options(parser: argparse._ActionsContainer) -> None:
 def add_damage_option(parser: argparse._ActionsContainer) -> None:
     """Add ``--on-damage``: what becomes of frames that cannot be read."""
     text = (
-        "what becomes of frames that cannot be read: stop tells the first one; repeat puts the frame before in their place; "
+        "what becomes of frames that cannot be read: stop tells the first one; repeat puts the frame before instead; "
         "skip leaves them out; run.json lists them (default: stop)"
     )
     parser.add_argument("--on-damage", choices=ON_DAMAGE, default="stop", metavar="NAME", help=text)
@@ -96,7 +96,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
     add_preset_option(groups[""])
     for name, (field, hint) in setting_fields().items():
         section = name.rpartition(".")[0]
-        kind, choices = _kind_of(hint)
+        kind, choices = _find_kind(hint)
         shown = field.metadata["help"]
         if not all(choice in shown for choice in choices):
             shown += f": {', '.join(choices)}"
@@ -107,7 +107,7 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         else:
             keywords["type"] = _PARSERS[kind]
             keywords["metavar"] = {int: "N", float: "X", str: "NAME"}[kind]
-        groups[section].add_argument(_option_of(name), **keywords)
+        groups[section].add_argument(_find_option(name), **keywords)
 
 
 def config_from(arguments: argparse.Namespace) -> SegmentConfig:
@@ -129,7 +129,7 @@ def is_given(arguments: argparse.Namespace, name: str) -> bool:
     return _PREFIX + name in vars(arguments)
 
 
-def _option_of(name: str) -> str:
+def _find_option(name: str) -> str:
     section, _, key = name.rpartition(".")
     if section == "reinit":
         return "--reinit" if key == "enabled" else f"--reinit-{key.replace('_', '-')}"
@@ -148,10 +148,10 @@ def _default_text(name: str) -> str:
 _PARSERS: dict[type, Callable[[str], Any]] = {int: whole_number, float: finite_number, str: str}
 
 
-def _kind_of(hint: Any) -> tuple[type, list[str]]:
+def _find_kind(hint: Any) -> tuple[type, list[str]]:
     """The type to parse a setting with, and its choices."""
     if isinstance(hint, types.UnionType):
-        return _kind_of(next(a for a in get_args(hint) if a is not type(None)))
+        return _find_kind(next(a for a in get_args(hint) if a is not type(None)))
     if get_origin(hint) is Literal:
         return str, [str(a) for a in get_args(hint)]
     assert isinstance(hint, type)

@@ -11,8 +11,8 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampt.cli.running import tell
-from sampt.cli.settings import add_running_options, add_setting_options, config_from, told_presets, whole_number
+from sampt.cli.running import print_note
+from sampt.cli.settings import add_running_options, add_setting_options, config_from, describe_presets, whole_number
 from sampt.errors import ConfigError, OutputError, VideoError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "ui",
         help="click objects in a page, correct their masks on any frame, export",
-        description="Serve a page on this machine: click an object, see its mask at once, follow it, correct it, export it.",
+        description="Serve a page on this machine: click an object, see its mask at once, propagate it, correct it, export it.",
         usage="%(prog)s [VIDEO] [--project DIR] [--root DIR ...] [options]",
-        epilog=f"{told_presets()}\n\n{_EXAMPLES}",
+        epilog=f"{describe_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("video", metavar="VIDEO", nargs="?", type=Path, help="video file or folder of images to open first")
@@ -67,7 +67,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         "--token",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="ask for the random token in the printed address (default: on, unless bound to this machine alone)",
+        help="require the random token in the printed address (default: on, unless bound to this machine alone)",
     )
     group.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     add_running_options(group)
@@ -88,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with bound:
         settings = _settings(arguments, bound.getsockname()[1], token)
         url = _url(arguments.host, settings.port, token)
-        tell(f"the page is at {url} (Ctrl+C ends)")
+        print_note(f"the page is at {url} (Ctrl+C ends)")
         if not arguments.no_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         serve(settings, bound)
@@ -96,25 +96,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> WebSettings:
-    from sampt.runs.backends import back_end_options
-    from sampt.web.back_ends import NamedBackEnds
+    from sampt.runs.backends import backend_options
+    from sampt.web.backends import NamedBackends
     from sampt.web.roots import Roots, named_roots
     from sampt.web.settings import WebSettings, default_work_folder
 
     folders = _folders(arguments)
     config = config_from(arguments)
-    back_end_options(config, arguments.runtime, arguments.precision)  # unknown names are told here, not in the page
-    back_ends = NamedBackEnds(arguments.device, arguments.runtime, arguments.precision)
+    backend_options(config, arguments.runtime, arguments.precision)  # unknown names are reported here, not in the page
+    backends = NamedBackends(arguments.device, arguments.runtime, arguments.precision)
     roots = named_roots(folders)
-    told = Roots(roots)
+    known_roots = Roots(roots)
     given = {"video": arguments.video, "project": arguments.project}
     for name, path in given.items():
-        if path is not None and not told.contains(path):
+        if path is not None and not known_roots.contains(path):
             raise ConfigError(f"The {name} {path} lies in no --root; add its folder as one.")
-    start = {name: told.told(path) for name, path in given.items() if path is not None}
-    return WebSettings(
-        roots, default_work_folder(), back_ends, config, start=start, host=arguments.host, port=port, token=token
-    )
+    start = {name: known_roots.describe(path) for name, path in given.items() if path is not None}
+    return WebSettings(roots, default_work_folder(), backends, config, start=start, host=arguments.host, port=port, token=token)
 
 
 def _folders(arguments: argparse.Namespace) -> list[Path]:
@@ -130,7 +128,7 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
             raise OutputError(f"There is no project {project}; give a video to begin one.")
         read_project(project)
     if video is not None:
-        open_video(video)  # what is no video is told here, not in the page
+        open_video(video)  # what is no video is reported here, not in the page
     for folder in arguments.root:
         if not folder.is_dir():
             raise ConfigError(f"--root is {folder}, which is no folder; expected one.")
@@ -141,7 +139,7 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
 
 
 def _bound(host: str, port: int | None) -> socket.socket:
-    """A listening socket; on the usual port, or any free one when that is taken, unless one was asked for."""
+    """A listening socket; on the usual port, or any free one when that is taken, unless one was requested."""
     if port is not None and not 0 <= port <= 65535:
         raise ConfigError(f"--port is {port}; expected 0 to 65535.")
     try:

@@ -40,8 +40,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     actions = parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], told: str, names: str | None) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, names: str | None) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         action.set_defaults(run=run, parser=action)
         if names is not None:
             action.add_argument("names", nargs=names, metavar="NAME", help="of 'sampt weights list', or OWNER/NAME on the hub")
@@ -64,17 +64,17 @@ def _list(arguments: argparse.Namespace) -> int:
     import json
 
     from sampt.weights import SOURCES, cached_path, weights_folder
-    from sampt.weights.sources import told_bytes
+    from sampt.weights.sources import describe_bytes
 
     if arguments.json:
         _out().print(json.dumps([_facts(source) for source in SOURCES.values()], indent=1), markup=False)
         return 0
     rows = []
     for source in SOURCES.values():
-        size = "?" if source.num_bytes is None else told_bytes(source.num_bytes)
+        size = "?" if source.num_bytes is None else describe_bytes(source.num_bytes)
         is_here = cached_path(source) is not None
         cached = "yes" if is_here else "no" if source.url else "no; by hand"
-        rows.append((source.name, size, source.licence_code, source.licence_weights, cached))
+        rows.append((source.name, size, source.license_code, source.license_weights, cached))
     headings = ("name", "size", "licence of code", "licence of weights", "cached")
     print_table(f"official checkpoints; the cache is {weights_folder()}", headings, rows)
     return 0
@@ -93,22 +93,22 @@ def _pull(arguments: argparse.Namespace) -> int:
     from sampt.cli.progress import bytes_bar
     from sampt.weights import fetch_first, find_sources
     from sampt.weights.cache import find_verified
-    from sampt.weights.sources import told_bytes
+    from sampt.weights.sources import describe_bytes
 
     err = _out(stderr=True)
-    for sources in [find_sources(name) for name in arguments.names]:  # a wrong name is told before any download
+    for sources in [find_sources(name) for name in arguments.names]:  # a wrong name is reported before any download
         source = sources[0]
         if not arguments.quiet:
             err.print(
-                f"{source.name}: {told_bytes(source.num_bytes)}, licence of code {source.licence_code}, of weights"
-                f" {source.licence_weights}; {source.page}",
+                f"{source.name}: {describe_bytes(source.num_bytes)}, licence of code {source.license_code}, of weights"
+                f" {source.license_weights}; {source.page}",
                 markup=False,
             )
         with bytes_bar(source.name, quiet=arguments.quiet) as on_bytes:
             path = fetch_first(sources, on_bytes)
         found = next((found for source in sources if (found := find_verified(source))), None)
         if found and not arguments.quiet:
-            err.print(_told(source, found), markup=False)
+            err.print(_describe(source, found), markup=False)
         _out().print(str(path), markup=False)
     return 0
 
@@ -133,12 +133,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     for source in sources:
         try:
             found = verify(source)
-            told = _told(source, found) if found else f"{source.name}: not in the cache"
+            text = _describe(source, found) if found else f"{source.name}: not in the cache"
         except BackendError as error:
-            found, told = None, f"{source.name}: WRONG: {error}"
+            found, text = None, f"{source.name}: WRONG: {error}"
         if found is None:
             wrong.append(source.name)
-        _out().print(told, markup=False)
+        _out().print(text, markup=False)
     if wrong:
         raise BackendError(f"{len(wrong)} of {len(sources)} weights are missing or wrong: {', '.join(wrong)}; pull them again.")
     return 0
@@ -166,7 +166,7 @@ def _at_hand(name: str) -> WeightsSource:
     return next((source for source in sources if cached_path(source)), sources[0])
 
 
-def _told(source: WeightsSource, found: Verification) -> str:
+def _describe(source: WeightsSource, found: Verification) -> str:
     state = "verified" if found.is_published else "unverified: no digest is published, this one is recorded here:"
     return f"{source.name}: {state} {found.algorithm} {found.digest}"
 

@@ -1,4 +1,4 @@
-"""Measuring how good masks and point tracks are: data sets, metrics, scores of predictions on disk, and a baseline."""
+"""Measuring how good masks and point tracks are: datasets, metrics, scores of predictions on disk, and a baseline."""
 
 from sampt.evaluation.datasets import (
     DATASETS,

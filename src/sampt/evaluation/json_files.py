@@ -1,4 +1,4 @@
-"""JSON files of data sets and results."""
+"""JSON files of datasets and results."""
 
 from __future__ import annotations
 

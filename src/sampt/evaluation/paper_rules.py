@@ -1,4 +1,4 @@
-"""What the SAM-PT paper sets otherwise for single trackers, segmenters and data sets, and its presets leave open
+"""What the SAM-PT paper sets otherwise for single trackers, segmenters and datasets, and its presets leave open
 (docs/algorithm.md, "What the paper sets otherwise").
 
 The commands of the authors' program (Rajic et al., arXiv 2307.01197) differ from its defaults in these settings. They hold for
@@ -20,7 +20,7 @@ _PRESETS = ("paper-v1", "paper-v2")
 
 @dataclass(frozen=True)
 class PaperRule:
-    """Settings that hold for some trackers, segmenters or data sets.
+    """Settings that hold for some trackers, segmenters or datasets.
 
     Attributes:
         kind: of what ``names`` are.
@@ -28,7 +28,7 @@ class PaperRule:
         settings: values by dotted name.
     """
 
-    kind: Literal["tracker", "segmenter", "data set"]
+    kind: Literal["tracker", "segmenter", "dataset"]
     names: frozenset[str]
     settings: Mapping[str, Any]
 
@@ -38,15 +38,15 @@ PAPER_RULES: tuple[PaperRule, ...] = (
     PaperRule(
         "tracker",
         frozenset({"tapir"}),
-        {"sampling.positive_points": 32, "sampling.negative_points": 72, "prompting.refinement_rounds": 24},
+        {"sampling.positive_points": 32, "sampling.negative_points": 72, "prompting.refinement_steps": 24},
     ),
     PaperRule(
         "tracker",
         frozenset({"superglue"}),
-        {"sampling.negative_points": 0, "sampling.positive_sampler": "random", "prompting.refinement_rounds": 3},
+        {"sampling.negative_points": 0, "sampling.positive_sampler": "random", "prompting.refinement_steps": 3},
     ),
-    PaperRule("segmenter", frozenset({"light-hq-sam", "mobile-sam"}), {"prompting.refinement_rounds": 3}),
-    PaperRule("data set", frozenset({"bdd100k", "mose", "uvo"}), {"prompting.refinement_rounds": 0}),
+    PaperRule("segmenter", frozenset({"light-hq-sam", "mobile-sam"}), {"prompting.refinement_steps": 3}),
+    PaperRule("dataset", frozenset({"bdd100k", "mose", "uvo"}), {"prompting.refinement_steps": 0}),
 )
 """Where two set the same, the later one holds."""
 
@@ -58,7 +58,7 @@ class AppliedRule:
     Attributes:
         setting: dotted name.
         value: of it.
-        because: "data set mose", say.
+        because: "dataset mose", say.
     """
 
     setting: str
@@ -80,7 +80,7 @@ def applied_rules(preset: str, config: SegmentConfig, dataset: str, given: Colle
     """
     if preset not in _PRESETS:
         return ()
-    used = {"tracker": config.tracker, "segmenter": config.segmenter, "data set": dataset}
+    used = {"tracker": config.tracker, "segmenter": config.segmenter, "dataset": dataset}
     found: dict[str, AppliedRule] = {}
     for rule in PAPER_RULES:
         name = used[rule.kind]

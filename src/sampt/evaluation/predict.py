@@ -1,4 +1,4 @@
-"""Predictions for a data set: its sequences are the videos of a batch, so that a run is parallel and resumable."""
+"""Predictions for a dataset: its sequences are the videos of a batch, so that a run is parallel and resumable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from sampt.batch.driver import BatchReport, Pool, run_batch
 from sampt.batch.items import BatchItem
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.config import SegmentConfig, settings_of, with_settings
+from sampt.config import SegmentConfig, flatten_settings, with_settings
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset, VosDataset, open_dataset, select_sequences
 from sampt.evaluation.json_files import read_json
@@ -46,7 +46,7 @@ SUBMISSION_NAME = "submission.zip"
 
 @dataclass(frozen=True)
 class DatasetChoice:
-    """A data set on disk, or some sequences of it.
+    """A dataset on disk, or some sequences of it.
 
     Attributes:
         name, root, split: see :func:`sampt.evaluation.datasets.open_dataset`.
@@ -59,11 +59,11 @@ class DatasetChoice:
     sequences: tuple[str, ...] = ()
 
     def facts(self, dataset: VosDataset | InstanceDataset) -> dict[str, str]:
-        """What files say of the data set, once it has been opened: its name, its folder and the split that was meant."""
+        """What files say of the dataset, once it has been opened: its name, its folder and the split that was meant."""
         return {"name": self.name, "root": str(real_path(self.root)), "split": dataset.split}
 
     def open(self) -> VosDataset | InstanceDataset:
-        """The data set with the chosen sequences; one whose objects have to be found is always whole.
+        """The dataset with the chosen sequences; one whose objects have to be found is always whole.
 
         Raises:
             EvaluationError: it is not there, or a sequence is unknown.
@@ -76,7 +76,7 @@ class DatasetChoice:
         return replace(dataset, sequences=select_sequences(dataset.sequences, list(self.sequences)))
 
     def open_vos(self) -> VosDataset:
-        """The same, of a data set whose objects are given by masks.
+        """The same, of a dataset whose objects are given by masks.
 
         Raises:
             EvaluationError: as :meth:`open`, or they are not.
@@ -89,7 +89,7 @@ class DatasetChoice:
 
 @lru_cache(maxsize=2)
 def opened(name: str, root: str, split: str | None) -> VosDataset | InstanceDataset:
-    """:func:`sampt.evaluation.datasets.open_dataset`, whose answer a worker uses again for the next sequence."""
+    """:func:`sampt.evaluation.datasets.open_dataset`, whose prediction a worker uses again for the next sequence."""
     return open_dataset(name, root, split)
 
 
@@ -115,17 +115,17 @@ def predict_dataset(
     retries: int = 2,
     on_result: Callable[[ItemResult], None] | None = None,
 ) -> BatchReport:
-    """Follow the objects of every sequence from their given masks; each gets a folder of its name in ``settings.output``.
+    """Segment the objects of every sequence from their given masks; each gets a folder of its name in ``settings.output``.
 
     Args:
-        choice: the data set.
+        choice: the dataset.
         settings: of the method, with :func:`vos_config`.
         pool: the workers, made with the same settings.
         rules: what decided settings besides the preset and the user, to be noted.
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
-        EvaluationError: the data set is not there, a server scores it and would not take the masks, or the output holds
+        EvaluationError: the dataset is not there, a server scores it and would not take the masks, or the output holds
             predictions for another one or by other settings.
     """
     dataset = choice.open_vos()
@@ -149,7 +149,7 @@ def predict_dataset(
 def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str], rules: Sequence[AppliedRule] = ()) -> None:
     """Say what the predictions are of; sequences join those that an earlier run with the same settings named."""
     path = make_folder(settings.output) / RUN_NAME
-    said = {"dataset": facts, "config": settings_of(settings.config)}
+    said = {"dataset": facts, "config": flatten_settings(settings.config)}
     if path.exists() and not settings.options.overwrite:
         before = read_run(settings.output)
         for what in said:
@@ -158,8 +158,8 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
                     f"{settings.output} holds predictions with another {what}; choose another output folder, or --overwrite."
                 )
         sequences = list(dict.fromkeys([*before.get("sequences", []), *sequences]))
-    told = {**said, "rules": [vars(rule) for rule in rules], "sequences": sequences}
-    write_atomic(path, (json.dumps(told, indent=1) + "\n").encode())
+    facts = {**said, "rules": [vars(rule) for rule in rules], "sequences": sequences}
+    write_atomic(path, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def read_run(predictions: Path) -> dict[str, Any]:

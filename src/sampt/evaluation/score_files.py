@@ -22,24 +22,24 @@ SCORES_NAME = "scores.json"
 def score_predictions(
     choice: DatasetChoice, predictions: Path, *, workers: int | None = None, use_categories: bool | None = None
 ) -> Scores | ScoredInstances:
-    """Score the predictions of any method, by the protocol of the data set that they are for.
+    """Score the predictions of any method, by the protocol of the dataset that they are for.
 
     Args:
-        choice: the data set.
-        predictions: folder of masks, see :func:`sampt.evaluation.score_dataset`; of a data set whose objects have to be found,
+        choice: the dataset.
+        predictions: folder of masks, see :func:`sampt.evaluation.score_dataset`; of a dataset whose objects have to be found,
             one that holds ``results.json``.
         workers: frames of masks that are scored at once; None for one a processor core.
         use_categories: tracks match only within their category. None: they do, but not in what sampt itself found, for it does
             not tell what an object is.
 
     Raises:
-        EvaluationError: the data set is not there, its annotations are not public, or the predictions do not fit it.
+        EvaluationError: the dataset is not there, its annotations are not public, or the predictions do not fit it.
     """
     dataset = choice.open()
     if isinstance(dataset, VosDataset):
         if use_categories is not None:
             raise EvaluationError(
-                f"The objects of {choice.name} are given, so that no category is told; leave --categories out."
+                f"The objects of {choice.name} are given, so that no category is reported; leave --categories out."
             )
         return score_dataset(dataset, predictions, workers=workers)
     if use_categories is None:
@@ -48,12 +48,12 @@ def score_predictions(
 
 
 def write_scores(path: Path, choice: DatasetChoice, scores: Scores | ScoredInstances) -> None:
-    """Write ``scores`` and what data set they are of.
+    """Write ``scores`` and what dataset they are of.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    values = {"truth": choice.facts(open_dataset(choice.name, choice.root, choice.split)), **scores.to_dict()}
+    values = {"gt": choice.facts(open_dataset(choice.name, choice.root, choice.split)), **scores.to_dict()}
     make_folder(path.parent)
     write_atomic(path, (json.dumps(values) + "\n").encode())
 
@@ -70,8 +70,8 @@ def read_scores(folder: Path) -> tuple[DatasetChoice, Scores | ScoredInstances]:
     values = read_json(path, "scores")
     again = f"run `sampt eval score {folder}` again."
     try:
-        truth = values["truth"]
-        choice = DatasetChoice(str(truth["name"]), str(truth["root"]), str(truth["split"]))
+        gt = values["gt"]
+        choice = DatasetChoice(str(gt["name"]), str(gt["root"]), str(gt["split"]))
         kind: type[Scores] | type[ScoredInstances] = ScoredInstances if "ap" in values else Scores
     except (KeyError, TypeError) as error:
         raise EvaluationError(f"{path} holds no scores ({type(error).__name__} {error}); {again}") from None

@@ -1,4 +1,4 @@
-"""Many settings on one data set from one small file: every combination, over seeds, predicted, scored, and put in a table."""
+"""Many settings on one dataset from one small file: every combination, over seeds, predicted, scored, and put in a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sampt.files.text import read_text
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
 
 _KEYS = ("dataset", "root", "split", "sequences", "preset", "settings", "grid", "runs", "seeds")
-_TOLD = {str: "a text", dict: "an object", list: "a list"}
+_FIELDS = {str: "a text", dict: "an object", list: "a list"}
 _Ruled: TypeAlias = tuple[SegmentConfig, tuple[AppliedRule, ...]]
 _PLUS_MINUS = "\u00b1"
 
@@ -37,7 +37,7 @@ class Sweep:
     """What is compared.
 
     Attributes:
-        choice: the data set.
+        choice: the dataset.
         configs: name -> settings, but the seed.
         rules: name -> what decided some of them besides the file and the preset.
         seeds: each of them is tried with every configuration.
@@ -56,7 +56,7 @@ class SweepRow:
     name: str
     scores: tuple[Scores, ...]
 
-    def told(self, value: Callable[[Scores], float]) -> str:
+    def describe(self, value: Callable[[Scores], float]) -> str:
         """Mean and, with several seeds, sample standard deviation, in percent."""
         values = [100 * value(score) for score in self.scores]
         spread = f" {_PLUS_MINUS} {statistics.stdev(values):.1f}" if len(values) > 1 else ""
@@ -68,7 +68,7 @@ def read_sweep(path: Path) -> Sweep:
 
         {"dataset": "davis-2017", "root": "DAVIS", "split": "val", "preset": "default", "seeds": [72, 73, 74],
          "settings": {"reinit.enabled": false},
-         "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_rounds": [0, 3]},
+         "grid": {"tracker": ["nano", "dis-flow"], "prompting.refinement_steps": [0, 3]},
          "runs": {"many points": {"sampling.positive_points": 128}}}
 
     ``settings`` are common to all; ``grid`` gives every combination of its values; ``runs`` are named ones. With neither, the
@@ -102,7 +102,7 @@ def _check_kinds(path: Path, values: Mapping[str, Any]) -> None:
     for kind, keys in kinds.items():
         for key in keys:
             if not isinstance(values.get(key, kind()), kind) and (key, values[key]) != ("split", None):
-                raise EvaluationError(f'The "{key}" of {path} is {values[key]!r}; expected {_TOLD[kind]}.')
+                raise EvaluationError(f'The "{key}" of {path} is {values[key]!r}; expected {_FIELDS[kind]}.')
     if not all(isinstance(name, str) for name in values.get("sequences", ())):
         raise EvaluationError(f'The "sequences" of {path} are {values["sequences"]!r}; expected a list of names.')
 
@@ -120,23 +120,23 @@ def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, _Ruled]:
         for combination in itertools.product(*grid.values()):
             changes = dict(zip(grid, combination, strict=True))
             found[" ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items()) or "base"] = changes
-    folders = {_folder_of(name): name for name in found}
+    folders = {_find_folder(name): name for name in found}
     if len(folders) < len(found) or not folders.keys().isdisjoint(("", ".", "..")):
-        told = ", ".join(map(repr, found))
+        describe = ", ".join(map(repr, found))
         raise EvaluationError(
-            f"{path} makes configurations of the names {told}; expected names of different folders, with '_' for '/' and ' ': "
+            f"{path} makes configurations named {describe}; expected names of different folders, with '_' for '/' and ' ': "
             'name them in "runs".'
         )
     try:
         return {
-            run: _ruled(name, with_settings(base, changes), values["dataset"], settings | changes)
+            run: _apply_rules(name, with_settings(base, changes), values["dataset"], settings | changes)
             for run, changes in found.items()
         }
     except SamptError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-def _ruled(preset_name: str, config: SegmentConfig, dataset: str, given: Mapping[str, Any]) -> _Ruled:
+def _apply_rules(preset_name: str, config: SegmentConfig, dataset: str, given: Mapping[str, Any]) -> _Ruled:
     """As `sampt eval run` would run it: by the paper's rules where the preset is the paper's."""
     rules = applied_rules(preset_name, config, dataset, given)
     return vos_config(with_rules(config, rules, given)), rules
@@ -167,19 +167,19 @@ def run_sweep(
     for name, config in sweep.configs.items():
         scores = []
         for seed in sweep.seeds:
-            output = settings.output / _folder_of(name) / f"seed-{seed}"
+            output = settings.output / _find_folder(name) / f"seed-{seed}"
             one = replace(settings, output=output, config=with_settings(config, {"seed": seed}))
             one.check()
             with open_pool(one) as pool:
                 report = predict_dataset(sweep.choice, one, pool, rules=sweep.rules[name], retries=retries, on_result=on_result)
             _check(name, seed, report)
-            scores.append(_scored(sweep.choice, output))
+            scores.append(_score(sweep.choice, output))
         rows.append(SweepRow(name, tuple(scores)))
     write_atomic(settings.output / "sweep.md", (sweep_table(rows) + "\n").encode("utf-8", "backslashreplace"))
     return rows
 
 
-def _folder_of(name: str) -> str:
+def _find_folder(name: str) -> str:
     return name.replace("/", "_").replace(" ", "_")
 
 
@@ -189,7 +189,7 @@ def _check(name: str, seed: int, report: BatchReport) -> None:
         raise EvaluationError(f"{name!r} with seed {seed}: {broken.name} has no results ({broken.error}).")
 
 
-def _scored(choice: DatasetChoice, output: Path) -> Scores:
+def _score(choice: DatasetChoice, output: Path) -> Scores:
     scores = score_dataset(choice.open_vos(), output)
     write_scores(output / SCORES_NAME, choice, scores)
     return scores
@@ -200,11 +200,11 @@ def sweep_table(rows: Sequence[SweepRow]) -> str:
     lines = ["| configuration | seeds | overall | J&F | J mean | J recall | F mean |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         cells = [
-            row.told(lambda s: s.overall),
-            row.told(lambda s: s.total.j_and_f),
-            row.told(lambda s: s.total.j.mean),
-            row.told(lambda s: s.total.j.recall),
-            row.told(lambda s: s.total.f.mean),
+            row.describe(lambda s: s.overall),
+            row.describe(lambda s: s.total.j_and_f),
+            row.describe(lambda s: s.total.j.mean),
+            row.describe(lambda s: s.total.j.recall),
+            row.describe(lambda s: s.total.f.mean),
         ]
         lines.append(f"| {markdown_cell(row.name)} | {len(row.scores)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

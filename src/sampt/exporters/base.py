@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from sampt.errors import OutputError
-from sampt.files.palette import display_colour_of
+from sampt.files.palette import pick_display_color
 from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
@@ -63,7 +63,7 @@ class ExportObject:
 
 def object_named(object_id: int, name: str | None = None) -> ExportObject:
     """An object in the color that overlays give it, called ``object <id>`` when it has no name."""
-    return ExportObject(object_id, name or f"object {object_id}", display_colour_of(object_id))
+    return ExportObject(object_id, name or f"object {object_id}", pick_display_color(object_id))
 
 
 def named_by_id(objects: Sequence[ExportObject]) -> dict[int, ExportObject]:
@@ -108,7 +108,7 @@ class ExportFrame:
     """
 
     def __init__(self, result: FrameMasks, video: Video, image: UInt8Array | None = None) -> None:
-        """``image``, (h, w, 3) uint8 RGB, is given where it is at hand already; else it is read when it is asked for."""
+        """``image``, (h, w, 3) uint8 RGB, is given where it is at hand already; else it is read when it is requested."""
         self.result, self._video = result, video
         if image is not None:
             self.image = image

@@ -13,7 +13,7 @@ from sampt.exporters.base import ExportFrame, ExportObject, named_by_id
 from sampt.types import BoolArray, IntArray
 from sampt.video.base import Video
 
-__all__ = ["BoxTables", "box_of", "clip_name", "run_lengths"]
+__all__ = ["BoxTables", "clip_name", "find_box", "run_lengths"]
 
 
 def clip_name(video: Video) -> str:
@@ -21,7 +21,7 @@ def clip_name(video: Video) -> str:
     return Path(video.label).stem
 
 
-def box_of(mask: BoolArray) -> tuple[int, int, int, int] | None:
+def find_box(mask: BoolArray) -> tuple[int, int, int, int] | None:
     """Left, top, width and height of the set pixels of an (h, w) mask; None when there is none."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (x, y, width, height) if width else None
@@ -43,7 +43,7 @@ class BoxTables:
     def add(self, frame: ExportFrame) -> None:
         """Note the boxes of one frame."""
         for object_id, mask in zip(frame.result.object_ids.tolist(), frame.result.masks, strict=True):
-            if box := box_of(mask):
+            if box := find_box(mask):
                 self._rows[object_id].extend((frame.frame_idx, *box))
 
     def tables(self) -> dict[int, IntArray]:

@@ -56,10 +56,10 @@ def cut_out(frame_rgb: UInt8Array, frame_masks: FrameMasks, margin_px: int = 0) 
     if margin_px and union.any():
         side = 2 * margin_px + 1
         kept = np.asarray(cv2.dilate(alpha, np.ones((side, side), np.uint8)) > 0)
-    picture = np.zeros((*union.shape, 4), np.uint8)
-    np.copyto(picture[..., :3], frame_rgb, where=kept[..., None])
-    picture[..., 3] = alpha
-    return picture
+    image = np.zeros((*union.shape, 4), np.uint8)
+    np.copyto(image[..., :3], frame_rgb, where=kept[..., None])
+    image[..., 3] = alpha
+    return image
 
 
 class CutoutImages:
@@ -83,7 +83,7 @@ class CutoutVideo(FileExport):
     """Writes a WebM, VP9 with an alpha channel (yuva420p, BT.709), at the times of the video, any size.
 
     Colour and alpha are lossy (constant quality 18 of 63): alpha of 128 and more is the mask but for single pixels of fine
-    structures. Browsers other than Safari show it transparent; to decode the alpha with FFmpeg ask for ``libvpx-vp9``.
+    structures. Browsers other than Safari show it transparent; to decode the alpha with FFmpeg request ``libvpx-vp9``.
 
     Raises:
         OutputError: it cannot be written, or PyAV has no libvpx-vp9.
@@ -146,8 +146,8 @@ def _open(partial: Path, path: Path, video: Video) -> tuple[OutputContainer, Vid
     return container, stream
 
 
-def _to_yuva(picture: UInt8Array) -> VideoFrame:
-    frame = VideoFrame.from_ndarray(picture, format="rgba")
+def _to_yuva(image: UInt8Array) -> VideoFrame:
+    frame = VideoFrame.from_ndarray(image, format="rgba")
     return frame.reformat(format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
 
 

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, named_by_id
-from sampt.exporters.boxes import BoxTables, box_of, clip_name, run_lengths
+from sampt.exporters.boxes import BoxTables, clip_name, find_box, run_lengths
 from sampt.exporters.files import SpooledText, TextExport
 from sampt.types import IntArray
 from sampt.video.base import Video
@@ -61,14 +61,14 @@ class CvatMasks(SpooledText):
 def _masks(frame: ExportFrame, named: dict[int, ExportObject]) -> Iterator[str]:
     result = frame.result
     for i, (object_id, mask) in enumerate(zip(result.object_ids.tolist(), result.masks, strict=True)):
-        box = box_of(mask)
+        box = find_box(mask)
         if box is None:
             continue
         left, top, width, height = box
         runs = ", ".join(map(str, run_lengths(mask[top : top + height, left : left + width]).tolist()))
-        place = f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="{len(result.object_ids) - 1 - i}"'
+        location = f'left="{left}" top="{top}" width="{width}" height="{height}" z_order="{len(result.object_ids) - 1 - i}"'
         label = f'label="{_text(named[object_id].name)}" source="auto" group_id="{object_id}"'
-        yield f'    <mask {label} occluded="0" rle="{runs}" {place}>\n    </mask>\n'
+        yield f'    <mask {label} occluded="0" rle="{runs}" {location}>\n    </mask>\n'
 
 
 class CvatBoxes(TextExport):
@@ -102,12 +102,12 @@ class CvatBoxes(TextExport):
 
 
 def _boxes(table: IntArray, num_frames: int) -> Iterator[str]:
-    following = chain(table[1:, 0].tolist(), [num_frames])
-    for (frame, left, top, width, height), next_frame in zip(table.tolist(), following, strict=True):
-        place = f'xtl="{left}" ytl="{top}" xbr="{left + width}" ybr="{top + height}" z_order="0"'
-        yield f'    <box frame="{frame}" keyframe="1" outside="0" occluded="0" {place}>\n    </box>\n'
+    next_rows = chain(table[1:, 0].tolist(), [num_frames])
+    for (frame, left, top, width, height), next_frame in zip(table.tolist(), next_rows, strict=True):
+        location = f'xtl="{left}" ytl="{top}" xbr="{left + width}" ybr="{top + height}" z_order="0"'
+        yield f'    <box frame="{frame}" keyframe="1" outside="0" occluded="0" {location}>\n    </box>\n'
         if next_frame > frame + 1:
-            yield f'    <box frame="{frame + 1}" keyframe="1" outside="1" occluded="0" {place}>\n    </box>\n'
+            yield f'    <box frame="{frame + 1}" keyframe="1" outside="1" occluded="0" {location}>\n    </box>\n'
 
 
 def _head(video: Video, objects: Iterable[ExportObject], mode: str) -> str:

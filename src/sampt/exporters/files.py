@@ -13,7 +13,7 @@ from PIL import Image
 
 from sampt.errors import OutputError
 from sampt.exporters.base import ExportFrame
-from sampt.files.atomic import SpooledWriter, make_folder, output_errors, partial_of, write_atomic
+from sampt.files.atomic import SpooledWriter, make_folder, make_partial_path, output_errors, write_atomic
 
 __all__ = ["FileExport", "ImageArchive", "ImageFolder", "SpooledText", "TextExport", "is_archive", "open_images", "png_bytes"]
 
@@ -31,7 +31,7 @@ class _PartialFile(ABC):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.partial = path, partial_of(path)
+        self.path, self.partial = path, make_partial_path(path)
 
     def close(self, success: bool) -> None:
         """See :meth:`sampt.exporters.base.ExportWriter.close`."""
@@ -87,7 +87,7 @@ class TextExport(FileExport):
 
 
 class _Text:
-    """A text file whose errors are told as those of ``path``."""
+    """A text file whose errors are reported as those of ``path``."""
 
     def __init__(self, path: Path, partial: Path, errors: str) -> None:
         self._path = path

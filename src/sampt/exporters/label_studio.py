@@ -1,7 +1,8 @@
 """Annotations that Label Studio imports: masks of the brush on images, or boxes as tracks of a video.
 
 Label Studio's brush is for images alone (https://labelstud.io/tags/brush: "Use with: image"; on video it is an open wish,
-HumanSignal/label-studio issue 8360), so masks are a task a frame; video tasks carry boxes (https://labelstud.io/tags/videorectangle).
+HumanSignal/label-studio issue 8360), so masks are a task a frame; video tasks carry boxes
+(https://labelstud.io/tags/videorectangle).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Lit
     labels: dict[str, str] = {}
     for item in named_by_id(objects).values():
         labels.setdefault(item.name, item.color_hex)
-    listed = "".join(f'    <Label value="{html.escape(name)}" background="{colour}"/>\n' for name, colour in labels.items())
+    listed = "".join(f'    <Label value="{html.escape(name)}" background="{color}"/>\n' for name, color in labels.items())
     if kind == "image":
         return (
             f'<View>\n  <Image name="image" value="$image"/>\n  <BrushLabels name="brush" toName="image">\n{listed}'
@@ -161,7 +162,7 @@ class LabelStudioBoxes(TextExport):
 
 def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:
     high, wide = video.size_hw
-    following = chain(table[1:, 0].tolist(), [-1])
+    next_rows = chain(table[1:, 0].tolist(), [-1])
     sequence = [
         {
             "frame": frame + 1,
@@ -173,7 +174,7 @@ def _track(item: ExportObject, table: IntArray, video: Video) -> dict[str, Any]:
             "height": 100 * height / high,
             "time": (frame + 1) / video.fps,
         }
-        for (frame, left, top, width, height), next_frame in zip(table.tolist(), following, strict=True)
+        for (frame, left, top, width, height), next_frame in zip(table.tolist(), next_rows, strict=True)
     ]
     length = {"framesCount": video.num_frames, "duration": video.num_frames / video.fps}
     return {

@@ -37,7 +37,7 @@ def check_label_ids(object_ids: Iterable[int]) -> None:
     if largest > MAX_LABEL:
         raise OutputError(
             f"Object id {largest} does not fit into a palette PNG; expected ids up to {MAX_LABEL}: "
-            "renumber the objects, or ask for overlapping masks or COCO output."
+            "renumber the objects, or request overlapping masks or COCO output."
         )
 
 
@@ -166,7 +166,7 @@ class CocoRleWriter(SpooledWriter):
 
     An annotation is an object, its ``id`` the object's. ``segmentations``, ``areas`` and ``bboxes`` ([x, y, width, height])
     have one entry a frame of ``video``, null where the object is absent. ``score`` is the mean predicted IoU over the frames
-    where the object was prompted. ``file_names`` follow the data sets' habit, ``<clip>/<frame name>.jpg``; a video file has no
+    where the object was prompted. ``file_names`` follow the datasets' habit, ``<clip>/<frame name>.jpg``; a video file has no
     such images. The codes wait in a file beside ``path`` until ``close``; memory grows by 64 bytes an object and frame.
 
     Raises:
@@ -202,7 +202,7 @@ class CocoRleWriter(SpooledWriter):
         clip, frames = clip_name(self._video), range(self._video.num_frames)
         head = {"id": 1, "width": width, "height": height, "length": len(frames)}
         yield '{"info": {"description": "sampt"}, "videos": [' + json.dumps(head)[:-1] + ', "file_names": ['
-        yield from _joined(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in frames)
+        yield from _join(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in frames)
         yield ']}], "categories": [{"id": 1, "name": "object", "supercategory": "object"}], "annotations": ['
         for i, object_id in enumerate(sorted(self._objects)):
             yield ",\n" if i else "\n"
@@ -215,11 +215,11 @@ class CocoRleWriter(SpooledWriter):
         head: dict[str, Any] = {"id": object_id, "video_id": 1, "category_id": 1, "iscrowd": 0}
         head |= {"score": self._score(object_id), **size}
         yield json.dumps(head)[:-1] + ', "areas": ['
-        yield from _joined(str(rows[i][2]) if i in rows else "null" for i in frames)
+        yield from _join(str(rows[i][2]) if i in rows else "null" for i in frames)
         yield '], "bboxes": ['
-        yield from _joined(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
+        yield from _join(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
         yield '], "segmentations": ['
-        yield from _joined(self._code(rows[i]) if i in rows else "null" for i in frames)
+        yield from _join(self._code(rows[i]) if i in rows else "null" for i in frames)
         yield "]}"
 
     def _score(self, object_id: int) -> float:
@@ -231,6 +231,6 @@ class CocoRleWriter(SpooledWriter):
         return self._spool.read(row[1]).decode("ascii")
 
 
-def _joined(items: Iterator[str]) -> Iterator[str]:
+def _join(items: Iterator[str]) -> Iterator[str]:
     for i, item in enumerate(items):
         yield ", " + item if i else item

@@ -1,4 +1,4 @@
-"""Pictures of results: frames with masks, contours, points and ids drawn on them, as a video."""
+"""Images of results: frames with masks, contours, points and ids drawn on them, as a video."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from sampt.exporters.base import ExportContext, ExportFrame
-from sampt.exporters.sprites import Colour, MarkerKind, label_sprite, paste, paste_marker
+from sampt.exporters.sprites import Color, MarkerKind, label_sprite, paste, paste_marker
 from sampt.files.atomic import output_errors
-from sampt.files.palette import display_colour_of
+from sampt.files.palette import pick_display_color
 from sampt.geometry import inside_frame
 from sampt.types import BoolArray, FrameMasks, FramePoints, HiddenBy, UInt8Array
 from sampt.video.writer import VideoWriter
@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 
 _REFERENCE_HEIGHT = 480  # the frame height (shorter side) for which the sizes below are in pixels
 _POINT_RADIUS = 5.0
-_MOST_POINTS = 24
+_MAX_POINTS = 24
 """Of an object and a sign on one frame: more hide the object that they are on. Every k-th is drawn."""
 _FULL_SIZE_POINTS = 24  # with more points than this on a frame they shrink, so that their total area stays about the same
 _SMALLEST_POINT = 0.4
@@ -34,7 +34,7 @@ _SMALLEST_LABEL = 12
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """What is drawn. ``alpha`` is the share of the object's colour inside its mask, from 0 to 1."""
+    """What is drawn. ``alpha`` is the fraction of the object's colour inside its mask, from 0 to 1."""
 
     alpha: float = 0.45
     contours: bool = True
@@ -45,9 +45,9 @@ class OverlayStyle:
 def draw_overlay(frame_rgb: UInt8Array, frame_masks: FrameMasks, style: OverlayStyle | None = None) -> UInt8Array:
     """A copy of the frame with the result drawn on it.
 
-    Inside a mask a channel becomes ``round((1 - alpha) * value + alpha * colour)``, in the order of the objects where masks
+    Inside a mask a channel becomes ``round((1 - alpha) * value + alpha * color)``, in the order of the objects where masks
     overlap; then contours, then points: positive = disc in the object's colour with a white ring, negative = dark disc with
-    a cross in the object's colour, hidden = thin grey ring (none where the point is not followed); last the ids.
+    a cross in the object's colour, hidden = thin grey ring (none where the point is not tracked); last the ids.
 
     Args:
         frame_rgb: (h, w, 3) uint8; unchanged.
@@ -66,10 +66,10 @@ def draw_overlay(frame_rgb: UInt8Array, frame_masks: FrameMasks, style: OverlayS
         if width:
             present.append((object_id, mask, (x, y, width, height)))
     for object_id, mask, box in present:
-        _tint(canvas, mask, box, display_colour_of(object_id), style.alpha)
+        _tint(canvas, mask, box, pick_display_color(object_id), style.alpha)
     if style.contours:
         for object_id, mask, box in present:
-            _draw_contour(canvas, mask, box, display_colour_of(object_id), scale)
+            _draw_contour(canvas, mask, box, pick_display_color(object_id), scale)
     if style.points:
         _draw_points(canvas, frame_masks.points, scale)
     if style.labels:
@@ -78,31 +78,31 @@ def draw_overlay(frame_rgb: UInt8Array, frame_masks: FrameMasks, style: OverlayS
 
 
 @lru_cache(maxsize=256)
-def _tint_table(colour: Colour, alpha: float) -> UInt8Array:
+def _tint_table(color: Color, alpha: float) -> UInt8Array:
     """(1, 256, 3) uint8: what every channel value becomes under the tint."""
     values = np.arange(256)[:, None]
-    return np.rint((1 - alpha) * values + alpha * np.array(colour)).astype(np.uint8)[None]
+    return np.rint((1 - alpha) * values + alpha * np.array(color)).astype(np.uint8)[None]
 
 
-def _tint(canvas: UInt8Array, mask: BoolArray, box: Box, colour: Colour, alpha: float) -> None:
+def _tint(canvas: UInt8Array, mask: BoolArray, box: Box, color: Color, alpha: float) -> None:
     x, y, width, height = box
     area = canvas[y : y + height, x : x + width]
-    tinted = cv2.LUT(area, _tint_table(colour, alpha))
+    tinted = cv2.LUT(area, _tint_table(color, alpha))
     cv2.copyTo(tinted, mask[y : y + height, x : x + width].view(np.uint8), area)
 
 
-def _draw_contour(canvas: UInt8Array, mask: BoolArray, box: Box, colour: Colour, scale: float) -> None:
+def _draw_contour(canvas: UInt8Array, mask: BoolArray, box: Box, color: Color, scale: float) -> None:
     x, y, width, height = box
     # One pixel of margin, so that the outline of a mask that touches its box is closed.
     cropped = np.pad(mask[y : y + height, x : x + width].view(np.uint8), 1)
     outlines, _ = cv2.findContours(cropped, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x - 1, y - 1))
-    cv2.polylines(canvas, outlines, True, colour, max(1, round(1.3 * scale)), cv2.LINE_AA)
+    cv2.polylines(canvas, outlines, True, color, max(1, round(1.3 * scale)), cv2.LINE_AA)
 
 
 def _draw_points(canvas: UInt8Array, points: FramePoints, scale: float) -> None:
     """Hidden points first and positive ones last, so that what prompts is on top."""
     drawn = (points.hidden_by != HiddenBy.NOT_TRACKED) & inside_frame(points.xy, (canvas.shape[0], canvas.shape[1]))
-    drawn &= _thinned(points)
+    drawn &= _thin(points)
     count = int(drawn.sum())
     if not count:
         return
@@ -116,16 +116,16 @@ def _draw_points(canvas: UInt8Array, points: FramePoints, scale: float) -> None:
     ]
     for group, kind in groups:
         for xy, object_id in zip(points.xy[group].tolist(), points.object_id[group].tolist(), strict=True):
-            paste_marker(canvas, kind, xy, radius, display_colour_of(object_id))
+            paste_marker(canvas, kind, xy, radius, pick_display_color(object_id))
 
 
-def _thinned(points: FramePoints) -> BoolArray:
-    """(n,) at most about _MOST_POINTS of every object and sign: the same ones as long as the points are the same."""
+def _thin(points: FramePoints) -> BoolArray:
+    """(n,) at most about _MAX_POINTS of every object and sign: the same ones as long as the points are the same."""
     kept = np.zeros(len(points), np.bool_)
     for object_id in np.unique(points.object_id):
         for sign in (True, False):
             own = np.flatnonzero((points.object_id == object_id) & (points.is_positive == sign))
-            kept[own[:: max(1, -(-len(own) // _MOST_POINTS))]] = True
+            kept[own[:: max(1, -(-len(own) // _MAX_POINTS))]] = True
     return kept
 
 
@@ -134,20 +134,20 @@ def _draw_labels(canvas: UInt8Array, objects: list[tuple[int, BoolArray, Box]], 
     size = max(_SMALLEST_LABEL, round(_LABEL_SIZE * scale))
     taken: list[Box] = []
     for object_id, mask, (x, y, width, _) in objects:
-        sprite = label_sprite(str(object_id), size, display_colour_of(object_id))
+        sprite = label_sprite(str(object_id), size, pick_display_color(object_id))
         high, wide = sprite.keep.shape[:2]
         if wide > canvas.shape[1] or high > canvas.shape[0]:
             continue
         middle = x + float(np.flatnonzero(mask[y, x : x + width]).mean())
-        place = (round(middle - wide / 2), round(y - high - 5 * scale), wide, high)
-        place = _free_place(place, taken, canvas.shape[:2])
-        taken.append(place)
-        paste(canvas, sprite, place[0], place[1])
+        location = (round(middle - wide / 2), round(y - high - 5 * scale), wide, high)
+        location = _find_free_location(location, taken, canvas.shape[:2])
+        taken.append(location)
+        paste(canvas, sprite, location[0], location[1])
 
 
-def _free_place(place: Box, taken: list[Box], size_hw: tuple[int, ...]) -> Box:
-    """``place`` moved into the frame, and down past any label that it would cover (not past the frame's lower edge)."""
-    x, y, width, height = place
+def _find_free_location(location: Box, taken: list[Box], size_hw: tuple[int, ...]) -> Box:
+    """``location`` moved into the frame, and down past any label that it would cover (not past the frame's lower edge)."""
+    x, y, width, height = location
     x = min(max(x, 0), size_hw[1] - width)
     y = min(max(y, 0), size_hw[0] - height)
     for other in sorted(taken, key=lambda box: box[1]):

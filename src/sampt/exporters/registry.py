@@ -129,7 +129,7 @@ def export(
     writer = exporter.open(target, ExportContext(video, objects, overlapping, num_frames, mean_scores or {}))
     is_complete = False
     try:
-        for frame in _selected(frames, video, ids):
+        for frame in _select(frames, video, ids):
             writer.write(ExportFrame(frame, video))
         is_complete = True
     finally:
@@ -137,7 +137,7 @@ def export(
     return target
 
 
-def _selected(frames: Iterable[FrameMasks], video: Video, object_ids: IntArray) -> Iterator[FrameMasks]:
+def _select(frames: Iterable[FrameMasks], video: Video, object_ids: IntArray) -> Iterator[FrameMasks]:
     """``frames`` reduced to these objects, one at a time.
 
     An object that is listed but not part of a frame is not part of what is given for it.
@@ -158,12 +158,12 @@ def _selected(frames: Iterable[FrameMasks], video: Video, object_ids: IntArray) 
                 f"{video.size_hw[1]}x{video.size_hw[0]}: open the video that was segmented."
             )
         last = frame.frame_idx
-        yield _reduced(frame, object_ids)
+        yield _reduce(frame, object_ids)
     if last < 0:
         raise OutputError("The export was given no frame; expected at least one: segment the video first.")
 
 
-def _reduced(frame: FrameMasks, object_ids: IntArray) -> FrameMasks:
+def _reduce(frame: FrameMasks, object_ids: IntArray) -> FrameMasks:
     keep = np.isin(frame.object_ids, object_ids)
     keep_points = np.isin(frame.points.object_id, object_ids)
     if keep.all() and keep_points.all():

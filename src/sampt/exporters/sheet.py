@@ -1,4 +1,4 @@
-"""The result at a glance: evenly spaced frames of a run, drawn small, on one picture."""
+"""The result at a glance: evenly spaced frames of a run, drawn small, on one image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ContactSheet:
         if num_frames is not None:
             self._wanted = set(np.rint(np.linspace(0, num_frames - 1, min(self._cells, num_frames))).astype(int).tolist())
         self._step = 1
-        self._pictures: dict[int, tuple[str, UInt8Array]] = {}
+        self._images: dict[int, tuple[str, UInt8Array]] = {}
         self._last: ExportFrame | None = None
 
     def write(self, frame: ExportFrame) -> None:
@@ -55,26 +55,26 @@ class ContactSheet:
                 return
         elif frame_idx not in self._wanted:
             return
-        self._pictures[frame_idx] = (frame.name, self._small_picture(frame.image, frame.result))
-        if len(self._pictures) > self._cells:
+        self._images[frame_idx] = (frame.name, self._small_image(frame.image, frame.result))
+        if len(self._images) > self._cells:
             self._step *= 2
-            self._pictures = {i: picture for i, picture in self._pictures.items() if i % self._step == 0}
+            self._images = {i: image for i, image in self._images.items() if i % self._step == 0}
 
     def close(self, success: bool) -> None:
         """Write the sheet when the run succeeded and had a frame."""
         if not success:
             return
-        if self._last is not None and self._last.frame_idx not in self._pictures:
+        if self._last is not None and self._last.frame_idx not in self._images:
             last = self._last
-            if len(self._pictures) == self._cells:
-                del self._pictures[max(self._pictures)]
-            self._pictures[last.frame_idx] = (last.name, self._small_picture(last.image, last.result))
-        if self._pictures:
+            if len(self._images) == self._cells:
+                del self._images[max(self._images)]
+            self._images[last.frame_idx] = (last.name, self._small_image(last.image, last.result))
+        if self._images:
             buffer = io.BytesIO()
             self._sheet().save(buffer, "PNG", compress_level=2)  # less than half the time of level 6, 5 % larger
             write_atomic(self.path, buffer.getvalue())
 
-    def _small_picture(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> UInt8Array:
+    def _small_image(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> UInt8Array:
         """The frame reduced first and drawn on afterwards, so that lines and text stay sharp."""
         height, width = frame_rgb.shape[:2]
         new_width = (_SHEET_WIDTH - _GAP * (self._columns + 1)) // self._columns
@@ -84,8 +84,8 @@ class ContactSheet:
         small = np.asarray(cv2.resize(frame_rgb, (new_width, new_height), interpolation=method), np.uint8)
         masks = np.zeros((len(frame_masks.masks), *to_hw), np.bool_)
         for target, mask in zip(masks, frame_masks.masks, strict=True):
-            share = cv2.resize(mask.view(np.uint8) * np.uint8(255), (new_width, new_height), interpolation=method)
-            target[:] = share > 127
+            fraction = cv2.resize(mask.view(np.uint8) * np.uint8(255), (new_width, new_height), interpolation=method)
+            target[:] = fraction > 127
         points = frame_masks.points
         moved = FramePoints(
             points.point_id,
@@ -101,15 +101,15 @@ class ContactSheet:
         return draw_overlay(small, reduced, self._style)
 
     def _sheet(self) -> Image.Image:
-        pictures = [self._pictures[i] for i in sorted(self._pictures)]
-        height, width = pictures[0][1].shape[:2]
-        columns = min(self._columns, len(pictures))
-        rows = -(-len(pictures) // columns)
+        images = [self._images[i] for i in sorted(self._images)]
+        height, width = images[0][1].shape[:2]
+        columns = min(self._columns, len(images))
+        rows = -(-len(images) // columns)
         row_height = height + _CAPTION
         sheet = Image.new("RGB", (columns * (width + _GAP) + _GAP, rows * (row_height + _GAP) + _GAP), _PAPER)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-        for i, (name, picture) in enumerate(pictures):
+        for i, (name, image) in enumerate(images):
             x, y = _GAP + i % columns * (width + _GAP), _GAP + i // columns * (row_height + _GAP)
-            sheet.paste(Image.fromarray(picture), (x, y))
+            sheet.paste(Image.fromarray(image), (x, y))
             draw.text((x + 2, y + height + _CAPTION / 2), name, _INK, font, anchor="lm")
         return sheet

@@ -68,7 +68,7 @@ class TracksJson(SpooledText):
     def head(self) -> str:
         video, (height, width) = self._video, self._video.size_hw
         about = {"label": video.label, "width": width, "height": height, "num_frames": video.num_frames, "fps": video.fps}
-        listed = [{"id": o.object_id, "name": o.name, "colour": o.color_hex} for o in self._named.values()]
+        listed = [{"id": o.object_id, "name": o.name, "color": o.color_hex} for o in self._named.values()]
         return f'{{"format": "{TRACKS_FORMAT}", "video": {json.dumps(about)},\n"objects": {json.dumps(listed)},\n"frames": ['
 
     def write(self, frame: ExportFrame) -> None:
@@ -83,8 +83,8 @@ class TracksJson(SpooledText):
 class TracksCsv(TextExport):
     """Writes a CSV file (UTF-8, RFC 4180) with the columns of :data:`CSV_COLUMNS`; values as in :class:`TracksJson`.
 
-    Truth values are 0 and 1. A name that a spreadsheet would take for a formula (it begins with =, +, -, @ or the like) has an
-    apostrophe in front, and so has one that begins with an apostrophe: whoever reads names back takes one off.
+    Boolean values are 0 and 1. A name that a spreadsheet would take for a formula (it begins with =, +, -, @ or the like) has
+    an apostrophe in front, and so has one that begins with an apostrophe: whoever reads names back takes one off.
 
     Raises:
         OutputError: it cannot be written.

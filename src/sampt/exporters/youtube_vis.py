@@ -34,7 +34,7 @@ class NamedRleWriter(CocoRleWriter):
         clip = clip_name(self._video)
         head = {"id": 1, "width": width, "height": height, "length": length}
         yield '{"info": {"description": "sampt"}, "videos": [' + json.dumps(head)[:-1] + ', "file_names": ['
-        yield from _listed(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in range(length))
+        yield from _list(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in range(length))
         first_of = {item.name: item for item in reversed(self._named.values())}
         numbers = {name: number for number, name in enumerate(dict.fromkeys(i.name for i in self._named.values()), 1)}
         categories = [
@@ -53,14 +53,14 @@ class NamedRleWriter(CocoRleWriter):
         head: dict[str, float] = {"id": object_id, "video_id": 1, "category_id": category_id, "iscrowd": 0}
         head |= {"score": self._score(object_id), "height": height, "width": width, "length": len(frames)}
         yield json.dumps(head)[:-1] + ', "areas": ['
-        yield from _listed(json.dumps(rows[i][2]) if i in rows else "null" for i in frames)
+        yield from _list(json.dumps(rows[i][2]) if i in rows else "null" for i in frames)
         yield '], "bboxes": ['
-        yield from _listed(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
+        yield from _list(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
         yield '], "segmentations": ['
-        yield from _listed(self._code(rows[i]) if i in rows else "null" for i in frames)
+        yield from _list(self._code(rows[i]) if i in rows else "null" for i in frames)
         yield "]}"
 
 
-def _listed(items: Iterable[str]) -> Iterator[str]:
+def _list(items: Iterable[str]) -> Iterator[str]:
     for i, item in enumerate(items):
         yield ", " + item if i else item

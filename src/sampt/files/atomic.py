@@ -17,8 +17,8 @@ __all__ = [
     "completing",
     "disk_errors",
     "make_folder",
+    "make_partial_path",
     "output_errors",
-    "partial_of",
     "sync_folder",
     "write_atomic",
 ]
@@ -38,7 +38,7 @@ def output_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             advice = "expected room on the disk; free some or choose another output folder"
         elif error.errno in _FORBIDDEN:
-            advice = "expected a place that may be written; change its permissions or choose another output folder"
+            advice = "expected a location that may be written; change its permissions or choose another output folder"
         elif error.errno in _NOT_A_FOLDER:
             advice = "expected files where files go and folders where folders go; choose another output folder"
         else:
@@ -58,7 +58,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def partial_of(path: Path) -> Path:
+def make_partial_path(path: Path) -> Path:
     """Where ``path`` grows until it is complete: the same name followed by ``.partial``."""
     return path.with_name(path.name + ".partial")
 
@@ -101,7 +101,7 @@ def completing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written; no ``path`` is made.
     """
-    partial = partial_of(path)
+    partial = make_partial_path(path)
     with output_errors(path):
         try:
             yield partial

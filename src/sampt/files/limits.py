@@ -1,4 +1,4 @@
-"""How much any input may ask for: every limit of a file format in one place, checked before the work that it bounds.
+"""How much any input may request: every limit of a file format in one location, checked before the work that it bounds.
 
 A limit is far above what real input needs and below what hurts a machine of a few gigabytes; docs/limits.md lists them. What
 one server grants all its browsers together is a setting of the server (``sampt.web.settings.Limits``), not of a format.
@@ -84,7 +84,7 @@ def is_short_of_memory(error: BaseException | None) -> bool:
 
 
 def max_weights_bytes(num_bytes: int | None, *, is_exact: bool) -> int:
-    """How large a download of weights may become whose size is told to be ``num_bytes``: a rounded one by half again."""
+    """How large a download of weights may become whose size is reported to be ``num_bytes``: a rounded one by half again."""
     if num_bytes is None:
         return MAX_WEIGHTS_BYTES
     return num_bytes if is_exact else num_bytes + num_bytes // 2 + (1 << 20)
@@ -94,7 +94,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def check_pixels(width: int, height: int, what: str) -> None:
-    """Refuse a picture that is too large, by the size in its header, before its pixels are made.
+    """Refuse an image that is too large, by the size in its header, before its pixels are made.
 
     Args:
         width, height: in pixels, as the decoder itself understands the header (for Pillow ``Image.size`` after opening: a file
@@ -139,7 +139,7 @@ def read_bounded(path: Path | str, max_bytes: int, what: str) -> bytes:
     """
     blocks, room = [], max_bytes
     with Path(path).open("rb") as file:
-        while block := file.read(min(room + 1, _BLOCK_BYTES)):  # read() makes room for all that it is asked for
+        while block := file.read(min(room + 1, _BLOCK_BYTES)):  # read() makes room for all that it is requested
             room -= len(block)
             if room < 0:
                 raise LimitError(f"{path} has more than {max_bytes} bytes; expected {what}.")

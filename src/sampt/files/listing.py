@@ -26,7 +26,7 @@ _LEFTOVERS = frozenset(
 def is_leftover(name: str) -> bool:
     """Whether a file or folder of this name is hidden (``._a.mp4`` and ``.DS_Store`` of macOS, too) or is left by a system.
 
-    Nothing of the user's has such a name, so that no place that lists files takes one for a frame, a video or a result.
+    Nothing of the user's has such a name, so that no location that lists files takes one for a frame, a video or a result.
     """
     return name.startswith(".") or name.casefold() in _LEFTOVERS
 

@@ -1,4 +1,4 @@
-"""Colours of objects: those of label maps, read and written, and brighter ones of the same hue for pictures."""
+"""Colours of objects: those of label maps, read and written, and brighter ones of the same hue for images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from sampt.types import UInt8Array
 
-__all__ = ["PALETTE", "colour_of", "display_colour_of"]
+__all__ = ["PALETTE", "pick_color", "pick_display_color"]
 
 
 def _voc_palette() -> UInt8Array:
@@ -41,14 +41,14 @@ _DISPLAY = (
 _GOLDEN_RATIO = 0.618033988749895
 
 
-def colour_of(object_id: int) -> tuple[int, int, int]:
+def pick_color(object_id: int) -> tuple[int, int, int]:
     """RGB of ``object_id`` in label maps; ids beyond 255 go round again, from 1."""
     row = PALETTE[object_id if object_id < 256 else (object_id - 1) % 255 + 1]
     return int(row[0]), int(row[1]), int(row[2])
 
 
 @lru_cache(maxsize=1024)
-def display_colour_of(object_id: int) -> tuple[int, int, int]:
+def pick_display_color(object_id: int) -> tuple[int, int, int]:
     """RGB of ``object_id`` in overlays: bright, and of the palette's hue for the first six objects."""
     if 1 <= object_id <= len(_DISPLAY):
         return _DISPLAY[object_id - 1]

@@ -41,7 +41,7 @@ def decode_text(data: bytes) -> str:
     Raises:
         ValueError: the bytes are no text in that encoding.
     """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _unmarked(data)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _unmark(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -52,7 +52,7 @@ def decode_text(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _unmarked(data: bytes) -> str:
+def _unmark(data: bytes) -> str:
     """Text that begins with a character of ASCII, as all that is read here does, shows its encoding by where zeros are."""
     if len(data) >= 2 and len(data) % 2 == 0 and 0 in data[:2]:
         return "utf-16-le" if data[1] == 0 and data[0] else "utf-16-be"

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sampt.checks import shape_repr
-from sampt.geometry import box_of_mask, rescale_span
+from sampt.geometry import find_mask_box, rescale_span
 from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
 
 __all__ = ["ObjectMask", "merge_objects"]
@@ -27,7 +27,7 @@ class ObjectMask:
     Attributes:
         object_id: from 1.
         state: whether the object is there.
-        score: predicted IoU, or NaN when the segmenter was not asked.
+        score: predicted IoU, or NaN when the segmenter did not run.
         logits: (ch, cw) float32 around the mask, or None where the object is absent.
         origin_yx: row and column of ``logits[0, 0]`` in the frame.
         is_given: True when the mask is the user's own and wins over every prediction.
@@ -45,20 +45,20 @@ class ObjectMask:
     @classmethod
     def of_prediction(cls, prediction: MaskPrediction, iou_threshold: float) -> ObjectMask:
         """The mask of a full-size prediction; absent when its score is below the gate, or when no pixel is set."""
-        assert prediction.logits is not None, "the last pass asks for full-size logits"
+        assert prediction.logits is not None, "the last pass requests full-size logits"
         if prediction.score < iou_threshold:
             return cls(prediction.object_id, ObjectState.LOW_SCORE, prediction.score)
         return cls._cut(prediction.object_id, prediction.score, prediction.logits, is_given=False)
 
     @classmethod
     def of_given(cls, object_id: int, mask: BoolArray) -> ObjectMask:
-        """The user's own (h, w) mask; it has no score, since the segmenter is not asked."""
+        """The user's own (h, w) mask; it has no score, since the segmenter does not run."""
         logits = np.where(mask, np.float32(1), np.float32(-1))
         return cls._cut(object_id, float("nan"), logits, is_given=True)
 
     @classmethod
     def _cut(cls, object_id: int, score: float, logits: FloatArray, *, is_given: bool) -> ObjectMask:
-        box = box_of_mask(logits > 0)
+        box = find_mask_box(logits > 0)
         if box is None:
             return cls(object_id, ObjectState.EMPTY, score)
         x0, y0, x1, y1 = (int(v) for v in box)

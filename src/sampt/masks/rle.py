@@ -66,8 +66,8 @@ def decode_mask(rle: Rle) -> BoolArray:
 def code_runs(counts: str, size_hw: tuple[int, int]) -> IntArray | None:
     """Lengths of runs of unset and set pixels in turn, which fill a mask of that size; None where they do not.
 
-    A run is told by digits of five bits, the lowest first, each plus 48 and, if others follow, plus 32; the last one's bit 4 is
-    the sign. From the fourth run on it is the difference to the run before the last one.
+    A run is given by digits of five bits, the lowest first, each plus 48 and, if others follow, plus 32; the last one's bit 4
+    is the sign. From the fourth run on it is the difference to the run before the last one.
 
     Raises:
         ValueCheckError: the text is no code at all.

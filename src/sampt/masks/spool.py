@@ -1,5 +1,5 @@
-"""Places on disk for what must wait: masks of a time-reversed run, which ends before its frames are due, and what more objects
-than usual leave behind in a window."""
+"""Locations on disk for what must wait: masks of a time-reversed run, which ends before its frames are due, and what more
+objects than usual leave behind in a window."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Spool:
     def __init__(self) -> None:
         with _disk_errors():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
-        self._places: dict[int, tuple[int, int]] = {}
+        self._locations: dict[int, tuple[int, int]] = {}
 
     def put(self, frame_idx: int, waiting: Waiting) -> None:
         """Keep what is known of a frame."""
         data = zlib.compress(pickle.dumps(waiting, protocol=pickle.HIGHEST_PROTOCOL), 1)
         with _disk_errors():
-            self._places[frame_idx] = (self._file.seek(0, 2), len(data))
+            self._locations[frame_idx] = (self._file.seek(0, 2), len(data))
             self._file.write(data)
             self._file.flush()
 
     def take(self, frame_idx: int) -> Waiting:
         """What was kept of the frame; nothing when nothing was."""
-        if frame_idx not in self._places:
+        if frame_idx not in self._locations:
             return [], []
-        start, length = self._places.pop(frame_idx)
+        start, length = self._locations.pop(frame_idx)
         self._file.seek(start)
         waiting: Waiting = pickle.loads(zlib.decompress(self._file.read(length)))  # noqa: S301 - our own unnamed file
         return waiting

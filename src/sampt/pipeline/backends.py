@@ -1,8 +1,8 @@
-"""What the settings of a run say of how its back ends are made."""
+"""What the settings of a run say of how its backends are made."""
 
 from __future__ import annotations
 
-from sampt.backends.registry import choices_of
+from sampt.backends.registry import list_choices
 from sampt.config import SegmentConfig
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
@@ -13,20 +13,20 @@ __all__ = ["make_segmenter", "make_tracker", "setting_options"]
 
 
 def setting_options(kind: str, name: str, config: SegmentConfig) -> dict[str, str]:
-    """Options for :func:`sampt.trackers.create.create_tracker` or ``create_segmenter``, of those that the back end has.
+    """Options for :func:`sampt.trackers.create.create_tracker` or ``create_segmenter``, of those that the backend has.
 
     Args:
         kind: "tracker" or "segmenter".
-        name: of the back end.
+        name: of the backend.
         config: the settings.
 
     Raises:
-        BackendError: the back end is unknown, or cannot be imported.
+        BackendError: the backend is unknown, or cannot be imported.
     """
     wanted: dict[str, str] = {"support_grid": config.tracking.support_grid}
     if config.full_precision:
         wanted["precision"] = "float32"
-    choices = choices_of(kind, name)
+    choices = list_choices(kind, name)
     return {what: value for what, value in wanted.items() if value in choices.get(what, ())}
 
 

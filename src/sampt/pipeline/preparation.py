@@ -18,18 +18,18 @@ from sampt.pipeline.queries import Queries, QueryLike
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points, sample_points
 from sampt.prompts.build import build_prompts
-from sampt.prompts.parts import predictions
-from sampt.prompts.refine import segment_boxed
+from sampt.prompts.parts import predict_in_parts
+from sampt.prompts.refine import segment_box
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import BoolArray, FramePoints, ObjectPrompt, Points, QueryBox, QueryMask, UInt8Array
 from sampt.video.base import ResizedVideo, Video
 
-__all__ = ["PreparedQueries", "masks_for_tracker", "prepare_live_queries", "prepare_queries", "working_video"]
+__all__ = ["PreparedQueries", "masks_for_tracker", "prepare_queries", "prepare_streaming_queries", "working_video"]
 
 
 @dataclass(frozen=True)
 class PreparedQueries:
-    """What is followed.
+    """What is tracked.
 
     Attributes:
         points: all query points, in pixels of the working size.
@@ -63,10 +63,10 @@ def prepare_queries(
     Raises:
         QueryError: the queries do not fit the video, or the segmenter finds nothing in a box.
     """
-    return _prepared(video, working, Queries.of(queries).checked(video.num_frames, video.size_hw), config, segmenter)
+    return _prepare(video, working, Queries.of(queries).checked(video.num_frames, video.size_hw), config, segmenter)
 
 
-def _prepared(
+def _prepare(
     video: Video, working: Video, queries: Queries, config: SegmentConfig, segmenter: PromptableSegmenter
 ) -> PreparedQueries:
     """:func:`prepare_queries` for queries that fit."""
@@ -91,7 +91,7 @@ def _prepared(
     return PreparedQueries(points.with_xy(rescale_xy(points.xy, video.size_hw, working.size_hw)), given)
 
 
-def prepare_live_queries(
+def prepare_streaming_queries(
     first: Video, working: Video, queries: QueryLike, config: SegmentConfig, segmenter: PromptableSegmenter
 ) -> PreparedQueries:
     """The same for a video of which only the first frame is there.
@@ -105,17 +105,17 @@ def prepare_live_queries(
     on_frames = {"mask": [m.frame_idx for m in masks], "box": [b.frame_idx for b in boxes]}
     for what, frames in on_frames.items():
         if later := [i for i in frames if i]:
-            raise QueryError(f"A {what} is on frame {min(later)} of a live video, of which only frame 0 is there; click it.")
+            raise QueryError(f"A {what} is on frame {min(later)} of a stream, of which only frame 0 is there; click it.")
     if expand and clicks.frame_idx.any():
         raise QueryError(
-            f"A click is on frame {clicks.frame_idx.max()} of a live video, of which only frame 0 is there, but clicks are "
+            f"A click is on frame {clicks.frame_idx.max()} of a stream, of which only frame 0 is there, but clicks are "
             "expanded; --no-expand-clicks (sampling.expand_clicks=False) lets them be on any frame."
         )
     if expand:
-        return _prepared(first, working, given, config, segmenter)
+        return _prepare(first, working, given, config, segmenter)
     in_box = np.isin(clicks.object_id, [b.object_id for b in boxes]) & (clicks.frame_idx == 0)
     now = Queries(clicks.select(in_box), masks, boxes)
-    sampled = _prepared(first, working, now, config, segmenter)
+    sampled = _prepare(first, working, now, config, segmenter)
     drawn = sampled.points.select(np.arange(np.count_nonzero(in_box), len(sampled.points)))  # without those clicks
     moved = clicks.with_xy(rescale_xy(clicks.xy, first.size_hw, working.size_hw))
     return PreparedQueries(Points.concat([moved, drawn]), sampled.given)
@@ -134,8 +134,8 @@ def _predicted_masks(
     row = FramePoints.of(clicks.with_xy(rescale_xy(clicks.xy, to_hw, from_hw)))
     prompts = build_prompts(row, clicks.object_ids, prompting, lambda o: rng_for(config.seed, RngPurpose.PROMPT, o, frame_idx))
     embedding = segmenter.encode(working.read(frame_idx, frame_idx + 1))[0]
-    answers = predictions(segmenter, embedding, prompts, prompting, from_hw)
-    found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in answers}
+    predictions = predict_in_parts(segmenter, embedding, prompts, prompting, from_hw)
+    found = {a.object_id: ObjectMask.of_prediction(a, 0.0).resized(from_hw, to_hw).mask(to_hw) for a in predictions}
     return {object_id: mask for object_id, mask in found.items() if mask.any()}
 
 
@@ -164,8 +164,8 @@ def _mask_in_box(
     own = clicks.select((clicks.object_id == box.object_id) & (clicks.frame_idx == box.frame_idx))
     box_xyxy = rescale_box(box.box_xyxy, to_hw, from_hw)
     prompt = ObjectPrompt(box.object_id, rescale_xy(own.xy, to_hw, from_hw), own.is_positive, box_xyxy)
-    (answer,) = segment_boxed(segmenter, embedding, [prompt])
-    mask = ObjectMask.of_prediction(answer, 0.0).resized(from_hw, to_hw).mask(to_hw)
+    (prediction,) = segment_box(segmenter, embedding, [prompt])
+    mask = ObjectMask.of_prediction(prediction, 0.0).resized(from_hw, to_hw).mask(to_hw)
     if not mask.any():
         raise QueryError(
             f"The segmenter found nothing in the box of object {box.object_id} on frame {box.frame_idx}; give a larger box, "
@@ -190,7 +190,7 @@ def _one_click_mask(
     """
     frame = video.read(frame_idx, frame_idx + 1)[0]
     medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, RngPurpose.ONE_CLICK, object_id), frame)
-    once = dataclasses.replace(config.prompting, positives_first=False, refinement_rounds=0)
+    once = dataclasses.replace(config.prompting, positives_first=False, refinement_steps=0)
     found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter, once)
     if object_id not in found:
         raise QueryError(
@@ -203,10 +203,10 @@ def _one_click_mask(
 def masks_for_tracker(
     working: Video, points: Points, segment: Callable[[int, UInt8Array, Points], Sequence[ObjectMask]]
 ) -> list[QueryMask]:
-    """For trackers that match inside masks: the segmenter's mask of every object on its query frame."""
+    """For trackers that match inside masks: the segmenter's mask of every object on its prompt frame."""
     masks = []
     for object_id in points.object_ids:
-        frame_idx = points.query_frame(object_id)
+        frame_idx = points.prompt_frame(object_id)
         own = points.select((points.object_id == object_id) & (points.frame_idx == frame_idx))
         frame = working.read(frame_idx, frame_idx + 1)[0]
         for found in segment(frame_idx, frame, own):

@@ -1,4 +1,4 @@
-"""What a run is made of: the back ends with their settings, and the way through a video with points followed from start to end.
+"""What a run is made of: the backends with their settings, and the way through a video with points tracked from start to end.
 
 The other way, with points that are sampled again from the masks, is in :mod:`sampt.pipeline.windowed`.
 """
@@ -19,14 +19,14 @@ from sampt.masks.merge import ObjectMask
 from sampt.pipeline.preparation import masks_for_tracker
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.prompts.build import build_prompts, prompts_digest
-from sampt.prompts.parts import predictions
+from sampt.prompts.parts import predict_in_parts
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import track_feed
 from sampt.types import FrameMasks, FramePoints, ObjectPrompt, ObjectState, Points, QueryMask, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["Answer", "Engine", "Memo", "SegmentedFrame", "TrackedFrame", "segmented_frames", "tracked_frames"]
+__all__ = ["Engine", "Memo", "ObjectPrediction", "SegmentedFrame", "TrackedFrame", "segmented_frames", "tracked_frames"]
 
 
 class TrackedFrame(NamedTuple):
@@ -70,8 +70,8 @@ class SegmentedFrame(NamedTuple):
         return shape_repr(self)
 
 
-class Answer(NamedTuple):
-    """An object on a frame, and the logits that its next frame may be asked with, when that is wanted."""
+class ObjectPrediction(NamedTuple):
+    """An object on a frame, and the logits that its next frame may be prompted with, when that is wanted."""
 
     mask: ObjectMask
     low_res_logits: Any
@@ -82,17 +82,17 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Engine:
-    """A run's back ends and settings, and the one place that asks the segmenter.
+    """A run's backends and settings, and the one part that prompts the segmenter.
 
     Attributes:
-        kept_bytes: room for embeddings of frames that another window may need again; used with re-initialisation.
+        cache_bytes: room for embeddings of frames that another window may need again; used with re-initialisation.
         waiting_bytes: room for masks that wait until their window is done; those of more objects wait on disk.
     """
 
     tracker: PointTracker
     segmenter: PromptableSegmenter
     config: SegmentConfig
-    kept_bytes: int = 64 << 20
+    cache_bytes: int = 64 << 20
     waiting_bytes: int = 128 << 20
 
     def prompts(self, frame_idx: int, points: FramePoints, object_ids: Sequence[int]) -> list[ObjectPrompt]:
@@ -106,19 +106,20 @@ class Engine:
         self, frames: UInt8Array, prompts: Sequence[Sequence[ObjectPrompt]], object_ids: Sequence[int]
     ) -> list[list[ObjectMask]]:
         """These objects' masks on every one of the (b, h, w, 3) frames; a frame that has no prompt is not encoded."""
-        asked = [i for i, p in enumerate(prompts) if p]
-        embeddings = dict(zip(asked, self.segmenter.encode(frames[asked]), strict=True)) if asked else {}
+        prompted = [i for i, p in enumerate(prompts) if p]
+        embeddings = dict(zip(prompted, self.segmenter.encode(frames[prompted]), strict=True)) if prompted else {}
         size_hw = (frames.shape[1], frames.shape[2])
         own = [[p for p in on_frame if p.object_id in object_ids] for on_frame in prompts]
-        found = [self.ask(embeddings[i], p, size_hw) if p else [] for i, p in enumerate(own)]
-        return [masks_of(answers, object_ids) for answers in found]
+        found = [self.predict(embeddings[i], p, size_hw) if p else [] for i, p in enumerate(own)]
+        return [collect_masks(predictions, object_ids) for predictions in found]
 
-    def ask(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[Answer]:
+    def predict(self, embedding: Any, prompts: Sequence[ObjectPrompt], size_hw: SizeHW) -> list[ObjectPrediction]:
         """What the segmenter says of the prompts; of many objects only some have full-size logits at a time."""
         prompting, keeps = self.config.effective_prompting, self.config.reinit.previous_mask
-        found = predictions(self.segmenter, embedding, prompts, prompting, size_hw)
+        found = predict_in_parts(self.segmenter, embedding, prompts, prompting, size_hw)
         return [
-            Answer(ObjectMask.of_prediction(a, prompting.iou_threshold), a.low_res_logits if keeps else None) for a in found
+            ObjectPrediction(ObjectMask.of_prediction(a, prompting.iou_threshold), a.low_res_logits if keeps else None)
+            for a in found
         ]
 
     def query_masks(self, working: Video, points: Points) -> list[QueryMask] | None:
@@ -133,19 +134,19 @@ class Engine:
         return masks_for_tracker(working, points, segment_one)
 
 
-def answers_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[Answer]:
-    """Every object's answer from those about one frame; one that nobody asked about is absent."""
-    found = {answer.mask.object_id: answer for answer in answers}
-    return [found.get(o) or Answer(ObjectMask(o, ObjectState.NO_VISIBLE_POINT), None) for o in object_ids]
+def collect_predictions(predictions: Sequence[ObjectPrediction], object_ids: Sequence[int]) -> list[ObjectPrediction]:
+    """Every object's prediction from those about one frame; one that nothing was predicted for is absent."""
+    found = {prediction.mask.object_id: prediction for prediction in predictions}
+    return [found.get(o) or ObjectPrediction(ObjectMask(o, ObjectState.NO_VISIBLE_POINT), None) for o in object_ids]
 
 
-def masks_of(answers: Sequence[Answer], object_ids: Sequence[int]) -> list[ObjectMask]:
-    """The masks of :func:`answers_of`."""
-    return [answer.mask for answer in answers_of(answers, object_ids)]
+def collect_masks(predictions: Sequence[ObjectPrediction], object_ids: Sequence[int]) -> list[ObjectMask]:
+    """The masks of :func:`collect_predictions`."""
+    return [prediction.mask for prediction in collect_predictions(predictions, object_ids)]
 
 
 def tracked_frames(engine: Engine, working: Video, points: Points) -> Iterator[TrackedFrame]:
-    """Without re-initialisation: every frame in order with all its points, before their query frames, too (any protocol)."""
+    """Without re-initialisation: every frame in order with all its points, before their prompt frames, too (any protocol)."""
     feed = track_feed(
         working,
         points,
@@ -169,7 +170,7 @@ def segmented_frames(
     """Segment tracked frames, as many at a time as the segmenter likes to encode together.
 
     Args:
-        engine: back ends and settings.
+        engine: backends and settings.
         tracked: in order.
         object_ids: whose masks are wanted.
         prompted: from a frame's index to the objects that have a prompt there; frames where none has are not encoded.

@@ -1,4 +1,4 @@
-"""What to follow, as one value from whoever reads it to the pipeline: clicks, boxes and masks, in any mixture."""
+"""What to segment, as one value from whoever reads it to the pipeline: clicks, boxes and masks, in any mixture."""
 
 from __future__ import annotations
 

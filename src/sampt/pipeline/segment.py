@@ -15,13 +15,13 @@ from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.masks.spool import Spool
 from sampt.pipeline.backends import make_segmenter, make_tracker
-from sampt.pipeline.preparation import PreparedQueries, prepare_live_queries, prepare_queries, working_video
+from sampt.pipeline.preparation import PreparedQueries, prepare_queries, prepare_streaming_queries, working_video
 from sampt.pipeline.propagation import Engine, Memo, TrackedFrame, segmented_frames, tracked_frames
 from sampt.pipeline.queries import QueryLike
-from sampt.pipeline.windowed import KnownMasks, reinitialised
+from sampt.pipeline.windowed import KnownMasks, run_windows
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
-from sampt.tracks.feed import live_feed
+from sampt.tracks.feed import streaming_feed
 from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, Points, UInt8Array
 from sampt.video.array import ArrayVideo
 from sampt.video.base import SubVideo, Video, resize_frame
@@ -35,7 +35,7 @@ class PartOfFrame(NamedTuple):
 
     Attributes:
         frame_idx: of the frame.
-        objects: at the working size; not those whose mask is given there, or that the protocol does not ask about.
+        objects: at the working size; not those whose mask is given there, or that the protocol does not segment.
         points: of all these objects.
     """
 
@@ -54,16 +54,16 @@ def segment_video(
     device: str = "auto",
     memo: Memo | None = None,
 ) -> Iterator[FrameMasks]:
-    """Follow objects through a video.
+    """Segment objects through a video.
 
     Args:
         video: a Video, or what :func:`sampt.open_video` takes.
         queries: :class:`Points`, :class:`QueryMask`, :class:`QueryBox`, any mixture, or :class:`sampt.Queries`; coordinates and
             masks at the video's own size. An object may be named on any frame, and again on later ones.
         config: settings; the preset ``default`` when left out.
-        tracker: a back end or its name; that of ``config`` when left out.
+        tracker: a backend or its name; that of ``config`` when left out.
         segmenter: likewise.
-        device: where back ends given by name run.
+        device: where backends given by name run.
         memo: results of an interrupted run; used without re-initialisation.
 
     Returns:
@@ -91,9 +91,9 @@ def segment_part(
     tracker: PointTracker,
     segmenter: PromptableSegmenter,
 ) -> Iterator[PartOfFrame]:
-    """Some of the objects that :func:`segment_video` would follow, as they are in its company: to share a video by objects.
+    """Some of the objects that :func:`segment_video` would segment, as they are in its company: to share a video by objects.
 
-    All points are followed and all frames encoded, since objects influence each other there; masks are made of some objects.
+    All points are tracked and all frames encoded, since objects influence each other there; masks are made of some objects.
 
     Args:
         video, queries, config, tracker, segmenter: as for :func:`segment_video`, the queries those of all objects. The settings
@@ -150,26 +150,26 @@ def segment_stream(
     segmenter: PromptableSegmenter | str | None = None,
     device: str = "auto",
 ) -> Iterator[FrameMasks]:
-    """Follow objects through frames that arrive one by one, from a camera for example.
+    """Segment objects through streamed frames, from a camera for example.
 
     A frame's result comes with the frame for a causal tracker, up to ``tracker.info.latency`` frames later for another one.
 
     Args:
-        frames: (h, w, 3) uint8 RGB, all of one size; taken only as results are asked for.
+        frames: (h, w, 3) uint8 RGB, all of one size; taken only as results are requested.
         queries: clicks and masks; ``frame_idx`` counts the frames of this stream. Masks lie on frame 0, and so do clicks when
             the settings expand them; else clicks lie on any frame.
         config: settings; ``reinit`` must be off, since it needs a video that can be read again. Left out: the preset
             ``default`` without it.
-        tracker: a back end that is causal or has a latency, or its name.
-        segmenter: a back end or its name.
-        device: where back ends given by name run.
+        tracker: a backend that is causal or has a latency, or its name.
+        segmenter: a backend or its name.
+        device: where backends given by name run.
 
     Raises:
         SamptError: at once when the settings, the queries or the first frame do not fit.
     """
     engine = _engine(config or default_config(streaming=True), tracker, segmenter, device)
     if engine.config.reinit.enabled:
-        raise ConfigError("A live video is read once: switch re-initialisation off (--no-reinit, reinit.enabled=False).")
+        raise ConfigError("A stream is read once: switch re-initialisation off (--no-reinit, reinit.enabled=False).")
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
@@ -177,10 +177,10 @@ def segment_stream(
     size_hw = _checked_frame(first, 0, None).shape[:2]
     source = ArrayVideo(first[None])
     working = working_video(source, engine.config.longest_side)
-    prepared = prepare_live_queries(source, working, queries, engine.config, engine.segmenter)
+    prepared = prepare_streaming_queries(source, working, queries, engine.config, engine.segmenter)
     checked = (_checked_frame(f, i, size_hw) for i, f in enumerate(itertools.chain([first], iterator)))
     resized = checked if working is source else (resize_frame(f, working.size_hw) for f in checked)
-    feed = live_feed(resized, prepared.points, engine.tracker, engine.config.tracking)
+    feed = streaming_feed(resized, prepared.points, engine.tracker, engine.config.tracking)
     return _run_steady(engine, (TrackedFrame(*f) for f in feed), prepared, source.size_hw, None, batch=1)
 
 
@@ -239,16 +239,16 @@ def _run_part(
 
 
 def _run_windows(engine: Engine, source: Video, working: Video, queries: PreparedQueries) -> Iterator[FrameMasks]:
-    """The time-reversed run first, its masks kept on disk, then the forward run, stitched at every object's query frame."""
+    """The time-reversed run first, its masks kept on disk, then the forward run, stitched at every object's prompt frame."""
     finish = _Finish(engine, queries, source.size_hw)
     spool = Spool()
     known = {
         (o, f): ObjectMask.of_given(o, mask).resized(source.size_hw, working.size_hw) for (o, f), mask in queries.given.items()
     }
     try:
-        if engine.config.protocol == "both-ways":
+        if engine.config.protocol == "bidirectional":
             _run_backward(engine, working, queries.points, known, spool)
-        for frame_idx, objects, points in reinitialised(engine, working, queries.points, known):
+        for frame_idx, objects, points in run_windows(engine, working, queries.points, known):
             earlier, earlier_points = spool.take(frame_idx)
             row = FramePoints.concat([*points, *earlier_points])
             yield finish(frame_idx, [*objects, *earlier], row, working.size_hw)
@@ -258,21 +258,21 @@ def _run_windows(engine: Engine, source: Video, working: Video, queries: Prepare
 
 def _run_backward(engine: Engine, working: Video, points: Points, known: KnownMasks, spool: Spool) -> None:
     last = working.num_frames - 1
-    first_legs = [
-        points.select((points.object_id == o) & (points.frame_idx == points.query_frame(o)))
+    first_points = [
+        points.select((points.object_id == o) & (points.frame_idx == points.prompt_frame(o)))
         for o in points.object_ids
-        if points.query_frame(o) > 0
+        if points.prompt_frame(o) > 0
     ]
-    if not first_legs:
+    if not first_points:
         return
-    joined = Points.concat(first_legs)
+    joined = Points.concat(first_points)
     mirrored = joined.with_frames(last - joined.frame_idx)
-    query_frame = {o: joined.query_frame(o) for o in joined.object_ids}
+    prompt_frame = {o: joined.prompt_frame(o) for o in joined.object_ids}
     reversed_video = SubVideo(working, range(last, -1, -1))
     mirrored_masks = {(o, last - f): mask for (o, f), mask in known.items()}
-    for mirrored_idx, objects, rows in reinitialised(engine, reversed_video, mirrored, mirrored_masks):
+    for mirrored_idx, objects, rows in run_windows(engine, reversed_video, mirrored, mirrored_masks):
         frame_idx = last - mirrored_idx
-        before = [o for o in objects if frame_idx < query_frame[o.object_id]]
+        before = [o for o in objects if frame_idx < prompt_frame[o.object_id]]
         ids = {o.object_id for o in before}
         # Negative ids keep the points of the time-reversed run apart from those of the forward run.
         kept = [replace(r, point_id=-1 - r.point_id) for r in rows if len(r) and int(r.object_id[0]) in ids]
@@ -285,15 +285,15 @@ class _Finish:
     def __init__(self, engine: Engine, queries: PreparedQueries, size_hw: tuple[int, int]) -> None:
         self._config = engine.config
         self._given: dict[tuple[int, int], BoolArray] = queries.given
-        self._query_frames = {o: queries.points.query_frame(o) for o in queries.object_ids}
+        self._prompt_frames = {o: queries.points.prompt_frame(o) for o in queries.object_ids}
         self._size_hw = size_hw
 
     def due(self, frame_idx: int) -> list[int]:
-        """The objects that the segmenter is asked about on a frame: not those whose mask is given there."""
+        """The objects that the segmenter is prompted for on a frame: not those whose mask is given there."""
         vos = self._config.protocol == "vos"
         return [
             o
-            for o, first in self._query_frames.items()
+            for o, first in self._prompt_frames.items()
             if (o, frame_idx) not in self._given and not (vos and frame_idx < first)
         ]
 
@@ -303,7 +303,7 @@ class _Finish:
         known = {o.object_id: o.resized(from_hw, self._size_hw) for o in objects}
         due = set(self.due(frame_idx))
         final = []
-        for object_id in self._query_frames:
+        for object_id in self._prompt_frames:
             if (object_id, frame_idx) in self._given:
                 final.append(ObjectMask.of_given(object_id, self._given[object_id, frame_idx]))
             elif object_id not in due:
@@ -311,10 +311,10 @@ class _Finish:
             else:
                 final.append(known.get(object_id) or ObjectMask(object_id, ObjectState.RETIRED))
         return merge_objects(
-            frame_idx, final, self._size_hw, self._rescaled(points, from_hw), overlapping=self._config.overlapping
+            frame_idx, final, self._size_hw, self._rescale(points, from_hw), overlapping=self._config.overlapping
         )
 
-    def _rescaled(self, points: FramePoints, from_hw: tuple[int, int]) -> FramePoints:
+    def _rescale(self, points: FramePoints, from_hw: tuple[int, int]) -> FramePoints:
         if from_hw == self._size_hw:
             return points
         return replace(points, xy=rescale_xy(points.xy, from_hw, self._size_hw))

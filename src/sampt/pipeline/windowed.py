@@ -11,27 +11,27 @@ import numpy as np
 
 from sampt.masks.merge import ObjectMask
 from sampt.masks.spool import Shelf
-from sampt.pipeline.propagation import Answer, Engine, answers_of
+from sampt.pipeline.propagation import Engine, ObjectPrediction, collect_predictions
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points
 from sampt.segmenters.base import MaskSegmenter
-from sampt.segmenters.cache import EmbeddingMemory
-from sampt.tracks.appearance import ObjectLook
+from sampt.segmenters.cache import EmbeddingCache
+from sampt.tracks.appearance import ObjectAppearance
 from sampt.tracks.feed import track_feed, track_whole
-from sampt.tracks.reinit import next_query_frames, signs_by_origin
+from sampt.tracks.reinit import next_prompt_frames, signs_by_origin
 from sampt.tracks.shots import ShotView
 from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
 from sampt.video.base import CachedVideo, SubVideo, Video
 
-__all__ = ["KnownMasks", "reinitialised"]
+__all__ = ["KnownMasks", "run_windows"]
 
 
 @dataclass
-class _Leg:
-    """An object's points from one query frame on.
+class _Span:
+    """An object's points from one prompt frame on.
 
     Attributes:
-        start: the query frame.
+        start: the prompt frame.
         points: on that frame.
         is_named: whether they are the user's own, at least in part.
         has_mask: whether the object there is known: what the points were drawn from.
@@ -57,25 +57,25 @@ KnownMasks: TypeAlias = Mapping[tuple[int, int], ObjectMask]
 """Masks that are certain, a person's own say, by object and frame, at the working size."""
 
 
-def reinitialised(
+def run_windows(
     engine: Engine, video: Video, points: Points, known: KnownMasks | None = None
 ) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
     """With re-initialisation, in the one direction that ``video`` is read in.
 
     Args:
-        engine: back ends and settings.
+        engine: backends and settings.
         video: at the working size.
         points: query points; an object's later ones join it when their frame is reached.
-        known: masks that take the place of the segmenter's where frames are asked about with the mask of the frame before.
+        known: masks that replace the segmenter's where frames are prompted with the mask of the frame before.
 
     Yields:
-        for every frame in order: its index, the objects whose query frame has been reached, and their points.
+        for every frame in order: its index, the objects whose prompt frame has been reached, and their points.
     """
     return _WindowedRun(engine, video, points, known or {}).frames()
 
 
 class _OwnPoints:
-    """The user's points, followed from their frames to the end whatever happens to the masks.
+    """The user's points, tracked from their frames to the end whatever happens to the masks.
 
     Args:
         first_id: of the points.
@@ -99,12 +99,12 @@ class _OwnPoints:
         return row.select(np.isin(row.object_id, object_ids))
 
     def forget(self, before: int) -> None:
-        """Frames before this one will not be asked for again."""
+        """Frames before this one will not be requested again."""
         self._rows = {i: row for i, row in self._rows.items() if i >= before}
 
 
 class _WindowedRun:
-    """Window after window: track, segment, choose each object's next query frame, sample, go on."""
+    """Window after window: track, segment, choose each object's next prompt frame, sample, go on."""
 
     def __init__(self, engine: Engine, video: Video, points: Points, known: KnownMasks) -> None:
         self._engine = engine
@@ -116,37 +116,37 @@ class _WindowedRun:
         self._video: Video = self._shots or video
         # A window ends where a shot does: what lies in it needs no filter for that.
         self._tracking = dataclasses.replace(engine.config.tracking, shot_cuts=False)
-        self._later: dict[int, list[_Leg]] = {}
-        self._active: dict[int, _Leg] = {}
+        self._later: dict[int, list[_Span]] = {}
+        self._active: dict[int, _Span] = {}
         self._waiting: dict[int, _Waiting] = {}
-        self._on_second_look: set[int] = set()
-        self._looks: dict[int, ObjectLook] = {}
-        self._found: Shelf[tuple[int, int], Answer] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
+        self._in_long_window: set[int] = set()
+        self._appearances: dict[int, ObjectAppearance] = {}
+        self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
-        self._kept: EmbeddingMemory[int] = EmbeddingMemory(engine.segmenter, engine.kept_bytes, min)
+        self._embeddings: EmbeddingCache[int] = EmbeddingCache(engine.segmenter, engine.cache_bytes, min)
         self._points = points
         self._own: _OwnPoints | None = None
         self._next_point_id = 0
         if engine.config.reinit.keep_queries:
-            self._follow_own()
+            self._track_own()
         for object_id in points.object_ids:
             own = points.select(points.object_id == object_id)
-            first = own.query_frame(object_id)
+            first = own.prompt_frame(object_id)
             frames = [f for f in np.unique(own.frame_idx).tolist() if f >= first]
-            legs = [_Leg(f, own.select(own.frame_idx == f), is_named=True) for f in frames]
-            self._active[object_id], self._later[object_id] = legs[0], legs[1:]
+            spans = [_Span(f, own.select(own.frame_idx == f), is_named=True) for f in frames]
+            self._active[object_id], self._later[object_id] = spans[0], spans[1:]
 
     def frames(self) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         while self._active:
-            start = min(leg.start for leg in self._active.values())
-            yield from self._finished(start)
+            start = min(span.start for span in self._active.values())
+            yield from self._finish(start)
             self._run_window(start)
-        yield from self._finished(self._video.num_frames)
+        yield from self._finish(self._video.num_frames)
 
-    def _finished(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
+    def _finish(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
-        self._kept.drop_all(lambda frame_idx: frame_idx < stop)
+        self._embeddings.drop_all(lambda frame_idx: frame_idx < stop)
         if self._own is not None:
             self._own.forget(stop)
         if self._shots is not None:
@@ -155,19 +155,20 @@ class _WindowedRun:
             waiting = self._waiting.pop(frame_idx, None) or _Waiting()
             self._next_frame = frame_idx + 1
             found = [self._found.take((o, frame_idx)) for o in waiting.object_ids]
-            yield frame_idx, [answer.mask for answer in found if answer is not None], waiting.points
+            yield frame_idx, [prediction.mask for prediction in found if prediction is not None], waiting.points
 
     def _length(self, object_id: int, start: int) -> int:
-        """Frames of the window: the horizon, or the tracker's on a second look; a later click or the video's end ends it."""
+        """Frames of the window: the horizon, or the tracker's on a second, longer window; a later click or the video's end ends
+        it."""
         reinit = self._config.reinit
-        horizon = reinit.tracker_horizon if object_id in self._on_second_look else reinit.horizon
+        horizon = reinit.tracker_horizon if object_id in self._in_long_window else reinit.horizon
         stop = min(start + horizon, self._video.num_frames)
         if self._later[object_id]:
             stop = min(stop, self._later[object_id][0].start + 1)
         return stop - start
 
     def _run_window(self, start: int) -> None:
-        ready = sorted(o for o, leg in self._active.items() if leg.start == start)
+        ready = sorted(o for o, span in self._active.items() if span.start == start)
         length = self._length(ready[0], start)
         assert 0 < length <= self._video.num_frames - start, "a window has a frame and ends within the video"
         group = [o for o in ready if self._length(o, start) == length]
@@ -175,10 +176,10 @@ class _WindowedRun:
         rows = self._track(start, length, points)
         is_cut = len(rows) < length or self._ends_shot(start + length)
         rows = self._with_own(start, rows, group)
-        answers = self._at_start(start, rows[0], group)
+        predictions = self._at_start(start, rows[0], group)
         if self._config.reinit.anchor:
-            self._remember_looks(start, answers)
-        areas = [self._shelve(start, answers)]
+            self._save_appearances(start, predictions)
+        areas = [self._shelve(start, predictions)]
         areas += [self._shelve(start + i, self._segment(start + i, rows[i], group)) for i in range(1, len(rows))]
         if is_cut:
             self._cross_cut(start, rows, group)
@@ -188,16 +189,16 @@ class _WindowedRun:
                 del self._active[object_id]
         else:
             self._choose_next(start, rows, areas, group)
-        going_on = [o for o in group if o in self._active and o not in self._on_second_look]
+        going_on = [o for o in group if o in self._active and o not in self._in_long_window]
         assert all(self._active[o].start > start for o in going_on), "objects go on from a later frame, or a run never ends"
 
-    def _shelve(self, frame_idx: int, answers: Sequence[Answer]) -> list[int]:
+    def _shelve(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> list[int]:
         """Put what was found on a frame aside; how many pixels each object has there."""
-        for answer in answers:  # a frame may be looked at again, from another window: the last word counts
-            self._found.put((answer.mask.object_id, frame_idx), answer)
-        return [_area(answer.mask) for answer in answers]
+        for prediction in predictions:  # a frame may be looked at again, from another window: the last word counts
+            self._found.put((prediction.mask.object_id, frame_idx), prediction)
+        return [_area(prediction.mask) for prediction in predictions]
 
-    def _recall(self, object_id: int, frame_idx: int) -> Answer:
+    def _recall(self, object_id: int, frame_idx: int) -> ObjectPrediction:
         found = self._found.get((object_id, frame_idx))
         assert found is not None, "what was found in a window waits until its frames are final"
         return found
@@ -209,17 +210,17 @@ class _WindowedRun:
     def _cross_cut(self, start: int, rows: list[FramePoints], group: Sequence[int]) -> None:
         """Nothing leads from a shot to the next; there objects wait until enough of the user's points are found."""
         if self._own is None:
-            self._follow_own()
+            self._track_own()
         stop = start + len(rows)
         for object_id in group:
             self._keep(start, rows, object_id, len(rows))
-            self._on_second_look.discard(object_id)
+            self._in_long_window.discard(object_id)
             later = self._later[object_id]
             is_named = bool(later) and later[0].start == stop
-            leg = later.pop(0) if is_named else _Leg(stop, Points.concat([]))
-            self._active[object_id] = dataclasses.replace(leg, is_after_cut=True)
+            span = later.pop(0) if is_named else _Span(stop, Points.concat([]))
+            self._active[object_id] = dataclasses.replace(span, is_after_cut=True)
 
-    def _follow_own(self) -> None:
+    def _track_own(self) -> None:
         self._own = _OwnPoints(self._engine, self._video, self._points, self._next_point_id)
         self._next_point_id += len(self._points)
 
@@ -245,14 +246,14 @@ class _WindowedRun:
         """The rows with the user's points of the objects whose window does not start from those anyway."""
         if self._own is None:
             return rows
-        ids = [o for o in group if not self._active[o].is_named and self._follows_own_of(o)]
+        ids = [o for o in group if not self._active[o].is_named and self._tracks_own_of(o)]
         return [FramePoints.concat([row, self._own.at(start + i, ids)]) for i, row in enumerate(rows)]
 
-    def _follows_own_of(self, object_id: int) -> bool:
-        """Whether the user's own points of the object are followed beside its leg, or in place of points that it has not."""
+    def _tracks_own_of(self, object_id: int) -> bool:
+        """Whether the user's own points of the object are tracked beside its span, or instead of points that it has not."""
         return self._config.reinit.keep_queries or not len(self._active[object_id].points)
 
-    def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
+    def _at_start(self, start: int, row: FramePoints, group: Sequence[int]) -> list[ObjectPrediction]:
         """What is on the window's first frame; what points were drawn from is not segmented a second time."""
         known = {o: self._recall(o, start) for o in group if self._active[o].has_mask}
         new = [o for o in group if o not in known]
@@ -260,100 +261,103 @@ class _WindowedRun:
             known |= zip(new, self._segment(start, row, new), strict=True)
         return [known[o] for o in group]
 
-    def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[Answer]:
+    def _segment(self, frame_idx: int, row: FramePoints, group: Sequence[int]) -> list[ObjectPrediction]:
         others = self._waiting[frame_idx].points if frame_idx in self._waiting else []
-        # Where the segmenter makes logits of a known mask, its own answer is not needed.
+        # Where the segmenter makes logits of a known mask, its own prediction is not needed.
         makes_logits = self._engine.segmenter.info.has_mask_logits
-        asked = [o for o in group if not (makes_logits and (o, frame_idx) in self._known)]
-        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), asked)
+        prompted = [o for o in group if not (makes_logits and (o, frame_idx) in self._known)]
+        prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), prompted)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
-        return [self._or_known(frame_idx, answer) for answer in answers_of(self._answers(frame_idx, prompts), group)]
+        return [
+            self._prefer_known(frame_idx, prediction)
+            for prediction in collect_predictions(self._predictions(frame_idx, prompts), group)
+        ]
 
-    def _or_known(self, frame_idx: int, answer: Answer) -> Answer:
-        """The answer, or what is known better."""
-        known = self._known.get((answer.mask.object_id, frame_idx))
+    def _prefer_known(self, frame_idx: int, prediction: ObjectPrediction) -> ObjectPrediction:
+        """The prediction, or what is known better."""
+        known = self._known.get((prediction.mask.object_id, frame_idx))
         if known is None:
-            return answer
+            return prediction
         segmenter = self._engine.segmenter
         if not segmenter.info.has_mask_logits:
-            return Answer(known, answer.low_res_logits)
-        return Answer(known, cast(MaskSegmenter, segmenter).logits_of_mask(known.mask(self._video.size_hw)))
+            return ObjectPrediction(known, prediction.low_res_logits)
+        return ObjectPrediction(known, cast(MaskSegmenter, segmenter).make_mask_logits(known.mask(self._video.size_hw)))
 
     def _last_logits(self, object_id: int, frame_idx: int) -> object:
-        """The answer on the frame before, where the object was there."""
-        leg = self._active[object_id]
-        if leg.is_after_cut and leg.start == frame_idx:
+        """The prediction on the frame before, where the object was there."""
+        span = self._active[object_id]
+        if span.is_after_cut and span.start == frame_idx:
             return None
         last = self._found.get((object_id, frame_idx - 1))
         return last.low_res_logits if last is not None and last.mask.state is ObjectState.PRESENT else None
 
-    def _answers(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[Answer]:
-        """What the segmenter says of the prompts; a frame that an earlier window has asked about is not encoded again."""
+    def _predictions(self, frame_idx: int, prompts: Sequence[ObjectPrompt]) -> list[ObjectPrediction]:
+        """What the segmenter says of the prompts; a frame that an earlier window has decoded is not encoded again."""
         if not prompts:
             return []
-        embedding = self._kept.get(frame_idx)
+        embedding = self._embeddings.get(frame_idx)
         if embedding is None:
             frame = np.array(self._video.read(frame_idx, frame_idx + 1))  # a copy: frames of this video cannot be written to
             embedding = self._engine.segmenter.encode(frame)[0]
-            self._kept.put_all({frame_idx: embedding})
-        answers = self._engine.ask(embedding, prompts, self._video.size_hw)
-        self._kept.trim()  # an embedding may grow when it is asked about
-        return answers
+            self._embeddings.put_all({frame_idx: embedding})
+        predictions = self._engine.predict(embedding, prompts, self._video.size_hw)
+        self._embeddings.trim()  # an embedding may grow when it is decoded
+        return predictions
 
-    def _remember_looks(self, frame_idx: int, answers: Sequence[Answer]) -> None:
+    def _save_appearances(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> None:
         """What objects look like where the user named them, the last time if there were several."""
-        for item in (answer.mask for answer in answers):
+        for item in (prediction.mask for prediction in predictions):
             if self._active[item.object_id].is_named and item.logits is not None:
                 frame = self._video.read(frame_idx, frame_idx + 1)[0]
-                self._looks[item.object_id] = ObjectLook(frame, item.mask(self._video.size_hw))
+                self._appearances[item.object_id] = ObjectAppearance(frame, item.mask(self._video.size_hw))
 
     def _choose_next(self, start: int, rows: list[FramePoints], areas: list[list[int]], group: Sequence[int]) -> None:
-        """Give every object of the group its next leg, or retire it; what lies before the next leg is final.
+        """Give every object of the group its next span, or retire it; what lies before the next span is final.
 
         An object without a candidate, hidden for a while maybe, is looked at once more over the tracker's whole horizon first.
         """
-        waiting = [leg.start - start for leg in self._active.values() if leg.start > start]
-        chosen = next_query_frames([*zip(*areas, strict=True)], self._config.reinit, min(waiting, default=None))
+        waiting = [span.start - start for span in self._active.values() if span.start > start]
+        chosen = next_prompt_frames([*zip(*areas, strict=True)], self._config.reinit, min(waiting, default=None))
         for object_id, offset in zip(group, chosen, strict=True):
             later = self._later[object_id]
             last = len(rows) - 1
             if later and later[0].start == start + last:  # the user's click ends the window
                 offset = last
-                self._active[object_id] = _joined(rows[last], later.pop(0), object_id)
+                self._active[object_id] = _join(rows[last], later.pop(0), object_id)
             elif offset is not None:
-                points = self._renewed(object_id, start + offset)
-                self._active[object_id] = _Leg(start + offset, points, has_mask=True)
-            elif object_id not in self._on_second_look and len(rows) < self._config.reinit.tracker_horizon:
-                self._on_second_look.add(object_id)
+                points = self._renew(object_id, start + offset)
+                self._active[object_id] = _Span(start + offset, points, has_mask=True)
+            elif object_id not in self._in_long_window and len(rows) < self._config.reinit.tracker_horizon:
+                self._in_long_window.add(object_id)
                 continue
-            elif self._follows_own_of(object_id):  # absent, until enough of the user's points are seen again
+            elif self._tracks_own_of(object_id):  # absent, until enough of the user's points are seen again
                 offset = last
-                self._active[object_id] = _Leg(start + last, Points.concat([]))
+                self._active[object_id] = _Span(start + last, Points.concat([]))
             elif later:  # retired until the user clicks on it again
                 self._active[object_id] = later.pop(0)
             else:
                 del self._active[object_id]
-            self._on_second_look.discard(object_id)
+            self._in_long_window.discard(object_id)
             self._keep(start, rows, object_id, len(rows) if offset is None else offset)
 
-    def _renewed(self, object_id: int, frame_idx: int) -> Points:
+    def _renew(self, object_id: int, frame_idx: int) -> Points:
         """Points to go on with, sampled from the predicted mask."""
         size_hw, start = self._video.size_hw, self._active[object_id].start
         mask = self._recall(object_id, frame_idx).mask.mask(size_hw)
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         rng = rng_for(self._config.seed, RngPurpose.REINIT, object_id, frame_idx)
         positive, negative = mask, None
-        if object_id in self._looks:
-            positive, negative = self._looks[object_id].regions(frame, mask)
+        if object_id in self._appearances:
+            positive, negative = self._appearances[object_id].regions(frame, mask)
         sampling = self._config.effective_sampling
         points = sample_object_points(positive, frame, object_id, frame_idx, sampling, rng, negative)
         at_start = self._recall(object_id, start).mask
-        if self._config.reinit.look_back and at_start.logits is not None:
-            return self._looked_back(points, start, at_start.mask(size_hw))
+        if self._config.reinit.backward_consistency and at_start.logits is not None:
+            return self._check_signs_backward(points, start, at_start.mask(size_hw))
         return points
 
-    def _looked_back(self, points: Points, start: int, mask: np.ndarray) -> Points:
+    def _check_signs_backward(self, points: Points, start: int, mask: np.ndarray) -> Points:
         """The points, their signs checked by where they came from: ``mask`` is the object on the frame ``start``.
 
         A mask that has grown onto the background takes points there for the object's, and the mistake adds up from window to
@@ -371,16 +375,16 @@ class _WindowedRun:
             waiting.points.append(rows[i].select(rows[i].object_id == object_id))
 
 
-def _num_bytes(answer: Answer) -> int:
-    mask = 0 if answer.mask.logits is None else answer.mask.logits.nbytes
-    return mask + int(getattr(answer.low_res_logits, "nbytes", 0))
+def _num_bytes(prediction: ObjectPrediction) -> int:
+    mask = 0 if prediction.mask.logits is None else prediction.mask.logits.nbytes
+    return mask + int(getattr(prediction.low_res_logits, "nbytes", 0))
 
 
 def _area(item: ObjectMask) -> int:
     return 0 if item.logits is None else int(np.count_nonzero(item.logits > 0))
 
 
-def _joined(row: FramePoints, clicks: _Leg, object_id: int) -> _Leg:
+def _join(row: FramePoints, clicks: _Span, object_id: int) -> _Span:
     """The points of an object that are visible on the frame, and the user's new ones."""
     kept = row.select((row.object_id == object_id) & row.visible)
-    return _Leg(clicks.start, Points.concat([kept.to_points(clicks.start), clicks.points]), is_named=True)
+    return _Span(clicks.start, Points.concat([kept.to_points(clicks.start), clicks.points]), is_named=True)

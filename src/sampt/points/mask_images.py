@@ -1,8 +1,8 @@
 """The one reader of images that say which pixels belong to which object; docs/queries.md has its table of rules.
 
-What a pixel says is read from its value alone: of a palette the index, of grey the level, of a colour its place in the DAVIS
+What a pixel says is read from its value alone: of a palette the index, of grey the level, of a colour its location in the DAVIS
 palette. Three kinds of image do not hold ids and are recognised: soft edges, which compression and smoothing make of black and
-white; colours of other palettes; and pictures, which are refused. A cut-out, whose transparency is the mask, is one object.
+white; colours of other palettes; and images, which are refused. A cut-out, whose transparency is the mask, is one object.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sampt.checks import shape_repr
 from sampt.errors import QueryError
 from sampt.files.images import BROKEN_IMAGE
 from sampt.files.limits import check_pixels
-from sampt.points.mask_colors import ids_of_colors
-from sampt.points.soft_masks import looks_like_picture, looks_soft
+from sampt.points.mask_colors import assign_ids_to_colors
+from sampt.points.soft_masks import has_soft_levels, resembles_photo
 from sampt.types import BoolArray, IntArray
 
 __all__ = ["MAX_IDS", "VOID", "MaskImage", "read_mask_image"]
@@ -29,7 +29,7 @@ __all__ = ["MAX_IDS", "VOID", "MaskImage", "read_mask_image"]
 VOID = 255
 """The value of pixels that do not count, and of the object in a mask of one object."""
 MAX_IDS = 100
-"""More values than this are grey levels of a picture, not objects; above it an id is not small."""
+"""More values than this are grey levels of a photograph, not objects; above it an id is not small."""
 _VOID_16 = 65535
 _LOSSY = ("JPEG", "MPO", "JPEG2000")
 """Formats whose values are not what was saved."""
@@ -96,7 +96,7 @@ def read_mask_image(
             Where ids must agree between images they are refused.
 
     Raises:
-        QueryError: it is missing, broken, no image, of another size, of several pages, or a picture.
+        QueryError: it is missing, broken, no image, of another size, of several pages, or a photograph.
     """
     label = name or (Path(source).name if isinstance(source, (str, Path)) else "mask")
     try:
@@ -138,14 +138,14 @@ class _Reading:
     def values(self) -> tuple[IntArray, list[str]]:
         mode = self.image.mode
         if mode in ("P", "PA"):
-            values = self._of_palette()
+            values = self._read_palette()
         elif mode in ("1", "L", "LA", "La") or mode.startswith(("I", "F")):
-            values = self._of_levels(_levels(self.image, self.name))
+            values = self._read_levels(_levels(self.image, self.name))
         else:
-            values = self._of_bands(np.asarray(self.image.convert("RGB")))
+            values = self._read_bands(np.asarray(self.image.convert("RGB")))
         return values, self.notes
 
-    def _of_palette(self) -> IntArray:
+    def _read_palette(self) -> IntArray:
         """The indices, whatever their colours; but a palette of greys may hold soft edges of one object."""
         indices = np.asarray(self.image if self.image.mode == "P" else self.image.getchannel(0)).astype(np.int64)
         colors = np.asarray(self.image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
@@ -153,54 +153,54 @@ class _Reading:
         if used[-1] < len(colors) and (colors[used] == colors[used][:, :1]).all():
             levels = np.zeros(int(used[-1]) + 1, np.int64)
             levels[used] = colors[used, 0]
-            if looks_soft(self._shown(levels[indices]), self.visible):
-                return self._of_levels(levels[indices])
+            if has_soft_levels(self._shown(levels[indices]), self.visible):
+                return self._read_levels(levels[indices])
         return self._shown(indices)
 
-    def _of_bands(self, bands: np.ndarray) -> IntArray:
+    def _read_bands(self, bands: np.ndarray) -> IntArray:
         """Equal bands are levels; else every colour is an object, or the transparency is the mask."""
         spread = bands.max(2).astype(np.int64) - bands.min(2)
         if not spread.any():
-            return self._of_levels(bands[..., 0].astype(np.int64))
+            return self._read_levels(bands[..., 0].astype(np.int64))
         if self.is_lossy and (spread > _WHITE // 4).mean() < 0.001:
-            return self._of_levels(np.round(bands.mean(2)).astype(np.int64))
+            return self._read_levels(np.round(bands.mean(2)).astype(np.int64))
         if self.is_lossy:
-            self._refuse("has colours in a format that changes values, or is a picture")
+            self._refuse("has colours in a format that changes values, or is a photograph")
         if self.visible is not None:
             bands = np.where(self.visible[..., None], bands, 0)
-        found = ids_of_colors(bands, self.visible, MAX_IDS)
+        found = assign_ids_to_colors(bands, self.visible, MAX_IDS)
         if found is None:
-            return self._cut_out() if self.visible is not None else self._refuse(f"is a colour picture ({self.image.mode})")
+            return self._cut_out() if self.visible is not None else self._refuse(f"is a colour photograph ({self.image.mode})")
         if not found.is_palette:
             if found.ids.all():
                 self._refuse("has colours but neither a black nor a transparent pixel, so that nothing tells the background")
             if not self.has_other_colors:
                 self._refuse("has colours that are not of the DAVIS palette, so that nothing tells their ids")
-            told = ", ".join(f"#{r:02x}{g:02x}{b:02x} is object {i}" for i, (r, g, b) in found.colors.items())
-            self.notes.append(f"its colours stand for objects: {told}")
+            text = ", ".join(f"#{r:02x}{g:02x}{b:02x} is object {i}" for i, (r, g, b) in found.colors.items())
+            self.notes.append(f"its colours stand for objects: {text}")
         if found.is_soft:
             self.notes.append("blends of two colours at soft edges went to the nearer one")
         return found.ids
 
-    def _of_levels(self, levels: IntArray) -> IntArray:
+    def _read_levels(self, levels: IntArray) -> IntArray:
         """Ids as they are, or one object (255) where levels in between are soft edges."""
         shown = self._shown(levels)
         if self.visible is not None and not shown.any():
             return self._cut_out()
         if shown.max() <= MAX_IDS and not self.is_lossy:
             return shown
-        if self.is_lossy or looks_soft(shown, self.visible):
-            return self._thresholded(shown)
-        if looks_like_picture(shown):
-            return self._cut_out() if self.visible is not None else self._refuse("is a grey picture")
+        if self.is_lossy or has_soft_levels(shown, self.visible):
+            return self._threshold(shown)
+        if resembles_photo(shown):
+            return self._cut_out() if self.visible is not None else self._refuse("is a grey photograph")
         present = _present(shown)
         if present[-1] == _VOID_16 and (len(present) == 1 or present[-2] <= MAX_IDS):
             return np.where(shown == _VOID_16, VOID, shown)
         return shown
 
-    def _thresholded(self, levels: IntArray) -> IntArray:
+    def _threshold(self, levels: IntArray) -> IntArray:
         top = int(levels.max())
-        if self.is_lossy and not (top >= _WHITE and looks_soft(levels, is_lossy=True)):
+        if self.is_lossy and not (top >= _WHITE and has_soft_levels(levels, is_lossy=True)):
             self._refuse("is no black and white image, in a format that changes values" if top else "is black")
         level = -(-top // 2)
         count = len(np.unique(levels)) - 1

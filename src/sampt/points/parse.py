@@ -18,11 +18,11 @@ from sampt.points.mask_images import MAX_IDS, VOID, read_mask_image
 from sampt.signs import SIGN_KEYS, parse_sign, take_sign
 from sampt.types import Points, QueryBox, QueryMask
 
-__all__ = ["parse_boxes", "parse_click", "parse_mask_place", "read_queries", "read_query_masks"]
+__all__ = ["parse_boxes", "parse_click", "parse_mask_location", "read_queries", "read_query_masks"]
 
 _CLICK_FORM = "OBJECT,FRAME,X,Y with an optional sign + or - at the end, for example 1,0,420,250,+"
 _BOX_FORM = "OBJECT,FRAME,X0,Y0,X1,Y1 with the first and the last pixel, for example 1,0,400,200,460,310"
-_MASK_PLACE = re.compile(r"(.+)@(\d+)", re.DOTALL)
+_MASK_LOCATION = re.compile(r"(.+)@(\d+)", re.DOTALL)
 _LOG = logging.getLogger(__name__)
 _OBJECT_KEYS = ("id", "clicks", "labels")
 _CLICK_KEYS = ("frame", "x", "y", *SIGN_KEYS)
@@ -53,7 +53,7 @@ def _one_click(text: str) -> _Click:
         raise QueryError(f"The click {text!r} cannot be read; expected {_CLICK_FORM}.")
     object_id, frame_idx = (_whole(p, where) for p in parts[:2])
     x, y = (_number(p, where) for p in parts[2:])
-    return _checked(object_id, frame_idx, x, y, is_positive, where)
+    return _check(object_id, frame_idx, x, y, is_positive, where)
 
 
 def parse_boxes(text: str) -> list[QueryBox]:
@@ -72,7 +72,7 @@ def _one_box(text: str) -> QueryBox:
     parts, where = text.split(","), f"the box {text!r}"
     if len(parts) != 6:
         raise QueryError(f"The box {text!r} cannot be read; expected {_BOX_FORM}.")
-    object_id, frame_idx, x0, y0, _ = _checked(
+    object_id, frame_idx, x0, y0, _ = _check(
         _whole(parts[0], where), _whole(parts[1], where), _number(parts[2], where), _number(parts[3], where), True, where
     )
     try:
@@ -81,12 +81,12 @@ def _one_box(text: str) -> QueryBox:
         raise QueryError(f"Cannot read {where}: {error}") from None
 
 
-def parse_mask_place(text: str) -> tuple[str, int | None]:
-    """``PNG@FRAME``, or ``PNG`` alone: the path of a mask image, and the frame, None where none is told.
+def parse_mask_location(text: str) -> tuple[str, int | None]:
+    """``PNG@FRAME``, or ``PNG`` alone: the path of a mask image, and the frame, None where none is reported.
 
     A file whose own name ends so is taken as a file.
     """
-    found = _MASK_PLACE.fullmatch(text)
+    found = _MASK_LOCATION.fullmatch(text)
     if found is None or Path(text).is_file():
         return text, None
     return found[1], _whole(found[2], f"the mask {text!r}")
@@ -132,7 +132,7 @@ def _parse_reference_text(text: str, name: str) -> Points:
             )
         frame_idx = _whole(frame.strip(), where)
         for i, (x, y) in enumerate(pairs):
-            parts.append(_checked(object_id, frame_idx, _number(x, where), _number(y, where), i < positives, where))
+            parts.append(_check(object_id, frame_idx, _number(x, where), _number(y, where), i < positives, where))
     return _points(parts)
 
 
@@ -171,8 +171,8 @@ def _json_object(object_id: int, item: dict[str, Any], name: str) -> list[_Click
     if not isinstance(labels, list) or len(labels) != len(clicks):
         got = f"{len(labels)} labels" if isinstance(labels, list) else repr(labels)[:40]
         raise QueryError(f"Cannot read {where}: it has {got} for {len(clicks)} clicks; expected a list with one for each.")
-    places = (f"click {j} of object {object_id} in {name}" for j in range(len(clicks)))
-    return [_json_click(object_id, *three) for three in zip(clicks, labels, places, strict=True)]
+    locations = (f"click {j} of object {object_id} in {name}" for j in range(len(clicks)))
+    return [_json_click(object_id, *three) for three in zip(clicks, labels, locations, strict=True)]
 
 
 def _json_click(object_id: int, click: Any, label: Any, where: str) -> _Click:
@@ -187,15 +187,15 @@ def _json_click(object_id: int, click: Any, label: Any, where: str) -> _Click:
         is_positive = take_sign(click)
     except ValueCheckError as error:
         raise QueryError(f"Cannot read {where}: {error}") from None
-    return _checked(object_id, frame_idx, x, y, is_positive, where)
+    return _check(object_id, frame_idx, x, y, is_positive, where)
 
 
 def _check_keys(item: dict[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in item:
         if key not in known:
-            told = ", ".join(known)
+            text = ", ".join(known)
             raise QueryError(
-                f"Cannot read {where}: it has the unknown key {key[:40]!r}.{did_you_mean(key, known)} Known: {told}."
+                f"Cannot read {where}: it has the unknown key {key[:40]!r}.{did_you_mean(key, known)} Known: {text}."
             )
 
 
@@ -235,7 +235,7 @@ def _number(value: Any, where: str) -> float:
     return number
 
 
-def _checked(object_id: int, frame_idx: int, x: float, y: float, is_positive: bool, where: str) -> _Click:
+def _check(object_id: int, frame_idx: int, x: float, y: float, is_positive: bool, where: str) -> _Click:
     if object_id < 1:
         raise QueryError(f"Cannot read {where}: the object id is {object_id}, expected ids from 1 (0 is the background).")
     if frame_idx < 0:
@@ -252,7 +252,7 @@ def read_query_masks(path: str | Path, frame_idx: int) -> list[QueryMask]:
     """Every object of a mask image, by the rules of :mod:`sampt.points.mask_images`; what was done to the image is logged.
 
     Raises:
-        QueryError: the file cannot be read, is a picture, or holds no object.
+        QueryError: the file cannot be read, is a photograph, or holds no object.
     """
     image = read_mask_image(path)
     ids = image.ids()
@@ -261,7 +261,7 @@ def read_query_masks(path: str | Path, frame_idx: int) -> list[QueryMask]:
         raise QueryError(f"The mask {str(path)!r} is empty: every pixel is 0; expected each object's pixels to hold its id.")
     if len(present) > MAX_IDS:
         raise QueryError(
-            f"The mask {str(path)!r} holds {len(present)} different values; it looks like a picture, not like object ids."
+            f"The mask {str(path)!r} holds {len(present)} different values; it looks like a photograph, not like object ids."
         )
     notes = list(image.notes)
     if image.void is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sampt.config import SamplerName, SamplingConfig
 from sampt.errors import QueryError
-from sampt.geometry import box_of_mask, pixels_around_box
+from sampt.geometry import find_mask_box, pixels_around_box
 from sampt.points.kmedoids import kmedoids
 from sampt.types import BoolArray, FloatArray, Points, UInt8Array
 
@@ -87,7 +87,7 @@ def sample_object_points(
 
 def _near(mask: BoolArray, region: BoolArray, margin: float | None) -> BoolArray:
     """``region`` within the mask's box grown by ``margin`` box diagonals; all of it for None, or when none is near."""
-    box = box_of_mask(mask)
+    box = find_mask_box(mask)
     if margin is None or box is None:
         return region
     grow = margin * float(np.hypot(box[2] - box[0] + 1, box[3] - box[1] + 1))
@@ -112,8 +112,8 @@ def _even(mask: BoolArray, count: int, rng: np.random.Generator) -> FloatArray:
         pixels = rng.choice(pixels, limit, replace=False)
     rows, columns = np.unravel_index(pixels, mask.shape)
     along_curve = np.argsort(_spread_bits(rows) << 1 | _spread_bits(columns), kind="stable")
-    places = ((np.arange(count) + rng.random()) * len(pixels) / count).astype(np.intp)
-    return _centres(pixels[along_curve[places]], mask)
+    locations = ((np.arange(count) + rng.random()) * len(pixels) / count).astype(np.intp)
+    return _centres(pixels[along_curve[locations]], mask)
 
 
 def _spread_bits(values: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ def _kmedoids(mask: BoolArray, count: int, rng: np.random.Generator, max_pixels:
 def _shi_tomasi(mask: BoolArray, count: int, rng: np.random.Generator, frame: UInt8Array) -> FloatArray:
     if count == 0:
         return np.zeros((0, 2), np.float32)
-    box = box_of_mask(mask)
+    box = find_mask_box(mask)
     assert box is not None, "callers check that the mask is not empty"
     diagonal = float(np.hypot(box[2] - box[0] + 1, box[3] - box[1] + 1))
     corners = cv2.goodFeaturesToTrack(

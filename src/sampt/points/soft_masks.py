@@ -6,32 +6,32 @@ import numpy as np
 
 from sampt.types import BoolArray, IntArray
 
-__all__ = ["flat_pixels", "looks_like_picture", "looks_soft"]
+__all__ = ["flat_pixels", "has_soft_levels", "resembles_photo"]
 
 _NEAR = 16
 """Of 255: levels as close to black or white as this are what compression makes of them."""
 _MAX_FLAT = 0.25
 """Fraction of the levels in between whose neighbours are equal: next to none in an edge, most of them in an object's inside."""
 _MIN_EXTREME = 0.6
-"""Fraction of pixels near black or white: most of them in a mask, few of them in a picture."""
+"""Fraction of pixels near black or white: most of them in a mask, few of them in a photograph."""
 _MAX_LEVELS = 100
-"""A picture has more."""
+"""A photograph has more."""
 _MANY = 8
 """So many levels are no small objects that happen to have no inside."""
 _MIN_TOP = 100
 """A mask that was drawn to be seen is brighter; ids are smaller."""
 
 
-def looks_soft(levels: IntArray, visible: BoolArray | None = None, *, is_lossy: bool = False) -> bool:
+def has_soft_levels(levels: IntArray, visible: BoolArray | None = None, *, is_lossy: bool = False) -> bool:
     """Whether an image of one object has been smoothed or compressed, so that levels between black and white are no ids.
 
     Ids fill areas, edges do not: where most of the pixels between black and the brightest level differ from a neighbour, they
-    are edges. Most pixels are near black or near the brightest level, or else it is a picture.
+    are edges. Most pixels are near black or near the brightest level, or else it is a photograph.
 
     Args:
         levels: (h, w) from 0.
         visible: (h, w), the pixels that are not transparent; all when left out. The others are 0.
-        is_lossy: the format changes values, so that they cannot be ids: only pictures are told from masks.
+        is_lossy: the format changes values, so that they cannot be ids: only photographs are distinguished from masks.
     """
     top = int(levels.max())
     near = max(_NEAR, top * _NEAR // 255) * (2 if is_lossy else 1)
@@ -51,7 +51,7 @@ def looks_soft(levels: IntArray, visible: BoolArray | None = None, *, is_lossy: 
     return bool(np.count_nonzero(flat_pixels(levels) & inner) < _MAX_FLAT * np.count_nonzero(inner))
 
 
-def looks_like_picture(levels: IntArray) -> bool:
+def resembles_photo(levels: IntArray) -> bool:
     """Whether more levels than objects could have differ from pixel to pixel: ids fill areas."""
     present = np.count_nonzero(np.bincount(levels.ravel())) if levels.max() < 1 << 16 else len(np.unique(levels))
     if present <= _MAX_LEVELS:

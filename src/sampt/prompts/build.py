@@ -25,7 +25,7 @@ def build_prompts(
 
     Args:
         points: all tracked points on the frame.
-        object_ids: the objects to ask about.
+        object_ids: the objects to prompt for.
         config: how many visible points are enough, and whether and how many points of other objects count.
         rng_for: the source of randomness for an object, used when there are more of them than ``max_other_points``.
     """
@@ -34,7 +34,7 @@ def build_prompts(
     for object_id in object_ids:
         own = visible & (points.object_id == object_id)
         positive = points.is_positive & (points.object_id == object_id) & (points.hidden_by != HiddenBy.NOT_TRACKED)
-        if (own & positive).sum() < max(1, config.least_visible * positive.sum()):
+        if (own & positive).sum() < max(1, config.min_visible * positive.sum()):
             continue
         xy = [points.xy[own]]
         labels = [points.is_positive[own]]
@@ -50,7 +50,7 @@ def build_prompts(
 
 
 def prompts_digest(prompts: Sequence[ObjectPrompt]) -> str:
-    """A short name of what is asked: equal for equal prompts, so that an answer on disk can be recognised."""
+    """A short name of what is prompted: equal for equal prompts, so that a prediction on disk can be recognised."""
     digest = hashlib.blake2b(digest_size=12)
     for prompt in prompts:
         digest.update(f"{prompt.object_id}:{len(prompt.xy)};".encode())

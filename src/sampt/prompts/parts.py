@@ -10,13 +10,13 @@ from sampt.prompts.refine import segment_prompts
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.types import MaskPrediction, ObjectPrompt
 
-__all__ = ["predictions"]
+__all__ = ["predict_in_parts"]
 
 _MAX_LOGITS = 1 << 24
-"""Full-size logits that the segmenter is asked for at a time, but at least one object's: 64 MiB, 40 objects at 854x480."""
+"""Full-size logits that the segmenter is requested at a time, but at least one object's: 64 MiB, 40 objects at 854x480."""
 
 
-def predictions(
+def predict_in_parts(
     segmenter: PromptableSegmenter,
     embedding: Any,
     prompts: Sequence[ObjectPrompt],

@@ -17,7 +17,7 @@ from typing import Any
 from sampt.errors import InputChangedError, LimitError, OutputError, SamptError
 from sampt.files.atomic import make_folder, output_errors
 from sampt.files.folder_lock import FolderLock
-from sampt.runs.journal import JOURNAL_NAME, Journal, run_digest_of
+from sampt.runs.journal import JOURNAL_NAME, Journal, compute_run_digest
 from sampt.runs.listing import is_as_listed, list_results
 from sampt.runs.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from sampt.runs.outputs import all_run_names
@@ -58,7 +58,7 @@ class RunFolder:
         """
         make_folder(self.path)
         held = self._held()
-        finished, unfinished = self._finished_digest(), run_digest_of(self._journal)
+        finished, unfinished = self._finished_digest(), compute_run_digest(self._journal)
         if not held or unfinished == self._run_digest or (unfinished is None and held == [self._journal]):
             return  # the last: killed before the journal had its first line
         if finished is None and unfinished is None and not (self.path / _REPLACED_NAME).exists():

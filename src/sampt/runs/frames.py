@@ -32,7 +32,7 @@ class ChosenFrames:
     is_all: bool
     damage: Damage
 
-    def place(self, job: Job) -> Queries:
+    def location(self, job: Job) -> Queries:
         """The job's queries with frames counted among these.
 
         Raises:
@@ -40,26 +40,26 @@ class ChosenFrames:
         """
         if self.is_all:
             return job.queries
-        places = {frame: i for i, frame in enumerate(self.indices)}
+        locations = {frame: i for i, frame in enumerate(self.indices)}
         for frame in job.queries.frames:
-            if frame not in places:
+            if frame not in locations:
                 step = f" in steps of {job.stride}" if job.stride > 1 else ""
                 if frame in self.damage.unreadable:
                     step += f" without the broken ones ({describe_frames(self.damage.unreadable)})"
                 raise QueryError(
                     f"A query is on frame {frame}, which is not among the frames worked on, {self.indices[0]} to "
-                    f"{self.indices[-1]}{step}; choose other frames (start, stop, stride) or another query frame."
+                    f"{self.indices[-1]}{step}; choose other frames (start, stop, stride) or another prompt frame."
                 )
-        return job.queries.on_frames(places)
+        return job.queries.on_frames(locations)
 
     def describe(self, job: Job) -> dict[str, Any]:
         """For the manifest: which frames of the video these are and, unless broken ones end the run, which are broken."""
-        told = {"start": job.start, "stop": self.indices[-1] + 1, "stride": job.stride, "count": len(self.indices)}
+        choice = {"start": job.start, "stop": self.indices[-1] + 1, "stride": job.stride, "count": len(self.indices)}
         if job.options.on_damage == "stop":
-            return told
+            return choice
         broken = {"unreadable": self.damage.unreadable, "doubtful": self.damage.doubtful}
         return {
-            **told,
+            **choice,
             "on_damage": job.options.on_damage,
             **{name: [i for i in frames if i in _range(job, i + 1)] for name, frames in broken.items()},
         }

@@ -1,4 +1,4 @@
-"""What a run is asked, and what it gives: jobs, options, results."""
+"""What a run is given, and what it gives back: jobs, options, results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sampt.pipeline.queries import Queries, QueryLike
 from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.types import ObjectState
 from sampt.video.damage import OnDamage
-from sampt.video.live import LiveVideo
+from sampt.video.streaming import StreamingVideo
 
 __all__ = [
     "Job",
@@ -29,10 +29,10 @@ class RunOptions:
     Attributes:
         formats: names of :func:`sampt.exporters.registry.exporter_names`.
         on_damage: what becomes of frames that cannot be read: "stop" ends the run with an error that names them, "repeat" puts
-            the frame before in their place, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
+            the frame before instead, "skip" leaves them out; with these two, ``frames`` of ``run.json`` lists them.
         allow_playlists: see :func:`sampt.open_video`.
-        device: where the back ends run.
-        runtime, precision: values of :data:`sampt.backends.options.OPTIONS`, for the back end that leaves this choice; for
+        device: where the backends run.
+        runtime, precision: values of :data:`sampt.backends.options.OPTIONS`, for the backend that leaves this choice; for
             both when both do.
         overwrite: replace the results of another run in the output folder, and repeat this one when it is complete; when it is
             not, it goes on all the same.
@@ -49,15 +49,16 @@ class RunOptions:
 
 @dataclass(frozen=True, init=False)
 class Job:
-    """One video, what to follow in it, and where the results go.
+    """One video, what to segment in it, and where the results go.
 
     Attributes:
-        video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.live.LiveVideo`, whose frames arrive.
+        video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.streaming.StreamingVideo`, whose frames are
+        streamed.
         queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``.
         output: folder of the results.
-        config: settings of the method; the preset ``default`` when left out, of a live video without re-initialisation.
+        config: settings of the method; the preset ``default`` when left out, of a stream without re-initialisation.
         options: how it is run.
-        start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a live video all
+        start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a stream all
             frames are, and these are left as they are.
     """
 
@@ -82,7 +83,7 @@ class Job:
         stop: int | None = None,
         stride: int = 1,
     ) -> None:
-        chosen = config or default_config(streaming=isinstance(video, LiveVideo))
+        chosen = config or default_config(streaming=isinstance(video, StreamingVideo))
         values = {"video": video, "queries": Queries.of(queries), "output": output, "config": chosen}
         values |= {"options": options or RunOptions(), "start": start, "stop": stop, "stride": stride}
         for name, value in values.items():
@@ -91,7 +92,7 @@ class Job:
 
 @dataclass
 class ObjectSummary:
-    """What became of one object: frames with a mask, the mean predicted IoU where it was asked for, the last frame's state."""
+    """What became of one object: frames with a mask, the mean predicted IoU where it was requested, the last frame's state."""
 
     object_id: int
     frames_present: int = 0
@@ -101,7 +102,7 @@ class ObjectSummary:
 
     @property
     def score(self) -> float | None:
-        """Mean predicted IoU, None when the segmenter was never asked."""
+        """Mean predicted IoU, None when the segmenter never ran."""
         return self.score_sum / self.frames_scored if self.frames_scored else None
 
 
@@ -114,7 +115,7 @@ class JobResult:
         files: format -> what it made.
         num_frames: frames of the result.
         objects: one summary an object.
-        licences: "tracker NAME" and "segmenter NAME" -> the licences it comes under.
+        licenses: "tracker NAME" and "segmenter NAME" -> the licences it comes under.
         seconds: wall time of the run.
         was_complete: True when the folder already held this very run, so that nothing was done.
         num_resumed: frames that an interrupted run had already segmented.
@@ -124,7 +125,7 @@ class JobResult:
     files: dict[str, Path]
     num_frames: int
     objects: list[ObjectSummary]
-    licences: dict[str, str]
+    licenses: dict[str, str]
     seconds: float
     was_complete: bool = False
     num_resumed: int = 0

@@ -24,7 +24,7 @@ from sampt.files.limits import MAX_RECORD_BYTES, check_pixels, parse_json
 from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import FrameMasks, FramePoints, ObjectState
 
-__all__ = ["JOURNAL_NAME", "Journal", "run_digest_of"]
+__all__ = ["JOURNAL_NAME", "Journal", "compute_run_digest"]
 
 JOURNAL_NAME = "resume.journal"
 _FORMAT = "sampt-journal-1"
@@ -98,13 +98,13 @@ class Journal:
         if record is None or record.get("prompt_digest") != prompt_digest:
             return None
         try:
-            return self._unpacked(frame_idx, record, points)
+            return self._unpack(frame_idx, record, points)
         except (AttributeError, KeyError, LimitError, OverflowError, TypeError, ValueError) as error:
-            told = one_line(error)
-            _log.warning("%s was changed at frame %d (%s); it is segmented again.", self.path, frame_idx, told)
+            text = one_line(error)
+            _log.warning("%s was changed at frame %d (%s); it is segmented again.", self.path, frame_idx, text)
             return None
 
-    def _unpacked(self, frame_idx: int, record: dict[str, Any], points: FramePoints) -> FrameMasks:
+    def _unpack(self, frame_idx: int, record: dict[str, Any], points: FramePoints) -> FrameMasks:
         """The result in a record; errors of many kinds where it holds something else than :meth:`append` wrote."""
         (height, width), ids = record["size_hw"], record["object_ids"]
         if self._expected is not None:
@@ -159,7 +159,7 @@ class Journal:
         self.close()
 
 
-def run_digest_of(path: Path) -> str | None:
+def compute_run_digest(path: Path) -> str | None:
     """The run that a journal belongs to; None when there is no journal, or none that can be read."""
     try:
         with path.open("rb") as file:

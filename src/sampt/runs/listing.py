@@ -50,11 +50,11 @@ def is_as_listed(folder: Path, results: Iterable[Path], listed: object) -> bool:
     names = {Path(str(name)).parts[:1] for name in listed}
     if not {path.relative_to(folder).parts[:1] for path in results} <= names:
         return False
-    for name, told in listed.items():
+    for name, noted in listed.items():
         path = folder / str(name)
-        if ".." in path.parts or not isinstance(told, Mapping) or not path.is_file():
+        if ".." in path.parts or not isinstance(noted, Mapping) or not path.is_file():
             return False
-        if path.stat().st_size != told.get("bytes") or _facts(path) != told:
+        if path.stat().st_size != noted.get("bytes") or _facts(path) != noted:
             return False
     return True
 

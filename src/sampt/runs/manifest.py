@@ -21,7 +21,7 @@ __all__ = ["MANIFEST_NAME", "config_digest", "read_manifest", "versions", "write
 
 MANIFEST_NAME = "run.json"
 _LIBRARIES = ("kornia", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers")
-"""Distributions that back ends compute with, as far as they are installed."""
+"""Distributions that backends compute with, as far as they are installed."""
 
 
 def config_digest(config: dict[str, Any]) -> str:
@@ -40,7 +40,7 @@ def config_digest(config: dict[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the masks: sampt, python, numpy, cv2, av, the back ends' libraries, and the platform.
+    """Versions of what decides the masks: sampt, python, numpy, cv2, av, the backends' libraries, and the platform.
 
     The libraries are the installed ones of torch, onnxruntime, openvino, transformers, kornia: whether anything has imported
     one makes no difference, so that the same run has the same versions in any process. None is imported for this.

@@ -122,5 +122,5 @@ def open_outputs(
     check_outputs(formats, ids, overlapping=overlapping)
     root = make_folder(Path(folder))
     files = {name: root / output_name(name) for name in dict.fromkeys(formats)}
-    num_frames = None if video.is_live else video.num_frames
+    num_frames = None if video.is_streaming else video.num_frames
     return OutputSet(files, ExportContext(video, [object_named(i) for i in ids], overlapping, num_frames))

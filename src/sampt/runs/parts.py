@@ -53,7 +53,7 @@ def write_part(path: Path, digest: str, frames: Iterable[PartOfFrame]) -> int:
     with completing(path) as partial, partial.open("wb") as file:
         file.write(json.dumps({"format": _FORMAT, "digest": digest}).encode() + b"\n")
         for frame in frames:
-            data = zlib.compress(_packed(frame), 1)
+            data = zlib.compress(_pack(frame), 1)
             file.write(_HEAD.pack(len(data), zlib.crc32(data)) + data)
             count += 1
     return count
@@ -84,13 +84,13 @@ class PartFile:
             with self.path.open("rb") as file:
                 file.readline(MAX_RECORD_BYTES)
                 while head := file.read(_HEAD.size):
-                    yield _unpacked(_inflated(head, file))
+                    yield _unpack(_inflate(head, file))
         except _BROKEN as error:
-            told = one_line(error)
-            raise OutputError(f"{self.path} cannot be read ({told}); delete it and start the batch again.") from error
+            text = one_line(error)
+            raise OutputError(f"{self.path} cannot be read ({text}); delete it and start the batch again.") from error
 
 
-def _inflated(head: bytes, file: IO[bytes]) -> bytes:
+def _inflate(head: bytes, file: IO[bytes]) -> bytes:
     """A frame's bytes, at most so many as a frame can have."""
     length, checksum = _HEAD.unpack(head)
     data = file.read(length)
@@ -103,7 +103,7 @@ def _inflated(head: bytes, file: IO[bytes]) -> bytes:
     return out
 
 
-def _packed(frame: PartOfFrame) -> bytes:
+def _pack(frame: PartOfFrame) -> bytes:
     objects = frame.objects
     logits = [np.zeros((0, 0), np.float32) if o.logits is None else o.logits for o in objects]
     arrays: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _packed(frame: PartOfFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(data: bytes) -> PartOfFrame:
+def _unpack(data: bytes) -> PartOfFrame:
     with np.load(io.BytesIO(data), allow_pickle=False) as found:
         values = {name: found[name] for name in found.files}
     pieces = np.split(values["logits"], np.cumsum(values["sizes"].prod(1))[:-1]) if len(values["ids"]) else []

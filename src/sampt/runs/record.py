@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sampt.config import settings_of
+from sampt.config import flatten_settings
 from sampt.runs.job import Job, JobResult
 from sampt.runs.manifest import config_digest, versions
 from sampt.runs.timing import StageClock
@@ -18,10 +18,10 @@ from sampt.trackers.base import TrackerInfo
 from sampt.video.base import Video
 from sampt.weights import weights_identity
 
-__all__ = ["identity_of", "licences_of", "manifest_of", "peak_memory_bytes"]
+__all__ = ["build_manifest", "collect_licenses", "identify", "peak_memory_bytes"]
 
 
-def identity_of(
+def identify(
     job: Job,
     video_sha256: str,
     frames: dict[str, Any],
@@ -31,7 +31,7 @@ def identity_of(
     config, options, queries, (tracker, segmenter) = job.config, job.options, job.queries, infos
     points = queries.points
     return {
-        "config": {name: value for name, value in settings_of(config).items() if not name.endswith("_weights")},
+        "config": {name: value for name, value in flatten_settings(config).items() if not name.endswith("_weights")},
         "formats": list(options.formats),
         "frames": frames,
         "inputs": {
@@ -57,19 +57,19 @@ def identity_of(
     }
 
 
-def licences_of(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
+def collect_licenses(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
     def both(info: TrackerInfo | SegmenterInfo) -> str:
-        weights = info.licence_weights
-        return f"code {info.licence_code}, " + ("no weights" if weights is None else f"weights {weights}")
+        weights = info.license_weights
+        return f"code {info.license_code}, " + ("no weights" if weights is None else f"weights {weights}")
 
     # The two may bear the same name.
     return {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
 
 
-def manifest_of(job: Job, identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
+def build_manifest(job: Job, identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
     return {
         **identity,
-        "config": settings_of(job.config),
+        "config": flatten_settings(job.config),
         "video": video.label,
         "platform": versions()["platform"],
         "run_digest": config_digest(identity),
@@ -82,7 +82,7 @@ def manifest_of(job: Job, identity: dict[str, Any], video: Video, result: JobRes
             for o in result.objects
         ],
         "files": {name: path.name for name, path in result.files.items()},
-        "licences": result.licences,
+        "licenses": result.licenses,
         "seconds": {"total": result.seconds, **clock.seconds},
         "peak_memory_bytes": peak_memory_bytes(),
     }

@@ -18,7 +18,7 @@ from sampt.files.atomic import make_folder
 from sampt.files.names import real_path
 from sampt.pipeline.queries import Queries
 from sampt.pipeline.segment import merge_parts, segment_part, segment_video
-from sampt.runs.backends import BackEnds, describe_info, make_back_ends
+from sampt.runs.backends import Backends, describe_info, make_backends
 from sampt.runs.folder import RunFolder
 from sampt.runs.frames import choose_frames
 from sampt.runs.job import Job, JobResult, ObjectSummary, RunOptions
@@ -26,8 +26,8 @@ from sampt.runs.journal import Journal
 from sampt.runs.manifest import config_digest
 from sampt.runs.outputs import check_outputs, open_outputs, output_name
 from sampt.runs.parts import PartFile, write_part
-from sampt.runs.record import identity_of, licences_of, manifest_of, peak_memory_bytes
-from sampt.runs.streaming import run_live
+from sampt.runs.record import build_manifest, collect_licenses, identify, peak_memory_bytes
+from sampt.runs.streaming import run_streaming
 from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker, TimedVideo
 from sampt.runs.writing import write_all
 from sampt.segmenters.base import SegmenterInfo
@@ -35,7 +35,7 @@ from sampt.trackers.base import TrackerInfo, frames_at_once
 from sampt.types import FrameMasks, ObjectState
 from sampt.video.base import CachedVideo, Video
 from sampt.video.file import VideoFile
-from sampt.video.live import LiveVideo
+from sampt.video.streaming import StreamingVideo
 
 __all__ = ["Job", "JobResult", "ObjectSummary", "Run", "RunOptions", "peak_memory_bytes", "prepare_run", "run_job", "run_part"]
 
@@ -48,7 +48,7 @@ def run_job(
     on_frame: Callable[[int, int | None], None] | None = None,
     on_weights: Callable[[str], None] | None = None,
     *,
-    make: Callable[[SegmentConfig, RunOptions], BackEnds] | None = None,
+    make: Callable[[SegmentConfig, RunOptions], Backends] | None = None,
     parts: Sequence[Path] = (),
 ) -> JobResult:
     """Segment a video into ``job.output``.
@@ -59,18 +59,18 @@ def run_job(
 
     Args:
         job: what to do.
-        on_frame: called with (frames done, frames in all) before the first and after every frame; the second is None for a live
-            video, whose run ends with the video or when its ``end()`` is called, and is never taken up again.
-        on_weights: called with one line a back end that loads more than what its package holds: what, from where, how large,
+        on_frame: called with (frames done, frames in all) before the first and after every frame; the second is None for a
+            stream, whose run ends with the video or when its ``end()`` is called, and is never taken up again.
+        on_weights: called with one line a backend that loads more than what its package holds: what, from where, how large,
             under which licence. All lines come before anything is fetched or loaded.
-        make: makes the back ends of the job's settings, or gives those that it made before; not for live videos.
+        make: makes the backends of the job's settings, or gives those that it made before; not for streams.
         parts: files of :func:`run_part` that make up all objects: the results are merged from these.
 
     Raises:
         SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
     """
-    if isinstance(job.video, LiveVideo):
-        return run_live(job, job.video, on_frame, on_weights)
+    if isinstance(job.video, StreamingVideo):
+        return run_streaming(job, job.video, on_frame, on_weights)
     started = time.perf_counter()
     run = prepare_run(job, on_weights, make=make)
     if run.finished is not None:
@@ -80,15 +80,15 @@ def run_job(
     summaries = {o: ObjectSummary(o) for o in run.object_ids}
     report = on_frame or (lambda done, total: None)
     ids, overlapping = run.object_ids, job.config.overlapping
-    with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _of_one_input(video):
+    with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _check_one_input(video):
         num_resumed = len(journal)
         results = _segment(job, run, cached, clock, journal, parts)
         with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
-    seconds, licences, objects = time.perf_counter() - started, licences_of(*run.infos), list(summaries.values())
-    result = JobResult(job.output, outputs.files, video.num_frames, objects, licences, seconds, num_resumed=num_resumed)
-    run.folder.finish(manifest_of(job, run.identity, video, result, clock), outputs.files.values())
+    seconds, licenses, objects = time.perf_counter() - started, collect_licenses(*run.infos), list(summaries.values())
+    result = JobResult(job.output, outputs.files, video.num_frames, objects, licenses, seconds, num_resumed=num_resumed)
+    run.folder.finish(build_manifest(job, run.identity, video, result, clock), outputs.files.values())
     return result
 
 
@@ -96,15 +96,15 @@ def _segment(
     job: Job, run: Run, cached: Video, clock: StageClock, journal: Journal, parts: Sequence[Path]
 ) -> Iterator[FrameMasks]:
     """The results, from the parts when there are any; each stage's time goes to the clock."""
-    tracker, segmenter = TimedTracker(run.back_ends[0], clock), TimedSegmenter(run.back_ends[1], clock)
-    back_ends: dict[str, Any] = {"tracker": tracker, "segmenter": segmenter, "config": job.config}
+    tracker, segmenter = TimedTracker(run.backends[0], clock), TimedSegmenter(run.backends[1], clock)
+    backends: dict[str, Any] = {"tracker": tracker, "segmenter": segmenter, "config": job.config}
     if parts:
-        return merge_parts(cached, run.queries, [PartFile(path).frames() for path in parts], **back_ends)
-    return segment_video(cached, run.queries, memo=_CheckedMemo(journal, run.video), **back_ends)
+        return merge_parts(cached, run.queries, [PartFile(path).frames() for path in parts], **backends)
+    return segment_video(cached, run.queries, memo=_CheckedMemo(journal, run.video), **backends)
 
 
-def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[SegmentConfig, RunOptions], BackEnds]) -> int:
-    """A share of a job's objects into a file, for :func:`run_job` with ``parts``; it is not made again when it is there.
+def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[SegmentConfig, RunOptions], Backends]) -> int:
+    """A fraction of a job's objects into a file, for :func:`run_job` with ``parts``; it is not made again when it is there.
 
     Args:
         job: all of it; without re-initialisation.
@@ -122,7 +122,7 @@ def run_part(job: Job, part: tuple[int, int], path: Path, *, make: Callable[[Seg
     digest = config_digest({**run.identity, "part": list(part)})
     if PartFile(path).is_of(digest):
         return run.video.num_frames
-    tracker, segmenter = run.back_ends
+    tracker, segmenter = run.backends
     cached = CachedVideo(run.video, _cache_frames(job, run.video.size_hw))
     own = run.object_ids[part[0] :: part[1]]
     frames = segment_part(cached, run.queries, own, config=job.config, tracker=tracker, segmenter=segmenter)
@@ -143,7 +143,7 @@ class _CheckedMemo:
 
 
 @contextmanager
-def _of_one_input(video: Video) -> Iterator[None]:
+def _check_one_input(video: Video) -> Iterator[None]:
     """What is made inside the block is made of the video that was opened before, or it ends with InputChangedError."""
     try:
         yield
@@ -154,7 +154,7 @@ def _of_one_input(video: Video) -> Iterator[None]:
 
 
 def _checked_to_the_end(frames: Iterator[_Frame], video: Video) -> Iterator[_Frame]:
-    with _of_one_input(video):
+    with _check_one_input(video):
         yield from frames
 
 
@@ -165,16 +165,16 @@ class Run:
     Attributes:
         video: the frames worked on.
         queries: checked, with frames counted among these.
-        back_ends: tracker and segmenter.
+        backends: tracker and segmenter.
         infos: what they say of themselves.
-        identity: see :func:`sampt.runs.record.identity_of`.
+        identity: see :func:`sampt.runs.record.identify`.
         folder: of the results.
         finished: the result, when the folder holds it complete.
     """
 
     video: Video
     queries: Queries
-    back_ends: BackEnds
+    backends: Backends
     infos: tuple[TrackerInfo, SegmenterInfo]
     identity: dict[str, Any]
     folder: RunFolder
@@ -195,17 +195,17 @@ def prepare_run(
     job: Job,
     on_weights: Callable[[str], None] | None = None,
     *,
-    make: Callable[[SegmentConfig, RunOptions], BackEnds] | None = None,
+    make: Callable[[SegmentConfig, RunOptions], Backends] | None = None,
 ) -> Run:
     """Everything before the first frame; arguments and errors as for :func:`run_job`."""
     chosen = choose_frames(job)
     video = chosen.video
-    video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is told before any result is touched
-    queries = chosen.place(job).checked(video.num_frames, video.size_hw)
+    video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is reported before any result is touched
+    queries = chosen.location(job).checked(video.num_frames, video.size_hw)
     _check_before(job, video, queries.object_ids)
-    tracker, segmenter = (make or functools.partial(make_back_ends, on_weights=on_weights))(job.config, job.options)
+    tracker, segmenter = (make or functools.partial(make_backends, on_weights=on_weights))(job.config, job.options)
     infos = (describe_info(job.config, tracker.info), describe_info(job.config, segmenter.info))
-    identity = identity_of(job, video.digest(), chosen.describe(job), infos)
+    identity = identify(job, video.digest(), chosen.describe(job), infos)
     folder = RunFolder(job.output, config_digest(identity))
     return Run(video, queries, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
 
@@ -231,23 +231,23 @@ def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     if manifest is None:
         return None
     try:
-        return _told_result(job, files, manifest)
+        return _describe_result(job, files, manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        told = one_line(error)
-        _LOG.warning("The run.json in %s was changed (%s); the run is repeated.", job.output, told)
+        text = one_line(error)
+        _LOG.warning("The run.json in %s was changed (%s); the run is repeated.", job.output, text)
         return None
 
 
-def _told_result(job: Job, files: dict[str, Path], manifest: dict[str, Any]) -> JobResult:
+def _describe_result(job: Job, files: dict[str, Path], manifest: dict[str, Any]) -> JobResult:
     """What a manifest says of its run; errors of any kind where it was changed."""
     objects = []
     for item in manifest["objects"]:
         score, state = item["score"], ObjectState[item["last_state"]]
         is_scored = score is not None
         objects.append(ObjectSummary(int(item["id"]), int(item["frames_present"]), float(score or 0), int(is_scored), state))
-    licences = {str(name): str(licence) for name, licence in manifest["licences"].items()}
+    licenses = {str(name): str(license) for name, license in manifest["licenses"].items()}
     num_frames, seconds = int(manifest["num_frames"]), float(manifest["seconds"]["total"])
-    return JobResult(job.output, files, num_frames, objects, licences, seconds, was_complete=True)
+    return JobResult(job.output, files, num_frames, objects, licenses, seconds, was_complete=True)
 
 
 def _cache_frames(job: Job, size_hw: tuple[int, int]) -> int:

@@ -38,7 +38,7 @@ class SavedRun:
 
     Args:
         folder: of a run that has ended.
-        video: where its video is now; left out: where it was. It is opened only when something of it is asked for that the
+        video: where its video is now; left out: where it was. It is opened only when something of it is requested that the
             folder does not hold; one that is given is opened at once.
 
     Attributes:
@@ -110,7 +110,7 @@ class SavedRun:
         for frame_idx in frames:
             try:
                 masks = self._read_masks(frame_idx)
-                points = FramePoints.concat([]) if tracks is None else _points_of(tracks, frame_idx)
+                points = FramePoints.concat([]) if tracks is None else _collect_points(tracks, frame_idx)
             except _CHANGED as error:
                 raise _changed(self.folder, error) from error
             states = np.where(masks.any((1, 2)), ObjectState.PRESENT, ObjectState.EMPTY)
@@ -211,26 +211,26 @@ class _RunVideo(Video):
         """The video itself.
 
         Raises:
-            VideoError: it is not where it was, arrived live, or is another one.
+            VideoError: it is not where it was, was streamed, or is another one.
         """
         if self._given is None and self._frames["count"] is None:
-            raise VideoError(f"{self._label} arrived live and cannot be read again, and this export needs its frames.")
-        place = self._given or self._label
+            raise VideoError(f"{self._label} was streamed and cannot be read again, and this export needs its frames.")
+        location = self._given or self._label
         try:
-            source = self._opened(place)
+            source = self._opened(location)
         except SamptError as error:
             reason = str(error).rstrip(".")
             raise VideoError(
                 f"This export needs the video of the run, which cannot be opened ({reason}); say where it is by --video."
             ) from error
         if source.digest() != self._sha256 or (source.num_frames, source.size_hw) != (self._num_frames, self._size_hw):
-            raise VideoError(f"{place} is not the video of the run; say where that is by --video.")
+            raise VideoError(f"{location} is not the video of the run; say where that is by --video.")
         return source
 
-    def _opened(self, place: Path | str) -> Video:
+    def _opened(self, location: Path | str) -> Video:
         """The frames that the run has worked on."""
         chosen, on_damage = self._frames, str(self._frames.get("on_damage", "stop"))
-        source = open_source(place, allow_broken=on_damage != "stop")
+        source = open_source(location, allow_broken=on_damage != "stop")
         indices: Sequence[int] = range(chosen["start"], chosen["stop"], chosen["stride"])
         video = without_damage(source, on_damage) if on_damage == "repeat" else source
         if on_damage == "skip":
@@ -239,7 +239,7 @@ class _RunVideo(Video):
         return video if indices == range(source.num_frames) else SubVideo(video, indices)
 
 
-def _points_of(tracks: SavedTracks, frame_idx: int) -> FramePoints:
+def _collect_points(tracks: SavedTracks, frame_idx: int) -> FramePoints:
     rows = slice(*tracks.frame_splits[frame_idx : frame_idx + 2].tolist())
     return FramePoints(
         tracks.point_id[rows],

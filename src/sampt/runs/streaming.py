@@ -1,4 +1,4 @@
-"""One live video from its queries to a complete folder of results."""
+"""One stream from its queries to a complete folder of results."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from sampt.errors import ConfigError
 from sampt.pipeline.segment import segment_stream
-from sampt.runs.backends import describe_info, make_back_ends
+from sampt.runs.backends import describe_info, make_backends
 from sampt.runs.folder import RunFolder
 from sampt.runs.job import Job, JobResult, ObjectSummary
 from sampt.runs.manifest import config_digest
 from sampt.runs.outputs import check_outputs, open_outputs
-from sampt.runs.record import identity_of, licences_of, manifest_of
+from sampt.runs.record import build_manifest, collect_licenses, identify
 from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker
 from sampt.runs.writing import MAX_WAITING, write_all
-from sampt.video.live import LiveVideo
+from sampt.video.streaming import StreamingVideo
 
-__all__ = ["run_live"]
+__all__ = ["run_streaming"]
 
 
-def run_live(
+def run_streaming(
     job: Job,
-    video: LiveVideo,
+    video: StreamingVideo,
     on_frame: Callable[[int, int | None], None] | None = None,
     on_weights: Callable[[str], None] | None = None,
 ) -> JobResult:
@@ -33,16 +33,16 @@ def run_live(
     Every run is a new one, for nobody can tell whether the frames are those of another: there is no journal to go on from.
     """
     if (job.start, job.stop, job.stride) != (0, None, 1):
-        raise ConfigError("Frames of a live video are chosen when it is opened; leave start, stop and stride of the job out.")
+        raise ConfigError("Frames of a stream are chosen when it is opened; leave start, stop and stride of the job out.")
     started, clock = time.perf_counter(), StageClock()
     queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
     object_ids = queries.object_ids
     check_outputs(options.formats, object_ids, overlapping=config.overlapping)
-    tracker, segmenter = make_back_ends(config, options, on_weights)
+    tracker, segmenter = make_backends(config, options, on_weights)
     infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
-    identity = identity_of(job, f"live {uuid.uuid4().hex}", video.told_frames(), infos)
+    identity = identify(job, f"stream {uuid.uuid4().hex}", video.describe_frames(), infos)
     folder = RunFolder(job.output, config_digest(identity))
-    video.keep((tracker.info.live_latency or 0) + 2 + MAX_WAITING)  # whoever writes a frame asks for its time
+    video.keep((tracker.info.streaming_latency or 0) + 2 + MAX_WAITING)  # whoever writes a frame requests its time
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
     results = segment_stream(video, queries, config=config, **parts)  # raises here, before a file is touched
     summaries = {o: ObjectSummary(o) for o in object_ids}
@@ -61,6 +61,6 @@ def run_live(
         report(0, None)
         write_all(results, video, outputs, summaries, clock, count)
     seconds = time.perf_counter() - started
-    result = JobResult(job.output, outputs.files, video.num_frames, list(summaries.values()), licences_of(*infos), seconds)
-    folder.finish(manifest_of(job, identity, video, result, clock), outputs.files.values())
+    result = JobResult(job.output, outputs.files, video.num_frames, list(summaries.values()), collect_licenses(*infos), seconds)
+    folder.finish(build_manifest(job, identity, video, result, clock), outputs.files.values())
     return result

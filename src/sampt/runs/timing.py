@@ -8,8 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sampt.segmenters.base import Passes, PromptableSegmenter, SegmenterView
-from sampt.trackers.base import FrameSource, LiveTracks, PointTracker, TrackerInfo, TrackerStream, TrackStep, start_live
+from sampt.segmenters.base import PromptableSegmenter, RefinementPlan, SegmenterView
+from sampt.trackers.base import (
+    FrameSource,
+    PointTracker,
+    StreamingTracks,
+    TrackerInfo,
+    TrackerStream,
+    TrackStep,
+    start_streaming,
+)
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 from sampt.video.base import Video, VideoView
 
@@ -69,9 +77,11 @@ class TimedSegmenter(SegmenterView):
         with self._clock.stage("decode"):
             return self.segmenter.decode(embedding, prompts, full_size=full_size)
 
-    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+    def decode_with_refinement(
+        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> list[MaskPrediction]:
         with self._clock.stage("decode"):
-            return super().decode_in_rounds(embedding, prompts, passes)
+            return super().decode_with_refinement(embedding, prompts, plan)
 
 
 class TimedTracker:
@@ -94,25 +104,25 @@ class TimedTracker:
         stream: TrackerStream = self._tracker.stream()  # type: ignore[attr-defined]
         return _TimedStream(stream, self._clock)
 
-    def start(self, points: Points) -> LiveTracks:
-        """Of a tracker that follows live frames."""
-        return _TimedTracks(start_live(self._tracker, points), self._clock)
+    def start(self, points: Points) -> StreamingTracks:
+        """Of a tracker that tracks on streamed frames."""
+        return _TimedTracks(start_streaming(self._tracker, points), self._clock)
 
 
-class _TimedTracks(LiveTracks):
-    def __init__(self, live: LiveTracks, clock: StageClock) -> None:
-        self._live, self._clock = live, clock
+class _TimedTracks(StreamingTracks):
+    def __init__(self, tracks: StreamingTracks, clock: StageClock) -> None:
+        self._tracks, self._clock = tracks, clock
 
     def add(self, points: Points) -> None:
-        self._live.add(points)
+        self._tracks.add(points)
 
     def push(self, frames: UInt8Array) -> list[TrackStep]:
         with self._clock.stage("track"):
-            return self._live.push(frames)
+            return self._tracks.push(frames)
 
     def finish(self) -> list[TrackStep]:
         with self._clock.stage("track"):
-            return self._live.finish()
+            return self._tracks.finish()
 
     def _push(self, frame: UInt8Array) -> list[TrackStep]:
         return self.push(frame[None])

@@ -1,4 +1,4 @@
-"""Writing behind the computation: encoding pictures and computing masks use the machine at the same time."""
+"""Writing behind the computation: encoding images and computing masks use the machine at the same time."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class WriteBehind:
             len(self._waiting) >= MAX_WAITING or num_bytes + sum(size for _, size in self._waiting) > _MAX_BYTES
         ):
             self._waiting.popleft()[0].result()
-        self._waiting.append((self._thread.submit(self._timed, frame_rgb, frame_masks), num_bytes))
+        self._waiting.append((self._thread.submit(self._time_it, frame_rgb, frame_masks), num_bytes))
 
-    def _timed(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
+    def _time_it(self, frame_rgb: UInt8Array, frame_masks: FrameMasks) -> None:
         started = time.perf_counter()
         try:
             if not self._is_broken:

@@ -1,4 +1,4 @@
-"""What a promptable segmenter is: the seam that every back end fills.
+"""What a promptable segmenter is: the interface that every backend fills.
 
 Encode a frame once, decode any number of prompts for it. A segmenter keeps no state between calls: what ``encode`` returns is
 all that ``decode`` needs.
@@ -18,9 +18,9 @@ from sampt.types import BoolArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = [
     "MaskSegmenter",
-    "Passes",
     "PromptableSegmenter",
-    "RoundsSegmenter",
+    "RefinementPlan",
+    "RefiningSegmenter",
     "SegmenterInfo",
     "SegmenterView",
     "SizedEmbeddings",
@@ -46,16 +46,16 @@ class PromptableSegmenter(Protocol):
         ...
 
     def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        """Answer all ``prompts`` about one frame together.
+        """Predict for all ``prompts`` about one frame together.
 
         Args:
             embedding: one item that ``encode`` returned.
-            prompts: any number of them, with any numbers of points; each has at least one positive point or a box. The answer
-                to one does not depend on the others.
+            prompts: any number of them, with any numbers of points; each has at least one positive point or a box. The
+                prediction to one does not depend on the others.
             full_size: False when only ``low_res_logits`` and the box are wanted; ``logits`` is then None.
 
         Returns:
-            One answer a prompt, in order.
+            One prediction a prompt, in order.
         """
         ...
 
@@ -67,8 +67,8 @@ class MaskSegmenter(Protocol):
     Its ``info.has_mask_logits`` is True.
     """
 
-    def logits_of_mask(self, mask: BoolArray) -> Any:
-        """What ``low_res_logits`` would be of a sure answer that is this (h, w) mask, with at least one pixel set."""
+    def make_mask_logits(self, mask: BoolArray) -> Any:
+        """What ``low_res_logits`` would be of a sure prediction that is this (h, w) mask, with at least one pixel set."""
         ...
 
 
@@ -77,7 +77,7 @@ class SizedEmbeddings(Protocol):
     """What a segmenter may add: it knows how large its embeddings are, so that they can be kept within a number of bytes."""
 
     def embedding_bytes(self, embedding: Any) -> int:
-        """Memory that one embedding holds now, wherever it lies; asked again after every ``decode``, which may add to it."""
+        """Memory that one embedding holds now, wherever it lies; checked again after every ``decode``, which may add to it."""
         ...
 
 
@@ -95,7 +95,7 @@ class StorableEmbeddings(SizedEmbeddings, Protocol):
         ...
 
     def unpack(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        """The inverse of :meth:`pack`: ``decode`` answers the same to the bit.
+        """The inverse of :meth:`pack`: ``decode`` gives the same to the bit.
 
         Raises:
             Exception: any, when the arrays are not those of an embedding; they are then made anew.
@@ -104,29 +104,31 @@ class StorableEmbeddings(SizedEmbeddings, Protocol):
 
 
 @dataclass(frozen=True)
-class Passes:
-    """How often a segmenter is asked about a frame (docs/algorithm.md, "Prompts and masks").
+class RefinementPlan:
+    """How often a segmenter is prompted on a frame (docs/algorithm.md, "Prompts and masks").
 
     Attributes:
         positives_first: every prompt starts from a prediction for its positive points alone.
-        rounds: with the box and the logits of the round before.
-        stop_share: a prompt's rounds end when no more than this share of its mask changes; None: never early.
+        steps: with the box and the logits of the step before.
+        stop_fraction: a prompt's refinement steps end when no more than this fraction of its mask changes; None: never early.
     """
 
     positives_first: bool
-    rounds: int
-    stop_share: float | None = None
+    steps: int
+    stop_fraction: float | None = None
 
 
 @runtime_checkable
-class RoundsSegmenter(Protocol):
+class RefiningSegmenter(Protocol):
     """What a segmenter may add: it goes through all passes by itself, without a way back to the host in between.
 
     Its ``info.has_refinement`` is True.
     """
 
-    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
-        """Full-size answers after the last pass to prompts without boxes, as :func:`sampt.prompts.refine.segment_prompts`."""
+    def decode_with_refinement(
+        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> list[MaskPrediction]:
+        """Full-size predictions of the last pass for prompts without boxes, as :func:`sampt.prompts.refine.segment_prompts`."""
         ...
 
 
@@ -146,13 +148,15 @@ class SegmenterView:
     def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
         return self.segmenter.decode(embedding, prompts, full_size=full_size)
 
-    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+    def decode_with_refinement(
+        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> list[MaskPrediction]:
         """Where ``info.has_refinement``."""
-        return cast(RoundsSegmenter, self.segmenter).decode_in_rounds(embedding, prompts, passes)
+        return cast(RefiningSegmenter, self.segmenter).decode_with_refinement(embedding, prompts, plan)
 
-    def logits_of_mask(self, mask: BoolArray) -> Any:
+    def make_mask_logits(self, mask: BoolArray) -> Any:
         """Where ``info.has_mask_logits``."""
-        return cast(MaskSegmenter, self.segmenter).logits_of_mask(mask)
+        return cast(MaskSegmenter, self.segmenter).make_mask_logits(mask)
 
 
 def innermost(segmenter: PromptableSegmenter) -> PromptableSegmenter:

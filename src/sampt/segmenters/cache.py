@@ -19,8 +19,8 @@ import numpy as np
 from sampt.errors import BackendError, ConfigError
 from sampt.files.names import name_bytes
 from sampt.segmenters.base import (
-    Passes,
     PromptableSegmenter,
+    RefinementPlan,
     SegmenterView,
     SizedEmbeddings,
     StorableEmbeddings,
@@ -28,7 +28,7 @@ from sampt.segmenters.base import (
 )
 from sampt.types import MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["CachedSegmenter", "EmbeddingMemory"]
+__all__ = ["CachedSegmenter", "EmbeddingCache"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ _PARTIAL_S = 3600.0
 
 
 class CachedSegmenter(SegmenterView):
-    """A segmenter that encodes no frame twice as long as it remembers it; for clicking on the same frames again and again.
+    """A segmenter that encodes no frame twice as long as it caches it; for clicking on the same frames again and again.
 
     Frames are known by their pixels and size. Those of a call that are new are encoded together, each once. Kept are those used
     last, as many as fit; one that is too large by itself is not kept. Embeddings are the same objects every time, and so are
-    the answers, to the bit; on a GPU the first answer may depend on which frames are encoded together, as without a cache.
-    Several threads may use it; while one encodes, the others wait.
+    the predictions, to the bit; on a GPU the first prediction may depend on which frames are encoded together, as without a
+    cache. Several threads may use it; while one encodes, the others wait.
 
     Args:
         segmenter: encodes and decodes. When it does not know the size of its embeddings
@@ -77,7 +77,7 @@ class CachedSegmenter(SegmenterView):
         for name, value in (("memory_bytes", memory_bytes), ("disk_bytes", disk_bytes)):
             if value < 0:
                 raise ConfigError(f"{name} is {value}; expected a number of bytes of at least 0.")
-        self._memory: EmbeddingMemory[bytes] = EmbeddingMemory(segmenter, memory_bytes, most_unsized=_UNSIZED)
+        self._memory: EmbeddingCache[bytes] = EmbeddingCache(segmenter, memory_bytes, max_unsized=_UNSIZED)
         self._files = None if folder is None else _EmbeddingFiles(segmenter, Path(folder), disk_bytes)
         self._lock = threading.Lock()
 
@@ -108,18 +108,20 @@ class CachedSegmenter(SegmenterView):
 
     def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
         """See :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`."""
-        answers = super().decode(embedding, prompts, full_size=full_size)
+        predictions = super().decode(embedding, prompts, full_size=full_size)
         self._trim()
-        return answers
+        return predictions
 
-    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
-        """See :meth:`~sampt.segmenters.base.RoundsSegmenter.decode_in_rounds`."""
-        answers = super().decode_in_rounds(embedding, prompts, passes)
+    def decode_with_refinement(
+        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> list[MaskPrediction]:
+        """See :meth:`~sampt.segmenters.base.RefiningSegmenter.decode_with_refinement`."""
+        predictions = super().decode_with_refinement(embedding, prompts, plan)
         self._trim()
-        return answers
+        return predictions
 
     def _trim(self) -> None:
-        """An embedding may grow when it is asked about."""
+        """An embedding may grow when it is decoded."""
         with self._lock:
             self._memory.trim()
 
@@ -135,14 +137,14 @@ def _longest_ago(keys: Collection[Key]) -> Key:
     return next(iter(keys))
 
 
-class EmbeddingMemory(Generic[Key]):
-    """Embeddings by key, never more than fit: their sizes are asked for again at every :meth:`put_all` and :meth:`trim`.
+class EmbeddingCache(Generic[Key]):
+    """Embeddings by key, never more than fit: their sizes are requested again at every :meth:`put_all` and :meth:`trim`.
 
     Args:
         segmenter: whose embeddings they are.
         budget: bytes that they may hold together.
         first_out: chooses what makes way when they are too many; keys come in the order of their last use. Left out: the first.
-        most_unsized: how many are kept when the segmenter does not know their sizes.
+        max_unsized: how many are kept when the segmenter does not know their sizes.
     """
 
     def __init__(
@@ -151,51 +153,51 @@ class EmbeddingMemory(Generic[Key]):
         budget: int,
         first_out: Callable[[Collection[Key]], Key] = _longest_ago,
         *,
-        most_unsized: int = 0,
+        max_unsized: int = 0,
     ) -> None:
         inner = innermost(segmenter)
         self._size_of: Callable[[Any], int] | None = inner.embedding_bytes if isinstance(inner, SizedEmbeddings) else None
-        self._share = max(budget // most_unsized, 1) if most_unsized else budget + 1
+        self._fraction = max(budget // max_unsized, 1) if max_unsized else budget + 1
         self._budget, self._first_out = budget, first_out
-        self._kept: dict[Key, Any] = {}
+        self._entries: dict[Key, Any] = {}
 
     @property
     def num_bytes(self) -> int:
-        """What they hold now; those of unknown size count as the share of the budget that they take."""
+        """What they hold now; those of unknown size count as the fraction of the budget that they take."""
         return sum(self._sizes().values())
 
     def get(self, key: Key) -> Any:
         """The embedding, or None when it is not kept."""
-        embedding = self._kept.pop(key, None)
+        embedding = self._entries.pop(key, None)
         if embedding is not None:
-            self._kept[key] = embedding  # at the end: used last
+            self._entries[key] = embedding  # at the end: used last
         return embedding
 
     def put_all(self, embeddings: dict[Key, Any]) -> None:
         """Keep these, if they fit, in the order of their use."""
         for key, embedding in embeddings.items():
-            self._kept.pop(key, None)
-            self._kept[key] = embedding
+            self._entries.pop(key, None)
+            self._entries[key] = embedding
         self.trim()
 
     def drop_all(self, is_done: Callable[[Key], bool]) -> None:
-        """Forget those that will not be asked for."""
-        self._kept = {key: embedding for key, embedding in self._kept.items() if not is_done(key)}
+        """Forget those that will not be requested."""
+        self._entries = {key: embedding for key, embedding in self._entries.items() if not is_done(key)}
 
     def trim(self) -> None:
         """Forget what does not fit: first each that is too large by itself, then those that are ``first_out``."""
         sizes = self._sizes()
         for key in [key for key, size in sizes.items() if size > self._budget]:
-            del sizes[key], self._kept[key]
+            del sizes[key], self._entries[key]
         total = sum(sizes.values())
         while total > self._budget:
             key = self._first_out(sizes)
             total -= sizes.pop(key)
-            del self._kept[key]
+            del self._entries[key]
 
     def _sizes(self) -> dict[Key, int]:
         size_of = self._size_of
-        return {key: self._share if size_of is None else size_of(embedding) for key, embedding in self._kept.items()}
+        return {key: self._fraction if size_of is None else size_of(embedding) for key, embedding in self._entries.items()}
 
 
 class _EmbeddingFiles:

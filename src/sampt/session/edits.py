@@ -1,4 +1,4 @@
-"""What a person has told a session, as one frozen value; every edit makes the next one, and undo goes back."""
+"""What a person has given a session, as one frozen value; every edit makes the next one, and undo goes back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from sampt.errors import LimitError, QueryError
 from sampt.files.limits import MAX_CLICKS, check_pixels
-from sampt.files.palette import display_colour_of
+from sampt.files.palette import pick_display_color
 from sampt.geometry import inside_frame
 from sampt.masks.rle import Rle, code_runs, encode_mask
 from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
@@ -165,7 +165,7 @@ def add_object(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None
     made = SessionObject(
         object_id,
         _check_name(f"Object {object_id}" if name is None else name),
-        _check_color(display_colour_of(object_id) if color_rgb is None else color_rgb),
+        _check_color(pick_display_color(object_id) if color_rgb is None else color_rgb),
     )
     return dataclasses.replace(inputs, objects=(*inputs.objects, made), next_object_id=object_id + 1)
 
@@ -303,7 +303,7 @@ def check_inputs(inputs: Inputs) -> Inputs:
 
 
 def _shows_anything(code: Rle) -> bool:
-    """Whether a code is one of a mask with a pixel set; told from its runs, as a short code may be of a mask of 67 MB."""
+    """Whether a code is one of a mask with a pixel set; read from its runs, as a short code may be of a mask of 67 MB."""
     check_pixels(code.size_hw[1], code.size_hw[0], "A mask")
     runs = code_runs(code.counts, code.size_hw)
     return runs is not None and bool(runs[1::2].any())

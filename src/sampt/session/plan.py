@@ -25,7 +25,7 @@ from sampt.session.edits import Inputs
 from sampt.session.types import Carried, Click
 from sampt.types import IntArray
 
-__all__ = ["ObjectPlan", "PromptFrame", "Span", "plan_object", "plan_spans", "ranges_of"]
+__all__ = ["ObjectPlan", "PromptFrame", "Span", "list_ranges", "plan_object", "plan_spans"]
 
 _DIGEST_BYTES = 16
 
@@ -62,8 +62,8 @@ class ObjectPlan:
 
     def at(self, frame_idx: int) -> PromptFrame | None:
         """The prompt frame that a frame belongs to."""
-        place = bisect_right(self.prompt_frames, frame_idx, key=lambda p: p.frames.start) - 1
-        return self.prompt_frames[place] if place >= 0 else None
+        location = bisect_right(self.prompt_frames, frame_idx, key=lambda p: p.frames.start) - 1
+        return self.prompt_frames[location] if location >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _digest(
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def ranges_of(frames: IntArray | list[int]) -> tuple[range, ...]:
+def list_ranges(frames: IntArray | list[int]) -> tuple[range, ...]:
     """Ascending frames as ranges without gaps."""
     found: list[range] = []
     for frame in frames:

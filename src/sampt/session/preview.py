@@ -14,10 +14,10 @@ from sampt.config import SegmentConfig, with_settings
 from sampt.geometry import rescale_box, rescale_xy
 from sampt.masks.merge import ObjectMask
 from sampt.pipeline.preparation import prepare_queries
-from sampt.prompts.parts import predictions
-from sampt.prompts.refine import segment_boxed
+from sampt.prompts.parts import predict_in_parts
+from sampt.prompts.refine import segment_box
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.segmenters.cache import EmbeddingMemory
+from sampt.segmenters.cache import EmbeddingCache
 from sampt.session.edits import Inputs
 from sampt.session.plan import PromptFrame
 from sampt.session.types import Carried, Click, ObjectResult, Record
@@ -48,7 +48,7 @@ class Previewer:
         self, segmenter: PromptableSegmenter, config: SegmentConfig, video: Video, working: Video, cache_bytes: int
     ) -> None:
         self._segmenter, self._config, self._video, self._working = segmenter, config, video, working
-        self._cache: EmbeddingMemory[int] = EmbeddingMemory(segmenter, cache_bytes, most_unsized=_UNSIZED)
+        self._cache: EmbeddingCache[int] = EmbeddingCache(segmenter, cache_bytes, max_unsized=_UNSIZED)
         self._lock = threading.Lock()
 
     def embedding(self, frame_idx: int) -> Any:
@@ -79,8 +79,8 @@ class Previewer:
             clicked = [p for p in sure if p.box_xyxy is None]
             sizes = self._working.size_hw, self._video.size_hw
             predicted = itertools.chain(
-                segment_boxed(self._segmenter, embedding, boxed),
-                predictions(self._segmenter, embedding, clicked, self._config.effective_prompting, sizes[0]),
+                segment_box(self._segmenter, embedding, boxed),
+                predict_in_parts(self._segmenter, embedding, clicked, self._config.effective_prompting, sizes[0]),
             )
             found |= {p.object_id: ObjectMask.of_prediction(p, 0.0).resized(*sizes) for p in predicted}
             with self._lock:
@@ -102,10 +102,10 @@ class Previewer:
 
     def prompt(self, prompt_frame: PromptFrame) -> ObjectPrompt:
         """The segmenter's prompt, at the working size."""
-        xy, signs = _clicked(prompt_frame.clicks)
+        xy, signs = _click(prompt_frame.clicks)
         is_click = np.ones(len(xy), np.bool_)
         if (carried := prompt_frame.carried) is not None:
-            kept = _kept_points(carried, xy, signs)
+            kept = _points_to_keep(carried, xy, signs)
             xy = np.concatenate([np.array(carried.xy, np.float32).reshape(-1, 2)[kept], xy])
             signs = np.concatenate([np.array(carried.is_positive, np.bool_)[kept], signs])
             is_click = np.concatenate([np.zeros(int(kept.sum()), np.bool_), is_click])
@@ -125,7 +125,7 @@ def sample_prompt_frame(
     correction has shown to be wrong are gone. No points at all when none is positive.
     """
     o, f = prompt_frame.object_id, prompt_frame.frame_idx
-    xy, signs = _clicked(prompt_frame.clicks)
+    xy, signs = _click(prompt_frame.clicks)
     items: list[Points | QueryMask] = [Points.of(o, f, xy, signs)] if len(xy) else []
     is_plain = prompt_frame.mask_at is None and prompt_frame.box_xyxy is None and prompt_frame.carried is None
     area = mask.mask(video.size_hw)
@@ -137,12 +137,12 @@ def sample_prompt_frame(
     return FramePoints.of(prepare_queries(video, video, items, plain, segmenter).points)
 
 
-def _clicked(clicks: Sequence[Click]) -> tuple[FloatArray, BoolArray]:
+def _click(clicks: Sequence[Click]) -> tuple[FloatArray, BoolArray]:
     xy = np.array([c.xy for c in clicks], np.float32).reshape(-1, 2)
     return xy, np.array([c.is_positive for c in clicks], np.bool_)
 
 
-def _kept_points(carried: Carried, xy: FloatArray, is_positive: BoolArray) -> BoolArray:
+def _points_to_keep(carried: Carried, xy: FloatArray, is_positive: BoolArray) -> BoolArray:
     """Which carried points no click contradicts; positive ones all, when none of them would be left without one clicked."""
     old_xy, signs = np.array(carried.xy, np.float32).reshape(-1, 2), np.array(carried.is_positive, np.bool_)
     clearance_px = max(_MIN_CLEARANCE_PX, CLEARANCE * carried.area_px**0.5)

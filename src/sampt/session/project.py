@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sampt.config import SegmentConfig, default_config, settings_of, with_settings
+from sampt.config import SegmentConfig, default_config, flatten_settings, with_settings
 from sampt.errors import LimitError, OutputError, SamptError, VideoError
 from sampt.files.atomic import disk_errors, write_atomic
 from sampt.files.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
@@ -102,7 +102,7 @@ def open_again(facts: VideoFacts) -> Video:
 
 
 def check_new(project: Path) -> None:
-    """Refuse a place where no project can begin; a folder that a killed ``create`` left behind is taken over.
+    """Refuse a location where no project can begin; a folder that a killed ``create`` left behind is taken over.
 
     Raises:
         OutputError: the name ends in something else than ``.sampt``, or something is there.
@@ -132,7 +132,7 @@ def write_project(project: Path, content: ProjectFile) -> None:
         "format": _FORMAT,
         "version": _VERSION,
         "video": dataclasses.asdict(content.video),
-        "config": settings_of(content.config),
+        "config": flatten_settings(content.config),
         "backends": {"tracker": content.tracker, "segmenter": content.segmenter},
         "objects": [dataclasses.asdict(o) for o in inputs.objects],
         "clicks": [dataclasses.asdict(c) for c in inputs.clicks],
@@ -171,7 +171,7 @@ def read_project(project: Path) -> ProjectFile:
     if isinstance(version, int) and version > _VERSION:
         raise OutputError(f"{path} has version {version}, this sampt reads up to {_VERSION}; update sampt to open it.")
     try:
-        return _parsed(data)
+        return _parse(data)
     except (SamptError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise OutputError(f"{path} is damaged ({_one_line(error)}); restore it from a copy.") from error
 
@@ -183,7 +183,7 @@ def find_video(facts: VideoFacts, project: Path, given: Path | str | None) -> tu
         VideoError: there is none, or what is there is another video.
     """
     wrong: VideoError | None = None
-    for path in [str(given)] if given is not None else list(_places(facts, project)):
+    for path in [str(given)] if given is not None else list(_locations(facts, project)):
         try:
             video = open_video(path)
         except VideoError:
@@ -202,7 +202,7 @@ def find_video(facts: VideoFacts, project: Path, given: Path | str | None) -> tu
     )
 
 
-def _places(facts: VideoFacts, project: Path) -> Iterator[str]:
+def _locations(facts: VideoFacts, project: Path) -> Iterator[str]:
     parent = project.absolute().parent
     yield facts.path
     if facts.beside is not None:
@@ -210,11 +210,13 @@ def _places(facts: VideoFacts, project: Path) -> Iterator[str]:
     yield str(parent / Path(facts.path.replace("\\", "/")).name)
 
 
-def _parsed(data: Mapping[str, Any]) -> ProjectFile:
-    told = data["video"]
-    size_hw = _whole(told["size_hw"][0]), _whole(told["size_hw"][1])
-    beside = None if told["beside"] is None else str(told["beside"])
-    facts = VideoFacts(str(told["path"]), beside, str(told["sha256"]), _whole(told["num_frames"]), size_hw, float(told["fps"]))
+def _parse(data: Mapping[str, Any]) -> ProjectFile:
+    entry = data["video"]
+    size_hw = _whole(entry["size_hw"][0]), _whole(entry["size_hw"][1])
+    beside = None if entry["beside"] is None else str(entry["beside"])
+    facts = VideoFacts(
+        str(entry["path"]), beside, str(entry["sha256"]), _whole(entry["num_frames"]), size_hw, float(entry["fps"])
+    )
     for part in ("objects", "clicks", "boxes", "masks", "carried"):
         check_items(len(data[part]), part)
     inputs = Inputs(
@@ -222,9 +224,9 @@ def _parsed(data: Mapping[str, Any]) -> ProjectFile:
         size_hw,
         tuple(_object(o) for o in data["objects"]),
         tuple(_click(c) for c in data["clicks"]),
-        tuple(BoxInput(**{**b, **_place(b), "box_xyxy": _reals(b["box_xyxy"], 4)}) for b in data["boxes"]),
-        tuple(MaskInput(**_place(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
-        tuple(_carried(c) for c in data["carried"]),
+        tuple(BoxInput(**{**b, **_location(b), "box_xyxy": _reals(b["box_xyxy"], 4)}) for b in data["boxes"]),
+        tuple(MaskInput(**_location(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
+        tuple(_carry(c) for c in data["carried"]),
         _whole(data["next_object_id"]),
         _whole(data["next_point_id"]),
     )
@@ -233,24 +235,24 @@ def _parsed(data: Mapping[str, Any]) -> ProjectFile:
     return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), check_inputs(inputs))
 
 
-def _object(told: Mapping[str, Any]) -> SessionObject:
-    flags = {name: _flag(told[name]) for name in ("is_hidden", "is_locked")}
-    return SessionObject(**{**told, **flags, "object_id": _whole(told["object_id"]), "color_rgb": tuple(told["color_rgb"])})
+def _object(entry: Mapping[str, Any]) -> SessionObject:
+    flags = {name: _flag(entry[name]) for name in ("is_hidden", "is_locked")}
+    return SessionObject(**{**entry, **flags, "object_id": _whole(entry["object_id"]), "color_rgb": tuple(entry["color_rgb"])})
 
 
-def _click(told: Mapping[str, Any]) -> Click:
-    changed = {"point_id": _whole(told["point_id"]), "xy": _reals(told["xy"], 2), "is_positive": _flag(told["is_positive"])}
-    return Click(**{**told, **_place(told), **changed})
+def _click(entry: Mapping[str, Any]) -> Click:
+    changed = {"point_id": _whole(entry["point_id"]), "xy": _reals(entry["xy"], 2), "is_positive": _flag(entry["is_positive"])}
+    return Click(**{**entry, **_location(entry), **changed})
 
 
-def _carried(told: Mapping[str, Any]) -> Carried:
-    xy = tuple(_reals(pair, 2) for pair in told["xy"])
-    signs = tuple(_flag(s) for s in told["is_positive"])
-    return Carried(**_place(told), xy=xy, is_positive=signs, area_px=_whole(told["area_px"]))
+def _carry(entry: Mapping[str, Any]) -> Carried:
+    xy = tuple(_reals(pair, 2) for pair in entry["xy"])
+    signs = tuple(_flag(s) for s in entry["is_positive"])
+    return Carried(**_location(entry), xy=xy, is_positive=signs, area_px=_whole(entry["area_px"]))
 
 
-def _place(told: Mapping[str, Any]) -> dict[str, int]:
-    return {name: _whole(told[name]) for name in ("object_id", "frame_idx")}
+def _location(entry: Mapping[str, Any]) -> dict[str, int]:
+    return {name: _whole(entry[name]) for name in ("object_id", "frame_idx")}
 
 
 def _whole(value: Any) -> int:

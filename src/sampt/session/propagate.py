@@ -13,8 +13,8 @@ import numpy as np
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask
 from sampt.pipeline.propagation import Engine, segmented_frames, tracked_frames
-from sampt.pipeline.windowed import reinitialised
-from sampt.segmenters.base import Passes, PromptableSegmenter, SegmenterView
+from sampt.pipeline.windowed import run_windows
+from sampt.segmenters.base import PromptableSegmenter, RefinementPlan, SegmenterView
 from sampt.session.edits import Inputs
 from sampt.session.plan import Span
 from sampt.session.preview import Previewer, sample_prompt_frame
@@ -34,7 +34,7 @@ class Propagation:
 
     Args:
         state: of the session.
-        engine: back ends, and settings under which an object's masks do not depend on other objects.
+        engine: backends, and settings under which an object's masks do not depend on other objects.
         previewer: predicts on prompt frames.
         video: read by nobody else meanwhile.
         working: the same at the size worked on.
@@ -144,7 +144,7 @@ class _SpanRun:
         return self._state.store.read(entry)
 
     def _as_points(self, row: FramePoints) -> Points:
-        return row.to_points(self._span.start).with_xy(_resized(row.xy, self._video, self._working))
+        return row.to_points(self._span.start).with_xy(_resize(row.xy, self._video, self._working))
 
     def _know_points(self, starts: Mapping[int, FramePoints], rows: FramePoints) -> None:
         """Points that the span started from keep their ids; on its first frame they are in the same order."""
@@ -157,7 +157,7 @@ class _SpanRun:
         """The points at the video's size, with their ids for good."""
         new = self._new_ids(points.point_id)
         ids = [self._point_ids.get(old, id_) for old, id_ in zip(points.point_id.tolist(), new.tolist(), strict=True)]
-        xy = _resized(points.xy, self._working, self._video)
+        xy = _resize(points.xy, self._working, self._video)
         return dataclasses.replace(points, point_id=np.array(ids, np.int64), xy=xy)
 
     def _write(self, frame_idx: int, masks: list[ObjectMask], points: FramePoints) -> Iterator[FrameUpdate]:
@@ -183,8 +183,8 @@ def _visible(record: Record) -> FramePoints:
     return row if row.is_positive.any() else FramePoints.concat([])
 
 
-def _resized(xy: FloatArray, from_video: Video, to_video: Video) -> FloatArray:
-    """Places on the frames of another video; to the last bit where these have one size."""
+def _resize(xy: FloatArray, from_video: Video, to_video: Video) -> FloatArray:
+    """Locations on the frames of another video; to the last bit where these have one size."""
     from_hw, to_hw = from_video.size_hw, to_video.size_hw
     return xy if from_hw == to_hw else rescale_xy(xy, from_hw, to_hw)
 
@@ -227,9 +227,11 @@ class WatchedSegmenter(SegmenterView):
         self._check()
         return super().decode(embedding, prompts, full_size=full_size)
 
-    def decode_in_rounds(self, embedding: Any, prompts: Sequence[ObjectPrompt], passes: Passes) -> list[MaskPrediction]:
+    def decode_with_refinement(
+        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> list[MaskPrediction]:
         self._check()
-        return super().decode_in_rounds(embedding, prompts, passes)
+        return super().decode_with_refinement(embedding, prompts, plan)
 
 
 def propagate_points(
@@ -241,7 +243,7 @@ def propagate_points(
     prompted on the first frame.
 
     Args:
-        engine: back ends and settings.
+        engine: backends and settings.
         working: the video at the working size.
         frames: of it, in the order of propagation.
         points: on the first of these.
@@ -253,7 +255,7 @@ def propagate_points(
     """
     view, local = SubVideo(working, frames), points.shifted(-frames[0])
     if engine.config.reinit.enabled:
-        for i, masks, rows in reinitialised(engine, view, local, {(o, 0): mask for o, mask in known.items()}):
+        for i, masks, rows in run_windows(engine, view, local, {(o, 0): mask for o, mask in known.items()}):
             yield frames[i], masks, FramePoints.concat(rows)
         return
     ids = local.object_ids

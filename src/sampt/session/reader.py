@@ -8,7 +8,7 @@ from typing import TypeVar
 from sampt.config import SegmentConfig
 from sampt.errors import QueryError
 from sampt.masks.merge import ObjectMask, merge_objects
-from sampt.session.plan import ranges_of
+from sampt.session.plan import list_ranges
 from sampt.session.state import SessionState
 from sampt.session.types import BoxInput, Click, MaskInput, ObjectResult, ObjectTimeline, SessionObject
 from sampt.types import FrameMasks, FramePoints, ObjectState
@@ -85,7 +85,7 @@ class SessionReader:
     def stale(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
         """The frames on which each object has no result of what is given now; none for an object without a prompt frame."""
         with self._state.lock:
-            return {o: ranges_of(self._state.stale_frames(o)) for o in self._state.checked_ids(object_ids)}
+            return {o: list_ranges(self._state.stale_frames(o)) for o in self._state.checked_ids(object_ids)}
 
     def count_missing(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> int:
         """How many results :meth:`propagate` would compute now: objects times frames, those on the way included."""
@@ -102,7 +102,7 @@ class SessionReader:
             frames: all when left out; those without any result are left out.
             object_ids: all when left out, hidden ones included. One without a result on a frame is absent there.
         """
-        return self._merged(self._checked_frames(frames), self._state.checked_ids(object_ids))
+        return self._merge(self._checked_frames(frames), self._state.checked_ids(object_ids))
 
     def _checked_frames(self, frames: range | None) -> range:
         if frames is None:
@@ -111,7 +111,7 @@ class SessionReader:
             raise QueryError(f"The frames are {frames!r}; expected a range within 0 to {self.num_frames - 1}.")
         return frames
 
-    def _merged(self, frames: range, object_ids: list[int]) -> Iterator[FrameMasks]:
+    def _merge(self, frames: range, object_ids: list[int]) -> Iterator[FrameMasks]:
         for frame_idx in frames:
             with self._state.lock:
                 found = {o: self._state.record(o, frame_idx)[0] for o in object_ids}

@@ -31,7 +31,7 @@ from sampt.session.project import (
 )
 from sampt.session.propagate import Propagation
 from sampt.session.reader import SessionReader
-from sampt.session.setup import back_ends, checked_config, session_settings, settings_digest
+from sampt.session.setup import checked_config, make_session_backends, session_settings, settings_digest
 from sampt.session.state import SessionState
 from sampt.session.store import ResultStore
 from sampt.session.types import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject
@@ -55,7 +55,7 @@ class Session(SessionReader):
     """An interactive segmentation of one video, kept in a project folder ``NAME.sampt``.
 
     Made by :meth:`create` or :meth:`open`; :meth:`close` (or leaving a ``with`` block) frees the project. Edits, previews and
-    questions may come from several threads while one runs :meth:`propagate`.
+    requests may come from several threads while one runs :meth:`propagate`.
 
     Each object stands for itself: its masks depend on what was given for it, on the settings and on nothing else, so that an
     edit changes no other object; points of other objects are no negative ones, as they are in :func:`sampt.segment_video`.
@@ -126,7 +126,7 @@ class Session(SessionReader):
             config: settings; the preset ``default`` when left out.
             tracker: made by the name in ``config`` when left out.
             segmenter: likewise.
-            device: where back ends run that are made by name.
+            device: where backends run that are made by name.
             cache_bytes: room for embeddings of frames that were looked at.
 
         Raises:
@@ -137,7 +137,7 @@ class Session(SessionReader):
         opened = open_video(video)
         opened.check_complete(opened.num_frames)
         facts = video_facts(opened, video, folder)
-        backends = back_ends(chosen, tracker, segmenter, device)
+        backends = make_session_backends(chosen, tracker, segmenter, device)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder)
@@ -184,7 +184,7 @@ class Session(SessionReader):
             content = read_project(folder)
             config = checked_config(content.config)
             opened, path = find_video(content.video, folder, video)
-            backends = back_ends(config, tracker, segmenter, device, (content.tracker, content.segmenter))
+            backends = make_session_backends(config, tracker, segmenter, device, (content.tracker, content.segmenter))
             now = dataclasses.replace(
                 content,
                 video=facts_at(content.video, path, folder),
@@ -223,7 +223,7 @@ class Session(SessionReader):
 
     def add_object(self, name: str | None = None, color_rgb: Sequence[int] | None = None) -> SessionObject:
         """A new object; name and colour are chosen for it when left out. Errors as for all edits: QueryError, OutputError."""
-        return self._edited(lambda now: edits.add_object(now, name, color_rgb)).objects[-1]
+        return self._edit(lambda now: edits.add_object(now, name, color_rgb)).objects[-1]
 
     def update_object(
         self,
@@ -235,12 +235,12 @@ class Session(SessionReader):
         is_locked: bool | None = None,
     ) -> SessionObject:
         """Change some of an object's attributes. Of a locked one nothing else can be changed, and it is not propagated."""
-        new = self._edited(lambda now: edits.update_object(now, object_id, name, color_rgb, is_hidden, is_locked))
+        new = self._edit(lambda now: edits.update_object(now, object_id, name, color_rgb, is_hidden, is_locked))
         return new.object(object_id)
 
     def remove_object(self, object_id: int) -> None:
         """Take an object away with all that was given for it; undone like every edit."""
-        self._edited(lambda now: edits.remove_object(now, object_id))
+        self._edit(lambda now: edits.remove_object(now, object_id))
 
     def add_point(self, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool = True) -> Click:
         """Click: ``xy`` in pixels of the video.
@@ -250,23 +250,23 @@ class Session(SessionReader):
             OutputError: the project cannot be saved; nothing has changed then.
         """
         known = self._state.carried
-        return self._edited(lambda now: edits.add_point(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
+        return self._edit(lambda now: edits.add_point(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
 
     def move_point(self, point_id: int, xy: Sequence[float]) -> Click:
         """Put a point somewhere else on its frame; errors as :meth:`add_point`."""
-        return self._edited(lambda now: edits.move_point(now, point_id, xy)).click(point_id)
+        return self._edit(lambda now: edits.move_point(now, point_id, xy)).click(point_id)
 
     def delete_point(self, point_id: int) -> None:
         """Take a point away; errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.delete_point(now, point_id))
+        self._edit(lambda now: edits.delete_point(now, point_id))
 
     def set_box(self, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> None:
         """Give an object's box on a frame, first and last pixel inclusive; None takes it away. Errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.set_box(now, object_id, frame_idx, box_xyxy))
+        self._edit(lambda now: edits.set_box(now, object_id, frame_idx, box_xyxy))
 
     def set_mask(self, object_id: int, frame_idx: int, mask: BoolArray | None) -> None:
         """Give an object's (h, w) bool mask on a frame of the video; None takes it away. Errors as :meth:`add_point`."""
-        self._edited(lambda now: edits.set_mask(now, object_id, frame_idx, mask))
+        self._edit(lambda now: edits.set_mask(now, object_id, frame_idx, mask))
 
     def undo(self) -> bool:
         """Take the last edit back, whatever it was; False when there is none."""
@@ -303,7 +303,7 @@ class Session(SessionReader):
         """Propagate objects from their prompt frames to all frames that belong to these and have no good result.
 
         Edits that are made meanwhile are taken into account: what they overtake is not computed to its end or not written, and
-        what they make out of date is computed. What has been told is on disk; a later call goes on from there.
+        what they make out of date is computed. What has been reported is on disk; a later call goes on from there.
 
         Args:
             frames: wanted; all when left out. Frames between these and what is known already are computed, too.
@@ -321,9 +321,9 @@ class Session(SessionReader):
         wanted, ids = self._checked_frames(frames), self._state.checked_ids(object_ids)
         if self._running.locked():
             raise _busy()
-        return self._propagated(wanted, ids, cancel or threading.Event())
+        return self._propagate(wanted, ids, cancel or threading.Event())
 
-    def _edited(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
+    def _edit(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
         return self._state.change(edit, self._save)
 
     def _saved(self) -> Session:
@@ -339,7 +339,7 @@ class Session(SessionReader):
         write_project(self.project, content)
         self._content = content
 
-    def _propagated(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
+    def _propagate(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
         if not self._running.acquire(blocking=False):
             raise _busy()
         try:

@@ -23,7 +23,7 @@ class SessionState:
 
     Attributes:
         revision: grows with every change of inputs or results.
-        settings_digest: of the video, the settings and the back ends.
+        settings_digest: of the video, the settings and the backends.
         is_closed: nothing can be changed or written any more.
     """
 

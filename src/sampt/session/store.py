@@ -2,8 +2,8 @@
 
 A record says what it was made from (:attr:`sampt.session.plan.PromptFrame.digest`): a result of other inputs is never taken
 for a good one, and one that fits again after an undo is found. It reaches the operating system in one write before anybody is
-told of it: ``kill -9`` loses at most the record being written, which is cut off when the file is opened again. A damaged record
-among good ones is passed over.
+reported of it: ``kill -9`` loses at most the record being written, which is cut off when the file is opened again. A damaged
+record among good ones is passed over.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAGIC = b"rec\0"
 _MAX_RUN = 1 << 31
 """Numbers of runs count from 1; the record's field holds twice as many."""
 _VERSIONS = 4
-"""Results of other inputs that are remembered for an object and a frame: how far undo brings results back."""
+"""Results of other inputs that are cached for an object and a frame: how far undo brings results back."""
 _COMPACT_BYTES = 64 << 20
 """A larger file of which more than half is outdated is written anew when the project is opened."""
 _FIXED = struct.Struct("<II16sBBfIIIII3I")
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     """Where a record is, and what is known of it without reading it.
 
     Attributes:
-        can_start: it has visible positive points and a mask, so that following can go on from it.
+        can_start: it has visible positive points and a mask, so that propagation can go on from it.
     """
 
     offset: int
@@ -104,7 +104,7 @@ class ResultStore:
         return entries[-1] if entries else None
 
     def new_run(self) -> int:
-        """A number by which the points of one run are told from those of all others."""
+        """A number by which the points of one run are distinguished from those of all others."""
         with self._lock:
             self._next_run += 1
             return self._next_run - 1
@@ -122,9 +122,9 @@ class ResultStore:
             if self._size_hw not in (None, record.size_hw):
                 raise ValueCheckError(f"a mask of {record.size_hw[1]}x{record.size_hw[0]} pixels")
         except (ValueError, OverflowError, struct.error, zlib.error) as error:
-            told = " ".join(str(error).split()).rstrip(".")
+            text = " ".join(str(error).split()).rstrip(".")
             raise OutputError(
-                f"{self.path} holds a result that is none of this project ({told}); move it away to start without results."
+                f"{self.path} holds a result that is none of this project ({text}); move it away to start without results."
             ) from error
         return record
 
@@ -181,7 +181,7 @@ class ResultStore:
             self._file.truncate(self._end)
 
     def _summaries(self) -> Iterator[tuple[Summary, int, int]]:
-        """Of every good record in turn, with its place and length."""
+        """Of every good record in turn, with its location and length."""
         with self.path.open("rb") as file:
             offset: int | None = len(_HEADER)
             while offset is not None:
@@ -331,7 +331,7 @@ def _unpack_strength(data: bytes, frame_hw: tuple[int, int]) -> Strength | None:
     rows, columns = -(-h // STRENGTH_CELL_PX), -(-w // STRENGTH_CELL_PX)
     if min(y, x) < 0 or min(h, w) < 1 or y + h > frame_hw[0] or x + w > frame_hw[1]:
         raise ValueCheckError("A record's strengths lie outside its frame.")
-    cells = np.frombuffer(_inflated(data[_STRENGTH.size :], rows * columns), np.uint8).reshape(rows, columns)
+    cells = np.frombuffer(_inflate(data[_STRENGTH.size :], rows * columns), np.uint8).reshape(rows, columns)
     return Strength((y, x), (h, w), cells, scale)
 
 
@@ -349,7 +349,7 @@ def _unpack_points(data: bytes, object_id: int) -> FramePoints:
     (n,) = struct.unpack_from("<I", data)
     if n > _MAX_POINTS:
         raise ValueCheckError("A record has too many points.")
-    columns, at, found = _inflated(data[4:], n * _POINT.itemsize), 0, {}
+    columns, at, found = _inflate(data[4:], n * _POINT.itemsize), 0, {}
     for name in _POINT.names or ():
         kind = _POINT[name]
         found[name] = np.frombuffer(columns, kind, n, at)
@@ -364,7 +364,7 @@ def _unpack_points(data: bytes, object_id: int) -> FramePoints:
     )
 
 
-def _inflated(data: bytes, num_bytes: int) -> bytes:
+def _inflate(data: bytes, num_bytes: int) -> bytes:
     """Exactly so many bytes, however many the data would like to become."""
     out = zlib.decompressobj().decompress(data, num_bytes + 1)
     if len(out) != num_bytes:

@@ -1,4 +1,4 @@
-"""For testing back ends and what is built on them: synthetic scenes with exact masks and tracks, exact fakes, contracts."""
+"""For testing backends and what is built on them: synthetic scenes with exact masks and tracks, exact fakes, contracts."""
 
 from __future__ import annotations
 

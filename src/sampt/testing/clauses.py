@@ -1,4 +1,4 @@
-"""What the two contracts share: the error, how clauses are run, and clips with points whose truth is known."""
+"""What the two contracts share: the error, how clauses are run, and clips with points whose ground truth is known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Limits = TypeVar("Limits")
 
 
 class ContractError(SamptError):
-    """A back end breaks its contract.
+    """A backend breaks its contract.
 
     Attributes:
         broken: name of each broken clause -> a sentence that says what was got and what was expected. Empty when one clause
@@ -60,7 +60,7 @@ def run_clauses(
 ) -> None:
     """Run all clauses, each on ``make()``, and raise one error that lists those that are broken.
 
-    A back end that raises breaks the clause, whatever it raises: nothing that a clause does is a reason to. The error has the
+    A backend that raises breaks the clause, whatever it raises: nothing that a clause does is a reason to. The error has the
     first such exception as its cause, so that a traceback leads to the line. What ``make`` raises ends the run: no clause could
     be tried.
     """
@@ -81,7 +81,7 @@ def run_clauses(
 
 
 def maker(kind: str, backend: Backend | Callable[[], Backend], method: str) -> Callable[[], Backend]:
-    """A function that gives the back end: itself when it has ``method``, else what it, a factory, makes.
+    """A function that gives the backend: itself when it has ``method``, else what it, a factory, makes.
 
     Raises:
         ContractError: it is a class; from the function: the factory raises, which is then the cause, or makes something else.
@@ -127,7 +127,7 @@ def watched_random_state(kind: str) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def contract_scenes() -> tuple[Scene, ...]:
-    """Every scene that the contracts show a back end; what an exact fake has to know."""
+    """Every scene that the contracts show a backend; what an exact fake has to know."""
     return (
         slow_scene(),
         crossing_scene(),
@@ -183,7 +183,7 @@ class Clip:
         """(m, h, w) of a frame of the clip."""
         return self.scene.masks(self.indices[frame_idx])
 
-    def truth(self, points: Points) -> Tracks:
+    def exact_tracks(self, points: Points) -> Tracks:
         """Exact tracks of points given on frames of the clip."""
         frame_idx = np.array([self.indices[i] for i in points.frame_idx], np.int64)
         exact = self.scene.point_positions(points.with_frames(frame_idx))
@@ -191,7 +191,7 @@ class Clip:
         return Tracks(points, exact.xy[rows], exact.visible[rows], exact.confidence[rows], exact.hidden_by[rows])
 
     def query_masks(self, points: Points) -> list[QueryMask]:
-        """The mask of every object of ``points`` on each of its query frames, where any of it is visible."""
+        """The mask of every object of ``points`` on each of its prompt frames, where any of it is visible."""
         wanted = sorted({(int(i), int(o)) for i, o in zip(points.frame_idx, points.object_id, strict=True)})
         masks = [(i, o, self.masks(i)[o - 1]) for i, o in wanted]
         return [QueryMask(o, i, mask) for i, o, mask in masks if mask.any()]

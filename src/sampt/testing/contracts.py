@@ -1,4 +1,4 @@
-"""Contracts that every back end and every exporter keeps; run them on your own.
+"""Contracts that every backend and every exporter keeps; run them on your own.
 
     check_tracker(create_tracker("mine"))
     check_segmenter(create_segmenter("mine"))

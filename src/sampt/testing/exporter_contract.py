@@ -41,7 +41,9 @@ def only_when_complete(exporter: Exporter, limits: None = None) -> None:
         writer.write(ExportFrame(_results()[0], video))
         is_there = path.exists()
         writer.close(False)
-        demand(not is_there, "The file had its name before it was complete; write to sampt.files.atomic.partial_of(path).")
+        demand(
+            not is_there, "The file had its name before it was complete; write to sampt.files.atomic.make_partial_path(path)."
+        )
         demand(not list(path.parent.iterdir()), f"After close(False) {_names(path.parent)} was there; expected nothing.")
         path.write_bytes(_OLDER)
         writer = exporter.open(path, ExportContext(video, _OBJECTS))
@@ -73,7 +75,7 @@ def one_frame(exporter: Exporter, limits: None = None) -> None:
 
 
 def missing_folder(exporter: Exporter, limits: None = None) -> None:
-    """A folder that is not there is told by an OutputError."""
+    """A folder that is not there is given by an OutputError."""
     with tempfile.TemporaryDirectory() as name:
         try:
             _export(exporter, _path(exporter, f"{name}/nowhere"), _results())

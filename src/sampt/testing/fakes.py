@@ -1,4 +1,4 @@
-"""Back ends that know the answer: for testing everything around them, and as the standard that the contracts hold.
+"""Backends that know the result: for testing everything around them, and as the standard that the contracts hold.
 
 They recognise a frame by its pixels, so they work on any view of a scene's video that leaves the pixels as they are: a window,
 every second frame, the time-reversed copy.
@@ -16,7 +16,7 @@ import numpy as np
 
 from sampt.checks import shape_repr
 from sampt.errors import BackendError
-from sampt.geometry import box_of_mask, mask_at
+from sampt.geometry import find_mask_box, mask_at
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing.rendering import Anchors, Scene
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
@@ -58,7 +58,7 @@ class RecordedClip:
 
 
 class FrameFinder:
-    """Tells which frame of which clip a picture is. Every clip is rendered once, at the first question.
+    """Tells which frame of which clip an image is. Every clip is rendered once, at the first use.
 
     Args:
         clips: where to look.
@@ -66,17 +66,17 @@ class FrameFinder:
 
     def __init__(self, clips: Sequence[KnownClip]) -> None:
         self._clips = clips
-        self._places: dict[bytes, list[tuple[int, int]]] = {}
+        self._locations: dict[bytes, list[tuple[int, int]]] = {}
 
     def find(self, frame: UInt8Array, expected: tuple[int, int] | None = None) -> tuple[int, int]:
-        """Clip and frame index of a picture. Of several equal pictures: the one nearest to ``expected``, else the first.
+        """Clip and frame index of an image. Of several equal images: the one nearest to ``expected``, else the first.
 
         Raises:
             BackendError: it is no frame of the clips.
         """
-        if not self._places:
-            self._look()
-        found = self._places.get(_digest(frame))
+        if not self._locations:
+            self._signature()
+        found = self._locations.get(_digest(frame))
         if found is None:
             raise BackendError(
                 f"An exact fake got a frame of shape {frame.shape} that none of its {len(self._clips)} clips has; expected"
@@ -84,27 +84,27 @@ class FrameFinder:
             )
         if expected is None:
             return found[0]
-        return min(found, key=lambda place: (place[0] != expected[0], abs(place[1] - expected[1])))
+        return min(found, key=lambda location: (location[0] != expected[0], abs(location[1] - expected[1])))
 
-    def follow(self, frames: Iterable[UInt8Array]) -> list[tuple[int, int]]:
-        """Clip and frame index of pictures in the order of time; equal pictures are told apart by going on evenly."""
-        places: list[tuple[int, int]] = []
+    def find_in_order(self, frames: Iterable[UInt8Array]) -> list[tuple[int, int]]:
+        """Clip and frame index of images in the order of time; equal images are distinguished by going on evenly."""
+        locations: list[tuple[int, int]] = []
         for frame in frames:
-            places.append(self.find(frame, _going_on(places)))
-        return places
+            locations.append(self.find(frame, _going_on(locations)))
+        return locations
 
-    def _look(self) -> None:
+    def _signature(self) -> None:
         for k, clip in enumerate(self._clips):
             for i in range(clip.num_frames):
-                self._places.setdefault(_digest(clip.frame(i)), []).append((k, i))
+                self._locations.setdefault(_digest(clip.frame(i)), []).append((k, i))
 
 
-def _going_on(places: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    """The place that comes next when the last step is repeated; None before the first one."""
-    if not places:
+def _going_on(locations: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """The location that comes next when the last step is repeated; None before the first one."""
+    if not locations:
         return None
-    step = places[-1][1] - places[-2][1] if len(places) > 1 else 0
-    return places[-1][0], places[-1][1] + step
+    step = locations[-1][1] - locations[-2][1] if len(locations) > 1 else 0
+    return locations[-1][0], locations[-1][1] + step
 
 
 def _digest(frame: UInt8Array) -> bytes:
@@ -118,7 +118,7 @@ class ExactTracker:
         scenes: the scenes whose videos it may be given.
         jitter_px: standard deviation of normal noise on each coordinate.
         dropout: probability that a visible point is called hidden.
-        rng: needed by the two above. Neither touches a point on its query frame.
+        rng: needed by the two above. Neither touches a point on its prompt frame.
 
     Raises:
         BackendError: (``track``) a frame belongs to no scene, or the frames to several.
@@ -141,16 +141,16 @@ class ExactTracker:
 
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
         """See :meth:`sampt.trackers.base.PointTracker.track`."""
-        places = self._finder.follow(video.read(i, i + 1)[0] for i in range(video.num_frames))
-        if len({clip for clip, _ in places}) > 1:
+        locations = self._finder.find_in_order(video.read(i, i + 1)[0] for i in range(video.num_frames))
+        if len({clip for clip, _ in locations}) > 1:
             raise BackendError("ExactTracker got frames of several scenes in one video; expected one scene.")
-        scene = self._scenes[places[0][0]]
-        on_scene = np.array([places[i][1] for i in points.frame_idx], np.int64)
+        scene = self._scenes[locations[0][0]]
+        on_scene = np.array([locations[i][1] for i in points.frame_idx], np.int64)
         exact = scene.point_positions(points.with_frames(on_scene))
-        rows = [i for _, i in places]
-        return self._disturbed(points, exact.xy[rows], exact.visible[rows])
+        rows = [i for _, i in locations]
+        return self._disturb(points, exact.xy[rows], exact.visible[rows])
 
-    def _disturbed(self, points: Points, xy: FloatArray, visible: BoolArray) -> Tracks:
+    def _disturb(self, points: Points, xy: FloatArray, visible: BoolArray) -> Tracks:
         own = (points.frame_idx, np.arange(len(points)))
         xy, seen = xy.copy(), visible.copy()
         if self._rng is not None:
@@ -182,19 +182,19 @@ class ExactStreamTracker(CausalTracker):
 class _ExactStream(TrackerStream):
     def __init__(self, scenes: Sequence[Scene], finder: FrameFinder) -> None:
         self._scenes, self._finder = scenes, finder
-        self._places: list[tuple[int, int]] = []
+        self._locations: list[tuple[int, int]] = []
         self._anchors = Anchors(np.zeros(0, np.int64), np.zeros((0, 2)))
 
     def push(self, frame: UInt8Array) -> TrackStep:
-        self._places.append(self._finder.find(frame, _going_on(self._places)))
-        clip, frame_idx = self._places[-1]
-        xy, visible = self._scenes[clip].place(self._anchors, frame_idx)
+        self._locations.append(self._finder.find(frame, _going_on(self._locations)))
+        clip, frame_idx = self._locations[-1]
+        xy, visible = self._scenes[clip].location(self._anchors, frame_idx)
         return TrackStep(xy.astype(np.float32), visible, visible.astype(np.float32))
 
     def add(self, xy: FloatArray) -> None:
-        if not self._places:
+        if not self._locations:
             raise BackendError("ExactStreamTracker got points before any frame; push the frame that they lie on first.")
-        clip, frame_idx = self._places[-1]
+        clip, frame_idx = self._locations[-1]
         new = self._scenes[clip].anchor(frame_idx, xy)
         self._anchors = Anchors(
             np.concatenate([self._anchors.layer_idx, new.layer_idx]), np.concatenate([self._anchors.uv, new.uv])
@@ -203,7 +203,8 @@ class _ExactStream(TrackerStream):
 
 @dataclass(frozen=True, eq=False)
 class SegmenterCall:
-    """What :class:`ExactSegmenter` was asked once: the prompt's fields, clip and frame, and the object it chose (or None)."""
+    """What :class:`ExactSegmenter` was prompted with once: the prompt's fields, clip and frame, and the object it chose (or
+    None)."""
 
     clip_idx: int
     frame_idx: int
@@ -220,7 +221,7 @@ class SegmenterCall:
 
 
 class ExactSegmenter:
-    """A segmenter that answers with the exact mask of the object that the prompt means.
+    """A segmenter that predicts the exact mask of the object that the prompt means.
 
     That is the object with the most votes: each positive point on its mask counts 1, each negative one -1, ties go to the
     smaller id. Without points on any object, the box decides by its IoU with the objects' boxes. Meant is nothing (an empty
@@ -231,7 +232,7 @@ class ExactSegmenter:
         score: predicted IoU of every found object: a number, or a function of frame index and the found object's id.
 
     Attributes:
-        calls: every prompt asked so far, in order.
+        calls: every prompt so far, in order.
     """
 
     def __init__(self, *clips: KnownClip, score: float | Callable[[int, int], float] = 1.0) -> None:
@@ -258,9 +259,11 @@ class ExactSegmenter:
         """See :meth:`sampt.segmenters.base.PromptableSegmenter.decode`."""
         clip_idx, frame_idx = embedding
         masks = self._clips[clip_idx].masks(frame_idx) if prompts else np.zeros((0, 0, 0), np.bool_)
-        return [self._answer(clip_idx, frame_idx, masks, prompt, full_size) for prompt in prompts]
+        return [self._predict_one(clip_idx, frame_idx, masks, prompt, full_size) for prompt in prompts]
 
-    def _answer(self, clip_idx: int, frame_idx: int, masks: BoolArray, prompt: ObjectPrompt, full_size: bool) -> MaskPrediction:
+    def _predict_one(
+        self, clip_idx: int, frame_idx: int, masks: BoolArray, prompt: ObjectPrompt, full_size: bool
+    ) -> MaskPrediction:
         chosen = _meant(masks, prompt)
         self.calls.append(
             SegmenterCall(
@@ -281,7 +284,7 @@ class ExactSegmenter:
         logits = np.where(mask, _LOGIT, -_LOGIT).astype(np.float32)
         h, w = logits.shape
         low = cv2.resize(logits, (-(-w // _LOW_RES_SIDE), -(-h // _LOW_RES_SIDE)), interpolation=cv2.INTER_AREA)
-        box = box_of_mask(mask) if mask.sum() > 1 else None
+        box = find_mask_box(mask) if mask.sum() > 1 else None
         return MaskPrediction(prompt.object_id, score, low, box, logits if full_size else None)
 
 
@@ -292,7 +295,7 @@ def _meant(masks: BoolArray, prompt: ObjectPrompt) -> int | None:
     signs = np.where(prompt.is_positive, 1, -1)
     votes = np.array([float((signs * mask_at(mask, prompt.xy)).sum()) for mask in masks])
     if not votes.any() and prompt.box_xyxy is not None:
-        votes = np.array([_box_iou(box_of_mask(mask), prompt.box_xyxy) for mask in masks])
+        votes = np.array([_box_iou(find_mask_box(mask), prompt.box_xyxy) for mask in masks])
     return int(votes.argmax()) + 1 if votes.max() > 0 else None
 
 

@@ -1,6 +1,6 @@
 """Procedural material for synthetic scenes: noise, colour ramps, outlines with signed distance, soft shading.
 
-Everything is made from an ``rng``, so that one seed gives one picture, and nothing is read from disk.
+Everything is made from an ``rng``, so that one seed gives one image, and nothing is read from disk.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy.typing as npt
 from sampt.checks import shape_repr
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["Surface", "blob_outline", "colour_ramp", "fill", "inflate", "noise", "signed_distance"]
+__all__ = ["Surface", "blob_outline", "color_ramp", "fill", "inflate", "noise", "signed_distance"]
 
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 AnyArray: TypeAlias = npt.NDArray[Any]
 XYZ: TypeAlias = tuple[float, float, float]
 _FAR = 1e4  # signed distance of everything beyond the drawn part of a surface
@@ -38,10 +38,10 @@ def noise(rng: np.random.Generator, size_hw: tuple[int, int], cell_px: float, oc
     return np.asarray((total - low) / max(high - low, 1e-6), np.float32)
 
 
-def colour_ramp(values: npt.NDArray[np.floating], colours: Sequence[Colour]) -> FloatArray:
-    """Colours (h, w, 3) float32 of ``values`` in [0, 1], linear between the evenly spaced ``colours``."""
-    stops = np.linspace(0, 1, len(colours))
-    table = np.asarray(colours, np.float32)
+def color_ramp(values: npt.NDArray[np.floating], colors: Sequence[Color]) -> FloatArray:
+    """Colours (h, w, 3) float32 of ``values`` in [0, 1], linear between the evenly spaced ``colors``."""
+    stops = np.linspace(0, 1, len(colors))
+    table = np.asarray(colors, np.float32)
     return np.stack([np.interp(values, stops, table[:, c]) for c in range(3)], -1).astype(np.float32)
 
 
@@ -84,57 +84,57 @@ def inflate(distance_px: FloatArray, radius_px: float, light_xyz: XYZ = (-0.4, -
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A painted shape in its own coordinates (u, v), whose (0, 0) is the middle of the picture.
+    """A painted shape in its own coordinates (u, v), whose (0, 0) is the middle of the image.
 
     Attributes:
-        colour: (a, b, 3) uint8 RGB; painted beyond the outline too, so that edges blend without a fringe.
+        color: (a, b, 3) uint8 RGB; painted beyond the outline too, so that edges blend without a fringe.
         distance: (a, b) float32, signed distance to the outline in units of u and v, negative inside; None: no outline, the
             surface covers everything (a background).
-        resolution: picture pixels per unit of u and v.
+        resolution: image pixels per unit of u and v.
     """
 
-    colour: UInt8Array
+    color: UInt8Array
     distance: FloatArray | None = None
     resolution: float = 1.0
 
     __repr__ = shape_repr
 
     @classmethod
-    def of(cls, colour: npt.NDArray[np.floating], mask: BoolArray | None = None, resolution: float = 1.0) -> Surface:
+    def of(cls, color: npt.NDArray[np.floating], mask: BoolArray | None = None, resolution: float = 1.0) -> Surface:
         """A surface from float colours and the pixels it covers."""
         distance = None if mask is None else signed_distance(mask) / np.float32(resolution)
-        return cls(np.clip(np.rint(colour), 0, 255).astype(np.uint8), distance, resolution)
+        return cls(np.clip(np.rint(color), 0, 255).astype(np.uint8), distance, resolution)
 
     @property
     def half_size_uv(self) -> tuple[float, float]:
-        """Half of the picture's extent along u and v."""
-        return self.colour.shape[1] / 2 / self.resolution, self.colour.shape[0] / 2 / self.resolution
+        """Half of the image's extent along u and v."""
+        return self.color.shape[1] / 2 / self.resolution, self.color.shape[0] / 2 / self.resolution
 
     def distance_at(self, u: npt.NDArray[np.floating], v: npt.NDArray[np.floating]) -> FloatArray:
-        """Signed distance at positions u, v of any shape; negative inside. Linear between the picture's pixels."""
+        """Signed distance at positions u, v of any shape; negative inside. Linear between the image's pixels."""
         if self.distance is None:
             return np.full(np.broadcast(u, v).shape, -_FAR, np.float32)
         return np.asarray(self._sample(self.distance, u, v, cv2.BORDER_CONSTANT), np.float32)
 
-    def colour_at(self, u: npt.NDArray[np.floating], v: npt.NDArray[np.floating]) -> UInt8Array:
-        """RGB uint8 at positions u, v of any shape; linear between the picture's pixels."""
-        return np.asarray(self._sample(self.colour, u, v, cv2.BORDER_REFLECT_101), np.uint8)
+    def color_at(self, u: npt.NDArray[np.floating], v: npt.NDArray[np.floating]) -> UInt8Array:
+        """RGB uint8 at positions u, v of any shape; linear between the image's pixels."""
+        return np.asarray(self._sample(self.color, u, v, cv2.BORDER_REFLECT_101), np.uint8)
 
-    def _sample(self, picture: AnyArray, u: AnyArray, v: AnyArray, border: int) -> AnyArray:
-        """``picture`` at positions; two-dimensional positions go straight to OpenCV, others are folded into rows first."""
-        x, y = self._to_picture(u, 1), self._to_picture(v, 0)
+    def _sample(self, image: AnyArray, u: AnyArray, v: AnyArray, border: int) -> AnyArray:
+        """``image`` at positions; two-dimensional positions go straight to OpenCV, others are folded into rows first."""
+        x, y = self._to_image(u, 1), self._to_image(v, 0)
         if x.ndim != 2:
             count = x.size
             folded = [np.pad(a.reshape(-1), (0, -count % _ROW)).reshape(-1, _ROW) for a in (x, y)]
-            sampled = self._sample_grid(picture, folded[0], folded[1], border)
-            return np.asarray(sampled.reshape(-1, *picture.shape[2:])[:count].reshape(*x.shape, *picture.shape[2:]))
-        return self._sample_grid(picture, x, y, border)
+            sampled = self._sample_grid(image, folded[0], folded[1], border)
+            return np.asarray(sampled.reshape(-1, *image.shape[2:])[:count].reshape(*x.shape, *image.shape[2:]))
+        return self._sample_grid(image, x, y, border)
 
-    def _to_picture(self, position: AnyArray, axis: int) -> FloatArray:
-        return np.asarray(position * self.resolution + (self.colour.shape[axis] - 1) / 2, np.float32)
+    def _to_image(self, position: AnyArray, axis: int) -> FloatArray:
+        return np.asarray(position * self.resolution + (self.color.shape[axis] - 1) / 2, np.float32)
 
     @staticmethod
-    def _sample_grid(picture: AnyArray, x: AnyArray, y: AnyArray, border: int) -> AnyArray:
+    def _sample_grid(image: AnyArray, x: AnyArray, y: AnyArray, border: int) -> AnyArray:
         if not x.size:
-            return np.zeros((*x.shape, *picture.shape[2:]), picture.dtype)
-        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=(_FAR,)))
+            return np.zeros((*x.shape, *image.shape[2:]), image.dtype)
+        return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=(_FAR,)))

@@ -1,6 +1,6 @@
 """Synthetic scenes: layers of painted surfaces that move and bend, rendered frame by frame, with exact masks and tracks.
 
-A surface point (u, v) and its place (x, y) in a frame are tied by a :class:`Pose` that is exact in both directions: two
+A surface point (u, v) and its location (x, y) in a frame are tied by a :class:`Pose` that is exact in both directions: two
 sinusoidal shears (each undone by subtraction), then a similarity. Nothing is approximated, so tracks are exact too.
 """
 
@@ -112,7 +112,7 @@ class Layer:
         """Rows and columns of the frame that hold the layer, with a margin; empty when it is outside."""
         if self.surface.distance is None:
             return slice(0, size_hw[0]), slice(0, size_hw[1])
-        # The pose is continuous both ways, so the image of the picture's border encloses the image of the picture.
+        # The pose is continuous in both directions, so the image of the image's border encloses the image of the image.
         half_u, half_v = self.surface.half_size_uv
         along = np.linspace(-1, 1, 65)
         ones = np.ones_like(along)
@@ -129,7 +129,7 @@ def _pixels(position: Array, size: int, margin_px: int) -> slice:
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Points fixed to surfaces: ``layer_idx`` (n,) counts from the back, ``uv`` (n, 2) float64 is the place on that layer."""
+    """Points fixed to surfaces: ``layer_idx`` (n,) counts from the back, ``uv`` (n, 2) float64 is where on that layer."""
 
     layer_idx: IntArray
     uv: npt.NDArray[np.float64]
@@ -138,7 +138,7 @@ class Anchors:
 
 
 class Scene:
-    """A clip of moving layers whose masks and point tracks are known exactly. Frames are rendered when asked for, none is kept.
+    """A clip of moving layers whose masks and point tracks are known exactly. Frames are rendered when requested, none is kept.
 
     Args:
         layers: from the back to the front; the first one is the background and covers everything; object ids are 1 to m.
@@ -173,7 +173,7 @@ class Scene:
         self.num_objects = len(ids)
 
     def frame(self, frame_idx: int) -> UInt8Array:
-        """The picture, (h, w, 3) uint8 RGB."""
+        """The image, (h, w, 3) uint8 RGB."""
         self._check_frame(frame_idx)
         canvas = np.zeros((*self.size_hw, 3), np.float32)
         for layer in self.layers:
@@ -184,7 +184,7 @@ class Scene:
         """Visible part of each object, (m, h, w) bool, object 1 first; disjoint. A pixel belongs to what covers its centre."""
         self._check_frame(frame_idx)
         labels = np.zeros(self.size_hw, np.int64)
-        for layer, window, covered in self._covered(frame_idx):
+        for layer, window, covered in self._cover(frame_idx):
             labels[window][covered] = layer.object_id or 0
         return np.asarray(labels == np.arange(1, self.num_objects + 1)[:, None, None])
 
@@ -192,7 +192,7 @@ class Scene:
         """Whole extent of each object inside the frame, hidden or not, (m, h, w) bool."""
         self._check_frame(frame_idx)
         masks = np.zeros((self.num_objects, *self.size_hw), np.bool_)
-        for layer, window, covered in self._covered(frame_idx):
+        for layer, window, covered in self._cover(frame_idx):
             if layer.object_id is not None:
                 masks[layer.object_id - 1][window] = covered
         return masks
@@ -210,7 +210,7 @@ class Scene:
             uv[on] = np.stack([u, v], -1)[on]
         return Anchors(layer_idx, uv)
 
-    def place(self, anchors: Anchors, frame_idx: int) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    def location(self, anchors: Anchors, frame_idx: int) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """Where anchored points are in a frame, (n, 2), and which are visible, (n,): inside it, nothing nearer over them."""
         self._check_frame(frame_idx)
         xy = np.zeros_like(anchors.uv)
@@ -226,11 +226,11 @@ class Scene:
     def point_positions(self, points: Points) -> Tracks:
         """Exact tracks of any points, each given on any frame of the clip.
 
-        A point follows the surface of the nearest layer under it on its query frame, the background included. It is visible
+        A point follows the surface of the nearest layer under it on its prompt frame, the background included. It is visible
         where it is inside the frame and no nearer layer covers it; confidence is 1 where visible, else 0.
 
         Raises:
-            ValueCheckError: a query frame lies outside the clip.
+            ValueCheckError: a prompt frame lies outside the clip.
         """
         t, n = self.num_frames, len(points)
         layer_idx, uv = np.zeros(n, np.int64), np.zeros((n, 2))
@@ -240,7 +240,7 @@ class Scene:
             layer_idx[new], uv[new] = found.layer_idx, found.uv
         xy, visible = np.zeros((t, n, 2), np.float32), np.zeros((t, n), np.bool_)
         for i in range(t):
-            xy[i], visible[i] = self.place(Anchors(layer_idx, uv), i)
+            xy[i], visible[i] = self.location(Anchors(layer_idx, uv), i)
         own = (points.frame_idx, np.arange(n))
         xy[own] = points.xy  # to the last bit, whatever rounding on the way there and back did
         visible[own] = inside_frame(points.xy, self.size_hw)
@@ -248,9 +248,11 @@ class Scene:
 
     def _check_frame(self, frame_idx: int) -> None:
         if not 0 <= frame_idx < self.num_frames:
-            raise ValueCheckError(f"Frame {frame_idx} was asked of scene {self.name!r}; expected 0 to {self.num_frames - 1}.")
+            raise ValueCheckError(
+                f"Frame {frame_idx} was requested of scene {self.name!r}; expected 0 to {self.num_frames - 1}."
+            )
 
-    def _covered(self, frame_idx: int) -> Iterator[tuple[Layer, tuple[slice, slice], BoolArray]]:
+    def _cover(self, frame_idx: int) -> Iterator[tuple[Layer, tuple[slice, slice], BoolArray]]:
         """Each layer but the background, the window that holds it, and its pixels in that window; from the back."""
         for layer in self.layers[1:]:
             window = layer.window(layer.pose_at(frame_idx), self.size_hw)
@@ -266,7 +268,7 @@ class Scene:
             return
         target = canvas[window]
         if layer.surface.distance is None:
-            target[:] = layer.surface.colour_at(u, v)
+            target[:] = layer.surface.color_at(u, v)
             return
         opacity = np.clip(0.5 - layer.surface.distance_at(u, v) * np.float32(pose.scale), 0, 1)
         if shadow:
@@ -275,7 +277,7 @@ class Scene:
         if not len(rows):
             return
         inner = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        target[inner] += opacity[inner][..., None] * (layer.surface.colour_at(u[inner], v[inner]) - target[inner])
+        target[inner] += opacity[inner][..., None] * (layer.surface.color_at(u[inner], v[inner]) - target[inner])
 
 
 def _grid(window: tuple[slice, slice]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

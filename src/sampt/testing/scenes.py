@@ -1,6 +1,6 @@
 """Ready-made scenes: one worth looking at, and small ones for tests. The same seed gives the same pixels.
 
-Small scenes are 96 x 64, not square on purpose, and move a pixel or two a frame, so that classical trackers can follow.
+Small scenes are 96 x 64, not square on purpose, and move a pixel or two a frame, so that classical trackers can track it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sampt.testing.aquarium import demo_scene
-from sampt.testing.materials import Surface, blob_outline, colour_ramp, fill, inflate, noise, signed_distance
+from sampt.testing.materials import Surface, blob_outline, color_ramp, fill, inflate, noise, signed_distance
 from sampt.testing.rendering import Anchors, Layer, Pose, Scene, SceneVideo, Shadow, Wave
 from sampt.types import BoolArray, FloatArray
 
@@ -30,12 +30,12 @@ __all__ = [
     "static_scene",
 ]
 
-Colours = Sequence[tuple[int, int, int]]
+Colors = Sequence[tuple[int, int, int]]
 _SMALL = (64, 96)
-_WARM: Colours = [(110, 20, 10), (230, 90, 30), (255, 215, 120)]
-_COOL: Colours = [(15, 30, 110), (40, 110, 220), (190, 235, 255)]
-_STONE: Colours = [(55, 50, 45), (120, 112, 100), (175, 168, 150)]
-_MEADOW: Colours = [(25, 60, 30), (75, 120, 55), (140, 170, 95)]
+_WARM: Colors = [(110, 20, 10), (230, 90, 30), (255, 215, 120)]
+_COOL: Colors = [(15, 30, 110), (40, 110, 220), (190, 235, 255)]
+_STONE: Colors = [(55, 50, 45), (120, 112, 100), (175, 168, 150)]
+_MEADOW: Colors = [(25, 60, 30), (75, 120, 55), (140, 170, 95)]
 _SHADOW = Shadow(offset_xy=(1.5, 2.5), blur_px=2.0, darkness=0.3)
 
 
@@ -140,27 +140,27 @@ def _still(centre_xy: tuple[float, float]) -> Callable[[int], Pose]:
     return lambda _: Pose(centre_xy)
 
 
-def _mottled(rng: np.random.Generator, size_hw: tuple[int, int], colours: Colours, cell_px: float) -> FloatArray:
+def _mottle(rng: np.random.Generator, size_hw: tuple[int, int], colors: Colors, cell_px: float) -> FloatArray:
     """Noise with its contrast spread, as colours (h, w, 3)."""
     value = noise(rng, size_hw, cell_px, octaves=3)
-    return colour_ramp(np.clip((value - 0.5) * 1.7 + 0.5, 0, 1), colours)
+    return color_ramp(np.clip((value - 0.5) * 1.7 + 0.5, 0, 1), colors)
 
 
 def _background(rng: np.random.Generator, size_hw: tuple[int, int], pan_xy: tuple[float, float] = (0.4, 0.15)) -> Layer:
     """A mottled meadow under a camera that pans by ``pan_xy`` pixels a frame."""
     h, w = size_hw
-    surface = Surface.of(_mottled(rng, (h + 24, w + 24), _MEADOW, 12))
+    surface = Surface.of(_mottle(rng, (h + 24, w + 24), _MEADOW, 12))
     centre = (w - 1) / 2, (h - 1) / 2
     return Layer(surface, lambda i: Pose((centre[0] - pan_xy[0] * i, centre[1] - pan_xy[1] * i)))
 
 
-def _blob(rng: np.random.Generator, radii_xy: tuple[float, float], colours: Colours) -> Surface:
+def _blob(rng: np.random.Generator, radii_xy: tuple[float, float], colors: Colors) -> Surface:
     """A mottled cushion; drawn at twice the size for a smooth outline."""
     resolution = 2
     half = int(max(radii_xy) * 1.4) + 4
     size_hw = (2 * half * resolution, 2 * half * resolution)
     mask = fill(size_hw, blob_outline(rng, radii_xy) * resolution + half * resolution)
-    return _cushion(_mottled(rng, size_hw, colours, 6 * resolution), mask, resolution, min(radii_xy) * 0.6)
+    return _cushion(_mottle(rng, size_hw, colors, 6 * resolution), mask, resolution, min(radii_xy) * 0.6)
 
 
 def _pillar(rng: np.random.Generator, half_width: float, height: int) -> Surface:
@@ -170,9 +170,9 @@ def _pillar(rng: np.random.Generator, half_width: float, height: int) -> Surface
     mask = np.zeros(size_hw, np.bool_)
     edge = int(5 * resolution)
     mask[:, edge:-edge] = True
-    return _cushion(_mottled(rng, size_hw, _STONE, 8 * resolution), mask, resolution, half_width * 0.8)
+    return _cushion(_mottle(rng, size_hw, _STONE, 8 * resolution), mask, resolution, half_width * 0.8)
 
 
-def _cushion(colour: FloatArray, mask: BoolArray, resolution: int, rim: float) -> Surface:
+def _cushion(color: FloatArray, mask: BoolArray, resolution: int, rim: float) -> Surface:
     shade = inflate(signed_distance(mask), rim * resolution)
-    return Surface.of(colour * shade[..., None], mask, resolution)
+    return Surface.of(color * shade[..., None], mask, resolution)

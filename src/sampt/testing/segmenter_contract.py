@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sampt.geometry import box_of_mask
+from sampt.geometry import find_mask_box
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo, innermost
 from sampt.testing.clauses import Clip, ContractError, demand, maker, run_clauses, spread_points, watched_random_state
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
@@ -20,7 +20,7 @@ class SegmenterLimits:
     """How well a segmenter has to do.
 
     Attributes:
-        min_iou: IoU with the exact mask on an easy frame, asked with several points; None leaves out every clause part that
+        min_iou: IoU with the exact mask on an easy frame, prompted with several points; None leaves out every clause part that
             measures accuracy (for random weights).
         same: logits and scores that should be the same may differ by this much, absolutely or relatively.
     """
@@ -37,11 +37,11 @@ def info_is_complete(segmenter: PromptableSegmenter, limits: SegmenterLimits = _
     """``info`` is a SegmenterInfo with a name, the code's licence and a batch size; its flags say what the segmenter has."""
     info = segmenter.info
     demand(isinstance(info, SegmenterInfo), f"info is a {type(info).__name__}; expected a SegmenterInfo.")
-    named = f"name={info.name!r}, licence_code={info.licence_code!r}"
-    demand(bool(info.name and info.licence_code), f"info has {named}; expected both.")
+    named = f"name={info.name!r}, license_code={info.license_code!r}"
+    demand(bool(info.name and info.license_code), f"info has {named}; expected both.")
     demand(info.encode_batch >= 1, f"info.encode_batch is {info.encode_batch}; expected at least 1.")
     inner = innermost(segmenter)
-    flags = {"has_refinement": "decode_in_rounds", "has_candidates": "candidates", "has_mask_logits": "logits_of_mask"}
+    flags = {"has_refinement": "decode_with_refinement", "has_candidates": "candidates", "has_mask_logits": "make_mask_logits"}
     for flag, method in flags.items():
         says, has = getattr(info, flag), callable(getattr(inner, method, None))
         demand(
@@ -50,51 +50,52 @@ def info_is_complete(segmenter: PromptableSegmenter, limits: SegmenterLimits = _
 
 
 def one_prompt(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """One positive point gives one answer whose id, score, box and logits are what they promise."""
+    """One positive point gives one prediction whose id, score, box and logits are what they promise."""
     frame, masks = _easy()
-    _ask(segmenter, frame, [_prompt(masks, 1, 1)])
+    _predict(segmenter, frame, [_prompt(masks, 1, 1)])
 
 
 def no_prompts(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
     """No prompts give an empty list."""
-    answers = segmenter.decode(_encode(segmenter, _easy()[0]), [])
-    demand(isinstance(answers, list) and not answers, f"decode() of no prompts returned {answers!r}; expected [].")
+    predictions = segmenter.decode(_encode(segmenter, _easy()[0]), [])
+    demand(isinstance(predictions, list) and not predictions, f"decode() of no prompts returned {predictions!r}; expected [].")
 
 
 def easy_objects(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
     """Objects of a colour of their own are found from several points, and hold these points."""
     frame, masks = _easy()
     prompts = [_prompt(masks, object_id, 5, negatives=3) for object_id in (1, 2)]
-    for answer, prompt, mask in zip(_ask(segmenter, frame, prompts), prompts, masks, strict=True):
+    for prediction, prompt, mask in zip(_predict(segmenter, frame, prompts), prompts, masks, strict=True):
         if limits.min_iou is None:
             continue
-        got = _mask_of(answer)
-        _demand_overlap(got, mask, limits.min_iou, f"The mask of object {answer.object_id}")
+        got = _threshold(prediction)
+        _demand_overlap(got, mask, limits.min_iou, f"The mask of object {prediction.object_id}")
         x, y = prompt.xy[0].astype(int)
         demand(
-            got[y, x], f"The mask of object {answer.object_id} leaves out its first positive point ({x}, {y}); expected it in."
+            got[y, x],
+            f"The mask of object {prediction.object_id} leaves out its first positive point ({x}, {y}); expected it in.",
         )
 
 
 def batch_equals_one_by_one(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """Several prompts with as many points each, asked together, get the answers that they get alone."""
+    """Several prompts with as many points each, prompted together, get the predictions that they get alone."""
     frame, masks = _easy()
     _demand_alone_is_same(segmenter, frame, [_prompt(masks, 1, 2), _prompt(masks, 2, 2), _prompt(masks, 1, 1, 1)], limits)
 
 
 def mixed_numbers_of_points(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """Prompts with different numbers of points, with and without boxes, get the answers that they get alone."""
+    """Prompts with different numbers of points, with and without boxes, get the predictions that they get alone."""
     frame, masks = _easy()
-    boxed = replace(_prompt(masks, 2, 1), box_xyxy=box_of_mask(masks[1]))
+    boxed = replace(_prompt(masks, 2, 1), box_xyxy=find_mask_box(masks[1]))
     prompts = [_prompt(masks, 1, 1), _prompt(masks, 2, 6, 3), boxed, _prompt(masks, 1, 3, 1)]
     _demand_alone_is_same(segmenter, frame, prompts, limits)
 
 
 def order_of_prompts(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """Prompts in another order get the same answers in that order."""
+    """Prompts in another order get the same predictions in that order."""
     frame, masks = _easy()
     prompts = [_prompt(masks, 1, 3, 1), _prompt(masks, 1, 1), _prompt(masks, 2, 3, 1)]
-    first, second = _ask(segmenter, frame, prompts), _ask(segmenter, frame, prompts[::-1])[::-1]
+    first, second = _predict(segmenter, frame, prompts), _predict(segmenter, frame, prompts[::-1])[::-1]
     for one, two in zip(first, second, strict=True):
         _demand_same(one, two, limits, "when the prompts are in another order")
 
@@ -104,12 +105,12 @@ def order_of_points(segmenter: PromptableSegmenter, limits: SegmenterLimits = _D
     frame, masks = _easy()
     prompt = _prompt(masks, 1, 4, 2)
     turned = replace(prompt, xy=prompt.xy[::-1], is_positive=prompt.is_positive[::-1])
-    one, two = _ask(segmenter, frame, [prompt])[0], _ask(segmenter, frame, [turned])[0]
+    one, two = _predict(segmenter, frame, [prompt])[0], _predict(segmenter, frame, [turned])[0]
     _demand_same(one, two, limits, "when the points of the prompt are in another order")
 
 
 def stateless(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """What is encoded or asked in between does not change an answer about an earlier frame."""
+    """What is encoded or decoded in between does not change a prediction about an earlier frame."""
     frame, masks = _easy()
     other = Clip.of("crossing").video.read(3, 4)[0]
     prompt = _prompt(masks, 1, 3, 1)
@@ -118,7 +119,7 @@ def stateless(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT
     between = _encode(segmenter, other)
     _decode(segmenter, between, other, [_prompt(masks, 2, 2)])
     second = _decode(segmenter, embedding, frame, [prompt])[0]
-    _demand_same(first, second, limits, "after another frame was encoded and asked about")
+    _demand_same(first, second, limits, "after another frame was encoded and decoded")
 
 
 def frames_in_a_batch(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
@@ -129,37 +130,37 @@ def frames_in_a_batch(segmenter: PromptableSegmenter, limits: SegmenterLimits = 
     demand(len(embeddings) == 3, f"encode() of 3 frames returned {len(embeddings)} embeddings; expected 3.")
     for i in (0, 2):
         prompt = _prompt(clip.masks(i), 2, 3)
-        together = _mask_of(_decode(segmenter, embeddings[i], frames[i], [prompt])[0])
-        alone = _mask_of(_ask(segmenter, frames[i], [prompt])[0])
+        together = _threshold(_decode(segmenter, embeddings[i], frames[i], [prompt])[0])
+        alone = _threshold(_predict(segmenter, frames[i], [prompt])[0])
         changed = float((together != alone).mean())
         demand(changed <= 0.01, f"{changed:.1%} of the pixels of a mask change when 3 frames are encoded together; expected 0.")
 
 
 def odd_sizes(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """Frames that are high or wide and have odd sides get logits of their own size, with the object in its place."""
+    """Frames that are high or wide and have odd sides get logits of their own size, with the object where it is."""
     for size_hw in ((97, 61), (83, 131)):
         clip = Clip.sized(size_hw)
         masks = clip.masks(0)
-        answer = _ask(segmenter, clip.video.read(0, 1)[0], [_prompt(masks, 2, 5, 3)])[0]
+        prediction = _predict(segmenter, clip.video.read(0, 1)[0], [_prompt(masks, 2, 5, 3)])[0]
         if limits.min_iou is not None:
-            _demand_overlap(_mask_of(answer), masks[1], limits.min_iou, f"The mask on a frame of (h, w) = {size_hw}")
+            _demand_overlap(_threshold(prediction), masks[1], limits.min_iou, f"The mask on a frame of (h, w) = {size_hw}")
 
 
 def points_on_the_edge(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """Points on the first and last row and column are answered."""
+    """Points on the first and last row and column are handled."""
     frame, _ = _easy()
     h, w = frame.shape[:2]
     edge = [[w // 2, 0], [0, h // 2], [w - 1, h // 2], [w // 2, h - 1], [0, 0], [w - 1, h - 1]]
-    _ask(segmenter, frame, [ObjectPrompt(k + 1, [xy], [True]) for k, xy in enumerate(edge)])  # type: ignore[arg-type]
+    _predict(segmenter, frame, [ObjectPrompt(k + 1, [xy], [True]) for k, xy in enumerate(edge)])  # type: ignore[arg-type]
 
 
 def box_and_previous_logits(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """A prompt may have a box, a previous answer's low-resolution logits, both, or a box alone."""
+    """A prompt may have a box, a previous prediction's low-resolution logits, both, or a box alone."""
     frame, masks = _easy()
     prompt = _prompt(masks, 1, 3, 1)
     embedding = _encode(segmenter, frame)
     previous = _decode(segmenter, embedding, frame, [prompt])[0]
-    box = previous.box_xyxy if previous.box_xyxy is not None else box_of_mask(masks[0])
+    box = previous.box_xyxy if previous.box_xyxy is not None else find_mask_box(masks[0])
     more = [
         replace(prompt, box_xyxy=box),
         replace(prompt, mask_logits=previous.low_res_logits),
@@ -170,7 +171,7 @@ def box_and_previous_logits(segmenter: PromptableSegmenter, limits: SegmenterLim
 
 
 def low_resolution_only(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
-    """With ``full_size=False`` logits are None, and score, box and low-resolution logits are those of the full answer."""
+    """With ``full_size=False`` logits are None, and score, box and low-resolution logits are those of the full prediction."""
     frame, masks = _easy()
     embedding = _encode(segmenter, frame)
     prompts = [_prompt(masks, 1, 3, 1), _prompt(masks, 2, 2)]
@@ -187,17 +188,17 @@ def frame_is_left_alone(segmenter: PromptableSegmenter, limits: SegmenterLimits 
     """Frames are not written to, and may be read-only."""
     frame, masks = _easy()
     kept = frame.copy()
-    _ask(segmenter, frame, [_prompt(masks, 1, 3, 1)])
+    _predict(segmenter, frame, [_prompt(masks, 1, 3, 1)])
     demand(np.array_equal(frame, kept), "The segmenter wrote into the frame; expected it unchanged.")
     frame.setflags(write=False)
-    _ask(segmenter, frame, [_prompt(masks, 1, 3, 1)])
+    _predict(segmenter, frame, [_prompt(masks, 1, 3, 1)])
 
 
 def global_random_state_is_left_alone(segmenter: PromptableSegmenter, limits: SegmenterLimits = _DEFAULT) -> None:
     """Neither numpy's nor Python's global random numbers are drawn from or seeded."""
     frame, masks = _easy()
     with watched_random_state("segmenter"):
-        _ask(segmenter, frame, [_prompt(masks, 1, 3, 1)])
+        _predict(segmenter, frame, [_prompt(masks, 1, 3, 1)])
 
 
 SEGMENTER_CLAUSES: tuple[tuple[str, SegmenterClause], ...] = tuple(
@@ -261,39 +262,44 @@ def _encode(segmenter: PromptableSegmenter, frame: UInt8Array) -> object:
     return embeddings[0]
 
 
-def _ask(segmenter: PromptableSegmenter, frame: UInt8Array, prompts: Sequence[ObjectPrompt]) -> list[MaskPrediction]:
+def _predict(segmenter: PromptableSegmenter, frame: UInt8Array, prompts: Sequence[ObjectPrompt]) -> list[MaskPrediction]:
     return _decode(segmenter, _encode(segmenter, frame), frame, prompts)
 
 
 def _decode(
     segmenter: PromptableSegmenter, embedding: object, frame: UInt8Array, prompts: Sequence[ObjectPrompt]
 ) -> list[MaskPrediction]:
-    """Decode, and demand what every answer has to be."""
-    answers = segmenter.decode(embedding, prompts)
-    ids, expected = [answer.object_id for answer in answers], [prompt.object_id for prompt in prompts]
-    demand(ids == expected, f"Answers are about objects {ids}; expected {expected}, one a prompt, in order.")
-    for answer in answers:
-        logits = _logits_of(answer)
+    """Decode, and demand what every prediction has to be."""
+    predictions = segmenter.decode(embedding, prompts)
+    ids, expected = [prediction.object_id for prediction in predictions], [prompt.object_id for prompt in prompts]
+    demand(ids == expected, f"Predictions are about objects {ids}; expected {expected}, one a prompt, in order.")
+    for prediction in predictions:
+        logits = _check_logits(prediction)
         demand(isinstance(logits, np.ndarray), f"logits is a {type(logits).__name__}; expected an array of the frame's size.")
         demand(logits.shape == frame.shape[:2], f"logits have shape {logits.shape}; expected {frame.shape[:2]}.")
         demand(logits.dtype == np.float32, f"logits are {logits.dtype}; expected float32.")
         demand(np.isfinite(logits).all(), "logits hold NaN or infinity; expected finite numbers.")
-        demand(0 <= answer.score <= 1, f"The score is {answer.score}; expected 0 to 1.")
-        demand(answer.low_res_logits is not None, "low_res_logits is None; expected what the next prompt's mask_logits takes.")
+        demand(0 <= prediction.score <= 1, f"The score is {prediction.score}; expected 0 to 1.")
+        demand(
+            prediction.low_res_logits is not None, "low_res_logits is None; expected what the next prompt's mask_logits takes."
+        )
         mask = logits > 0
-        box = box_of_mask(mask) if mask.sum() >= 2 else None
-        demand(_same_box(answer.box_xyxy, box), f"The box is {answer.box_xyxy}; expected the tight box of logits > 0, {box}.")
-    return answers
+        box = find_mask_box(mask) if mask.sum() >= 2 else None
+        demand(
+            _same_box(prediction.box_xyxy, box),
+            f"The box is {prediction.box_xyxy}; expected the tight box of logits > 0, {box}.",
+        )
+    return predictions
 
 
-def _mask_of(answer: MaskPrediction) -> BoolArray:
-    return np.asarray(_logits_of(answer) > 0)
+def _threshold(prediction: MaskPrediction) -> BoolArray:
+    return np.asarray(_check_logits(prediction) > 0)
 
 
-def _logits_of(answer: MaskPrediction) -> FloatArray:
-    if answer.logits is None:
+def _check_logits(prediction: MaskPrediction) -> FloatArray:
+    if prediction.logits is None:
         raise ContractError("logits is None; expected an array of the frame's size.")
-    return answer.logits
+    return prediction.logits
 
 
 def _demand_overlap(got: BoolArray, mask: BoolArray, min_iou: float, what: str) -> None:
@@ -312,13 +318,13 @@ def _demand_alone_is_same(
 ) -> None:
     embedding = _encode(segmenter, frame)
     together = _decode(segmenter, embedding, frame, prompts)
-    for answer, prompt in zip(together, prompts, strict=True):
+    for prediction, prompt in zip(together, prompts, strict=True):
         alone = _decode(segmenter, embedding, frame, [prompt])[0]
-        _demand_same(answer, alone, limits, f"between a batch of {len(prompts)} prompts and the prompt alone")
+        _demand_same(prediction, alone, limits, f"between a batch of {len(prompts)} prompts and the prompt alone")
 
 
 def _demand_same(one: MaskPrediction, two: MaskPrediction, limits: SegmenterLimits, when: str) -> None:
-    first, second = _logits_of(one), _logits_of(two)
+    first, second = _check_logits(one), _check_logits(two)
     difference = np.abs(first - second)
     excess = difference - limits.same * np.maximum(np.abs(first), 1)
     demand(

@@ -9,7 +9,7 @@ import numpy as np
 
 from sampt.geometry import inside_frame
 from sampt.testing.clauses import Clip, demand, maker, run_clauses, watched_random_state
-from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, TrackStep, start_live
+from sampt.trackers.base import FrameSource, PointTracker, TrackerInfo, TrackStep, start_streaming
 from sampt.types import HiddenBy, Points, Tracks, UInt8Array
 
 __all__ = ["TRACKER_CLAUSES", "TrackerClause", "TrackerLimits", "check_tracker"]
@@ -20,12 +20,12 @@ class TrackerLimits:
     """How well a tracker has to do.
 
     Attributes:
-        exact_tolerance_px: median distance from the exact tracks on slow motion that is still following; None leaves out every
+        exact_tolerance_px: median distance from the exact tracks on slow motion that is still tracking; None leaves out every
             clause part that measures accuracy (for random weights).
-        min_visible_accuracy: share of (frame, point) pairs on slow motion that must be called visible or hidden rightly.
+        min_visible_accuracy: fraction of (frame, point) pairs on slow motion that must be called visible or hidden rightly.
         same_px: two tracks that should be the same may differ by this much.
         reversed_px: median distance between the tracks of a clip and of its time-reversed copy.
-        min_hidden_outside: share of (frame, point) pairs outside the frame that must be called hidden. Low, because chained
+        min_hidden_outside: fraction of (frame, point) pairs outside the frame that must be called hidden. Low, because chained
             optical flow may take a point that reaches the border for the background there.
     """
 
@@ -53,7 +53,7 @@ def non_square_video(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) ->
     clip = Clip.sized((97, 61))
     points = Points.concat([clip.object_points(1, 4), clip.object_points(2, 4), Points.of(1, 0, [[30, 90]], False)])
     tracks = _track(tracker, clip, points)
-    _demand_following(tracks, clip.truth(points), limits, "on a still frame of 97 rows and 61 columns")
+    _demand_tracking(tracks, clip.exact_tracks(points), limits, "on a still frame of 97 rows and 61 columns")
 
 
 def point_on_the_edge(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
@@ -66,7 +66,7 @@ def point_on_the_edge(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -
 
 
 def query_point_holds(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """On its query frame a point is visible at its own place, also when places are not whole pixels."""
+    """On its prompt frame a point is visible at its own location, also when locations are not whole pixels."""
     clip = Clip.of("crossing")
     parts = [Points.of(1, i, [[20.25 + i, 30.75], [60.5, 20.125 + i]]) for i in (0, 5, clip.num_frames - 1)]
     _demand_queries_hold(_track(tracker, clip, Points.concat(parts)), "for points given on several frames")
@@ -81,40 +81,40 @@ def still_video(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None
     """When nothing moves, points stay."""
     clip = Clip.of("static", 0, 6)
     points = Points.concat([clip.object_points(1, 5), clip.object_points(2, 5)])
-    _demand_following(_track(tracker, clip, points), clip.truth(points), limits, "when nothing moves")
+    _demand_tracking(_track(tracker, clip, points), clip.exact_tracks(points), limits, "when nothing moves")
 
 
 def slow_motion(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """Slow motion is followed."""
+    """Slow motion is tracked."""
     clip = Clip.of("slow")
     points = Points.concat([clip.object_points(1, 8), clip.object_points(2, 8)])
-    _demand_following(_track(tracker, clip, points), clip.truth(points), limits, "on slow motion")
+    _demand_tracking(_track(tracker, clip, points), clip.exact_tracks(points), limits, "on slow motion")
 
 
-def both_ways(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """A point given in mid-clip is followed to the end and to the start."""
+def bidirectional(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
+    """A point given in mid-clip is tracked to the end and to the start."""
     clip = Clip.of("slow")
     middle = clip.num_frames // 2
     points = Points.concat([clip.object_points(1, 6, middle), clip.object_points(2, 6, middle)])
-    tracks, truth = _track(tracker, clip, points), clip.truth(points)
+    tracks, exact_tracks = _track(tracker, clip, points), clip.exact_tracks(points)
     for name, rows in (("before", slice(0, middle)), ("after", slice(middle + 1, None))):
         demand(
             not (tracks.hidden_by[rows] == HiddenBy.NOT_TRACKED).any(),
             f"Points given on frame {middle} are not tracked on all frames {name} it; expected the whole clip.",
         )
         if limits.exact_tolerance_px is not None:
-            _demand_close(tracks, truth, rows, limits.exact_tolerance_px, f"on the frames {name} the query frame")
+            _demand_close(tracks, exact_tracks, rows, limits.exact_tolerance_px, f"on the frames {name} the prompt frame")
 
 
 def object_leaves_and_returns(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """Points of an object that is outside the frame are hidden, with finite places."""
+    """Points of an object that is outside the frame are hidden, with finite locations."""
     clip = Clip.of("leave-and-return")
     points = clip.object_points(1, 6)
-    tracks, truth = _track(tracker, clip, points), clip.truth(points)
+    tracks, exact_tracks = _track(tracker, clip, points), clip.exact_tracks(points)
     h, w = clip.scene.size_hw
     strays = int((tracks.visible & ~inside_frame(tracks.xy, (h, w))).sum())
-    demand(strays == 0, f"{strays} (frame, point) pairs are visible at a place outside the frame; expected them hidden.")
-    outside = ((truth.xy < -3) | (truth.xy > np.array([w + 2, h + 2]))).any(-1)
+    demand(strays == 0, f"{strays} (frame, point) pairs are visible at a location outside the frame; expected them hidden.")
+    outside = ((exact_tracks.xy < -3) | (exact_tracks.xy > np.array([w + 2, h + 2]))).any(-1)
     hidden = float((~tracks.visible[outside]).mean())
     demand(
         limits.exact_tolerance_px is None or hidden >= limits.min_hidden_outside,
@@ -136,7 +136,9 @@ def objects_cross(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> No
     if limits.exact_tolerance_px is not None:
         front = np.arange(8)
         tolerance = 1.5 * limits.exact_tolerance_px
-        _demand_close(_columns(tracks, front), _columns(clip.truth(points), front), slice(None), tolerance, "on a front object")
+        _demand_close(
+            _columns(tracks, front), _columns(clip.exact_tracks(points), front), slice(None), tolerance, "on a front object"
+        )
 
 
 def order_does_not_matter(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
@@ -183,7 +185,7 @@ def reversed_video(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> N
 
 
 def runs_repeat(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """A second run, after a run on another clip, gives the same tracks: a tracker remembers nothing."""
+    """A second run, after a run on another clip, gives the same tracks: a tracker keeps no state."""
     clip, points = _mixed_points()
     first = _track(tracker, clip, points)
     other = Clip.of("occlusion", 0, 6)
@@ -219,26 +221,26 @@ def causal_needs_no_later_frame(tracker: PointTracker, limits: TrackerLimits = _
     _demand_same(start, _track(tracker, half, points), limits, "when later frames are cut off")
 
 
-def live_results_are_those_of_track(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
-    """With ``info.live_latency``: results of ``start()`` come within it, and equal ``track()`` from each query frame on."""
-    latency = tracker.info.live_latency
+def streaming_results_are_those_of_track(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) -> None:
+    """With ``info.streaming_latency``: results of ``start()`` come within it, and equal ``track()`` from each prompt on."""
+    latency = tracker.info.streaming_latency
     if latency is None or tracker.info.needs_masks:
         return
     demand(
         hasattr(tracker, "start") or (tracker.info.is_causal and hasattr(tracker, "stream")),
-        "info says that frames may arrive one by one, but there is no start() and no stream(); expected a LiveTracker.",
+        "info says that frames may be streamed, but there is no start() and no stream(); expected a StreamingTracker.",
     )
     clip = Clip.of("slow")
     points = Points.concat([clip.object_points(1, 4), clip.object_points(2, 4, 2)])
     whole = _track(tracker, clip, points)
-    live, steps = start_live(tracker, points), list[TrackStep]()
+    stream, steps = start_streaming(tracker, points), list[TrackStep]()
     for i in range(clip.num_frames):
-        steps += live.push(clip.video.read(i, i + 1))
+        steps += stream.push(clip.video.read(i, i + 1))
         demand(
             i - latency < len(steps) <= i + 1,
             f"{len(steps)} frames have come out of start() after {i + 1} were pushed; expected all but the last {latency}.",
         )
-    steps += live.finish()
+    steps += stream.finish()
     demand(len(steps) == clip.num_frames, f"{len(steps)} frames came out of start(); expected {clip.num_frames}.")
     for frame_idx, step in enumerate(steps):
         begun = points.frame_idx <= frame_idx
@@ -253,8 +255,8 @@ def info_is_complete(tracker: PointTracker, limits: TrackerLimits = _DEFAULT) ->
     """``info`` is a TrackerInfo with a name and the code's licence."""
     info = tracker.info
     demand(isinstance(info, TrackerInfo), f"info is a {type(info).__name__}; expected a TrackerInfo.")
-    named = f"name={info.name!r}, licence_code={info.licence_code!r}"
-    demand(bool(info.name and info.licence_code), f"info has {named}; expected both.")
+    named = f"name={info.name!r}, license_code={info.license_code!r}"
+    demand(bool(info.name and info.license_code), f"info has {named}; expected both.")
 
 
 TRACKER_CLAUSES: tuple[tuple[str, TrackerClause], ...] = tuple(
@@ -268,7 +270,7 @@ TRACKER_CLAUSES: tuple[tuple[str, TrackerClause], ...] = tuple(
         no_points,
         still_video,
         slow_motion,
-        both_ways,
+        bidirectional,
         object_leaves_and_returns,
         object_fully_hidden,
         objects_cross,
@@ -280,7 +282,7 @@ TRACKER_CLAUSES: tuple[tuple[str, TrackerClause], ...] = tuple(
         video_is_left_alone,
         global_random_state_is_left_alone,
         causal_needs_no_later_frame,
-        live_results_are_those_of_track,
+        streaming_results_are_those_of_track,
     )
 )
 """Name and function of every clause; ``function(tracker)`` raises ContractError when the clause is broken."""
@@ -319,7 +321,7 @@ class _SharedFrames:
 
 
 def _mixed_points() -> tuple[Clip, Points]:
-    """Nine points of two objects and three query frames, positive and negative, on slow motion."""
+    """Nine points of two objects and three prompt frames, positive and negative, on slow motion."""
     clip = Clip.of("slow")
     parts = [clip.object_points(1, 3), clip.object_points(2, 3, 4), clip.object_points(1, 2, clip.num_frames - 1)]
     return clip, Points.concat([*parts, Points.of(2, 4, [[48, 8]], False)])
@@ -344,39 +346,39 @@ def _track(tracker: PointTracker, clip: Clip, points: Points) -> Tracks:
 def _demand_queries_hold(tracks: Tracks, where: str) -> None:
     own = (tracks.points.frame_idx, np.arange(len(tracks.points)))
     moved = float(np.abs(tracks.xy[own] - tracks.points.xy).max(initial=0))
-    demand(moved <= 1e-3, f"A point is {moved:.3f} px from its place on its own query frame {where}; expected 0.")
+    demand(moved <= 1e-3, f"A point is {moved:.3f} px from its location on its own prompt frame {where}; expected 0.")
     hidden = int((~tracks.visible[own]).sum())
-    demand(hidden == 0, f"{hidden} of {len(tracks.points)} points are hidden on their own query frame {where}; expected none.")
+    demand(hidden == 0, f"{hidden} of {len(tracks.points)} points are hidden on their own prompt frame {where}; expected none.")
 
 
-def _demand_following(tracks: Tracks, truth: Tracks, limits: TrackerLimits, where: str) -> None:
+def _demand_tracking(tracks: Tracks, exact_tracks: Tracks, limits: TrackerLimits, where: str) -> None:
     _demand_queries_hold(tracks, where)
     if limits.exact_tolerance_px is None:
         return
-    right = float((tracks.visible == truth.visible).mean())
+    right = float((tracks.visible == exact_tracks.visible).mean())
     demand(
         right >= limits.min_visible_accuracy,
         f"{right:.0%} of the points are rightly called visible or hidden {where}; expected {limits.min_visible_accuracy:.0%}.",
     )
-    _demand_close(tracks, truth, slice(None), limits.exact_tolerance_px, where)
+    _demand_close(tracks, exact_tracks, slice(None), limits.exact_tolerance_px, where)
 
 
-def _demand_close(tracks: Tracks, truth: Tracks, rows: slice, tolerance_px: float, where: str) -> None:
-    """The median error over what both call visible, query frames left out, is at most ``tolerance_px``."""
-    counted = tracks.visible & truth.visible
-    counted[truth.points.frame_idx, np.arange(len(truth.points))] = False
-    distance = np.linalg.norm(tracks.xy - truth.xy, axis=-1)[rows][counted[rows]]
+def _demand_close(tracks: Tracks, exact_tracks: Tracks, rows: slice, tolerance_px: float, where: str) -> None:
+    """The median error over what both call visible, prompt frames left out, is at most ``tolerance_px``."""
+    counted = tracks.visible & exact_tracks.visible
+    counted[exact_tracks.points.frame_idx, np.arange(len(exact_tracks.points))] = False
+    distance = np.linalg.norm(tracks.xy - exact_tracks.xy, axis=-1)[rows][counted[rows]]
     demand(distance.size > 0, f"No point is called visible {where}; expected most of them.")
     demand(
         _median(distance) <= tolerance_px,
-        f"Points are {_median(distance):.2f} px (median) from their exact places {where}; expected at most {tolerance_px} px.",
+        f"Points are {_median(distance):.2f} px (median) from the exact tracks {where}; expected at most {tolerance_px} px.",
     )
 
 
 def _demand_same(first: Tracks, second: Tracks, limits: TrackerLimits, when: str) -> None:
     distance = float(np.abs(first.xy - second.xy).max(initial=0))
-    most = limits.same_px
-    demand(distance <= most, f"Tracks differ by up to {distance:.3f} px {when}; expected at most {most} px.")
+    limit = limits.same_px
+    demand(distance <= limit, f"Tracks differ by up to {distance:.3f} px {when}; expected at most {limit} px.")
     changed = float((first.visible != second.visible).mean())
     demand(changed <= 0.02, f"{changed:.0%} of the points are visible in one and hidden in the other {when}; expected none.")
 

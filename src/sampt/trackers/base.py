@@ -1,7 +1,7 @@
-"""What a point tracker is: the seam that every back end fills.
+"""What a point tracker is: the interface that every backend fills.
 
-The pipeline asks :class:`TrackerInfo`, never the class. A tracker that needs the whole clip implements :class:`PointTracker`
-alone; one that only looks back subclasses :class:`CausalTracker`, gives a :class:`TrackerStream` and gets ``track`` and
+The pipeline reads :class:`TrackerInfo`, never the class. A tracker that needs the whole clip implements :class:`PointTracker`
+alone; one that only goes back subclasses :class:`CausalTracker`, gives a :class:`TrackerStream` and gets ``track`` and
 ``start`` for free. One that looks a few frames ahead gives ``start`` and says in ``info.latency`` how many.
 """
 
@@ -15,24 +15,24 @@ import numpy as np
 
 from sampt.backends.spec import TrackerInfo
 from sampt.errors import BackendError
-from sampt.trackers.streams import CausalTracks, Follower, LiveTracks, TrackerStream, TrackStep
+from sampt.trackers.streams import CausalTracks, StreamingTracks, StreamRunner, TrackerStream, TrackStep
 from sampt.types import HiddenBy, Points, QueryMask, Tracks, UInt8Array
 
 __all__ = [
     "CausalTracker",
     "FrameSource",
-    "LiveTracker",
-    "LiveTracks",
     "PointTracker",
+    "StreamingTracker",
+    "StreamingTracks",
     "TrackStep",
     "TrackerInfo",
     "TrackerStream",
-    "follow",
-    "follow_frames",
+    "find_stream",
     "frames_at_once",
     "frames_in_order",
-    "start_live",
-    "stream_of",
+    "start_streaming",
+    "track_frames",
+    "track_stream",
 ]
 
 
@@ -50,31 +50,31 @@ class FrameSource(Protocol):
 
 @runtime_checkable
 class PointTracker(Protocol):
-    """Follows points through a clip."""
+    """Tracks points through a clip."""
 
     @property
     def info(self) -> TrackerInfo: ...
 
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
-        """Follow ``points`` forward and backward from their query frames over the whole ``video``.
+        """Track ``points`` forward and backward from their prompt frames over the whole ``video``.
 
         Args:
             video: the clip.
             points: n query points; every ``frame_idx`` lies inside the clip.
-            query_masks: the masks on the query frames; given when ``info.needs_masks``.
+            query_masks: the masks on the prompt frames; given when ``info.needs_masks``.
 
         Returns:
-            Tracks with t = ``video.num_frames``; on its query frame a point is visible at its own place.
+            Tracks with t = ``video.num_frames``; on its prompt frame a point is visible at its own location.
         """
         ...
 
 
 @runtime_checkable
-class LiveTracker(PointTracker, Protocol):
-    """A point tracker that can also follow points through frames as they arrive: ``info.live_latency`` is not None."""
+class StreamingTracker(PointTracker, Protocol):
+    """A point tracker that can also track points through frames as they come: ``info.streaming_latency`` is not None."""
 
-    def start(self, points: Points) -> LiveTracks:
-        """Begin to follow ``points``, whose ``frame_idx`` counts the frames that will be pushed. Only forward in time."""
+    def start(self, points: Points) -> StreamingTracks:
+        """Begin to track ``points``, whose ``frame_idx`` counts the frames that will be pushed. Only forward in time."""
         ...
 
 
@@ -89,8 +89,8 @@ class CausalTracker(ABC):
     def stream(self) -> TrackerStream:
         """A fresh stream that has seen no frame."""
 
-    def start(self, points: Points) -> LiveTracks:
-        """See :meth:`LiveTracker.start`; every frame's result comes with the frame."""
+    def start(self, points: Points) -> StreamingTracks:
+        """See :meth:`StreamingTracker.start`; every frame's result comes with the frame."""
         return CausalTracks(self.stream(), points)
 
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
@@ -99,29 +99,31 @@ class CausalTracker(ABC):
         xy = np.broadcast_to(points.xy, (t, n, 2)).copy()
         confidence = np.zeros((t, n), np.float32)
         hidden_by = np.full((t, n), HiddenBy.NOT_TRACKED, np.uint8)
-        for backward in (True, False):  # forward last, so that the query frame itself is written by either
-            for frame_idx, columns, step, _ in follow(self.stream, video, points, backward=backward):
+        for backward in (True, False):  # forward last, so that the prompt frame itself is written by either
+            for frame_idx, columns, step, _ in track_stream(self.stream, video, points, backward=backward):
                 xy[frame_idx, columns] = step.xy
                 confidence[frame_idx, columns] = step.confidence
                 hidden_by[frame_idx, columns] = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER)
         return Tracks(points, xy, confidence=confidence, hidden_by=hidden_by)
 
 
-def start_live(tracker: PointTracker, points: Points) -> LiveTracks:
+def start_streaming(tracker: PointTracker, points: Points) -> StreamingTracks:
     """``tracker.start(points)``; a third party's causal tracker need give no more than ``stream()``.
 
     Raises:
         BackendError: the tracker needs the whole clip, or lacks what its ``info`` promises.
     """
     info = tracker.info
-    if info.live_latency is None:
-        raise BackendError(f"Tracker {info.name!r} needs the whole clip; for live frames choose another one, such as 'nano'.")
-    if isinstance(tracker, LiveTracker):
+    if info.streaming_latency is None:
+        raise BackendError(
+            f"Tracker {info.name!r} needs the whole clip; for streamed frames choose another one, such as 'nano'."
+        )
+    if isinstance(tracker, StreamingTracker):
         return tracker.start(points)
-    return CausalTracks(stream_of(tracker)(), points)
+    return CausalTracks(find_stream(tracker)(), points)
 
 
-def stream_of(tracker: PointTracker) -> Callable[[], TrackerStream]:
+def find_stream(tracker: PointTracker) -> Callable[[], TrackerStream]:
     """The ``stream`` that ``info.is_causal`` promises; a third party's tracker need not be our subclass.
 
     Raises:
@@ -149,30 +151,30 @@ def frames_in_order(video: FrameSource, start: int, stop: int, *, backward: bool
             yield first + i, frames[i]
 
 
-def follow(
+def track_stream(
     open_stream: Callable[[], TrackerStream], video: FrameSource, points: Points, *, backward: bool
 ) -> Iterator[tuple[int, np.ndarray, TrackStep, UInt8Array]]:
-    """Run a stream in one direction from the first query frame that it meets to the end of the clip; yields as below."""
+    """Run a stream in one direction from the first prompt frame that it meets to the end of the clip; yields as below."""
     if not len(points) or (backward and points.frame_idx.max() == 0):
         return
     first, last = int(points.frame_idx.min()), int(points.frame_idx.max())
     start, stop = (0, last + 1) if backward else (first, video.num_frames)
-    yield from follow_frames(open_stream, frames_in_order(video, start, stop, backward=backward), points)
+    yield from track_frames(open_stream, frames_in_order(video, start, stop, backward=backward), points)
 
 
-def follow_frames(
+def track_frames(
     open_stream: Callable[[], TrackerStream], frames: Iterable[tuple[int, UInt8Array]], points: Points
 ) -> Iterator[tuple[int, np.ndarray, TrackStep, UInt8Array]]:
-    """Run a stream over numbered frames and add each point on its query frame.
+    """Run a stream over numbered frames and add each point on its prompt frame.
 
     Yields:
-        frame index, the positions (k,) in ``points`` of the points followed so far, where they are, and the frame.
+        frame index, the positions (k,) in ``points`` of the points tracked so far, where they are, and the frame.
     """
-    follower = Follower(open_stream())
+    runner = StreamRunner(open_stream())
     for frame_idx, frame in frames:
         new = np.flatnonzero(points.frame_idx == frame_idx)
-        if len(follower.columns) or len(new):
-            step = follower.push(frame, points.xy, new)
-        else:  # nothing to follow yet: the stream need not look
+        if len(runner.columns) or len(new):
+            step = runner.push(frame, points.xy, new)
+        else:  # nothing to track yet: the stream need not look
             step = TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
-        yield frame_idx, follower.columns, step, frame
+        yield frame_idx, runner.columns, step, frame

@@ -22,19 +22,19 @@ def create_tracker(
     Args:
         name: a name of :func:`sampt.backends.registry.available`.
         weights: "default" for its official checkpoint, found or fetched as :func:`sampt.weights.fetch` says, or for what is in
-            the package; the path of such a checkpoint; OWNER/NAME on the Hugging Face hub, for back ends that say so;
+            the package; the path of such a checkpoint; OWNER/NAME on the Hugging Face hub, for backends that say so;
             "random" or None for random ones without any download.
-        device: "auto" for the GPU where the back end runs on PyTorch and this has one, else the CPU; "cpu"; or what the back
-            end understands, such as "cuda:1".
-        runtime: what runs the network, of :mod:`sampt.backends.options`; other values than "auto" only for back ends with that
+        device: "auto" for the GPU where the backend runs on PyTorch and this has one, else the CPU; "cpu"; or what the backend
+        understands, such as "cuda:1".
+        runtime: what runs the network, of :mod:`sampt.backends.options`; other values than "auto" only for backends with that
             choice. "compiled": PyTorch compiles the heavy parts of the network when they are first called.
         precision: of products and convolutions in these parts, likewise.
-        support_grid: points that are followed beside those asked for and left out of the result, likewise. Of CoTracker:
+        support_grid: points that are tracked beside those requested and left out of the result, likewise. Of CoTracker:
             "official", which "auto" means, 6 x 6 on the first frame; "paper", 2 x 2 on every 12th frame, as in SAM-PT's
             program; "none".
 
     Raises:
-        BackendError: the name or a value is unknown, the back end has no such choice, or cannot be
+        BackendError: the name or a value is unknown, the backend has no such choice, or cannot be
             imported or made: a package is missing, the weights cannot be fetched or are of another network, the device is
             not there or cannot compute so.
     """

@@ -1,7 +1,7 @@
 """Tracker ``dis-flow``: points carried by dense inverse search optical flow, chained from frame to frame.
 
 Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, in OpenCV's implementation. The flow of a pair of
-frames is computed once, both ways, for all points; the way back, which only checks, at half the size.
+frames is computed once, in both directions, for all points; the way back, which only checks, at half the size.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 
 from sampt.backends.options import check_device, check_no_weights
 from sampt.backends.table import TRACKERS
-from sampt.geometry import rescale_xy, sample_picture
+from sampt.geometry import rescale_xy, sample_image
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["DisFlowTracker", "create"]
 
-_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, colour=9.0)
+_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, color=9.0)
 """Chosen on davis2016_train with the default preset (`tools/tune_tracker.py`): a tight forward-backward limit hides points on
 the moving object itself; what a point looks like tells better whether it is still there."""
 _MIN_SIDE_TO_HALVE = 240
@@ -58,7 +58,7 @@ class _DisFlowStream(ChainedStream):
 
     def _advance(self, frame: UInt8Array) -> None:
         grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
-        small = _halved(grey)
+        small = _halve(grey)
         if self._grey is not None and self._inside.any():
             self._forward = self._flow(self._grey, grey)
             self._backward = self._flow(small, self._small)
@@ -77,13 +77,13 @@ class _DisFlowStream(ChainedStream):
         assert self._grey is not None
         assert self._forward is not None
         assert self._backward is not None
-        there = xy + sample_picture(self._forward, xy)
+        there = xy + sample_image(self._forward, xy)
         size_hw, small_hw = self._grey.shape[:2], self._backward.shape[:2]
         scale_xy = np.array([size_hw[1] / small_hw[1], size_hw[0] / small_hw[0]], np.float32)
-        return there, there + scale_xy * sample_picture(self._backward, rescale_xy(there, size_hw, small_hw))
+        return there, there + scale_xy * sample_image(self._backward, rescale_xy(there, size_hw, small_hw))
 
 
-def _halved(grey: np.ndarray) -> np.ndarray:
+def _halve(grey: np.ndarray) -> np.ndarray:
     """The frame at half its size: the way back only checks, within a limit far wider than what the size costs in accuracy."""
     height, width = grey.shape
     if min(height, width) < _MIN_SIDE_TO_HALVE:

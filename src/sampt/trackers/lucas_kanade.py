@@ -19,7 +19,7 @@ __all__ = ["LucasKanadeTracker", "create"]
 _WINDOW = (21, 21)
 _LEVELS = 4
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
-_LIMITS = ChainLimits(error_px=1.0, error_step=0.05, colour=9.0)
+_LIMITS = ChainLimits(error_px=1.0, error_step=0.05, color=9.0)
 
 
 def create(*, weights: str | None = "default", device: str = "auto") -> LucasKanadeTracker:

@@ -1,4 +1,4 @@
-"""Trackers at work on frames that arrive one by one: those that answer at once, and those that wait for a few frames more."""
+"""Trackers at work on streamed frames: those that give results at once, and those that wait for a few frames more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sampt.checks import shape_repr
 from sampt.errors import QueryError
 from sampt.types import BoolArray, FloatArray, IntArray, Points, UInt8Array
 
-__all__ = ["CausalTracks", "Follower", "LiveTracks", "TrackStep", "TrackerStream"]
+__all__ = ["CausalTracks", "StreamRunner", "StreamingTracks", "TrackStep", "TrackerStream"]
 
 
 class TrackStep(NamedTuple):
@@ -34,14 +34,14 @@ class TrackerStream(ABC):
 
     @abstractmethod
     def add(self, xy: FloatArray) -> None:
-        """Start to follow (n, 2) points that lie on the frame pushed last."""
+        """Start to track (n, 2) points that lie on the frame pushed last."""
 
 
-class Follower:
-    """A stream that gets each point on its query frame.
+class StreamRunner:
+    """A stream that gets each point on its prompt frame.
 
     Attributes:
-        columns: (k,) which of the points it follows, in the order of their steps.
+        columns: (k,) which of the points it tracks, in the order of their steps.
     """
 
     def __init__(self, stream: TrackerStream) -> None:
@@ -61,15 +61,15 @@ class Follower:
         )
 
     def add(self, xy: FloatArray, new: IntArray) -> None:
-        """Follow the points number ``new`` of ``xy``, which lie on the frame pushed last."""
+        """Track the points number ``new`` of ``xy``, which lie on the frame pushed last."""
         self._stream.add(xy[new])
         self.columns = np.concatenate([self.columns, new])
 
 
-class LiveTracks(ABC):
-    """Points followed through frames as they arrive: what ``start`` of a tracker gives.
+class StreamingTracks(ABC):
+    """Points tracked through frames as they come: what ``start`` of a tracker gives.
 
-    A frame's answer comes out when no later frame can change it: with the frame itself for a causal tracker, up to
+    A frame's result comes out when no later frame can change it: with the frame itself for a causal tracker, up to
     ``info.latency`` frames later for another one.
 
     Args:
@@ -91,7 +91,7 @@ class LiveTracks(ABC):
         newest = self._num_pushed - 1
         if (points.frame_idx < newest).any():
             raise QueryError(
-                f"A point lies on frame {points.frame_idx.min()} of a live stream, where frame {newest} is the last one; "
+                f"A point lies on frame {points.frame_idx.min()} of a stream, where frame {newest} is the last one; "
                 "expected that frame or a later one."
             )
         self._xy = np.concatenate([self._xy, points.xy]).astype(np.float32)
@@ -101,7 +101,7 @@ class LiveTracks(ABC):
         """Take the next (t, h, w, 3) uint8 RGB frames, all of one size.
 
         Returns:
-            All n points on each frame that has become final, in order. A point of a later frame is hidden, at its own place.
+            All n points on each frame that has become final, in order. A point of a later frame is hidden, at its own location.
         """
         out: list[TrackStep] = []
         for frame in frames:
@@ -118,11 +118,11 @@ class LiveTracks(ABC):
         """``push`` of one (h, w, 3) frame, number ``_num_pushed - 1``."""
 
 
-class CausalTracks(LiveTracks):
-    """Points followed by a stream that answers at once."""
+class CausalTracks(StreamingTracks):
+    """Points tracked by a stream that gives results at once."""
 
     def __init__(self, stream: TrackerStream, points: Points) -> None:
-        self._follower = Follower(stream)
+        self._follower = StreamRunner(stream)
         super().__init__(points)
 
     def add(self, points: Points) -> None:

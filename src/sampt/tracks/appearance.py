@@ -1,8 +1,8 @@
-"""What an object looks like on its query frame, so that re-initialisation does not slide onto the background.
+"""What an object looks like on its prompt frame, so that re-initialisation does not slide onto the background.
 
 Points sampled from predicted masks inherit the masks' mistakes, and the mistakes add up: a part of the background that is taken
 for the object once is tracked and taken for it for good. Colours do not drift. The colours of the object and of the rest of its
-query frame, as histograms, tell for every pixel of a later frame on which side it belongs; new points are drawn where mask
+prompt frame, as histograms, tell for every pixel of a later frame on which side it belongs; new points are drawn where mask
 and colours agree, and next to the mask also where the colours are sure of the object.
 """
 
@@ -14,25 +14,25 @@ import cv2
 import numpy as np
 
 from sampt.checks import shape_repr
-from sampt.geometry import shrink_picture
+from sampt.geometry import shrink_image
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectLook", "PointRegions"]
+__all__ = ["ObjectAppearance", "PointRegions"]
 
 # Chosen on davis2016_train with the default preset (docs/benchmarks.md).
 _LONGEST_SIDE = 288
 _BLUR_SIGMA_PX = 1.0
-_LIGHTNESS_BINS, _COLOUR_BINS = 16, 21
+_LIGHTNESS_BINS, _COLOR_BINS = 16, 21
 _FLOOR = 1e-5
-"""Share of the pixels that a colour never seen is taken to have."""
+"""Fraction of the pixels that a colour never seen is taken to have."""
 _DOUBT = 1.5
 """Log ratio by which colours may speak against the mask before a pixel is left out."""
 _SURE = 3.0
 """Log ratio from which colours alone make a pixel near the mask the object's."""
 _SURE_BLUR_PX = 5
 _REACH = 0.15
-"""How far from the mask that holds, as a share of the root of its area."""
-_LEAST_SHARE, _LEAST_PIXELS = 0.25, 30
+"""How far from the mask that holds, as a fraction of the root of its area."""
+_MIN_FRACTION, _MIN_PIXELS = 0.25, 30
 """With less of its region left, a sign is drawn from the whole region: the colours have changed, not the mask."""
 
 
@@ -46,7 +46,7 @@ class PointRegions(NamedTuple):
         return shape_repr(self)
 
 
-class ObjectLook:
+class ObjectAppearance:
     """Colours of an object and of everything else on one frame.
 
     Args:
@@ -55,14 +55,14 @@ class ObjectLook:
     """
 
     def __init__(self, frame: UInt8Array, mask: BoolArray) -> None:
-        bins = _colour_bins(frame)
+        bins = _color_bins(frame)
         small = cv2.resize(mask.astype(np.uint8), bins.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
         inside, outside = _histogram(bins[small]), _histogram(bins[~small])
         self._log_ratio = np.log((inside + _FLOOR) / (outside + _FLOOR)).astype(np.float32).ravel()
 
     def log_ratio(self, frame: UInt8Array) -> FloatArray:
         """(h, w) float32 of a frame: above 0 where the colour was commoner on the object than off it."""
-        ratio = self._log_ratio[_colour_bins(frame)]
+        ratio = self._log_ratio[_color_bins(frame)]
         return np.asarray(cv2.resize(ratio, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def regions(self, frame: UInt8Array, mask: BoolArray) -> PointRegions:
@@ -79,22 +79,22 @@ class ObjectLook:
 
 def _unless_too_little(region: BoolArray, whole: BoolArray) -> BoolArray:
     left = np.count_nonzero(region)
-    return region if left >= max(_LEAST_PIXELS, _LEAST_SHARE * np.count_nonzero(whole)) else whole
+    return region if left >= max(_MIN_PIXELS, _MIN_FRACTION * np.count_nonzero(whole)) else whole
 
 
-def _colour_bins(frame: UInt8Array) -> np.ndarray:
+def _color_bins(frame: UInt8Array) -> np.ndarray:
     """(h', w') int: the histogram bin of every pixel of the reduced, slightly blurred frame."""
-    small = shrink_picture(frame, _LONGEST_SIDE)
+    small = shrink_image(frame, _LONGEST_SIDE)
     lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.int32)
-    # a and b of natural pictures lie near the middle of their range: six values a bin there, the rest in the outer bins.
-    colour = np.clip((lab[..., 1:] - 64) // 6, 0, _COLOUR_BINS - 1)
-    bins = (lab[..., 0] * _LIGHTNESS_BINS // 256 * _COLOUR_BINS + colour[..., 0]) * _COLOUR_BINS + colour[..., 1]
+    # a and b of natural images lie near the middle of their range: six values a bin there, the rest in the outer bins.
+    color = np.clip((lab[..., 1:] - 64) // 6, 0, _COLOR_BINS - 1)
+    bins = (lab[..., 0] * _LIGHTNESS_BINS // 256 * _COLOR_BINS + color[..., 0]) * _COLOR_BINS + color[..., 1]
     return np.asarray(bins)
 
 
 def _histogram(bins: np.ndarray) -> FloatArray:
     """(lightness, a, b) shares, smoothed over neighbouring bins by 1-2-1 along each axis."""
-    shape = (_LIGHTNESS_BINS, _COLOUR_BINS, _COLOUR_BINS)
+    shape = (_LIGHTNESS_BINS, _COLOR_BINS, _COLOR_BINS)
     counts = np.bincount(bins, minlength=int(np.prod(shape))).reshape(shape).astype(np.float32)
     for axis in range(3):
         padded = np.pad(counts, [(1, 1) if i == axis else (0, 0) for i in range(3)])

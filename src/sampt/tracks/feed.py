@@ -16,24 +16,24 @@ from sampt.config import TrackingConfig
 from sampt.errors import BackendError
 from sampt.trackers.base import (
     FrameSource,
-    LiveTracks,
     PointTracker,
+    StreamingTracks,
     TrackerStream,
     TrackStep,
-    follow,
-    follow_frames,
+    find_stream,
     frames_in_order,
-    start_live,
-    stream_of,
+    start_streaming,
+    track_frames,
+    track_stream,
 )
 from sampt.tracks.filters import PointFilter
 from sampt.types import FramePoints, HiddenBy, IntArray, Points, QueryMask, Tracks, UInt8Array
 
-__all__ = ["live_feed", "track_feed", "track_whole"]
+__all__ = ["streaming_feed", "track_feed", "track_whole"]
 
 Feed = Iterator[tuple[int, UInt8Array, FramePoints]]
-Followed = Iterator[tuple[int, IntArray, TrackStep, UInt8Array]]
-"""As :func:`sampt.trackers.base.follow_frames` yields: frame index, which points, where they are, the frame."""
+TrackedStep = Iterator[tuple[int, IntArray, TrackStep, UInt8Array]]
+"""As :func:`sampt.trackers.base.track_frames` yields: frame index, which points, where they are, the frame."""
 
 
 def track_feed(
@@ -50,9 +50,9 @@ def track_feed(
     Args:
         video: the clip.
         points: n query points.
-        tracker: any back end.
+        tracker: any backend.
         config: grouping and filters.
-        backward: whether points are wanted before their query frames.
+        backward: whether points are wanted before their prompt frames.
         query_masks: for trackers that need them.
     """
     info = tracker.info
@@ -62,12 +62,12 @@ def track_feed(
             row = tracks.at(frame_idx)
             yield frame_idx, frame, row if backward else _without_later_points(row, points, frame_idx)
         return
-    open_stream = stream_of(tracker)
+    open_stream = find_stream(tracker)
     rows = _Rows(points, video.num_frames if backward and points.frame_idx.max() > 0 else 0)
     if rows.num_frames:
         rows.fill_backward(open_stream, video, config)
     frames = frames_in_order(video, 0, video.num_frames, backward=False)
-    yield from _forward(follow_frames(open_stream, frames, points), points, config, video.size_hw, rows)
+    yield from _forward(track_frames(open_stream, frames, points), points, config, video.size_hw, rows)
 
 
 def _without_later_points(row: FramePoints, points: Points, frame_idx: int) -> FramePoints:
@@ -83,32 +83,34 @@ def _without_later_points(row: FramePoints, points: Points, frame_idx: int) -> F
     )
 
 
-def live_feed(frames: Iterable[UInt8Array], points: Points, tracker: PointTracker, config: TrackingConfig) -> Feed:
-    """The same for frames that arrive one by one, forward only; a frame comes out when its points are final.
+def streaming_feed(frames: Iterable[UInt8Array], points: Points, tracker: PointTracker, config: TrackingConfig) -> Feed:
+    """The same for streamed frames, forward only; a frame comes out when its points are final.
 
-    At most ``tracker.info.live_latency`` frames are kept.
+    At most ``tracker.info.streaming_latency`` frames are kept.
 
     Raises:
         BackendError: (at once) the tracker needs the whole clip, or wants to know the objects' masks.
     """
     if tracker.info.needs_masks:
-        raise BackendError(f"Tracker {tracker.info.name!r} needs the objects' masks; for live frames choose one that does not.")
-    live = start_live(tracker, points)
+        raise BackendError(
+            f"Tracker {tracker.info.name!r} needs the objects' masks; for streamed frames choose one that does not."
+        )
+    stream = start_streaming(tracker, points)
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
         return iter(())
-    followed = _live(live, itertools.chain([first], iterator), points)
-    return _forward(followed, points, config, (first.shape[0], first.shape[1]), _Rows(points, 0))
+    stepped = _push_all(stream, itertools.chain([first], iterator), points)
+    return _forward(stepped, points, config, (first.shape[0], first.shape[1]), _Rows(points, 0))
 
 
-def _live(live: LiveTracks, frames: Iterable[UInt8Array], points: Points) -> Followed:
+def _push_all(stream: StreamingTracks, frames: Iterable[UInt8Array], points: Points) -> TrackedStep:
     waiting: deque[UInt8Array] = deque()
     frame_idx = 0
     for frame in itertools.chain(frames, [None]):
         if frame is not None:
             waiting.append(frame)
-        for step in live.finish() if frame is None else live.push(frame[None]):
+        for step in stream.finish() if frame is None else stream.push(frame[None]):
             columns = np.flatnonzero(points.frame_idx <= frame_idx)
             yield (
                 frame_idx,
@@ -135,7 +137,7 @@ def track_whole(
         masks = None if query_masks is None else [m for m in query_masks if m.object_id in ids]
         part = tracker.track(video, points.select(columns), masks)
         xy[:, columns], confidence[:, columns], hidden_by[:, columns] = part.xy, part.confidence, part.hidden_by
-    filtered = _filter_both_ways(video, points, config, xy, hidden_by)
+    filtered = _filter_bidirectionally(video, points, config, xy, hidden_by)
     return Tracks(points, xy, filtered == HiddenBy.NONE, confidence, filtered)
 
 
@@ -146,7 +148,7 @@ def _groups(points: Points, group_size: int | None) -> Iterator[np.ndarray]:
         yield np.flatnonzero(np.isin(points.object_id, ids[start : start + size]))
 
 
-def _filter_both_ways(
+def _filter_bidirectionally(
     video: FrameSource, points: Points, config: TrackingConfig, xy: np.ndarray, hidden_by: np.ndarray
 ) -> np.ndarray:
     out = hidden_by.copy()
@@ -183,14 +185,14 @@ class _Rows:
 
     def fill_backward(self, open_stream: Callable[[], TrackerStream], video: FrameSource, config: TrackingConfig) -> None:
         point_filter = PointFilter(config, self.points, video.size_hw)
-        for i, columns, step, frame in follow(open_stream, video, self.points, backward=True):
+        for i, columns, step, frame in track_stream(open_stream, video, self.points, backward=True):
             codes = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
             self._before_xy[i, columns] = step.xy
             self._before_confidence[i, columns] = step.confidence
             self._before_hidden[i, columns] = point_filter.apply(frame, i, columns, step.xy, codes)
 
     def at(self, frame_idx: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """xy, confidence and codes on a frame before any forward tracking; points not followed lie where they were given."""
+        """xy, confidence and codes on a frame before any forward tracking; points not tracked lie where they were given."""
         if frame_idx < self.num_frames:
             kept = (self._before_xy, self._before_confidence, self._before_hidden)
             return kept[0][frame_idx].copy(), kept[1][frame_idx].copy(), kept[2][frame_idx].copy()
@@ -199,7 +201,7 @@ class _Rows:
 
 
 def _forward(
-    followed: Followed,
+    stepped: TrackedStep,
     points: Points,
     config: TrackingConfig,
     size_hw: tuple[int, int],
@@ -207,7 +209,7 @@ def _forward(
 ) -> Feed:
     point_filter = PointFilter(config, points, size_hw)
     ids = np.arange(len(points))
-    for i, columns, step, frame in followed:
+    for i, columns, step, frame in stepped:
         xy, confidence, hidden_by = rows.at(i)
         if len(columns):
             codes = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)

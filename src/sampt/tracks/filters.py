@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sampt.config import TrackingConfig
-from sampt.geometry import near_border, sample_picture
+from sampt.geometry import near_border, sample_image
 from sampt.tracks.shots import ShotFilter
 from sampt.types import FloatArray, HiddenBy, Points, UInt8Array
 
@@ -14,9 +14,9 @@ __all__ = ["PointFilter"]
 
 
 class PointFilter:
-    """Hides points frame by frame, going away from their query frames in one direction of time.
+    """Hides points frame by frame, going away from their prompt frames in one direction of time.
 
-    A point is never hidden on its own query frame. Frames are shown in the order in which the tracker meets them.
+    A point is never hidden on its own prompt frame. Frames are shown in the order in which the tracker meets them.
 
     Args:
         config: margins and thresholds.
@@ -70,7 +70,7 @@ class PointFilter:
     def _apply_patches(
         self, frame: UInt8Array, columns: np.ndarray, xy: FloatArray, codes: UInt8Array, is_query: np.ndarray
     ) -> None:
-        """The patch at a visible point is compared with that of its query frame; once it differs, the point is out."""
+        """The patch at a visible point is compared with that of its prompt frame; once it differs, the point is out."""
         patches = _lab_patches(frame, xy, self._config.patch_size)
         self._patches[columns[is_query]] = patches[is_query]
         distance = np.linalg.norm(patches - self._patches[columns], axis=1)
@@ -88,4 +88,4 @@ def _lab_patches(frame: UInt8Array, xy: FloatArray, side: int) -> FloatArray:
     lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     steps = np.arange(side, dtype=np.float32) - side // 2
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
-    return sample_picture(np.asarray(lab), xy[:, None, :] + grid).reshape(len(xy), side * side * 3)
+    return sample_image(np.asarray(lab), xy[:, None, :] + grid).reshape(len(xy), side * side * 3)

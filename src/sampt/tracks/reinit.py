@@ -1,7 +1,7 @@
 """When to sample points again from the predicted masks: variants A to D (docs/algorithm.md, "Re-initialisation").
 
 All functions look at one window of frames: index 0 is the frame the points were given on, areas are those of the predicted
-masks in pixels. The answer is the index in the window of each object's next query frame, or None when there is none.
+masks in pixels. The result is the index in the window of each object's next prompt frame, or None when there is none.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from sampt.config import ReinitConfig
 from sampt.geometry import round_to_pixels
 from sampt.types import BoolArray, FramePoints
 
-__all__ = ["next_query_frames", "signs_by_origin"]
+__all__ = ["next_prompt_frames", "signs_by_origin"]
 
 _SMALLEST_AREA = 25
-"""Masks of this many pixels or fewer are no place to sample points; the reference's number."""
+"""Masks of this many pixels or fewer are too small to sample points from; the reference's number."""
 _NO_CANDIDATE_COST = 720.0
 """What an object without a usable mask adds to a frame's sum of relative area differences; the reference's number."""
 _MEETING_BONUS = 36.0
 """What a frame at which another object waits gets off that sum; the reference's number."""
 
 _MARGIN = 0.05
-"""A point is off or on a mask when it is so by this share of the root of the mask's area, and by two pixels at least."""
-_LEAST_POSITIVE = 0.25
+"""A point is off or on a mask when it is so by this fraction of the root of the mask's area, and by two pixels at least."""
+_MIN_POSITIVE = 0.25
 """With fewer of the positive points left, none is changed: then it is the older mask that is wrong."""
 
 _Areas = npt.NDArray[np.float64]
 
 
-def next_query_frames(areas: npt.ArrayLike, config: ReinitConfig, meeting: int | None) -> list[int | None]:
-    """Choose each object's next query frame.
+def next_prompt_frames(areas: npt.ArrayLike, config: ReinitConfig, meeting: int | None) -> list[int | None]:
+    """Choose each object's next prompt frame.
 
     Args:
         areas: (m, t) mask areas of m objects over a window of t frames, in pixels.
@@ -116,4 +116,4 @@ def signs_by_origin(row: FramePoints, mask: BoolArray) -> BoolArray:
     was_on = row.visible & (inside[pixels] > margin_px)
     signs = np.where(row.is_positive, ~was_off, was_on)
     kept = np.count_nonzero(signs & row.is_positive)
-    return signs if kept >= _LEAST_POSITIVE * np.count_nonzero(row.is_positive) else row.is_positive.copy()
+    return signs if kept >= _MIN_POSITIVE * np.count_nonzero(row.is_positive) else row.is_positive.copy()

@@ -1,6 +1,6 @@
-"""What differs between the versions of PyAV that ``pyproject.toml`` admits; nothing else asks which version is there.
+"""What differs between the versions of PyAV that ``pyproject.toml`` admits; nothing else checks which version is there.
 
-Admitted are those whose colours are right: before 17 the matrix of a conversion (BT.709) was not the one asked for.
+Admitted are those whose colours are right: before 17 the matrix of a conversion (BT.709) was not the one requested.
 """
 
 from __future__ import annotations

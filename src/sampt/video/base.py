@@ -1,4 +1,4 @@
-"""What a video is, and views of one: a range of its frames, its time-reversed copy, a resized copy, a copy that remembers."""
+"""What a video is, and views of one: a range of its frames, its time-reversed copy, a resized copy, a copy that caches."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Video(ABC):
     """Frames of one size that can be read in any window. Reading forward in order is fast; memory is that of the window.
 
     Attributes:
-        is_live: True when frames arrive, so that they can be read once, and ``num_frames`` counts those that have come.
+        is_streaming: True when frames are streamed, so that they can be read once, and ``num_frames`` counts those that have
+            come.
     """
 
-    is_live = False
+    is_streaming = False
 
     @property
     @abstractmethod
@@ -104,7 +105,7 @@ class Video(ABC):
 
     def _check_range(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.num_frames:
-            raise VideoError(f"Frames {start} to {stop} were asked of {self.label}, which has {self.num_frames}.")
+            raise VideoError(f"Frames {start} to {stop} were requested of {self.label}, which has {self.num_frames}.")
 
 
 _MAX_CACHED_BYTES = 192 << 20
@@ -168,7 +169,7 @@ class SubVideo(VideoView):
     def __init__(self, video: Video, indices: Sequence[int]) -> None:
         super().__init__(video)
         if not len(indices) or min(indices) < 0 or max(indices) >= video.num_frames:
-            raise VideoError(f"Frames {indices} were asked of {video.label}, which has {video.num_frames}.")
+            raise VideoError(f"Frames {indices} were requested of {video.label}, which has {video.num_frames}.")
         self.indices = indices
 
     @property
@@ -192,10 +193,10 @@ class SubVideo(VideoView):
         self.video.check_unchanged(None if frame_idx is None else self.indices[frame_idx])
 
     def find_damage(self) -> Damage:
-        places = {frame: i for i, frame in enumerate(self.indices)}
+        locations = {frame: i for i, frame in enumerate(self.indices)}
         found = self.video.find_damage()
         unreadable, doubtful = (
-            tuple(sorted(places[i] for i in frames if i in places)) for frames in (found.unreadable, found.doubtful)
+            tuple(sorted(locations[i] for i in frames if i in locations)) for frames in (found.unreadable, found.doubtful)
         )
         return Damage(unreadable, doubtful, found.reason)
 

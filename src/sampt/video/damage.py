@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 _MAX_RANGES = 6
 
 OnDamage = Literal["stop", "repeat", "skip"]
-"""What becomes of frames that cannot be had: an error, the frame before in their place, or nothing."""
+"""What becomes of frames that cannot be had: an error, the frame before instead, or nothing."""
 ON_DAMAGE: tuple[str, ...] = get_args(OnDamage)
 
 
@@ -30,8 +30,8 @@ def check_on_damage(on_damage: str) -> None:
 def describe_frames(frames: Sequence[int]) -> str:
     """Ascending numbers of frames as people write them: ``3, 121-132``."""
     runs = [[i for _, i in run] for _, run in groupby(enumerate(frames), lambda pair: pair[1] - pair[0])]
-    told = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs[:_MAX_RANGES]]
-    return ", ".join(told) + (f" and {len(runs) - _MAX_RANGES} more places" if len(runs) > _MAX_RANGES else "")
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs[:_MAX_RANGES]]
+    return ", ".join(texts) + (f" and {len(runs) - _MAX_RANGES} more" if len(runs) > _MAX_RANGES else "")
 
 
 def without_damage(video: Video, on_damage: str) -> Video:
@@ -63,20 +63,20 @@ def _readable(video: Video, damage: Damage) -> list[int]:
 
 def _warn(video: Video, damage: Damage, on_damage: str) -> None:
     """One line on what is broken, when something is."""
-    told = []
+    texts = []
     if damage.unreadable:
         what = "repeated from the frame before" if on_damage == "repeat" else "left out"
         frames = describe_frames(damage.unreadable)
-        told.append(f"{len(damage.unreadable)} frames cannot be read and are {what}: {frames} (the first {damage.reason})")
+        texts.append(f"{len(damage.unreadable)} frames cannot be read and are {what}: {frames} (the first {damage.reason})")
     if damage.doubtful:
         frames = describe_frames(damage.doubtful)
-        told.append(f"{len(damage.doubtful)} lack frames that they refer to and may look wrong: {frames}")
-    if told:
-        _LOG.warning("%s is damaged: %s.", video.label, "; ".join(told))
+        texts.append(f"{len(damage.doubtful)} lack frames that they refer to and may look wrong: {frames}")
+    if texts:
+        _LOG.warning("%s is damaged: %s.", video.label, "; ".join(texts))
 
 
 class RepeatedVideo(VideoView):
-    """``video`` with the readable frame before in the place of each unreadable one, at the start the one after.
+    """``video`` with the readable frame before instead of each unreadable one, at the start the one after.
 
     Raises:
         VideoError: all are unreadable.

@@ -100,11 +100,11 @@ def open_stream(path: Path, *, allow_playlists: bool = False, threads: str = "AU
         raise VideoError(f"{path} is a text file, expected a video, a folder of images or a pattern.")
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise VideoError(f"{path} is one image, expected a video. Give the folder of its frames: {path.parent}.")
-    # A song's cover is a video stream of one picture.
+    # A song's cover is a video stream of one image.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         kinds = " and ".join(sorted({s.type for s in container.streams if s.type != "video"})) or "nothing"
-        raise VideoError(f"{path} holds no video stream, only {kinds}. Give a file with pictures.")
+        raise VideoError(f"{path} holds no video stream, only {kinds}. Give a file with images.")
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError(f"The video codec of {path} cannot be decoded by this build of FFmpeg. Re-encode it as H.264.")
@@ -132,10 +132,10 @@ def decode_packets(
         on_refused: called with the reason for each packet that is refused, and once where reading them fails, which is the end.
         is_wanted: whether a packet that the container calls corrupt is decoded at all.
     """
-    following = iter(packets)
+    upcoming = iter(packets)
     while True:
         try:
-            packet = next(following)
+            packet = next(upcoming)
         except StopIteration:
             return
         except av.FFmpegError as error:

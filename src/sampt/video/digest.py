@@ -9,10 +9,10 @@ from pathlib import Path
 from sampt.errors import InputChangedError, VideoError
 from sampt.files.names import name_bytes
 
-__all__ = ["OpenedFiles", "digest_of_files"]
+__all__ = ["OpenedFiles", "compute_digest_of_files"]
 
 
-def digest_of_files(paths: Iterable[Path]) -> str:
+def compute_digest_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 (hex) over the names, sizes and contents of ``paths``, in their order; memory does not depend on their size.
 
     Raises:
@@ -43,20 +43,20 @@ class OpenedFiles:
         self._digest: str | None = None
 
     def digest(self) -> str:
-        """:func:`digest_of_files`, of the files as they were when this was made.
+        """:func:`compute_digest_of_files`, of the files as they were when this was made.
 
         Raises:
             InputChangedError: they are others now, or change while they are read.
             VideoError: one cannot be read.
         """
         if self._digest is None:
-            found = digest_of_files(self._paths)
+            found = compute_digest_of_files(self._paths)
             self.check()
             self._digest = found
         return self._digest
 
     def check(self, only: int | None = None) -> None:
-        """Refuse files that hold something else now. One that is gone is passed over: nothing else was read in its place.
+        """Refuse files that hold something else now. One that is gone is passed over: nothing else was read instead.
 
         Args:
             only: look at this one alone; None: at all.
@@ -68,7 +68,7 @@ class OpenedFiles:
         for i in range(len(self._paths)) if only is None else (only,):
             if _stamp(self._paths[i]) not in (None, self._stamps[i]):
                 stamps = [_stamp(path) or old for path, old in zip(self._paths, self._stamps, strict=True)]
-                if self._digest is None or digest_of_files(self._paths) != self._digest:
+                if self._digest is None or compute_digest_of_files(self._paths) != self._digest:
                     raise InputChangedError(
                         f"{self._paths[i]} has been replaced or changed while it was in use; what was made of it is not kept: "
                         "start again when it is complete."

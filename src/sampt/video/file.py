@@ -52,7 +52,7 @@ class VideoFile(Video):
         allow_playlists: see :func:`sampt.video.decoding.open_stream`.
 
     Raises:
-        VideoError: the file holds no video, is a playlist that was not asked for, or no frame of it can be decoded.
+        VideoError: the file holds no video, is a playlist that was not requested, or no frame of it can be decoded.
     """
 
     def __init__(self, path: str | Path, *, allow_playlists: bool = False) -> None:

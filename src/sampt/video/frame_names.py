@@ -34,7 +34,7 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
     """Paths sorted as people count: img2 before img10."""
 
     def key(path: Path) -> tuple[list[str | int], str]:
-        # Splitting by a group puts text at even and digits at odd places, so that like is compared with like.
+        # Splitting by a group puts text at even and digits at odd locations, so that like is compared with like.
         parts = re.split(r"(\d+)", str(path).casefold())
         return [int(part) if i % 2 else part for i, part in enumerate(parts)], str(path)
 
@@ -83,8 +83,8 @@ def warn_of_names(label: str, frames: Sequence[Path], entries: Iterable[Path]) -
     for path in frames:
         kinds[re.sub(r"\d+", "0", path.stem.casefold())].append(path)
     if 1 < len(kinds) < len(frames):
-        told = ", ".join(f"{len(paths)} such as {paths[0].name}" for paths in list(kinds.values())[:4])
-        _LOG.warning("%s: its frames have names of %d kinds (%s); all are taken, by name.", label, len(kinds), told)
+        text = ", ".join(f"{len(paths)} such as {paths[0].name}" for paths in list(kinds.values())[:4])
+        _LOG.warning("%s: its frames have names of %d kinds (%s); all are taken, by name.", label, len(kinds), text)
 
 
 def _is_numbered(path: Path) -> bool:

@@ -21,7 +21,7 @@ from sampt.types import UInt8Array
 __all__ = ["ImageFacts", "PageReader", "image_facts", "read_image"]
 
 _FORMATS = ("AVIF", "BMP", "DIB", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-_ANIMATED = ("APNG", "AVIF", "PNG", "TIFF", "WEBP")  # a JPEG's further pictures (MPO) are other views and thumbnails
+_ANIMATED = ("APNG", "AVIF", "PNG", "TIFF", "WEBP")  # a JPEG's further images (MPO) are other views and thumbnails
 _TAG_ORIENTATION, _TAG_SUBFILE_TYPE, _TAG_MAX_SAMPLE = 0x0112, 254, 281
 _REDUCED_OR_MASK = 1 | 4  # bits of the subfile type: a smaller copy, a transparency mask
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -67,8 +67,8 @@ def image_facts(path: Path) -> ImageFacts:
         with Image.open(path, formats=_formats()) as image:
             width, height = image.size
             check_pixels(width, height, f"Image {path}")
-            is_deep = _is_deep(image)  # before its EXIF is asked for, which loads a PNG
-            bits = _told_bits(image, path) if is_deep else None
+            is_deep = _is_deep(image)  # before its EXIF is requested, which loads a PNG
+            bits = _read_sample_bits(image, path) if is_deep else None
             # Of a TIFF, Pillow gives the upright size itself.
             turned = image.format != "TIFF" and image.getexif().get(_TAG_ORIENTATION) in _QUARTER_TURNS
             pages, durations = _pages(image, path)
@@ -84,7 +84,7 @@ def _pages(image: Image.Image, path: Path) -> tuple[tuple[int, ...], tuple[float
     if image.format == "TIFF":
         return tuple(i for i in range(count) if _is_full_page(image, i)) or (0,), None
     durations = tuple(_durations_s(path.read_bytes(), str(image.format)))
-    if len(durations) == count - 1:  # a PNG whose first picture is for programs that know no animation
+    if len(durations) == count - 1:  # a PNG whose first image is for programs that know no animation
         return tuple(range(1, count)), durations
     return tuple(range(count)), durations if len(durations) == count else None
 
@@ -101,19 +101,19 @@ def _is_full_page(image: Any, page: int) -> bool:
 
 def _durations_s(data: bytes, kind: str) -> Iterator[float]:
     """From the chunks ANMF of WebP (RFC 9649, in ms), or fcTL of PNG (a fraction of s)."""
-    place = 12 if kind == "WEBP" else 8
-    while place + 8 <= len(data):
+    location = 12 if kind == "WEBP" else 8
+    while location + 8 <= len(data):
         if kind == "WEBP":
-            tag, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+            tag, size = data[location : location + 4], int.from_bytes(data[location + 4 : location + 8], "little")
             if tag == b"ANMF":
-                yield int.from_bytes(data[place + 20 : place + 23], "little") / 1000 or _NO_DURATION_S
-            place += 8 + size + size % 2
+                yield int.from_bytes(data[location + 20 : location + 23], "little") / 1000 or _NO_DURATION_S
+            location += 8 + size + size % 2
         else:
-            size, tag = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-            if tag == b"fcTL" and len(data) >= place + 32:
-                numerator, denominator = struct.unpack(">HH", data[place + 28 : place + 32])
+            size, tag = int.from_bytes(data[location : location + 4], "big"), data[location + 4 : location + 8]
+            if tag == b"fcTL" and len(data) >= location + 32:
+                numerator, denominator = struct.unpack(">HH", data[location + 28 : location + 32])
                 yield numerator / (denominator or 100) or _NO_DURATION_S
-            place += 12 + size
+            location += 12 + size
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -124,10 +124,10 @@ def _is_deep(image: Image.Image) -> bool:
     return any(";16" in str(found) or (isinstance(found, tuple) and found[1:2] == (65535,)) for found in arguments)
 
 
-def _told_bits(image: Any, path: Path) -> int | None:
+def _read_sample_bits(image: Any, path: Path) -> int | None:
     """The bits in use as PNG (sBIT) and TIFF (MaxSampleValue) may say."""
-    if image.format == "TIFF" and (most := image.tag_v2.get(_TAG_MAX_SAMPLE)):
-        return max(int(max(most) if isinstance(most, tuple) else most).bit_length(), 8)
+    if image.format == "TIFF" and (limit := image.tag_v2.get(_TAG_MAX_SAMPLE)):
+        return max(int(max(limit) if isinstance(limit, tuple) else limit).bit_length(), 8)
     if image.format == "PNG":
         with path.open("rb") as file:
             head = file.read(4096)

@@ -19,7 +19,7 @@ from sampt.video.image_files import ImageFacts, PageReader, image_facts
 __all__ = ["ImageVideo"]
 
 _LOG = logging.getLogger(__name__)
-_LOOKED_AT = 16
+_SAMPLED = 16
 """Images whose samples tell how many of 16 bits a video uses."""
 
 
@@ -94,24 +94,24 @@ class ImageVideo(Video):
     def _warn_of_pages(self) -> None:
         several = [i for i, count in enumerate(self._count_of) if count > 1]
         if several and len(self._paths) > 1:
-            told = f"{len(several)} of {len(self._paths)} files have several pages"
-            _LOG.warning("%s: %s (%s first); each page is a frame.", self._label, told, self._paths[several[0]].name)
+            text = f"{len(several)} of {len(self._paths)} files have several pages"
+            _LOG.warning("%s: %s (%s first); each page is a frame.", self._label, text, self._paths[several[0]].name)
 
     def _bits(self, facts: Sequence[ImageFacts | None]) -> int:
         """How many of 16 bits the samples of this video use."""
         deep = [found for found in facts if found is not None and found.is_deep]
-        told = [found.sample_bits for found in deep if found.sample_bits is not None]
-        if not deep or len(told) == len(deep):
-            return max(told, default=16)
+        known_bits = [found.sample_bits for found in deep if found.sample_bits is not None]
+        if not deep or len(known_bits) == len(deep):
+            return max(known_bits, default=16)
         used = [8]
-        for i in np.unique(np.linspace(0, len(self._pages) - 1, _LOOKED_AT).astype(int)):
+        for i in np.unique(np.linspace(0, len(self._pages) - 1, _SAMPLED).astype(int)):
             file, page = self._pages[i]
             found = facts[file]
             if found is not None and found.is_deep:
                 try:
                     used.append(self._reader.bits_used(self._paths[file], page))
                 except VideoError:
-                    continue  # told where the frame is read
+                    continue  # reported where the frame is read
         bits = max(used)
         if bits < 16 and len(used) > 1:
             largest = (1 << bits) - 1
@@ -140,8 +140,8 @@ class ImageVideo(Video):
         file = self._pages[frame_idx][0]
         if self._count_of[file] == 1:
             return self._paths[file].stem
-        place = frame_idx - sum(self._count_of[:file])
-        return f"{place:05d}" if len(self._paths) == 1 else f"{self._paths[file].stem}-{place:05d}"
+        location = frame_idx - sum(self._count_of[:file])
+        return f"{location:05d}" if len(self._paths) == 1 else f"{self._paths[file].stem}-{location:05d}"
 
     def time_s(self, frame_idx: int) -> float:
         return super().time_s(frame_idx) if self._times_s is None else self._times_s[frame_idx]

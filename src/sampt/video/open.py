@@ -42,8 +42,8 @@ def open_video(
             :func:`sampt.video.frame_names.frame_paths` for images that are no frames); a pattern such as ``"frames/*.jpg"``; an
             image file of several pages (TIFF, animated WebP or PNG); frames as one (t, h, w, 3) array or a sequence of
             (h, w, 3) arrays, uint8 RGB; or a video, which is given back as it is.
-        on_damage: what becomes of frames that cannot be had. "stop": reading one is an error; "repeat": the frame before is in
-            their place; "skip": the video is without them. For the last two everything is decoded once to find them.
+        on_damage: what becomes of frames that cannot be had. "stop": reading one is an error; "repeat": the frame before is
+        instead; "skip": the video is without them. For the last two everything is decoded once to find them.
         allow_playlists: a video file may be a playlist (HLS, DASH, ffconcat), and what it names is opened, too.
 
     Raises:

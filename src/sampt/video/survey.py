@@ -86,9 +86,9 @@ class _Order:
         """Times of frames that were marked corrupt, or follow such a frame or a refused packet before the next key frame."""
         doubtful: set[int] = set()
         is_broken = False
-        for place, (pts, is_key) in enumerate(self._packets):
+        for location, (pts, is_key) in enumerate(self._packets):
             is_marked = pts in self.corrupt
-            is_broken = place in self._refused or is_marked or (is_broken and not is_key)
+            is_broken = location in self._refused or is_marked or (is_broken and not is_key)
             if is_broken and pts is not None:
                 doubtful.add(pts)
         return doubtful

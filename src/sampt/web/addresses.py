@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
-__all__ = ["client_of"]
+__all__ = ["find_client"]
 
 
-def client_of(host: str | None) -> str:
+def find_client(host: str | None) -> str:
     """Whom an address belongs to: of IPv6, where one client has as many addresses as it likes, the network is taken."""
     try:
         address = ipaddress.ip_address((host or "").partition("%")[0])

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from sampt import __version__
 from sampt.errors import FolderBusyError, SamptError
-from sampt.web.back_ends import Kept
+from sampt.web.backends import CachedBackends
 from sampt.web.browsers import Browsers
 from sampt.web.dependencies import Services
 from sampt.web.roots import Roots
@@ -36,7 +36,7 @@ __all__ = ["create_app"]
 _LOG = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""Nothing is told to whom FastAPI would find in the environment: a page of this machine asks no other host for anything."""
+"""Nothing is reported to whom FastAPI would find in the environment: a page of this machine contacts no other host."""
 _ABOUT = """\
 Sessions of interactive video object segmentation: one for each browser or script, known by the cookie that POST /session sets.
 Coordinates are pixels of the video; (0, 0) is the centre of the top-left pixel. Masks are COCO's compressed run lengths. Paths
@@ -83,14 +83,14 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 class _Guarded(FastAPI):
-    """Behind the guard is everything, FastAPI's own answers too."""
+    """Behind the guard is everything, FastAPI's own responses too."""
 
     def __init__(self, settings: WebSettings, **keywords: Any) -> None:
         self._settings = settings
         super().__init__(**keywords)
 
     def openapi(self) -> dict[str, Any]:
-        """The document, with the schemas of the event stream, which has no place of its own in OpenAPI."""
+        """The document, with the schemas of the event stream, which has no section of its own in OpenAPI."""
         document = super().openapi()
         schemas = document["components"]["schemas"]
         document["components"]["schemas"] = dict(sorted({**component_schemas(), **schemas}.items()))
@@ -108,7 +108,7 @@ def _services(settings: WebSettings) -> Services:
     roots = Roots(named, hidden=[settings.work, Path.home()])
     browsers = Browsers(settings, roots)
     return Services(
-        settings, roots, browsers, Uploads(uploads, roots, settings.limits), Kept(settings.back_ends, settings.config)
+        settings, roots, browsers, Uploads(uploads, roots, settings.limits), CachedBackends(settings.backends, settings.config)
     )
 
 
@@ -121,7 +121,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 class _Static(StaticFiles):
-    """The page's files, asked for again at every load, so that an update is seen."""
+    """The page's files, requested again at every load, so that an update is seen."""
 
     def file_response(self, *arguments: Any, **keywords: Any) -> Response:
         response = super().file_response(*arguments, **keywords)
@@ -148,7 +148,7 @@ def _add_errors(app: FastAPI, roots: Roots) -> None:
         return _Line(roots.message(str(error)), 409 if is_busy else 400)
 
     async def wrong_request(_: Request, error: RequestValidationError) -> Response:
-        return _Line(roots.message(_told(error)), 422)
+        return _Line(roots.message(_describe(error)), 422)
 
     async def disk_error(_: Request, error: OSError) -> Response:
         _LOG.warning("A file could not be used", exc_info=error)
@@ -168,10 +168,10 @@ def _add_errors(app: FastAPI, roots: Roots) -> None:
     app.add_exception_handler(Exception, unexpected)
 
 
-def _told(error: RequestValidationError) -> str:
+def _describe(error: RequestValidationError) -> str:
     """The first mistake, and how many there are."""
     found = error.errors()
     first = found[0] if found else {"loc": (), "msg": "it cannot be read"}
-    place = ".".join(str(part) for part in first["loc"]) or "the request"
+    location = ".".join(str(part) for part in first["loc"]) or "the request"
     more = f" (and {len(found) - 1} more mistakes)" if len(found) > 1 else ""
-    return f"{place}: {str(first['msg']).rstrip('.')}{more}."
+    return f"{location}: {str(first['msg']).rstrip('.')}{more}."

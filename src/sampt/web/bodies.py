@@ -25,7 +25,7 @@ def limited(scope: Scope, receive: Receive, limits: Limits) -> Receive:
     """
     is_upload = scope["path"].startswith(f"{API}/uploads/")
     headers = Headers(scope=scope)
-    most = None if is_upload else _most_bytes(scope["path"], headers, limits)
+    limit = None if is_upload else _max_bytes(scope["path"], headers, limits)
     announced = announced_bytes(headers) or 0
     pace = _Pace(limits.wait_s, limits.upload_bytes_a_s if is_upload else limits.bytes_a_s)
     seen, is_whole = 0, False
@@ -34,13 +34,13 @@ def limited(scope: Scope, receive: Receive, limits: Limits) -> Receive:
         nonlocal seen, is_whole
         if is_whole:  # what comes now is the end of the connection, which may take its time
             return await receive()
-        if most is not None and announced > most:
-            raise _too_large(most)
+        if limit is not None and announced > limit:
+            raise _too_large(limit)
         message = await pace.next(receive)
         is_whole = not message.get("more_body", False)
         seen += len(message.get("body", b""))
-        if most is not None and seen > most:
-            raise _too_large(most)
+        if limit is not None and seen > limit:
+            raise _too_large(limit)
         return message
 
     return receiving
@@ -57,21 +57,21 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _most_bytes(path: str, headers: Headers, limits: Limits) -> int:
+def _max_bytes(path: str, headers: Headers, limits: Limits) -> int:
     if not path.endswith("/mask"):
         return limits.json_bytes
     return limits.code_bytes if media_type(headers) == "application/json" else limits.mask_bytes
 
 
-def _too_large(most: int) -> HTTPException:
-    return HTTPException(413, f"The request has more than {most} bytes; expected a smaller one.")
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"The request has more than {limit} bytes; expected a smaller one.")
 
 
 class _Pace:
     """Time that a client has left: it goes by while the server waits for it, and every byte earns some."""
 
-    def __init__(self, most_s: float, bytes_a_s: float) -> None:
-        self._most_s = self._left_s = most_s
+    def __init__(self, max_s: float, bytes_a_s: float) -> None:
+        self._max_s = self._left_s = max_s
         self._bytes_a_s = bytes_a_s
 
     async def next(self, receive: Receive) -> Message:
@@ -86,5 +86,5 @@ class _Pace:
                 {"connection": "close"},
             ) from None
         earned_s = len(message.get("body", b"")) / self._bytes_a_s
-        self._left_s = min(self._most_s, self._left_s - (time.monotonic() - began_s) + earned_s)
+        self._left_s = min(self._max_s, self._left_s - (time.monotonic() - began_s) + earned_s)
         return message

@@ -27,8 +27,8 @@ __all__ = ["Browser", "Browsers", "project_for"]
 _LOG = logging.getLogger(__name__)
 _NO_SESSION = "This browser has no open session; open a video or a project with POST /session."
 _DRAIN_S = 30.0
-_MOST_OF_A_NAME = 100
-_LEAST_IDLE_S = 60.0
+_MAX_OF_A_NAME = 100
+_MIN_IDLE_S = 60.0
 """A session without a page may be closed for another one after that time."""
 
 
@@ -37,7 +37,7 @@ class Browser:
 
     Attributes:
         hub: its event streams.
-        last_s: when it asked something last.
+        last_s: when its last request came.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Browser:
         self.last_s = time.monotonic()
 
     def drop(self) -> None:
-        """Close the session once all requests that use it are answered."""
+        """Close the session once all requests that use it are handled."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_closing)
             held = self._held
@@ -233,7 +233,7 @@ class Browsers:
                     key, new = secrets.token_urlsafe(32), Browser()
                     self._by_id[key] = new
                     return key, new, True
-                idle = self._idle(_LEAST_IDLE_S)
+                idle = self._idle(_MIN_IDLE_S)
                 if not idle:
                     number = self._settings.limits.sessions
                     raise HTTPException(503, f"There are {number} open sessions already; close one, or try again later.")
@@ -244,16 +244,16 @@ class Browsers:
     def _make_room_for(self, browser: Browser, project: Path) -> None:
         """Close the session that has the project, when it is this browser's own, or one that nobody looks at any more."""
         with self._lock:
-            idle = self._idle(_LEAST_IDLE_S)
+            idle = self._idle(_MIN_IDLE_S)
             gone = [k for k in idle if self._by_id[k] is not browser and self._by_id[k].project == project]
             left = [self._by_id.pop(k) for k in gone]
         for other in [*left, *([browser] if browser.project == project else [])]:
             other.drop()
 
-    def _idle(self, least_s: float) -> list[str]:
+    def _idle(self, min_s: float) -> list[str]:
         """Browsers without a page, a task or a recent request; the lock is held."""
         now = time.monotonic()
-        return [k for k, b in self._by_id.items() if not len(b.hub) and not b.is_busy and now - b.last_s > least_s]
+        return [k for k, b in self._by_id.items() if not len(b.hub) and not b.is_busy and now - b.last_s > min_s]
 
     def _sweep(self) -> None:
         limit_s = self._settings.limits.idle_s
@@ -271,22 +271,22 @@ def project_for(video: Path, work: Path) -> Path:
     number is added.
     """
     stem = video.name if video.is_dir() else video.stem
-    is_open_place = os.access(video.parent, os.W_OK | os.X_OK)
+    is_writable = os.access(video.parent, os.W_OK | os.X_OK)
     for folder in (video.parent, work / "projects"):
-        for number in range(1, _MOST_OF_A_NAME):
+        for number in range(1, _MAX_OF_A_NAME):
             project = folder / f"{stem}{SUFFIX if number == 1 else f'-{number}{SUFFIX}'}"
             is_there = (project / PROJECT_NAME).is_file()
             if is_there and _is_about(project, video, is_beside=folder == video.parent):
                 return project
             if not is_there:
-                if folder != video.parent or is_open_place:
+                if folder != video.parent or is_writable:
                     return project
                 break
     raise HTTPException(409, f"There are too many projects called {stem}; name one to open.")
 
 
 def _is_about(project: Path, video: Path, *, is_beside: bool) -> bool:
-    """Whether a project is about a video, or cannot tell, which whoever opens it is told."""
+    """Whether a project is about a video, or cannot tell; whoever opens it gets the error."""
     try:
         path = Path(read_project(project).video.path.replace("\\", "/"))
     except SamptError:

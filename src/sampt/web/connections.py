@@ -1,6 +1,6 @@
 """Connections: how many there may be, and how long one may keep the server waiting.
 
-uvicorn limits neither the time for a request's headers nor that for fetching an answer, and closes no connection for a newer
+uvicorn limits neither the time for a request's headers nor that for fetching a response, and closes no connection for a newer
 one. Whoever opens sockets and says nothing, for which no token is needed, would lock everybody out.
 """
 
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from sampt.web.addresses import client_of
+from sampt.web.addresses import find_client
 from sampt.web.settings import Limits
 
 try:
@@ -32,9 +32,9 @@ _RESERVE = BACKLOG + 64
 """Files that connections leave free: for those just accepted, and for videos, journals and exports."""
 _FEWEST = 8
 _SWEEP_S = 1.0
-_MOST_UNSENT_BYTES = 1 << 20
-"""Of answers to a WebSocket's own pings, which nothing holds back."""
-_MOST_PARTS = 1024
+_MAX_UNSENT_BYTES = 1 << 20
+"""Of responses to a WebSocket's own pings, which nothing holds back."""
+_MAX_PARTS = 1024
 """Of a WebSocket's message."""
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\nretry-after: 5\r\n\r\n"
@@ -54,7 +54,7 @@ class Connection:
     """What the door knows of one connection.
 
     Attributes:
-        client: as :func:`client_of` names it.
+        client: as :func:`find_client` names it.
         is_idle: no request is being worked on; it may be ended for a newer connection.
         due_s: when the headers that are awaited have to be complete; None while none are.
     """
@@ -62,15 +62,15 @@ class Connection:
     def __init__(self, transport: asyncio.Transport, is_idle: bool, due_s: float | None) -> None:
         self.transport, self.is_idle, self.due_s = transport, is_idle, due_s
         peer = transport.get_extra_info("peername")
-        self.client = client_of(peer[0] if isinstance(peer, tuple) else None)
+        self.client = find_client(peer[0] if isinstance(peer, tuple) else None)
         self._unsent = 0
         self._patience_s: float | None = None
 
     def is_stuck(self, passed_s: float, limits: Limits) -> bool:
-        """Whether the client leaves what was written where it is; to be asked regularly.
+        """Whether the client leaves what was written where it is; to be called regularly.
 
         Args:
-            passed_s: since it was asked last.
+            passed_s: since it was called last.
             limits: of the server. Bytes that were fetched earn time.
         """
         unsent = self.transport.get_write_buffer_size()
@@ -85,15 +85,15 @@ class Connection:
 class Door:
     """All connections of one server. Used in the event loop's thread alone.
 
-    A connection is idle until a request's headers are complete and after its answer is. When there are too many, of one client
-    or in all, the oldest idle one of the client that has most is ended for the new one; when none is idle, the new one is
-    refused.
+    A connection is idle until a request's headers are complete and after its response is. When there are too many, of one
+    client or in all, the oldest idle one of the client that has most is ended for the new one; when none is idle, the new one
+    is refused.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._most = num_allowed(limits.connections)
-        self._most_a_client = min(limits.connections_a_client, self._most)
+        self._limit = num_allowed(limits.connections)
+        self._max_per_client = min(limits.connections_a_client, self._limit)
         self._inside: dict[Connection, None] = {}
         self._last_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -111,9 +111,9 @@ class Door:
         loop = asyncio.get_running_loop()
         made = Connection(transport, is_idle, loop.time() + self.limits.header_s if is_idle else None)
         numbers = Counter(c.client for c in self._inside)
-        if numbers[made.client] >= self._most_a_client:
+        if numbers[made.client] >= self._max_per_client:
             has_room = self._end_oldest(made.client)
-        elif len(self._inside) >= self._most:
+        elif len(self._inside) >= self._limit:
             has_room = any(self._end_oldest(client) for client, _ in numbers.most_common())
         else:
             has_room = True
@@ -202,8 +202,8 @@ class HttpConnection(H11Protocol):
     def _note(self, *, has_data: bool) -> None:
         """Headers are awaited from their first byte on; before, uvicorn's own time limit of silence counts.
 
-        What comes after an answer is the rest of a body that nobody read, or the beginning of the next headers: the time is the
-        same, and is not begun anew by each byte.
+        What comes after a response is the rest of a body that nobody read, or the beginning of the next headers: the time is
+        the same, and is not begun anew by each byte.
         """
         here = self._here
         if here is None:
@@ -226,7 +226,7 @@ class SocketConnection(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._here = self._door.enter(cast(asyncio.Transport, transport), is_idle=False)
-        if self._here is None:  # another connection has taken the place of the request that this was
+        if self._here is None:  # another connection has replaced the request that this was
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -235,11 +235,11 @@ class SocketConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
             self.transport.abort()
 
     def handle_cont(self, event: Frame) -> None:
         """A message may come in parts, but not in endless empty ones, which its size does not limit."""
         super().handle_cont(event)
-        if len(self.frames) > _MOST_PARTS:
+        if len(self.frames) > _MAX_PARTS:
             self.transport.abort()

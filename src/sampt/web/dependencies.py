@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from sampt.web.back_ends import Kept
+from sampt.web.backends import CachedBackends
 from sampt.web.browsers import Browser, Browsers
 from sampt.web.open_session import OpenSession, given_bytes
 from sampt.web.roots import Roots
@@ -26,15 +26,15 @@ __all__ = [
     "check_room_for_mask",
     "check_room_for_object",
     "check_room_for_point",
-    "cookie_of",
     "errors",
+    "find_cookie",
     "frames_wanted",
     "known_frame",
     "known_object",
 ]
 
-_TOLD = {
-    400: "A mistake of the user, told in one line.",
+_FIELDS = {
+    400: "A mistake of the user, reported in one line.",
     401: "The token is missing or wrong.",
     403: "The Host or Origin header, or a path, is not allowed.",
     404: "There is no such thing, or this browser has no session.",
@@ -49,8 +49,8 @@ _TOLD = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route: the errors that it may answer with, besides those of every route."""
-    return {status: {"model": ErrorResponse, "description": _TOLD[status]} for status in sorted({*statuses, 401, 403})}
+    """For a route: the errors that it may respond with, besides those of every route."""
+    return {status: {"model": ErrorResponse, "description": _FIELDS[status]} for status in sorted({*statuses, 401, 403})}
 
 
 ERRORS = errors(400, 404, 408, 409, 413, 422)
@@ -65,14 +65,14 @@ class Services:
     roots: Roots
     browsers: Browsers
     uploads: Uploads
-    back_ends: Kept
+    backends: CachedBackends
 
-    def browser_of(self, connection: HTTPConnection) -> Browser:
+    def find_browser(self, connection: HTTPConnection) -> Browser:
         """Whose request it is; raises HTTPException 404 when it has no session."""
-        return self.browsers.find(cookie_of(connection, self.settings))
+        return self.browsers.find(find_cookie(connection, self.settings))
 
 
-def cookie_of(connection: HTTPConnection, settings: WebSettings) -> str | None:
+def find_cookie(connection: HTTPConnection, settings: WebSettings) -> str | None:
     """The cookie that tells browsers apart."""
     return connection.cookies.get(settings.cookie("session"))
 
@@ -83,7 +83,7 @@ def _services(connection: HTTPConnection) -> Services:
 
 
 def _held(request: Request) -> Iterator[OpenSession]:
-    with _services(request).browser_of(request).use() as held:
+    with _services(request).find_browser(request).use() as held:
         yield held
 
 
@@ -106,15 +106,15 @@ def known_frame(held: OpenSession, frame_idx: int) -> int:
     return frame_idx
 
 
-# All of a session is told in every answer and written at every change, so that each part of it costs something each time.
+# All of a session is in every response and written at every change, so that each part of it costs something each time.
 
 
 def check_room_for_object(held: OpenSession) -> None:
     """Refuse one more object than the server's limits allow; raises HTTPException 409."""
     session, limits = held.session, held.limits
     if len(session.objects) >= min(limits.objects, limits.cells // session.num_frames):
-        told = f"There are {len(session.objects)} objects already, as many as {session.num_frames} frames may have; remove one."
-        raise HTTPException(409, told)
+        text = f"There are {len(session.objects)} objects already, as many as {session.num_frames} frames may have; remove one."
+        raise HTTPException(409, text)
 
 
 def check_room_for_point(held: OpenSession) -> None:
@@ -134,5 +134,5 @@ def frames_wanted(held: OpenSession, start: int | None, stop: int | None) -> ran
     num_frames = held.session.num_frames
     frames = range(0 if start is None else start, num_frames if stop is None else stop)
     if not 0 <= frames.start < frames.stop <= num_frames:
-        raise HTTPException(400, f"Frames {frames.start} to {frames.stop} were asked for; expected some of 0 to {num_frames}.")
+        raise HTTPException(400, f"Frames {frames.start} to {frames.stop} were requested; expected some of 0 to {num_frames}.")
     return frames

@@ -1,4 +1,4 @@
-"""The event stream: what happened, to every page of a browser; a slow page misses pictures in between and costs no memory."""
+"""The event stream: what happened, to every page of a browser; a slow page misses images in between and costs no memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sampt.web.schemas.stream import ExportEvent, FrameEvent, SessionEvent
 
 __all__ = ["EventHub", "Subscriber"]
 
-_MOST_FRAMES = 32
-_MOST_REPLIES = 512
-_MOST_CHARS = 32 << 20
+_MAX_FRAMES = 32
+_MAX_REPLIES = 512
+_MAX_CHARS = 32 << 20
 """Of the frames that wait, and of the replies; one more than that is kept, however long it is."""
 
 
@@ -37,9 +37,9 @@ class Subscriber:
         self.wants_frames, self.is_full, self.is_over = True, False, False
 
     def reply(self, message: SessionEvent) -> None:
-        """An answer to the page's own message; from any thread."""
+        """A response to the page's own message; from any thread."""
         with self._lock:
-            if len(self._replies) < _MOST_REPLIES and self._reply_chars <= _MOST_CHARS:
+            if len(self._replies) < _MAX_REPLIES and self._reply_chars <= _MAX_CHARS:
                 text = message.model_dump_json()
                 self._replies.append(text)
                 self._reply_chars += len(text)
@@ -56,7 +56,7 @@ class Subscriber:
                 key = (message.frame, *(o.object_id for o in message.objects))
                 self._frame_chars += len(text) - len(self._frames.get(key, ""))
                 self._frames[key] = text
-                while len(self._frames) > _MOST_FRAMES or (len(self._frames) > 1 and self._frame_chars > _MOST_CHARS):
+                while len(self._frames) > _MAX_FRAMES or (len(self._frames) > 1 and self._frame_chars > _MAX_CHARS):
                     self._pop_frame()
             else:
                 kind = (message.type, message.export_id if isinstance(message, ExportEvent) else None)

@@ -40,11 +40,11 @@ def _from_png(data: bytes, size_hw: tuple[int, int]) -> BoolArray:
 
 def _from_json(data: bytes, size_hw: tuple[int, int]) -> BoolArray:
     try:
-        told = Rle.model_validate(json.loads(data))
+        body = Rle.model_validate(json.loads(data))
     except (ValidationError, ValueError, RecursionError):
         raise HTTPException(422, 'The mask is no run-length code; expected {"size": [h, w], "counts": "..."}.') from None
-    _check_size(told.size, size_hw)
-    return rle.decode_mask(rle.Rle(size_hw, told.counts))
+    _check_size(body.size, size_hw)
+    return rle.decode_mask(rle.Rle(size_hw, body.counts))
 
 
 def _check_size(got_hw: tuple[int, int], size_hw: tuple[int, int]) -> None:

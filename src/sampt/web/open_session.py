@@ -1,4 +1,4 @@
-"""A session with all that the server keeps for it: pictures, the running tasks, and who is told of them."""
+"""A session with all that the server keeps for it: images, the running tasks, and who is notified of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sampt.session.session import Session
 from sampt.session.types import FrameUpdate
 from sampt.web.disk import check_free
 from sampt.web.events import EventHub
-from sampt.web.pictures import Pictures
+from sampt.web.frame_images import FrameImages
 from sampt.web.responses import frame_event
 from sampt.web.roots import Roots
 from sampt.web.schemas.stream import ChangedEvent, ExportEvent, ProgressEvent
@@ -34,23 +34,23 @@ class OpenSession:
 
     Attributes:
         session: may be used inside :meth:`Browser.use`.
-        pictures: of its frames.
+        images: of its frames.
         times_s: of frames, where they are not evenly spaced.
         key: changes with the video's contents.
         propagation: the last one.
         exports: by id.
         limits: of the server.
-        previewing: held by whoever asks the segmenter.
+        previewing: held by whoever prompts the segmenter.
     """
 
     def __init__(self, session: Session, roots: Roots, hub: EventHub, folder: Path, settings: WebSettings) -> None:
         self.limits = limits = settings.limits
         _check_size(session, limits)
         self.session, self.courtesy = session, Courtesy()
-        self.pictures = Pictures(session.video, limits.picture_bytes // limits.sessions)
+        self.images = FrameImages(session.video, limits.image_bytes // limits.sessions)
         self.times_s = _times_s(session)
         self.key = read_project(session.project).video.sha256[:16]
-        self.project, self.name = roots.told(session.project), Path(session.video.label).name
+        self.project, self.name = roots.describe(session.project), Path(session.video.label).name
         self.propagation: PropagationTask | None = None
         self.exports: dict[int, ExportTask] = {}
         self._roots, self._hub, self._folder = roots, hub, folder
@@ -128,7 +128,7 @@ class OpenSession:
         if task is not None:
             task.remove()
 
-    def tell_changed(self) -> None:
+    def notify_changed(self) -> None:
         """Tell the pages that the session is not as it was."""
         self._hub.publish(ChangedEvent(revision=self.session.revision))
 
@@ -138,7 +138,7 @@ class OpenSession:
             task.remove()
         if self.propagation is not None:
             self.propagation.end()
-        self.pictures.close()
+        self.images.close()
         self.session.close()
 
     def _on_frame(self, update: FrameUpdate) -> None:
@@ -150,7 +150,7 @@ class OpenSession:
         if task is not None:
             self._hub.publish(ProgressEvent(**dict(task.to_response())))
             if not task.is_running:
-                self.tell_changed()
+                self.notify_changed()
 
     def _on_export(self, number: int) -> None:
         task = self.exports.get(number)
@@ -167,14 +167,14 @@ def _check_size(session: Session, limits: Limits) -> None:
     """Refuse a project in which there is more than the page itself would add."""
     objects, points = len(session.objects), len(session.clicks())
     cells = objects * session.num_frames
-    for found, most, what in (
+    for found, limit, what in (
         (objects, limits.objects, "objects"),
         (points, limits.points, "points"),
         (cells, limits.cells, "objects times frames"),
         (given_bytes(session), limits.given_bytes, "bytes of given masks"),
     ):
-        if found > most:
-            raise HTTPException(400, f"The project has {found} {what}; the page takes {most} at most. Use it from Python.")
+        if found > limit:
+            raise HTTPException(400, f"The project has {found} {what}; the page takes {limit} at most. Use it from Python.")
 
 
 def _times_s(session: Session) -> list[float] | None:

@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from sampt.config import SegmentConfig
 from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
 from sampt.session.session import Session
-from sampt.session.setup import PROJECT_ASKS
+from sampt.session.setup import PROJECT_NAMES_THEM
 from sampt.web.browsers import project_for
 from sampt.web.roots import Roots
-from sampt.web.settings import BackEndFactory, WebSettings
+from sampt.web.settings import BackendFactory, WebSettings
 from sampt.weights import no_downloads
 
 __all__ = ["Wanted"]
@@ -32,9 +32,9 @@ class Wanted:
     """
 
     def __init__(
-        self, video: str | None, project: str | None, roots: Roots, settings: WebSettings, back_ends: BackEndFactory
+        self, video: str | None, project: str | None, roots: Roots, settings: WebSettings, backends: BackendFactory
     ) -> None:
-        self._roots, self._settings, self._back_ends = roots, settings, back_ends
+        self._roots, self._settings, self._backends = roots, settings, backends
         if video is None and project is None:
             raise HTTPException(400, "Neither a video nor a project is named; expected one of them.")
         self._video = None if video is None else roots.existing(video)
@@ -60,30 +60,30 @@ class Wanted:
         """
         if not (self.project / PROJECT_NAME).exists() and self._video is not None:
             config = self._settings.config
-            tracker, segmenter = self._back_ends(config)
+            tracker, segmenter = self._backends(config)
             return Session.create(
                 self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes
             )
         self._roots.check_links(self.project)
         content = read_project(self.project)
-        video = self._video or self._video_of(content.video.path, content.video.beside)
-        with no_downloads(PROJECT_ASKS) if self._names_weights(content.config) else nullcontext():
-            tracker, segmenter = self._back_ends(content.config)
+        video = self._video or self._find_video(content.video.path, content.video.beside)
+        with no_downloads(PROJECT_NAMES_THEM) if self._names_weights(content.config) else nullcontext():
+            tracker, segmenter = self._backends(content.config)
         return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes)
 
     def _names_weights(self, config: SegmentConfig) -> bool:
-        """Whether a project's file names back ends or weights that whoever started the server did not; these are checked.
+        """Whether a project's file names backends or weights that whoever started the server did not; these are checked.
 
         Raises:
             HTTPException: 403 when they are neither default nor random nor in the roots.
         """
         own = self._settings.config
         is_other = False
-        for name, weights, told in (
+        for name, weights, default in (
             (config.tracker, config.tracker_weights, (own.tracker, own.tracker_weights)),
             (config.segmenter, config.segmenter_weights, (own.segmenter, own.segmenter_weights)),
         ):
-            if (name, weights) == told:
+            if (name, weights) == default:
                 continue
             is_other = True
             if weights not in ("default", "random"):
@@ -100,19 +100,19 @@ class Wanted:
         if path.is_dir():
             self._roots.check_links(path)
 
-    def _video_of(self, path: str, beside: str | None) -> Path:
-        """Where the project's video is, among the places where a session would look that lie inside the roots."""
-        for place in self._places(path, beside):
-            if self._roots.contains(place) and place.exists():
-                if place.is_dir():
-                    self._roots.check_links(place)
-                return place
+    def _find_video(self, path: str, beside: str | None) -> Path:
+        """Where the project's video is, among the locations where a session would look that lie inside the roots."""
+        for location in self._locations(path, beside):
+            if self._roots.contains(location) and location.exists():
+                if location.is_dir():
+                    self._roots.check_links(location)
+                return location
         name = Path(path.replace("\\", "/")).name
         raise HTTPException(
             400, f"The video {name} of the project is in no folder that the server was given; put it beside, or give its path."
         )
 
-    def _places(self, path: str, beside: str | None) -> Iterator[Path]:
+    def _locations(self, path: str, beside: str | None) -> Iterator[Path]:
         parent = self.project.parent
         yield Path(os.path.abspath(path))  # what is opened later is not to be read as ~user once more
         if beside is not None:

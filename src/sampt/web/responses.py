@@ -12,14 +12,14 @@ from sampt.web.schemas.base import Rle
 from sampt.web.schemas.session import (
     FrameMasksResponse,
     ObjectMask,
-    ObjectStrip,
+    ObjectTimeline,
     Point,
     SessionObject,
     TrackedPoint,
 )
 from sampt.web.schemas.stream import FrameEvent
 
-__all__ = ["frame_event", "masks_response", "object_model", "point_model", "strips_text"]
+__all__ = ["frame_event", "masks_response", "object_model", "point_model", "timelines_text"]
 
 
 def object_model(item: types.SessionObject) -> SessionObject:
@@ -77,25 +77,25 @@ def _tracked_models(points: FramePoints) -> list[TrackedPoint]:
     ]
 
 
-def strips_text(revision: int, strips: Mapping[int, types.ObjectTimeline]) -> bytes:
-    """A :class:`sampt.web.schemas.session.StripsResponse` as JSON.
+def timelines_text(revision: int, timelines: Mapping[int, types.ObjectTimeline]) -> bytes:
+    """A :class:`sampt.web.schemas.session.TimelinesResponse` as JSON.
 
     Of all objects and frames at once there is nothing but this text.
     """
-    objects = ",".join(_strip_model(o, strips[o]).model_dump_json() for o in sorted(strips))
+    objects = ",".join(_timeline_model(o, timelines[o]).model_dump_json() for o in sorted(timelines))
     return f'{{"revision":{revision},"objects":[{objects}]}}'.encode("ascii")
 
 
-def _strip_model(object_id: int, strip: types.ObjectTimeline) -> ObjectStrip:
-    percent = np.clip(np.nan_to_num(strip.score) * 100, 0, 100).round().astype(int).tolist()
-    return ObjectStrip(
+def _timeline_model(object_id: int, timeline: types.ObjectTimeline) -> ObjectTimeline:
+    percent = np.clip(np.nan_to_num(timeline.score) * 100, 0, 100).round().astype(int).tolist()
+    return ObjectTimeline(
         object_id=object_id,
-        state=_runs(strip.state.tolist()),
-        score=[None if gone else value for gone, value in zip(np.isnan(strip.score).tolist(), percent, strict=True)],
-        area=strip.area_px.tolist(),
-        points=strip.num_visible_points.tolist(),
-        flags=_runs(strip.flags.tolist()),
-        inputs=np.flatnonzero(strip.has_input).tolist(),
+        state=_runs(timeline.state.tolist()),
+        score=[None if gone else value for gone, value in zip(np.isnan(timeline.score).tolist(), percent, strict=True)],
+        area=timeline.area_px.tolist(),
+        points=timeline.num_visible_points.tolist(),
+        flags=_runs(timeline.flags.tolist()),
+        inputs=np.flatnonzero(timeline.has_input).tolist(),
     )
 
 

@@ -17,8 +17,8 @@ from sampt.web.schemas.server import EntryKind, FileEntry
 
 __all__ = ["Roots", "named_roots"]
 
-_MOST_ENTRIES = 5000
-_MOST_LOOKED_AT = 40
+_MAX_ENTRIES = 5000
+_MAX_SAMPLED = 40
 """Files of a folder that are looked at to tell whether it holds frames."""
 _LONGEST = 2000
 _LONGEST_PART = 240
@@ -105,13 +105,13 @@ class Roots:
             return False
         return any(found.is_relative_to(root) for root in self._real.values())
 
-    def told(self, path: Path) -> str:
+    def describe(self, path: Path) -> str:
         """A path in a root as the interface has it; the shortest form, when it is in several roots."""
-        for place in (path.absolute(), path.resolve()):
+        for location in (path.absolute(), path.resolve()):
             forms = []
             for name, root in self._real.items():
-                if place.is_relative_to(root):
-                    rest = place.relative_to(root).as_posix()
+                if location.is_relative_to(root):
+                    rest = location.relative_to(root).as_posix()
                     forms.append(name if rest == "." else f"{name}/{rest}")
             if forms:
                 return min(forms, key=len)
@@ -120,8 +120,8 @@ class Roots:
     def message(self, text: str) -> str:
         """A message in one line without any path of the server: those in roots as the interface has them, others by name."""
         line = " ".join(text.split())
-        for form, told in sorted(self._forms(), key=lambda pair: -len(pair[0])):
-            line = line.replace(form, told)
+        for form, describe in sorted(self._forms(), key=lambda pair: -len(pair[0])):
+            line = line.replace(form, describe)
         line = _ABSOLUTE.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], line)
         return line.encode("utf-8", "replace").decode("utf-8")
 
@@ -148,12 +148,12 @@ class Roots:
         found = []
         try:
             with os.scandir(folder) as entries:
-                for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
+                for _, entry in zip(range(_MAX_ENTRIES), entries, strict=False):
                     kind = self._kind(entry)
                     if kind is not None:
                         size = entry.stat().st_size if kind == "video" else None
-                        told = f"{path}/{entry.name}"
-                        found.append(FileEntry(name=entry.name, path=told, kind=kind, num_bytes=size))
+                        describe = f"{path}/{entry.name}"
+                        found.append(FileEntry(name=entry.name, path=describe, kind=kind, num_bytes=size))
         except OSError:
             raise HTTPException(403, f"{_shown(path)} cannot be read; check its permissions.") from None
         return sorted(found, key=lambda e: (e.kind == "video", e.name.lower(), e.name))
@@ -177,7 +177,7 @@ def _folder_kind(folder: Path) -> EntryKind:
         return "project"
     try:
         with os.scandir(folder) as entries:
-            for _, entry in zip(range(_MOST_LOOKED_AT), entries, strict=False):
+            for _, entry in zip(range(_MAX_SAMPLED), entries, strict=False):
                 if entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_leftover(entry.name):
                     return "frames"
     except OSError:

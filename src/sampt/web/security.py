@@ -1,4 +1,4 @@
-"""Who may ask: token, Host, Origin; what every answer carries. For HTTP and WebSocket alike."""
+"""Who may connect: token, Host, Origin; what every response carries. For HTTP and WebSocket alike."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts(host: str) -> frozenset[str]:
-    """Names under which a server bound to ``host`` may be asked; addresses are no names (:func:`_is_allowed`)."""
+    """Names under which a server bound to ``host`` may be reached; addresses are no names (:func:`_is_allowed`)."""
     names = {"localhost", host.lower()}
     if not is_loopback(host):
         names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
@@ -50,7 +50,7 @@ def allowed_hosts(host: str) -> frozenset[str]:
 
 
 class Guard:
-    """Refuses what nobody who was given the address could ask, before anything else sees it.
+    """Refuses what nobody who was given the address could request, before anything else sees it.
 
     Another page in the browser of a person who uses the server could send requests to it: by a name of its own that it makes
     point here (Host is checked) or under this server's name (Origin and Sec-Fetch-Site are).
@@ -82,9 +82,9 @@ class Guard:
         if refusal is None:
             await self._app(scope, limited(scope, receive, self._limits), sending)
         elif refusal[0] == 401 and (token := self._token_in_url(scope)) is not None:
-            await _answer(sending, 303, "", {"location": "/", "set-cookie": self._set_cookie(token)})
+            await _respond(sending, 303, "", {"location": "/", "set-cookie": self._set_cookie(token)})
         else:
-            await _answer(sending, refusal[0], refusal[1], {"www-authenticate": "Bearer"} if refusal[0] == 401 else {})
+            await _respond(sending, refusal[0], refusal[1], {"www-authenticate": "Bearer"} if refusal[0] == 401 else {})
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason."""
@@ -164,7 +164,7 @@ def _with_headers(send: Send, *, is_api: bool) -> Send:
     return sending
 
 
-async def _answer(send: Send, status: int, line: str, headers: dict[str, str]) -> None:
+async def _respond(send: Send, status: int, line: str, headers: dict[str, str]) -> None:
     body = json.dumps({"error": line}).encode() if line else b""
     kept = {"content-length": str(len(body)), "content-type": "application/json", "cache-control": "no-store"} | headers
     await send(

@@ -13,13 +13,13 @@ from sampt.config import SegmentConfig, default_config
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 
-__all__ = ["DEFAULT_PORT", "BackEndFactory", "Limits", "WebSettings", "default_work_folder"]
+__all__ = ["DEFAULT_PORT", "BackendFactory", "Limits", "WebSettings", "default_work_folder"]
 
 DEFAULT_PORT = 7268
 """SAMT on the keys of a telephone."""
 
-BackEndFactory: TypeAlias = Callable[[SegmentConfig], tuple[PointTracker, PromptableSegmenter]]
-"""Makes the back ends of one session; what they share is its business."""
+BackendFactory: TypeAlias = Callable[[SegmentConfig], tuple[PointTracker, PromptableSegmenter]]
+"""Makes the backends of one session; what they share is its business."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Limits:
         connections_a_client: of one address (IPv6: one /64 network).
         header_s: for the headers of a request, from the connection or their first byte on.
         keep_alive_s: a connection is closed after that time without a request.
-        wait_s: a client that sends nothing of a body, or fetches nothing of an answer, for that time is given up.
-        bytes_a_s: who is slower on average is given up, too; a request or an answer begins with ``wait_s``.
+        wait_s: a client that sends nothing of a body, or fetches nothing of a response, for that time is given up.
+        bytes_a_s: who is slower on average is given up, too; a request or a response begins with ``wait_s``.
         upload_bytes_a_s: the same for uploads.
         sessions: open at a time.
         idle_s: a session is closed after that time without a request, an open event stream, or a running task.
         embedding_bytes: kept embeddings of all sessions.
-        picture_bytes: kept JPEG pictures of all sessions.
+        image_bytes: kept JPEG images of all sessions.
         upload_bytes: of one uploaded file.
         free_bytes: what an upload or an export leaves free on the disk.
         uploads, uploads_a_client: at a time.
@@ -45,7 +45,7 @@ class Limits:
         json_bytes: of the body of a request.
         mask_bytes, code_bytes: the same for a mask as PNG, as run-length code.
         objects, points: of a session.
-        cells: objects times frames of a session, for each of which answers hold some numbers.
+        cells: objects times frames of a session, for each of which responses hold some numbers.
         given_bytes: run-length codes of all masks that were given in a session.
         streams: open event streams of a browser.
         message_bytes, messages_a_s: of a WebSocket; more closes it.
@@ -61,7 +61,7 @@ class Limits:
     sessions: int = 4
     idle_s: float = 2 * 3600.0
     embedding_bytes: int = 512 << 20
-    picture_bytes: int = 128 << 20
+    image_bytes: int = 128 << 20
     upload_bytes: int = 8 << 30
     free_bytes: int = 1 << 30
     uploads: int = 4
@@ -87,7 +87,7 @@ class WebSettings:
         roots: folders by name; no file outside them and ``work`` is touched.
         work: folder of uploads, of projects that cannot lie beside their video, and of exports until they are fetched.
         config: of new projects.
-        back_ends: makes those of a session.
+        backends: makes those of a session.
         start: what the page opens first: names ``video`` and ``project`` with paths as the interface has them.
         host, port: what the server is bound to.
         token: needed from every browser and script; None: no token.
@@ -95,7 +95,7 @@ class WebSettings:
 
     roots: Mapping[str, Path]
     work: Path
-    back_ends: BackEndFactory
+    backends: BackendFactory
     config: SegmentConfig = field(default_factory=default_config)
     start: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"

@@ -25,16 +25,16 @@ from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 __all__ = ["Courtesy", "ExportTask", "PropagationTask"]
 
 _LOG = logging.getLogger(__name__)
-_TELL_S = 0.1
+_NOTIFY_S = 0.1
 _COUNT_S = 1.0
 _LONGEST_WAIT_S = 1.0
 UNEXPECTED = "An unexpected error ended this; the server's log says more."
 
-Told = Callable[[], None]
+Notify = Callable[[], None]
 
 
 class Courtesy:
-    """Lets what a person waits for go before what runs in the background: no two threads compute while a click is answered."""
+    """Lets what a person waits for go before what runs in the background: no two threads compute while a click is handled."""
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -59,7 +59,7 @@ class Courtesy:
 
 
 class _Task:
-    """A thread that can be asked to end."""
+    """A thread that can be stopped."""
 
     def __init__(self, message: Callable[[str], str]) -> None:
         self.cancel = threading.Event()
@@ -74,7 +74,7 @@ class _Task:
         self._thread.start()
 
     def end(self, timeout_s: float | None = None) -> None:
-        """Ask for the end and wait for it."""
+        """Request the end and wait for it."""
         self.cancel.set()
         self._thread.join(timeout_s)
 
@@ -103,11 +103,11 @@ class PropagationTask(_Task):
     Args:
         number: its id.
         session: of which at most one runs.
-        frames, object_ids: what to follow; None: all.
+        frames, object_ids: what to segment; None: all.
         on_frame: called with each result.
         on_progress: called when there is something to tell.
         courtesy: towards clicks.
-        message: makes an error's text fit to be told.
+        message: makes an error's text fit to be reported.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class PropagationTask(_Task):
         frames: range,
         object_ids: list[int] | None,
         on_frame: Callable[[FrameUpdate], None],
-        on_progress: Told,
+        on_progress: Notify,
         courtesy: Courtesy,
         message: Callable[[str], str],
     ) -> None:
@@ -126,7 +126,7 @@ class PropagationTask(_Task):
         self._on_frame, self._on_progress, self._courtesy = on_frame, on_progress, courtesy
         self.frame: int | None = None
         self.is_cancelled = False
-        self._began = self._counted = self._told = time.monotonic()
+        self._began = self._counted = self._describe = time.monotonic()
         self.total = session.count_missing(frames, object_ids)
 
     def end(self, timeout_s: float | None = None) -> None:
@@ -166,8 +166,8 @@ class PropagationTask(_Task):
         if now - self._counted > _COUNT_S:  # edits meanwhile change what there is to do
             self.total = self.done + self._session.count_missing(self._frames, self._object_ids)
             self._counted = time.monotonic()
-        if now - self._told > _TELL_S:
-            self._told = now
+        if now - self._describe > _NOTIFY_S:
+            self._describe = now
             self._on_progress()
 
     def _finish(self) -> None:
@@ -209,7 +209,7 @@ class ExportTask(_Task):
         frames: range,
         object_ids: list[int] | None,
         folder: Path,
-        on_progress: Told,
+        on_progress: Notify,
         courtesy: Courtesy,
         message: Callable[[str], str],
         free_bytes: int,
@@ -224,7 +224,7 @@ class ExportTask(_Task):
             if object_ids is None or o.object_id in object_ids
         ]
         self._folder, self._on_progress, self._courtesy = folder, on_progress, courtesy
-        self._told = 0.0
+        self._describe = 0.0
         self.total = len(frames)
         self.file_name = f"{_stem(session)}-{kind}{find_exporter(kind).suffix}"
         folder.mkdir(parents=True)
@@ -265,8 +265,8 @@ class ExportTask(_Task):
             self.done = max(self.done, result.frame_idx - self._frames.start)
             yield result
             self._courtesy.make_way()
-            if time.monotonic() - self._told > _TELL_S:
-                self._told = time.monotonic()
+            if time.monotonic() - self._describe > _NOTIFY_S:
+                self._describe = time.monotonic()
                 self._on_progress()
                 if not has_room(self._folder, self._free_bytes):
                     raise OutputError("The export was ended: the server's disk has no room for it; remove files there.")

@@ -91,7 +91,7 @@ class Uploads:
 
     def _accept(self, partial: Path, name: str) -> str:
         try:
-            _look_at(partial)
+            _inspect(partial)
         except VideoError as error:
             reason = self._roots.message(str(error).replace(str(partial), name)).replace(partial.name, name)
             raise HTTPException(400, reason) from None
@@ -105,14 +105,14 @@ class Uploads:
                 path = self._folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
         else:
             raise HTTPException(400, f"There are too many files called {name!r}; give the file another name.")
-        return self._roots.told(path)
+        return self._roots.describe(path)
 
     def _too_large(self) -> HTTPException:
-        most = self._limits.upload_bytes
-        return HTTPException(413, f"The upload has more than {most} bytes; copy the file into a folder of the server instead.")
+        limit = self._limits.upload_bytes
+        return HTTPException(413, f"The upload has more than {limit} bytes; copy the file into a folder of the server instead.")
 
 
-def _look_at(path: Path) -> None:
+def _inspect(path: Path) -> None:
     """Read a frame of a video file; raises VideoError when there is none."""
     video = open_video(path)
     try:

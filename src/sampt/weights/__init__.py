@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampt.weights.cache import Verification, cached_path, is_offline, verify, weights_folder
 from sampt.weights.checkpoint import load_checkpoint
-from sampt.weights.choice import WeightsFacts, facts_of, local_weights, told_source, weights_identity
+from sampt.weights.choice import WeightsFacts, describe_source, describe_weights, local_weights, weights_identity
 from sampt.weights.fetch import Progress, downloads_shown_by, fetch, fetch_first, no_downloads
 from sampt.weights.sources import SOURCES, WeightsSource, default_source, find_source, find_sources
 
@@ -16,8 +16,9 @@ __all__ = [
     "WeightsSource",
     "cached_path",
     "default_source",
+    "describe_source",
+    "describe_weights",
     "downloads_shown_by",
-    "facts_of",
     "fetch",
     "fetch_first",
     "find_source",
@@ -26,7 +27,6 @@ __all__ = [
     "load_checkpoint",
     "local_weights",
     "no_downloads",
-    "told_source",
     "verify",
     "weights_folder",
     "weights_identity",

@@ -61,8 +61,8 @@ def opened_member(archive: Path, name: str) -> Iterator[tuple[int, IO[bytes]]]:
         with _zip_member(archive, name) if suffix == ".zip" else _tar_member(archive, name, suffix) as (size, file):
             yield size, file
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        told = " ".join(str(error).split())
-        raise WrongArchiveError(f"is no sound {suffix[1:]} archive ({told})", is_damaged=True) from error
+        text = " ".join(str(error).split())
+        raise WrongArchiveError(f"is no sound {suffix[1:]} archive ({text})", is_damaged=True) from error
     except (NotImplementedError, RuntimeError) as error:  # a way to pack that is not known, or a password
         raise WrongArchiveError(f"is no {suffix[1:]} archive that can be read ({error})", is_damaged=True) from error
 

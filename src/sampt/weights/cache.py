@@ -23,20 +23,20 @@ from sampt.errors import BackendError
 from sampt.files.limits import parse_json
 from sampt.files.names import real_path
 from sampt.weights.hub import found_in_hub
-from sampt.weights.sources import WeightsSource, told_bytes
+from sampt.weights.sources import WeightsSource, describe_bytes
 
 __all__ = [
     "Verification",
     "cached_path",
     "check_room",
-    "digest_of",
+    "compute_digest",
     "disk_errors",
     "find_verified",
     "is_offline",
     "locked",
-    "partial_of",
-    "record_of",
+    "make_partial_path",
     "verify",
+    "verify_and_record",
     "weights_folder",
     "write_json",
 ]
@@ -84,7 +84,7 @@ def cached_path(source: WeightsSource) -> Path | None:
     return own if own.is_file() else next(iter(found_in_hub(source)), None)
 
 
-def partial_of(path: Path) -> Path:
+def make_partial_path(path: Path) -> Path:
     """Where ``path`` grows until it is complete."""
     return path.with_name(path.name + ".partial")
 
@@ -97,9 +97,9 @@ def find_verified(source: WeightsSource) -> Verification | None:
     """
     own = weights_folder() / source.file
     if own.is_file():
-        return _recorded(source, own) or _checked(source, own)
+        return _find_record(source, own) or _check(source, own)
     for path in found_in_hub(source):
-        found = _recorded(source, path) or _checked_in_hub(source, path)
+        found = _find_record(source, path) or _checked_in_hub(source, path)
         if found:
             return found
     return None
@@ -116,11 +116,11 @@ def verify(source: WeightsSource) -> Verification | None:
     """
     own = weights_folder() / source.file
     if own.is_file():
-        return _checked(source, own)
+        return _check(source, own)
     return next((found for path in found_in_hub(source) if (found := _checked_in_hub(source, path))), None)
 
 
-def record_of(source: WeightsSource, path: Path, *, is_named: Path | None = None) -> Verification:
+def verify_and_record(source: WeightsSource, path: Path, *, is_named: Path | None = None) -> Verification:
     """Compare the file at ``path`` with what ``source`` says and keep a record of it.
 
     Args:
@@ -136,7 +136,7 @@ def record_of(source: WeightsSource, path: Path, *, is_named: Path | None = None
         raise BackendError(f"has {size} bytes, expected {source.num_bytes}")
     expected = source.digest
     algorithm = expected[0] if expected else "sha256"
-    digest = digest_of(path, algorithm)
+    digest = compute_digest(path, algorithm)
     if expected and digest != expected[1]:
         raise BackendError(f"has the {algorithm} {digest}, expected {expected[1]}")
     found = Verification(is_named or path, algorithm, digest, expected is not None)
@@ -144,7 +144,7 @@ def record_of(source: WeightsSource, path: Path, *, is_named: Path | None = None
     return found
 
 
-def digest_of(path: Path, algorithm: str) -> str:
+def compute_digest(path: Path, algorithm: str) -> str:
     """Hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
@@ -238,9 +238,9 @@ else:
 
 
 def _no_room(folder: Path, what: str, needed: int | None, free: int) -> str:
-    wants = "more room" if needed is None else f"{needed} bytes ({told_bytes(needed)}) more"
+    wants = "more room" if needed is None else f"{needed} bytes ({describe_bytes(needed)}) more"
     return (
-        f"The disk is full: {what} needs {wants} in {folder}, where {told_bytes(free)} are free; free some, or set"
+        f"The disk is full: {what} needs {wants} in {folder}, where {describe_bytes(free)} are free; free some, or set"
         " SAMPT_WEIGHTS_DIR to a folder on another disk."
     )
 
@@ -249,14 +249,14 @@ def _record_path(source: WeightsSource) -> Path:
     return weights_folder() / f"{source.file}.json"
 
 
-def _place(source: WeightsSource, path: Path) -> str:
+def _location(source: WeightsSource, path: Path) -> str:
     """How a record names the file: a cache may be moved as a whole."""
     return source.file if path == weights_folder() / source.file else str(path)
 
 
 def _keep_record(source: WeightsSource, found: Verification, path: Path) -> None:
     stat = path.stat()
-    data = asdict(found) | {"path": _place(source, found.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    data = asdict(found) | {"path": _location(source, found.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     try:
         weights_folder().mkdir(parents=True, exist_ok=True)
         write_json(_record_path(source), data | {"url": source.url})
@@ -265,15 +265,15 @@ def _keep_record(source: WeightsSource, found: Verification, path: Path) -> None
 
 
 def _read_record(source: WeightsSource, path: Path) -> dict[str, object]:
-    """The record of this very file at this very place, or nothing."""
+    """The record of this very file at this very location, or nothing."""
     try:
         data = parse_json(_record_path(source).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return data if isinstance(data, dict) and data.get("path") == _place(source, path) else {}
+    return data if isinstance(data, dict) and data.get("path") == _location(source, path) else {}
 
 
-def _recorded(source: WeightsSource, path: Path) -> Verification | None:
+def _find_record(source: WeightsSource, path: Path) -> Verification | None:
     """What was found out when the file was read before, if it has not been touched since."""
     record, stat = _read_record(source, path), path.stat()
     if (record.get("size"), record.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
@@ -285,18 +285,18 @@ def _recorded(source: WeightsSource, path: Path) -> Verification | None:
     return Verification(path, algorithm, digest, expected is not None)
 
 
-def _checked(source: WeightsSource, own: Path) -> Verification:
+def _check(source: WeightsSource, own: Path) -> Verification:
     """The file in the cache, read to the end."""
     before = _read_record(source, own)
     advice = f"Delete it and run 'sampt weights pull {source.name}'."
     if source.digest is None and before.get("algorithm") == "sha256":
-        digest = digest_of(own, "sha256")
+        digest = compute_digest(own, "sha256")
         if digest != before["digest"]:
             raise BackendError(
                 f"{own} has the sha256 {digest}; when it was first fetched it was {before['digest']}: it was changed. {advice}"
             )
     try:
-        return record_of(source, own)
+        return verify_and_record(source, own)
     except BackendError as error:
         raise BackendError(f"{own} {error}: it is not the official {source.name}. {advice}") from error
 
@@ -305,9 +305,9 @@ def _checked_in_hub(source: WeightsSource, path: Path) -> Verification | None:
     """The file in the hub's cache if it is the right one: its name there is its sha256, whatever is published."""
     digits = real_path(path).name
     try:
-        if source.digest is None and len(digits) == 64 and digest_of(path, "sha256") != digits:
+        if source.digest is None and len(digits) == 64 and compute_digest(path, "sha256") != digits:
             raise BackendError(f"has not the sha256 {digits}")
-        return record_of(source, path)
+        return verify_and_record(source, path)
     except (BackendError, OSError) as error:
         logger.warning("%s in the hub's cache is not used: it %s", path, error)
         return None

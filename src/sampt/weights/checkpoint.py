@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from sampt.errors import BackendError
 from sampt.files.limits import parse_json
-from sampt.weights.cache import digest_of, locked, partial_of, weights_folder, write_json
+from sampt.weights.cache import compute_digest, locked, make_partial_path, weights_folder, write_json
 from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opened
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise BackendError(f"No file of weights is at {path}; expected a checkpoint (.pth, .pt, .safetensors, .npz).")
-    is_kept = path.suffix in _PICKLES and path.absolute().parent == weights_folder()
-    if is_kept and (state := _load_kept(path)) is not None:
+    is_cached = path.suffix in _PICKLES and path.absolute().parent == weights_folder()
+    if is_cached and (state := _load_cached(path)) is not None:
         return state
     state = _read(path)
-    if is_kept:
+    if is_cached:
         _keep(path, state)
     return state
 
@@ -63,13 +63,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     except BackendError:
         raise
     except Exception as error:  # for a file that is no checkpoint the packages raise nearly anything
-        reason = _looks_like(path) or _told(error)
+        reason = _resembles(path) or _describe(error)
         raise BackendError(
             f"{path} cannot be read as weights ({reason}); expected an official checkpoint: fetch it again."
         ) from error
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = " ".join(str(error).split())[:120]
     return text if isinstance(error, NotReadableError) else f"{type(error).__name__}: {text}"
 
@@ -106,7 +106,7 @@ def _table(found: object, kind: type[T], path: Path) -> dict[str, T]:
         keys = ", ".join(map(repr, list(found)[:5]))
         holds = f"the keys {keys}" if keys else "nothing"
     else:
-        holds = f"an object of {found.told!r}" if isinstance(found, Foreign) else f"a {type(found).__name__}"
+        holds = f"an object of {found.description!r}" if isinstance(found, Foreign) else f"a {type(found).__name__}"
     raise BackendError(f"{path} holds {holds}, expected names with tensors; give an official checkpoint.")
 
 
@@ -114,7 +114,7 @@ def _is_table(value: object, kind: type[T]) -> TypeGuard[dict[str, T]]:
     return isinstance(value, dict) and bool(value) and all(isinstance(k, str) and isinstance(v, kind) for k, v in value.items())
 
 
-def _looks_like(path: Path) -> str:
+def _resembles(path: Path) -> str:
     """What a file that cannot be read seems to be."""
     with path.open("rb") as file:
         start = file.read(64).lstrip().lower()
@@ -127,7 +127,7 @@ def _looks_like(path: Path) -> str:
     return "it is incomplete" if start.startswith(b"pk\x03\x04") and not zipfile.is_zipfile(path) else ""
 
 
-def _kept_path(path: Path) -> Path:
+def _cached_path(path: Path) -> Path:
     return path.with_name(path.name + ".safetensors")
 
 
@@ -136,42 +136,42 @@ def _note_path(path: Path) -> Path:
     return path.with_name(path.name + ".safetensors.json")
 
 
-def _load_kept(path: Path) -> dict[str, Tensor] | None:
+def _load_cached(path: Path) -> dict[str, Tensor] | None:
     """The kept copy, if it was made from the file as it is now."""
-    if not _is_kept(path) or importlib.util.find_spec("safetensors") is None:
+    if not _is_cached(path) or importlib.util.find_spec("safetensors") is None:
         return None
     try:
-        return _read(_kept_path(path))
+        return _read(_cached_path(path))
     except BackendError as error:
-        logger.warning("%s is made again: %s", _kept_path(path), error)
+        logger.warning("%s is made again: %s", _cached_path(path), error)
         with contextlib.suppress(OSError):  # in a cache that may only be read
             _note_path(path).unlink(missing_ok=True)
         return None
 
 
-def _is_kept(path: Path) -> bool:
+def _is_cached(path: Path) -> bool:
     try:
         note, stat = parse_json(_note_path(path).read_text(encoding="utf-8")), path.stat()
-        return _kept_path(path).is_file() and (note["size"], note["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+        return _cached_path(path).is_file() and (note["size"], note["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _keep(path: Path, state: dict[str, Tensor]) -> None:
-    """Write the copy. The weights are read by then, so a failure is told and stops nothing."""
+    """Write the copy. The weights are read by then, so a failure is reported and stops nothing."""
     if importlib.util.find_spec("safetensors") is None:
         return
-    partial = partial_of(_kept_path(path))
+    partial = make_partial_path(_cached_path(path))
     try:
-        with locked(_kept_path(path).name):
-            if _is_kept(path):
+        with locked(_cached_path(path).name):
+            if _is_cached(path):
                 return  # by another process, meanwhile
             _note_path(path).unlink(missing_ok=True)
             stat = path.stat()
             importlib.import_module("safetensors.torch").save_file(_apart(state), partial)
-            partial.replace(_kept_path(path))
+            partial.replace(_cached_path(path))
             made_from = {"original": path.name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-            write_json(_note_path(path), made_from | {"sha256": digest_of(path, "sha256")})
+            write_json(_note_path(path), made_from | {"sha256": compute_digest(path, "sha256")})
     except Exception as error:  # safetensors has exceptions of its own for a full disk
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -183,8 +183,8 @@ def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     seen: set[int] = set()
     apart = {}
     for name, tensor in state.items():
-        place = tensor.untyped_storage().data_ptr()
+        location = tensor.untyped_storage().data_ptr()
         is_whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        apart[name] = tensor.contiguous() if place not in seen and is_whole else tensor.clone().contiguous()
-        seen.add(place)
+        apart[name] = tensor.contiguous() if location not in seen and is_whole else tensor.clone().contiguous()
+        seen.add(location)
     return apart

@@ -15,26 +15,26 @@ from sampt.files.listing import visible_entries
 from sampt.weights.cache import cached_path, find_verified, is_offline, weights_folder
 from sampt.weights.fetch import fetch_first
 from sampt.weights.hub import at_endpoint
-from sampt.weights.sources import SOURCES, WeightsSource, default_source, hub_sources, is_hub_id, told_bytes
+from sampt.weights.sources import SOURCES, WeightsSource, default_source, describe_bytes, hub_sources, is_hub_id
 
-__all__ = ["WeightsFacts", "facts_of", "local_weights", "told_source", "weights_identity"]
+__all__ = ["WeightsFacts", "describe_source", "describe_weights", "local_weights", "weights_identity"]
 
 
 @dataclass(frozen=True)
 class WeightsFacts:
-    """What a back end is going to load.
+    """What a backend is going to load.
 
     Attributes:
         where: path of what is here, else URL, else the page where a person gets it.
         num_bytes: size, or None where it is not known before the download.
-        licence: of the weights, or where to read about it.
+        license: of the weights, or where to read about it.
         state: "here" (given by its path), "cached", "to download", "offline" (not here, and the network is forbidden) or
             "by hand" (not here, and no program can fetch it).
     """
 
     where: str
     num_bytes: int | None
-    licence: str
+    license: str
     state: str
 
 
@@ -53,36 +53,36 @@ def local_weights(backend: str, weights: str | None) -> Path | None:
     """
     if weights is None or weights == "random":
         return None
-    sources = _sources_of(backend, weights)
+    sources = _list_sources(backend, weights)
     return fetch_first(sources) if sources else Path(weights).expanduser()
 
 
-def facts_of(backend: str, weights: str | None) -> WeightsFacts | None:
+def describe_weights(backend: str, weights: str | None) -> WeightsFacts | None:
     """What ``backend`` is going to load besides its own package; None where that is nothing, or nothing is known of it.
 
     Nothing is fetched, and no contents are looked at.
     """
     if weights is None or weights == "random":
         return None
-    sources = _sources_of(backend, weights)
+    sources = _list_sources(backend, weights)
     if not sources:
-        return _facts_of_path(Path(weights).expanduser()) if weights != "default" else None
+        return _describe_path(Path(weights).expanduser()) if weights != "default" else None
     for source in sources:
         if path := cached_path(source):
-            return WeightsFacts(str(path), path.stat().st_size, source.licence_weights, "cached")
+            return WeightsFacts(str(path), path.stat().st_size, source.license_weights, "cached")
     source = sources[0]
     if source.url is None:
-        return WeightsFacts(source.page, source.num_bytes, source.licence_weights, "by hand")
+        return WeightsFacts(source.page, source.num_bytes, source.license_weights, "by hand")
     state = "offline" if is_offline() else "to download"
-    return WeightsFacts(at_endpoint(source.url), source.num_bytes, source.licence_weights, state)
+    return WeightsFacts(at_endpoint(source.url), source.num_bytes, source.license_weights, state)
 
 
-def told_source(backend: str, weights: str | None) -> str | None:
-    """:func:`facts_of` as one line for people: what, from where, how large, the licence, whether it is in the cache."""
-    facts = facts_of(backend, weights)
+def describe_source(backend: str, weights: str | None) -> str | None:
+    """:func:`describe_weights` as one line for people: what, from where, how large, the licence, whether it is in the cache."""
+    facts = describe_weights(backend, weights)
     if facts is None:
         return None
-    size = told_bytes(facts.num_bytes)
+    size = describe_bytes(facts.num_bytes)
     begin = {
         "here": f"loads {facts.where} ({size})",
         "cached": f"loads {facts.where} ({size}, in the cache)",
@@ -90,24 +90,24 @@ def told_source(backend: str, weights: str | None) -> str | None:
         "offline": f"needs {facts.where} ({size}, not in the cache), and SAMPT_OFFLINE is set",
         "by hand": f"needs what {facts.where} offers ({size}, not in the cache)",
     }[facts.state]
-    return f"{begin}; licence of the weights: {facts.licence}"
+    return f"{begin}; licence of the weights: {facts.license}"
 
 
 def weights_identity(backend: str, weights: str | None) -> object:
     """Plain values that are others whenever the weights at hand are: digest, or names, sizes and times of files."""
     if weights is None or weights == "random":
         return "random"
-    for source in _sources_of(backend, weights):
+    for source in _list_sources(backend, weights):
         if found := find_verified(source):
             return {found.algorithm: found.digest}
     if weights == "default":
-        return weights  # in the package, whose version is told elsewhere
+        return weights  # in the package, whose version is reported elsewhere
     path = Path(weights).expanduser()
     # Not the whole path: a run stays the same when files are moved.
     return [[file.name, size, mtime_ns] for file, size, mtime_ns in _files_at(path)] if path.exists() else weights
 
 
-def _sources_of(backend: str, weights: str) -> tuple[WeightsSource, ...]:
+def _list_sources(backend: str, weights: str) -> tuple[WeightsSource, ...]:
     """Where the weights are when they are on a server."""
     if weights == "default":
         return (default_source(backend),) if any(s.backend == backend for s in SOURCES.values()) else ()
@@ -115,9 +115,9 @@ def _sources_of(backend: str, weights: str) -> tuple[WeightsSource, ...]:
     return hub_sources(weights) if is_hub_id(weights) and not is_here else ()
 
 
-def _facts_of_path(path: Path) -> WeightsFacts | None:
+def _describe_path(path: Path) -> WeightsFacts | None:
     if not path.exists():
-        return None  # the back end tells, which knows what it expects
+        return None  # the backend tells, which knows what it expects
     num_bytes = sum(size for _, size, _ in _files_at(path))
     return WeightsFacts(str(path), num_bytes, "unknown (not an official file)", "here")
 

@@ -1,7 +1,7 @@
 """One file over HTTP into a partial file, gone on with after a cut or a killed process, and never made of two versions.
 
 Beside ``NAME.partial`` lies ``NAME.partial.json`` with what the server said of the file when its first byte came: ETag,
-Last-Modified, size. A later answer is appended only when the server says the same of it.
+Last-Modified, size. A later response is appended only when the server says the same of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 """Waits before the second, third ... attempt; an attempt that brought something begins the count anew."""
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _NOT_SERVED = (401, 403, 404, 410)
-"""The hub answers 401, too, where there is no such repository, so that nobody learns which private ones there are."""
+"""The hub responds with 401, too, where there is no such repository, so that nobody learns which private ones there are."""
 _NOT_WEIGHTS = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a pointer of Git LFS"}
 
 
@@ -86,12 +86,12 @@ class NotServedError(BackendError):
     """The server has no such file, or not for everybody.
 
     Attributes:
-        answer: status and reason, "404 Not Found".
+        status: status and reason, "404 Not Found".
     """
 
-    def __init__(self, message: str, answer: str) -> None:
+    def __init__(self, message: str, status: str) -> None:
         super().__init__(message)
-        self.answer = answer
+        self.status = status
 
 
 class _CutError(Exception):
@@ -105,7 +105,7 @@ def download(request: Request, progress: Progress) -> None:
         BackendError: the server has no such file, keeps failing, or there is no room; what came stays for the next call where
             that makes sense.
     """
-    failures, most = 0, _size(request.partial)
+    failures, limit = 0, _size(request.partial)
     pace = _Pace()
     while True:
         try:
@@ -113,8 +113,8 @@ def download(request: Request, progress: Progress) -> None:
             return
         except _CutError as error:
             size = _size(request.partial)
-            failures = 1 if size > most else failures + 1
-            most = max(most, size)
+            failures = 1 if size > limit else failures + 1
+            limit = max(limit, size)
             if failures > len(_BACKOFF_S):
                 raise BackendError(
                     f"The download of {request.what} from {request.url} stopped at {size} bytes ({error});"
@@ -165,14 +165,14 @@ def _attempt(request: Request, progress: Progress, pace: _Pace) -> None:
     if begun and begun.total == done:
         return  # a process was killed between the last byte and what follows
     with _open(request, begun, done) as response:
-        version = _version_of(request.url, response.headers, response.status)
+        version = _find_version(request.url, response.headers, response.status)
         if response.status == 206 and done:
             if not (_first_byte(response.headers) == done and begun and _fits(begun, version, request)):
                 discard(request.partial)
                 raise _CutError("the file on the server is another one now")
         elif response.status != 200:
             raise BackendError(
-                f"{request.url} answered {response.status} {response.reason}, expected the file of {request.what}."
+                f"{request.url} responded with {response.status} {response.reason}, expected the file of {request.what}."
             )
         else:
             done = 0
@@ -234,7 +234,7 @@ def _open(request: Request, begun: _Version | None, done: int) -> http.client.HT
         raise _CutError(f"no connection: {_line(reason)}") from error
     if response.headers.get_content_type() == "text/html":
         response.close()
-        raise BackendError(_told_other(request, "a web page"))
+        raise BackendError(_describe_other(request, "a web page"))
     return response
 
 
@@ -243,11 +243,11 @@ def _refuse(error: urllib.error.HTTPError, request: Request) -> None:
         discard(request.partial)
         raise _CutError("the file on the server is another one now") from error
     if error.code in _PASSING:
-        raise _CutError(f"the server answered {error.code} {_line(error.reason)}") from error
-    answer = f"{error.code} {_line(error.reason)}"
-    message = f"{request.url} answered {answer}, expected the file of {request.what}; {request.advice}."
+        raise _CutError(f"the server responded with {error.code} {_line(error.reason)}") from error
+    status = f"{error.code} {_line(error.reason)}"
+    message = f"{request.url} responded with {status}, expected the file of {request.what}; {request.advice}."
     if error.code in _NOT_SERVED:
-        raise NotServedError(message, answer) from error
+        raise NotServedError(message, status) from error
     raise BackendError(message) from error
 
 
@@ -260,7 +260,7 @@ def _check_size(request: Request, num_bytes: int) -> None:
 
 
 def _copy(response: IO[bytes], request: Request, done: int, total: int | None, progress: Progress, pace: _Pace) -> None:
-    """Append the answer to the partial file, which every chunk reaches at once: a killed process loses nothing."""
+    """Append the response to the partial file, which every chunk reaches at once: a killed process loses nothing."""
     progress(done, total)
     with _writing(request, total):
         file = request.partial.open("ab")
@@ -306,10 +306,10 @@ def _check_start(chunk: bytes, request: Request) -> None:
     for mark, kind in _NOT_WEIGHTS.items():
         if start.startswith(mark):
             discard(request.partial)
-            raise BackendError(_told_other(request, kind))
+            raise BackendError(_describe_other(request, kind))
 
 
-def _told_other(request: Request, kind: str) -> str:
+def _describe_other(request: Request, kind: str) -> str:
     return (
         f"{request.url} gave {kind} instead of {request.what}, as behind a proxy or a log-in, or for a moved file;"
         f" {request.advice}."
@@ -327,7 +327,7 @@ class _KeepsEncrypted(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def _version_of(url: str, headers: Message, status: int) -> _Version:
+def _find_version(url: str, headers: Message, status: int) -> _Version:
     etag = headers.get("ETag")
     length = headers.get("Content-Length", "")
     total: int | None = int(length) if length.isdigit() else None

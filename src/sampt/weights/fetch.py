@@ -21,13 +21,13 @@ from sampt.weights.cache import (
     find_verified,
     is_offline,
     locked,
-    partial_of,
-    record_of,
+    make_partial_path,
+    verify_and_record,
     weights_folder,
 )
 from sampt.weights.download import NotServedError, Progress, Request, discard, download
 from sampt.weights.hub import at_endpoint
-from sampt.weights.sources import SOURCES, WeightsSource, told_bytes
+from sampt.weights.sources import SOURCES, WeightsSource, describe_bytes
 
 __all__ = ["Progress", "Show", "downloads_shown_by", "fetch", "fetch_first", "no_downloads"]
 
@@ -59,7 +59,7 @@ def no_downloads(why: str) -> Iterator[None]:
     """Inside the block, and in its thread, only what is at hand is used; what is not is a :class:`BackendError`.
 
     Args:
-        why: who asks for the weights, as the end of the sentence "they are not downloaded, because ...".
+        why: who requests the weights, as the end of the sentence "they are not downloaded, because ...".
     """
     token = _why_not.set(why)
     try:
@@ -114,8 +114,8 @@ def fetch_first(sources: Sequence[WeightsSource], progress: Progress | None = No
     first = sources[0]
     names = " or ".join((source.url or source.file).rpartition("/")[2] for source in sources)
     raise BackendError(
-        f"{first.name!r} is no file or folder here, and {first.page} has no {names} for everybody (it answered"
-        f" {refused[0].answer}); check the name, or get the file by hand and give its path."
+        f"{first.name!r} is no file or folder here, and {first.page} has no {names} for everybody (it responded with"
+        f" {refused[0].status}); check the name, or get the file by hand and give its path."
     ) from refused[0]
 
 
@@ -133,7 +133,7 @@ def _refuse_without_network(source: WeightsSource) -> None:
         )
     if why := _why_not.get():
         raise BackendError(
-            f"The weights {source.name!r} ({told_bytes(source.num_bytes)}) are not on this machine and not downloaded, because"
+            f"The weights {source.name!r} ({describe_bytes(source.num_bytes)}) are not here and not downloaded, because"
             f" {why}; if you want them, run: sampt weights pull {source.name}"
         )
 
@@ -155,13 +155,13 @@ def _download(source: WeightsSource, progress: Progress | None) -> Verification:
     folder = weights_folder()
     url, show = at_endpoint(source.url), _show.get()
     if progress is None and show is None:
-        size = told_bytes(source.num_bytes)
-        licence = f"licence of the weights: {source.licence_weights}"
-        logger.warning("downloading %s (%s) from %s to %s; %s", source.file, size, url, folder, licence)
+        size = describe_bytes(source.num_bytes)
+        license = f"licence of the weights: {source.license_weights}"
+        logger.warning("downloading %s (%s) from %s to %s; %s", source.file, size, url, folder, license)
     is_file = source.member is None
     request = Request(
         url,
-        partial_of(folder / _download_name(source)),
+        make_partial_path(folder / _download_name(source)),
         source.name,
         _by_hand(source),
         exact_bytes=source.num_bytes if is_file and source.is_exact_size else None,
@@ -186,7 +186,7 @@ def _accept(source: WeightsSource, partial: Path) -> Verification:
     target = weights_folder() / source.file
     with disk_errors(target.parent, source.name):
         try:
-            found = record_of(source, partial, is_named=target)
+            found = verify_and_record(source, partial, is_named=target)
         except BackendError as error:
             discard(partial)
             raise _WrongContentsError(
@@ -206,7 +206,7 @@ def _unpack(source: WeightsSource, archive: Path) -> Verification:
         found = _take(source, archive)
         for other in SOURCES.values():
             if other.url == source.url and other.file != source.file and not (weights_folder() / other.file).exists():
-                with contextlib.suppress(BackendError, WrongArchiveError):  # nobody asked for it
+                with contextlib.suppress(BackendError, WrongArchiveError):  # nobody requested it
                     _take(other, archive)
     except WrongArchiveError as error:
         discard(archive)
@@ -222,7 +222,7 @@ def _unpack(source: WeightsSource, archive: Path) -> Verification:
 
 def _take(source: WeightsSource, archive: Path) -> Verification:
     assert source.member is not None
-    partial = partial_of(weights_folder() / source.file)
+    partial = make_partial_path(weights_folder() / source.file)
     try:
         with opened_member(archive, source.member) as (size, packed):
             if size > _max_bytes(source):

@@ -60,7 +60,7 @@ class NotReadableError(Exception):
 class Foreign:
     """Stands for whatever a pickle names that is none of ours: takes everything that pickles do to it, and does nothing."""
 
-    told = "something unknown"
+    description = "something unknown"
     """Its name in the file."""
 
     def __new__(cls, *_: object, **__: object) -> Foreign:
@@ -98,7 +98,7 @@ class StoredTensor:
         """What PyTorch's functions that rebuild a tensor are given; what follows does not concern its values."""
         numbers = [offset, *_whole(size), *_whole(stride)]
         if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise NotReadableError("a tensor in it has no place")
+            raise NotReadableError("a tensor in it has no location")
         return cls(storage, numbers[0], tuple(_whole(size)), tuple(_whole(stride)))
 
 
@@ -111,7 +111,7 @@ def _parameter(data: object, *_: object) -> object:
     return data
 
 
-def _of_type(make: object, _type: object, arguments: object, _state: object) -> object:
+def _check_type(make: object, _type: object, arguments: object, _state: object) -> object:
     """A tensor that had attributes: the tensor."""
     return make(*arguments) if isinstance(make, _Maker) and isinstance(arguments, tuple) else None
 
@@ -141,7 +141,7 @@ _MAKERS: dict[tuple[str, str], Callable[..., object]] = {
     ("torch._utils", "_rebuild_tensor_v2"): StoredTensor.of,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): _of_type,
+    ("torch._tensor", "_rebuild_from_type_v2"): _check_type,
 }
 
 
@@ -163,7 +163,7 @@ class _Reader(pickle.Unpickler):
             return _Maker(make)
         if module in ("torch", "torch.cuda", "torch.storage") and name in _DTYPES:
             return _StorageKind(_DTYPES[name])
-        return type("Foreign", (Foreign,), {"told": f"{module}.{name}"})
+        return type("Foreign", (Foreign,), {"description": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any, /) -> Any:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
@@ -175,7 +175,7 @@ class _Reader(pickle.Unpickler):
         return self.storages.setdefault(key, _Storage(key, kind.dtype, count))
 
 
-def _unpickled(data: bytes) -> tuple[Any, dict[str, _Storage]]:
+def _unpickle(data: bytes) -> tuple[Any, dict[str, _Storage]]:
     """What a pickle says, and the storages that it names."""
     reader = _Reader(data)
     try:
@@ -291,21 +291,21 @@ class _ZipLayout:
             _check_order(self._member("byteorder", 16).read(16) == b"little")
         with self._member("data.pkl", _MAX_PICKLE_BYTES) as member:
             data = member.read()
-        self.tree, _ = _unpickled(_next_pickle(io.BytesIO(data), len(data)))
+        self.tree, _ = _unpickle(_next_pickle(io.BytesIO(data), len(data)))
 
     def open(self, storage: _Storage, num_bytes: int) -> IO[bytes]:
-        return self._member(f"data/{storage.key}", at_least=num_bytes)
+        return self._member(f"data/{storage.key}", minimum=num_bytes)
 
-    def _member(self, name: str, at_most: int | None = None, at_least: int = 0) -> IO[bytes]:
+    def _member(self, name: str, limit: int | None = None, minimum: int = 0) -> IO[bytes]:
         try:
             info = self._archive.getinfo(self._root + name)
         except KeyError:
             raise NotReadableError("it is incomplete") from None
         if info.compress_type != zipfile.ZIP_STORED:
             raise NotReadableError("it is compressed, which PyTorch does not do")
-        if info.file_size < at_least:
+        if info.file_size < minimum:
             raise NotReadableError("it is incomplete")
-        if at_most is not None and info.file_size > at_most:
+        if limit is not None and info.file_size > limit:
             raise NotReadableError(f"what it holds besides tensors takes {info.file_size} bytes")
         return self._archive.open(info)
 
@@ -346,4 +346,4 @@ class _LegacyLayout:
         return starts
 
     def _next(self) -> tuple[Any, dict[str, _Storage]]:
-        return _unpickled(_next_pickle(self._file, min(self._size, _MAX_PICKLE_BYTES)))
+        return _unpickle(_next_pickle(self._file, min(self._size, _MAX_PICKLE_BYTES)))

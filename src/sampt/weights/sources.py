@@ -15,11 +15,11 @@ __all__ = [
     "SOURCES",
     "WeightsSource",
     "default_source",
+    "describe_bytes",
     "find_source",
     "find_sources",
     "hub_sources",
     "is_hub_id",
-    "told_bytes",
 ]
 
 _HEX_DIGITS = {"sha256": 64, "md5": 32}
@@ -40,8 +40,8 @@ class WeightsSource:
         file: its name in the cache, unlike any other's.
         url: of the file, or of the archive that holds it; None where it cannot be downloaded directly.
         page: where a person finds it.
-        licence_code: of the official program; SPDX identifier where there is one.
-        licence_weights: of the checkpoint, likewise.
+        license_code: of the official program; SPDX identifier where there is one.
+        license_weights: of the checkpoint, likewise.
         sha256: in lower-case hexadecimal digits, or None where it is not published.
         md5: likewise.
         num_bytes: size of the file, or None.
@@ -57,8 +57,8 @@ class WeightsSource:
     file: str
     url: str | None
     page: str
-    licence_code: str
-    licence_weights: str
+    license_code: str
+    license_weights: str
     sha256: str | None = None
     md5: str | None = None
     num_bytes: int | None = None
@@ -90,7 +90,7 @@ class WeightsSource:
         return (found[1], found[2]) if found else None
 
 
-def told_bytes(count: int | None) -> str:
+def describe_bytes(count: int | None) -> str:
     """A size for people, in decimal units: "41 MB"; "size unknown" for None."""
     if count is None:
         return "size unknown"
@@ -132,7 +132,7 @@ def hub_sources(hub_id: str) -> tuple[WeightsSource, ...]:
 
 
 def default_source(backend: str) -> WeightsSource:
-    """The checkpoint that the back end ``backend`` loads when it is asked for its default weights.
+    """The checkpoint that the backend ``backend`` loads when it is created with its default weights.
 
     Raises:
         BackendError: there is none.
@@ -145,7 +145,7 @@ def default_source(backend: str) -> WeightsSource:
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 _DEEPMIND = "https://storage.googleapis.com/dm-tapnet"
-_PIPS_PP = (  # as the official program's script has it; dl=1 asks for the file and not for a page about it
+_PIPS_PP = (  # as the official program's script has it; dl=1 requests the file and not a page about it
     "https://www.dropbox.com/scl/fi/czdlt2zc2ji2b7zd0pvoe/reference_model.tar.gz?rlkey=56ebq4g5dk01kyq8kuismev14&dl=1"
 )
 _RAFT = "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip"
@@ -158,48 +158,48 @@ def _hub(repository: str, file: str = "model.safetensors") -> str:
 def _sam(letter: str, code: str, md5: str, num_bytes: int) -> WeightsSource:
     name, file = f"sam-vit-{letter}", f"sam_vit_{letter}_{code}.pth"
     page = "https://github.com/facebookresearch/segment-anything"
-    licence = "Apache-2.0"
+    license = "Apache-2.0"
     exact = letter != "l"  # public copies of that one differ in size; its digest is checked as all are
     return WeightsSource(
-        name, name, file, f"{_META}/{file}", page, licence, licence, md5=md5, num_bytes=num_bytes, is_exact_size=exact
+        name, name, file, f"{_META}/{file}", page, license, license, md5=md5, num_bytes=num_bytes, is_exact_size=exact
     )
 
 
 def _hq_sam(name: str, file: str, md5: str, num_bytes: int) -> WeightsSource:
-    url, licence = _hub("lkeab/hq-sam", file), "Apache-2.0"
+    url, license = _hub("lkeab/hq-sam", file), "Apache-2.0"
     return WeightsSource(
-        name, name, file, url, "https://huggingface.co/lkeab/hq-sam", licence, licence, md5=md5, num_bytes=num_bytes
+        name, name, file, url, "https://huggingface.co/lkeab/hq-sam", license, license, md5=md5, num_bytes=num_bytes
     )
 
 
-def _from_hub(name: str, repository: str, num_bytes: int | None, licence_weights: str = "Apache-2.0") -> WeightsSource:
+def _from_hub(name: str, repository: str, num_bytes: int | None, license_weights: str = "Apache-2.0") -> WeightsSource:
     page = f"https://huggingface.co/{repository}"
     return WeightsSource(
-        name, name, f"{name}.safetensors", _hub(repository), page, "Apache-2.0", licence_weights, num_bytes=num_bytes
+        name, name, f"{name}.safetensors", _hub(repository), page, "Apache-2.0", license_weights, num_bytes=num_bytes
     )
 
 
 def _deepmind(name: str, path: str, num_bytes: int | None = None, folder: str = _DEEPMIND) -> WeightsSource:
-    page, licence = "https://github.com/google-deepmind/tapnet", "Apache-2.0"
-    return WeightsSource(name, name, path.rpartition("/")[2], f"{folder}/{path}", page, licence, licence, num_bytes=num_bytes)
+    page, license = "https://github.com/google-deepmind/tapnet", "Apache-2.0"
+    return WeightsSource(name, name, path.rpartition("/")[2], f"{folder}/{path}", page, license, license, num_bytes=num_bytes)
 
 
 def _cotracker(kind: str) -> WeightsSource:
-    name, file, licence = f"cotracker3-{kind}", f"scaled_{kind}.pth", "CC-BY-NC-4.0"
+    name, file, license = f"cotracker3-{kind}", f"scaled_{kind}.pth", "CC-BY-NC-4.0"
     page = "https://huggingface.co/facebook/cotracker3"
-    return WeightsSource(name, name, file, _hub("facebook/cotracker3", file), page, licence, licence, num_bytes=100_000_000)
+    return WeightsSource(name, name, file, _hub("facebook/cotracker3", file), page, license, license, num_bytes=100_000_000)
 
 
 def _raft(name: str, backend: str, md5: str, num_bytes: int, is_exact_size: bool) -> WeightsSource:
-    file, page, licence = f"{name}.pth", "https://github.com/princeton-vl/RAFT", "BSD-3-Clause"
+    file, page, license = f"{name}.pth", "https://github.com/princeton-vl/RAFT", "BSD-3-Clause"
     return WeightsSource(
         name,
         backend,
         file,
         _RAFT,
         page,
-        licence,
-        licence,
+        license,
+        license,
         md5=md5,
         num_bytes=num_bytes,
         is_exact_size=is_exact_size,

@@ -1,4 +1,4 @@
-"""What the tests of video object segmentation data sets open them with."""
+"""What the tests of video object segmentation datasets open them with."""
 
 from __future__ import annotations
 

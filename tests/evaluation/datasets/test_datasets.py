@@ -57,7 +57,7 @@ def test_255_is_background_among_ids(tmp_path: Path) -> None:
     assert [query.object_id for query in sequence.query_masks()] == [1, 3]
 
 
-def test_palette_values_are_ids_not_colours(tmp_path: Path) -> None:
+def test_palette_values_are_ids_not_colors(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8))
     image.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
     image.save(tmp_path / "p.png")

@@ -29,12 +29,12 @@ def save(path: Path, values: object) -> None:
     Image.fromarray(np.array(values, np.uint8)).save(path)
 
 
-def add_video(place: Path, name: str, frames: int, rows: Mapping[int, object]) -> None:
+def add_video(location: Path, name: str, frames: int, rows: Mapping[int, object]) -> None:
     """Frames in ``JPEGImages``, annotations of the numbers in ``rows``; each row is repeated."""
     for i in range(frames):
-        save(place / "JPEGImages" / name / f"{i:05d}.jpg", np.full((2, 4, 3), 9))
+        save(location / "JPEGImages" / name / f"{i:05d}.jpg", np.full((2, 4, 3), 9))
     for i, row in rows.items():
-        save(place / "Annotations" / name / f"{i:05d}.png", [row, row])
+        save(location / "Annotations" / name / f"{i:05d}.png", [row, row])
 
 
 def bitmask(pixels: list[tuple[int, int, int]]) -> np.ndarray:

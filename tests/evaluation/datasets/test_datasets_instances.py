@@ -22,8 +22,8 @@ RLE = {"size": [2, 4], "counts": [2, 2, 4]}
 """Columns of a 4 x 2 frame: the second one is the object."""
 
 
-def told(file_names: list[str], **more: Any) -> dict[str, Any]:
-    """A data set of one video with one object, absent on the last frame."""
+def make_labels(file_names: list[str], **more: Any) -> dict[str, Any]:
+    """A dataset of one video with one object, absent on the last frame."""
     n = len(file_names)
     masks: list[Any] = [RLE, [[0, 0, 2, 0, 2, 2, 0, 2]], *[RLE] * n][: n - 1]
     annotation = {"id": 5, "video_id": 3, "category_id": 1, "iscrowd": 0, "segmentations": [*masks, None]}
@@ -70,7 +70,7 @@ JPEGS = ["v/00000.jpg", "v/00005.jpg", "v/00010.jpg"]
     ],
 )
 def test_layouts(tmp_path: Path, name: str, json_path: str, frames: str, file_names: list[str], split: str | None) -> None:
-    write_json(tmp_path / json_path, told(file_names))
+    write_json(tmp_path / json_path, make_labels(file_names))
     write_frames(tmp_path / frames, file_names)
     dataset = opened(name, tmp_path, split)
     (video,) = dataset.videos
@@ -83,7 +83,7 @@ def test_layouts(tmp_path: Path, name: str, json_path: str, frames: str, file_na
 
 
 def test_frames_of_uvo_may_still_be_in_the_video(tmp_path: Path) -> None:
-    write_json(tmp_path / "VideoDenseSet/UVO_video_val_dense.json", told(["abc/0.png", "abc/1.png"]))
+    write_json(tmp_path / "VideoDenseSet/UVO_video_val_dense.json", make_labels(["abc/0.png", "abc/1.png"]))
     (video,) = opened("uvo", tmp_path).videos
     with pytest.raises(
         EvaluationError, match=r"There is no .*abc/0.png and no .*uvo_videos_dense/abc.mp4; expected the frames"
@@ -102,9 +102,9 @@ def test_frames_of_uvo_may_still_be_in_the_video(tmp_path: Path) -> None:
 
 def test_annotations_that_are_kept_back(tmp_path: Path) -> None:
     for kept_back in (None, []):
-        write_json(tmp_path / "valid.json", told(JPEGS, annotations=kept_back))
+        write_json(tmp_path / "valid.json", make_labels(JPEGS, annotations=kept_back))
         assert opened("youtube-vis-2019", tmp_path).is_server_scored
-    without = told(JPEGS)
+    without = make_labels(JPEGS)
     del without["annotations"]
     write_json(tmp_path / "valid.json", without)
     assert opened("youtube-vis-2019", tmp_path).annotations == []
@@ -118,26 +118,35 @@ def test_the_file_is_read_when_it_is_asked_for_and_checked(tmp_path: Path) -> No
         assert dataset.videos
     for values, message in (
         ({"videos": 1}, "tells no videos"),
-        (told([]), "has a broken entry in videos: IndexError"),
-        (told(JPEGS, categories=[{"id": 1}]), "has a broken entry in categories: KeyError 'name'"),
-        (told(JPEGS, annotations=[told(JPEGS)["annotations"][0] | {"video_id": 9}]), "annotation 5 of the video 9"),
-        (told(JPEGS, annotations=[told(JPEGS)["annotations"][0] | {"category_id": 2}]), "annotation 5 of the category 2"),
-        (told(JPEGS, annotations=["abc"]), "has a broken entry in annotations: AttributeError"),
-        (told(JPEGS, videos=told(JPEGS)["videos"] * 2), "lists the video 3 more than once"),
-        (told(JPEGS, annotations=told(JPEGS[:2])["annotations"]), "2 segmentations in the annotation 5; expected 3"),
+        (make_labels([]), "has a broken entry in videos: IndexError"),
+        (make_labels(JPEGS, categories=[{"id": 1}]), "has a broken entry in categories: KeyError 'name'"),
+        (
+            make_labels(JPEGS, annotations=[make_labels(JPEGS)["annotations"][0] | {"video_id": 9}]),
+            "annotation 5 of the video 9",
+        ),
+        (
+            make_labels(JPEGS, annotations=[make_labels(JPEGS)["annotations"][0] | {"category_id": 2}]),
+            "annotation 5 of the category 2",
+        ),
+        (make_labels(JPEGS, annotations=["abc"]), "has a broken entry in annotations: AttributeError"),
+        (make_labels(JPEGS, videos=make_labels(JPEGS)["videos"] * 2), "lists the video 3 more than once"),
+        (
+            make_labels(JPEGS, annotations=make_labels(JPEGS[:2])["annotations"]),
+            "2 segmentations in the annotation 5; expected 3",
+        ),
     ):
         write_json(path, values)
         dataset = opened("ovis", tmp_path, "train")
         with pytest.raises(EvaluationError, match=message):
             _ = dataset.categories, dataset.annotations
-    write_json(path, told(JPEGS))
+    write_json(path, make_labels(JPEGS))
     write_frames(tmp_path / "train", JPEGS[:2])
     with pytest.raises(EvaluationError, match=r"00010\.jpg does not exist; expected that frame of v"):
         opened("ovis", tmp_path, "train").videos[0].open()
 
 
 def test_unknown_split(tmp_path: Path) -> None:
-    write_json(tmp_path / "train" / "instances.json", told(JPEGS))
+    write_json(tmp_path / "train" / "instances.json", make_labels(JPEGS))
     with pytest.raises(EvaluationError, match=r"Unknown split 'valid' of .* \(YouTube-VIS\)\. Available: train\.$"):
         open_dataset("youtube-vis-2021", tmp_path, "valid")
     assert open_dataset("youtube-vis-2021", tmp_path).split == "train"  # the only one that is there

@@ -1,4 +1,4 @@
-"""Data sets whose objects are given by masks, in the layouts of their official downloads."""
+"""Datasets whose objects are given by masks, in the layouts of their official downloads."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def save(path: Path, values: object) -> None:
     image.save(path)
 
 
-def add_video(place: Path, name: str, frames: int, rows: Mapping[int, object], step: int = 1, digits: int = 5) -> None:
+def add_video(location: Path, name: str, frames: int, rows: Mapping[int, object], step: int = 1, digits: int = 5) -> None:
     """``frames`` frames 0, ``step``, ... in ``JPEGImages``, annotations of the numbers in ``rows``; each row is repeated."""
     for i in range(0, frames * step, step):
-        save(place / "JPEGImages" / name / f"{i:0{digits}d}.jpg", np.full((2, 4, 3), 9))
+        save(location / "JPEGImages" / name / f"{i:0{digits}d}.jpg", np.full((2, 4, 3), 9))
     for i, row in rows.items():
-        save(place / "Annotations" / name / f"{i:0{digits}d}.png", [row, row])
+        save(location / "Annotations" / name / f"{i:0{digits}d}.png", [row, row])
 
 
 def write_json(path: Path, values: object) -> None:
@@ -120,7 +120,7 @@ def test_a_frame_of_davis_without_annotation_is_a_mistake(tmp_path: Path) -> Non
 
 def youtube_meta(**videos: dict[str, tuple[str | None, list[int]]]) -> dict[str, Any]:
     """Video -> object -> category, numbers of frames."""
-    told = {
+    entry = {
         name: {
             "objects": {
                 k: {"frames": [f"{i:05d}" for i in frames]} | ({"category": c} if c else {}) for k, (c, frames) in v.items()
@@ -128,7 +128,7 @@ def youtube_meta(**videos: dict[str, tuple[str | None, list[int]]]) -> dict[str,
         }
         for name, v in videos.items()
     }
-    return {"videos": told}
+    return {"videos": entry}
 
 
 def make_youtube_vos(root: Path) -> None:
@@ -160,13 +160,13 @@ def test_youtube_vos_of_all_frames_is_annotated_and_wanted_at_every_fifth(tmp_pa
     for parent in (tmp_path, tmp_path / "all_frames"):
         with pytest.raises(EvaluationError, match=r"Unknown split 'valid-all-frames' .* Available: train, valid\."):
             open_dataset("youtube-vos-2018", tmp_path, "valid-all-frames")
-        place = parent / "valid_all_frames"
-        add_video(place, "v", 18, {})
+        location = parent / "valid_all_frames"
+        add_video(location, "v", 18, {})
         sequence = only(opened("youtube-vos-2018", tmp_path, "val-all-frames"))
         assert (len(sequence.frame_names), sequence.annotated_frames) == (18, (0, 10))
         assert given(sequence) == {1: (0, 4), 2: (10, 4)}
         assert sequence.submission_frames == (0, 5, 10, 15)
-        place.rename(tmp_path / f"away_{parent.name}")
+        location.rename(tmp_path / f"away_{parent.name}")
 
 
 def test_youtube_vos_without_training_or_categories_has_no_groups(tmp_path: Path) -> None:
@@ -182,16 +182,16 @@ def test_youtube_vos_without_training_or_categories_has_no_groups(tmp_path: Path
 def test_what_youtube_vos_tells_is_checked(tmp_path: Path) -> None:
     make_youtube_vos(tmp_path)
     path = tmp_path / "valid" / "meta.json"
-    for told, message in (
+    for entry, message in (
         (youtube_meta(v={"1": ("dog", [7])}), "lacks the frame 00007"),
         (youtube_meta(v={"2": ("dog", [0])}), "frame 00000 of v does not show the object 2"),
         ({"videos": {"v": {"objects": {"1": {}}}}}, "meta.json is broken at v: KeyError 'frames'"),
     ):
-        write_json(path, told)
+        write_json(path, entry)
         with pytest.raises(EvaluationError, match=message):
             only(opened("youtube-vos-2019", tmp_path)).query_masks()
-    for told, message in (([], "holds a JSON list"), ({"videos": 3}, "tells no objects of videos")):
-        write_json(path, told)
+    for entry, message in (([], "holds a JSON list"), ({"videos": 3}, "tells no objects of videos")):
+        write_json(path, entry)
         with pytest.raises(EvaluationError, match=message):
             len(opened("youtube-vos-2019", tmp_path).sequences)
     path.write_text("{")
@@ -253,7 +253,7 @@ def test_lvos(tmp_path: Path, meta_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "scored"),
+    ("entry", "scored"),
     [
         ({"start": 1, "end": 16, "frame_nums": 4}, [6, 11]),  # ``end`` is the object's last frame
         ({"start": "00000001", "end": "00000017", "frame_nums": "4"}, [6, 11]),  # ``end`` lies behind it
@@ -263,15 +263,15 @@ def test_lvos(tmp_path: Path, meta_name: str) -> None:
         ({"start": 16, "end": 21, "frame_nums": 2}, []),
     ],
 )
-def test_lvos_scores_an_object_until_it_leaves(tmp_path: Path, told: dict[str, Any], scored: list[int]) -> None:
+def test_lvos_scores_an_object_until_it_leaves(tmp_path: Path, entry: dict[str, Any], scored: list[int]) -> None:
     """What lvos-evaluation scores: range(start, end, 5) without the numbers 0 and frame_nums - 1 in it."""
     add_video(tmp_path / "val", "x", 22, dict.fromkeys(range(1, 22, 5), ONE), digits=8)
-    write_json(tmp_path / "val" / "val_meta.json", {"videos": {"x": {"objects": {"1": {"frame_range": told}}}}})
+    write_json(tmp_path / "val" / "val_meta.json", {"videos": {"x": {"objects": {"1": {"frame_range": entry}}}}})
     sequence = only(opened("lvos", tmp_path))
     frames = scoring_rule("lvos").frames(sequence.annotated_frames, sequence.first_frame[1], sequence.end_frame.get(1))
     assert [int(sequence.frame_names[i]) for i in frames] == scored
-    if "frame_nums" in told:
-        start, end, count = (int(told[name]) for name in ("start", "end", "frame_nums"))
+    if "frame_nums" in entry:
+        start, end, count = (int(entry[name]) for name in ("start", "end", "frame_nums"))
         assert scored == [n for k, n in enumerate(range(start, end, 5)) if k not in (0, count - 1)]
 
 
@@ -376,7 +376,7 @@ def test_every_data_set_refuses_an_empty_folder_and_no_folder(tmp_path: Path, na
 
 
 def test_unknown_names_and_splits(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"Unknown data set 'davis2017'\. Did you mean 'davis-2017'\? Available: bdd100k"):
+    with pytest.raises(EvaluationError, match=r"Unknown dataset 'davis2017'\. Did you mean 'davis-2017'\? Available: bdd100k"):
         open_dataset("davis2017", tmp_path)
     make_davis_2017(tmp_path, train=["a"], test_dev=["b"])
     with pytest.raises(

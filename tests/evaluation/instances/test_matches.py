@@ -30,7 +30,7 @@ def code(box: Box) -> dict[str, Any] | None:
     return encode_mask(mask).to_json()
 
 
-def true(*boxes: Box, category: int = 1, **more: Any) -> dict[str, Any]:
+def gt(*boxes: Box, category: int = 1, **more: Any) -> dict[str, Any]:
     return {"id": 5, "video_id": 3, "category_id": category, "segmentations": [code(box) for box in boxes], **more}
 
 
@@ -39,13 +39,13 @@ def predicted(score: float, *boxes: Box, category: int = 1) -> dict[str, Any]:
 
 
 def written(root: Path, annotations: list[Any], predictions: list[Any]) -> InstanceDataset:
-    """A data set in OVIS layout without pictures, its predictions beside it; a second video has nothing."""
+    """A dataset in OVIS layout without images, its predictions beside it; a second video has nothing."""
     n = len(annotations[0]["segmentations"])
     shape = {"width": 20, "height": 20, "length": n}
     videos = [{"id": i, "file_names": [f"{name}/{k}.jpg" for k in range(n)], **shape} for i, name in ((3, "a/b"), (4, "c"))]
     categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
-    truth = {"videos": videos, "categories": categories, "annotations": annotations}
-    (root / "annotations_train.json").write_text(json.dumps(truth))
+    gt = {"videos": videos, "categories": categories, "annotations": annotations}
+    (root / "annotations_train.json").write_text(json.dumps(gt))
     (root / "results.json").write_text(json.dumps(predictions))
     dataset = open_dataset("ovis", root, "train")
     assert isinstance(dataset, InstanceDataset)
@@ -58,7 +58,7 @@ def scored(root: Path, annotations: list[Any], predictions: list[Any], *, use_ca
 
 def test_ious_of_frames_and_of_the_whole(tmp_path: Path) -> None:
     # Frame by frame: equal, 8 of 24, only true, only predicted, neither.
-    found = scored(tmp_path, [true(A, A, A, None, None)], [predicted(0.5, A, RIGHT_OF_A, None, B, None)])
+    found = scored(tmp_path, [gt(A, A, A, None, None)], [predicted(0.5, A, RIGHT_OF_A, None, B, None)])
     (video,) = found.videos
     (track,) = video.tracks
     assert (video.video_id, video.name, video.folder, video.num_predictions) == (3, "a/b", "3-a_b", 1)
@@ -70,18 +70,18 @@ def test_ious_of_frames_and_of_the_whole(tmp_path: Path) -> None:
 
 def test_the_best_pair_comes_first_whatever_the_scores(tmp_path: Path) -> None:
     predictions = [predicted(0.9, RIGHT_OF_A), predicted(0.1, A), predicted(0.5, FAR)]
-    ((one, two),) = (v.tracks for v in scored(tmp_path, [true(RIGHT_OF_A), true(A)], predictions).videos)
+    ((one, two),) = (v.tracks for v in scored(tmp_path, [gt(RIGHT_OF_A), gt(A)], predictions).videos)
     assert (one.prediction, one.iou, two.prediction, two.iou) == (0, 1, 1, 1)
     # With one prediction for both, the other track stays alone; so does one that is only touched (1 of 31 pixels).
-    ((one, two),) = (v.tracks for v in scored(tmp_path, [true(RIGHT_OF_A), true(A)], [predicted(0.1, A)]).videos)
+    ((one, two),) = (v.tracks for v in scored(tmp_path, [gt(RIGHT_OF_A), gt(A)], [predicted(0.1, A)]).videos)
     assert (one.prediction, one.score, one.iou, one.frame_ious) == (None, None, 0, (0,))
     assert two.prediction == 0
-    ((track,),) = (v.tracks for v in scored(tmp_path, [true(A)], [predicted(0.9, (3, 3, 4, 4))]).videos)
+    ((track,),) = (v.tracks for v in scored(tmp_path, [gt(A)], [predicted(0.9, (3, 3, 4, 4))]).videos)
     assert track.prediction is None
 
 
 def test_categories_keep_tracks_apart_only_when_told(tmp_path: Path) -> None:
-    annotations, predictions = [true(A), true(B, category=2)], [predicted(0.9, A, category=2), predicted(0.8, B, category=2)]
+    annotations, predictions = [gt(A), gt(B, category=2)], [predicted(0.9, A, category=2), predicted(0.8, B, category=2)]
     apart = scored(tmp_path, annotations, predictions, use_categories=True)
     assert [track.prediction for track in apart.videos[0].tracks] == [None, 1]
     assert apart.scores.category_ap == {"dog": 0, "cat": 0.5}
@@ -92,20 +92,20 @@ def test_categories_keep_tracks_apart_only_when_told(tmp_path: Path) -> None:
 
 
 def test_crowds_are_not_told_of(tmp_path: Path) -> None:
-    (video,) = scored(tmp_path, [true(A), true(B, iscrowd=1)], [predicted(0.9, B)]).videos
+    (video,) = scored(tmp_path, [gt(A), gt(B, iscrowd=1)], [predicted(0.9, B)]).videos
     assert [(track.annotation, track.prediction) for track in video.tracks] == [(0, None)]
 
 
 def test_values_survive_json(tmp_path: Path) -> None:
-    found = scored(tmp_path, [true(A, None), true(B, B, category=2)], [predicted(0.9, A, None)], use_categories=True)
+    found = scored(tmp_path, [gt(A, None), gt(B, B, category=2)], [predicted(0.9, A, None)], use_categories=True)
     assert ScoredInstances.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     for change in ({"videos": 3}, {"ap": "x"}, {"category_ap": None}):
         with pytest.raises(EvaluationError, match="These are no scores"):
             ScoredInstances.from_dict(found.to_dict() | change)
 
 
-def test_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
-    written(tmp_path, [true(A)], [predicted(0.9, A)])
+def test_ground_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
+    written(tmp_path, [gt(A)], [predicted(0.9, A)])
     values = json.loads((tmp_path / "annotations_train.json").read_text())
     (tmp_path / "annotations_train.json").write_text(json.dumps(values | {"annotations": None}))
     dataset = open_dataset("ovis", tmp_path, "train")
@@ -115,7 +115,7 @@ def test_truth_that_is_kept_back_is_not_scored(tmp_path: Path) -> None:
 
 
 def test_predictions_of_no_known_category_are_told(tmp_path: Path) -> None:
-    dataset = written(tmp_path, [true(A)], [])
+    dataset = written(tmp_path, [gt(A)], [])
     with pytest.raises(EvaluationError, match="first one of 0; expected one of the ids 1, 2"):
         read_tracks(dataset, [predicted(0.9, A, category=0)])
     assert len(read_tracks(dataset, [predicted(0.9, A, category=0), predicted(0.9, A)]).predicted) == 1  # as in the API
@@ -124,7 +124,7 @@ def test_predictions_of_no_known_category_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("counts", ["", "abc", "zzzzzzz", "\u20ac", code(A)["counts"][:-1], [5, -5, 400]])  # type: ignore[index]
 def test_codes_of_another_length_are_no_masks(tmp_path: Path, counts: Any) -> None:
-    dataset = written(tmp_path, [true(A)], [])
+    dataset = written(tmp_path, [gt(A)], [])
     item = predicted(0.9, A) | {"segmentations": [{"size": [20, 20], "counts": counts}]}
     with pytest.raises(EvaluationError, match="Prediction 0, frame 0, "):
         read_tracks(dataset, [item])
@@ -132,7 +132,7 @@ def test_codes_of_another_length_are_no_masks(tmp_path: Path, counts: Any) -> No
 
 def test_every_code_of_pycocotools_is_a_mask(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    dataset = written(tmp_path, [true(A)], [])
-    for share in (0, 0.001, 0.1, 0.5, 0.99, 1):
-        item = predicted(0.9, A) | {"segmentations": [encode_mask(rng.random((20, 20)) < share).to_json()]}
+    dataset = written(tmp_path, [gt(A)], [])
+    for fraction in (0, 0.001, 0.1, 0.5, 0.99, 1):
+        item = predicted(0.9, A) | {"segmentations": [encode_mask(rng.random((20, 20)) < fraction).to_json()]}
         assert read_tracks(dataset, [item]).predicted[0].number == 0

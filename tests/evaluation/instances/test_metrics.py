@@ -48,7 +48,7 @@ class Scene:
         self.predictions: list[dict[str, Any]] = []
         self.boxes: list[tuple[list[Box], list[Box]]] = []
 
-    def true(self, *boxes: Box, video: int = 1, category: int = 1, **more: Any) -> Scene:
+    def gt(self, *boxes: Box, video: int = 1, category: int = 1, **more: Any) -> Scene:
         areas = [box[2] * box[3] if box else None for box in boxes]
         item = {"id": len(self.annotations) + 1, "video_id": video, "category_id": category, "iscrowd": 0, "areas": areas}
         self.annotations.append(item | {"segmentations": codes(boxes, self.size_hw), "boxes": boxes} | more)
@@ -67,7 +67,7 @@ A, B, C = (0, 0, 4, 4), (10, 10, 4, 4), (0, 10, 4, 4)
 
 
 def test_a_perfect_track() -> None:
-    found = Scene().true(A, B).predicted(0.3, A, B).scores()
+    found = Scene().gt(A, B).predicted(0.3, A, B).scores()
     assert (found.ap, found.ap50, found.ap75, found.ap_small) == (1, 1, 1, 1)
     assert (found.ar1, found.ar10, found.ar100, found.ar_small) == (1, 1, 1, 1)
     assert (found.ap_medium, found.ap_large, found.ar_medium, found.ar_large) == (None,) * 4
@@ -76,16 +76,16 @@ def test_a_perfect_track() -> None:
 
 def test_iou_is_over_space_and_time_together() -> None:
     # 16 pixels are shared, 32 are in either: an IoU of exactly 0.5, although it is 1 and 0 on the frames
-    found = Scene().true(A, A).predicted(1, A, None).scores()
+    found = Scene().gt(A, A).predicted(1, A, None).scores()
     assert (found.ap, found.ap50, found.ap75, found.ar100) == (pytest.approx(0.1), 1, 0, pytest.approx(0.1))
     # 16 of 16 + 16 + 16 with a prediction elsewhere on the second frame: 1/3
-    assert Scene().true(A, A).predicted(1, A, B).scores().ap == 0
+    assert Scene().gt(A, A).predicted(1, A, B).scores().ap == 0
     # frames where neither is do not count
-    assert Scene(3).true(A, None, None).predicted(1, A, None, None).scores().ap == 1
+    assert Scene(3).gt(A, None, None).predicted(1, A, None, None).scores().ap == 1
 
 
 def test_precision_at_101_recalls() -> None:
-    scene = Scene().true(A, A).true(B, B)
+    scene = Scene().gt(A, A).gt(B, B)
     found = scene.predicted(0.9, A, A).predicted(0.8, C, C).predicted(0.7, B, B).scores()
     # Precision is 1 up to a recall of 0.5 (51 of the 101), 2/3 from there on.
     assert found.ap == pytest.approx((51 + 50 * 2 / 3) / 101)
@@ -94,27 +94,27 @@ def test_precision_at_101_recalls() -> None:
 
 def test_the_better_score_takes_the_track_and_the_other_is_wrong() -> None:
     nearly = (0, 0, 4, 3)  # IoU 0.75
-    found = Scene().true(A, A).predicted(0.9, nearly, nearly).predicted(0.8, A, A).scores()
+    found = Scene().gt(A, A).predicted(0.9, nearly, nearly).predicted(0.8, A, A).scores()
     # Up to 0.75 the first matches: AP 1. Above only the second does, after a wrong one: precision 1/2.
     assert (found.ap50, found.ap75) == (1, 1)
     assert found.ap == pytest.approx((6 * 1 + 4 * 0.5) / 10)
 
 
 def test_crowds_take_any_number_of_predictions_and_count_for_nothing() -> None:
-    scene = Scene().true(A, A).true(B, B, iscrowd=1)
+    scene = Scene().gt(A, A).gt(B, B, iscrowd=1)
     for score in (0.9, 0.8):
         scene.predicted(score, B, B)
     assert scene.predicted(0.7, A, A).scores().ap == 1
-    assert Scene().true(B, B, iscrowd=1).predicted(1, B, B).scores().ap is None
+    assert Scene().gt(B, B, iscrowd=1).predicted(1, B, B).scores().ap is None
     # An ignored track that is no crowd (its area is out of range) takes one prediction only.
     large = (0, 0, 140, 140)
-    twice = Scene(size_hw=(300, 300)).true(large, large).predicted(0.9, large, large).true(A, A)
+    twice = Scene(size_hw=(300, 300)).gt(large, large).predicted(0.9, large, large).gt(A, A)
     assert twice.predicted(0.8, A, A).scores().ap_small == 1
 
 
 def test_areas_are_means_over_the_frames_where_a_track_is() -> None:
     at_the_limit = (0, 0, 128, 128)
-    scene = Scene(3, (300, 300)).true(at_the_limit, None, at_the_limit).predicted(1, at_the_limit, None, at_the_limit)
+    scene = Scene(3, (300, 300)).gt(at_the_limit, None, at_the_limit).predicted(1, at_the_limit, None, at_the_limit)
     found = scene.scores()
     assert (found.ap_small, found.ap_medium, found.ap_large) == (1, 1, None)  # the limit belongs to both
     # The areas of the file are believed, as by the API: OVIS gives those of boxes there.
@@ -124,13 +124,13 @@ def test_areas_are_means_over_the_frames_where_a_track_is() -> None:
     del scene.annotations[0]["areas"]
     assert scene.scores().ap_small == 1
     # A wrong prediction counts only in the range of its own area.
-    scene = Scene(2, (300, 300)).true(A, A).predicted(0.5, A, A).predicted(0.9, (0, 0, 200, 200), (0, 0, 200, 200))
+    scene = Scene(2, (300, 300)).gt(A, A).predicted(0.5, A, A).predicted(0.9, (0, 0, 200, 200), (0, 0, 200, 200))
     found = scene.scores()
     assert (found.ap, found.ap_small) == (0.5, 1)
 
 
 def test_categories_and_none() -> None:
-    scene = Scene(categories=3).true(A, A, category=1).true(B, B, category=2)
+    scene = Scene(categories=3).gt(A, A, category=1).gt(B, B, category=2)
     scene.predicted(0.9, A, A, category=2).predicted(0.8, B, B, category=2).predicted(1, C, C, category=9)
     found = scene.scores()
     assert found.category_ap == {"kind 1": 0, "kind 2": 0.5}  # category 3 has no track, 9 is unknown
@@ -140,7 +140,7 @@ def test_categories_and_none() -> None:
 
 
 def test_videos_share_one_ranking() -> None:
-    scene = Scene(videos=2).true(A, A, video=1).true(A, A, video=2)
+    scene = Scene(videos=2).gt(A, A, video=1).gt(A, A, video=2)
     scene.predicted(0.5, A, A, video=1).predicted(0.9, B, B, video=2).predicted(0.4, A, A, video=2)
     found = scene.scores()
     # Over all: wrong, right, right: precision 1/2 and 2/3, raised to 2/3 everywhere.
@@ -149,12 +149,12 @@ def test_videos_share_one_ranking() -> None:
 
 
 def test_no_prediction_is_a_recall_of_zero() -> None:
-    found = Scene().true(A, A).scores()
+    found = Scene().gt(A, A).scores()
     assert (found.ap, found.ar100) == (0, 0)
 
 
 def test_polygons_and_uncompressed_codes_are_read() -> None:
-    scene = Scene().true(A, A).predicted(1, A, A)
+    scene = Scene().gt(A, A).predicted(1, A, A)
     scene.annotations[0]["segmentations"] = [
         [[0, 0, 4, 0, 4, 4, 0, 4]],
         {"size": [20, 20], "counts": [0, *[4, 16] * 3, 4, 336]},
@@ -163,7 +163,7 @@ def test_polygons_and_uncompressed_codes_are_read() -> None:
 
 
 def random_scene(seed: int) -> Scene:
-    """Boxes of all sizes, predictions near true tracks, some absent on some frames; scores with ties across videos."""
+    """Boxes of all sizes, predictions near ground-truth tracks, some absent on some frames; scores with ties across videos."""
     rng = np.random.default_rng(seed)
     scene = Scene(frames=3, size_hw=(400, 400), videos=4, categories=2)
 
@@ -175,7 +175,7 @@ def random_scene(seed: int) -> Scene:
         for _ in range(6):
             side, category = int(rng.choice([30, 100, 150, 200, 270])), int(rng.integers(1, 3))
             boxes = [box(side) if rng.random() < 0.8 else None for _ in range(3)]
-            scene.true(*boxes, video=video, category=category)
+            scene.gt(*boxes, video=video, category=category)
             for _ in range(int(rng.integers(0, 4))):
                 moved = [
                     (min(b[0] + int(rng.integers(0, side // 6 + 1)), 400 - side), b[1], side, side)
@@ -205,8 +205,8 @@ def coco_scores(scene: Scene, use_categories: bool) -> list[float]:
         shared = {"image_id": item["video_id"], "category_id": item["category_id"], "bbox": [0, 0, 1, 1]}
         return shared | {"segmentation": tall(item), "area": area(item)}
 
-    truth = COCO()
-    truth.dataset = {
+    counted_visible = COCO()
+    counted_visible.dataset = {
         "info": {},
         "images": [{"id": v.id, "height": h * scene.frames, "width": w} for v in scene.videos],
         "annotations": [image(item) | {"id": item["id"], "iscrowd": 0} for item in scene.annotations],
@@ -214,11 +214,11 @@ def coco_scores(scene: Scene, use_categories: bool) -> list[float]:
     }
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        truth.createIndex()
-        found = truth.loadRes([image(item) | {"score": item["score"]} for item in scene.predictions])
+        counted_visible.createIndex()
+        found = counted_visible.loadRes([image(item) | {"score": item["score"]} for item in scene.predictions])
         for item, values in zip(scene.predictions, found.dataset["annotations"], strict=True):
             values["area"] = area(item)
-        program = COCOeval(truth, found, "segm")
+        program = COCOeval(counted_visible, found, "segm")
         program.params.areaRng = [list(bounds) for bounds in AREA_RANGES.values()]
         program.params.useCats = int(use_categories)
         program.evaluate()
@@ -238,7 +238,7 @@ def test_equals_coco_on_frames_laid_below_one_another(seed: int, use_categories:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_trackeval(seed: int, tmp_path: Path) -> None:
-    """Per category, as its YouTube-VIS example does. It wants uncompressed codes as truth, and takes no track number 0."""
+    """Per category, as its YouTube-VIS example does. It wants uncompressed ground truth, and takes no track number 0."""
     trackeval = pytest.importorskip("trackeval", reason="trackeval is one of the [dev] extras")
     scene = random_scene(seed)
     scene.predictions.insert(0, Scene(3, scene.size_hw).predicted(0.0, None, None, None).predictions[0])
@@ -283,7 +283,7 @@ def write_for_trackeval(scene: Scene, root: Path) -> dict[str, Any]:
         ends = np.flatnonzero(np.diff(columns, prepend=0, append=1 - columns[-1]))
         return {"size": [h, w], "counts": np.diff(ends, prepend=0).tolist()}
 
-    truth = {
+    counted_visible = {
         "videos": [
             {"id": v.id, "height": h, "width": w, "file_names": [f"clip{v.id}/{n}.jpg" for n in v.frame_names]}
             for v in scene.videos
@@ -295,7 +295,7 @@ def write_for_trackeval(scene: Scene, root: Path) -> dict[str, Any]:
         ],
     }
     for path, values in (
-        (root / "gt" / "youtube_vis_val" / "truth.json", truth),
+        (root / "gt" / "youtube_vis_val" / "counted_visible.json", counted_visible),
         (root / "pred" / "youtube_vis_val" / "ours" / "data" / "results.json", scene.predictions),
     ):
         path.parent.mkdir(parents=True)
@@ -312,25 +312,25 @@ def test_real_annotations_against_themselves(tmp_path: Path) -> None:
         for v in values["videos"]
     ]
     categories = {c["id"]: c["name"] for c in values["categories"]}
-    truth = SimpleNamespace(videos=videos, categories=categories, annotations=values["annotations"])
+    counted_visible = SimpleNamespace(videos=videos, categories=categories, annotations=values["annotations"])
     path = tmp_path / "results.json"
     keys = ("video_id", "category_id", "segmentations")
     path.write_text(json.dumps([{key: a[key] for key in keys} | {"score": 0.5} for a in values["annotations"]]))
     for use_categories in (True, False):
-        found = evaluate_instances(truth, read_instance_results(path), use_categories=use_categories)
+        found = evaluate_instances(counted_visible, read_instance_results(path), use_categories=use_categories)
         assert (found.ap, found.ap50, found.ap75, found.ar100) == (1, 1, 1, 1)
         assert found.ar1 == 1 / 10  # ten tracks of one category
 
 
 def test_markdown() -> None:
-    rows = Scene(categories=2).true(A, A).true(B, B, category=2).predicted(1, A, A).scores().to_markdown().splitlines()
+    rows = Scene(categories=2).gt(A, A).gt(B, B, category=2).predicted(1, A, A).scores().to_markdown().splitlines()
     assert rows[0].startswith("| ap | ap50 | ap75 | ap small |")
     assert rows[2].startswith("| 0.500 | 0.500 | 0.500 | 0.500 | - | - | 0.500 |")
     assert rows[-2:] == ["| kind 1 | 1.000 |", "| kind 2 | 0.000 |"]
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"video_id": 7}, "Prediction 0 is of the video 7, expected one of the data set's 1 videos"),
+    ({"video_id": 7}, "Prediction 0 is of the video 7, expected one of the dataset's 1 videos"),
     ({"segmentations": [None]}, "Prediction 0 has 1 segmentations; expected 2, one a frame of the video 1"),
     ({"segmentations": None}, "Prediction 0 has no list of segmentations"),
     ({"segmentations": [{"size": [9, 8], "counts": "0"}, None]}, "Prediction 0, frame 0, is 8x9, expected 20x20"),
@@ -343,7 +343,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("change", "message"), BAD)
 def test_what_cannot_be_scored_is_named(change: dict[str, Any], message: str) -> None:
-    scene = Scene().true(A, A).predicted(1, A, A)
+    scene = Scene().gt(A, A).predicted(1, A, A)
     scene.predictions[0] |= change
     with pytest.raises(EvaluationError, match=message) as caught:
         scene.scores()

@@ -1,4 +1,4 @@
-"""The video-instance protocol end to end: masks proposed on the first frame, followed, and scored against the truth."""
+"""The video-instance protocol end to end: masks generated on the first frame, tracked, and scored against the ground truth."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def ovis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, name in enumerate(names):
         Image.fromarray(video.read(i, i + 1)[0]).save(root / "train" / name, quality=97)
     masks = [SCENE.masks(i) for i in range(video.num_frames)]
-    truth = {
+    gt = {
         "info": {},
         "videos": [{"id": 7, "width": 240, "height": 135, "length": len(names), "file_names": names}],
         "categories": [{"id": 1, "name": "Fish", "supercategory": "object"}],
         "annotations": [annotation(k + 1, [m[k] for m in masks]) for k in range(len(masks[0]))],
     }
-    (root / "annotations_train.json").write_text(json.dumps(truth))
+    (root / "annotations_train.json").write_text(json.dumps(gt))
     return root
 
 
 @pytest.fixture(scope="module")
 def predictions(ovis: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "fish"
-    limits = ("--proposal-score", "0.8", "--proposal-stability", "0.9")
+    limits = ("--mask-score", "0.8", "--mask-stability", "0.9")
     options = ("--root", str(ovis), "--split", "train", "-o", str(output), "--no-reinit", "--quiet", *limits)
     done = eval_command("run", "ovis", *options)
     assert (done.returncode, done.stderr) == (0, "")
@@ -76,7 +76,7 @@ def test_objects_are_found_followed_and_scored(predictions: Path) -> None:
     done = eval_command("score", str(predictions))
     assert done.returncode == 0, done.stderr
     scores = json.loads((predictions / "scores.json").read_text())
-    assert scores["ar100"] > 0.5  # most of the fish are found on frame 0, and followed over five
+    assert scores["ar100"] > 0.5  # most of the fish are found on frame 0, and tracked over five
     assert 0 < scores["ap"] <= 1
     assert f"{scores['ar100']:.3f}" in done.stdout
 
@@ -86,7 +86,7 @@ def test_the_report_tells_of_the_run(predictions: Path, tmp_path: Path) -> None:
     done = eval_command("report", str(predictions), "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "index.html").read_text()
-    assert "categories are not told apart" in page  # sampt does not tell what an object is
+    assert "categories are not distinguished" in page  # sampt does not tell what an object is
     assert page.count("data:image/jpeg;base64,") == 2
     assert "Masks on grey" not in page
     assert "frames/s over tracking, prompting and merging" in page
@@ -96,13 +96,13 @@ def test_the_report_tells_of_the_run(predictions: Path, tmp_path: Path) -> None:
 
 
 def test_where_a_server_scores_there_is_an_archive_for_it(ovis: Path, tmp_path: Path) -> None:
-    """And tracks carry a category that the data set has, or every scorer would leave them out."""
+    """And tracks carry a category that the dataset has, or every scorer would leave them out."""
     values = json.loads((ovis / "annotations_train.json").read_text())
     (tmp_path / "valid").symlink_to(ovis / "train")
     kept_back = values | {"annotations": None, "categories": [{"id": 4, "name": "Fish"}, {"id": 9, "name": "Bird"}]}
     (tmp_path / "annotations_valid.json").write_text(json.dumps(kept_back))
     options = ("--root", str(tmp_path), "-o", str(tmp_path / "out"), "--no-reinit", "--quiet", "--preset", "fast-offline")
-    done = eval_command("run", "ovis", *options, "--proposal-score", "0.8", "--proposal-stability", "0.9")
+    done = eval_command("run", "ovis", *options, "--mask-score", "0.8", "--mask-stability", "0.9")
     assert (done.returncode, done.stderr) == (0, "")
     with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
         assert archive.namelist() == ["results.json"]
@@ -121,10 +121,10 @@ def test_other_thresholds_are_another_run(predictions: Path, ovis: Path) -> None
 
 
 def test_a_video_without_a_proposal_is_recorded(ovis: Path, tmp_path: Path) -> None:
-    limits = ("--proposal-score", "1.0", "--proposal-stability", "1.0")
+    limits = ("--mask-score", "1.0", "--mask-stability", "1.0")
     done = eval_command("run", "ovis", "--root", str(ovis), "--split", "train", "-o", str(tmp_path), *limits)
     assert done.returncode == 1
-    assert "No mask is proposed on the first frame; lower --proposal-score" in done.stderr
+    assert "No mask is generated on the first frame; lower --mask-score" in done.stderr
     assert json.loads((tmp_path / "results.json").read_text()) == []
 
 
@@ -133,7 +133,7 @@ def test_a_video_without_a_proposal_is_recorded(ovis: Path, tmp_path: Path) -> N
     [
         (("--sequence", "fish"), "is scored as a whole"),
         (("--formats", "png"), "Tracks are made from the format coco"),
-        (("--proposal-score", "2"), "score_threshold is 2"),
+        (("--mask-score", "2"), "score_threshold is 2"),
     ],
 )
 def test_what_does_not_fit_is_one_line(ovis: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:

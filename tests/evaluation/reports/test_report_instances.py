@@ -1,4 +1,4 @@
-"""Reports of data sets whose objects have to be found, from real annotations: masks of DAVIS as YouTube-VIS, and OVIS."""
+"""Reports of datasets whose objects have to be found, from real annotations: masks of DAVIS as YouTube-VIS, and OVIS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {"dog": (2, "dog"), "camel": (5, "camel")}
 """Sequence -> category id and name."""
 
 
-def masks_of(name: str) -> list[np.ndarray]:
+def collect_masks(name: str) -> list[np.ndarray]:
     paths = sorted((DAVIS / "Annotations" / "480p" / name).glob("*.png"))[:8:2]
     return [np.asarray(Image.open(path).convert("L").resize((214, 120), Image.Resampling.NEAREST)) > 0 for path in paths]
 
@@ -44,17 +44,17 @@ def track(video_id: int, category_id: int, masks: list[np.ndarray], **more: Any)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Scored predictions of another method: of YouTube-VIS with pictures (the dog moved, the camel not found), and of OVIS."""
+    """Scored predictions of another method: of YouTube-VIS with images (the dog moved, the camel not found), and of OVIS."""
     root = tmp_path_factory.mktemp("instances")
     (root / "YTVIS").mkdir()
     (root / "OVIS").mkdir()
-    truth = {
+    gt = {
         "videos": [video_of(root / "YTVIS", i, name) for i, name in enumerate(NAMES, 1)],
         "categories": [{"id": i, "name": name} for i, name in NAMES.values()],
-        "annotations": [track(i, NAMES[name][0], masks_of(name), id=i) for i, name in enumerate(NAMES, 1)],
+        "annotations": [track(i, NAMES[name][0], collect_masks(name), id=i) for i, name in enumerate(NAMES, 1)],
     }
-    (root / "YTVIS" / "valid.json").write_text(json.dumps(truth))
-    moved = [np.roll(mask, 4 * k, 1) for k, mask in enumerate(masks_of("dog"))]
+    (root / "YTVIS" / "valid.json").write_text(json.dumps(gt))
+    moved = [np.roll(mask, 4 * k, 1) for k, mask in enumerate(collect_masks("dog"))]
     values = json.loads(OVIS.read_text())
     (root / "OVIS" / "annotations_train.json").write_text(OVIS.read_text())
     same = [{k: a[k] for k in ("video_id", "category_id", "segmentations")} | {"score": 0.5} for a in values["annotations"][1:]]
@@ -62,8 +62,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (root / name).mkdir()
         (root / name / "results.json").write_text(json.dumps(results))
     for name, dataset, split in (("vis", "youtube-vis-2019", "val"), ("fish & co", "ovis", "train")):
-        place = root / ("OVIS" if dataset == "ovis" else "YTVIS")
-        assert main(["eval", "score", str(root / name), "--dataset", dataset, "--root", str(place), "--split", split]) == 0
+        location = root / ("OVIS" if dataset == "ovis" else "YTVIS")
+        assert main(["eval", "score", str(root / name), "--dataset", dataset, "--root", str(location), "--split", split]) == 0
     return [str(root / "vis"), str(root / "fish & co")]
 
 
@@ -105,13 +105,13 @@ def test_a_plot_a_video_with_a_line_a_track(page: str) -> None:
     assert "1 camel: no prediction" in page
 
 
-def test_worst_frames_have_the_truth_beside_the_prediction_and_tell_when_pictures_lack(page: str) -> None:
+def test_worst_frames_have_the_ground_truth_beside_the_prediction_and_tell_when_images_lack(page: str) -> None:
     assert page.count("data:image/jpeg;base64,") == 6
     assert "1-dog, frame 00006, mean IoU" in page  # moved farthest on the last frame
     assert "2-camel, frame 00000, mean IoU 0.0" in page
-    (told,) = re.findall(r"<p>Masks on grey: (.*?)</p>", page)
-    assert "There is no " in told
-    assert "img_0000001.jpg" in told
+    (notes,) = re.findall(r"<p>Masks on grey: (.*?)</p>", page)
+    assert "There is no " in notes
+    assert "img_0000001.jpg" in notes
 
 
 def test_changed_predictions_are_told(runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def panning_clip(num_frames: int, step_xy: tuple[int, int]) -> Clip:
     return Clip(np.stack([texture[y : y + 96, x : x + 128] for y, x in corners]))
 
 
-def test_objects_move_with_the_picture_and_keep_their_ids() -> None:
+def test_objects_move_with_the_image_and_keep_their_ids() -> None:
     first = np.zeros((96, 128), np.int64)
     first[20:50, 20:50], first[40:70, 70:90] = 4, 2
     maps = list(carry_by_flow(panning_clip(7, (3, 2)), first))

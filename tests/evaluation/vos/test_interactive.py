@@ -1,4 +1,4 @@
-"""The simulated person: what each action is, with exact back ends; and the command on a rendered data set."""
+"""The simulated person: what each action is, with exact backends; and the command on a rendered dataset."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SCENE = crossing_scene(10)
 CONFIG = SegmentConfig(
     sampling=SamplingConfig(),
     tracking=TrackingConfig(border_fraction=0.0),
-    prompting=PromptConfig(refinement_rounds=0),
+    prompting=PromptConfig(refinement_steps=0),
     reinit=ReinitConfig(),
 )
 
 
-class Truth(VosSequence):
+class Gt(VosSequence):
     """The scene's own masks; ``shift`` moves them away from what the exact segmenter can find."""
 
     def __init__(self, shift: int = 0) -> None:
@@ -56,8 +56,8 @@ class Truth(VosSequence):
 
 def study(sequence: VosSequence | None = None, tracker: Any = None, object_id: int = 2, **changes: Any) -> list[Any]:
     """Object 2 passes in front of object 1."""
-    back_ends = tracker or ExactStreamTracker(SCENE), ExactSegmenter(SCENE)
-    return list(run_study(sequence or Truth(), object_id, *back_ends, CONFIG, InteractiveConfig(**changes)))
+    backends = tracker or ExactStreamTracker(SCENE), ExactSegmenter(SCENE)
+    return list(run_study(sequence or Gt(), object_id, *backends, CONFIG, InteractiveConfig(**changes)))
 
 
 def test_one_click_is_enough_where_points_are_followed_exactly() -> None:
@@ -80,20 +80,20 @@ def test_without_tracking_every_frame_needs_its_own_click() -> None:
 
 
 class WholeClips(ExactTracker):
-    """Remembers the lengths of the clips and the query points that it is given."""
+    """Caches the lengths of the clips and the query points that it is given."""
 
     latency: int | None = None
 
     def __init__(self, scene: Any) -> None:
         super().__init__(scene)
-        self.asked: list[tuple[int, int, int]] = []
+        self.prompted: list[tuple[int, int, int]] = []
 
     @property
     def info(self) -> TrackerInfo:
         return dataclasses.replace(super().info, latency=self.latency)
 
     def track(self, video: Any, points: Any, query_masks: Any = None) -> Any:
-        self.asked.append((video.num_frames, len(points), int(points.frame_idx.max())))
+        self.prompted.append((video.num_frames, len(points), int(points.frame_idx.max())))
         return super().track(video, points, query_masks)
 
 
@@ -111,16 +111,16 @@ def test_trackers_of_whole_clips_track_from_each_clicks_frame(mode: Any, object_
     tracker.latency = latency
     points = study(tracker=tracker, object_id=object_id, mode=mode)
     assert points == study(object_id=object_id, mode=mode)  # as by a tracker that follows the frames as they come
-    # Every click is on some frame f, and its point is followed over the 10 - f frames from there on, once in all passes.
+    # Every click is on some frame f, and its point is tracked over the 10 - f frames from there on, once in all passes.
     new = np.diff([0, *(p.actions for p in points)])
     frames = [p.frames - 1 for p, count in zip(points, new, strict=True) for _ in range(count)]
-    assert tracker.asked == [(10 - frame_idx, 1, 0) for frame_idx in frames]
+    assert tracker.prompted == [(10 - frame_idx, 1, 0) for frame_idx in frames]
 
 
 def test_without_tracking_nothing_is_tracked() -> None:
     tracker = WholeClips(SCENE)
     assert study(tracker=tracker, tracking=False) == study(tracking=False)
-    assert tracker.asked == []
+    assert tracker.prompted == []
 
 
 def test_offline_passes_end_when_the_masks_are_good_enough() -> None:
@@ -131,7 +131,7 @@ def test_offline_passes_end_when_the_masks_are_good_enough() -> None:
 
 
 def test_actions_on_a_frame_and_in_all_are_bounded() -> None:
-    never_good = Truth(shift=7)  # no mask of the segmenter is that of the truth
+    never_good = Gt(shift=7)  # no mask of the segmenter is that of the ground truth
     points = study(never_good, per_frame=2)
     assert [p.actions for p in points] == list(range(2, 21, 2))
     assert [p.actions for p in study(never_good, in_all=5)][-1] == 5
@@ -169,7 +169,7 @@ def test_what_cannot_be_studied_is_told() -> None:
     with pytest.raises(EvaluationError, match="'masked' matches inside the objects' masks"):
         study(tracker=WantsMasks(SCENE))
     with pytest.raises(EvaluationError, match=r"and the object 7"):
-        list(run_study(Truth(), 7, ExactStreamTracker(SCENE), ExactSegmenter(SCENE), CONFIG, InteractiveConfig()))
+        list(run_study(Gt(), 7, ExactStreamTracker(SCENE), ExactSegmenter(SCENE), CONFIG, InteractiveConfig()))
 
 
 def test_the_command_writes_every_step(tmp_path: Path) -> None:

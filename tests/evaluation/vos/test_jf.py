@@ -109,14 +109,14 @@ def whole_frame_f(pred: np.ndarray, gt: np.ndarray, void: np.ndarray) -> float:
     st.booleans(),
 )
 def test_cutting_out_the_masks_changes_nothing(
-    seed: int, size_hw: tuple[int, int], part_hw: tuple[int, int], place_yx: tuple[int, int], with_void: bool
+    seed: int, size_hw: tuple[int, int], part_hw: tuple[int, int], location_yx: tuple[int, int], with_void: bool
 ) -> None:
     """Small masks anywhere in a larger frame, at its borders too: equal to the last bit to the whole frame's value."""
     (h, w), rng = size_hw, np.random.default_rng(seed)
     pred, gt = np.zeros((h, w), bool), np.zeros((h, w), bool)
     for k, mask in enumerate((pred, gt)):
         part = blobs(seed + k, *part_hw, 0.5)[:h, :w]
-        y, x = min(place_yx[0] + k, h - part.shape[0]), min(place_yx[1] + 2 * k, w - part.shape[1])
+        y, x = min(location_yx[0] + k, h - part.shape[0]), min(location_yx[1] + 2 * k, w - part.shape[1])
         mask[y : y + part.shape[0], x : x + part.shape[1]] = part
     void = rng.random((h, w)) < 0.1 if with_void else np.zeros((h, w), bool)
     j, f = region_and_contour(pred, gt, void if with_void else None)
@@ -175,9 +175,9 @@ def test_boundary_ignores_neighbours_outside_the_frame() -> None:
 
 
 def test_f_of_masks_without_contour() -> None:
-    nothing, everything, some = np.zeros((9, 9), bool), np.ones((9, 9), bool), square(9, 2, 2, 3)
-    assert boundary_f(nothing, nothing) == boundary_f(nothing, everything) == 1
-    assert boundary_f(some, nothing) == boundary_f(nothing, some) == boundary_f(everything, some) == 0
+    nothing, automatic, some = np.zeros((9, 9), bool), np.ones((9, 9), bool), square(9, 2, 2, 3)
+    assert boundary_f(nothing, nothing) == boundary_f(nothing, automatic) == 1
+    assert boundary_f(some, nothing) == boundary_f(nothing, some) == boundary_f(automatic, some) == 0
 
 
 def test_f_tolerance_is_a_euclidean_disc_rounded_up() -> None:

@@ -34,7 +34,7 @@ RIGHT = filled((2, slice(0, 4), slice(5, 8)))
 
 
 @dataclass(frozen=True)
-class Truth:
+class Gt:
     """A sequence whose annotations are real files; frames without one have no path."""
 
     name: str
@@ -60,7 +60,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Dataset:
-    sequences: Sequence[Truth]
+    sequences: Sequence[Gt]
     protocol: str
     name: str = "little"
     split: str = "val"
@@ -75,20 +75,20 @@ def write(folder: Path, maps: list[np.ndarray], first: int = 0, step: int = 1) -
     return paths
 
 
-def truth(root: Path, maps: list[np.ndarray], name: str = "clip", step: int = 1, **more: Any) -> Truth:
+def gt(root: Path, maps: list[np.ndarray], name: str = "clip", step: int = 1, **more: Any) -> Gt:
     """Each object is given where its mask first is."""
-    paths = write(root / "truth" / name, maps, step=step)
+    paths = write(root / "gt" / name, maps, step=step)
     is_binary = not np.isin(np.stack(maps), (0, 255), invert=True).any()
     first: dict[int, int] = {}
     for i, labels in zip(paths, maps, strict=True):
         for value in np.unique(labels[labels > 0] if is_binary else labels[(labels > 0) & (labels < 255)]).tolist():
             first.setdefault(1 if is_binary else value, i)
     frames = tuple(f"{i:05d}" for i in range((len(maps) - 1) * step + 1))
-    return Truth(name, paths, tuple(sorted(first)), frames, first, **more)
+    return Gt(name, paths, tuple(sorted(first)), frames, first, **more)
 
 
 def test_first_and_last_frame_do_not_count(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [LEFT, LEFT, LEFT, LEFT])
+    sequence = gt(tmp_path, [LEFT, LEFT, LEFT, LEFT])
     write(tmp_path / "out" / "clip", [EMPTY, LEFT, filled((1, slice(0, 8), slice(0, 2))), EMPTY])
     (one,) = score_sequence(tmp_path / "out" / "clip", sequence).objects
     # scored: one perfect frame and one with half the object; with two frames a quarter is a frame
@@ -102,7 +102,7 @@ def test_first_and_last_frame_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_total_is_the_mean_over_objects_not_over_sequences(tmp_path: Path) -> None:
-    sequences = [truth(tmp_path, [LEFT] * 3, "one"), truth(tmp_path, [BOTH] * 3, "two")]
+    sequences = [gt(tmp_path, [LEFT] * 3, "one"), gt(tmp_path, [BOTH] * 3, "two")]
     write(tmp_path / "out" / "one", [EMPTY] * 3)
     write(tmp_path / "out" / "two", [BOTH] * 3)
     scores = score_folder(tmp_path / "out", sequences)
@@ -112,7 +112,7 @@ def test_the_total_is_the_mean_over_objects_not_over_sequences(tmp_path: Path) -
 
 
 def test_objects_are_compared_id_by_id(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [BOTH] * 3)
+    sequence = gt(tmp_path, [BOTH] * 3)
     swapped = np.array([0, 2, 1], np.uint8)[BOTH]
     write(tmp_path / "out", [BOTH, swapped, BOTH])
     score = score_sequence(tmp_path / "out", sequence)
@@ -120,14 +120,14 @@ def test_objects_are_compared_id_by_id(tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_gone_must_be_predicted_empty(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [LEFT, EMPTY, EMPTY, LEFT])
+    sequence = gt(tmp_path, [LEFT, EMPTY, EMPTY, LEFT])
     write(tmp_path / "out", [LEFT, EMPTY, LEFT, LEFT])
     (one,) = score_sequence(tmp_path / "out", sequence).objects
     assert (one.j.mean, one.f.mean, one.visible) == (0.5, 0.5, (False, False))
 
 
 def test_255_of_a_binary_prediction_is_object_1(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [LEFT * 255] * 3)
+    sequence = gt(tmp_path, [LEFT * 255] * 3)
     write(tmp_path / "out", [LEFT * 255] * 3)
     write(tmp_path / "out-of-ids", [LEFT] * 3)
     assert score_sequence(tmp_path / "out", sequence).j_and_f == score_sequence(tmp_path / "out-of-ids", sequence).j_and_f == 1
@@ -136,7 +136,7 @@ def test_255_of_a_binary_prediction_is_object_1(tmp_path: Path) -> None:
 def test_youtube_vos_counts_annotated_frames_after_an_object_was_given(tmp_path: Path) -> None:
     # Annotated on frames 0, 5, 10, 15; object 2 comes on frame 5. Between them nothing is scored, nor need be predicted.
     groups = {1: "seen", 2: "unseen"}
-    sequence = truth(tmp_path, [LEFT, BOTH, BOTH, BOTH], step=5, groups=groups, categories={1: "cat", 2: "yak"})
+    sequence = gt(tmp_path, [LEFT, BOTH, BOTH, BOTH], step=5, groups=groups, categories={1: "cat", 2: "yak"})
     write(tmp_path / "out" / "clip", [LEFT, RIGHT, LEFT], first=5, step=5)
     scores = score_dataset(Dataset([sequence], "youtube-vos"), tmp_path / "out", workers=2)
     one, two = scores.sequences[0].objects
@@ -150,7 +150,7 @@ def test_youtube_vos_counts_annotated_frames_after_an_object_was_given(tmp_path:
 
 
 def test_objects_without_a_scored_frame_are_left_out_and_told(tmp_path: Path) -> None:
-    late, never = truth(tmp_path, [LEFT, LEFT, BOTH], "late"), truth(tmp_path, [LEFT], "never")
+    late, never = gt(tmp_path, [LEFT, LEFT, BOTH], "late"), gt(tmp_path, [LEFT], "never")
     write(tmp_path / "out" / "late", [LEFT] * 3)
     write(tmp_path / "out" / "never", [LEFT])
     scores = score_dataset(Dataset([late, never], "youtube-vos"), tmp_path / "out")
@@ -166,7 +166,7 @@ def test_objects_without_a_scored_frame_are_left_out_and_told(tmp_path: Path) ->
 
 
 def test_lvos_drops_the_first_and_last_frame_of_each_object(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [LEFT, BOTH, BOTH, BOTH, BOTH], groups={1: "seen", 2: "seen"})
+    sequence = gt(tmp_path, [LEFT, BOTH, BOTH, BOTH, BOTH], groups={1: "seen", 2: "seen"})
     write(tmp_path / "out" / "clip", [EMPTY, LEFT, BOTH, LEFT, EMPTY])
     scores = score_dataset(Dataset([sequence], "lvos"), tmp_path / "out")
     one, two = scores.sequences[0].objects
@@ -184,7 +184,7 @@ def test_void_pixels_count_as_background_but_in_plain_folders(tmp_path: Path) ->
     with_void[:, 4] = 255
     too_wide = BOTH.copy()
     too_wide[:, 4] = 1  # 40 pixels, 32 of them right, 8 on void
-    sequence = truth(tmp_path, [BOTH, with_void, BOTH])
+    sequence = gt(tmp_path, [BOTH, with_void, BOTH])
     write(tmp_path / "out" / "clip", [BOTH, too_wide, BOTH])
     j = {
         protocol: score_dataset(Dataset([sequence], protocol), tmp_path / "out").sequences[0].objects[0].j_frames[0]
@@ -193,9 +193,9 @@ def test_void_pixels_count_as_background_but_in_plain_folders(tmp_path: Path) ->
     assert j == {"plain": 1, "davis-2017": 32 / 40}
 
 
-@pytest.mark.parametrize("kind", ["RGB", "RGBA", "16 bits", "colours", "void"])
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "16 bits", "colors", "void"])
 def test_predictions_are_read_in_every_form(kind: str, tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [BOTH] * 3)
+    sequence = gt(tmp_path, [BOTH] * 3)
     write(tmp_path / "out", [BOTH] * 3)
     path = tmp_path / "out" / "00001.png"
     if kind == "16 bits":
@@ -203,7 +203,7 @@ def test_predictions_are_read_in_every_form(kind: str, tmp_path: Path) -> None:
     elif kind == "void":
         Image.fromarray(np.where(BOTH == 2, 2, np.where(np.arange(8) < 7, BOTH, 255)).astype(np.uint8)).save(path)
     else:
-        Image.fromarray(PALETTE[BOTH] if kind == "colours" else BOTH).convert("RGBA" if kind == "RGBA" else "RGB").save(path)
+        Image.fromarray(PALETTE[BOTH] if kind == "colors" else BOTH).convert("RGBA" if kind == "RGBA" else "RGB").save(path)
     one, two = score_sequence(tmp_path / "out", sequence).objects
     assert (one.j.mean, two.j.mean) == (1, 1)
 
@@ -212,7 +212,7 @@ def test_soft_edges_of_a_predicted_mask_are_cut_in_the_middle_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     disc = np.hypot(*(np.mgrid[:40, :40] - 19.5)) < 10
-    sequence = truth(tmp_path, [disc.astype(np.uint8)] * 4)
+    sequence = gt(tmp_path, [disc.astype(np.uint8)] * 4)
     soft = cv2.GaussianBlur(disc.astype(np.float32) * 255, (5, 5), 1.0).round().astype(np.uint8)
     write(tmp_path / "out", [soft] * 4)
     (one,) = score_sequence(tmp_path / "out", sequence).objects
@@ -221,10 +221,10 @@ def test_soft_edges_of_a_predicted_mask_are_cut_in_the_middle_and_told_once(
 
 
 def test_overlapping_masks_in_one_folder_an_object(tmp_path: Path) -> None:
-    sequence = truth(tmp_path, [BOTH] * 3)
-    for place in ("out/clip", "run/clip/masks"):  # as `sampt segment` writes them, too
-        write(tmp_path / place / "1", [LEFT] * 3)
-        write(tmp_path / place / "002", [np.full((8, 8), 255, np.uint8)] * 3)
+    sequence = gt(tmp_path, [BOTH] * 3)
+    for location in ("out/clip", "run/clip/masks"):  # as `sampt segment` writes them, too
+        write(tmp_path / location / "1", [LEFT] * 3)
+        write(tmp_path / location / "002", [np.full((8, 8), 255, np.uint8)] * 3)
     one, two = score_folder(tmp_path / "out", [sequence]).sequences[0].objects
     assert (one.j.mean, two.j.mean) == (1, 12 / 64)
     assert score_folder(tmp_path / "run", [sequence]) == score_folder(tmp_path / "out", [sequence])
@@ -241,7 +241,7 @@ def test_overlapping_masks_in_one_folder_an_object(tmp_path: Path) -> None:
 
 
 def test_a_sequence_that_only_has_label_maps_is_annotated_everywhere(tmp_path: Path) -> None:
-    full = truth(tmp_path, [BOTH] * 4)
+    full = gt(tmp_path, [BOTH] * 4)
     write(tmp_path / "out", [LEFT] * 4)
     bare = SimpleNamespace(**{name: getattr(full, name) for name in ("name", "frame_names", "object_ids", "label_map")})
     assert score_sequence(tmp_path / "out", bare, "plain") == score_sequence(tmp_path / "out", full, "plain")
@@ -252,7 +252,7 @@ def test_any_number_of_workers_gives_the_same(tmp_path: Path) -> None:
     sequences = []
     for number in range(5):
         maps = [BOTH, *(rng.integers(0, 3, (8, 8)).astype(np.uint8) for _ in range(3 + 4 * number))]
-        sequences.append(truth(tmp_path, maps, f"clip{number}"))
+        sequences.append(gt(tmp_path, maps, f"clip{number}"))
         write(tmp_path / "out" / f"clip{number}", [rng.integers(0, 3, (8, 8)).astype(np.uint8) for _ in maps])
     alone, many = (score_folder(tmp_path / "out", sequences, workers=n) for n in (1, 7))
     assert alone == many == score_folder(tmp_path / "out", sequences)
@@ -265,7 +265,7 @@ def test_any_number_of_workers_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_markdown_and_dict(tmp_path: Path) -> None:
-    sequences = [truth(tmp_path, [LEFT] * 3, "one"), truth(tmp_path, [BOTH] * 3, "two")]
+    sequences = [gt(tmp_path, [LEFT] * 3, "one"), gt(tmp_path, [BOTH] * 3, "two")]
     write(tmp_path / "out" / "one", [EMPTY] * 3)
     write(tmp_path / "out" / "two", [BOTH] * 3)
     scores = score_dataset(Dataset(sequences, "davis-2017"), tmp_path / "out")
@@ -287,7 +287,7 @@ def test_markdown_and_dict(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_scored_is_named(tmp_path: Path) -> None:
-    sequence, folder = truth(tmp_path, [LEFT] * 4), tmp_path / "out"
+    sequence, folder = gt(tmp_path, [LEFT] * 4), tmp_path / "out"
     write(folder, [LEFT] * 2)
     with pytest.raises(EvaluationError, match=r"out/00002.png is missing; expected a label map for each frame of clip"):
         score_sequence(folder, sequence)
@@ -301,9 +301,9 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"00002.png' has colours"):
         score_sequence(folder, sequence)
     with pytest.raises(EvaluationError, match="short has 2 annotated frames; expected at least 3"):
-        score_sequence(folder, truth(tmp_path, [LEFT] * 2, "short"))
+        score_sequence(folder, gt(tmp_path, [LEFT] * 2, "short"))
     with pytest.raises(EvaluationError, match="blank holds no object"):
-        score_sequence(folder, truth(tmp_path, [EMPTY] * 4, "blank"))
+        score_sequence(folder, gt(tmp_path, [EMPTY] * 4, "blank"))
     with pytest.raises(EvaluationError, match=r"The predictions of clip are missing: .*nowhere is not a folder"):
         score_sequence(tmp_path / "nowhere", sequence)
     (tmp_path / "hollow").mkdir()
@@ -322,14 +322,14 @@ def test_real_ground_truth_against_itself_and_moved(tmp_path: Path) -> None:
     sequences = []
     for name in names:
         paths = dict(enumerate(sorted((SHARED / "davis/Annotations/480p" / name).glob("*.png"))))
-        sequences.append(Truth(name, paths, (1,), tuple(path.stem for path in paths.values()), {1: 0}))
+        sequences.append(Gt(name, paths, (1,), tuple(path.stem for path in paths.values()), {1: 0}))
     scores = score_dataset(Dataset(sequences, "davis-2016"), SHARED / "davis/Annotations/480p")
     assert all(
         (s.j.mean, s.j.recall, s.j.decay, s.f.mean, s.f.recall, s.f.decay) == (1, 1, 0, 1, 1, 0) for s in scores.sequences
     )
     assert scores.overall == 1
     labels = sequences[0].label_map(10).astype(np.uint8)
-    sequence = truth(tmp_path, [labels] * 4, "still")
+    sequence = gt(tmp_path, [labels] * 4, "still")
     write(tmp_path / "out" / "still", [labels, np.roll(labels, 8, 1), np.roll(labels, 40, 1), labels])
     (one,) = score_folder(tmp_path / "out", [sequence]).sequences[0].objects
     assert one.j_frames == (37544 / 44502, 27352 / 54694)  # pixels shared, of those in either

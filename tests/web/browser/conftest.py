@@ -53,7 +53,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`sampt ui` on a free port, with the small back ends that come with sampt."""
+    """`sampt ui` on a free port, with the small backends that come with sampt."""
     home = tmp_path_factory.mktemp("ui")
     folder = home / "videos"
     folder.mkdir()
@@ -111,7 +111,7 @@ class Ui:
         assert not dialog.is_visible()
 
     def api(self, path: str) -> Any:
-        """What the server answers to a GET in this browser's session."""
+        """What the server responds to a GET in this browser's session."""
         answer = self.page.context.request.get(f"{self.address}/api/v1{path}")
         assert answer.ok, answer.text()
         return answer.json()
@@ -125,18 +125,18 @@ class Ui:
         self.page.wait_for_selector(f"#stage[data-{attribute}='{value}']", timeout=60_000)
 
     def rest(self) -> None:
-        """Wait until edits and previews are answered."""
+        """Wait until edits and previews are handled."""
         self.page.wait_for_selector("#stage[data-busy='false']", timeout=60_000)
 
-    def place_of(self, x: float, y: float) -> dict[str, float]:
+    def location_of(self, x: float, y: float) -> dict[str, float]:
         """Where on the canvas a position of the video is, as the page says."""
         scale, left, top = map(float, (self.page.get_attribute("#stage", "data-view") or "").split())
         return {"x": (x + 0.5) * scale + left, "y": (y + 0.5) * scale + top}
 
     def click(self, x: float, y: float, **options: Any) -> None:
-        """Click a position of the video, and wait for the answer."""
+        """Click a position of the video, and wait for the response."""
         count = len(self.state["points"])
-        self.page.locator("#stage").click(position=self.place_of(x, y), **options)
+        self.page.locator("#stage").click(position=self.location_of(x, y), **options)
         self.until(lambda: len(self.state["points"]) == count + 1)
         self.rest()
 

@@ -30,17 +30,17 @@ def _masks(ui: Any, frame: int) -> dict[int, Any]:
 
 def _seen(ui: Any) -> npt.NDArray[np.int64]:
     """The canvas as it looks: (h, w, 3)."""
-    picture = Image.open(BytesIO(ui.page.locator("#stage").screenshot(animations="disabled"))).convert("RGB")
-    return np.asarray(picture, np.int64)
+    image = Image.open(BytesIO(ui.page.locator("#stage").screenshot(animations="disabled"))).convert("RGB")
+    return np.asarray(image, np.int64)
 
 
-def _colours_under(ui: Any, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _colors_under(ui: Any, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Of the canvas, (n, 3), at some pixels of the video well inside a mask."""
     inside = mask & np.roll(mask, 9, 0) & np.roll(mask, -9, 0) & np.roll(mask, 9, 1) & np.roll(mask, -9, 1)
     ys, xs = np.nonzero(inside)
     chosen = np.linspace(0, len(ys) - 1, 50).astype(int)
-    places = [ui.place_of(xs[i], ys[i]) for i in chosen]
-    return _seen(ui)[[int(p["y"]) for p in places], [int(p["x"]) for p in places]]
+    locations = [ui.location_of(xs[i], ys[i]) for i in chosen]
+    return _seen(ui)[[int(p["y"]) for p in locations], [int(p["x"]) for p in locations]]
 
 
 def test_story(new_ui: Callable[..., Any], bees: str, tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def _click_both(ui: Any) -> None:
     ui.click(*LEFT_BEE)
     ui.wait_shown("masks", "1")
     preview = ui.api("/session/frames/0/masks?preview=true")["objects"][0]
-    colours = _colours_under(ui, coco.decode(preview["rle"]).astype(bool))
+    colors = _colors_under(ui, coco.decode(preview["rle"]).astype(bool))
     assert before.shape == _seen(ui).shape, "the frame moved when the first object came"
     opacity, red = 0.55, np.array([255, 72, 72])
-    assert np.all(colours[:, 0] >= opacity * red[0] - 12), "masks are painted in the object's colour"
+    assert np.all(colors[:, 0] >= opacity * red[0] - 12), "masks are painted in the object's colour"
     ui.page.keyboard.press("n")
     ui.page.wait_for_selector("li[data-id='2'].selected")
     ui.click(*RIGHT_BEE)

@@ -17,7 +17,7 @@ from pycocotools import mask as coco
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 
 SQUARES = np.array([[580, 330], [660, 380]])
-"""First pixels (x, y) of two white squares on black, by which a picture of the canvas tells where the frame is."""
+"""First pixels (x, y) of two white squares on black, by which an image of the canvas tells where the frame is."""
 SIDE = 12
 
 
@@ -36,11 +36,11 @@ def squares(served: Any, request: pytest.FixtureRequest) -> str:
 
 
 def _shown_centres(ui: Any) -> npt.NDArray[np.float64]:
-    """(2, 2) centres of the squares in CSS pixels of the canvas, from a picture of it."""
+    """(2, 2) centres of the squares in CSS pixels of the canvas, from an image of it."""
     ui.page.mouse.move(5, 5)
     ui.page.evaluate("for (const one of document.querySelectorAll('#hint, .readout')) one.style.visibility = 'hidden'")
-    picture = Image.open(BytesIO(ui.page.locator("#stage").screenshot()))
-    bright = np.asarray(picture.convert("L"), np.float64)
+    image = Image.open(BytesIO(ui.page.locator("#stage").screenshot()))
+    bright = np.asarray(image.convert("L"), np.float64)
     bright[bright < 60] = 0
     rows, columns = np.nonzero(bright)
     # The squares lie on a diagonal: the line across it between them parts them.
@@ -54,13 +54,13 @@ def _shown_centres(ui: Any) -> npt.NDArray[np.float64]:
 
 
 def _check_click(ui: Any, offset_xy: tuple[int, int], **options: Any) -> None:
-    """Click near the squares; the server's point is what the picture says, to a small part of a pixel."""
+    """Click near the squares; the server's point is what the image says, to a small part of a pixel."""
     shown, true = _shown_centres(ui), SQUARES + (SIDE - 1) / 2
     scale = (shown[1] - shown[0]) / (true[1] - true[0])
-    place = np.round(shown[0]) + offset_xy
-    expected = true[0] + (place - shown[0]) / scale
+    location = np.round(shown[0]) + offset_xy
+    expected = true[0] + (location - shown[0]) / scale
     count = len(ui.state["points"])
-    ui.page.locator("#stage").click(position={"x": float(place[0]), "y": float(place[1])}, **options)
+    ui.page.locator("#stage").click(position={"x": float(location[0]), "y": float(location[1])}, **options)
     ui.until(lambda: len(ui.state["points"]) == count + 1)
     ui.rest()
     point = ui.state["points"][-1]
@@ -77,7 +77,7 @@ def test_clicks_are_exact_at_three_zooms(new_ui: Callable[..., Any], squares: st
     _check_click(ui, (40, -30))
     ui.page.keyboard.press("0")
     _check_click(ui, (-31, 22), button="right")
-    ui.page.locator("#stage").hover(position=ui.place_of(620, 350))
+    ui.page.locator("#stage").hover(position=ui.location_of(620, 350))
     while float((ui.page.get_attribute("#stage", "data-view") or "").split()[0]) < 6:
         ui.page.mouse.wheel(0, -120)
         ui.page.wait_for_timeout(40)
@@ -100,11 +100,11 @@ def test_points_are_moved_deleted_and_boxes_drawn(new_ui: Callable[..., Any], sq
     ui = new_ui()
     ui.open(squares)
     ui.click(586, 336)
-    [start, end] = [ui.place_of(586, 336), ui.place_of(640, 376)]
+    [start, end] = [ui.location_of(586, 336), ui.location_of(640, 376)]
     ui.page.locator("#stage").drag_to(ui.page.locator("#stage"), source_position=start, target_position=end)
     ui.until(lambda: abs(ui.state["points"][0]["x"] - 640) < 1 and abs(ui.state["points"][0]["y"] - 376) < 1)
     ui.page.keyboard.press("b")
-    corners = [ui.place_of(590, 330), ui.place_of(660, 390)]
+    corners = [ui.location_of(590, 330), ui.location_of(660, 390)]
     ui.page.locator("#stage").drag_to(ui.page.locator("#stage"), source_position=corners[0], target_position=corners[1])
     ui.until(lambda: len(ui.state["boxes"]) == 1)
     box = ui.state["boxes"][0]
@@ -151,22 +151,22 @@ def test_all_controls_have_names_and_keys_open_the_help(new_ui: Callable[..., An
     ui = new_ui()
     ui.page.goto(ui.address)
     ui.page.wait_for_selector("dialog[open] .file-row")
-    pictures = [ui.page.locator("body").aria_snapshot()]
+    images = [ui.page.locator("body").aria_snapshot()]
     ui.open(squares)
     ui.click(586, 336)
-    pictures.append(ui.page.locator("body").aria_snapshot())
+    images.append(ui.page.locator("body").aria_snapshot())
     for key, name in (("?", "Keys and help"), ("Shift+E", "Export"), ("Shift+O", "Open a video")):
         ui.page.keyboard.press(key)
         dialog = ui.page.get_by_role("dialog", name=name)
         expect(dialog).to_be_visible()
-        pictures.append(dialog.aria_snapshot())
+        images.append(dialog.aria_snapshot())
         ui.page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
     ui.page.get_by_role("button", name="About sampt").click()
     expect(ui.page.get_by_role("dialog", name="About sampt").get_by_role("row", name="tracker")).to_contain_text("Apache-2.0")
-    nameless = [line for picture in pictures for line in picture.splitlines() if NAMELESS.match(line)]
+    nameless = [line for image in images for line in image.splitlines() if NAMELESS.match(line)]
     assert nameless == []
-    assert all("slider" in picture for picture in pictures[1:2])
+    assert all("slider" in image for image in images[1:2])
 
 
 def test_errors_are_one_line_that_can_be_dismissed(new_ui: Callable[..., Any], squares: str) -> None:
@@ -176,7 +176,7 @@ def test_errors_are_one_line_that_can_be_dismissed(new_ui: Callable[..., Any], s
     ui.page.keyboard.press("l")
     ui.until(lambda: ui.state["objects"][0]["is_locked"])
     ui.rest()
-    ui.page.locator("#stage").click(position=ui.place_of(640, 376))
+    ui.page.locator("#stage").click(position=ui.location_of(640, 376))
     alert = ui.page.get_by_role("alert")
     expect(alert).to_contain_text("Object 1 is locked. Unlock it (L) to change it.")
     assert len(ui.state["points"]) == 1
@@ -184,7 +184,7 @@ def test_errors_are_one_line_that_can_be_dismissed(new_ui: Callable[..., Any], s
     expect(alert).to_be_hidden()
 
 
-def test_objects_are_renamed_hidden_coloured_and_deleted(new_ui: Callable[..., Any], squares: str) -> None:
+def test_objects_are_renamed_hidden_colored_and_deleted(new_ui: Callable[..., Any], squares: str) -> None:
     ui = new_ui()
     ui.open(squares)
     ui.click(586, 336)
@@ -242,8 +242,8 @@ def test_a_small_screen_shows_everything_without_scrolling(new_ui: Callable[...,
       .filter(([, box]) => box.right > innerWidth + 1 || box.bottom > innerHeight + 1).map(([id]) => id)"""
     assert ui.page.evaluate(cut_off) == []
     assert ui.page.evaluate("document.documentElement.scrollWidth") <= 1024
-    place = ui.place_of(586, 336)
-    ui.page.locator("#stage").tap(position=place)
+    location = ui.location_of(586, 336)
+    ui.page.locator("#stage").tap(position=location)
     ui.until(lambda: len(ui.state["points"]) == 1)
     ui.page.get_by_role("button", name="Use dark colours").click()
     ui.page.reload()
@@ -255,7 +255,7 @@ def test_two_fingers_zoom_and_a_long_press_deletes(new_ui: Callable[..., Any], s
     ui = new_ui(has_touch=True)
     ui.open(squares)
     ui.click(586, 336)
-    box, place, at = ui.page.locator("#stage").bounding_box(), ui.place_of(586, 336), ui.place_of(800, 500)
+    box, location, at = ui.page.locator("#stage").bounding_box(), ui.location_of(586, 336), ui.location_of(800, 500)
     touch = ui.page.context.new_cdp_session(ui.page)
 
     def send(kind: str, *fingers: tuple[float, float]) -> None:
@@ -273,7 +273,7 @@ def test_two_fingers_zoom_and_a_long_press_deletes(new_ui: Callable[..., Any], s
     assert len(ui.state["points"]) == 1, "two fingers click nothing"
     ui.page.keyboard.press("f")
     ui.page.wait_for_timeout(100)
-    send("touchStart", (place["x"], place["y"]))
+    send("touchStart", (location["x"], location["y"]))
     ui.until(lambda: ui.state["points"] == [])
     send("touchEnd")
     ui.rest()

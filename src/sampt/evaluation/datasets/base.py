@@ -1,7 +1,7 @@
-"""What every data set offers, however its files lie on disk.
+"""What every dataset offers, however its files lie on disk.
 
-Two kinds exist. In video object segmentation (:class:`VosDataset`) masks of the objects are given and the objects are followed;
-in video instance segmentation (:class:`InstanceDataset`) objects have to be found, too.
+Two kinds exist. In video object segmentation (:class:`VosDataset`) masks of the objects are given and the objects are
+segmented; in video instance segmentation (:class:`InstanceDataset`) objects have to be found, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Annotation = Mapping[str, Any]
 
 
 class VosSequence(ABC):
-    """A video whose objects are given by their masks. Making one reads nothing; what is asked for is read then.
+    """A video whose objects are given by their masks. Making one reads nothing; what is requested is read then.
 
     Attributes:
         name: of the sequence, and of its folder in predictions.
@@ -84,7 +84,7 @@ class VosSequence(ABC):
 
     @property
     def end_frame(self) -> Mapping[int, int]:
-        """Object id -> index of the frame from which on it is not scored, where the data set tells that an object leaves."""
+        """Object id -> index of the frame from which on it is not scored, where the dataset tells that an object leaves."""
         return {}
 
     @property
@@ -94,12 +94,12 @@ class VosSequence(ABC):
 
     @property
     def categories(self) -> Mapping[int, str]:
-        """Object id -> what it is, where the data set tells."""
+        """Object id -> what it is, where the dataset tells."""
         return {}
 
     @property
     def groups(self) -> Mapping[int, str]:
-        """Object id -> "seen" or "unseen" in training, where the data set tells them apart."""
+        """Object id -> "seen" or "unseen" in training, where the dataset tells them apart."""
         return {}
 
     @property
@@ -138,10 +138,10 @@ class VosSequence(ABC):
 
 
 class LazySequences(Sequence[VosSequence]):
-    """Sequences by number, each made when it is first asked for.
+    """Sequences by number, each made when it is first requested.
 
     Args:
-        names: of all of them, or what finds them; it is called when they are first asked for.
+        names: of all of them, or what finds them; it is called when they are first requested.
         make: gives the sequence of a name.
         has: tells whether a name is one of them, where that is quicker than to look through all.
     """
@@ -209,7 +209,7 @@ class VosDataset:
         name: as :func:`sampt.evaluation.datasets.open_dataset` calls it.
         split: "val", say.
         protocol: how it is scored: a name of :data:`sampt.evaluation.vos.protocols.SCORING_RULES`.
-        sequences: in the order of the data set's own list, else by name.
+        sequences: in the order of the dataset's own list, else by name.
         is_server_scored: only the masks that are given are public.
         submission: what the benchmark's server takes.
     """
@@ -223,7 +223,7 @@ class VosDataset:
 
 
 class InstanceVideo(ABC):
-    """A video in which objects have to be found and followed.
+    """A video in which objects have to be found and segmented.
 
     Attributes:
         id: by which annotations and results name it.
@@ -252,7 +252,7 @@ class InstanceVideo(ABC):
 
 
 class InstanceDataset(ABC):
-    """Videos in which objects have to be found and followed; the annotation file is read when something of it is asked for.
+    """Videos in which objects have to be found and segmented; the annotation file is read when something of it is requested.
 
     Attributes:
         name: as :func:`sampt.evaluation.datasets.open_dataset` calls it.

@@ -39,7 +39,7 @@ _CATEGORIES = ("pedestrian", "rider", "car", "truck", "bus", "train", "motorcycl
 
 def is_bdd100k(root: Path) -> bool:
     """Whether the folder looks like the official one, or like that of SAM-PT's conversion."""
-    return bool(_official(root)) or bool(_converted(root))
+    return bool(_official(root)) or bool(_convert(root))
 
 
 def open_bdd100k(root: Path, split: str | None) -> VosDataset:
@@ -48,7 +48,7 @@ def open_bdd100k(root: Path, split: str | None) -> VosDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    official, converted = _official(root), _converted(root)
+    official, converted = _official(root), _convert(root)
     if not official and not converted:
         what = "images/seg_track_20/val and labels/seg_track_20/bitmasks/val, or val/JPEGImages and val/Annotations"
         raise wrong_folder(root, "BDD100K", what)
@@ -79,25 +79,25 @@ def read_bitmask(path: Path) -> tuple[IntArray, IntArray]:
 
 def _official(root: Path) -> dict[str, tuple[Path, Path]]:
     """Split -> folders of frames and of annotations."""
-    places = {s: (root / "images/seg_track_20" / s, root / "labels/seg_track_20/bitmasks" / s) for s in _SPLITS}
-    return {name: both for name, both in places.items() if all(path.is_dir() for path in both)}
+    locations = {s: (root / "images/seg_track_20" / s, root / "labels/seg_track_20/bitmasks" / s) for s in _SPLITS}
+    return {name: both for name, both in locations.items() if all(path.is_dir() for path in both)}
 
 
-def _converted(root: Path) -> dict[str, Path]:
+def _convert(root: Path) -> dict[str, Path]:
     """Split -> its folder, in ``root`` or in ``root/vos``, or ``root`` itself by its name."""
     candidates = [(name, root / folder / name) for name in _SPLITS for folder in ("", "vos")]
     candidates += [(root.name, root)] if root.name in _SPLITS else []
     return {name: path for name, path in candidates if all((path / k).is_dir() for k in ("JPEGImages", "Annotations"))}
 
 
-def _converted_sequences(place: Path) -> LazySequences:
+def _converted_sequences(location: Path) -> LazySequences:
     def make(name: str) -> LabelMapSequence:
-        frames = place / "JPEGImages" / name
+        frames = location / "JPEGImages" / name
         # SAM-PT's instructions link the folder of a later chunk to that of its video.
-        frames = frames if frames.is_dir() else place / "JPEGImages" / name.partition(_CHUNK)[0]
-        return LabelMapSequence(name, frames, place / "Annotations" / name, finds_late=True)
+        frames = frames if frames.is_dir() else location / "JPEGImages" / name.partition(_CHUNK)[0]
+        return LabelMapSequence(name, frames, location / "Annotations" / name, finds_late=True)
 
-    return LazySequences(subfolders(place / "Annotations"), make)
+    return LazySequences(subfolders(location / "Annotations"), make)
 
 
 def _official_sequences(frames: Path, annotations: Path) -> LazySequences:

@@ -37,8 +37,8 @@ def open_davis_2016(root: Path, split: str | None) -> VosDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    places = [("480p", "480p"), ("1080p", "1080p"), ("2016", "480p"), ("2016", "Full-Resolution")]
-    return _open(root, split, 2016, places)
+    locations = [("480p", "480p"), ("1080p", "1080p"), ("2016", "480p"), ("2016", "Full-Resolution")]
+    return _open(root, split, 2016, locations)
 
 
 def open_davis_2017(root: Path, split: str | None) -> VosDataset:
@@ -73,15 +73,15 @@ def _sequence(root: Path, name: str, resolution: str, *, is_merged: bool, every_
     )
 
 
-def _open(root: Path, split: str | None, year: int, places: list[tuple[str, str]]) -> VosDataset:
-    """``places``: where lists and images may lie, as folders of ``ImageSets`` and of ``JPEGImages``."""
+def _open(root: Path, split: str | None, year: int, locations: list[tuple[str, str]]) -> VosDataset:
+    """``locations``: where lists and images may lie, as folders of ``ImageSets`` and of ``JPEGImages``."""
     lists: dict[str, tuple[Path, str]] = {}
-    for folder, resolution in places:
+    for folder, resolution in locations:
         if (root / "JPEGImages" / resolution).is_dir() and (root / "Annotations" / resolution).is_dir():
             for path in sorted(visible((root / "ImageSets" / folder).glob("*.txt"))):
                 lists.setdefault(path.stem + ("" if resolution == "480p" else _FULL), (path, resolution))
     if not lists:
-        sets = " or ".join(f"ImageSets/{folder}" for folder in dict.fromkeys(folder for folder, _ in places))
+        sets = " or ".join(f"ImageSets/{folder}" for folder in dict.fromkeys(folder for folder, _ in locations))
         raise wrong_folder(root, f"DAVIS-{year}", f"{sets}, JPEGImages/480p and Annotations/480p")
     split = choose_split(split, list(lists), "val", f"{root} (DAVIS-{year})")
     path, resolution = lists[split]

@@ -3,7 +3,7 @@
 ``JPEGImages/NAME`` is a folder of images, or ``JPEGImages/NAME.mp4`` a video whose frames are called 00000, 00001, ...;
 ``Annotations/NAME`` holds palette or grey PNG images that carry the names of the frames they belong to. Not every frame needs
 one. An object is given where it first appears. 255 is void, but in a sequence without other values it is object 1. Lists
-``ImageSets/SPLIT.txt`` may name parts of the data set.
+``ImageSets/SPLIT.txt`` may name parts of the dataset.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sampt.evaluation.datasets.layout import choose_split, read_names, subfolder
 from sampt.files.listing import visible
 from sampt.video.open import VIDEO_SUFFIXES
 
-__all__ = ["frames_of", "is_folder", "open_folder", "training_sequences"]
+__all__ = ["find_frames", "is_folder", "open_folder", "training_sequences"]
 
 _ALL = "all"
 _PAIRED = {"has_void": True, "may_be_binary": True, "every_frame": True}
@@ -41,13 +41,13 @@ def open_folder(root: Path, split: str | None) -> VosDataset:
     names = read_names(lists[split]) if split in lists else subfolders(root / "Annotations")
 
     def make(name: str) -> LabelMapSequence:
-        frames, annotations = frames_of(root / "JPEGImages", name), root / "Annotations" / name
+        frames, annotations = find_frames(root / "JPEGImages", name), root / "Annotations" / name
         return LabelMapSequence(name, frames, annotations, has_void=True, may_be_binary=True, finds_late=True)
 
     return VosDataset("folder", split, "plain", LazySequences(names, make))
 
 
-def frames_of(folder: Path, name: str) -> Path:
+def find_frames(folder: Path, name: str) -> Path:
     """The folder of frames of a video, or its file if there is no such folder."""
     files = [folder / f"{name}{suffix}" for suffix in VIDEO_SUFFIXES]
     return next((path for path in files if not (folder / name).is_dir() and path.is_file()), folder / name)

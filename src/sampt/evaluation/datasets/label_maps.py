@@ -1,4 +1,4 @@
-"""Sequences whose annotations are images of object ids, one a frame or one now and then: what most data sets have in common."""
+"""Sequences whose annotations are images of object ids, one a frame or one now and then: what most datasets have in common."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["VOID", "LabelMapSequence", "image_size_hw", "read_label_image", "rea
 
 
 def read_label_map(path: Path) -> IntArray:
-    """(h, w) int64: the values of :func:`read_label_image`. What 255 stands for depends on the data set.
+    """(h, w) int64: the values of :func:`read_label_image`. What 255 stands for depends on the dataset.
 
     Raises:
         EvaluationError: as :func:`read_label_image`.
@@ -37,7 +37,7 @@ def read_label_image(path: Path) -> MaskImage:
     agree between frames.
 
     Raises:
-        EvaluationError: the file is missing, is no image, or is a picture.
+        EvaluationError: the file is missing, is no image, or is a photograph.
     """
     try:
         return read_mask_image(path, name=str(path), has_other_colors=False)
@@ -103,7 +103,7 @@ class LabelMapSequence(VosSequence):
     def first_frame(self) -> Mapping[int, int]:
         found: dict[int, int] = {}
         for frame_idx, values in self._values_by_frame.items():
-            for object_id in np.unique(self._ids_of(np.array(values))).tolist():
+            for object_id in np.unique(self._collect_ids(np.array(values))).tolist():
                 found.setdefault(object_id, frame_idx)
         found.pop(0, None)
         return dict(sorted(found.items()))
@@ -136,7 +136,7 @@ class LabelMapSequence(VosSequence):
         return self.may_be_binary and all(set(values) <= {0, VOID} for values in self._values_by_frame.values())
 
     def label_map(self, frame_idx: int) -> IntArray:
-        return self._ids_of(self._read(frame_idx))
+        return self._collect_ids(self._read(frame_idx))
 
     def void_mask(self, frame_idx: int) -> BoolArray | None:
         if not self.has_void or self.is_binary:
@@ -159,7 +159,7 @@ class LabelMapSequence(VosSequence):
         frames = self.annotated_frames if self.finds_late else self.annotated_frames[:1]
         return {i: np.flatnonzero(np.bincount(self._read(i).ravel())).tolist() for i in frames}
 
-    def _ids_of(self, values: IntArray) -> IntArray:
+    def _collect_ids(self, values: IntArray) -> IntArray:
         """The object ids that values in a file stand for."""
         ids = np.where(values == VOID, int(self.is_binary), values) if self.has_void else values
         return (ids > 0).astype(np.int64) if self.is_merged else ids
@@ -212,12 +212,12 @@ class LabelMapSequence(VosSequence):
         return dict(sorted(found.items()))
 
 
-def _images(place: Path, what: str, suffix: str | None = None) -> list[Path]:
+def _images(location: Path, what: str, suffix: str | None = None) -> list[Path]:
     """The images of a folder, or those that match a pattern, in natural order."""
-    folder = place.parent if "*" in place.name else place
+    folder = location.parent if "*" in location.name else location
     if not folder.is_dir():
         raise EvaluationError(f"{folder} is not a folder; expected one that holds {what}.")
-    paths = image_paths(folder.glob(place.name) if "*" in place.name else folder.iterdir())
+    paths = image_paths(folder.glob(location.name) if "*" in location.name else folder.iterdir())
     paths = [path for path in paths if suffix is None or path.suffix.lower() == suffix]
     if not paths:
         held = folder_names(folder)

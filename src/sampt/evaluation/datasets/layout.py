@@ -1,4 +1,4 @@
-"""Folders of data sets: what is in them, which split is meant, and what to say when they are not what was named."""
+"""Folders of datasets: what is in them, which split is meant, and what to say when they are not what was named."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sampt.files.listing import visible_entries
 from sampt.files.text import read_text
 
 __all__ = [
-    "choose_place",
     "choose_split",
+    "choose_split_folder",
+    "find_split_folders",
     "folder_names",
     "read_names",
     "read_object",
     "size_text",
-    "split_places",
     "subfolders",
     "wrong_folder",
 ]
 
-_MAX_TOLD = 6
+_MAX_LISTED = 6
 _SAME_SPLIT = {"val": "valid", "valid": "val"}
-"""Data sets call the same thing by two names."""
+"""Datasets call the same thing by two names."""
 
 
 def size_text(size_hw: Sequence[int]) -> str:
@@ -38,7 +38,7 @@ def folder_names(folder: Path) -> str:
     names = [path.name for path in visible_entries(folder)]
     if not names:
         return "nothing"
-    return ", ".join(names[:_MAX_TOLD]) + (", ..." if len(names) > _MAX_TOLD else "")
+    return ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -56,7 +56,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def wrong_folder(root: Path, title: str, expected: str) -> EvaluationError:
-    """The error that ``root`` is not in the layout of the data set ``title``; :func:`open_dataset` adds what it looks like."""
+    """The error that ``root`` is not in the layout of the dataset ``title``; :func:`open_dataset` adds what it looks like."""
     found = folder_names(root) if root.is_dir() else ("a file" if root.exists() else "no such folder")
     return EvaluationError(f"{root} is not a {title} folder: expected {expected}; found {found}.")
 
@@ -67,19 +67,19 @@ def choose_split(split: str | None, available: Sequence[str], default: str, what
     Raises:
         EvaluationError: it is not available, or None leaves it open.
     """
-    told = ", ".join(available)
+    text = ", ".join(available)
     if split is None:
         if default in available or len(available) == 1:
             return default if default in available else available[0]
-        raise EvaluationError(f"{what} has several splits and not the usual one, {default!r}; name one of: {told}.")
+        raise EvaluationError(f"{what} has several splits and not the usual one, {default!r}; name one of: {text}.")
     head, dash, tail = split.partition("-")
     for name in (split, f"{_SAME_SPLIT.get(head, head)}{dash}{tail}"):
         if name in available:
             return name
-    raise EvaluationError(f"Unknown split {split!r} of {what}.{did_you_mean(split, available)} Available: {told}.")
+    raise EvaluationError(f"Unknown split {split!r} of {what}.{did_you_mean(split, available)} Available: {text}.")
 
 
-def split_places(root: Path, splits: Sequence[str], is_split: Callable[[Path], bool]) -> dict[str, Path]:
+def find_split_folders(root: Path, splits: Sequence[str], is_split: Callable[[Path], bool]) -> dict[str, Path]:
     """Split -> its folder: those in ``root``, or ``root`` itself, as the split of its name or, under another name, as any."""
     below = {name: root / name for name in splits if is_split(root / name)}
     if below or not is_split(root):
@@ -87,15 +87,15 @@ def split_places(root: Path, splits: Sequence[str], is_split: Callable[[Path], b
     return {root.name: root} if root.name in splits else dict.fromkeys(splits, root)
 
 
-def choose_place(split: str | None, places: Mapping[str, Path], default: str, what: str) -> str:
-    """:func:`choose_split` among :func:`split_places`.
+def choose_split_folder(split: str | None, locations: Mapping[str, Path], default: str, what: str) -> str:
+    """:func:`choose_split` among :func:`find_split_folders`.
 
     Raises:
         EvaluationError: the split is not available, or None leaves it open.
     """
-    if split is None and len(places) > 1 and len(set(places.values())) == 1:
-        raise EvaluationError(f"{what} is one split, and its name does not tell which; name one of: {', '.join(places)}.")
-    return choose_split(split, list(places), default, what)
+    if split is None and len(locations) > 1 and len(set(locations.values())) == 1:
+        raise EvaluationError(f"{what} is one split, and its name does not tell which; name one of: {', '.join(locations)}.")
+    return choose_split(split, list(locations), default, what)
 
 
 def read_object(path: Path, what: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def read_names(path: Path) -> list[str]:
         EvaluationError: the file is missing or empty.
     """
     if not path.is_file():
-        raise EvaluationError(f"{path} does not exist; expected the list of sequences of a data set in DAVIS layout.")
+        raise EvaluationError(f"{path} does not exist; expected the list of sequences of a dataset in DAVIS layout.")
     try:
         lines = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
     except (OSError, ValueError) as error:

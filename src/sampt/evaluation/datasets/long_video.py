@@ -1,4 +1,4 @@
-"""The Long-Videos data set of AFB-URR: three videos of thousands of frames, about twenty of each annotated.
+"""The Long-Videos dataset of AFB-URR: three videos of thousands of frames, about twenty of each annotated.
 
 ``JPEGImages/NAME`` and ``Annotations/NAME``, with a list of the names in ``videos.txt`` where the archive has one. The copies
 that XMem distributes (``long_video``, and ``long_video_x3``, three times as long) look the same. Objects are those of the first

@@ -21,7 +21,7 @@ from typing import Any
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
-from sampt.evaluation.datasets.layout import choose_place, read_object, split_places, wrong_folder
+from sampt.evaluation.datasets.layout import choose_split_folder, find_split_folders, read_object, wrong_folder
 
 __all__ = ["UNSEEN_VIDEOS", "is_lvos", "open_lvos"]
 
@@ -66,8 +66,8 @@ UNSEEN_VIDEOS = frozenset(
 
 def is_lvos(root: Path) -> bool:
     """Whether the folder looks like it."""
-    places = split_places(root, _SPLITS, _is_split)
-    return any((place / f"{name}_meta.json").is_file() for name, place in places.items())
+    locations = find_split_folders(root, _SPLITS, _is_split)
+    return any((location / f"{name}_meta.json").is_file() for name, location in locations.items())
 
 
 def open_lvos(root: Path, split: str | None) -> VosDataset:
@@ -76,38 +76,38 @@ def open_lvos(root: Path, split: str | None) -> VosDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    places = split_places(root, _SPLITS, _is_split)
-    if not places:
+    locations = find_split_folders(root, _SPLITS, _is_split)
+    if not locations:
         raise wrong_folder(
             root, "LVOS", "folders train and val with JPEGImages, Annotations and train_meta.json or val_meta.json"
         )
-    split = choose_place(split, places, "val", f"{root} (LVOS)")
-    place = places[split]
+    split = choose_split_folder(split, locations, "val", f"{root} (LVOS)")
+    location = locations[split]
     # The toolkit wants the file to be called meta.json.
-    path = place / f"{split}_meta.json"
-    path = path if path.is_file() else place / "meta.json"
+    path = location / f"{split}_meta.json"
+    path = path if path.is_file() else location / "meta.json"
     videos = read_object(path, _META).get("videos")
     if not isinstance(videos, dict):
         raise EvaluationError(f"{path} tells of no videos; expected {_META}.")
 
     def make(name: str) -> LabelMapSequence:
-        folders = place / "JPEGImages" / name, place / "Annotations" / name
-        return _LvosSequence(name, *folders, path, videos[name], tells_groups=split == "val")
+        folders = location / "JPEGImages" / name, location / "Annotations" / name
+        return _LvosSequence(name, *folders, path, videos[name], has_groups=split == "val")
 
     return VosDataset("lvos", split, "lvos", LazySequences(sorted(videos), make), is_server_scored=split == "test")
 
 
-def _is_split(place: Path) -> bool:
+def _is_split(location: Path) -> bool:
     names = ("meta.json", *(f"{split}_meta.json" for split in _SPLITS))
-    return (place / "JPEGImages").is_dir() and any((place / name).is_file() for name in names)
+    return (location / "JPEGImages").is_dir() and any((location / name).is_file() for name in names)
 
 
 class _LvosSequence(LabelMapSequence):
     def __init__(
-        self, name: str, frames: Path, annotations: Path, meta_path: Path, video: Mapping[str, Any], *, tells_groups: bool
+        self, name: str, frames: Path, annotations: Path, meta_path: Path, video: Mapping[str, Any], *, has_groups: bool
     ) -> None:
         super().__init__(name, frames, annotations, has_void=True)
-        self._meta_path, self._video, self._tells_groups = meta_path, video, tells_groups
+        self._meta_path, self._video, self._has_groups = meta_path, video, has_groups
 
     @cached_property
     def first_frame(self) -> Mapping[int, int]:
@@ -135,7 +135,7 @@ class _LvosSequence(LabelMapSequence):
     def _ranges(self) -> dict[int, tuple[int, int | None]]:
         """Object id -> numbers of the frame that gives it and of the first one that is not scored, ids ascending."""
         try:
-            return {int(key): _range(item["frame_range"]) for key, item in sorted(self._video["objects"].items(), key=_id_of)}
+            return {int(key): _range(item["frame_range"]) for key, item in sorted(self._video["objects"].items(), key=_find_id)}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
                 f"{self._meta_path} is broken at {self.name}: {type(error).__name__} {error}; expected {_META}."
@@ -144,16 +144,16 @@ class _LvosSequence(LabelMapSequence):
     @cached_property
     def groups(self) -> Mapping[int, str]:
         group = "unseen" if self.name in UNSEEN_VIDEOS else "seen"
-        return dict.fromkeys(self.first_frame, group) if self._tells_groups else {}
+        return dict.fromkeys(self.first_frame, group) if self._has_groups else {}
 
 
-def _id_of(entry: tuple[str, Any]) -> int:
+def _find_id(entry: tuple[str, Any]) -> int:
     return int(entry[0])
 
 
-def _range(told: Mapping[str, Any]) -> tuple[int, int | None]:
-    start = int(told["start"])
-    if "end" not in told:
+def _range(entry: Mapping[str, Any]) -> tuple[int, int | None]:
+    start = int(entry["start"])
+    if "end" not in entry:
         return start, None
-    last_by_count = start + _STEP * (int(told["frame_nums"]) - 1) if "frame_nums" in told else int(told["end"])
-    return start, min(int(told["end"]), last_by_count)
+    last_by_count = start + _STEP * (int(entry["frame_nums"]) - 1) if "frame_nums" in entry else int(entry["end"])
+    return start, min(int(entry["end"]), last_by_count)

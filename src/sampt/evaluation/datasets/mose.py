@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sampt.evaluation.datasets.base import LazySequences, VosDataset
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
-from sampt.evaluation.datasets.layout import choose_place, split_places, subfolders, wrong_folder
+from sampt.evaluation.datasets.layout import choose_split_folder, find_split_folders, subfolders, wrong_folder
 from sampt.files.listing import visible
 
 __all__ = ["is_mose", "open_mose"]
@@ -21,7 +21,7 @@ _SPLITS = ("valid", "train", "test")
 
 def is_mose(root: Path) -> bool:
     """Whether the folder looks like it."""
-    return bool(split_places(root, _SPLITS, _is_split)) and not _is_split(root)
+    return bool(find_split_folders(root, _SPLITS, _is_split)) and not _is_split(root)
 
 
 def open_mose(root: Path, split: str | None) -> VosDataset:
@@ -30,21 +30,21 @@ def open_mose(root: Path, split: str | None) -> VosDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    places = split_places(root, _SPLITS, _is_split)
-    if len(set(places.values())) < len(places) or not places:  # any two folders could be a split under another name
+    locations = find_split_folders(root, _SPLITS, _is_split)
+    if len(set(locations.values())) < len(locations) or not locations:  # any two folders could be a split under another name
         raise wrong_folder(root, "MOSE", "folders train and valid with JPEGImages and Annotations, and no meta.json")
-    split = choose_place(split, places, "valid", f"{root} (MOSE)")
-    place = places[split]
+    split = choose_split_folder(split, locations, "valid", f"{root} (MOSE)")
+    location = locations[split]
 
     def make(name: str) -> LabelMapSequence:
-        frames, annotations = place / "JPEGImages" / name, place / "Annotations" / name
+        frames, annotations = location / "JPEGImages" / name, location / "Annotations" / name
         return LabelMapSequence(name, frames, annotations, has_void=True, every_frame=split == "train")
 
-    names = subfolders(place / "JPEGImages")
+    names = subfolders(location / "JPEGImages")
     return VosDataset("mose", split, "mose", LazySequences(names, make), is_server_scored=split != "train")
 
 
-def _is_split(place: Path) -> bool:
+def _is_split(location: Path) -> bool:
     """Unlike YouTube-VOS and LVOS it needs no file about its objects; unlike DAVIS it has no lists."""
-    has_others = (place / "ImageSets").exists() or any(visible(place.glob("*meta.json")))
-    return all((place / name).is_dir() for name in ("JPEGImages", "Annotations")) and not has_others
+    has_others = (location / "ImageSets").exists() or any(visible(location.glob("*meta.json")))
+    return all((location / name).is_dir() for name in ("JPEGImages", "Annotations")) and not has_others

@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Datasets by name."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["DATASETS", "open_dataset"]
 
 @dataclass(frozen=True)
 class _Format:
-    """How a data set is opened, what its folders look like, and how messages call what looks like it."""
+    """How a dataset is opened, what its folders look like, and how messages call what looks like it."""
 
     open: Callable[[Path, str | None], VosDataset | InstanceDataset]
-    looks_like: Callable[[Path], bool]
+    resembles: Callable[[Path], bool]
     title: str
 
 
@@ -53,18 +53,18 @@ DATASETS: tuple[str, ...] = tuple(sorted(_FORMATS))
 
 
 def open_dataset(name: str, root: Path | str, split: str | None = None) -> VosDataset | InstanceDataset:
-    """A data set as it lies on disk after the official download; nothing but its lists is read before it is asked for.
+    """A dataset as it lies on disk after the official download; nothing but its lists is read before it is requested.
 
     Args:
         name: one of ``DATASETS``.
         root: the folder that was unpacked. The module of each format tells what has to be in it.
-        split: of the data set, as its folders call it ("val" and "valid" mean the same); None for the usual one, "val".
+        split: of the dataset, as its folders call it ("val" and "valid" mean the same); None for the usual one, "val".
 
     Raises:
-        EvaluationError: there is no data set of this name, the folder is not one, or it has no such split.
+        EvaluationError: there is no dataset of this name, the folder is not one, or it has no such split.
     """
     if name not in _FORMATS:
-        raise EvaluationError(f"Unknown data set {name!r}.{did_you_mean(name, DATASETS)} Available: {', '.join(DATASETS)}.")
+        raise EvaluationError(f"Unknown dataset {name!r}.{did_you_mean(name, DATASETS)} Available: {', '.join(DATASETS)}.")
     root = Path(root).expanduser()
     try:
         return _FORMATS[name].open(root, split)
@@ -79,9 +79,9 @@ def _hint(name: str, root: Path) -> str:
     if not root.is_dir():
         return ""
     for other, kind in _FORMATS.items():
-        if kind.looks_like(root):
+        if kind.resembles(root):
             return f" It looks like {kind.title}: use --dataset {other}."
     for below in (path for path in visible_entries(root) if path.is_dir()):
-        if _FORMATS[name].looks_like(below):
+        if _FORMATS[name].resembles(below):
             return f" Did you mean {below}?"
     return ""

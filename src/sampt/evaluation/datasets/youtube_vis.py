@@ -35,7 +35,7 @@ _JSON = "a file of the YouTube-VIS kind: videos, categories and, unless they are
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where a split lies: its JSON file, where frames may lie, and where, if they are there instead, video files."""
 
     json_path: Path
@@ -45,17 +45,17 @@ class _Place:
 
 def is_youtube_vis(root: Path) -> bool:
     """Whether the folder looks like YouTube-VIS of either year."""
-    return bool(_youtube_vis_places(root))
+    return bool(_youtube_vis_locations(root))
 
 
 def is_ovis(root: Path) -> bool:
     """Whether the folder looks like OVIS."""
-    return bool(_ovis_places(root))
+    return bool(_ovis_locations(root))
 
 
 def is_uvo(root: Path) -> bool:
     """Whether the folder looks like UVO v1.0."""
-    return bool(_uvo_places(root))
+    return bool(_uvo_locations(root))
 
 
 def open_youtube_vis(root: Path, split: str | None, year: int) -> InstanceDataset:
@@ -65,7 +65,7 @@ def open_youtube_vis(root: Path, split: str | None, year: int) -> InstanceDatase
         EvaluationError: the folder is another one, or has no such split.
     """
     expected = "train.json or train/instances.json beside train/JPEGImages, and so for valid and test"
-    return _open(f"youtube-vis-{year}", "YouTube-VIS", root, split, _youtube_vis_places(root), expected)
+    return _open(f"youtube-vis-{year}", "YouTube-VIS", root, split, _youtube_vis_locations(root), expected)
 
 
 def open_ovis(root: Path, split: str | None) -> InstanceDataset:
@@ -74,7 +74,7 @@ def open_ovis(root: Path, split: str | None) -> InstanceDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    return _open("ovis", "OVIS", root, split, _ovis_places(root), "annotations_train.json, annotations_valid.json")
+    return _open("ovis", "OVIS", root, split, _ovis_locations(root), "annotations_train.json, annotations_valid.json")
 
 
 def open_uvo(root: Path, split: str | None) -> InstanceDataset:
@@ -84,20 +84,20 @@ def open_uvo(root: Path, split: str | None) -> InstanceDataset:
         EvaluationError: the folder is another one, or has no such split.
     """
     expected = "VideoDenseSet/UVO_video_val_dense.json beside uvo_videos_dense_frames or uvo_videos_dense"
-    return _open("uvo", "UVO", root, split, _uvo_places(root), expected)
+    return _open("uvo", "UVO", root, split, _uvo_locations(root), expected)
 
 
-def _youtube_vis_places(root: Path) -> dict[str, _Place]:
+def _youtube_vis_locations(root: Path) -> dict[str, _Location]:
     candidates = [(split, path) for split in _SPLITS for path in (root / f"{split}.json", root / split / "instances.json")]
-    return {split: _Place(path, (root / split / "JPEGImages",)) for split, path in candidates if path.is_file()}
+    return {split: _Location(path, (root / split / "JPEGImages",)) for split, path in candidates if path.is_file()}
 
 
-def _ovis_places(root: Path) -> dict[str, _Place]:
+def _ovis_locations(root: Path) -> dict[str, _Location]:
     candidates = [(split, root / f"annotations_{split}.json") for split in _SPLITS]
-    return {split: _Place(path, (root / split, root / "Images" / split)) for split, path in candidates if path.is_file()}
+    return {split: _Location(path, (root / split, root / "Images" / split)) for split, path in candidates if path.is_file()}
 
 
-def _uvo_places(root: Path) -> dict[str, _Place]:
+def _uvo_locations(root: Path) -> dict[str, _Location]:
     candidates = [
         (f"{split}{suffix}", root / json_path.format(split), f"uvo_videos_{kind}")
         for split in ("val", "train", "test")
@@ -106,96 +106,100 @@ def _uvo_places(root: Path) -> dict[str, _Place]:
             ("-sparse", "VideoSparseSet/UVO_sparse_{}_video.json", "sparse"),
         )
     ]
-    places = {split: _Place(path, (root / f"{videos}_frames",), root / videos) for split, path, videos in candidates}
-    return {split: place for split, place in places.items() if place.json_path.is_file()}
+    locations = {split: _Location(path, (root / f"{videos}_frames",), root / videos) for split, path, videos in candidates}
+    return {split: location for split, location in locations.items() if location.json_path.is_file()}
 
 
-def _open(name: str, title: str, root: Path, split: str | None, places: Mapping[str, _Place], expected: str) -> InstanceDataset:
-    if not places:
+def _open(
+    name: str, title: str, root: Path, split: str | None, locations: Mapping[str, _Location], expected: str
+) -> InstanceDataset:
+    if not locations:
         raise wrong_folder(root, title, expected)
-    default = "val" if "val" in places else "valid"
-    split = choose_split(split, list(places), default, f"{root} ({title})")
-    return _JsonDataset(name, split, places[split])
+    default = "val" if "val" in locations else "valid"
+    split = choose_split(split, list(locations), default, f"{root} ({title})")
+    return _JsonDataset(name, split, locations[split])
 
 
 class _JsonDataset(InstanceDataset):
-    def __init__(self, name: str, split: str, place: _Place) -> None:
+    def __init__(self, name: str, split: str, location: _Location) -> None:
         super().__init__(name, split)
-        self._place = place
+        self._location = location
 
     @cached_property
     def videos(self) -> tuple[InstanceVideo, ...]:
-        videos = tuple(self._parsed("videos", self._video))
+        videos = tuple(self._parse("videos", self._video))
         twice = next((i for i, count in Counter(video.id for video in videos).items() if count > 1), None)
         if twice is not None:
-            raise EvaluationError(f"{self._place.json_path} lists the video {twice} more than once; expected an id for each.")
+            raise EvaluationError(
+                f"{self._location.json_path} lists the video {twice} more than once; expected an id for each."
+            )
         return videos
 
     @cached_property
     def categories(self) -> Mapping[int, str]:
-        return dict(self._parsed("categories", lambda item: (int(item["id"]), str(item["name"]))))
+        return dict(self._parse("categories", lambda item: (int(item["id"]), str(item["name"]))))
 
     @cached_property
     def annotations(self) -> Sequence[Annotation]:
         lengths = {video.id: len(video.frame_names) for video in self.videos}
-        return self._parsed("annotations", lambda item: self._checked(item, lengths))
+        return self._parse("annotations", lambda item: self._check(item, lengths))
 
     @cached_property
     def _content(self) -> Mapping[str, Any]:
-        content = read_object(self._place.json_path, _JSON)
+        content = read_object(self._location.json_path, _JSON)
         if not isinstance(content.get("videos"), list):
-            raise EvaluationError(f"{self._place.json_path} tells no videos; expected {_JSON}.")
+            raise EvaluationError(f"{self._location.json_path} tells no videos; expected {_JSON}.")
         return content
 
-    def _parsed(self, key: str, parse: Any) -> list[Any]:
+    def _parse(self, key: str, parse: Any) -> list[Any]:
         """Each entry of one of the lists; a missing one is empty (``annotations`` is null in some files)."""
         try:
             return [parse(item) for item in self._content.get(key) or []]
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
-                f"{self._place.json_path} has a broken entry in {key}: {type(error).__name__} {error}; expected {_JSON}."
+                f"{self._location.json_path} has a broken entry in {key}: {type(error).__name__} {error}; expected {_JSON}."
             ) from None
 
     def _video(self, item: Mapping[str, Any]) -> InstanceVideo:
         files = [PurePosixPath(name) for name in item["file_names"]]
-        return _JsonVideo(int(item["id"]), files, (int(item["height"]), int(item["width"])), self._place)
+        return _JsonVideo(int(item["id"]), files, (int(item["height"]), int(item["width"])), self._location)
 
-    def _checked(self, item: Annotation, lengths: Mapping[int, int]) -> Annotation:
+    def _check(self, item: Annotation, lengths: Mapping[int, int]) -> Annotation:
         where = f"the annotation {item.get('id')}"
         for what, known in (("video", lengths), ("category", self.categories)):
             if item[f"{what}_id"] not in known:
-                told = f"{where} of the {what} {item[f'{what}_id']!r}, which is not listed"
-                raise EvaluationError(f"{self._place.json_path} has {told}.")
+                text = f"{where} of the {what} {item[f'{what}_id']!r}, which is not listed"
+                raise EvaluationError(f"{self._location.json_path} has {text}.")
         got, expected = len(item["segmentations"]), lengths[item["video_id"]]
         if got != expected:
-            told = f"{got} segmentations in {where}; expected {expected}, one a frame of its video"
-            raise EvaluationError(f"{self._place.json_path} has {told}.")
+            text = f"{got} segmentations in {where}; expected {expected}, one a frame of its video"
+            raise EvaluationError(f"{self._location.json_path} has {text}.")
         return item
 
 
 class _JsonVideo(InstanceVideo):
-    def __init__(self, video_id: int, files: Sequence[PurePosixPath], size_hw: tuple[int, int], place: _Place) -> None:
+    def __init__(self, video_id: int, files: Sequence[PurePosixPath], size_hw: tuple[int, int], location: _Location) -> None:
         super().__init__(video_id, files[0].parent.as_posix(), [path.stem for path in files], size_hw)
-        self._files, self._place = files, place
+        self._files, self._location = files, location
 
     def open(self) -> Video:
         video = self._opened()
         if video.size_hw != self.size_hw or video.num_frames != len(self.frame_names):
             raise EvaluationError(
                 f"{self.name} has {video.num_frames} frames of {size_text(video.size_hw)}; expected {len(self.frame_names)} of "
-                f"{size_text(self.size_hw)} as {self._place.json_path} tells."
+                f"{size_text(self.size_hw)} as {self._location.json_path} tells."
             )
         return video
 
     def _opened(self) -> Video:
-        for folder in self._place.frame_folders:
+        for folder in self._location.frame_folders:
             if (folder / self._files[0]).is_file():
                 missing = [path for path in self._files if not (folder / path).is_file()]
                 if missing:
                     raise EvaluationError(f"{folder / missing[0]} does not exist; expected that frame of {self.name}.")
                 return ImageVideo([folder / path for path in self._files], str(folder / self.name))
-        file = self._place.video_folder and self._place.video_folder / f"{self.name}.mp4"
+        file = self._location.video_folder and self._location.video_folder / f"{self.name}.mp4"
         if file and file.is_file():
             return open_video(file)
-        places = [str(folder / self._files[0]) for folder in self._place.frame_folders] + ([str(file)] if file else [])
-        raise EvaluationError(f"There is no {' and no '.join(places)}; expected the frames of {self.name} there.")
+        locations = [str(folder / self._files[0]) for folder in self._location.frame_folders] + ([str(file)] if file else [])
+        raise EvaluationError(f"There is no {' and no '.join(locations)}; expected the frames of {self.name} there.")

@@ -19,7 +19,7 @@ from typing import Any
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets.base import LazySequences, SubmissionLayout, VosDataset, VosSequence
 from sampt.evaluation.datasets.label_maps import LabelMapSequence
-from sampt.evaluation.datasets.layout import choose_place, read_object, split_places, wrong_folder
+from sampt.evaluation.datasets.layout import choose_split_folder, find_split_folders, read_object, wrong_folder
 
 __all__ = ["is_youtube_vos", "open_youtube_vos"]
 
@@ -30,7 +30,7 @@ _META = "a file of YouTube-VOS: videos -> NAME -> objects -> ID -> frames"
 
 def is_youtube_vos(root: Path) -> bool:
     """Whether the folder, or one of its splits, looks like it."""
-    return bool(split_places(root, _SPLITS, _is_split))
+    return bool(find_split_folders(root, _SPLITS, _is_split))
 
 
 def open_youtube_vos(root: Path, split: str | None, year: int) -> VosDataset:
@@ -39,20 +39,20 @@ def open_youtube_vos(root: Path, split: str | None, year: int) -> VosDataset:
     Raises:
         EvaluationError: the folder is another one, or has no such split.
     """
-    places = split_places(root, _SPLITS, _is_split)
-    if not places:
+    locations = find_split_folders(root, _SPLITS, _is_split)
+    if not locations:
         raise wrong_folder(root, "YouTube-VOS", "meta.json and JPEGImages, or folders train and valid that hold them")
-    frames = {name: place / "JPEGImages" for name, place in places.items()}
-    for name in places:
+    frames = {name: location / "JPEGImages" for name, location in locations.items()}
+    for name in locations:
         for parent in (root, root / "all_frames"):
             if (parent / f"{name}_all_frames" / "JPEGImages").is_dir():
                 frames[f"{name}{_ALL_FRAMES}"] = parent / f"{name}_all_frames" / "JPEGImages"
-    split = choose_place(split, frames, "valid", f"{root} (YouTube-VOS)")
-    place = places[split.removesuffix(_ALL_FRAMES)]
-    meta = _Meta(place / "meta.json", place.parent / "train" / "meta.json")
+    split = choose_split_folder(split, frames, "valid", f"{root} (YouTube-VOS)")
+    location = locations[split.removesuffix(_ALL_FRAMES)]
+    meta = _Meta(location / "meta.json", location.parent / "train" / "meta.json")
 
     def make(name: str) -> VosSequence:
-        return _YouTubeVosSequence(name, frames[split] / name, place / "Annotations" / name, meta)
+        return _YouTubeVosSequence(name, frames[split] / name, location / "Annotations" / name, meta)
 
     return VosDataset(
         f"youtube-vos-{year}",
@@ -64,8 +64,8 @@ def open_youtube_vos(root: Path, split: str | None, year: int) -> VosDataset:
     )
 
 
-def _is_split(place: Path) -> bool:
-    return (place / "meta.json").is_file() and (place / "JPEGImages").is_dir()
+def _is_split(location: Path) -> bool:
+    return (location / "meta.json").is_file() and (location / "JPEGImages").is_dir()
 
 
 class _Meta:

@@ -1,8 +1,8 @@
-"""The scores of a data set whose objects have to be found, and beside them which predicted track goes with which true one.
+"""The scores of a dataset whose objects have to be found, and beside them which predicted track goes with which true one.
 
-AP and AR pair tracks anew at every threshold and say nothing of a single video. For people to look at, every true track gets
-the predicted one that overlaps it most over space and time, each at most once, the pair of the highest IoU first, down to an
-IoU of 0.1; where categories are told apart, only tracks of one category pair.
+AP and AR pair tracks anew at every threshold and say nothing of a single video. For people to look at, every ground-truth track
+gets the predicted one that overlaps it most over space and time, each at most once, the pair of the highest IoU first, down to
+an IoU of 0.1; where categories are distinguished, only tracks of one category pair.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["FOUND_IOU", "RESULTS_NAME", "ScoredInstances", "TrackMatch", "VideoM
 RESULTS_NAME = "results.json"
 """All predicted tracks, as the YouTube-VIS server takes them, in the folder of the predictions."""
 FOUND_IOU = 0.5
-"""From this IoU over space and time on, a true track counts as found in what is told of videos and categories."""
-_LEAST_IOU = 0.1
+"""From this IoU over space and time on, a ground-truth track counts as found in what is reported of videos and categories."""
+_MIN_IOU = 0.1
 """Below it, a predicted track only touches a true one."""
-_MOST_PREDICTIONS = 100
+_MAX_PREDICTIONS = 100
 """Of a video, the best ones, as in AP and AR."""
 
 
 @dataclass(frozen=True)
 class TrackMatch:
-    """A true track, and the predicted one that goes with it.
+    """A ground-truth track, and the predicted one that goes with it.
 
     Attributes:
-        annotation: place of the true track in the data set's annotations, from 0.
+        annotation: location of the ground-truth track in the dataset's annotations, from 0.
         category: its name.
-        prediction: place of the predicted one in the results, from 0; None when none is left that overlaps it enough.
+        prediction: location of the predicted one in the results, from 0; None when none is left that overlaps it enough.
         score: of the prediction.
         iou: over space and time; 0 without a prediction.
         frame_ious: one a frame of the video; None where neither is.
@@ -59,10 +59,10 @@ class VideoMatches:
     """The tracks of one video.
 
     Attributes:
-        video_id: of the data set.
+        video_id: of the dataset.
         name: of the video.
         num_predictions: tracks that were predicted for it.
-        tracks: one a true track; crowds are left out.
+        tracks: one a ground-truth track; crowds are left out.
     """
 
     video_id: int
@@ -77,18 +77,18 @@ class VideoMatches:
 
     @property
     def mean_iou(self) -> float | None:
-        """Mean IoU over the true tracks; None when there is none."""
+        """Mean IoU over the ground-truth tracks; None when there is none."""
         return sum(track.iou for track in self.tracks) / len(self.tracks) if self.tracks else None
 
     @property
     def num_found(self) -> int:
-        """True tracks with an IoU of ``FOUND_IOU`` or more."""
+        """Ground-truth tracks with an IoU of ``FOUND_IOU`` or more."""
         return sum(track.iou >= FOUND_IOU for track in self.tracks)
 
 
 @dataclass(frozen=True)
 class ScoredInstances:
-    """What predictions for a data set are worth.
+    """What predictions for a dataset are worth.
 
     Attributes:
         dataset: its name and split.
@@ -109,7 +109,7 @@ class ScoredInstances:
 
     @property
     def by_category(self) -> dict[str, list[TrackMatch]]:
-        """Category -> its true tracks, by name."""
+        """Category -> its ground-truth tracks, by name."""
         found: dict[str, list[TrackMatch]] = defaultdict(list)
         for video in self.videos:
             for track in video.tracks:
@@ -118,8 +118,8 @@ class ScoredInstances:
 
     def to_markdown(self) -> str:
         """The tables of the figures."""
-        told = "told apart" if self.uses_categories else "not told apart"
-        return f"{self.dataset}, categories {told}\n\n{self.scores.to_markdown()}"
+        facts = "distinguished" if self.uses_categories else "not distinguished"
+        return f"{self.dataset}, categories {facts}\n\n{self.scores.to_markdown()}"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -128,16 +128,16 @@ class ScoredInstances:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ScoredInstances:
-        """What :meth:`to_dict` told, also after a way through JSON.
+        """What :meth:`to_dict` reported, also after a way through JSON.
 
         Raises:
             EvaluationError: it is not of that kind.
         """
         try:
-            told = {item.name: values[item.name] for item in fields(InstanceScores)}
-            by_category = {str(name): float(value) for name, value in told.pop("category_ap").items()}
-            figures = InstanceScores(**{name: _number(value) for name, value in told.items()}, category_ap=by_category)
-            videos = tuple(VideoMatches(**video | {"tracks": _matches_of(video["tracks"])}) for video in values["videos"])
+            facts = {item.name: values[item.name] for item in fields(InstanceScores)}
+            by_category = {str(name): float(value) for name, value in facts.pop("category_ap").items()}
+            figures = InstanceScores(**{name: _number(value) for name, value in facts.items()}, category_ap=by_category)
+            videos = tuple(VideoMatches(**video | {"tracks": _collect_matches(video["tracks"])}) for video in values["videos"])
             return cls(str(values["dataset"]), bool(values["uses_categories"]), figures, videos)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EvaluationError(
@@ -174,30 +174,30 @@ def score_instances(dataset: InstanceDataset, predictions: Path, *, use_categori
 
 
 def _match_videos(tracks: Tracks, names: Mapping[int, str], use_categories: bool) -> tuple[VideoMatches, ...]:
-    true: dict[int, list[Track]] = defaultdict(list)
+    gt: dict[int, list[Track]] = defaultdict(list)
     predicted: dict[int, list[Track]] = defaultdict(list)
-    for by_video, found in ((true, tracks.true), (predicted, tracks.predicted)):
+    for by_video, found in ((gt, tracks.gt), (predicted, tracks.predicted)):
         for track in found:
             by_video[track.video_id].append(track)
     return tuple(
-        VideoMatches(i, name, len(predicted[i]), _match(true[i], predicted[i], tracks.categories, use_categories))
+        VideoMatches(i, name, len(predicted[i]), _match(gt[i], predicted[i], tracks.categories, use_categories))
         for i, name in names.items()
-        if true[i] or predicted[i]
+        if gt[i] or predicted[i]
     )
 
 
 def _match(
     all_true: Sequence[Track], all_predicted: Sequence[Track], categories: Mapping[int, str], use_categories: bool
 ) -> tuple[TrackMatch, ...]:
-    true = [track for track in all_true if not track.is_crowd]
-    predicted = sorted(all_predicted, key=lambda track: -track.score)[:_MOST_PREDICTIONS]
-    ious = spacetime_iou(predicted, true)
+    gt = [track for track in all_true if not track.is_crowd]
+    predicted = sorted(all_predicted, key=lambda track: -track.score)[:_MAX_PREDICTIONS]
+    ious = spacetime_iou(predicted, gt)
     if use_categories:
-        own, other = ([track.category_id for track in tracks] for tracks in (predicted, true))
+        own, other = ([track.category_id for track in tracks] for tracks in (predicted, gt))
         ious[np.not_equal.outer(own, other)] = 0
     pairs = _pairs(ious)
     matches = []
-    for k, track in enumerate(true):
+    for k, track in enumerate(gt):
         best = predicted[pairs[k]] if k in pairs else None
         frame_ious = tuple(_frame_iou(code, best.codes[i] if best else None) for i, code in enumerate(track.codes))
         number, score, iou = (best.number, best.score, float(ious[pairs[k], k])) if best else (None, None, 0.0)
@@ -206,25 +206,25 @@ def _match(
 
 
 def _pairs(ious: np.ndarray[Any, Any]) -> dict[int, int]:
-    """Column -> row, each at most once, the highest value first; those below ``_LEAST_IOU`` stay alone."""
+    """Column -> row, each at most once, the highest value first; those below ``_MIN_IOU`` stay alone."""
     pairs: dict[int, int] = {}
     for flat in np.argsort(-ious, axis=None, kind="stable").tolist():
         row, column = divmod(flat, ious.shape[1])
-        if ious[row, column] < _LEAST_IOU:
+        if ious[row, column] < _MIN_IOU:
             break
         if column not in pairs and row not in pairs.values():
             pairs[column] = row
     return pairs
 
 
-def _frame_iou(true: Code | None, predicted: Code | None) -> float | None:
-    codes = [code for code in (true, predicted) if code and coco_mask.area(code)]
+def _frame_iou(gt: Code | None, predicted: Code | None) -> float | None:
+    codes = [code for code in (gt, predicted) if code and coco_mask.area(code)]
     if len(codes) < 2:
         return 0.0 if codes else None
     return float(coco_mask.iou(codes[1:], codes[:1], [0])[0, 0])
 
 
-def _matches_of(values: Sequence[Mapping[str, Any]]) -> tuple[TrackMatch, ...]:
+def _collect_matches(values: Sequence[Mapping[str, Any]]) -> tuple[TrackMatch, ...]:
     parsed = ((item, {"iou": float(item["iou"]), "frame_ious": tuple(map(_number, item["frame_ious"]))}) for item in values)
     found = tuple(TrackMatch(**{**item, **numbers}) for item, numbers in parsed)
     if len({len(track.frame_ious) for track in found} | {0}) > 2 or not all(track.frame_ious for track in found):

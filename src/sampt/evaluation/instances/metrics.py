@@ -1,12 +1,12 @@
 """Average precision and recall of video instances, as the YouTube-VIS API has them.
 
 A predicted track matches a true one by their spatio-temporal IoU: intersections and unions of the masks are summed over the
-frames before they are divided. Everything else is COCO's evaluation with tracks in place of boxes.
+frames before they are divided. Everything else is COCO's evaluation with tracks instead of boxes.
 
 Source: Yang et al., "Video Instance Segmentation" (ICCV 2019), and the behaviour of ``YTVOSeval`` in youtubevos/cocoapi, with
-its habits: the area of a true track is the mean of the ``areas`` in the file, that of a prediction is taken from its masks;
-of a true track only ``iscrowd`` makes it ignored; an ignored track takes any number of predictions if it is a crowd and one
-if its area is out of range; IoU with a crowd is plain IoU.
+its habits: the area of a ground-truth track is the mean of the ``areas`` in the file, that of a prediction is taken from its
+masks; of a ground-truth track only ``iscrowd`` makes it ignored; an ignored track takes any number of predictions if it is a
+crowd and one if its area is out of range; IoU with a crowd is plain IoU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampt.errors import EvaluationError
-from sampt.evaluation.instances.tracks import Track, Tracks, TrueInstances, read_tracks, spacetime_iou
+from sampt.evaluation.instances.tracks import GtInstances, Track, Tracks, read_tracks, spacetime_iou
 from sampt.evaluation.json_files import read_json
 from sampt.files.names import markdown_cell
 
@@ -53,7 +53,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class InstanceScores:
-    """The twelve figures of the YouTube-VIS API, in [0, 1]; None where there is no true track to measure.
+    """The twelve figures of the YouTube-VIS API, in [0, 1]; None where there is no ground-truth track to measure.
 
     Attributes:
         ap: average precision, the mean over ``IOU_THRESHOLDS`` and categories.
@@ -68,7 +68,8 @@ class InstanceScores:
         ar_small: as ``ar100``, by area.
         ar_medium: as ``ar100``, by area.
         ar_large: as ``ar100``, by area.
-        category_ap: name of a category that has a true track -> its ``ap``; empty where categories are not told apart.
+        category_ap: name of a category that has a ground-truth track -> its ``ap``; empty where categories are not
+            distinguished.
     """
 
     ap: float | None
@@ -101,12 +102,12 @@ class InstanceScores:
 
 
 def evaluate_instances(
-    truth: TrueInstances, predictions: Iterable[Mapping[str, Any]], *, use_categories: bool = True
+    gt: GtInstances, predictions: Iterable[Mapping[str, Any]], *, use_categories: bool = True
 ) -> InstanceScores:
-    """Score predicted tracks against all true tracks of a data set.
+    """Score predicted tracks against all ground-truth tracks of a dataset.
 
     Args:
-        truth: videos with ``id``, ``frame_names`` and ``size_hw``; category id -> name; annotations of the YouTube-VIS kind.
+        gt: videos with ``id``, ``frame_names`` and ``size_hw``; category id -> name; annotations of the YouTube-VIS kind.
         predictions: ``video_id``, ``category_id``, ``score`` and ``segmentations`` (one run-length code or None a frame) each,
             as :func:`read_instance_results` gives them.
         use_categories: only tracks of one category match; else any may, as in UVO.
@@ -114,22 +115,22 @@ def evaluate_instances(
     Raises:
         EvaluationError: see :func:`sampt.evaluation.instances.tracks.read_tracks`.
     """
-    return evaluate_tracks(read_tracks(truth, predictions), use_categories=use_categories)
+    return evaluate_tracks(read_tracks(gt, predictions), use_categories=use_categories)
 
 
 def evaluate_tracks(tracks: Tracks, *, use_categories: bool) -> InstanceScores:
     """:func:`evaluate_instances` of tracks that have been read."""
     keys = sorted(tracks.categories) if use_categories else [0]
-    true_by_place, predicted_by_place = _Places(use_categories), _Places(use_categories)
+    gt_by_video, predicted_by_video = _Locations(use_categories), _Locations(use_categories)
     # The order of ties is the API's: categories one after the other, each in the order of the file.
-    for places, found in ((true_by_place, tracks.true), (predicted_by_place, tracks.predicted)):
+    for locations, found in ((gt_by_video, tracks.gt), (predicted_by_video, tracks.predicted)):
         for track in sorted(found, key=lambda track: track.category_id):
-            places.add(track)
+            locations.add(track)
     ranges = list(AREA_RANGES.values())
     results = []
     for key in keys:
-        clips = [(true_by_place[video_id, key], predicted_by_place[video_id, key]) for video_id in sorted(tracks.videos)]
-        matched = [_match(true, predicted, ranges) for true, predicted in clips if true or predicted]
+        clips = [(gt_by_video[video_id, key], predicted_by_video[video_id, key]) for video_id in sorted(tracks.videos)]
+        matched = [_match(gt, predicted, ranges) for gt, predicted in clips if gt or predicted]
         results.append([[_curve([clip[a] for clip in matched], n) for n in _MAX_TRACKS] for a in range(len(ranges))])
     return _summary(results, [tracks.categories[key] for key in keys] if use_categories else [])
 
@@ -148,7 +149,7 @@ def read_instance_results(path: Path | str) -> list[Mapping[str, Any]]:
     return found
 
 
-class _Places:
+class _Locations:
     """Tracks by video and category."""
 
     def __init__(self, use_categories: bool) -> None:
@@ -158,8 +159,8 @@ class _Places:
     def add(self, track: Track) -> None:
         self._tracks[track.video_id, track.category_id if self._use_categories else 0].append(track)
 
-    def __getitem__(self, place: tuple[int, int]) -> list[Track]:
-        return self._tracks.get(place, [])
+    def __getitem__(self, location: tuple[int, int]) -> list[Track]:
+        return self._tracks.get(location, [])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,31 +171,31 @@ class _Matches:
         scores: (d,) float64.
         is_hit: (t, d) bool: matched at each of t IoU thresholds.
         is_ignored: (t, d) bool: counts neither as right nor as wrong.
-        num_true: of the true tracks that count.
+        num_gt: of the ground-truth tracks that count.
     """
 
     scores: Array
     is_hit: Array
     is_ignored: Array
-    num_true: int
+    num_gt: int
 
 
-def _match(true: Sequence[Track], predicted: Sequence[Track], ranges: Sequence[tuple[float, float]]) -> list[_Matches]:
+def _match(gt: Sequence[Track], predicted: Sequence[Track], ranges: Sequence[tuple[float, float]]) -> list[_Matches]:
     """One result a range; IoUs are computed once for all of them."""
     best = sorted(predicted, key=lambda track: -track.score)[:_MAX]  # sorted() keeps the order of ties, as mergesort does
-    ious = spacetime_iou(best, true)
-    return [_match_in_range(true, best, ious, bounds) for bounds in ranges]
+    ious = spacetime_iou(best, gt)
+    return [_match_in_range(gt, best, ious, bounds) for bounds in ranges]
 
 
-def _match_in_range(true: Sequence[Track], best: Sequence[Track], ious: Array, bounds: tuple[float, float]) -> _Matches:
+def _match_in_range(gt: Sequence[Track], best: Sequence[Track], ious: Array, bounds: tuple[float, float]) -> _Matches:
     low, high = bounds
-    is_crowd = np.array([track.is_crowd for track in true], np.bool_)
-    is_out = is_crowd | np.array([not low <= track.area <= high for track in true], np.bool_)
+    is_crowd = np.array([track.is_crowd for track in gt], np.bool_)
+    is_out = is_crowd | np.array([not low <= track.area <= high for track in gt], np.bool_)
     is_hit = np.zeros((len(IOU_THRESHOLDS), len(best)), np.bool_)
     is_ignored = np.zeros_like(is_hit)
     near = np.flatnonzero((ious >= IOU_THRESHOLDS[0]).any(1))
     for t, threshold in enumerate(IOU_THRESHOLDS):
-        is_free = np.ones(len(true), np.bool_)
+        is_free = np.ones(len(gt), np.bool_)
         for d in near:
             fits = (ious[d] >= threshold) & is_free
             # A track that counts is preferred, however much better an ignored one fits.
@@ -223,24 +224,24 @@ class _Curve:
 
 
 def _curve(clips: Sequence[_Matches], max_tracks: int) -> _Curve | None:
-    """None when no true track counts."""
-    num_true = sum(clip.num_true for clip in clips)
-    if not num_true:
+    """None when no ground-truth track counts."""
+    num_gt = sum(clip.num_gt for clip in clips)
+    if not num_gt:
         return None
     scores = np.concatenate([clip.scores[:max_tracks] for clip in clips])
     order = np.argsort(-scores, kind="stable")
     hit = np.concatenate([clip.is_hit[:, :max_tracks] for clip in clips], 1)[:, order]
     counts = ~np.concatenate([clip.is_ignored[:, :max_tracks] for clip in clips], 1)[:, order]
     right, wrong = np.cumsum(hit & counts, 1, np.float64), np.cumsum(~hit & counts, 1, np.float64)
-    recall = right / num_true
+    recall = right / num_gt
     # The API divides by 2e-16 more, against 0 / 0; so its perfect precision is not quite 1.
     precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right + wrong > 0)
     precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]  # never rises with recall
     at_recall = np.zeros((len(IOU_THRESHOLDS), len(_RECALLS)))
     for t in range(len(IOU_THRESHOLDS)):
-        places = np.searchsorted(recall[t], _RECALLS, side="left")
-        reached = places < len(order)
-        at_recall[t, reached] = precision[t, places[reached]]
+        locations = np.searchsorted(recall[t], _RECALLS, side="left")
+        reached = locations < len(order)
+        at_recall[t, reached] = precision[t, locations[reached]]
     return _Curve(at_recall, recall[:, -1] if len(order) else np.zeros(len(IOU_THRESHOLDS)))
 
 

@@ -1,4 +1,4 @@
-"""Predictions for data sets whose objects have to be found: masks proposed on the first frame, each followed as an object.
+"""Predictions for datasets whose objects have to be found: masks generated on the first frame, each tracked as an object.
 
 The protocol of the SAM-PT paper for video instance segmentation: objects that appear later are never found.
 
@@ -27,8 +27,8 @@ from sampt.evaluation.paper_rules import AppliedRule
 from sampt.evaluation.predict import SUBMISSION_NAME, DatasetChoice, note_run, opened
 from sampt.files.atomic import completing
 from sampt.runs.outputs import output_name
+from sampt.segmenters.automatic import AutomaticMaskConfig, generate_masks
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.segmenters.everything import ProposalConfig, propose_masks
 from sampt.types import QueryMask
 from sampt.video import Video
 
@@ -36,14 +36,14 @@ __all__ = ["instances_config", "load_instance_video", "predict_instances"]
 
 
 def instances_config(config: SegmentConfig, given: Collection[str] = ()) -> SegmentConfig:
-    """``config`` as the paper runs it: masks overlap, objects do not prompt against each other, no refinement rounds.
+    """``config`` as the paper runs it: masks overlap, objects do not prompt against each other, no refinement steps.
 
     Prompting stays as it is where the dotted name of the setting is among ``given``.
     """
     changes = {
         "overlapping": True,
         "prompting.other_objects_as_negatives": False,
-        "prompting.refinement_rounds": 0,
+        "prompting.refinement_steps": 0,
         "protocol": "vos",
     }
     kept = {name for name in given if name.startswith("prompting.")}
@@ -51,9 +51,9 @@ def instances_config(config: SegmentConfig, given: Collection[str] = ()) -> Segm
 
 
 def load_instance_video(
-    name: str, root: str, split: str | None, video_id: int, proposals: dict[str, Any], *, segmenter: PromptableSegmenter
+    name: str, root: str, split: str | None, video_id: int, automatic_masks: dict[str, Any], *, segmenter: PromptableSegmenter
 ) -> tuple[Video, list[QueryMask]]:
-    """The frames of a video, and the masks that are proposed on the first one; what a worker calls.
+    """The frames of a video, and the masks that are generated on the first one; what a worker calls.
 
     Raises:
         QueryError: none is.
@@ -61,50 +61,50 @@ def load_instance_video(
     dataset = opened(name, root, split)
     assert isinstance(dataset, InstanceDataset)
     video = next(v for v in dataset.videos if v.id == video_id).open()
-    found = propose_masks(video.read(0, 1)[0], segmenter, ProposalConfig(**proposals))
+    found = generate_masks(video.read(0, 1)[0], segmenter, AutomaticMaskConfig(**automatic_masks))
     if not found:
-        raise QueryError("No mask is proposed on the first frame; lower --proposal-score and --proposal-stability.")
-    return video, [QueryMask(i, 0, proposal.mask) for i, proposal in enumerate(found, 1)]
+        raise QueryError("No mask is generated on the first frame; lower --mask-score and --mask-stability.")
+    return video, [QueryMask(i, 0, found_mask.mask) for i, found_mask in enumerate(found, 1)]
 
 
 def predict_instances(
     choice: DatasetChoice,
     settings: BatchSettings,
     pool: Pool,
-    proposals: ProposalConfig,
+    automatic_masks: AutomaticMaskConfig,
     *,
     rules: Sequence[AppliedRule] = (),
     retries: int = 2,
     on_result: Callable[[ItemResult], None] | None = None,
 ) -> BatchReport:
-    """Find and follow the objects of every video; ``results.json`` has all tracks, with the mean predicted IoU as score.
+    """Find and segment the objects of every video; ``results.json`` has all tracks, with the mean predicted IoU as score.
 
-    A video without a proposal counts as failed, and has no track.
+    A video without an automatic mask counts as failed, and has no track.
 
     Args:
-        choice: the data set.
+        choice: the dataset.
         settings: of the method, with :func:`instances_config`; its formats have "coco".
         pool: the workers, made with the same settings.
-        proposals: which masks are proposed.
+        automatic_masks: which masks are generated.
         rules: what decided settings besides the preset and the user, to be noted.
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
-        EvaluationError: the data set is not there, its objects are given, or the output holds other predictions.
+        EvaluationError: the dataset is not there, its objects are given, or the output holds other predictions.
     """
     dataset = choice.open()
     if not isinstance(dataset, InstanceDataset):
-        raise EvaluationError(f"The objects of {choice.name!r} are given by masks; expected a data set in YouTube-VIS form.")
+        raise EvaluationError(f"The objects of {choice.name!r} are given by masks; expected a dataset in YouTube-VIS form.")
     if "coco" not in settings.options.formats:
         raise EvaluationError("Tracks are made from the format coco; name it in --formats.")
-    told = {**choice.facts(dataset), "proposals": dataclasses.asdict(proposals)}
+    facts = {**choice.facts(dataset), "automatic_masks": dataclasses.asdict(automatic_masks)}
     names = {video.id: video_folder(video.id, video.name) for video in dataset.videos}
     loader = f"{__name__}:{load_instance_video.__name__}"
-    items = [BatchItem(name, "", loader=loader, arguments={**told, "video_id": i}) for i, name in names.items()]
-    note_run(settings, told, list(names.values()), rules)
+    items = [BatchItem(name, "", loader=loader, arguments={**facts, "video_id": i}) for i, name in names.items()]
+    note_run(settings, facts, list(names.values()), rules)
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     done = {r.name for r in report.results if r.status in ("done", "was done")}
-    # Nothing tells what an object is: any category that the data set has will do, and scores are taken without categories.
+    # Nothing tells what an object is: any category that the dataset has will do, and scores are taken without categories.
     category_id = min(dataset.categories, default=1)
     results = settings.output / RESULTS_NAME
     _write_results(results, {i: settings.output / name for i, name in names.items() if name in done}, category_id)
@@ -134,5 +134,5 @@ def _tracks(path: Path) -> Iterator[dict[str, Any]]:
             if any(item["segmentations"]):
                 yield {"score": float(item["score"]), "segmentations": list(item["segmentations"])}
     except (KeyError, TypeError, ValueError) as error:
-        told = f"{type(error).__name__} {error}"
-        raise EvaluationError(f"{path} was changed ({told}); expected the tracks of a video: run it again.") from error
+        facts = f"{type(error).__name__} {error}"
+        raise EvaluationError(f"{path} was changed ({facts}); expected the tracks of a video: run it again.") from error

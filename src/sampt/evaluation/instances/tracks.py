@@ -17,15 +17,15 @@ from sampt.masks.rle import code_runs
 
 __all__ = [
     "Code",
+    "GtInstances",
     "Track",
     "Tracks",
-    "TrueInstances",
     "VideoShapes",
+    "collect_shapes",
+    "gt_track",
     "predicted_track",
     "read_tracks",
-    "shapes_of",
     "spacetime_iou",
-    "true_track",
 ]
 
 Code: TypeAlias = dict[str, Any]
@@ -40,13 +40,13 @@ class Track:
     """One object of one video.
 
     Attributes:
-        video_id: of the data set.
-        category_id: of the data set.
+        video_id: of the dataset.
+        category_id: of the dataset.
         codes: one a frame, None where the object is absent.
         area: mean over the frames on which it is not 0, pixels; 0 when there is none.
-        score: of a prediction; 0 for a true track.
-        is_crowd: a true track that stands for several objects.
-        number: place in the list that it comes from, from 0.
+        score: of a prediction; 0 for a ground-truth track.
+        is_crowd: a ground-truth track that stands for several objects.
+        number: location in the list that it comes from, from 0.
     """
 
     video_id: int
@@ -58,8 +58,8 @@ class Track:
     number: int = 0
 
 
-class TrueInstances(Protocol):
-    """What is needed of a data set; see ``InstanceDataset`` of :mod:`sampt.evaluation.datasets`."""
+class GtInstances(Protocol):
+    """What is needed of a dataset; see ``InstanceDataset`` of :mod:`sampt.evaluation.datasets`."""
 
     @property
     def videos(self) -> Sequence[Any]: ...
@@ -71,55 +71,55 @@ class TrueInstances(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """All tracks of a data set and of the predictions for it, but those of categories that the data set does not have.
+    """All tracks of a dataset and of the predictions for it, but those of categories that the dataset does not have.
 
     Attributes:
         videos: shapes of the videos.
         categories: category id -> name.
-        true: in the order of the annotations.
+        gt: in the order of the annotations.
         predicted: in the order of the predictions.
     """
 
     videos: VideoShapes
     categories: Mapping[int, str]
-    true: tuple[Track, ...]
+    gt: tuple[Track, ...]
     predicted: tuple[Track, ...]
 
 
-def shapes_of(truth: TrueInstances) -> VideoShapes:
-    """The shapes of a data set's videos.
+def collect_shapes(ground_truth: GtInstances) -> VideoShapes:
+    """The shapes of a dataset's videos.
 
     Raises:
         EvaluationError: it has none.
     """
-    videos = {int(video.id): (len(video.frame_names), tuple(video.size_hw)) for video in truth.videos}
+    videos = {int(video.id): (len(video.frame_names), tuple(video.size_hw)) for video in ground_truth.videos}
     if not videos:
-        raise EvaluationError("The data set has no video, expected at least one.")
+        raise EvaluationError("The dataset has no video, expected at least one.")
     return videos
 
 
-def read_tracks(truth: TrueInstances, predictions: Iterable[Mapping[str, Any]]) -> Tracks:
+def read_tracks(ground_truth: GtInstances, predictions: Iterable[Mapping[str, Any]]) -> Tracks:
     """The tracks of annotations and predictions of the YouTube-VIS kind.
 
-    A track of a category that the data set does not have counts nowhere, as in the API.
+    A track of a category that the dataset does not have counts nowhere, as in the API.
 
     Raises:
         EvaluationError: one is not of that kind, of an unknown video, or has another number of frames or another size than its
-            video; or no prediction is of a category of the data set.
+            video; or no prediction is of a category of the dataset.
     """
-    videos, categories = shapes_of(truth), truth.categories
-    true = tuple(true_track(item, number, videos) for number, item in enumerate(truth.annotations))
+    videos, categories = collect_shapes(ground_truth), ground_truth.categories
+    gt = tuple(gt_track(item, number, videos) for number, item in enumerate(ground_truth.annotations))
     predicted = tuple(predicted_track(item, number, videos) for number, item in enumerate(predictions))
     known = tuple(track for track in predicted if track.category_id in categories)
     if predicted and not known:
         raise EvaluationError(
-            f"No prediction is of a category of the data set, the first one of {predicted[0].category_id}; expected one "
+            f"No prediction is of a category of the dataset, the first one of {predicted[0].category_id}; expected one "
             f"of the ids {', '.join(map(str, sorted(categories))) or '(there is none)'}."
         )
-    return Tracks(videos, categories, tuple(track for track in true if track.category_id in categories), known)
+    return Tracks(videos, categories, tuple(track for track in gt if track.category_id in categories), known)
 
 
-def true_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -> Track:
+def gt_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -> Track:
     """The track of annotation ``number``; ``areas`` are taken from it, or from its masks where it has none.
 
     Raises:
@@ -152,14 +152,14 @@ def predicted_track(item: Mapping[str, Any], number: int, videos: VideoShapes) -
     return Track(int(item["video_id"]), category_id, codes, _mean_area(_areas(codes)), score, number=number)
 
 
-def spacetime_iou(predicted: Sequence[Track], true: Sequence[Track]) -> npt.NDArray[np.float64]:
+def spacetime_iou(predicted: Sequence[Track], gt: Sequence[Track]) -> npt.NDArray[np.float64]:
     """(d, g) IoU of tracks of one video: intersections summed over frames over unions summed over frames; 0 for two empty."""
-    shape = (len(predicted), len(true))
+    shape = (len(predicted), len(gt))
     if 0 in shape:
         return np.zeros(shape)
     intersection = np.zeros(shape)
-    sizes = [np.zeros(len(predicted)), np.zeros(len(true))]
-    for frame_codes in zip(*(track.codes for track in (*predicted, *true)), strict=True):
+    sizes = [np.zeros(len(predicted)), np.zeros(len(gt))]
+    for frame_codes in zip(*(track.codes for track in (*predicted, *gt)), strict=True):
         own, other = frame_codes[: len(predicted)], frame_codes[len(predicted) :]
         here, there = ([k for k, code in enumerate(codes) if code] for codes in (own, other))
         own_codes, other_codes = [own[k] for k in here], [other[k] for k in there]
@@ -177,7 +177,7 @@ def spacetime_iou(predicted: Sequence[Track], true: Sequence[Track]) -> npt.NDAr
 def _codes(item: Mapping[str, Any], where: str, videos: VideoShapes) -> tuple[Code | None, ...]:
     video_id, frames = item.get("video_id"), item.get("segmentations")
     if not isinstance(video_id, int) or video_id not in videos:
-        raise EvaluationError(f"{where} is of the video {video_id!r}, expected one of the data set's {len(videos)} videos.")
+        raise EvaluationError(f"{where} is of the video {video_id!r}, expected one of the dataset's {len(videos)} videos.")
     length, size_hw = videos[video_id]
     if not isinstance(frames, Sequence) or len(frames) != length:
         got = f"{len(frames)} segmentations" if isinstance(frames, Sequence) else "no list of segmentations"

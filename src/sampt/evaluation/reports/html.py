@@ -1,4 +1,4 @@
-"""Pieces of HTML that reports of every kind of data set are made of."""
+"""Pieces of HTML that reports of every kind of dataset are made of."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ def published_section(run: AnyRun, figures: Sequence[float | None], what: str) -
     yield html_table(("method", *found.measures), rows, ours=set(ours))
 
 
-def worst_section(pictures: Sequence[WorstFrame], explained: str) -> Iterator[str]:
+def worst_section(images: Sequence[WorstFrame], explained: str) -> Iterator[str]:
     """The worst frames, if there are any."""
-    if pictures:
+    if images:
         yield f"<h3>Worst frames</h3>\n<p>Left the ground truth, right the prediction{escape(explained)}.</p>"
-    missing = sorted({found.lacking for found in pictures if found.lacking is not None})
+    missing = sorted({found.lacking for found in images if found.lacking is not None})
     if missing:
         more = "" if len(missing) == 1 else f" (and {len(missing) - 1} more)"
-        yield f"<p>Masks on grey: the picture is not to be had. {escape(missing[0])}{more}</p>"
-    for found in pictures:
-        sides = f'<img src="{found.truth}" alt="ground truth"><img src="{found.prediction}" alt="prediction">'
-        yield f'<figure><div class="pair">{sides}</div><figcaption>{escape(found.told)}</figcaption></figure>'
+        yield f"<p>Masks on grey: the image is not to be had. {escape(missing[0])}{more}</p>"
+    for found in images:
+        sides = f'<img src="{found.gt}" alt="ground truth"><img src="{found.prediction}" alt="prediction">'
+        yield f'<figure><div class="pair">{sides}</div><figcaption>{escape(found.caption)}</figcaption></figure>'
 
 
 def run_sections(run: AnyRun) -> Iterator[str]:
@@ -97,9 +97,9 @@ def run_sections(run: AnyRun) -> Iterator[str]:
     if run.speed is not None:
         where = escape("; ".join(run.platforms))
         yield f"<h3>Speed</h3>\n<p>{run.speed.frames_per_s:.2f} frames/s over tracking, prompting and merging, on {where}.</p>"
-        yield html_table(("stage", "seconds", "share"), _stages(run.speed))
-    if run.licences:
-        yield "<h3>Licences</h3>\n" + html_table(("back end", "licence"), [[k, v] for k, v in run.licences.items()])
+        yield html_table(("stage", "seconds", "fraction"), _stages(run.speed))
+    if run.licenses:
+        yield "<h3>Licenses</h3>\n" + html_table(("backend", "license"), [[k, v] for k, v in run.licenses.items()])
     if run.config:
         yield "<h3>Settings</h3>"
         if run.rules:

@@ -1,4 +1,4 @@
-"""The report's part about data sets whose objects are given by masks."""
+"""The report's part about datasets whose objects are given by masks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sampt.evaluation.vos.results import Scores, SequenceScore
 
 __all__ = ["COLUMNS", "sections", "summary"]
 
-COLUMNS = ("run", "data set", "sequences", "objects", "overall", "J&F", "J mean", "J recall", "F mean", "F recall", "frames/s")
+COLUMNS = ("run", "dataset", "sequences", "objects", "overall", "J&F", "J mean", "J recall", "F mean", "F recall", "frames/s")
 
 
 def summary(run: ScoredRun[Scores]) -> list[str]:
     """The row of a run under ``COLUMNS``."""
     total = run.scores.total
     values = percent(run.scores.overall, total.j_and_f, total.j.mean, total.j.recall, total.f.mean, total.f.recall)
-    return [run.label, run.scores.dataset, str(len(run.scores.sequences)), str(len(total.objects)), *values, run.told_speed]
+    return [run.label, run.scores.dataset, str(len(run.scores.sequences)), str(len(total.objects)), *values, run.describe_speed]
 
 
 def sections(run: ScoredRun[Scores], worst: int) -> Iterator[str]:
-    """HTML of all that is told of a run, with the worst frames of ``worst`` sequences."""
+    """HTML of all that is reported of a run, with the worst frames of ``worst`` sequences."""
     scores = run.scores
     yield f"<h2>{escape(run.label)}</h2>\n<p>{escape(scores.dataset)}, protocol {escape(scores.protocol)}.</p>"
     yield from published_section(run, (scores.overall,), f"{len(scores.sequences)} sequences")

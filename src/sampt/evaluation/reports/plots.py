@@ -25,7 +25,7 @@ class Line:
 
     values: Sequence[float | None]
     kind: str
-    colour: tuple[int, int, int] | None = None
+    color: tuple[int, int, int] | None = None
 
 
 def score_plot(frames: Sequence[int], lines: Sequence[Line], title: str) -> str:
@@ -34,14 +34,14 @@ def score_plot(frames: Sequence[int], lines: Sequence[Line], title: str) -> str:
     wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
     def drawn(line: Line) -> Iterator[str]:
-        stroke = "" if line.colour is None else f' style="stroke:rgb{line.colour}"'
+        stroke = "" if line.color is None else f' style="stroke:rgb{line.color}"'
         for is_gap, part in groupby(zip(frames, line.values, strict=True), lambda pair: pair[1] is None):
             if not is_gap:
-                places = [
+                locations = [
                     f"{_LEFT + (i - first) / (last - first) * wide:.1f},{_TOP + (1 - (v or 0)) * high:.1f}" for i, v in part
                 ]
                 # A line of one point would not be drawn.
-                yield f'<polyline class="{line.kind}"{stroke} points="{" ".join(places * (1 + (len(places) == 1)))}"/>'
+                yield f'<polyline class="{line.kind}"{stroke} points="{" ".join(locations * (1 + (len(locations) == 1)))}"/>'
 
     grid = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -53,6 +53,6 @@ def score_plot(frames: Sequence[int], lines: Sequence[Line], title: str) -> str:
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{first}</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{last}</text>'
     )
-    told = f"<title>{escape(title)} over frames {first} to {last}</title>"
+    caption = f"<title>{escape(title)} over frames {first} to {last}</title>"
     body = "".join(part for line in lines for part in drawn(line))
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="plot">{told}{grid}{ends}{body}</svg>'
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="plot">{caption}{grid}{ends}{body}</svg>'

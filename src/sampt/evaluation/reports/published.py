@@ -12,7 +12,7 @@ SOURCE = "Rajič et al., arXiv 2307.01197, versions 1 and 2, and what it compare
 
 @dataclass(frozen=True)
 class Published:
-    """What others reached on a data set.
+    """What others reached on a dataset.
 
     Attributes:
         split: all of it.
@@ -72,19 +72,19 @@ _UVO = {
 }
 
 
-def _of_one(split: str, measure: str, figures: Mapping[str, float]) -> Published:
+def _report_one(split: str, measure: str, figures: Mapping[str, float]) -> Published:
     return Published(split, (measure,), {method: (figure,) for method, figure in figures.items()})
 
 
 _TABLE = {
-    "davis-2016": _of_one("val", "J&F", _DAVIS_2016),
-    "davis-2017": _of_one("val", "J&F", _DAVIS_2017),
-    "youtube-vos-2018": _of_one("valid", "G", _YOUTUBE_VOS_2018),
-    "mose": _of_one("valid", "J&F", _MOSE),
+    "davis-2016": _report_one("val", "J&F", _DAVIS_2016),
+    "davis-2017": _report_one("val", "J&F", _DAVIS_2017),
+    "youtube-vos-2018": _report_one("valid", "G", _YOUTUBE_VOS_2018),
+    "mose": _report_one("valid", "J&F", _MOSE),
     "uvo": Published("val", ("AR100", "AP"), _UVO),
 }
 
 
 def published(dataset: str) -> Published | None:
-    """The figures for a data set; None where there are none."""
+    """The figures for a dataset; None where there are none."""
     return _TABLE.get(dataset)

@@ -47,10 +47,10 @@ class ScoredRun(Generic[_AnyScores]):
         folder: of the predictions.
         label: what the report calls it.
         scores: of all sequences or videos.
-        choice: the data set.
+        choice: the dataset.
         config: settings by name; empty for predictions that sampt did not make.
         rules: of the paper, that decided some of them.
-        licences: back end -> licences.
+        licenses: backend -> licences.
         speed: None for predictions that sampt did not make.
         platforms: machines that they were made on.
     """
@@ -61,18 +61,18 @@ class ScoredRun(Generic[_AnyScores]):
     choice: DatasetChoice
     config: dict[str, Any]
     rules: tuple[AppliedRule, ...]
-    licences: dict[str, str]
+    licenses: dict[str, str]
     speed: Speed | None
     platforms: tuple[str, ...]
 
     @property
-    def told_speed(self) -> str:
+    def describe_speed(self) -> str:
         """Frames a second, for tables; empty when they are unknown."""
         return "" if self.speed is None else f"{self.speed.frames_per_s:.1f}"
 
 
 AnyRun: TypeAlias = ScoredRun[Scores | ScoredInstances]
-"""A run on a data set of either kind."""
+"""A run on a dataset of either kind."""
 
 
 def read_scored(folder: Path, label: str) -> AnyRun:
@@ -85,13 +85,13 @@ def read_scored(folder: Path, label: str) -> AnyRun:
     choice, scores = read_scores(folder)
     run = read_run(folder)
     config, rules = run.get("config", {}), tuple(run.get("rules", ()))
-    if "proposals" in run.get("dataset", {}):
-        config = {**config, "proposals": run["dataset"]["proposals"]}
-    told = [manifest for _, manifest in manifests(folder, scores.names)]
+    if "automatic_masks" in run.get("dataset", {}):
+        config = {**config, "automatic_masks": run["dataset"]["automatic_masks"]}
+    caption = [manifest for _, manifest in manifests(folder, scores.names)]
     try:
-        licences = {str(name): str(text) for manifest in told for name, text in manifest["licences"].items()}
-        platforms = tuple(sorted({str(manifest["platform"]) for manifest in told}))
-        return ScoredRun(folder, label, scores, choice, config, rules, licences, _speed(told), platforms)
+        licenses = {str(name): str(text) for manifest in caption for name, text in manifest["licenses"].items()}
+        platforms = tuple(sorted({str(manifest["platform"]) for manifest in caption}))
+        return ScoredRun(folder, label, scores, choice, config, rules, licenses, _speed(caption), platforms)
     except (AttributeError, KeyError, TypeError) as error:
         raise EvaluationError(
             f"A {MANIFEST_NAME} in {folder} does not tell of its run ({type(error).__name__} {error}); expected what "
@@ -99,8 +99,8 @@ def read_scored(folder: Path, label: str) -> AnyRun:
         ) from None
 
 
-def _speed(told: list[dict[str, Any]]) -> Speed | None:
-    whole = [manifest for manifest in told if not manifest["num_resumed"]]  # resumed frames took no time
+def _speed(caption: list[dict[str, Any]]) -> Speed | None:
+    whole = [manifest for manifest in caption if not manifest["num_resumed"]]  # resumed frames took no time
     if not whole:
         return None
     stages: dict[str, float] = dict.fromkeys(("read", *_METHOD_STAGES, "write", "other"), 0.0)

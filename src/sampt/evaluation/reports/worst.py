@@ -13,7 +13,7 @@ from sampt.errors import EvaluationError, VideoError
 from sampt.evaluation.datasets import InstanceDataset, VosSequence, select_sequences
 from sampt.evaluation.instances.matches import RESULTS_NAME, ScoredInstances, VideoMatches
 from sampt.evaluation.instances.metrics import read_instance_results
-from sampt.evaluation.instances.tracks import Track, predicted_track, shapes_of, true_track
+from sampt.evaluation.instances.tracks import Track, collect_shapes, gt_track, predicted_track
 from sampt.evaluation.reports.read import ScoredRun
 from sampt.evaluation.vos.predicted import find_predictions
 from sampt.evaluation.vos.results import Scores
@@ -32,16 +32,16 @@ _GREY = 96
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """A frame of a sequence where its objects are followed worst.
+    """A frame of a sequence where its objects are segmented worst.
 
     Attributes:
-        told: where it is, and how bad.
-        truth, prediction: JPEG pictures as data URLs.
+        caption: where it is, and how bad.
+        ground truth, prediction: JPEG images as data URLs.
         lacking: why the masks are drawn on grey; None when they are on the frame itself.
     """
 
-    told: str
-    truth: str
+    caption: str
+    gt: str
     prediction: str
     lacking: str | None
 
@@ -67,7 +67,7 @@ def worst_instance_frames(run: ScoredRun[ScoredInstances], count: int) -> list[W
     """The frame of the lowest mean IoU of each of the ``count`` videos where that is lowest; of equals one with more objects.
 
     Raises:
-        EvaluationError: the data set or the predictions have changed or are gone.
+        EvaluationError: the dataset or the predictions have changed or are gone.
     """
     found: list[tuple[float, int, int, VideoMatches]] = []
     for video in run.scores.videos:
@@ -79,7 +79,7 @@ def worst_instance_frames(run: ScoredRun[ScoredInstances], count: int) -> list[W
         return []
     dataset = run.choice.open()
     if not isinstance(dataset, InstanceDataset):
-        raise EvaluationError(f"The objects of {run.choice.name!r} are given by masks; expected scores of another data set.")
+        raise EvaluationError(f"The objects of {run.choice.name!r} are given by masks; expected scores of another dataset.")
     predictions = read_instance_results(run.folder / RESULTS_NAME)
     chosen = sorted(found, key=lambda item: item[:3])[:count]
     return [_instance_frame(dataset, predictions, video, i, value) for value, _, i, video in chosen]
@@ -89,9 +89,9 @@ def _mask_frame(run: ScoredRun[Scores], sequence: VosSequence, frame_idx: int, v
     names, ids = sequence.frame_names, sequence.object_ids
     predicted = find_predictions(run.folder / sequence.name, sequence.name, names, ids).read(frame_idx, sequence.size_hw)
     labels = sequence.label_map(frame_idx)
-    told = f"{sequence.name}, frame {names[frame_idx]}, J&F {100 * value:.1f}"
-    true_masks = {object_id: np.asarray(labels == object_id) for object_id in ids}
-    return _drawn(told, sequence.open, frame_idx, true_masks, {object_id: predicted(object_id) for object_id in ids})
+    caption = f"{sequence.name}, frame {names[frame_idx]}, J&F {100 * value:.1f}"
+    gt_masks = {object_id: np.asarray(labels == object_id) for object_id in ids}
+    return _draw(caption, sequence.open, frame_idx, gt_masks, {object_id: predicted(object_id) for object_id in ids})
 
 
 def _instance_frame(
@@ -102,19 +102,17 @@ def _instance_frame(
     is_known = all(0 <= track.annotation < len(dataset.annotations) for track in matches.tracks)
     if video is None or not is_known or max(numbers, default=-1) >= len(predictions):
         raise EvaluationError(
-            f"The data set or the predictions of {matches.folder} are others than when they were scored; score them again."
+            f"The dataset or the predictions of {matches.folder} are others than when they were scored; score them again."
         )
-    shapes = shapes_of(dataset)
-    true_masks, masks = {}, {}
+    shapes = collect_shapes(dataset)
+    gt_masks, masks = {}, {}
     for k, track in enumerate(matches.tracks, 1):
-        true_masks[k] = _mask(
-            true_track(dataset.annotations[track.annotation], track.annotation, shapes), frame_idx, video.size_hw
-        )
+        gt_masks[k] = _mask(gt_track(dataset.annotations[track.annotation], track.annotation, shapes), frame_idx, video.size_hw)
         masks[k] = np.zeros(video.size_hw, np.bool_)
         if track.prediction is not None:
             masks[k] = _mask(predicted_track(predictions[track.prediction], track.prediction, shapes), frame_idx, video.size_hw)
-    told = f"{matches.folder}, frame {video.frame_names[frame_idx]}, mean IoU {100 * value:.1f}"
-    return _drawn(told, video.open, frame_idx, true_masks, masks)
+    caption = f"{matches.folder}, frame {video.frame_names[frame_idx]}, mean IoU {100 * value:.1f}"
+    return _draw(caption, video.open, frame_idx, gt_masks, masks)
 
 
 def _mask(track: Track, frame_idx: int, size_hw: tuple[int, int]) -> BoolArray:
@@ -124,15 +122,15 @@ def _mask(track: Track, frame_idx: int, size_hw: tuple[int, int]) -> BoolArray:
     return decode_mask(Rle(size_hw, code["counts"].decode("ascii")))
 
 
-def _drawn(
-    told: str,
+def _draw(
+    caption: str,
     open_video: Callable[[], Video],
     frame_idx: int,
-    truth: Mapping[int, BoolArray],
+    gt: Mapping[int, BoolArray],
     prediction: Mapping[int, BoolArray],
 ) -> WorstFrame:
     """Object id -> (h, w) mask, of one size and at least one, on the frame that belongs to them."""
-    height, width = next(iter(truth.values())).shape
+    height, width = next(iter(gt.values())).shape
     lacking = None
     try:
         frame = open_video().read(frame_idx, frame_idx + 1)[0]
@@ -140,10 +138,10 @@ def _drawn(
         frame, lacking = np.full((height, width, 3), _GREY, np.uint8), str(error)
     if frame.shape[:2] != (height, width):
         frame = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return WorstFrame(told, _picture(frame, frame_idx, truth), _picture(frame, frame_idx, prediction), lacking)
+    return WorstFrame(caption, _image(frame, frame_idx, gt), _image(frame, frame_idx, prediction), lacking)
 
 
-def _picture(frame: UInt8Array, frame_idx: int, masks: Mapping[int, BoolArray]) -> str:
+def _image(frame: UInt8Array, frame_idx: int, masks: Mapping[int, BoolArray]) -> str:
     n = len(masks)
     states = np.full(n, ObjectState.PRESENT, np.uint8)
     stacked = np.stack(list(masks.values()))

@@ -20,7 +20,7 @@ __all__ = ["write_report"]
 
 
 def write_report(folders: Sequence[Path], output: Path, *, worst: int = 6) -> tuple[Path, Path]:
-    """Make ``index.html`` and ``report.md`` of scored predictions, of data sets of either kind.
+    """Make ``index.html`` and ``report.md`` of scored predictions, of datasets of either kind.
 
     Args:
         folders: each with the ``scores.json`` of `sampt eval score`.
@@ -31,7 +31,7 @@ def write_report(folders: Sequence[Path], output: Path, *, worst: int = 6) -> tu
         The two files.
 
     Raises:
-        EvaluationError: a folder has no scores, or the data set that they are of is gone.
+        EvaluationError: a folder has no scores, or the dataset that they are of is gone.
         OutputError: a file cannot be written.
     """
     if not folders:
@@ -53,7 +53,7 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 
 def _summaries(runs: Sequence[AnyRun]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
-    """Head and rows of a table for each kind of data set."""
+    """Head and rows of a table for each kind of dataset."""
     mask_rows = [masks.summary(cast(ScoredRun[Scores], run)) for run in runs if isinstance(run.scores, Scores)]
     track_rows = [
         instances.summary(cast(ScoredRun[ScoredInstances], run)) for run in runs if isinstance(run.scores, ScoredInstances)
@@ -80,5 +80,5 @@ def _markdown(runs: Sequence[AnyRun]) -> Iterator[str]:
         yield run.scores.to_markdown() + "\n"
         found = published(run.choice.name)
         if found is not None:
-            told = ", ".join(f"{name} {' / '.join(map(str, values))}" for name, values in found.figures.items())
-            yield f"Published {' / '.join(found.measures)} on all of {run.choice.name} {found.split} ({SOURCE}): {told}\n"
+            caption = ", ".join(f"{name} {' / '.join(map(str, values))}" for name, values in found.figures.items())
+            yield f"Published {' / '.join(found.measures)} on all of {run.choice.name} {found.split} ({SOURCE}): {caption}\n"

@@ -1,8 +1,8 @@
 """The interactive study of the SAM-PT paper: a simulated person corrects one object's points until its masks are good.
 
-The person sees the truth. Frame after frame, while the mask is not good enough and the frame has actions left: a visible
+The person sees the ground truth. Frame after frame, while the mask is not good enough and the frame has actions left: a visible
 negative point on the object is taken away, else a visible positive one off it, else a point is added in the larger of what is
-missed and what is too much, at the medoid of its largest piece. Points are followed from the frame where they were added, and
+missed and what is too much, at the medoid of its largest piece. Points are tracked from the frame where they were added, and
 are gone from the frame where they were taken away on (Rajic et al., arXiv 2307.01197, interactive experiments;
 docs/algorithm.md, "Interactive study").
 """
@@ -22,11 +22,11 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import VosSequence
 from sampt.evaluation.vos.jf import boundary_f, jaccard
 from sampt.geometry import round_to_pixels
-from sampt.pipeline.propagation import Engine, masks_of
+from sampt.pipeline.propagation import Engine, collect_masks
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_points
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.trackers.base import PointTracker, TrackStep, start_live
+from sampt.trackers.base import PointTracker, TrackStep, start_streaming
 from sampt.types import BoolArray, FloatArray, FramePoints, HiddenBy, IntArray, Points, UInt8Array
 from sampt.video import Video
 from sampt.video.base import SubVideo
@@ -117,8 +117,8 @@ def run_study(
     Args:
         sequence: every frame of it is annotated.
         object_id: of its annotations.
-        tracker: any that needs no masks. One that answers at once follows the frames as they come; another one is given the
-            clip from a click's frame to the end, once for every click.
+        tracker: any that needs no masks. One that gives results at once follows the frames as they come; another one is given
+            the clip from a click's frame to the end, once for every click.
         segmenter: any.
         config: settings of prompting; nothing is re-initialised.
         study: how the person works.
@@ -136,7 +136,7 @@ def run_study(
             f"Tracker {tracker.info.name!r} matches inside the objects' masks, which a click lacks; choose one that needs none."
         )
     # Points that are gone, or of other frames, are no sign that the object is.
-    settings = with_settings(config, {"prompting.least_visible": 0.0})
+    settings = with_settings(config, {"prompting.min_visible": 0.0})
     engine, video, person = Engine(tracker, segmenter, settings), sequence.open(), _Person()
     for threshold in (_ONLINE_THRESHOLD,) if study.mode == "online" else _OFFLINE_THRESHOLDS:
         yield from _pass(engine, video, sequence, object_id, person, study, threshold)
@@ -153,27 +153,27 @@ def _pass(
     study: InteractiveConfig,
     threshold: float,
 ) -> Iterator[StudyPoint]:
-    followed = _followed(engine.tracker, video, person, study)
+    source = _open_points(engine.tracker, video, person, study)
     sums = np.zeros(2)
     for frame_idx in range(video.num_frames):
         frame = video.read(frame_idx, frame_idx + 1)
-        step = followed.push(frame)
+        step = source.push(frame)
         desk = _Desk(engine, frame, frame_idx, sequence.label_map(frame_idx) == object_id, person, step)
-        mask, iou = desk.look()
+        mask, iou = desk.predict()
         for _ in range(study.per_frame):
             if iou >= threshold or person.actions >= study.in_all:
                 break
             known = len(person.xy)
             desk.act(mask)
             if len(person.xy) > known:
-                followed.add(person.points().select(np.arange(known, len(person.xy))))
-            mask, iou = desk.look()
-        sums += iou, (iou + boundary_f(mask, desk.truth)) / 2
+                source.add(person.points().select(np.arange(known, len(person.xy))))
+            mask, iou = desk.predict()
+        sums += iou, (iou + boundary_f(mask, desk.gt)) / 2
         iou_mean, j_and_f = (sums / (frame_idx + 1)).tolist()
         yield StudyPoint(person.actions, iou_mean, j_and_f, frame_idx + 1, threshold)
 
 
-class _Followed(ABC):
+class _PointSource(ABC):
     """The person's points during a pass."""
 
     @abstractmethod
@@ -182,11 +182,11 @@ class _Followed(ABC):
 
     @abstractmethod
     def add(self, points: Points) -> None:
-        """Follow points of the frame pushed last, too."""
+        """Track points of the frame pushed last, too."""
 
 
-class _Alone(_Followed):
-    """Nothing is followed: a point counts on its own frame."""
+class _Alone(_PointSource):
+    """Nothing is tracked: a point counts on its own frame."""
 
     def push(self, frame: UInt8Array) -> TrackStep:
         return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
@@ -195,21 +195,21 @@ class _Alone(_Followed):
         pass
 
 
-class _Live(_Followed):
-    """By a tracker that answers at once."""
+class _StreamingPoints(_PointSource):
+    """By a tracker that gives results at once."""
 
     def __init__(self, tracker: PointTracker, points: Points) -> None:
-        self._live = start_live(tracker, points)
+        self._stream = start_streaming(tracker, points)
 
     def push(self, frame: UInt8Array) -> TrackStep:
-        (step,) = self._live.push(frame)
+        (step,) = self._stream.push(frame)
         return step
 
     def add(self, points: Points) -> None:
-        self._live.add(points)
+        self._stream.add(points)
 
 
-class _FromItsFrameOn(_Followed):
+class _FromItsFrameOn(_PointSource):
     """By a tracker of whole clips, which sees the clip from a point's frame to the end: once a point, whatever the pass."""
 
     def __init__(self, tracker: PointTracker, video: Video, person: _Person) -> None:
@@ -236,12 +236,12 @@ class _FromItsFrameOn(_Followed):
             self._person.tracks.append(step)
 
 
-def _followed(tracker: PointTracker, video: Video, person: _Person, study: InteractiveConfig) -> _Followed:
-    """How a pass follows points."""
+def _open_points(tracker: PointTracker, video: Video, person: _Person, study: InteractiveConfig) -> _PointSource:
+    """How a pass tracks points."""
     if not study.tracking:
         return _Alone()
-    if tracker.info.live_latency == 0:
-        return _Live(tracker, person.points())
+    if tracker.info.streaming_latency == 0:
+        return _StreamingPoints(tracker, person.points())
     return _FromItsFrameOn(tracker, video, person)
 
 
@@ -253,12 +253,12 @@ class _Desk:
         engine: Engine,
         frame: UInt8Array,
         frame_idx: int,
-        truth: BoolArray,
+        gt: BoolArray,
         person: _Person,
         step: TrackStep,
     ) -> None:
         self._engine, self._frame, self._frame_idx = engine, frame, frame_idx
-        self.truth, self._person, self._step = truth, person, step
+        self.gt, self._person, self._step = gt, person, step
         self._embedding = engine.segmenter.encode(frame)[0]
 
     def _row(self) -> FramePoints:
@@ -274,26 +274,26 @@ class _Desk:
         hidden_by = np.where(visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
         return FramePoints(np.arange(n), np.ones(n, np.int64), person.is_positive, xy, np.ones(n, np.float32), hidden_by)
 
-    def look(self) -> tuple[BoolArray, float]:
+    def predict(self) -> tuple[BoolArray, float]:
         """The mask as the points are now, and its IoU."""
-        size_hw = self.truth.shape[:2]
+        size_hw = self.gt.shape[:2]
         prompts = self._engine.prompts(self._frame_idx, self._row(), [1])
-        answers = self._engine.ask(self._embedding, prompts, (size_hw[0], size_hw[1]))
-        mask = masks_of(answers, [1])[0].mask((size_hw[0], size_hw[1]))
-        return mask, jaccard(mask, self.truth)
+        predictions = self._engine.predict(self._embedding, prompts, (size_hw[0], size_hw[1]))
+        mask = collect_masks(predictions, [1])[0].mask((size_hw[0], size_hw[1]))
+        return mask, jaccard(mask, self.gt)
 
     def act(self, mask: BoolArray) -> None:
         """One correction."""
         row = self._row()
-        pixels = round_to_pixels(row.xy, (self.truth.shape[0], self.truth.shape[1]), halves_to_even=True)
-        wrong = row.visible & (self.truth[pixels] != row.is_positive)
+        pixels = round_to_pixels(row.xy, (self.gt.shape[0], self.gt.shape[1]), halves_to_even=True)
+        wrong = row.visible & (self.gt[pixels] != row.is_positive)
         for is_positive in (False, True):
             found = np.flatnonzero(wrong & (row.is_positive == is_positive))
             if len(found):
                 self._person.gone_from[found[0]] = self._frame_idx
                 self._person.actions += 1
                 return
-        missed, too_much = self.truth & ~mask, mask & ~self.truth
+        missed, too_much = self.gt & ~mask, mask & ~self.gt
         is_missed = np.count_nonzero(missed) >= np.count_nonzero(too_much)
         piece = _largest_piece(missed if is_missed else too_much)
         rng = rng_for(self._engine.config.seed, RngPurpose.SIMULATED_PERSON, self._frame_idx, self._person.actions)

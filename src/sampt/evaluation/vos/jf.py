@@ -44,7 +44,7 @@ def jaccard(pred: Mask, gt: Mask, void: Mask | None = None) -> float:
 
     Args:
         pred: predicted mask.
-        gt: true mask.
+        gt: ground-truth mask.
         void: pixels that do not count; None for none.
 
     Raises:
@@ -62,7 +62,7 @@ def boundary_f(pred: Mask, gt: Mask, bound_th: float = 0.008, void: Mask | None 
 
     Args:
         pred: predicted mask.
-        gt: true mask.
+        gt: ground-truth mask.
         bound_th: tolerance as a part of the frame's diagonal, rounded up to pixels; from 1 on, the tolerance in pixels.
         void: pixels where both masks are taken for empty, as the toolkit does; None for none.
 
@@ -70,7 +70,7 @@ def boundary_f(pred: Mask, gt: Mask, bound_th: float = 0.008, void: Mask | None 
         EvaluationError: the masks differ in size.
     """
     pred, gt = _comparable(pred, gt, void)
-    return _contour_f(*_cropped(pred, gt), _tolerance_px(gt.shape, bound_th))
+    return _contour_f(*_crop(pred, gt), _tolerance_px(gt.shape, bound_th))
 
 
 def region_and_contour(pred: Mask, gt: Mask, void: Mask | None = None) -> tuple[float, float]:
@@ -80,7 +80,7 @@ def region_and_contour(pred: Mask, gt: Mask, void: Mask | None = None) -> tuple[
         EvaluationError: the masks differ in size.
     """
     pred, gt = _comparable(pred, gt, void)
-    pred_part, gt_part = _cropped(pred, gt)
+    pred_part, gt_part = _crop(pred, gt)
     return _overlap(pred_part, gt_part), _contour_f(pred_part, gt_part, _tolerance_px(gt.shape, 0.008))
 
 
@@ -130,7 +130,7 @@ def _overlap(pred: BoolArray, gt: BoolArray) -> float:
     return int(np.count_nonzero(pred & gt)) / union if union else 1.0
 
 
-def _cropped(pred: BoolArray, gt: BoolArray) -> tuple[BoolArray, BoolArray]:
+def _crop(pred: BoolArray, gt: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Both masks where either of them is, with the pixel around that their contours need.
 
     Contours reach one pixel beyond a mask, up and to the left; the pixel below and to the right of it keeps the border of the

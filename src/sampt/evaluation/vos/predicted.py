@@ -39,7 +39,7 @@ class PredictedMasks:
     object_ids: tuple[int, ...]
     folder: Path
     object_folders: Mapping[int, Path] | None
-    _told: list[Path] = field(default_factory=list, compare=False, repr=False)
+    _describe: list[Path] = field(default_factory=list, compare=False, repr=False)
 
     def read(self, frame_idx: int, size_hw: tuple[int, int]) -> Callable[[int], BoolArray]:
         """Object id -> its (h, w) mask on a frame.
@@ -84,8 +84,8 @@ class PredictedMasks:
             raise EvaluationError(
                 f"The predicted frame {path} is {w}x{h}; expected {size_hw[1]}x{size_hw[0]} as its annotation."
             )
-        if image.notes and not self._told:
-            self._told.append(path)
+        if image.notes and not self._describe:
+            self._describe.append(path)
             _LOG.warning("The predicted frame %s: %s; others of %s alike.", path, "; ".join(image.notes), self.sequence)
         return image
 
@@ -99,20 +99,20 @@ def find_predictions(folder: Path, sequence: str, frame_names: Sequence[str], ob
     if not folder.is_dir():
         raise EvaluationError(f"The predictions of {sequence} are missing: {folder} is not a folder.")
     names, ids = tuple(frame_names), tuple(object_ids)
-    for place in (folder, folder / "masks"):
-        if any(visible(place.glob("*.png"))):
-            return PredictedMasks(sequence, names, ids, place, None)
-        folders = {int(path.name): path for path in sorted(place.glob("*")) if path.name.isdecimal() and path.is_dir()}
+    for location in (folder, folder / "masks"):
+        if any(visible(location.glob("*.png"))):
+            return PredictedMasks(sequence, names, ids, location, None)
+        folders = {int(path.name): path for path in sorted(location.glob("*")) if path.name.isdecimal() and path.is_dir()}
         if folders:
-            _check_objects(folders, place, sequence, ids)
-            return PredictedMasks(sequence, names, ids, place, folders)
+            _check_objects(folders, location, sequence, ids)
+            return PredictedMasks(sequence, names, ids, location, folders)
     raise EvaluationError(
         f"{folder} holds no masks of {sequence}; expected label maps FRAME.png, or a folder OBJECT_ID of FRAME.png for each "
         "object."
     )
 
 
-def _check_objects(folders: Mapping[int, Path], place: Path, sequence: str, object_ids: tuple[int, ...]) -> None:
+def _check_objects(folders: Mapping[int, Path], location: Path, sequence: str, object_ids: tuple[int, ...]) -> None:
     known = ", ".join(map(str, object_ids))
     unknown = sorted(set(folders) - set(object_ids))
     if unknown:
@@ -120,5 +120,5 @@ def _check_objects(folders: Mapping[int, Path], place: Path, sequence: str, obje
     lacking = sorted(set(object_ids) - set(folders))
     if lacking:
         raise EvaluationError(
-            f"{place} has no folder of the object {lacking[0]}; expected one for each of {sequence}: {known}."
+            f"{location} has no folder of the object {lacking[0]}; expected one for each of {sequence}: {known}."
         )

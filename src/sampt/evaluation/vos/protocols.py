@@ -67,7 +67,7 @@ class ScoringRule:
     def frames(self, annotated: Sequence[int], first_frame: int, end_frame: int | None = None) -> tuple[int, ...]:
         """The scored ones of the ``annotated`` frames (ascending) for an object that is given on ``first_frame``.
 
-        Where the data set tells that the object leaves, ``end_frame`` is the first one that is not scored.
+        Where the dataset tells that the object leaves, ``end_frame`` is the first one that is not scored.
         """
         after = [i for i in annotated if i > first_frame] if self.is_per_object else list(annotated[1:])
         if end_frame is not None:
@@ -106,7 +106,7 @@ def scoring_rule(protocol: str) -> ScoringRule:
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """How well one object was followed: J is the measure of its region, F that of its contour.
+    """How well one object was tracked: J is the measure of its region, F that of its contour.
 
     Attributes:
         object_id: from 1.
@@ -116,8 +116,8 @@ class ObjectScore:
         j_frames: J of each.
         f_frames: F of each.
         visible: whether the object is truly seen on it.
-        group: "seen" or "unseen" where the data set tells them apart.
-        category: where the data set names it.
+        group: "seen" or "unseen" where the dataset tells them apart.
+        category: where the dataset names it.
     """
 
     object_id: int

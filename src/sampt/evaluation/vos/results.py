@@ -1,4 +1,4 @@
-"""The scores of a data set as values, as tables and as JSON."""
+"""The scores of a dataset as values, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SequenceScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a data set's sequences, at least one.
+    """The scores of a dataset's sequences, at least one.
 
     Attributes:
         sequences: those that have a scored frame.
@@ -121,14 +121,14 @@ class Scores:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scores:
-        """What :meth:`to_dict` told, also after a way through JSON.
+        """What :meth:`to_dict` reported, also after a way through JSON.
 
         Raises:
             EvaluationError: it is not of that kind.
         """
         try:
             sequences = tuple(
-                SequenceScore(name, tuple(_object_of(one) for one in sequence["objects"].values()))
+                SequenceScore(name, tuple(_parse_object(one) for one in sequence["objects"].values()))
                 for name, sequence in values["sequences"].items()
             )
             left_out = tuple((str(name), int(object_id)) for name, object_id in values["left_out"])
@@ -160,7 +160,7 @@ class Scores:
         return ["", f"Left out, since no frame of them is scored: {named}"]
 
 
-def _object_of(values: Mapping[str, Any]) -> ObjectScore:
+def _parse_object(values: Mapping[str, Any]) -> ObjectScore:
     plain = {item.name: values[item.name] for item in fields(ObjectScore)}
     for name, kind in (("frames", int), ("j_frames", float), ("f_frames", float), ("visible", bool)):
         plain[name] = tuple(map(kind, plain[name]))

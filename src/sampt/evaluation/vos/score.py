@@ -1,7 +1,8 @@
 """Scores masks on disk, of any method, against the ground truth by a benchmark's protocol; never runs a model.
 
-Which frames count and how means are taken is told in :mod:`sampt.evaluation.vos.protocols`. Statistics are taken per object; a
-data set's figure is the mean over all its objects, which for one object a sequence (DAVIS-2016) is the mean over sequences.
+Which frames count and how means are taken is reported in :mod:`sampt.evaluation.vos.protocols`. Statistics are taken per
+object; a dataset's figure is the mean over all its objects, which for one object a sequence (DAVIS-2016) is the mean over
+sequences.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class LabelledSequence(Protocol):
 
 
 class TrueSequence(LabelledSequence, Protocol):
-    """What scoring needs of a sequence of a data set; see ``VosSequence`` of :mod:`sampt.evaluation.datasets`."""
+    """What scoring needs of a sequence of a dataset; see ``VosSequence`` of :mod:`sampt.evaluation.datasets`."""
 
     @property
     def first_frame(self) -> Mapping[int, int]: ...
@@ -56,8 +57,8 @@ class TrueSequence(LabelledSequence, Protocol):
     def void_mask(self, frame_idx: int) -> BoolArray | None: ...
 
 
-class TrueDataset(Protocol):
-    """What scoring needs of a data set; see ``VosDataset`` of :mod:`sampt.evaluation.datasets`."""
+class GtDataset(Protocol):
+    """What scoring needs of a dataset; see ``VosDataset`` of :mod:`sampt.evaluation.datasets`."""
 
     @property
     def name(self) -> str: ...
@@ -77,7 +78,7 @@ _Values: TypeAlias = tuple[float, float, bool]
 
 @dataclass(frozen=True)
 class _FullyAnnotated:
-    """A labelled sequence as one of a data set."""
+    """A labelled sequence as one of a dataset."""
 
     labelled: LabelledSequence
     groups: Mapping[int, str] = field(default_factory=dict)
@@ -130,8 +131,8 @@ class _Work:
         return dict(sorted(found.items()))
 
 
-def score_dataset(dataset: TrueDataset, predictions: Path | str, *, workers: int | None = None) -> Scores:
-    """Score the masks of any method for all sequences of a data set, by the data set's protocol.
+def score_dataset(dataset: GtDataset, predictions: Path | str, *, workers: int | None = None) -> Scores:
+    """Score the masks of any method for all sequences of a dataset, by the dataset's protocol.
 
     Args:
         dataset: the ground truth.
@@ -177,8 +178,8 @@ def score_sequence(
     """
     rule = scoring_rule(protocol)
     work = _work(sequence, Path(folder), rule)
-    with ThreadPoolExecutor(_number_of(workers)) as pool:
-        ((_, values),) = _in_order(pool, [work], _number_of(workers))
+    with ThreadPoolExecutor(_parse_number(workers)) as pool:
+        ((_, values),) = _in_order(pool, [work], _parse_number(workers))
     scored = _sequence_score(work, values)
     if scored is None:
         raise EvaluationError(f"{sequence.name} has no scored frame; expected an annotated one after that of an object's mask.")
@@ -188,7 +189,7 @@ def score_sequence(
 def _score(sequences: Sequence[LabelledSequence], root: Path, protocol: str, workers: int | None, name: str) -> Scores:
     if not len(sequences):
         raise EvaluationError("There is no sequence to score, expected at least one.")
-    rule, number = scoring_rule(protocol), _number_of(workers)
+    rule, number = scoring_rule(protocol), _parse_number(workers)
     scored, left_out = [], []
     with ThreadPoolExecutor(number) as pool:
         works = (_work(sequence, root / sequence.name, rule) for sequence in sequences)
@@ -202,7 +203,7 @@ def _score(sequences: Sequence[LabelledSequence], root: Path, protocol: str, wor
     return Scores(tuple(scored), name, protocol, tuple(left_out))
 
 
-def _number_of(workers: int | None) -> int:
+def _parse_number(workers: int | None) -> int:
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers < 1:
@@ -250,15 +251,15 @@ def _results(work: _Work, futures: dict[int, Future[dict[int, _Values]]]) -> tup
 
 
 def _score_frame(work: _Work, frame_idx: int, object_ids: Sequence[int]) -> dict[int, _Values]:
-    truth = work.sequence.label_map(frame_idx)
+    gt = work.sequence.label_map(frame_idx)
     void = work.sequence.void_mask(frame_idx) if work.rule.ignores_void else None
-    height, width = truth.shape
+    height, width = gt.shape
     masks = work.predictions.read(frame_idx, (height, width))
     values = {}
     for object_id in object_ids:
-        true_mask = truth == object_id
-        j, f = region_and_contour(masks(object_id), true_mask, void)
-        values[object_id] = (j, f, bool(true_mask.any()))
+        gt_mask = gt == object_id
+        j, f = region_and_contour(masks(object_id), gt_mask, void)
+        values[object_id] = (j, f, bool(gt_mask.any()))
     return values
 
 

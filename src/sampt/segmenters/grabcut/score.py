@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sampt.geometry import mask_at
-from sampt.segmenters.grabcut.unary import Evidence, Look
+from sampt.segmenters.grabcut.unary import Evidence, FrameFeatures
 from sampt.types import BoolArray, FloatArray
 
 __all__ = ["SCORE_FEATURES", "predict_iou", "score_features"]
@@ -30,13 +30,13 @@ WEIGHTS = (0.276, 0.207, 0.814, 0.238, 0.051, -0.076, 0.031, 0.101, 0.048, -0.34
 
 
 def score_features(
-    look: Look, evidence: Evidence, window: tuple[slice, slice], logits: FloatArray, mask: BoolArray
+    frame_features: FrameFeatures, evidence: Evidence, window: tuple[slice, slice], logits: FloatArray, mask: BoolArray
 ) -> FloatArray:
     """(10,) float32, named by :data:`SCORE_FEATURES`; the last is 1."""
     area = int(np.count_nonzero(mask))
     if not area:
         return np.zeros(len(SCORE_FEATURES), np.float32)
-    whole = np.zeros(look.low_hw, np.bool_)
+    whole = np.zeros(frame_features.low_hw, np.bool_)
     whole[window] = mask
     inside = mask_at(whole, evidence.xy)
     probability = 1 / (1 + np.exp(-logits))
@@ -47,9 +47,9 @@ def score_features(
     outer = ~mask & (cv2.dilate(byte, kernel) > 0)
     margin = contrast = 0.0
     if inner.any() and outer.any():
-        colour = look.colour[window]
+        color = frame_features.color[window]
         margin = float(np.tanh(logits[inner] / 2).mean() - np.tanh(logits[outer] / 2).mean())
-        contrast = float(np.log1p(np.abs(colour[inner].mean(0) - colour[outer].mean(0)).sum()))
+        contrast = float(np.log1p(np.abs(color[inner].mean(0) - color[outer].mean(0)).sum()))
     num_positive = evidence.num_positive
     return np.array(
         [

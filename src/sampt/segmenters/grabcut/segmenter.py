@@ -15,7 +15,7 @@ from sampt.errors import BackendError
 from sampt.segmenters.base import SegmenterInfo, check_prompt
 from sampt.segmenters.grabcut import score as scoring
 from sampt.segmenters.grabcut.cut import min_cut
-from sampt.segmenters.grabcut.unary import Evidence, Look, gather_evidence, look_at, unary_features
+from sampt.segmenters.grabcut.unary import Evidence, FrameFeatures, extract_features, gather_evidence, unary_features
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["GrabCutSegmenter", "GrabCutSettings"]
@@ -35,7 +35,7 @@ class GrabCutSettings:
         smoothness: weight of the contour in the cut, in logits a pixel.
         margin_spacings: how far from the positive points an object may reach, in spacings.
         margin_diagonal: the least such distance, as part of the frame's diagonal.
-        prior_points: a previous answer counts like so many points.
+        prior_points: a previous prediction counts like so many points.
     """
 
     longest_side: int = 256
@@ -61,83 +61,94 @@ class GrabCutSegmenter:
     def info(self) -> SegmenterInfo:
         return SEGMENTERS["grabcut"].info
 
-    def encode(self, frames: UInt8Array) -> Sequence[Look]:
+    def encode(self, frames: UInt8Array) -> Sequence[FrameFeatures]:
         """Colours and edges of (b, h, w, 3) uint8 RGB frames at the working size."""
         size_hw = (frames.shape[1], frames.shape[2])
         low_hw = geometry.size_with_longest_side(size_hw, min(self._settings.longest_side, max(size_hw)))
-        return [look_at(frame, low_hw) for frame in frames]
+        return [extract_features(frame, low_hw) for frame in frames]
 
-    def decode(self, embedding: Look, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        """Answer the prompts one by one; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
+    def decode(
+        self, embedding: FrameFeatures, prompts: Sequence[ObjectPrompt], *, full_size: bool = True
+    ) -> list[MaskPrediction]:
+        """Predict for the prompts one by one; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
 
         Raises:
             BackendError: a prompt has neither a positive point nor a box, or previous logits of another size.
         """
-        return [self._answer(embedding, prompt, full_size) for prompt in prompts]
+        return [self._predict_one(embedding, prompt, full_size) for prompt in prompts]
 
-    def _answer(self, look: Look, prompt: ObjectPrompt, full_size: bool) -> MaskPrediction:
-        box = None if prompt.box_xyxy is None else geometry.rescale_box(prompt.box_xyxy, look.size_hw, look.low_hw)
-        evidence = _evidence(look, prompt, box)
-        window = self._window(look, evidence, box)
-        logits = self._unary(look, evidence, window, box, prompt.mask_logits)
-        mask = min_cut(logits, look.edges[window], self._settings.smoothness)
-        score = scoring.predict_iou(scoring.score_features(look, evidence, window, logits, mask))
-        low_res = np.full(look.low_hw, -MAX_LOGIT, np.float32)
+    def _predict_one(self, frame_features: FrameFeatures, prompt: ObjectPrompt, full_size: bool) -> MaskPrediction:
+        box = (
+            None
+            if prompt.box_xyxy is None
+            else geometry.rescale_box(prompt.box_xyxy, frame_features.size_hw, frame_features.low_hw)
+        )
+        evidence = _evidence(frame_features, prompt, box)
+        window = self._window(frame_features, evidence, box)
+        logits = self._unary(frame_features, evidence, window, box, prompt.mask_logits)
+        mask = min_cut(logits, frame_features.edges[window], self._settings.smoothness)
+        score = scoring.predict_iou(scoring.score_features(frame_features, evidence, window, logits, mask))
+        low_res = np.full(frame_features.low_hw, -MAX_LOGIT, np.float32)
         low_res[window] = _signed_like(mask, logits)
-        full = np.asarray(cv2.resize(low_res, look.size_hw[::-1]), np.float32).reshape(look.size_hw)  # bilinear
+        full = np.asarray(cv2.resize(low_res, frame_features.size_hw[::-1]), np.float32).reshape(
+            frame_features.size_hw
+        )  # bilinear
         found = full > 0
         return MaskPrediction(
             prompt.object_id,
             score,
             low_res,
-            geometry.box_of_mask(found) if np.count_nonzero(found) > 1 else None,
+            geometry.find_mask_box(found) if np.count_nonzero(found) > 1 else None,
             full if full_size else None,
         )
 
-    def _window(self, look: Look, evidence: Evidence, box: FloatArray | None) -> Window:
+    def _window(self, frame_features: FrameFeatures, evidence: Evidence, box: FloatArray | None) -> Window:
         """The part of the frame in which the object can be: around the positive points, inside the box."""
         margin = max(
-            self._settings.margin_spacings * evidence.spacing, self._settings.margin_diagonal * float(np.hypot(*look.low_hw))
+            self._settings.margin_spacings * evidence.spacing,
+            self._settings.margin_diagonal * float(np.hypot(*frame_features.low_hw)),
         )
         positive = evidence.xy[: evidence.num_positive]
         low, high = positive.min(0) - margin, positive.max(0) + margin
         if box is not None:
             low, high = np.maximum(low, box[:2]), np.minimum(high, box[2:])
-        return geometry.pixels_between(low, high, look.low_hw)
+        return geometry.pixels_between(low, high, frame_features.low_hw)
 
-    def _unary(self, look: Look, evidence: Evidence, window: Window, box: FloatArray | None, prior: Any) -> FloatArray:
+    def _unary(
+        self, frame_features: FrameFeatures, evidence: Evidence, window: Window, box: FloatArray | None, prior: Any
+    ) -> FloatArray:
         """(h, w) logits in [-8, 8] inside the window."""
-        features = unary_features(look, evidence, window)
+        features = unary_features(frame_features, evidence, window)
         logits = np.clip(features @ np.array(self._settings.weights, np.float32), -MAX_LOGIT, MAX_LOGIT)
         if prior is not None:
-            share = self._settings.prior_points / (self._settings.prior_points + len(evidence.xy))
-            logits = (1 - share) * logits + np.float32(share) * _checked_prior(prior, look)[window]
+            fraction = self._settings.prior_points / (self._settings.prior_points + len(evidence.xy))
+            logits = (1 - fraction) * logits + np.float32(fraction) * _checked_prior(prior, frame_features)[window]
         return np.asarray(logits, np.float32)
 
 
-def _checked_prior(prior: Any, look: Look) -> FloatArray:
+def _checked_prior(prior: Any, frame_features: FrameFeatures) -> FloatArray:
     array = np.asarray(prior, np.float32)
-    if array.shape != look.low_hw:
+    if array.shape != frame_features.low_hw:
         raise BackendError(
-            f"'grabcut' got mask_logits of shape {array.shape}, expected {look.low_hw}: "
+            f"'grabcut' got mask_logits of shape {array.shape}, expected {frame_features.low_hw}: "
             "pass low_res_logits that it gave for a frame of the same size."
         )
     return np.clip(array, -MAX_LOGIT, MAX_LOGIT)
 
 
-def _evidence(look: Look, prompt: ObjectPrompt, box: FloatArray | None) -> Evidence:
+def _evidence(frame_features: FrameFeatures, prompt: ObjectPrompt, box: FloatArray | None) -> Evidence:
     """The prompt's points at the working size; a box alone stands for points in its middle and on its edge."""
-    xy = geometry.rescale_xy(prompt.xy, look.size_hw, look.low_hw)
+    xy = geometry.rescale_xy(prompt.xy, frame_features.size_hw, frame_features.low_hw)
     is_positive: BoolArray = prompt.is_positive
     check_prompt(prompt, "grabcut")
     if not is_positive.any():
         assert box is not None
-        extra, extra_positive = _points_of_box(box)
+        extra, extra_positive = _points_in_box(box)
         xy, is_positive = np.concatenate([xy, extra]), np.concatenate([is_positive, extra_positive])
-    return gather_evidence(xy, is_positive, look.low_hw)
+    return gather_evidence(xy, is_positive, frame_features.low_hw)
 
 
-def _points_of_box(box_xyxy: FloatArray) -> tuple[FloatArray, BoolArray]:
+def _points_in_box(box_xyxy: FloatArray) -> tuple[FloatArray, BoolArray]:
     """A 3 x 3 grid in the middle of the box, positive, and 16 points along its edge, negative."""
     unit = np.stack(np.meshgrid(*(np.linspace(-1, 1, 5),) * 2), -1).reshape(-1, 2)
     is_positive = np.asarray((np.abs(unit) < 0.9).all(1))

@@ -35,10 +35,10 @@ class HqSamNetwork(SamNetwork):
 
     single_tokens = 3
 
-    def encode(self, pictures: Tensor) -> FrameFeatures:
-        """Look at (b, 3, side, side) normalised pictures; finer features come from the first early ones and the embedding."""
+    def encode(self, images: Tensor) -> FrameFeatures:
+        """Look at (b, 3, side, side) normalised images; finer features come from the first early ones and the embedding."""
         decoder = self.mask_decoder
-        seen = self.vision_encoder(pictures)
+        seen = self.vision_encoder(images)
         embedding, early = seen.last_hidden_state, seen.intermediate_embeddings[0].permute(0, 3, 1, 2)
         late = decoder.encoder_conv2(decoder.activation(decoder.encoder_norm(decoder.encoder_conv1(embedding))))
         early = decoder.activation(decoder.compress_vit_norm(decoder.compress_vit_conv1(early)))
@@ -50,9 +50,9 @@ class HqSamNetwork(SamNetwork):
         return torch.cat([tokens[:2], self.mask_decoder.hq_token.weight, tokens[2:]])
 
     def parts(self, image: FrameFeatures) -> FrameParts:
-        """What every answer about a frame needs of it; the finer features are only looked at by masks."""
+        """What every prediction about a frame needs of it; the finer features are only looked at by masks."""
         assert image.fine is not None
-        return FrameParts(super().parts(image).places, fine=image.fine)
+        return FrameParts(super().parts(image).locations, fine=image.fine)
 
     def _masks(
         self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool

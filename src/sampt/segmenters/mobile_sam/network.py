@@ -20,7 +20,7 @@ _EARLY_STAGE = 1
 
 
 class Seen(NamedTuple):
-    """Like the answer of a vision encoder of `transformers`: embedding (b, 256, s, s); early features, each (b, s, s, 160)."""
+    """Like the output of a vision encoder of `transformers`: embedding (b, 256, s, s); early features, each (b, s, s, 160)."""
 
     last_hidden_state: Tensor
     intermediate_embeddings: list[Tensor]
@@ -30,7 +30,7 @@ class TinyEncoder(nn.Module):
     """TinyViT-5M as in MobileSAM; parameters are called as in the official checkpoints.
 
     Args:
-        side: of the square pictures, a multiple of 16.
+        side: of the square images, a multiple of 16.
     """
 
     def __init__(self, side: int = SIDE) -> None:
@@ -38,17 +38,17 @@ class TinyEncoder(nn.Module):
         vit: Any = TinyViT.from_config("5m", img_size=side, mobile_sam=True)
         self.patch_embed, self.layers, self.neck = vit.patch_embed, vit.layers, vit.neck
         self.norm_head, self.head = vit.norm_head, vit.head  # unused, but in the official files
-        self.places: int = vit.feat_size
+        self.locations: int = vit.feat_size
 
-    def forward(self, pictures: Tensor) -> Seen:
-        """Look at (b, 3, side, side) normalised pictures."""
-        x = self.patch_embed(pictures)
+    def forward(self, images: Tensor) -> Seen:
+        """Look at (b, 3, side, side) normalised images."""
+        x = self.patch_embed(images)
         early: list[Tensor] = []
         for k, stage in enumerate(self.layers):
             x = stage(x)
             if k == _EARLY_STAGE:
-                early.append(x.unflatten(1, (self.places, self.places)))
-        return Seen(self.neck(x.unflatten(1, (self.places, self.places)).permute(0, 3, 1, 2)), early)
+                early.append(x.unflatten(1, (self.locations, self.locations)))
+        return Seen(self.neck(x.unflatten(1, (self.locations, self.locations)).permute(0, 3, 1, 2)), early)
 
 
 def build_mobile_sam(side: int = SIDE) -> SamNetwork:

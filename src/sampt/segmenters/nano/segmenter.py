@@ -16,8 +16,8 @@ import numpy.typing as npt
 from sampt import geometry
 from sampt.backends.table import SEGMENTERS
 from sampt.errors import BackendError
+from sampt.segmenters.automatic import AutomaticMaskConfig, Candidate, single_masks
 from sampt.segmenters.base import SegmenterInfo, check_prompt
-from sampt.segmenters.everything import Candidate, ProposalConfig, single_masks
 from sampt.segmenters.nano.runtime import Positions, PromptArrays, Runtime
 from sampt.segmenters.nano.sharpen import guided_upsample
 from sampt.segmenters.nano.windows import Encoded, View, Window, mass_extent, place_window, places_of, robust_extent
@@ -151,8 +151,8 @@ class NanoSegmenter:
             answers += self._decode(embedding, prompts[start : start + size], full_size)
         return answers
 
-    def logits_of_mask(self, mask: BoolArray) -> LowResolution:
-        """See :meth:`~sampt.segmenters.base.MaskSegmenter.logits_of_mask`."""
+    def make_mask_logits(self, mask: BoolArray) -> LowResolution:
+        """See :meth:`~sampt.segmenters.base.MaskSegmenter.make_mask_logits`."""
         s = self._settings
         size_hw = (mask.shape[0], mask.shape[1])
         low, high = mass_extent(mask)
@@ -168,8 +168,8 @@ class NanoSegmenter:
         seen = cv2.warpAffine(share, matrix, (s.side, s.side), flags=cv2.INTER_LINEAR)
         return LowResolution(np.asarray((2 * seen - 1) * MAX_LOGIT, np.float32), window, size_hw)
 
-    def candidates(self, embedding: Encoded, points_xy: FloatArray, config: ProposalConfig) -> list[Candidate]:
-        """See :meth:`~sampt.segmenters.everything.CandidateSegmenter.candidates`: one mask a point, without saliency.
+    def candidates(self, embedding: Encoded, points_xy: FloatArray, config: AutomaticMaskConfig) -> list[Candidate]:
+        """See :meth:`~sampt.segmenters.automatic.CandidateSegmenter.candidates`: one mask a point, without saliency.
 
         A thousand points about everything there is do not ask for what stands out.
         """
@@ -346,7 +346,7 @@ class NanoSegmenter:
             signs, np.maximum(full[rows, columns], LEAST_LOGIT), np.minimum(full[rows, columns], -LEAST_LOGIT)
         )
         mask: BoolArray = full > 0
-        box = geometry.box_of_mask(mask) if np.count_nonzero(mask) > 1 else None
+        box = geometry.find_mask_box(mask) if np.count_nonzero(mask) > 1 else None
         return MaskPrediction(prompt.object_id, score, answer, box, full if full_size else None)
 
     def _at_frame_size(self, frame: UInt8Array, look: LowResolution) -> FloatArray:

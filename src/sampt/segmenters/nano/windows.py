@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from sampt.geometry import shrink_picture, size_with_longest_side
+from sampt.geometry import shrink_image, size_with_longest_side
 from sampt.segmenters.nano.runtime import STRIDE, Features, Place, Positions, Runtime, Salient, lay_over, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
@@ -121,7 +121,7 @@ def _moved_inside(centre: Positions, side: float, size_xy: Positions) -> Positio
 def prepare_picture(frame: UInt8Array, size_hw: tuple[int, int]) -> FloatArray:
     """(1, 3, h, w) in [-1, 1] of a frame resized to ``size_hw``; 0 from there to the next multiples of 16."""
     if size_hw[0] < frame.shape[0] or size_hw[1] < frame.shape[1]:
-        frame = np.asarray(shrink_picture(frame, max(size_hw)), np.uint8)
+        frame = np.asarray(shrink_image(frame, max(size_hw)), np.uint8)
     if frame.shape[:2] != size_hw:
         frame = np.asarray(cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     out = np.zeros((1, 3, *(math.ceil(n / STRIDE) * STRIDE for n in size_hw)), np.float32)

@@ -1,4 +1,4 @@
-"""The Segment Anything family behind the seam of a segmenter: frames in, masks out, as the official predictor does it."""
+"""The Segment Anything family behind the interface of a segmenter: frames in, masks out, as the official predictor does it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sampt.backends.torch_networks import running_on
 from sampt.errors import BackendError
 from sampt.files.limits import is_short_of_memory
 from sampt.files.names import name_bytes
-from sampt.segmenters.base import Passes, SegmenterInfo
-from sampt.segmenters.everything import Candidate, ProposalConfig
+from sampt.segmenters.automatic import AutomaticMaskConfig, Candidate
+from sampt.segmenters.base import RefinementPlan, SegmenterInfo
 from sampt.segmenters.sam.candidates import find_candidates
-from sampt.segmenters.sam.checkpoint import identity_of, load_network
+from sampt.segmenters.sam.checkpoint import identify, load_network
 from sampt.segmenters.sam.models import SamModel
 from sampt.segmenters.sam.network import FrameFeatures
-from sampt.segmenters.sam.picture import Fit, boxes_of, boxes_of_low_res, to_square, upsample
-from sampt.segmenters.sam.prompts import PromptBatch, batch_of
-from sampt.segmenters.sam.rounds import Question, ask_in_rounds
+from sampt.segmenters.sam.prompts import PromptBatch, make_batch
+from sampt.segmenters.sam.refinement import PromptContext, predict_with_refinement
+from sampt.segmenters.sam.resizing import Fit, find_boxes, find_boxes_low_res, to_square, upsample
 from sampt.segmenters.sam.runtime import TorchRuntime, default_precision
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 from sampt.weights import weights_folder
@@ -41,9 +41,9 @@ __all__ = ["SamEmbedding", "SamSegmenter", "export_folder"]
 
 _ENCODE_BATCH = {"cpu": 1}
 _ENCODE_BATCH_ELSEWHERE = 4
-_MOST_TOGETHER = 16
+_MAX_TOGETHER = 16
 """Prompts decoded at a time: each takes some 50 MB in between."""
-_MOST_LOGITS = 1 << 25
+_MAX_LOGITS = 1 << 25
 """Full-size logits made at a time on the device, but at least one object's."""
 
 
@@ -57,7 +57,7 @@ class SamEmbedding:
 
 def export_folder(model: SamModel, path: Path) -> Path:
     """Where an export of ``model`` with the weights at ``path`` belongs."""
-    digest = hashlib.sha256(name_bytes(identity_of(path))).hexdigest()[:12]
+    digest = hashlib.sha256(name_bytes(identify(path))).hexdigest()[:12]
     return weights_folder() / "exported" / f"{model.name}-{digest}"
 
 
@@ -97,15 +97,15 @@ class SamSegmenter:
         kind = "torch" if runtime == "auto" else runtime
         if kind not in ("torch", "compiled"):
             return cls._exported(model, path, device, kind, precision)
-        with running_on(device, model.name) as place:
-            chosen = default_precision(place) if precision == "auto" else precision
+        with running_on(device, model.name) as location:
+            chosen = default_precision(location) if precision == "auto" else precision
 
             def make() -> SamRuntime:
-                network = load_network(model, path).to(place)
-                return TorchRuntime(network, place, chosen, compiles=kind == "compiled", name=model.name)
+                network = load_network(model, path).to(location)
+                return TorchRuntime(network, location, chosen, compiles=kind == "compiled", name=model.name)
 
-            identity = f"{model.name} {identity_of(path)} {kind} {chosen}"
-            segmenter = cls(model, make, place, has_weights=path is not None, identity=identity)
+            identity = f"{model.name} {identify(path)} {kind} {chosen}"
+            segmenter = cls(model, make, location, has_weights=path is not None, identity=identity)
             if path is not None:
                 _ = segmenter.runtime
         return segmenter
@@ -155,7 +155,7 @@ class SamSegmenter:
         described = SEGMENTERS[self._model.name].info
         return replace(
             described,
-            licence_weights=described.licence_weights if self._has_weights else None,
+            license_weights=described.license_weights if self._has_weights else None,
             encode_batch=_ENCODE_BATCH.get(self._device.type, _ENCODE_BATCH_ELSEWHERE),
             device=str(self._device),
         )
@@ -181,41 +181,43 @@ class SamSegmenter:
     def decode(
         self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], *, full_size: bool = True
     ) -> list[MaskPrediction]:
-        """Answer all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
+        """Predict for all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
 
         Raises:
             BackendError: a prompt has neither a positive point nor a box, or logits of another size, or the device's memory is
                 too small.
         """
         limit = self.runtime.logit_limit
-        answers: list[MaskPrediction] = []
+        predictions: list[MaskPrediction] = []
         with self._memory():
-            for start in range(0, len(prompts), _MOST_TOGETHER):
-                asked = prompts[start : start + _MOST_TOGETHER]
-                logits, iou = self.runtime.predict(embedding.features, self._batch(embedding, asked))
-                answers += _answers(asked, logits[:, 0], iou[:, 0], embedding.fit, full_size, limit)
-        return answers
+            for start in range(0, len(prompts), _MAX_TOGETHER):
+                prompted = prompts[start : start + _MAX_TOGETHER]
+                logits, iou = self.runtime.predict(embedding.features, self._batch(embedding, prompted))
+                predictions += _predictions(prompted, logits[:, 0], iou[:, 0], embedding.fit, full_size, limit)
+        return predictions
 
     @torch.inference_mode()
-    def decode_in_rounds(
-        self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], passes: Passes
+    def decode_with_refinement(
+        self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
     ) -> list[MaskPrediction]:
-        """All passes on the device; see :class:`~sampt.segmenters.base.RoundsSegmenter`.
+        """All passes on the device; see :class:`~sampt.segmenters.base.RefiningSegmenter`.
 
         Raises:
             BackendError: as :meth:`decode`.
         """
-        answers: list[MaskPrediction] = []
+        predictions: list[MaskPrediction] = []
         with self._memory():
-            for start in range(0, len(prompts), _MOST_TOGETHER):
-                asked = prompts[start : start + _MOST_TOGETHER]
-                logits, iou = self._in_rounds(embedding, asked, passes)
-                answers += _answers(asked, logits[:, 0], iou[:, 0], embedding.fit, True, self.runtime.logit_limit)
-        return answers
+            for start in range(0, len(prompts), _MAX_TOGETHER):
+                prompted = prompts[start : start + _MAX_TOGETHER]
+                logits, iou = self._predict_with_refinement(embedding, prompted, plan)
+                predictions += _predictions(prompted, logits[:, 0], iou[:, 0], embedding.fit, True, self.runtime.logit_limit)
+        return predictions
 
-    def _in_rounds(self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], passes: Passes) -> tuple[Tensor, Tensor]:
+    def _predict_with_refinement(
+        self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
+    ) -> tuple[Tensor, Tensor]:
         runtime, features = self.runtime, embedding.features
-        question = Question(
+        context = PromptContext(
             partial(runtime.predict, features),
             partial(self._batch, embedding),
             embedding.fit,
@@ -224,24 +226,24 @@ class SamSegmenter:
         )
         beside = getattr(runtime, "predict_beside", None)
         if beside is None or len(prompts) == 1:
-            return ask_in_rounds(question, prompts, passes)
-        question = replace(question, predict=partial(beside, features))
+            return predict_with_refinement(context, prompts, plan)
+        context = replace(context, predict=partial(beside, features))
 
         @torch.inference_mode()
-        def ask(prompt: ObjectPrompt) -> tuple[Tensor, Tensor]:
-            return ask_in_rounds(question, [prompt], passes)
+        def predict_one(prompt: ObjectPrompt) -> tuple[Tensor, Tensor]:
+            return predict_with_refinement(context, [prompt], plan)
 
-        logits, iou = zip(*self._workers.map(ask, prompts), strict=True)
+        logits, iou = zip(*self._workers.map(predict_one, prompts), strict=True)
         return torch.cat(logits), torch.cat(iou)
 
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:
-        """One thread for each object that goes through its rounds beside the others."""
-        return ThreadPoolExecutor(_MOST_TOGETHER, thread_name_prefix="sampt-sam")
+        """One thread for each object that goes through its refinement steps beside the others."""
+        return ThreadPoolExecutor(_MAX_TOGETHER, thread_name_prefix="sampt-sam")
 
     @torch.inference_mode()
-    def candidates(self, embedding: SamEmbedding, points_xy: FloatArray, config: ProposalConfig) -> list[Candidate]:
-        """All masks for single points; see :class:`~sampt.segmenters.everything.CandidateSegmenter`.
+    def candidates(self, embedding: SamEmbedding, points_xy: FloatArray, config: AutomaticMaskConfig) -> list[Candidate]:
+        """All masks for single points; see :class:`~sampt.segmenters.automatic.CandidateSegmenter`.
 
         Raises:
             BackendError: the network was exported for single masks, or the device's memory is too small.
@@ -275,7 +277,7 @@ class SamSegmenter:
 
     def _batch(self, embedding: SamEmbedding, prompts: Sequence[ObjectPrompt]) -> PromptBatch:
         runtime = self.runtime
-        return batch_of(
+        return make_batch(
             prompts, embedding.fit, runtime.mask_side, self._device, self._model.name, ends_boxes=runtime.ends_boxes
         )
 
@@ -295,22 +297,22 @@ class SamSegmenter:
             ) from error
 
 
-def _answers(
+def _predictions(
     prompts: Sequence[ObjectPrompt], low_res: Tensor, iou: Tensor, fit: Fit, full_size: bool, limit: float | None
 ) -> list[MaskPrediction]:
-    """Low-resolution logits (n, m, m) and IoU (n,) as answers; only what the caller sees leaves the device."""
+    """Low-resolution logits (n, m, m) and IoU (n,) as predictions; only what the caller sees leaves the device."""
     kept = low_res if limit is None else low_res.clamp(-limit, limit)
     scores = np.clip(iou.float().cpu().numpy(), 0, 1)
-    size = max(1, _MOST_LOGITS // (fit.size_hw[0] * fit.size_hw[1]))
-    answers: list[MaskPrediction] = []
+    size = max(1, _MAX_LOGITS // (fit.size_hw[0] * fit.size_hw[1]))
+    predictions: list[MaskPrediction] = []
     for start in range(0, len(prompts), size):
         part = low_res[start : start + size]
         full = upsample(part, fit) if full_size else None
-        boxes = (boxes_of_low_res(part, fit) if full is None else boxes_of(full)).cpu().numpy()
+        boxes = (find_boxes_low_res(part, fit) if full is None else find_boxes(full)).cpu().numpy()
         arrays = None if full is None else full.cpu().numpy()
         for k, box in enumerate(boxes):
             at = start + k
-            answers.append(
+            predictions.append(
                 MaskPrediction(
                     prompts[at].object_id,
                     float(scores[at]),
@@ -319,4 +321,4 @@ def _answers(
                     None if arrays is None else arrays[k],
                 )
             )
-    return answers
+    return predictions

@@ -18,7 +18,7 @@ from sampt.weights import load_checkpoint
 if TYPE_CHECKING:
     from sampt.segmenters.sam.network import SamNetwork
 
-__all__ = ["build", "fill_random", "identity_of", "load_network", "load_weights", "read_state"]
+__all__ = ["build", "fill_random", "identify", "load_network", "load_weights", "read_state"]
 
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _RANDOM_DEVIATION = 0.02
@@ -85,7 +85,7 @@ def read_state(path: Path, model: SamModel) -> dict[str, Tensor]:
         raise BackendError(f"{error} For {model.name!r} that is {official}.") from error
 
 
-def identity_of(path: Path | None) -> str:
+def identify(path: Path | None) -> str:
     """Another one for other weights: name, size and time of the file; "random" for None."""
     file = None if path is None else _file_in(path)
     if file is None or not file.is_file():
@@ -118,11 +118,11 @@ def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, m
 
     converted = sam2.convert_state_dict(state) if sam2.is_sam2(state) else convert_state_dict(state)
     expected = f"those of the official {model.file}"
-    load_exactly(network, converted, name=model.name, path=path, other=_model_of(converted), expected=expected)
+    load_exactly(network, converted, name=model.name, path=path, other=_find_model(converted), expected=expected)
 
 
-def _model_of(converted: Mapping[str, Tensor]) -> str | None:
-    """The back end that a converted checkpoint belongs to, if it is one of the family."""
+def _find_model(converted: Mapping[str, Tensor]) -> str | None:
+    """The backend that a converted checkpoint belongs to, if it is one of the family."""
     is_hq = "mask_decoder.hq_token.weight" in converted
     if "vision_encoder.patch_embed.seq.0.c.weight" in converted:
         return "light-hq-sam" if is_hq else "mobile-sam"

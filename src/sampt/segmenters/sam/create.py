@@ -47,7 +47,7 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
     Args:
         name: a key of :data:`MODELS`.
         weights: as for :func:`create_model`.
-        folder: where to; None for the place in the cache where a segmenter with these weights looks for it.
+        folder: where to; None for the location in the cache where a segmenter with these weights looks for it.
 
     Returns:
         The folder, which a segmenter also takes for ``weights``.
@@ -63,11 +63,11 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
     path = local_weights(name, weights)
     with importing_sam_packages(name):
         from sampt.segmenters.sam.adapter import export_folder
-        from sampt.segmenters.sam.checkpoint import identity_of, load_network
+        from sampt.segmenters.sam.checkpoint import identify, load_network
         from sampt.segmenters.sam.export import export_network
 
         if folder is None and path is None:
             raise BackendError(f"The export of {name!r} with random weights needs a folder of its own; name one.")
         target = folder or export_folder(model, path or Path())
-        export_network(load_network(model, path), target, name, str(path or "random"), identity_of(path))
+        export_network(load_network(model, path), target, name, str(path or "random"), identify(path))
     return target

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from sampt.errors import BackendError
 from sampt.files.names import real_path
 from sampt.segmenters.sam.exported import (
-    ANSWERS,
     DECODER,
     ENCODER,
     FRAME,
     FRAME_PARTS,
     NOTE,
+    OUTPUTS,
     ExportedRuntime,
     ExportNote,
 )
@@ -34,10 +34,10 @@ from sampt.segmenters.sam.two_way import FrameParts
 __all__ = ["export_network"]
 
 _OPSET = 17
-_PLACES = 4
+_LOCATIONS = 4
 _TOLERANCE = 1e-3
 """Greatest difference from PyTorch, of features and of logits, over the greatest of their values, or over 1."""
-_MOST_BYTES_IN_ONE = 1 << 30
+_MAX_BYTES_IN_ONE = 1 << 30
 """A file of ONNX may have at most 2 GiB; weights of larger ones lie in a file beside it."""
 _GRAPHS = (ENCODER, FRAME, DECODER)
 _FILES = {NOTE, *_GRAPHS, *(f"{graph}.data" for graph in _GRAPHS)}
@@ -50,8 +50,8 @@ class _Encoder(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.encode(picture).maps().values())
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.encode(image).maps().values())
 
 
 class _Frame(nn.Module):
@@ -71,14 +71,14 @@ class _Decoder(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         named = dict(zip(self.names, inputs, strict=False))
         xy, kinds, masks, has_mask = inputs[len(self.names) :]
-        places = tuple(named[name] for name in FRAME_PARTS[:_PLACES])
-        middle, fine = (named.get(name) for name in FRAME_PARTS[_PLACES:])
-        return self.network.answer(FrameParts(places, middle, fine), PromptBatch(xy, kinds, masks, has_mask))
+        locations = tuple(named[name] for name in FRAME_PARTS[:_LOCATIONS])
+        middle, fine = (named.get(name) for name in FRAME_PARTS[_LOCATIONS:])
+        return self.network.predict_masks(FrameParts(locations, middle, fine), PromptBatch(xy, kinds, masks, has_mask))
 
 
 def _named(parts: FrameParts) -> dict[str, Tensor]:
     """What a frame gives, by its names in the graphs."""
-    values = (*parts.places, parts.middle, parts.fine)
+    values = (*parts.locations, parts.middle, parts.fine)
     return {name: value for name, value in zip(FRAME_PARTS, values, strict=True) if value is not None}
 
 
@@ -89,7 +89,7 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
     Args:
         network: on the CPU.
         folder: is replaced when it is there and holds an export, or nothing.
-        name: of the back end.
+        name: of the backend.
         weights, weights_identity: of the note.
 
     Raises:
@@ -98,10 +98,10 @@ def export_network(network: SamNetwork, folder: Path, name: str, weights: str, w
     """
     is_stretched = network.fit((2, 3)).is_stretched
     note = ExportNote(name, weights, weights_identity, network.side, network.ends_boxes, network.logit_limit, is_stretched)
-    place = real_path(folder)  # "." has no name to put another one beside
+    target = real_path(folder)  # "." has no name to put another one beside
     try:
-        _check_replaceable(place)
-        with _made_beside(place) as made:
+        _check_replaceable(target)
+        with _make_beside(target) as made:
             _write_graphs(network, made)
             (made / NOTE).write_text(note.text(), encoding="utf-8")
             _check(network, made, name)
@@ -129,8 +129,8 @@ def _check_replaceable(folder: Path) -> None:
 
 
 @contextmanager
-def _made_beside(folder: Path) -> Iterator[Path]:
-    """A new folder to write to that takes the place of ``folder`` at the end; of one that fails nothing is left."""
+def _make_beside(folder: Path) -> Iterator[Path]:
+    """A new folder to write to that replaces ``folder`` at the end; of one that fails nothing is left."""
     beginning = f"{folder.name}.sampt-partial-"
     folder.parent.mkdir(parents=True, exist_ok=True)
     for item in folder.parent.iterdir():
@@ -149,21 +149,21 @@ def _made_beside(folder: Path) -> Iterator[Path]:
 
 
 def _write_graphs(network: SamNetwork, folder: Path) -> None:
-    picture = torch.zeros(1, 3, network.side, network.side)
-    seen = network.encode(picture)
+    image = torch.zeros(1, 3, network.side, network.side)
+    seen = network.encode(image)
     features = seen.maps()
-    _write(_Encoder(network), {"picture": picture}, list(features), folder / ENCODER, {})
+    _write(_Encoder(network), {"image": image}, list(features), folder / ENCODER, {})
     frame = _named(network.parts(seen))
     _write(_Frame(network, list(features)), features, list(frame), folder / FRAME, {})
-    asked = _example(network).alone(0)
-    assert asked.masks is not None
-    prompts = {"xy": asked.xy, "kinds": asked.kinds, "masks": asked.masks, "has_mask": asked.has_mask}
+    example = _example(network).alone(0)
+    assert example.masks is not None
+    prompts = {"xy": example.xy, "kinds": example.kinds, "masks": example.masks, "has_mask": example.has_mask}
     free = {"xy": {1: "tokens"}, "kinds": {1: "tokens"}}
-    _write(_Decoder(network, list(frame)), {**frame, **prompts}, list(ANSWERS), folder / DECODER, free)
+    _write(_Decoder(network, list(frame)), {**frame, **prompts}, list(OUTPUTS), folder / DECODER, free)
 
 
 def _example(network: SamNetwork) -> PromptBatch:
-    """Two prompts about a picture: two points with a box and a mask, and a shorter one without."""
+    """Two prompts about an image: two points with a box and a mask, and a shorter one without."""
     rng = torch.Generator().manual_seed(0)
     xy = torch.rand(2, 5, 2, generator=rng) * network.side
     kinds = torch.tensor([[1, 0, -1 if network.ends_boxes else 1, 2, 3], [1, 0, -1, -2, -2]])
@@ -193,23 +193,23 @@ def _write(
         )
         model = onnx.load(str(whole))
         size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-        if size > _MOST_BYTES_IN_ONE:
+        if size > _MAX_BYTES_IN_ONE:
             onnx.save(model, str(path), save_as_external_data=True, location=f"{path.name}.data")
         else:
             onnx.save(model, str(path))
 
 
 def _check(network: SamNetwork, folder: Path, name: str) -> None:
-    """Compare features and answers with those of PyTorch, for other prompts than that of the export, too."""
+    """Compare features and outputs with those of PyTorch, for other prompts than that of the export, too."""
     runtime = ExportedRuntime(folder, "onnxruntime", "float32", name)
     rng = torch.Generator().manual_seed(1)
-    picture = torch.randn(1, 3, network.side, network.side, generator=rng)
-    ours = network.encode(picture)
-    theirs = runtime.encode(picture).maps()
+    image = torch.randn(1, 3, network.side, network.side, generator=rng)
+    ours = network.encode(image)
+    theirs = runtime.encode(image).maps()
     for feature, values in ours.maps().items():
         _compare(name, feature, values, theirs[feature])
     prompts = _example(network)
-    for what, one, two in zip(ANSWERS, network.predict(ours, prompts), runtime.predict(ours, prompts), strict=True):
+    for what, one, two in zip(OUTPUTS, network.predict(ours, prompts), runtime.predict(ours, prompts), strict=True):
         _compare(name, what, one, two)
 
 

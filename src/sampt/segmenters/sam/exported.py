@@ -1,7 +1,7 @@
 """An exported network run by ONNX Runtime or OpenVINO, on the CPU.
 
-An exported folder holds three graphs and ``model.json``: ``encoder.onnx``, a picture to the features of a frame;
-``frame.onnx``, these to what every answer about the frame needs; ``decoder.onnx``, that and a prompt to an answer.
+An exported folder holds three graphs and ``model.json``: ``encoder.onnx``, an image to the features of a frame;
+``frame.onnx``, these to what every prediction about the frame needs; ``decoder.onnx``, that and a prompt to a prediction.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from sampt.errors import BackendError
 from sampt.files.limits import parse_json
 from sampt.files.text import read_text
 from sampt.segmenters.sam.network import FrameFeatures
-from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
+from sampt.segmenters.sam.resizing import Fit
 
 __all__ = [
-    "ANSWERS",
     "DECODER",
     "ENCODER",
     "FEATURES",
@@ -36,6 +35,7 @@ __all__ = [
     "FRAME",
     "FRAME_PARTS",
     "NOTE",
+    "OUTPUTS",
     "ExportNote",
     "ExportedRuntime",
     "check_precision",
@@ -44,8 +44,8 @@ __all__ = [
 ENCODER, FRAME, DECODER, NOTE = "encoder.onnx", "frame.onnx", "decoder.onnx", "model.json"
 FEATURES = ("embedding", "fine", "middle")
 FRAME_PARTS = ("rows", "keys", "values", "queries", "frame_middle", "frame_fine")
-"""Names in the graphs: the four of ``FrameParts.places``, and what else it has; some networks lack these."""
-ANSWERS = ("logits", "iou")
+"""Names in the graphs: the four of ``FrameParts.locations``, and what else it has; some networks lack these."""
+OUTPUTS = ("logits", "iou")
 FORMAT = 1
 """Of an exported folder; another number is another meaning of its files."""
 
@@ -58,9 +58,9 @@ class ExportNote:
     """``model.json``, written last.
 
     Attributes:
-        name: of the back end.
+        name: of the backend.
         weights: what the network's weights were, for people.
-        weights_identity: of the file they came from; see :func:`sampt.segmenters.sam.checkpoint.identity_of`.
+        weights_identity: of the file they came from; see :func:`sampt.segmenters.sam.checkpoint.identify`.
         side, ends_boxes, logit_limit, is_stretched: of the network.
         format: :data:`FORMAT`.
     """
@@ -107,7 +107,7 @@ class ExportedRuntime:
         folder: the export.
         engine: "onnxruntime" or "openvino".
         precision: "float32", or "bfloat16" with OpenVINO.
-        name: of the back end.
+        name: of the backend.
     """
 
     def __init__(self, folder: Path, engine: str, precision: str, name: str) -> None:
@@ -118,7 +118,7 @@ class ExportedRuntime:
         self._encoder, self._frame = open_graph(folder / ENCODER, beside=False), open_graph(folder / FRAME, beside=False)
         self._decoder = open_graph(folder / DECODER, beside=False)
         self._decoder_beside = open_graph(folder / DECODER, beside=True)
-        self._seen: tuple[FrameFeatures, dict[str, np.ndarray]] | None = None  # the frame that was asked about last
+        self._seen: tuple[FrameFeatures, dict[str, np.ndarray]] | None = None  # the frame that was decoded last
         self._lock = threading.Lock()
 
     @property
@@ -128,24 +128,24 @@ class ExportedRuntime:
     def fit(self, size_hw: tuple[int, int]) -> Fit:
         return Fit.stretched(size_hw, self.side) if self._is_stretched else Fit.of(size_hw, self.side)
 
-    def encode(self, pictures: Tensor) -> FrameFeatures:
-        found = [self._encoder({"picture": picture[None].numpy()}) for picture in pictures]
+    def encode(self, images: Tensor) -> FrameFeatures:
+        found = [self._encoder({"image": image[None].numpy()}) for image in images]
         joined = {name: torch.from_numpy(np.concatenate([one[name] for one in found])) for name in found[0]}
         return FrameFeatures(**joined)
 
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         if multimask:
             raise BackendError(f"{self._name!r} was exported for single masks; choose runtime 'torch' for several.")
-        return self._answers(self._decoder, image, prompts)
+        return self._run_decoder(self._decoder, image, prompts)
 
     def predict_beside(self, image: FrameFeatures, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
-        """The same on one core: for several threads that ask at the same time, which together are done sooner."""
-        return self._answers(self._decoder_beside, image, prompts)
+        """The same on one core: for several threads that predict at the same time, which together are done sooner."""
+        return self._run_decoder(self._decoder_beside, image, prompts)
 
-    def _answers(self, decoder: Graph, image: FrameFeatures, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+    def _run_decoder(self, decoder: Graph, image: FrameFeatures, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         parts = self._parts(image)
-        answers = [decoder({**parts, **self._asked(prompts.alone(k))}) for k in range(len(prompts.xy))]
-        logits, iou = (np.concatenate([answer[name] for answer in answers]) for name in ANSWERS)
+        outputs = [decoder({**parts, **self._prompt_inputs(prompts.alone(k))}) for k in range(len(prompts.xy))]
+        logits, iou = (np.concatenate([output[name] for output in outputs]) for name in OUTPUTS)
         return torch.from_numpy(logits), torch.from_numpy(iou)
 
     def _parts(self, image: FrameFeatures) -> dict[str, np.ndarray]:
@@ -154,13 +154,13 @@ class ExportedRuntime:
                 self._seen = (image, self._frame({name: value.numpy() for name, value in image.maps().items()}))
             return self._seen[1]
 
-    def _asked(self, prompt: PromptBatch) -> dict[str, np.ndarray]:
+    def _prompt_inputs(self, prompt: PromptBatch) -> dict[str, np.ndarray]:
         """One prompt: on a CPU several together take no less time."""
         masks = prompt.masks
         if masks is None:
             masks = torch.zeros(1, 1, self.mask_side, self.mask_side)
-        asked = {"xy": prompt.xy, "kinds": prompt.kinds, "masks": masks, "has_mask": prompt.has_mask}
-        return {name: value.numpy() for name, value in asked.items()}
+        inputs = {"xy": prompt.xy, "kinds": prompt.kinds, "masks": masks, "has_mask": prompt.has_mask}
+        return {name: value.numpy() for name, value in inputs.items()}
 
 
 def _open_onnxruntime(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
@@ -187,8 +187,8 @@ def check_precision(engine: str, precision: str, name: str) -> None:
     """
     choices = _PRECISIONS[engine]
     if precision not in ("auto", *choices):
-        told = f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else f"'auto' or {choices[0]!r}"
-        raise BackendError(f"{name!r} with runtime {engine!r} got precision {precision!r}, expected {told}.")
+        text = f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else f"'auto' or {choices[0]!r}"
+        raise BackendError(f"{name!r} with runtime {engine!r} got precision {precision!r}, expected {text}.")
 
 
 def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Graph:
@@ -208,7 +208,7 @@ def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Gr
     except Exception as error:  # OpenVINO raises RuntimeError and classes of its own
         line = " ".join(str(error).split())[:160]
         raise BackendError(f"{name!r} cannot read {path} by OpenVINO: {line}. Export it again.") from error
-    known = {*FEATURES, *FRAME_PARTS, *ANSWERS}
+    known = {*FEATURES, *FRAME_PARTS, *OUTPUTS}
     outputs = [next(iter(known & item.get_names())) for item in model.outputs]  # each has names of inner nodes, too
     own = threading.local()  # each thread has a request of its own
 

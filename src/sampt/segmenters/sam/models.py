@@ -17,7 +17,7 @@ class SamModel:
     """One model.
 
     Attributes:
-        name: of the back end.
+        name: of the backend.
         builder: "module:function"; the function takes no arguments and returns the network without its weights.
         packages: what the network is built from, besides PyTorch.
     """
@@ -65,4 +65,4 @@ MODELS = {
         *(_hiera(size) for size in ("tiny", "small", "base-plus", "large")),
     )
 }
-"""By name of the back end."""
+"""By name of the backend."""

@@ -2,10 +2,10 @@
 
 The parts (vision encoder, prompt encoder, mask decoder) and their parameters' names are those of `transformers`. Going through
 the decoder is done here: objects lie on the batch axis, which its own way does not allow with masks; a prompt is a list of
-tokens of any kinds; only the masks that are asked for are made; and what depends on the frame alone is made once a frame
+tokens of any kinds; only the masks that are requested are made; and what depends on the frame alone is made once a frame
 (:mod:`sampt.segmenters.sam.two_way`).
 
-Every tensor is (n, channels, height, width), unless it says rows: (n, places, channels).
+Every tensor is (n, channels, height, width), unless it says rows: (n, locations, channels).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from transformers.models.sam.configuration_sam import (
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
 from sampt.backends.torch_networks import in_float32, linear, quicken
-from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import FILLER, NOTHING, PromptBatch
+from sampt.segmenters.sam.resizing import Fit
 from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
 
 __all__ = [
@@ -67,8 +67,8 @@ class VitSizes:
         width: channels.
         depth: layers.
         heads: of every attention.
-        global_layers: those that look at the whole picture; the others at windows of 14 x 14 places.
-        side: of the square picture, in pixels.
+        global_layers: those that look at the whole image; the others at windows of 14 x 14 locations.
+        side: of the square image, in pixels.
     """
 
     width: int
@@ -88,7 +88,7 @@ class FrameFeatures:
     """What the decoder needs of b frames.
 
     Attributes:
-        embedding: (b, 256, s, s), s places of 16 pixels.
+        embedding: (b, 256, s, s), s locations of 16 pixels.
         fine: (b, 32, 4 s, 4 s) features that HQ-SAM and SAM 2 add, or None.
         middle: (b, 64, 2 s, 2 s) features that SAM 2 adds, or None.
     """
@@ -113,11 +113,11 @@ class SamNetwork(nn.Module):
     """Segment Anything; in evaluation mode and without gradients.
 
     Args:
-        vision: takes normalised pictures; gives an object with ``last_hidden_state`` and, for HQ-SAM, early features
+        vision: takes normalised images; gives an object with ``last_hidden_state`` and, for HQ-SAM, early features
             ``intermediate_embeddings``.
         prompts: a ``SamPromptEncoder``.
         decoder: a ``SamMaskDecoder``.
-        side: of the pictures, in pixels.
+        side: of the images, in pixels.
 
     Attributes:
         ends_boxes: prompts with a box have a token that stands for nothing, too.
@@ -136,7 +136,7 @@ class SamNetwork(nn.Module):
         self.mask_decoder: Any = decoder
         self.side = side
         self._derived: TwoWay | None = None
-        self._seen: tuple[FrameFeatures, FrameParts] | None = None  # the frame that was asked about last
+        self._seen: tuple[FrameFeatures, FrameParts] | None = None  # the frame that was decoded last
         quicken(self)
         self.eval().requires_grad_(False)
 
@@ -146,15 +146,15 @@ class SamNetwork(nn.Module):
         return self.side // 4
 
     def fit(self, size_hw: tuple[int, int]) -> Fit:
-        """How frames of this size lie in the pictures."""
+        """How frames of this size lie in the images."""
         return Fit.of(size_hw, self.side)
 
-    def encode(self, pictures: Tensor) -> FrameFeatures:
-        """Look at (b, 3, side, side) normalised pictures."""
-        return FrameFeatures(self.vision_encoder(pictures).last_hidden_state)
+    def encode(self, images: Tensor) -> FrameFeatures:
+        """Look at (b, 3, side, side) normalised images."""
+        return FrameFeatures(self.vision_encoder(images).last_hidden_state)
 
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
-        """Answer n prompts about one frame.
+        """Predict for n prompts about one frame.
 
         Args:
             image: with b = 1.
@@ -166,13 +166,13 @@ class SamNetwork(nn.Module):
         """
         if self._seen is None or self._seen[0] is not image:
             self._seen = (image, self.parts(image))
-        return self.answer(self._seen[1], prompts, multimask=multimask)
+        return self.predict_masks(self._seen[1], prompts, multimask=multimask)
 
     def parts(self, image: FrameFeatures) -> FrameParts:
-        """What every answer about a frame needs of it, from features with b = 1."""
+        """What every prediction about a frame needs of it, from features with b = 1."""
         return FrameParts(self._two_way.project(image.embedding))
 
-    def answer(self, parts: FrameParts, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+    def predict_masks(self, parts: FrameParts, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """As :meth:`predict`, from what :meth:`parts` gave."""
         output = self._output_tokens()
         tokens = torch.cat([output.expand(prompts.xy.shape[0], -1, -1), self._sparse(prompts)], 1)
@@ -181,7 +181,7 @@ class SamNetwork(nn.Module):
         if prompts.is_filled:
             seen = torch.cat([torch.ones_like(tokens[:, : len(output), 0], dtype=torch.bool), prompts.kinds != FILLER], 1)
         wanted = len(output) if multimask else self.single_tokens
-        queries, keys = self._two_way(parts.places, tokens, masks, prompts.has_mask, wanted, seen)
+        queries, keys = self._two_way(parts.locations, tokens, masks, prompts.has_mask, wanted, seen)
         iou = self.mask_decoder.iou_prediction_head(queries[:, 0])
         return self._masks(queries[:, 1:], self._upscale(keys, parts), iou, parts, multimask)
 
@@ -190,7 +190,7 @@ class SamNetwork(nn.Module):
         return torch.cat([self.mask_decoder.iou_token.weight, self.mask_decoder.mask_tokens.weight])
 
     def _upscale(self, keys: Tensor, parts: FrameParts) -> Tensor:
-        """Rows (n, 16 p, 32), a place's 4 x 4 pixels by blocks, from the decoded places (n, p, 256)."""
+        """Rows (n, 16 p, 32), a location's 4 x 4 pixels by blocks, from the decoded locations (n, p, 256)."""
         decoder = self.mask_decoder
         twice = self._twice_as_fine(decoder.upscale_conv1, keys)
         if parts.middle is not None:
@@ -214,10 +214,10 @@ class SamNetwork(nn.Module):
         self, tokens: Tensor, features: Tensor, iou: Tensor, parts: FrameParts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Masks and IoU from the decoded mask tokens (n, k, 256) and rows of features (n, 16 p, 32)."""
-        asked = range(1, tokens.shape[1]) if multimask else range(1)
-        kernels = torch.stack([self.mask_decoder.output_hypernetworks_mlps[k](tokens[:, k]) for k in asked], 1)
+        chosen = range(1, tokens.shape[1]) if multimask else range(1)
+        kernels = torch.stack([self.mask_decoder.output_hypernetworks_mlps[k](tokens[:, k]) for k in chosen], 1)
         masks = from_blocks(features @ kernels.transpose(1, 2), self.side // PATCH)
-        return masks, iou[:, asked.start : asked.stop]
+        return masks, iou[:, chosen.start : chosen.stop]
 
     def _mask_rows(self, masks: Tensor) -> Tensor:
         """Rows (n, p, 16) of the previous masks, up to the last step of their embedding."""
@@ -253,7 +253,7 @@ class SamNetwork(nn.Module):
 
     def _sparse(self, prompts: PromptBatch) -> Tensor:
         """(n, t, 256): where each token is, and of what kind."""
-        where = self._encoded((prompts.xy + 0.5) / self.side)
+        where = self._encode((prompts.xy + 0.5) / self.side)
         tokens: Tensor = where * (prompts.kinds > NOTHING)[..., None] + self._kinds()[(prompts.kinds - NOTHING).clamp(min=0)]
         return tokens
 
@@ -263,17 +263,19 @@ class SamNetwork(nn.Module):
         return torch.cat([encoder.not_a_point_embed.weight, *(kind.weight for kind in encoder.point_embed)])
 
     def _positions(self) -> Tensor:
-        """(p, 256): the encoding of every place of the embedding, the same for every frame."""
-        places = self.side // PATCH
-        at = (torch.arange(places, device=self.prompt_encoder.shared_embedding.positional_embedding.device) + 0.5) / places
+        """(p, 256): the encoding of every location of the embedding, the same for every frame."""
+        locations = self.side // PATCH
+        at = (
+            torch.arange(locations, device=self.prompt_encoder.shared_embedding.positional_embedding.device) + 0.5
+        ) / locations
         y, x = torch.meshgrid(at, at, indexing="ij")
-        return self._encoded(torch.stack([x, y], -1)).flatten(0, 1)
+        return self._encode(torch.stack([x, y], -1)).flatten(0, 1)
 
-    def _encoded(self, xy: Tensor) -> Tensor:
-        """(..., 256) sines and cosines of (..., 2) parts of the picture (Tancik et al. 2020), in float32 always.
+    def _encode(self, xy: Tensor) -> Tensor:
+        """(..., 256) sines and cosines of (..., 2) parts of the image (Tancik et al. 2020), in float32 always.
 
         The product with the matrix of frequencies is written out: as a matrix product PyTorch's autocast and OpenVINO would
-        compute it in bfloat16, in which a place is known to 2 pixels of 1024.
+        compute it in bfloat16, in which a location is known to 2 pixels of 1024.
         """
         along_x, along_y = self.prompt_encoder.shared_embedding.positional_embedding
         x, y = (2 * xy - 1).unbind(-1)
@@ -360,13 +362,13 @@ DECODER_NAMES = (
     (_MLP + r"2\.", r"\1.proj_out."),
     (_MLP + r"1\.", r"\1.layers.0."),
     *(
-        (rf"^mask_decoder\.{official}\.{place}\.", f"mask_decoder.{ours}_{part}.")
+        (rf"^mask_decoder\.{official}\.{location}\.", f"mask_decoder.{ours}_{part}.")
         for official, ours in (
             ("compress_vit_feat", "compress_vit"),
             ("embedding_encoder", "encoder"),
             ("embedding_maskfeature", "mask"),
         )
-        for place, part in ((0, "conv1"), (1, "norm"), (3, "conv2"))
+        for location, part in ((0, "conv1"), (1, "norm"), (3, "conv2"))
     ),
 )
 """Pattern and replacement from the official programs' names, in order."""

@@ -1,7 +1,7 @@
 """Prompts about one frame as tensors that make one batch.
 
 A point is a token; so is each corner of a box; without a box the official programs add one that stands for nothing, and that of
-SAM 2 does so with a box, too. More of those would change the answer. Prompts of unequal length are therefore filled up with
+SAM 2 does so with a box, too. More of those would change the prediction. Prompts of unequal length are therefore filled up with
 tokens that nobody looks at (:mod:`sampt.segmenters.sam.two_way`), not with tokens for nothing.
 """
 
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sampt.errors import BackendError
 from sampt.segmenters.base import check_prompt
-from sampt.segmenters.sam.picture import Fit
+from sampt.segmenters.sam.resizing import Fit
 from sampt.types import FloatArray, IntArray, ObjectPrompt
 
-__all__ = ["FILLER", "NOTHING", "PromptBatch", "batch_of"]
+__all__ = ["FILLER", "NOTHING", "PromptBatch", "make_batch"]
 
 FILLER, NOTHING, NEGATIVE, POSITIVE, FIRST_CORNER, LAST_CORNER = range(-2, 4)
 
@@ -74,7 +74,7 @@ class PromptBatch:
         return replace(self, xy=self.xy[rows], kinds=self.kinds[rows], masks=masks, has_mask=self.has_mask[rows])
 
 
-def batch_of(
+def make_batch(
     prompts: Sequence[ObjectPrompt],
     fit: Fit,
     mask_side: int,
@@ -89,11 +89,11 @@ def batch_of(
         BackendError: a prompt has neither a positive point nor a box, or logits of another size.
     """
     tokens = [_tokens(prompt, fit, name, ends_boxes) for prompt in prompts]
-    most = max(len(kinds) for _, kinds in tokens)
-    xy = np.zeros((len(prompts), most, 2), np.float32)
-    kinds = np.full((len(prompts), most), FILLER, np.int64)
-    for k, (places, of_kind) in enumerate(tokens):
-        xy[k, : len(places)], kinds[k, : len(places)] = places, of_kind
+    limit = max(len(kinds) for _, kinds in tokens)
+    xy = np.zeros((len(prompts), limit, 2), np.float32)
+    kinds = np.full((len(prompts), limit), FILLER, np.int64)
+    for k, (locations, of_kind) in enumerate(tokens):
+        xy[k, : len(locations)], kinds[k, : len(locations)] = locations, of_kind
     masks = [_mask(prompt, mask_side, device, name) for prompt in prompts]
     some = any(mask is not None for mask in masks)
     zero = torch.zeros(1, mask_side, mask_side, device=device) if some else None
@@ -102,12 +102,12 @@ def batch_of(
         torch.from_numpy(kinds).to(device),
         torch.stack([zero if mask is None else mask for mask in masks]) if zero is not None else None,
         torch.tensor([mask is not None for mask in masks], device=device),
-        is_filled=any(len(of_kind) < most for _, of_kind in tokens),
+        is_filled=any(len(of_kind) < limit for _, of_kind in tokens),
     )
 
 
 def _tokens(prompt: ObjectPrompt, fit: Fit, name: str, ends_boxes: bool) -> tuple[FloatArray, IntArray]:
-    """(t, 2) places in the square and (t,) kinds."""
+    """(t, 2) locations in the square and (t,) kinds."""
     check_prompt(prompt, name)
     box = prompt.box_xyxy
     corners = np.zeros((0, 2), np.float32) if box is None else fit.scale_xy(box.reshape(2, 2))

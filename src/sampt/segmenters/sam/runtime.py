@@ -10,14 +10,14 @@ from torch import Tensor
 
 from sampt.backends.torch_networks import compiling, computing
 from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
-from sampt.segmenters.sam.picture import Fit
 from sampt.segmenters.sam.prompts import PromptBatch
+from sampt.segmenters.sam.resizing import Fit
 
 __all__ = ["SamRuntime", "TorchRuntime", "default_precision"]
 
 
 class SamRuntime(Protocol):
-    """Runs a network; what its attributes are is told by :class:`~sampt.segmenters.sam.network.SamNetwork`."""
+    """Runs a network; what its attributes are is given by :class:`~sampt.segmenters.sam.network.SamNetwork`."""
 
     side: int
     ends_boxes: bool
@@ -28,7 +28,7 @@ class SamRuntime(Protocol):
 
     def fit(self, size_hw: tuple[int, int]) -> Fit: ...
 
-    def encode(self, pictures: Tensor) -> FrameFeatures: ...
+    def encode(self, images: Tensor) -> FrameFeatures: ...
 
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """As the network does, in float32."""
@@ -47,9 +47,9 @@ class TorchRuntime:
         network: on ``device``.
         device: where it runs.
         precision: a key of :data:`sampt.backends.torch_networks.PRECISIONS`: of products and convolutions; sums, norms and
-            answers stay float32.
+            predictions stay float32.
         compiles: whether PyTorch compiles the vision encoder, which takes a minute at the first frame.
-        name: of the back end, for errors.
+        name: of the backend, for errors.
     """
 
     def __init__(self, network: SamNetwork, device: torch.device, precision: str, *, compiles: bool, name: str) -> None:
@@ -66,16 +66,16 @@ class TorchRuntime:
     def fit(self, size_hw: tuple[int, int]) -> Fit:
         return self.network.fit(size_hw)
 
-    def encode(self, pictures: Tensor) -> FrameFeatures:
+    def encode(self, images: Tensor) -> FrameFeatures:
         with self._computing(), compiling(self._name) if self._compiles else nullcontext():
-            return self.network.encode(pictures)
+            return self.network.encode(images)
 
     def predict(self, image: FrameFeatures, prompts: PromptBatch, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         # On a CPU what one prompt makes in between stays in the caches; several at once take longer than one by one.
-        asked = [prompts.alone(k) for k in range(len(prompts.xy))] if self._device.type == "cpu" else [prompts]
+        prompted = [prompts.alone(k) for k in range(len(prompts.xy))] if self._device.type == "cpu" else [prompts]
         with self._computing():
-            answers = [self.network.predict(image, one, multimask=multimask) for one in asked]
-        logits, iou = zip(*answers, strict=True)
+            outputs = [self.network.predict(image, one, multimask=multimask) for one in prompted]
+        logits, iou = zip(*outputs, strict=True)
         return torch.cat(logits).float(), torch.cat(iou).float()
 
     def _computing(self) -> AbstractContextManager[object]:

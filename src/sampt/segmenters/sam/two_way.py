@@ -1,13 +1,13 @@
-"""The decoder's transformer between tokens and places, with what depends on the frame alone computed once a frame.
+"""The decoder's transformer between tokens and locations, with what depends on the frame alone computed once a frame.
 
 The arithmetic is that of the official programs, put in another order; the order below is what saves time.
 
 - What a previous mask adds to the frame is a linear map of 16 channels. The first layer's projections of 256 channels are
-  therefore made once a frame, and a prompt adds its own share of them from 16.
+  therefore made once a frame, and a prompt adds its own part of them from 16.
 - The positional encoding is added behind a projection instead of before: it is a constant there.
-- The last attention is only asked for the tokens that become masks and scores. For so few, queries and values are moved through
-  the projections of the tokens' side instead of those of all places.
-- Places stay in rows, channels last, up to the masks: upsampling by transposed convolutions without overlap is a product.
+- The last attention is only computed for the tokens that become masks and scores. For so few, queries and values are moved
+  through the projections of the tokens' side instead of those of all locations.
+- Locations stay in rows, channels last, up to the masks: upsampling by transposed convolutions without overlap is a product.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["FrameParts", "TwoWay", "from_blocks", "in_blocks"]
 
 @dataclass(frozen=True, eq=False)
 class FrameParts:
-    """What a frame gives to every prompt about it; p places in rows, from the top left.
+    """What a frame gives to every prompt about it; p locations in rows, from the top left.
 
     Attributes:
-        places: the embedding (1, p, 256), and the first layer's keys, values and queries of it, each (1, p, 128).
+        locations: the embedding (1, p, 256), and the first layer's keys, values and queries of it, each (1, p, 128).
         middle: (1, p, 4, 64) features that are added after the first upsampling, or None.
         fine: features that are added later, as the network likes them, or None.
     """
 
-    places: tuple[Tensor, ...]
+    locations: tuple[Tensor, ...]
     middle: Tensor | None = None
     fine: Tensor | None = None
 
@@ -54,10 +54,11 @@ def in_blocks(features: Tensor, side: int) -> Tensor:
     return split.permute(0, 2, 3 + steps, *halves, 1).reshape(b, rows * columns, side * side, c)
 
 
-def from_blocks(rows: Tensor, places: int) -> Tensor:
-    """The inverse for blocks of 4 x 4: (n, places * places * 16, c) -> (n, c, 4 places, 4 places), channels last in memory."""
-    split = rows.reshape(rows.shape[0], places, places, 2, 2, 2, 2, -1)
-    pixels = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(rows.shape[0], 4 * places, 4 * places, -1)
+def from_blocks(rows: Tensor, locations: int) -> Tensor:
+    """The inverse for blocks of 4 x 4: (n, locations * locations * 16, c) -> (n, c, 4 locations, 4 locations), channels last in
+    memory."""
+    split = rows.reshape(rows.shape[0], locations, locations, 2, 2, 2, 2, -1)
+    pixels = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(rows.shape[0], 4 * locations, 4 * locations, -1)
     return pixels.permute(0, 3, 1, 2)
 
 
@@ -66,7 +67,7 @@ class TwoWay:
 
     Args:
         transformer: of a ``SamMaskDecoder`` or one of its kin in `transformers`.
-        positions: (p, 256) encoding of every place.
+        positions: (p, 256) encoding of every location.
         mask_weight: (256, 16) and
         mask_bias: (256,): the last step of what embeds a previous mask.
         no_mask: (256,): what stands for none.
@@ -81,13 +82,13 @@ class TwoWay:
         self._of_mask = [last_step.T.contiguous(), *(one.weight @ last_step.T for one in self._projections[0])]
 
     def project(self, embedding: Tensor) -> tuple[Tensor, ...]:
-        """``FrameParts.places`` of a (1, 256, s, s) embedding."""
+        """``FrameParts.locations`` of a (1, 256, s, s) embedding."""
         rows = embedding.flatten(2).transpose(1, 2)
         return rows, *(one(rows) for one in self._projections[0])
 
     def __call__(
         self,
-        places: Sequence[Tensor],
+        locations: Sequence[Tensor],
         tokens: Tensor,
         masks: Tensor | None,
         has_mask: Tensor,
@@ -97,7 +98,7 @@ class TwoWay:
         """Let n prompts and the frame look at each other.
 
         Args:
-            places: as :meth:`project` gives it.
+            locations: as :meth:`project` gives it.
             tokens: (n, t, 256), output tokens first.
             masks: (n, p, 16) what is made of the previous masks, or None when no prompt has one.
             has_mask: (n,) bool, where ``masks`` counts.
@@ -105,10 +106,10 @@ class TwoWay:
             seen: (n, t) bool, tokens that the others and the frame look at; None for all.
 
         Returns:
-            Output tokens (n, count, 256) and places (n, p, 256).
+            Output tokens (n, count, 256) and locations (n, p, 256).
         """
         allowed = None if seen is None else seen[:, None, None]
-        keys, *projected = self._seen_first(places, masks, has_mask)
+        keys, *projected = self._seen_first(locations, masks, has_mask)
         queries = tokens
         for k, layer in enumerate(self._layers):
             if k:
@@ -116,35 +117,35 @@ class TwoWay:
             queries, keys = _layer(layer, queries, keys, projected, tokens, allowed, is_first=k == 0)
         return self._last(queries[:, :count], tokens[:, :count], keys), keys
 
-    def _seen_first(self, places: Sequence[Tensor], masks: Tensor | None, has_mask: Tensor) -> list[Tensor]:
+    def _seen_first(self, locations: Sequence[Tensor], masks: Tensor | None, has_mask: Tensor) -> list[Tensor]:
         """Embeddings with previous masks (n, p, 256), and the first layer's projections of them, each (n, p, 128)."""
         if masks is None:
             return [
-                (part + share[:, -1]).expand(has_mask.shape[0], -1, -1)
-                for part, share in zip(places, self._of_mask, strict=True)
+                (part + fraction[:, -1]).expand(has_mask.shape[0], -1, -1)
+                for part, fraction in zip(locations, self._of_mask, strict=True)
             ]
         is_masked = has_mask.to(masks.dtype).view(-1, 1, 1).expand(-1, masks.shape[1], 1)
-        shares = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1)
-        return [linear(shares, share).add_(part) for part, share in zip(places, self._of_mask, strict=True)]
+        fractions = torch.cat([masks * is_masked, is_masked, 1 - is_masked], -1)
+        return [linear(fractions, fraction).add_(part) for part, fraction in zip(locations, self._of_mask, strict=True)]
 
     def _last(self, queries: Tensor, tokens: Tensor, keys: Tensor) -> Tensor:
-        """The attention of a few tokens to all places; what each key adds to all of a query's logits alike is left out."""
+        """The attention of a few tokens to all locations; what each key adds to all of a query's logits alike is left out."""
         final, n = self._final, queries.shape[0]
         heads = final.num_attention_heads
-        asked = _split(final.q_proj(queries + tokens), heads)  # (n, heads, count, c)
+        queried = _split(final.q_proj(queries + tokens), heads)  # (n, heads, count, c)
         of_keys = final.k_proj.weight.view(heads, -1, keys.shape[-1])
-        moved = (asked @ of_keys).flatten(1, 2) * final.scaling  # (n, heads * count, 256)
+        moved = (queried @ of_keys).flatten(1, 2) * final.scaling  # (n, heads * count, 256)
         logits = moved @ keys.transpose(1, 2) + moved @ self._positions.T
         seen = (logits.softmax(-1) @ keys).view(n, heads, -1, keys.shape[-1])
         of_values = final.v_proj.weight.view(heads, -1, keys.shape[-1])
         values = (seen @ of_values.transpose(1, 2)).transpose(1, 2).flatten(2) + final.v_proj.bias
-        answer: Tensor = self._final_norm(queries + _out(final)(values))
-        return answer
+        attended: Tensor = self._final_norm(queries + _out(final)(values))
+        return attended
 
 
 @dataclass(frozen=True, eq=False)
 class _Projection:
-    """A projection of the places: by ``weight`` (128, 256), and (p, 128) added, or (128,) where all places have the same."""
+    """A projection of the locations: by ``weight`` (128, 256), and (p, 128) added, or (128,) where all have the same."""
 
     weight: Tensor
     added: Tensor
@@ -173,7 +174,7 @@ def _layer(
     *,
     is_first: bool,
 ) -> tuple[Tensor, Tensor]:
-    """One layer: tokens look at each other and at the places, think, and are looked at by the places."""
+    """One layer: tokens look at each other and at the locations, think, and are looked at by the locations."""
     own = layer.self_attn
     placed = queries if is_first else queries + tokens
     seen = _out(own)(_attend(own.q_proj(placed), own.k_proj(placed), own.v_proj(queries), own, allowed))
@@ -188,7 +189,7 @@ def _layer(
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, attention: Any, allowed: Tensor | None = None) -> Tensor:
-    """(n, t, c) answers of (n, s, c) keys and values to (n, t, c) queries; of those keys that are ``allowed`` (n, 1, 1, s)."""
+    """(n, t, c) outputs of (n, s, c) keys and values to (n, t, c) queries; of those keys that are ``allowed`` (n, 1, 1, s)."""
     heads = attention.num_attention_heads
     q, k, v = (_split(part, heads) for part in (q, k, v))
     seen = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=attention.scaling)

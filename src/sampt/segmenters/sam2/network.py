@@ -19,7 +19,7 @@ from transformers.models.sam2.configuration_sam2 import (
 from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder, Sam2PromptEncoder, Sam2VisionModel
 
 from sampt.segmenters.sam.network import SIDE, FrameFeatures, SamNetwork
-from sampt.segmenters.sam.picture import Fit
+from sampt.segmenters.sam.resizing import Fit
 from sampt.segmenters.sam.two_way import FrameParts, in_blocks
 
 __all__ = [
@@ -35,22 +35,22 @@ __all__ = [
 
 _WIDTH = 256
 _MASKS = 4
-_STABLE_SHARE = 0.98
+_STABLE_FRACTION = 0.98
 _STABLE_LOGIT = 0.05
 
 
 @dataclass(frozen=True)
 class HieraSizes:
-    """Sizes of the encoder, which has four stages; each but the first halves the places and doubles width and heads.
+    """Sizes of the encoder, which has four stages; each but the first halves the locations and doubles width and heads.
 
     Attributes:
         width: channels of the first stage.
         heads: of its attention.
         depths: layers of each stage.
-        global_layers: those that look at the whole picture, counted over all stages; the others at windows.
-        windows: sides of these, in places, by stage.
-        background: side of the learned positions that are stretched over the picture.
-        side: of the square picture, in pixels.
+        global_layers: those that look at the whole image, counted over all stages; the others at windows.
+        windows: sides of these, in locations, by stage.
+        background: side of the learned positions that are stretched over the image.
+        side: of the square image, in pixels.
     """
 
     width: int
@@ -83,18 +83,18 @@ class Sam2Network(SamNetwork):
         """Frames of any shape are stretched to the square."""
         return Fit.stretched(size_hw, self.side)
 
-    def encode(self, pictures: Tensor) -> FrameFeatures:
-        """Look at (b, 3, side, side) normalised pictures."""
-        fine, middle, embedding = self.vision_encoder(pictures).fpn_hidden_states
+    def encode(self, images: Tensor) -> FrameFeatures:
+        """Look at (b, 3, side, side) normalised images."""
+        fine, middle, embedding = self.vision_encoder(images).fpn_hidden_states
         decoder = self.mask_decoder
         embedding = embedding + self.no_memory_embedding.view(1, -1, 1, 1)
         return FrameFeatures(embedding, decoder.conv_s0(fine), decoder.conv_s1(middle))
 
     def parts(self, image: FrameFeatures) -> FrameParts:
-        """What every answer about a frame needs of it; finer features go by blocks, as places are upsampled."""
+        """What every prediction about a frame needs of it; finer features go by blocks, as locations are upsampled."""
         assert image.middle is not None
         assert image.fine is not None
-        return FrameParts(super().parts(image).places, in_blocks(image.middle, 2), in_blocks(image.fine, 4).flatten(1, 2))
+        return FrameParts(super().parts(image).locations, in_blocks(image.middle, 2), in_blocks(image.fine, 4).flatten(1, 2))
 
     def _output_tokens(self) -> Tensor:
         # The official order has the last one first; attention does not depend on the order.
@@ -122,11 +122,11 @@ class Sam2Network(SamNetwork):
 def _is_stable(logits: Tensor) -> Tensor:
     """(n, k): whether nearly as many of (n, k, m, m) logits are clearly above 0 as are above or near it."""
     above, near = ((logits > limit).sum((-2, -1)) for limit in (_STABLE_LOGIT, -_STABLE_LOGIT))
-    return torch.where(near > 0, above / near, 1.0) >= _STABLE_SHARE
+    return torch.where(near > 0, above / near, 1.0) >= _STABLE_FRACTION
 
 
 class _NoPositions(nn.Module):
-    """Instead of the encodings of places that only the memory uses: 22 million sines and cosines a frame."""
+    """Instead of the encodings of locations that only the memory uses: 22 million sines and cosines a frame."""
 
     def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
         return torch.empty(0, device=device, dtype=dtype)
@@ -146,11 +146,11 @@ def vision_config(sizes: HieraSizes) -> Any:
         global_attention_blocks=list(sizes.global_layers),
         window_positional_embedding_background_size=[sizes.background, sizes.background],
     )
-    places = [[sizes.side // stride] * 2 for stride in (4, 8, 16)]
+    locations = [[sizes.side // stride] * 2 for stride in (4, 8, 16)]
     return Sam2VisionConfig(
         backbone_config=hiera,
         backbone_channel_list=widths[::-1],
-        backbone_feature_sizes=places,
+        backbone_feature_sizes=locations,
         attn_implementation="sdpa",
     )
 

@@ -1,4 +1,4 @@
-"""`cotracker3-offline` and `cotracker3-online`: points followed together. They need PyTorch and downloaded weights."""
+"""`cotracker3-offline` and `cotracker3-online`: points tracked together. They need PyTorch and downloaded weights."""
 
 from __future__ import annotations
 

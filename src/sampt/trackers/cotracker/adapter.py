@@ -1,6 +1,6 @@
-"""CoTracker3 behind the seam of a tracker.
+"""CoTracker3 behind the interface of a tracker.
 
-The offline network looks at the whole clip at once, the online one at windows of 16 frames. Points before their query frames
+The offline network looks at the whole clip at once, the online one at windows of 16 frames. Points before their prompt frames
 come from a second pass, over the time-reversed clip, with the features of the first.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from sampt.backends.table import TRACKERS
-from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
+from sampt.backends.torch_networks import load_exactly, put_on_device, quicken, repeatable
 from sampt.trackers.base import FrameSource, TrackerInfo
-from sampt.trackers.cotracker.answers import Answers, FrameScale
-from sampt.trackers.cotracker.features import ClipFeatures, FrameStore
+from sampt.trackers.cotracker.features import ClipFeatures, FrameCache
 from sampt.trackers.cotracker.network import OFFLINE, ONLINE, CoTrackerNetwork, CoTrackerSizes
+from sampt.trackers.cotracker.outputs import FrameScale, TrackOutputs
 from sampt.trackers.cotracker.stream import CoTrackerTracks
 from sampt.trackers.cotracker.windows import SUPPORT_GRIDS, WindowedPass, WindowPlan, window_starts
 from sampt.types import Points, QueryMask, Tracks
@@ -39,21 +39,21 @@ class CoTrackerSettings:
             offline, and 0.6 of the product with the confidence online.)
         longest: frames that the offline network sees at once; a longer clip is cut into windows of this length that overlap by
             half, over which points are carried as the online network does it.
-        kept_frames: whose features the online tracker keeps for the pass in the other direction and for other groups of
+        cached_frames: whose features the online tracker keeps for the pass in the other direction and for other groups of
             objects, 8 MiB each; the offline one keeps ``longest``.
-        support_grid: points that are followed beside those asked for, a key of
+        support_grid: points that are tracked beside those requested, a key of
             :data:`sampt.trackers.cotracker.windows.SUPPORT_GRIDS`.
     """
 
     iterations: int = 6
     visible: float = 0.7
     longest: int = 128
-    kept_frames: int = 48
+    cached_frames: int = 48
     support_grid: str = "official"
 
 
 class CoTracker:
-    """Points followed together by CoTracker3.
+    """Points tracked together by CoTracker3.
 
     Args:
         name: "cotracker3-offline" or "cotracker3-online".
@@ -70,8 +70,8 @@ class CoTracker:
         is_online = name == "cotracker3-online"
         longest, window = self._settings.longest, network.sizes.window
         self._plan = WindowPlan.online(window) if is_online else WindowPlan.offline(longest)
-        self._kept = max(window, self._settings.kept_frames) if is_online else longest
-        self._store = FrameStore(network, device)
+        self._cached = max(window, self._settings.cached_frames) if is_online else longest
+        self._cache = FrameCache(network, device)
 
     @classmethod
     def load(
@@ -86,7 +86,7 @@ class CoTracker:
     ) -> CoTracker:
         """See :func:`sampt.trackers.cotracker.create_offline`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        placed = place(network, network.hot, name, device, runtime=runtime, precision=precision)
+        placed = put_on_device(network, network.hot, name, device, runtime=runtime, precision=precision)
         settings = CoTrackerSettings() if support_grid == "auto" else CoTrackerSettings(support_grid=support_grid)
         return cls(name, network, placed, settings)
 
@@ -103,27 +103,27 @@ class CoTracker:
         tracked together: so the official program does.
         """
         t = video.num_frames
-        answers = Answers.of_queries(points.xy, points.frame_idx, np.arange(t))
-        self._store.reserve(min(t, self._kept) if len(points) else 0)
-        clip = ClipFeatures(video, self._store)
+        outputs = TrackOutputs.of_queries(points.xy, points.frame_idx, np.arange(t))
+        self._cache.reserve(min(t, self._cached) if len(points) else 0)
+        clip = ClipFeatures(video, self._cache)
         if (points.frame_idx < t - 1).any():
-            self._one_way(clip, video, points, range(t), answers)
+            self._one_way(clip, video, points, range(t), outputs)
         if (points.frame_idx > 0).any():
-            self._one_way(clip, video, points, range(t - 1, -1, -1), answers)
-        return Tracks(points, answers.xy, answers.visible, answers.confidence)
+            self._one_way(clip, video, points, range(t - 1, -1, -1), outputs)
+        return Tracks(points, outputs.xy, outputs.visible, outputs.confidence)
 
     def start(self, points: Points) -> CoTrackerTracks:
-        """See :meth:`sampt.trackers.base.LiveTracker.start`; an answer waits for up to a window."""
-        store = FrameStore(self._network, self._device)
-        store.reserve(self._plan.length)
-        return CoTrackerTracks(self._pass(0, 1), store, self._network.sizes.model_hw, self._settings.visible, points)
+        """See :meth:`sampt.trackers.base.StreamingTracker.start`; a result waits for up to a window."""
+        cache = FrameCache(self._network, self._device)
+        cache.reserve(self._plan.length)
+        return CoTrackerTracks(self._pass(0, 1), cache, self._network.sizes.model_hw, self._settings.visible, points)
 
     def _pass(self, first: int, step: int) -> WindowedPass:
         support = SUPPORT_GRIDS[self._settings.support_grid]
         return WindowedPass(self._network, self._plan, self._settings.iterations, support, (first, step))
 
-    def _one_way(self, clip: ClipFeatures, video: FrameSource, points: Points, order: range, answers: Answers) -> None:
-        """Fill in what lies after each query frame in the ``order`` of frames."""
+    def _one_way(self, clip: ClipFeatures, video: FrameSource, points: Points, order: range, outputs: TrackOutputs) -> None:
+        """Fill in what lies after each prompt frame in the ``order`` of frames."""
         scale = FrameScale(video.size_hw, self._network.sizes.model_hw)
         passed = self._pass(order.start, order.step)
         since = np.asarray((points.frame_idx - order[0]) * order.step)
@@ -131,9 +131,9 @@ class CoTracker:
         for start in window_starts(self._plan, len(order)):
             if passed.reaches(start):
                 frames = order[start : start + self._plan.length]
-                found = scale.answers(passed.run(start, self._store.pyramid, clip.slots(frames)), self._settings.visible)
+                found = scale.outputs(passed.run(start, self._cache.pyramid, clip.slots(frames)), self._settings.visible)
                 rows = np.array(frames)
-                answers.fill(rows, found, (rows[:, None] - points.frame_idx) * order.step > 0)
+                outputs.fill(rows, found, (rows[:, None] - points.frame_idx) * order.step > 0)
 
 
 def load_network(name: str, weights: Path | str | None, sizes: CoTrackerSizes | None = None) -> CoTrackerNetwork:

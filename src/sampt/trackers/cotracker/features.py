@@ -15,14 +15,14 @@ from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork
 from sampt.trackers.frame_key import frame_key
 from sampt.types import UInt8Array
 
-__all__ = ["ClipFeatures", "FrameStore"]
+__all__ = ["ClipFeatures", "FrameCache"]
 
 _AT_ONCE = {"cpu": 2}
 _AT_ONCE_ELSEWHERE = 8
 """Frames encoded together."""
 
 
-class FrameStore:
+class FrameCache:
     """Room for the features of some frames, known by their content; those not used for longest make way.
 
     At the published size a frame takes 8 MiB.
@@ -55,8 +55,8 @@ class FrameStore:
         at_once = _AT_ONCE.get(self._device.type, _AT_ONCE_ELSEWHERE)
         for first in range(0, len(missing), at_once):
             part = list(missing)[first : first + at_once]
-            pictures = torch.cat([self._picture(missing[key]) for key in part])
-            for level, features in zip(self.pyramid, self._network.encode(pictures), strict=True):
+            images = torch.cat([self._image(missing[key]) for key in part])
+            for level, features in zip(self.pyramid, self._network.encode(images), strict=True):
                 level[self._rows(part)] = features
         return keys
 
@@ -81,7 +81,7 @@ class FrameStore:
                 self._slots[key] = self._slots.popitem(last=False)[1] if is_full else len(self._slots)
         return self.slots(keys)
 
-    def _picture(self, frame: UInt8Array) -> Tensor:
+    def _image(self, frame: UInt8Array) -> Tensor:
         """(1, 3, *model_hw), the corners' centres on the corners' centres as the official program resizes."""
         whole = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
         return F.interpolate(whole, self._network.sizes.model_hw, mode="bilinear", align_corners=True)
@@ -92,22 +92,22 @@ class ClipFeatures:
 
     Args:
         video: the clip.
-        store: with room for as many frames as are asked for at once.
+        cache: with room for as many frames as are requested at once.
     """
 
-    def __init__(self, video: FrameSource, store: FrameStore) -> None:
-        self._video, self._store = video, store
+    def __init__(self, video: FrameSource, cache: FrameCache) -> None:
+        self._video, self._cache = video, cache
         self._keys: dict[int, bytes] = {}
 
     def slots(self, frame_idx: Sequence[int]) -> Tensor:
-        """(k,) int64, where the frames ``frame_idx`` lie in the store, until it is asked for others."""
-        self._store.touch([self._keys.get(i) for i in frame_idx])
-        for start, stop in _runs(sorted({i for i in frame_idx if self._keys.get(i) not in self._store})):
+        """(k,) int64, where the frames ``frame_idx`` lie in the store, until others are requested."""
+        self._cache.touch([self._keys.get(i) for i in frame_idx])
+        for start, stop in _runs(sorted({i for i in frame_idx if self._keys.get(i) not in self._cache})):
             chunk = frames_at_once(self._video.size_hw)
             for first in range(start, stop, chunk):
                 frames = self._video.read(first, min(first + chunk, stop))
-                self._keys.update(enumerate(self._store.keep(list(frames)), first))
-        return self._store.slots([self._keys[i] for i in frame_idx])
+                self._keys.update(enumerate(self._cache.keep(list(frames)), first))
+        return self._cache.slots([self._keys[i] for i in frame_idx])
 
 
 def _runs(ascending: Sequence[int]) -> Iterator[tuple[int, int]]:

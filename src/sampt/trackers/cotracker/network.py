@@ -3,8 +3,8 @@ arXiv 2410.11831) in PyTorch.
 
 Parameters are called as in the official program's checkpoints ("virual_tracks" is its spelling), so that those load strictly.
 There are two published sets of weights, offline and online; their networks differ in the number of time steps alone. Letters:
-n points, s frames looked at together, c channels of features. Places (x, y) are in pixels of the finest features, which are 4
-times coarser than the picture: pixel k there is pixel 4 k of the picture, as the official program divides.
+n points, s frames looked at together, c channels of features. Locations (x, y) are in pixels of the finest features, which are
+4 times coarser than the image: pixel k there is pixel 4 k of the image, as the official program divides.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 __all__ = ["OFFLINE", "ONLINE", "STRIDE", "CoTrackerNetwork", "CoTrackerSizes", "Estimate"]
 
 STRIDE = 4
-"""The finest features are this much coarser than the picture."""
+"""The finest features are this much coarser than the image."""
 _OCTAVES = 10
-"""Motion is told to the network as sines of 1, 2, 4, ... 512 times itself."""
-_MOST_VALUES = 1 << 24
+"""Motion is given to the network as sines of 1, 2, 4, ... 512 times itself."""
+_MAX_VALUES = 1 << 24
 """Features gathered at a time (64 MiB); the points of a window are compared with its frames in parts of that size."""
 
 
@@ -33,7 +33,7 @@ class CoTrackerSizes:
 
     Attributes:
         window: frames that it was trained on, for each of which there is a time embedding; others are interpolated.
-        model_hw: of the picture in training; multiples of 4. Motion is told in parts of it.
+        model_hw: of the image in training; multiples of 4. Motion is given in parts of it.
         features: channels that are compared; a multiple of 4.
         hidden: channels of the transformer.
         heads: of its attention.
@@ -41,7 +41,7 @@ class CoTrackerSizes:
         virtual_tracks: through which points learn of each other.
         compared_hidden: channels inside the perceptron that reads correlations.
         compared: channels that it makes of them, for each level.
-        radius: features are compared this far around each place, on each level.
+        radius: features are compared this far around each location, on each level.
         levels: of the features, each half as fine as the one before.
     """
 
@@ -121,9 +121,9 @@ class _Encoder(nn.Module):
         self.conv2 = nn.Conv2d(first + second + 2 * channels, 2 * channels, 3, 1, 1)
         self.conv3 = nn.Conv2d(2 * channels, channels, 1)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        size_hw = picture.shape[2] // STRIDE, picture.shape[3] // STRIDE
-        x = F.relu(F.instance_norm(self.conv1(picture)))
+    def forward(self, image: Tensor) -> Tensor:
+        size_hw = image.shape[2] // STRIDE, image.shape[3] // STRIDE
+        x = F.relu(F.instance_norm(self.conv1(image)))
         seen = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
@@ -145,7 +145,7 @@ class _Perceptron(nn.Module):
 
 
 class _Attention(nn.Module):
-    """(b, k, hidden) asks (b, m, hidden)."""
+    """(b, k, hidden) attends to (b, m, hidden)."""
 
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class _Attention(nn.Module):
 
 
 class _SelfBlock(nn.Module):
-    """A transformer's block whose tokens ask each other."""
+    """A transformer's block whose tokens attend to each other."""
 
     def __init__(self, sizes: CoTrackerSizes) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class _SelfBlock(nn.Module):
 
 
 class _CrossBlock(nn.Module):
-    """A transformer's block whose tokens ask others."""
+    """A transformer's block whose tokens attend to others."""
 
     def __init__(self, sizes: CoTrackerSizes) -> None:
         super().__init__()
@@ -198,8 +198,8 @@ class _CrossBlock(nn.Module):
 class _UpdateFormer(nn.Module):
     """What is known of points on frames (n, s, inputs) to changes of (x, y, visibility, confidence) (n, s, 4).
 
-    Tokens ask those of the same track on other frames; then, on each frame, virtual tracks ask the points, each other, and are
-    asked by the points. So the work grows with n, not with its square.
+    Tokens attend to those of the same track on other frames; then, on each frame, virtual tracks attend to the points, each
+    other, and are attended to by the points. So the work grows with n, not with its square.
     """
 
     def __init__(self, sizes: CoTrackerSizes) -> None:
@@ -239,15 +239,15 @@ class CoTrackerNetwork(nn.Module):
 
     Args:
         sizes: :data:`OFFLINE`, :data:`ONLINE` or a reduced network.
-        most_values: how many values of features may be gathered at a time (4 bytes each).
+        max_values: how many values of features may be gathered at a time (4 bytes each).
     """
 
     time_emb: Tensor
 
-    def __init__(self, sizes: CoTrackerSizes, most_values: int = _MOST_VALUES) -> None:
+    def __init__(self, sizes: CoTrackerSizes, max_values: int = _MAX_VALUES) -> None:
         super().__init__()
         self.sizes = sizes
-        self._most = most_values
+        self._limit = max_values
         self.fnet = _Encoder(sizes.features)
         self.updateformer = _UpdateFormer(sizes)
         self.corr_mlp = _Perceptron(sizes.side**4, sizes.compared_hidden, sizes.compared, approximate="none")
@@ -255,20 +255,20 @@ class CoTrackerNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         return self.fnet, self.updateformer, self.corr_mlp
 
-    def encode(self, pictures: Tensor) -> list[Tensor]:
-        """Features of ``pictures``, of each by itself.
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Features of ``images``, of each by itself.
 
         Args:
-            pictures: (k, 3, h, w) RGB in [0, 255]; h and w are multiples of 4 (the tracker gives ``model_hw``).
+            images: (k, 3, h, w) RGB in [0, 255]; h and w are multiples of 4 (the tracker gives ``model_hw``).
 
         Returns:
             For each level (k, h, w, c), the finest first, which has vectors of length 1; each level after it is the mean of
             2x2 of the one before.
         """
-        features = self.fnet(2 * (pictures / 255) - 1)
+        features = self.fnet(2 * (images / 255) - 1)
         level = features / features.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
         levels = [level]
         for _ in range(self.sizes.levels - 1):
@@ -276,7 +276,7 @@ class CoTrackerNetwork(nn.Module):
             levels.append(level)
         return [each.permute(0, 2, 3, 1).contiguous() for each in levels]
 
-    def look_around(self, pyramid: Sequence[Tensor], slots: Tensor, xy: Tensor) -> list[Tensor]:
+    def gather_around(self, pyramid: Sequence[Tensor], slots: Tensor, xy: Tensor) -> list[Tensor]:
         """Features around query points: for each level (n, side**2, c).
 
         Args:
@@ -298,7 +298,7 @@ class CoTrackerNetwork(nn.Module):
         Args:
             pyramid: of some frames, as :meth:`encode` gives it.
             slots: (s,) int64, the frames of the window in ``pyramid``, in order; one may stand there several times.
-            templates: what :meth:`look_around` gave for the query points; zeros for one that the window does not reach.
+            templates: what :meth:`gather_around` gave for the query points; zeros for one that the window does not reach.
             start: first guess.
             iterations: how often it is made better.
         """
@@ -306,7 +306,7 @@ class CoTrackerNetwork(nn.Module):
         time = self._time(len(slots))
         for _ in range(iterations):
             logits = torch.stack([visible, confidence], -1)
-            known = torch.cat([logits, self._compared(pyramid, slots, templates, xy), self._motion(xy)], -1)
+            known = torch.cat([logits, self._compare(pyramid, slots, templates, xy), self._motion(xy)], -1)
             change = self.updateformer(known + time)
             xy = xy + change[..., :2]
             visible, confidence = visible + change[..., 2], confidence + change[..., 3]
@@ -319,7 +319,7 @@ class CoTrackerNetwork(nn.Module):
         return F.interpolate(self.time_emb.transpose(1, 2), size=count, mode="linear").transpose(1, 2)
 
     def _motion(self, xy: Tensor) -> Tensor:
-        """(n, s, 84): where a point comes from and goes to, in parts of the picture, and sines of multiples of that."""
+        """(n, s, 84): where a point comes from and goes to, in parts of the image, and sines of multiples of that."""
         height, width = self.sizes.model_hw
         step = (xy[:, 1:] - xy[:, :-1]) / xy.new_tensor([width / STRIDE, height / STRIDE])
         motion = torch.cat([F.pad(-step, (0, 0, 0, 1)), F.pad(step, (0, 0, 1, 0))], -1)
@@ -327,9 +327,9 @@ class CoTrackerNetwork(nn.Module):
         angles = (motion[..., None, :] * times[:, None]).flatten(2)
         return torch.cat([motion, torch.sin(torch.cat([angles, angles + 0.5 * torch.pi], -1))], -1)
 
-    def _compared(self, pyramid: Sequence[Tensor], slots: Tensor, templates: Sequence[Tensor], xy: Tensor) -> Tensor:
+    def _compare(self, pyramid: Sequence[Tensor], slots: Tensor, templates: Sequence[Tensor], xy: Tensor) -> Tensor:
         """(n, s, levels * compared): what the surroundings of ``xy`` have in common with those of the query points."""
-        part = max(1, self._most // (len(slots) * (self.sizes.side + 1) ** 2 * self.sizes.features))
+        part = max(1, self._limit // (len(slots) * (self.sizes.side + 1) ** 2 * self.sizes.features))
         parts = []
         for first in range(0, len(xy), part):
             of_part = slice(first, first + part)
@@ -343,15 +343,15 @@ class CoTrackerNetwork(nn.Module):
     def _correlations(self, features: Tensor, slots: Tensor, template: Tensor, xy: Tensor) -> Tensor:
         """(n, s, side**4): every feature around (n, s, 2) ``xy`` with every one of (n, side**2, c) ``template``.
 
-        A place between four features has the mean of their correlations, for these are linear; so features are compared where
-        they are, and the few correlations are interpolated, not the many channels.
+        A location between four features has the mean of their correlations, for these are linear; so features are compared
+        where they are, and the few correlations are interpolated, not the many channels.
         """
         rows, part_xy = self._surroundings(features, slots.expand(len(xy), -1), xy)
         alike = rows.flatten(1, 3) @ template.transpose(1, 2)
         return _between(alike.view(*rows.shape[:-1], -1), part_xy).flatten(2)
 
     def _surroundings(self, features: Tensor, slots: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-        """Features on the grid around places, those of the border beyond it.
+        """Features on the grid around locations, those of the border beyond it.
 
         Args:
             features: (k, h, w, c).
@@ -359,7 +359,7 @@ class CoTrackerNetwork(nn.Module):
             xy: (..., 2).
 
         Returns:
-            (..., side + 1, side + 1, c), x before y as the official program has it, and how far (..., 2) the places are from
+            (..., side + 1, side + 1, c), x before y as the official program has it, and how far (..., 2) the locations are from
             the grid.
         """
         _, height, width, channels = features.shape

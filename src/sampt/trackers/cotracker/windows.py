@@ -13,7 +13,7 @@ from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork, Estimate
 __all__ = ["SUPPORT_GRIDS", "SupportGrid", "WindowPlan", "WindowedPass", "whole_clip", "window_starts"]
 
 _MARGIN = 64
-"""A grid of support points leaves this part of the picture's width free on all sides."""
+"""A grid of support points leaves this part of the image's width free on all sides."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def window_starts(plan: WindowPlan, num_frames: int) -> range:
 
 @dataclass(frozen=True)
 class SupportGrid:
-    """Points spread over whole frames that are followed beside the query points, which learn from them how the frame moves.
+    """Points spread over whole frames that are tracked beside the query points, which learn from them how the frame moves.
 
     Attributes:
         side: points in a row and in a column.
@@ -60,8 +60,8 @@ class SupportGrid:
     side: int
     every: int | None
 
-    def places(self, model_hw: tuple[int, int]) -> Tensor:
-        """(side**2, 2) in pixels of the finest features of a picture of this size."""
+    def locations(self, model_hw: tuple[int, int]) -> Tensor:
+        """(side**2, 2) in pixels of the finest features of an image of this size."""
         height, width = model_hw
         margin = width / _MARGIN
         x = torch.linspace(margin, width - margin, self.side)
@@ -77,14 +77,14 @@ class WindowedPass:
     """Points on their way through frames in one direction; its memory is that of one window.
 
     A window begins with what the last one found on the frames that both have, the newest of which stands for those that are
-    new, and with the query places of points that it is the first to reach. Points that it does not reach yet take part, with
+    new, and with the query locations of points that it is the first to reach. Points that it does not reach yet take part, with
     nothing to compare: so does the official program, whose results that changes a little.
 
     Args:
         network: the network.
         plan: the windows.
         iterations: of the network in each window.
-        support: support points, which nobody is told of; or None.
+        support: support points, which nothing else knows of; or None.
         frames: (number of the first frame, 1 or -1): what this pass counts as frames 0, 1, ... are those of the clip from this
             number on, forward or backward.
     """
@@ -132,7 +132,7 @@ class WindowedPass:
             slots = torch.cat([slots, slots[-1:].expand(self.plan.length - count)])
         self._change_support(start, count)
         is_here = (self._frame_idx >= start) & (self._frame_idx < start + count) & ~self._reached
-        self._look(pyramid, slots, is_here, start)
+        self._gather(pyramid, slots, is_here, start)
         found = self._network.refine(pyramid, slots, self._templates, self._first_guess(len(slots)), self._iterations)
         self._last = Estimate(*(each[:, :count] for each in found))
         self._reached = self._reached | is_here
@@ -163,7 +163,7 @@ class WindowedPass:
         self._supported = window.stop
         if not joining:
             return
-        xy = support.places(self._network.sizes.model_hw).to(self.device)
+        xy = support.locations(self._network.sizes.model_hw).to(self.device)
         for frame_idx in joining:
             self._append(xy, torch.full((len(xy),), frame_idx, device=self.device), is_query=False)
 
@@ -175,12 +175,12 @@ class WindowedPass:
         self._templates = [template[rows] for template in self._templates]
         self._reached, self._is_query = self._reached[rows], self._is_query[rows]
 
-    def _look(self, pyramid: Sequence[Tensor], slots: Tensor, is_here: Tensor, start: int) -> None:
+    def _gather(self, pyramid: Sequence[Tensor], slots: Tensor, is_here: Tensor, start: int) -> None:
         rows = is_here.nonzero()[:, 0]
         if not len(rows):
             return
         own = slots[self._frame_idx[rows] - start]
-        for template, found in zip(self._templates, self._network.look_around(pyramid, own, self._xy[rows]), strict=True):
+        for template, found in zip(self._templates, self._network.gather_around(pyramid, own, self._xy[rows]), strict=True):
             template[rows] = found
 
     def _first_guess(self, count: int) -> Estimate:
@@ -189,9 +189,9 @@ class WindowedPass:
         guess = Estimate(self._xy[:, None].expand(n, count, 2), nothing, nothing)
         if self._last is None:
             return guess
-        return Estimate(*(self._carried(old, fresh) for old, fresh in zip(self._last, guess, strict=True)))
+        return Estimate(*(self._carry(old, fresh) for old, fresh in zip(self._last, guess, strict=True)))
 
-    def _carried(self, old: Tensor, fresh: Tensor) -> Tensor:
+    def _carry(self, old: Tensor, fresh: Tensor) -> Tensor:
         """``fresh`` with what the last window found, moved on, in the rows of the points that it found."""
         known = old[:, self.plan.step :]
         tail = known[:, -1:].expand(-1, fresh.shape[1] - known.shape[1], *known.shape[2:])
@@ -202,27 +202,27 @@ class WindowedPass:
 
 
 def whole_clip(
-    network: CoTrackerNetwork, plan: WindowPlan, pictures: Tensor, xy: Tensor, frame_idx: Tensor, iterations: int
+    network: CoTrackerNetwork, plan: WindowPlan, images: Tensor, xy: Tensor, frame_idx: Tensor, iterations: int
 ) -> Estimate:
     """The official networks' own call, for clips whose features fit in memory: one pass forward, nothing resized.
 
     Args:
         network: the network.
         plan: its windows.
-        pictures: (t, 3, h, w) RGB in [0, 255]; h and w are multiples of 4.
-        xy: (n, 2) query points in pixels of the pictures.
+        images: (t, 3, h, w) RGB in [0, 255]; h and w are multiples of 4.
+        xy: (n, 2) query points in pixels of the images.
         frame_idx: (n,) int64.
         iterations: of the network in each window.
 
     Returns:
-        For all t frames, those before a query frame, too; places are in pixels of the finest features.
+        For all t frames, those before a prompt frame, too; locations are in pixels of the finest features.
     """
-    levels = [network.encode(pictures[i : i + 1]) for i in range(len(pictures))]
+    levels = [network.encode(images[i : i + 1]) for i in range(len(images))]
     pyramid = [torch.cat(level) for level in zip(*levels, strict=True)]
-    slots = torch.arange(len(pictures), device=pictures.device)
+    slots = torch.arange(len(images), device=images.device)
     passed = WindowedPass(network, plan, iterations)
     passed.add(xy / STRIDE, frame_idx)
-    t, n = len(pictures), len(xy)
+    t, n = len(images), len(xy)
     whole = Estimate(*(xy.new_zeros(n, t, *tail) for tail in ((2,), (), ())))
     for start in window_starts(plan, t):
         stop = min(t, start + plan.length)

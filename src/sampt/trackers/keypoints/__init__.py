@@ -39,7 +39,7 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
     """
     name = "lightglue"
     check_sam_packages(name, "kornia")
-    files = _pair_of_files(name, weights)
+    files = _split_files(name, weights)
     with importing_sam_packages(name):
         from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
@@ -49,9 +49,9 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
         networks = build_aliked()
         if files is not None:
             load_pair(networks, files, name)
-        with running_on(device, name) as place:
-            matcher = LightGlueMatcher(networks[0].to(place), networks[1].to(place), place)
-        return KeypointTracker(replace(TRACKERS[name].info, device=str(place)), matcher)
+        with running_on(device, name) as location:
+            matcher = LightGlueMatcher(networks[0].to(location), networks[1].to(location), location)
+        return KeypointTracker(replace(TRACKERS[name].info, device=str(location)), matcher)
 
 
 def _create_whole(name: str, weights: str | None, device: str) -> KeypointTracker:
@@ -66,12 +66,12 @@ def _create_whole(name: str, weights: str | None, device: str) -> KeypointTracke
         network = build_superglue() if name == "superglue" else build_lightglue()
         if path is not None:
             load_whole(network, path, name)
-        with running_on(device, name) as place:
-            matcher = TransformersMatcher(network.to(place), place)
-        return KeypointTracker(replace(TRACKERS[name].info, device=str(place)), matcher)
+        with running_on(device, name) as location:
+            matcher = TransformersMatcher(network.to(location), location)
+        return KeypointTracker(replace(TRACKERS[name].info, device=str(location)), matcher)
 
 
-def _pair_of_files(name: str, weights: str | None) -> tuple[Path, Path] | None:
+def _split_files(name: str, weights: str | None) -> tuple[Path, Path] | None:
     """The files of the detector and of the matcher."""
     if weights is None or weights == "random":
         return None

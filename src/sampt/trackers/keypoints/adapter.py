@@ -1,7 +1,8 @@
-"""Keypoint matching behind the seam of a tracker: every frame is matched with the query frame, and the matches carry points.
+"""Keypoint matching behind the interface of a tracker: every frame is matched with the prompt frame, and the matches carry
+points.
 
 Nothing is chained, so nothing drifts, and a point that comes back is found again. A frame's keypoints are found once: those of
-a query frame are kept as long as its points are followed, those of other frames in a cache of bounded length, which the runs
+a prompt frame are kept as long as its points are tracked, those of other frames in a cache of bounded length, which the runs
 forward and backward share.
 """
 
@@ -28,14 +29,14 @@ _MAX_CACHE_BYTES = 64 << 20
 class KeypointTracker(CausalTracker):
     """Points carried by matched keypoints.
 
-    Query masks are not asked for, although SAM-PT's program draws its points for SuperGlue from the keypoints inside them:
-    points given by clicks come without masks, and a tracker that needs masks cannot follow live frames.
+    Query masks are not requested, although SAM-PT's program draws its points for SuperGlue from the keypoints inside them:
+    points given by clicks come without masks, and a tracker that needs masks cannot track on streamed frames.
 
     Args:
         info: what the tracker says of itself.
         matcher: finds and matches keypoints.
         limits: when matches count for a point, and when it is visible.
-        cache_bytes: room for keypoints of frames besides those of query frames.
+        cache_bytes: room for keypoints of frames besides those of prompt frames.
     """
 
     def __init__(
@@ -56,16 +57,16 @@ class KeypointTracker(CausalTracker):
     def stream(self) -> _KeypointStream:
         return _KeypointStream(self)
 
-    def look_at(self, frame: UInt8Array) -> Look:
+    def extract_features(self, frame: UInt8Array) -> FrameFeatures:
         """The keypoints of an (h, w, 3) frame, found now or when the same frame was seen before."""
         digest = frame_key(frame)
         features = self._cache.get(digest)
         if features is None:
             features = self._matcher.extract(frame)
             self._cache.put(digest, features, features.num_bytes)
-        return Look(digest, (frame.shape[0], frame.shape[1]), features)
+        return FrameFeatures(digest, (frame.shape[0], frame.shape[1]), features)
 
-    def carry(self, xy: FloatArray, query: Look, now: Look) -> Carried:
+    def carry(self, xy: FloatArray, query: FrameFeatures, now: FrameFeatures) -> Carried:
         """Where (n, 2) points of the frame ``query`` lie in the frame ``now``."""
         if query.digest == now.digest:
             return Carried(xy, np.ones(len(xy), np.bool_), np.ones(len(xy), np.float32))
@@ -85,8 +86,8 @@ class KeypointTracker(CausalTracker):
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A frame as this tracker remembers it: a digest of its pixels, its size and its keypoints."""
+class FrameFeatures:
+    """A frame as this tracker caches it: a digest of its pixels, its size and its keypoints."""
 
     digest: bytes
     size_hw: tuple[int, int]
@@ -95,9 +96,9 @@ class Look:
 
 @dataclass(eq=False)
 class _Group:
-    """The points of one query frame: (n,) which ones, and (n, 2) where they lie there."""
+    """The points of one prompt frame: (n,) which ones, and (n, 2) where they lie there."""
 
-    query: Look
+    query: FrameFeatures
     columns: IntArray
     xy: FloatArray
 
@@ -108,23 +109,23 @@ class _KeypointStream(TrackerStream):
         self._groups: list[_Group] = []
         self._xy: FloatArray = np.zeros((0, 2), np.float32)
         """Where each point was seen last."""
-        self._last: UInt8Array | Look | None = None
-        """The frame pushed last; not looked at as long as there is no point to follow."""
+        self._last: UInt8Array | FrameFeatures | None = None
+        """The frame pushed last; not looked at as long as there is no point to track."""
 
     def add(self, xy: FloatArray) -> None:
         assert self._last is not None
-        look = self._last if isinstance(self._last, Look) else self._tracker.look_at(self._last)
-        self._last = look
+        features = self._last if isinstance(self._last, FrameFeatures) else self._tracker.extract_features(self._last)
+        self._last = features
         xy = np.asarray(xy, np.float32)
         columns = np.arange(len(self._xy), len(self._xy) + len(xy))
-        self._groups.append(_Group(look, columns, xy))
+        self._groups.append(_Group(features, columns, xy))
         self._xy = np.concatenate([self._xy, xy])
 
     def push(self, frame: UInt8Array) -> TrackStep:
         n = len(self._xy)
         visible, confidence = np.zeros(n, np.bool_), np.zeros(n, np.float32)
-        self._last = self._tracker.look_at(frame) if n else frame.copy()  # whoever gave it may reuse its memory
-        if isinstance(self._last, Look):
+        self._last = self._tracker.extract_features(frame) if n else frame.copy()  # whoever gave it may reuse its memory
+        if isinstance(self._last, FrameFeatures):
             for group in self._groups:
                 carried = self._tracker.carry(group.xy, group.query, self._last)
                 self._xy[group.columns[carried.visible]] = carried.xy[carried.visible]

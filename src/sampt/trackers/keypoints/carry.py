@@ -19,19 +19,19 @@ __all__ = ["Carried", "CarryLimits", "Matches", "carry"]
 _NEIGHBOURS = 16
 _AT_ONCE = 64
 """Points looked at together: bounds the memory of all pairs of neighbours."""
-_ROUNDS = 2
-_MOST_ENLARGED = 4.0
+_ITERATIONS = 2
+_MAX_ENLARGED = 4.0
 _FLATTER = 3.0
 """The vote of the nearest keypoints says which motion it is; its numbers then come from all around that agree with it."""
-_MOST_LEVERAGE = 1.0
+_MAX_LEVERAGE = 1.0
 """A similarity whose error at the point would be larger than that of a single keypoint gives way to a shift."""
 _UNMATCHED_WEIGHT = 0.25
-"""Of a keypoint of the query frame that found no partner, to one that did: many stay alone for no reason of the scene."""
+"""Of a keypoint of the prompt frame that found no partner, to one that did: many stay alone for no reason of the scene."""
 
 
 @dataclass(frozen=True)
 class CarryLimits:
-    """When matches count for a point, and when the point counts. Lengths are shares of the frame's longest side.
+    """When matches count for a point, and when the point counts. Lengths are fractions of the frame's longest side.
 
     Attributes:
         reach: keypoints farther than this from a point have no say.
@@ -78,7 +78,7 @@ class Carried:
     Attributes:
         xy: (n, 2) finite; the best guess, worth something only where ``visible``.
         visible: (n,) enough keypoints near the point agree.
-        confidence: (n,) in [0, 1], the agreeing share of the votes near the point, less when fewer than five agree.
+        confidence: (n,) in [0, 1], the agreeing fraction of the votes near the point, less when fewer than five agree.
     """
 
     xy: FloatArray
@@ -100,7 +100,7 @@ def carry(points_xy: FloatArray, matches: Matches, limits: CarryLimits | None = 
 
 
 def _carry_some(points_xy: np.ndarray, matches: Matches, limits: CarryLimits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As :func:`carry`. Places are complex numbers here, x + iy: a similarity is ``z -> a z + b``."""
+    """As :func:`carry`. Locations are complex numbers here, x + iy: a similarity is ``z -> a z + b``."""
     n, k = len(points_xy), min(_NEIGHBOURS, len(matches.score))
     if k == 0:
         return points_xy, np.zeros(n, np.bool_), np.zeros(n)
@@ -114,18 +114,18 @@ def _carry_some(points_xy: np.ndarray, matches: Matches, limits: CarryLimits) ->
     source = _complex(matches.first_xy)[nearest] - points[:, None]  # as seen from the point, which so lands on b
     target = _complex(matches.second_xy)[nearest]
     tolerance = max(limits.tolerance_px, limits.tolerance * side)
-    agrees = _consensus(source, target, weight, tolerance, least_base=2 * tolerance)
-    for _ in range(_ROUNDS):
-        turn, place = _fit(source, target, flat * agrees, tolerance)
-        agrees = (np.abs(turn[:, None] * source + place[:, None] - target) <= tolerance) & (weight > 0)
-    share = _share(points, distance, weight, agrees, matches, limits)
+    agrees = _consensus(source, target, weight, tolerance, min_base=2 * tolerance)
+    for _ in range(_ITERATIONS):
+        turn, location = _fit(source, target, flat * agrees, tolerance)
+        agrees = (np.abs(turn[:, None] * source + location[:, None] - target) <= tolerance) & (weight > 0)
+    fraction = _fraction(points, distance, weight, agrees, matches, limits)
     count = agrees.sum(1)
-    confidence = share * np.minimum(1, count / 5)
+    confidence = fraction * np.minimum(1, count / 5)
     nearest_agreeing = np.where(agrees, distance, np.inf).min(1)
     visible = (count >= limits.min_agreeing) & (nearest_agreeing <= limits.near * side)
     visible &= confidence >= limits.min_confidence
-    place = np.where(count > 0, place, points)
-    return np.stack([place.real, place.imag], 1), visible, confidence
+    location = np.where(count > 0, location, points)
+    return np.stack([location.real, location.imag], 1), visible, confidence
 
 
 def _complex(xy: np.ndarray) -> np.ndarray:
@@ -137,23 +137,21 @@ def _votes(distance: np.ndarray, side: int, limits: CarryLimits) -> np.ndarray:
     return np.where(distance <= limits.reach * side, np.exp(-0.5 * (distance / (limits.spread * side)) ** 2), 0)
 
 
-def _consensus(
-    source: np.ndarray, target: np.ndarray, weight: np.ndarray, tolerance: float, *, least_base: float
-) -> np.ndarray:
+def _consensus(source: np.ndarray, target: np.ndarray, weight: np.ndarray, tolerance: float, *, min_base: float) -> np.ndarray:
     """(n, k) which neighbours agree with the motion that has the most votes.
 
-    Candidates are the shift of every neighbour and the similarity of every pair of them that lie ``least_base`` or more apart.
+    Candidates are the shift of every neighbour and the similarity of every pair of them that lie ``min_base`` or more apart.
     A similarity agrees with its own two by construction, so only one that a third one shares counts.
     """
     k = source.shape[1]
     first, second = np.triu_indices(k, 1)
     base = source[:, second] - source[:, first]
-    usable = (np.abs(base) >= least_base) & (weight[:, first] > 0) & (weight[:, second] > 0)
+    usable = (np.abs(base) >= min_base) & (weight[:, first] > 0) & (weight[:, second] > 0)
     turn = (target[:, second] - target[:, first]) / np.where(usable, base, 1)
-    usable &= (np.abs(turn) <= _MOST_ENLARGED) & (np.abs(turn) >= 1 / _MOST_ENLARGED)
+    usable &= (np.abs(turn) <= _MAX_ENLARGED) & (np.abs(turn) >= 1 / _MAX_ENLARGED)
     turns = np.concatenate([np.ones_like(source), turn], 1)
-    places = np.concatenate([target - source, target[:, first] - turn * source[:, first]], 1)
-    error = np.abs(turns[..., None] * source[:, None] + places[..., None] - target[:, None])
+    locations = np.concatenate([target - source, target[:, first] - turn * source[:, first]], 1)
+    error = np.abs(turns[..., None] * source[:, None] + locations[..., None] - target[:, None])
     agrees = (error <= tolerance) & (weight > 0)[:, None]
     votes = (agrees * weight[:, None]).sum(-1)
     votes[:, k:] *= usable & (agrees[:, k:].sum(-1) >= 3)
@@ -162,7 +160,7 @@ def _consensus(
 
 
 def _fit(source: np.ndarray, target: np.ndarray, weight: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) turns and (n,) places of weighted least squares over (n, k) neighbours.
+    """(n,) turns and (n,) locations of weighted least squares over (n, k) neighbours.
 
     A shift where a similarity would rest on fewer than three neighbours, on ones closer together than their own error, or far
     off the point to one side: there the error of its turn would be drawn out to the point.
@@ -175,16 +173,16 @@ def _fit(source: np.ndarray, target: np.ndarray, weight: np.ndarray, tolerance: 
     num_equal = safe**2 / np.where(total > 0, (weight**2).sum(1), 1)  # neighbours of equal weight that would do as well
     is_wide = ((weight > 0).sum(1) >= 3) & (variance >= tolerance**2)
     wide_variance = np.where(is_wide, variance, 1)
-    is_wide &= (1 + np.abs(source_mean) ** 2 / wide_variance) / num_equal <= _MOST_LEVERAGE**2
+    is_wide &= (1 + np.abs(source_mean) ** 2 / wide_variance) / num_equal <= _MAX_LEVERAGE**2
     turn = (weight * np.conj(source_off) * target_off).sum(1) / safe / wide_variance
     turn = np.where(is_wide, turn, 1)
     return turn, target_mean - turn * source_mean
 
 
-def _share(
+def _fraction(
     points: np.ndarray, distance: np.ndarray, weight: np.ndarray, agrees: np.ndarray, matches: Matches, limits: CarryLimits
 ) -> np.ndarray:
-    """(n,) share of the votes that agree; keypoints without partner, up to the farthest neighbour, count as some against."""
+    """(n,) fraction of the votes that agree; keypoints without partner, up to the farthest neighbour, count as some against."""
     against = np.zeros(len(points))
     if len(matches.alone_xy):
         away = np.abs(_complex(matches.alone_xy) - points[:, None])

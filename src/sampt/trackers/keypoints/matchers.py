@@ -1,7 +1,7 @@
 """Keypoints of frames, and which of two frames belong together, by the networks that `transformers` and `kornia` carry.
 
-Only called here, never written anew: the licence of SuperGlue's own program forbids that. Places are pixels of the frame as it
-was given; the frame is resized by half-pixel centres, as in the official programs, and places go back by
+Only called here, never written anew: the licence of SuperGlue's own program forbids that. Locations are pixels of the frame as
+it was given; the frame is resized by half-pixel centres, as in the official programs, and locations go back by
 :func:`sampt.geometry.rescale_xy`.
 """
 
@@ -23,10 +23,10 @@ __all__ = ["Features", "GlueMatcher", "KeypointMatcher", "LightGlueMatcher", "Pa
 
 _LONGEST_SIDE = 1024
 """Of what the networks see: LightGlue's official programs resize to it, and SAM-PT's ran SuperGlue on frames of that size."""
-_MOST_ENLARGED = 4
+_MAX_ENLARGED = 4
 """Smaller frames are enlarged by this at most: beyond it there is nothing more to find."""
-_LEAST_SIDE = 16
-"""Of a picture that the networks can look at; frames that come out thinner have no keypoints."""
+_MIN_SIDE = 16
+"""Of an image that the networks can look at; frames that come out thinner have no keypoints."""
 _LUMA = (0.2989, 0.587, 0.114)
 """ITU-R BT.601, in the rounding of torchvision, on which the hub's preprocessing rests."""
 
@@ -87,11 +87,11 @@ class KeypointMatcher(ABC):
 
 def network_size(size_hw: tuple[int, int], longest_side: int) -> tuple[int, int]:
     """The size at which the networks see a frame of ``size_hw``."""
-    return size_with_longest_side(size_hw, min(longest_side, _MOST_ENLARGED * max(size_hw)))
+    return size_with_longest_side(size_hw, min(longest_side, _MAX_ENLARGED * max(size_hw)))
 
 
 class GlueMatcher(KeypointMatcher):
-    """What the matchers by networks share: the picture that goes in, and the places and pairs that come out.
+    """What the matchers by networks share: the image that goes in, and the locations and pairs that come out.
 
     Args:
         device: where the network is.
@@ -105,10 +105,10 @@ class GlueMatcher(KeypointMatcher):
     def extract(self, frame: UInt8Array) -> Features:
         size_hw = (frame.shape[0], frame.shape[1])
         target_hw = network_size(size_hw, self._longest_side)
-        if min(target_hw) < _LEAST_SIDE:
+        if min(target_hw) < _MIN_SIDE:
             none = torch.zeros(0, device=self._device)
             return Features(np.zeros((0, 2), np.float32), none.reshape(0, 2), target_hw, none, none.reshape(0, 1))
-        network_xy, score, descriptor = self._detect(self.picture(frame))
+        network_xy, score, descriptor = self._detect(self.image(frame))
         xy = rescale_xy(network_xy.cpu().numpy(), target_hw, size_hw)
         return Features(xy, network_xy, target_hw, score, descriptor)
 
@@ -120,17 +120,17 @@ class GlueMatcher(KeypointMatcher):
         matched = np.flatnonzero((partner >= 0) & (score > 0))
         return Pairs(matched, partner[matched].astype(np.int64), score[matched].astype(np.float32))
 
-    def picture(self, frame: UInt8Array) -> Tensor:
+    def image(self, frame: UInt8Array) -> Tensor:
         """(1, 3, h, w) of an (h, w, 3) frame: resized, in [0, 1]."""
-        picture = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
         target_hw = network_size((frame.shape[0], frame.shape[1]), self._longest_side)
-        if target_hw != picture.shape[-2:]:
-            picture = F.interpolate(picture, size=target_hw, mode="bilinear", align_corners=False, antialias=True)
-        return picture / 255
+        if target_hw != image.shape[-2:]:
+            image = F.interpolate(image, size=target_hw, mode="bilinear", align_corners=False, antialias=True)
+        return image / 255
 
     @abstractmethod
-    def _detect(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(k, 2) places in the picture, (k,) scores and (k, d) descriptors."""
+    def _detect(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(k, 2) locations in the image, (k,) scores and (k, d) descriptors."""
 
     @abstractmethod
     def _partners(self, first: Features, second: Features) -> tuple[Tensor, Tensor]:
@@ -151,10 +151,10 @@ class TransformersMatcher(GlueMatcher):
         self._network: Any = network
         self._takes_scores = network.config.model_type == "superglue"  # type: ignore[union-attr]
 
-    def _detect(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        grey = (picture * picture.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+    def _detect(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        grey = (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
         found = self._network.keypoint_detector(grey.expand(-1, 3, -1, -1))
-        width_height = picture.new_tensor([picture.shape[-1], picture.shape[-2]])
+        width_height = image.new_tensor([image.shape[-1], image.shape[-2]])
         # It gives whole pixels divided by the size; the product is rounded to get them back.
         return (found.keypoints[0] * width_height).round(), found.scores[0], found.descriptors[0]
 
@@ -162,7 +162,7 @@ class TransformersMatcher(GlueMatcher):
         # The model would detect the keypoints of both frames anew; its second half takes those that are there.
         both, length = (first, second), max(len(first), len(second))
         xy, score, descriptor = (
-            torch.stack([_padded(values, length) for values in column])[None]
+            torch.stack([_pad(values, length) for values in column])[None]
             for column in zip(*((f.network_xy, f.score, f.descriptor) for f in both), strict=True)
         )
         lengths = torch.tensor([len(f) for f in both], device=self._device)
@@ -174,7 +174,7 @@ class TransformersMatcher(GlueMatcher):
         return torch.where(partner < len(second), partner, -1), certainty
 
 
-def _padded(values: Tensor, length: int) -> Tensor:
+def _pad(values: Tensor, length: int) -> Tensor:
     return F.pad(values, [0, 0] * (values.ndim - 1) + [0, length - len(values)])
 
 
@@ -194,8 +194,8 @@ class LightGlueMatcher(GlueMatcher):
         super().__init__(device, longest_side)
         self._detector, self._matcher = detector, matcher
 
-    def _detect(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (found,) = self._detector(picture)
+    def _detect(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (found,) = self._detector(image)
         return found.keypoints, found.keypoint_scores, found.descriptors
 
     def _partners(self, first: Features, second: Features) -> tuple[Tensor, Tensor]:
@@ -205,7 +205,7 @@ class LightGlueMatcher(GlueMatcher):
 
 
 def _as_image(features: Features) -> dict[str, Tensor]:
-    """Places and size are those of the resized frame: LightGlue makes them relative, and takes none beyond the border."""
+    """Locations and size are those of the resized frame: LightGlue makes them relative, and takes none beyond the border."""
     height, width = features.network_hw
     return {
         "keypoints": features.network_xy[None],

@@ -26,8 +26,8 @@ __all__ = [
     "load_whole",
 ]
 
-_MOST_KEYPOINTS = 2048
-"""The strongest; as in the official programs' examples for pictures of outdoor scenes."""
+_MAX_KEYPOINTS = 2048
+"""The strongest; as in the official programs' examples for images of outdoor scenes."""
 _IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _OLD_BLOCK = re.compile(r"^(self_attn|cross_attn)\.(\d+)\.")
 _MADE_HERE = ("dkd.hw_grid", "confidence_thresholds")
@@ -42,19 +42,19 @@ class SuperPointSizes:
         encoder: channels of SuperPoint's four stages.
         decoder: channels of its two heads.
         width: of descriptors, and of the matcher.
-        places: widths of SuperGlue's encoder of places.
+        locations: widths of SuperGlue's encoder of locations.
         layers: of the matcher: pairs of self and cross attention.
         heads: of its attention.
-        most_keypoints: the strongest so many are kept.
+        max_keypoints: the strongest so many are kept.
     """
 
     encoder: tuple[int, ...] = (64, 64, 128, 128)
     decoder: int = 256
     width: int = 256
-    places: tuple[int, ...] = (32, 64, 128, 256)
+    locations: tuple[int, ...] = (32, 64, 128, 256)
     layers: int = 9
     heads: int = 4
-    most_keypoints: int = _MOST_KEYPOINTS
+    max_keypoints: int = _MAX_KEYPOINTS
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class AlikedSizes:
         width: of the matcher.
         layers: of the matcher: pairs of self and cross attention.
         heads: of its attention.
-        most_keypoints: the strongest so many are kept.
+        max_keypoints: the strongest so many are kept.
     """
 
     detector: str = "aliked-n16"
@@ -75,7 +75,7 @@ class AlikedSizes:
     width: int = 256
     layers: int = 9
     heads: int = 4
-    most_keypoints: int = _MOST_KEYPOINTS
+    max_keypoints: int = _MAX_KEYPOINTS
 
 
 def build_superglue(sizes: SuperPointSizes | None = None, match_threshold: float = 0.2) -> nn.Module:
@@ -86,7 +86,7 @@ def build_superglue(sizes: SuperPointSizes | None = None, match_threshold: float
     config = SuperGlueConfig(
         keypoint_detector_config=_superpoint(sizes, threshold=0.005, radius=3),
         hidden_size=sizes.width,
-        keypoint_encoder_sizes=list(sizes.places),
+        keypoint_encoder_sizes=list(sizes.locations),
         gnn_layers_types=["self", "cross"] * sizes.layers,
         num_attention_heads=sizes.heads,
         sinkhorn_iterations=20,
@@ -124,7 +124,7 @@ def build_aliked(sizes: AlikedSizes | None = None, match_threshold: float = 0.1)
     flash: bool = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]
     try:
         with repeatable():
-            detector = ALIKED(sizes.detector, max_num_keypoints=sizes.most_keypoints, detection_threshold=0.2)
+            detector = ALIKED(sizes.detector, max_num_keypoints=sizes.max_keypoints, detection_threshold=0.2)
             matcher = LightGlue(
                 features=None,  # any other value downloads
                 input_dim=sizes.described,
@@ -186,7 +186,7 @@ def _superpoint(sizes: SuperPointSizes, *, threshold: float, radius: int) -> Any
         decoder_hidden_size=sizes.decoder,
         descriptor_decoder_dim=sizes.width,
         keypoint_threshold=threshold,
-        max_keypoints=sizes.most_keypoints,
+        max_keypoints=sizes.max_keypoints,
         nms_radius=radius,
         border_removal_distance=4,
     )

@@ -27,7 +27,7 @@ class NanoTrackerSettings:
     """How the network is used; chosen on the held-out sequences of davis2016_train.
 
     Attributes:
-        longest_side: of the picture that the network sees, pixels.
+        longest_side: of the image that the network sees, pixels.
         visible: least confidence of a visible point.
         points_together: points that take a step at once; each needs some 150 kB in between.
         cache_bytes: room for features of frames, for streams that look at the same ones: another direction, the next window of
@@ -65,13 +65,13 @@ class _Encoder:
         self._cache: LruCache[bytes, Features] = LruCache(settings.cache_bytes)
 
     def encode(self, frame: UInt8Array) -> tuple[Features, SizeHW]:
-        """Features of a frame, and the size of the picture that they are of."""
+        """Features of a frame, and the size of the image that they are of."""
         size_hw = network_size((frame.shape[0], frame.shape[1]), self._settings.longest_side)
-        picture = resized(frame, size_hw)
-        key = hashlib.blake2b(picture.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
+        image = resized(frame, size_hw)
+        key = hashlib.blake2b(image.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
         features = self._cache.get(key)
         if features is None:
-            features = self._runtime.encode(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
+            features = self._runtime.encode(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
             self._cache.put(key, features, sum(maps.nbytes for maps in features))
         return features, size_hw
 
@@ -93,8 +93,8 @@ class _NanoStream(TrackerStream):
         if not self._states:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
         self._states = [self._runtime.step(self._features, state) for state in self._states]
-        places, certainty = zip(*map(self._runtime.where, self._states), strict=True)
-        xy, confidence = rescale_xy(np.concatenate(places), self._network_hw, self._size_hw), np.concatenate(certainty)
+        locations, certainty = zip(*map(self._runtime.where, self._states), strict=True)
+        xy, confidence = rescale_xy(np.concatenate(locations), self._network_hw, self._size_hw), np.concatenate(certainty)
         confidence = np.where(inside_frame(xy, self._size_hw), confidence, 0).astype(np.float32)
         return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._settings.visible, confidence)
 
@@ -102,18 +102,18 @@ class _NanoStream(TrackerStream):
         if not len(xy):
             return
         assert self._features is not None, "points are added on the frame pushed last"
-        places = rescale_xy(xy, self._size_hw, self._network_hw)
+        locations = rescale_xy(xy, self._size_hw, self._network_hw)
         full = self._settings.points_together
         room = full - self._states[-1].xy.shape[1] if self._states else 0
-        while len(places):
+        while len(locations):
             size = room or full
-            more = self._runtime.begin(self._features, places[:size])
+            more = self._runtime.begin(self._features, locations[:size])
             if room:
                 self._states[-1] = self._runtime.join(self._states[-1], more)
             else:
                 self._states.append(more)
             room = 0
-            places = places[size:]
+            locations = locations[size:]
 
 
 def network_size(size_hw: SizeHW, longest_side: int) -> SizeHW:

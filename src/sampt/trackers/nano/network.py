@@ -3,10 +3,10 @@
 A recipe of the field, scaled down and made recurrent. As in TAP-Net and TAPIR (Doersch et al., arXiv 2211.03726, 2306.08637)
 a point's feature is matched against the whole frame, so that it is found wherever it comes back. As in RAFT, CoTracker3 and
 LocoTrack (Cho et al., arXiv 2407.15420) the correlation of two neighbourhoods, the template's and the frame's, tells how to
-move a place. Two places are looked at: where the point was a frame ago, and the best match; the better one goes on. What
+move a location. Two locations are looked at: where the point was a frame ago, and the best match; the better one goes on. What
 carries over from frame to frame is a fixed state for each point, so that the tracker streams.
 
-Positions are pixels of the network's picture, (0, 0) at the centre of the top-left pixel. Batches are b clips of n points.
+Positions are pixels of the network's image, (0, 0) at the centre of the top-left pixel. Batches are b clips of n points.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SUPPORT = 3
 REACH = 7
 """Cells to a side of the neighbourhood it is compared with."""
 _AROUND = 2
-"""The place of the best match is averaged over so many cells on every side of it."""
+"""The location of the best match is averaged over so many cells on every side of it."""
 _OUTSIDE_PX = 16.0
-"""Points are followed so far beyond the border."""
+"""Points are tracked so far beyond the border."""
 _LEARN = 0.2
 """How fast the recent template follows what a confident point looks like."""
 _SURE = 0.6
 _HINTS = 14
-"""Numbers beside the comparison: see :meth:`NanoTrackerStep._look`."""
+"""Numbers beside the comparison: see :meth:`NanoTrackerStep._estimate`."""
 
 
 class StepDetails(NamedTuple):
@@ -46,20 +46,20 @@ class StepDetails(NamedTuple):
     Attributes:
         match: (b, n, cells) logits of the match over the coarse map.
         likeness: (b, n, cells) cosine with the query template alone.
-        starts: (b, n, 2, 2) the two places looked at for every point: where it was, and the match.
-        looks: position (b, n, 2, 2), visibility and certainty logits (b, n, 2) after a look at each.
-        final: position (b, n, 2), visibility and certainty logits (b, n) after the second look at the better one.
+        starts: (b, n, 2, 2) the two locations looked at for every point: where it was, and the match.
+        estimates: position (b, n, 2, 2), visibility and certainty logits (b, n, 2) after a look at each.
+        final: position (b, n, 2), visibility and certainty logits (b, n) after the second comparison at the better one.
     """
 
     match: Tensor
     likeness: Tensor
     starts: Tensor
-    looks: tuple[Tensor, Tensor, Tensor]
+    estimates: tuple[Tensor, Tensor, Tensor]
     final: tuple[Tensor, Tensor, Tensor]
 
 
 class NanoTrackerEncoder(nn.Module):
-    """A picture -> features of unit length every 4 and every 8 pixels."""
+    """An image -> features of unit length every 4 and every 8 pixels."""
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 48, 96, 128)) -> None:
         super().__init__()
@@ -75,9 +75,9 @@ class NanoTrackerEncoder(nn.Module):
         self.fine_to_narrow = nn.Conv2d(fine, FINE_CHANNELS, 1)
         self.narrow_out = nn.Conv2d(FINE_CHANNELS, FINE_CHANNELS, 3, 1, 1)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(b, 3, h, w) in [-1, 1], h and w multiples of 16 -> (b, 64, h/4, w/4) and (b, 128, h/8, w/8)."""
-        fine = self.fine(F.relu(self.stem(picture)))
+        fine = self.fine(F.relu(self.stem(image)))
         coarse = self.coarse(fine)
         wide = F.relu(self.coarse_to_wide(coarse) + _twice(self.deep_to_wide(self.deep(coarse))))
         narrow = F.relu(self.fine_to_narrow(fine) + _twice(self.wide_to_narrow(wide)))
@@ -105,7 +105,7 @@ class NanoTrackerStep(nn.Module):
         super().__init__()
         self.match = nn.Parameter(torch.tensor([12.0, 8.0, 1.0, 1.0]))
         """What counts in the match over the frame: likeness to the query template and to the recent one, being near the last
-        place of a point that was seen there, being not too far from it."""
+        location of a point that was seen there, being not too far from it."""
         pairs = 2 * SUPPORT * SUPPORT * REACH * REACH
         self.look_fine = nn.Linear(pairs, 128)
         self.look_coarse = nn.Linear(pairs, 128)
@@ -129,13 +129,13 @@ class NanoTrackerStep(nn.Module):
         )
         hints = torch.cat([strength, state.seen.unsqueeze(-1)], -1).unsqueeze(2)
         starts = torch.stack([state.xy, found], 2)
-        looks, hidden = self._look((fine, coarse), templates, state, starts, state.hidden.unsqueeze(2), hints)
-        better = (looks[2][:, :, 1:] > looks[2][:, :, :1]).unsqueeze(-1)
-        place = torch.where(better, looks[0][:, :, 1:], looks[0][:, :, :1]).detach()
+        estimates, hidden = self._estimate((fine, coarse), templates, state, starts, state.hidden.unsqueeze(2), hints)
+        better = (estimates[2][:, :, 1:] > estimates[2][:, :, :1]).unsqueeze(-1)
+        location = torch.where(better, estimates[0][:, :, 1:], estimates[0][:, :, :1]).detach()
         hidden = torch.where(better, hidden[:, :, 1:], hidden[:, :, :1])
-        (xy, visible, certain), hidden = self._look((fine, coarse), templates, state, place, hidden, hints)
+        (xy, visible, certain), hidden = self._estimate((fine, coarse), templates, state, location, hidden, hints)
         final = xy[:, :, 0], visible[:, :, 0], certain[:, :, 0]
-        return self._after(fine, coarse, state, final, hidden[:, :, 0]), StepDetails(match, likeness, starts, looks, final)
+        return self._after(fine, coarse, state, final, hidden[:, :, 0]), StepDetails(match, likeness, starts, estimates, final)
 
     def _after(
         self, fine: Tensor, coarse: Tensor, state: PointState, final: tuple[Tensor, Tensor, Tensor], hidden: Tensor
@@ -149,7 +149,7 @@ class NanoTrackerStep(nn.Module):
         return PointState(xy, xy - state.xy, seen, hidden, state.first_fine, state.first_coarse, recent_fine, recent_coarse)
 
     def _global(self, coarse: Tensor, state: PointState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Over the whole frame: likeness to the query template, match, the place found, and how well it matches (b, n, 3)."""
+        """Over the whole frame: likeness to the query template, match, the best location, and how well it matches (b, n, 3)."""
         h, w = coarse.shape[2:]
         middle = SUPPORT * SUPPORT // 2
         cells = coarse.flatten(2)
@@ -161,12 +161,12 @@ class NanoTrackerStep(nn.Module):
         match = match.float() + _bells(cell, h, w, (1.5, 6.0), heights)
         best = match.argmax(2, keepdim=True)
         top = torch.gather(match, 2, best)
-        share = 1 / torch.exp(match - top).sum(2, keepdim=True)
+        fraction = 1 / torch.exp(match - top).sum(2, keepdim=True)
         clip = torch.arange(coarse.shape[0], device=coarse.device).view(-1, 1) * (h * w)
         there = torch.index_select(cells.transpose(1, 2).flatten(0, 1), 0, (best[..., 0] + clip).flatten()).view_as(first)
         like = [(template * there).sum(2, keepdim=True).float() for template in (first, recent)]
-        strength = torch.cat([*like, share], 2)
-        # The place is averaged over the cells about the best one.
+        strength = torch.cat([*like, fraction], 2)
+        # The location is averaged over the cells about the best one.
         column, row = best % w, torch.div(best, w, rounding_mode="floor")
         steps = torch.arange(-_AROUND, _AROUND + 1, device=coarse.device)
         columns, rows = (column + steps).clamp(0, w - 1), (row + steps).clamp(0, h - 1)
@@ -179,7 +179,7 @@ class NanoTrackerStep(nn.Module):
         found = (torch.stack([x, y], 2) + 0.5) * COARSE - 0.5
         return first @ cells, match, found.detach(), strength.detach()  # the first one for training alone
 
-    def _look(
+    def _estimate(
         self,
         maps: tuple[Tensor, Tensor],
         templates: tuple[Tensor, Tensor],
@@ -188,16 +188,16 @@ class NanoTrackerStep(nn.Module):
         hidden: Tensor,
         hints: Tensor,
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Compare the neighbourhoods of the cells at (b, n, p, 2) places with the templates.
+        """Compare the neighbourhoods of the cells at (b, n, p, 2) locations with the templates.
 
-        Nothing is interpolated: the neighbourhood is the nearest cell's, and hints say where in the cell the place was and
+        Nothing is interpolated: the neighbourhood is the nearest cell's, and hints say where in the cell the location was and
         in which quarter of the coarse cell the fine one lies.
 
         Returns:
-            Better places (b, n, p, 2), visibility and certainty logits (b, n, p); memory (b, n, p, h).
+            Better locations (b, n, p, 2), visibility and certainty logits (b, n, p); memory (b, n, p, h).
         """
         b, n, p, _ = start.shape
-        # By a product, not torch.tensor: an ONNX file would keep the size of the picture that it was exported with.
+        # By a product, not torch.tensor: an ONNX file would keep the size of the image that it was exported with.
         size_xy = torch.stack([start.new_ones(()) * (maps[1].shape[k] * COARSE - 1) for k in (3, 2)])
         cell = torch.floor((start + 0.5) / FINE)
         coarse_cell = torch.floor(cell / 2)
@@ -223,10 +223,10 @@ class NanoTrackerStep(nn.Module):
         mixed = F.relu(self.mix(torch.cat([F.relu(near), F.relu(wide), hints.to(near.dtype)], -1)))
         hidden = self.recur(mixed, hidden.to(mixed.dtype).expand(b, n, p, HIDDEN))
         out = self.out(torch.cat([hidden, mixed], -1)).float()
-        place = start + out[..., :2] * FINE
+        location = start + out[..., :2] * FINE
         low = torch.full_like(size_xy, -_OUTSIDE_PX)
-        place = torch.minimum(torch.maximum(place, low), size_xy + _OUTSIDE_PX)
-        return (place, out[..., 2], out[..., 3]), hidden
+        location = torch.minimum(torch.maximum(location, low), size_xy + _OUTSIDE_PX)
+        return (location, out[..., 2], out[..., 3]), hidden
 
 
 class NanoTrackerNetwork(nn.Module):
@@ -252,7 +252,7 @@ def _unit(x: Tensor, axis: int) -> Tensor:
 
 
 def _bells(cell: Tensor, h: int, w: int, radii: tuple[float, ...], heights: Tensor) -> Tensor:
-    """Sum of bells about each of (b, n, 2) places over all cells, (b, n, h * w), distances in cells.
+    """Sum of bells about each of (b, n, 2) locations over all cells, (b, n, h * w), distances in cells.
 
     A bell is height * exp(-d^2 / (2 radius^2)), heights (b, n, radii); it is a product of a row and a column.
     """

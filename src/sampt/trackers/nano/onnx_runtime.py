@@ -26,16 +26,16 @@ class OnnxRuntime:
         if got != expected:
             raise BackendError(f"'nano' got a step.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
 
-    def encode(self, picture: FloatArray) -> Features:
-        fine, coarse = self._encoder.run(None, {"picture": picture})
+    def encode(self, image: FloatArray) -> Features:
+        fine, coarse = self._encoder.run(None, {"picture": image})
         return fine, coarse
 
     def begin(self, features: Features, xy: FloatArray) -> PointState:
         n = len(xy)
-        places = np.asarray(xy, np.float32)[None]
-        fine, coarse = self._begin.run(None, {"fine": features[0], "coarse": features[1], "xy": places})
+        locations = np.asarray(xy, np.float32)[None]
+        fine, coarse = self._begin.run(None, {"fine": features[0], "coarse": features[1], "xy": locations})
         memory = np.zeros((1, n, HIDDEN), np.float32)
-        return PointState(places, np.zeros_like(places), np.ones((1, n), np.float32), memory, fine, coarse, fine, coarse)
+        return PointState(locations, np.zeros_like(locations), np.ones((1, n), np.float32), memory, fine, coarse, fine, coarse)
 
     def join(self, state: PointState, more: PointState) -> PointState:
         return PointState(*(np.concatenate(pair, 1) for pair in zip(state, more, strict=True)))

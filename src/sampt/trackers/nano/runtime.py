@@ -10,23 +10,23 @@ __all__ = ["FILES", "HIDDEN", "STRIDE", "Features", "PointState", "Runtime"]
 
 FILES = ("encoder.onnx", "begin.onnx", "step.onnx")
 STRIDE = 16
-"""Sides of a picture are multiples of this."""
+"""Sides of an image are multiples of this."""
 HIDDEN = 128
 """Length of the memory of a point."""
 
 Features = tuple[Any, Any]
-"""Maps (1, 64, h/4, w/4) and (1, 128, h/8, w/8) of one picture, in whatever the runtime computes with."""
+"""Maps (1, 64, h/4, w/4) and (1, 128, h/8, w/8) of one image, in whatever the runtime computes with."""
 
 
 class PointState(NamedTuple):
     """What is carried from frame to frame for b clips of n points, in whatever the runtime computes with.
 
     Attributes:
-        xy: (b, n, 2) position on the last frame, pixels of the network's picture.
+        xy: (b, n, 2) position on the last frame, pixels of the network's image.
         velocity: (b, n, 2) its last step.
-        seen: (b, n) in [0, 1]: confidence that it was visible and in its place.
+        seen: (b, n) in [0, 1]: confidence that it was visible and is where it should be.
         hidden: (b, n, h) the recurrent unit's memory.
-        first_fine, first_coarse: (b, n, 9, c) what the point looked like on its query frame.
+        first_fine, first_coarse: (b, n, 9, c) what the point looked like on its prompt frame.
         recent_fine, recent_coarse: likewise on later frames where it was sure.
     """
 
@@ -46,12 +46,12 @@ class Runtime(Protocol):
     @property
     def device(self) -> str: ...
 
-    def encode(self, picture: FloatArray) -> Features:
-        """Features of a (1, 3, h, w) picture in [-1, 1], h and w multiples of :data:`STRIDE`."""
+    def encode(self, image: FloatArray) -> Features:
+        """Features of a (1, 3, h, w) image in [-1, 1], h and w multiples of :data:`STRIDE`."""
         ...
 
     def begin(self, features: Features, xy: FloatArray) -> PointState:
-        """The state of (n, 2) points given on the picture with these features, n at least 1."""
+        """The state of (n, 2) points given on the image with these features, n at least 1."""
         ...
 
     def join(self, state: PointState, more: PointState) -> PointState:
@@ -59,7 +59,7 @@ class Runtime(Protocol):
         ...
 
     def step(self, features: Features, state: PointState) -> PointState:
-        """The points on the next picture."""
+        """The points on the next image."""
         ...
 
     def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:

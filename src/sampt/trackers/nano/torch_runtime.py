@@ -42,8 +42,8 @@ class TorchRuntime:
         return str(self._device)
 
     @torch.inference_mode()
-    def encode(self, picture: FloatArray) -> Features:
-        fine, coarse = self._network.encoder(torch.from_numpy(picture).to(self._device))
+    def encode(self, image: FloatArray) -> Features:
+        fine, coarse = self._network.encoder(torch.from_numpy(image).to(self._device))
         return fine, coarse
 
     @torch.inference_mode()

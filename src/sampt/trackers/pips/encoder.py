@@ -1,7 +1,7 @@
-"""What PIPS and PIPS++ share: the encoder of pictures, and how its features are read around a place.
+"""What PIPS and PIPS++ share: the encoder of images, and how its features are read around a location.
 
 Features lie in pyramids: for each level a tensor (frames, rows, columns, channels), the first at the stride of the encoder,
-each next one half as fine. Places are (x, y) in units of the first level, (0, 0) being the centre of its first feature.
+each next one half as fine. Locations are (x, y) in units of the first level, (0, 0) being the centre of its first feature.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LEVELS", "RADIUS", "Encoder", "EncoderSizes", "Pyramid", "look_up", "looked_up", "pyramid_of", "sample_at"]
+__all__ = ["LEVELS", "RADIUS", "Encoder", "EncoderSizes", "Pyramid", "build_pyramid", "lookup", "lookup_size", "sample_at"]
 
 LEVELS = 4
 """Of a pyramid."""
 RADIUS = 3
-"""Correlations are looked up this far around a place, on each level."""
-_PLACES_AT_ONCE = 2048
+"""Correlations are looked up this far around a location, on each level."""
+_LOCATIONS_AT_ONCE = 2048
 """Whose surroundings are gathered together; 64 MiB at 128 channels."""
 
 Pyramid = list[Tensor]
@@ -39,7 +39,7 @@ class EncoderSizes:
     features: int = 128
 
 
-def looked_up() -> int:
+def lookup_size() -> int:
     """Numbers that one look-up gives."""
     return LEVELS * (2 * RADIUS + 1) ** 2
 
@@ -78,9 +78,9 @@ class Encoder(nn.Module):
         self.conv2 = nn.Conv2d(sum(sizes.widths), 2 * sizes.features, 3, 1, 1)
         self.conv3 = nn.Conv2d(2 * sizes.features, sizes.features, 1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        size_hw = pictures.shape[2] // self._stride, pictures.shape[3] // self._stride
-        x = F.relu(F.instance_norm(self.conv1(2 * (pictures / 255) - 1)))
+    def forward(self, images: Tensor) -> Tensor:
+        size_hw = images.shape[2] // self._stride, images.shape[3] // self._stride
+        x = F.relu(F.instance_norm(self.conv1(2 * (images / 255) - 1)))
         levels = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         return out
 
 
-def pyramid_of(features: Tensor) -> Pyramid:
+def build_pyramid(features: Tensor) -> Pyramid:
     """The pyramid of (n, channels, rows, columns) features, both sides of which are 8 or more."""
     levels = [features]
     for _ in range(LEVELS - 1):
@@ -102,8 +102,8 @@ def sample_at(level: Tensor, frames: Tensor, xy: Tensor) -> Tensor:
 
     Args:
         level: (frames, rows, columns, channels).
-        frames: (m,) which frame each place is on.
-        xy: (m, 2) places.
+        frames: (m,) which frame each location is on.
+        xy: (m, 2) locations.
     """
     _, h, w, _ = level.shape
     corner = xy.floor()
@@ -116,33 +116,33 @@ def sample_at(level: Tensor, frames: Tensor, xy: Tensor) -> Tensor:
     return (1 - down) * upper + down * lower
 
 
-def look_up(pyramid: Pyramid, frames: Tensor, xy: Tensor, features: Tensor) -> Tensor:
-    """How alike each place's features are to what lies around it, bilinear, zero outside the frame.
+def lookup(pyramid: Pyramid, frames: Tensor, xy: Tensor, features: Tensor) -> Tensor:
+    """How alike each location's features are to what lies around it, bilinear, zero outside the frame.
 
-    A bilinear value of correlations is the same mixture of the correlations with four neighbours, and all places around one
+    A bilinear value of correlations is the same mixture of the correlations with four neighbours, and all locations around one
     share their fractions: so 8 x 8 features a level are compared, never a whole frame.
 
     Args:
         pyramid: of the frames.
-        frames: (m,) which frame each place is on.
-        xy: (m, 2) places.
-        features: (m, channels, k): k features for each place, k small.
+        frames: (m,) which frame each location is on.
+        xy: (m, 2) locations.
+        features: (m, channels, k): k features for each location, k small.
 
     Returns:
-        (m, k, :func:`looked_up`): level by level, the step along x changing slowest, divided by the root of the channels.
+        (m, k, :func:`lookup_size`): level by level, the step along x changing slowest, divided by the root of the channels.
     """
     parts = []
-    for part in range(0, len(xy), _PLACES_AT_ONCE):
-        rows = slice(part, part + _PLACES_AT_ONCE)
+    for part in range(0, len(xy), _LOCATIONS_AT_ONCE):
+        rows = slice(part, part + _LOCATIONS_AT_ONCE)
         levels = [_on_level(level, frames[rows], xy[rows] / 2**k, features[rows]) for k, level in enumerate(pyramid)]
         parts.append(torch.cat(levels, 2))
-    return torch.cat(parts) if parts else features.new_zeros(0, features.shape[2], looked_up())
+    return torch.cat(parts) if parts else features.new_zeros(0, features.shape[2], lookup_size())
 
 
 def _on_level(level: Tensor, frames: Tensor, xy: Tensor, features: Tensor) -> Tensor:
     """(m, k, side * side) of one level, ``xy`` in its own units."""
     (_, h, w, channels), m = level.shape, len(xy)
-    # Further off everything is zero; whole numbers of places that ran far away would not fit.
+    # Further off everything is zero; whole numbers of locations that ran far away would not fit.
     xy = torch.minimum(xy.clamp(min=-(RADIUS + 2)), xy.new_tensor([w + RADIUS + 1, h + RADIUS + 1]))
     corner = xy.floor()
     steps = torch.arange(-RADIUS, RADIUS + 2, device=xy.device)

@@ -1,7 +1,7 @@
 """The network PIPS (Harley et al., "Particle Video Revisited", ECCV 2022, arXiv 2204.04153) in PyTorch.
 
 Parameters are called as in the official program's checkpoint, so that it loads strictly. A window has a fixed number of frames,
-8 as published. Points are (x, y) in pixels of the pictures, (0, 0) at the centre of the first one.
+8 as published. Points are (x, y) in pixels of the images, (0, 0) at the centre of the first one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, look_up, looked_up, pyramid_of, sample_at
+from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, build_pyramid, lookup, lookup_size, sample_at
 
 __all__ = ["FULL", "PipsNetwork", "PipsSizes", "PipsWindow"]
 
@@ -28,7 +28,7 @@ class PipsSizes:
 
     Attributes:
         frames: of a window.
-        encoder: of pictures.
+        encoder: of images.
         width: channels of the mixer.
         depth: layers of the mixer.
     """
@@ -90,16 +90,16 @@ class _DeltaBlock(nn.Module):
         super().__init__()
         self._frames = sizes.frames
         channels = sizes.encoder.features
-        inputs = channels + looked_up() + 3 * _ENCODING + 3
+        inputs = channels + lookup_size() + 3 * _ENCODING + 3
         self.to_delta = _mixer(inputs, sizes.frames * (channels + 2), sizes)
 
     def forward(self, features: Tensor, alike: Tensor, motion_xyt: Tensor) -> tuple[Tensor, Tensor]:
-        delta = self.to_delta(torch.cat([features, alike, _encoded(motion_xyt)], 2))
+        delta = self.to_delta(torch.cat([features, alike, _encode(motion_xyt)], 2))
         delta = delta.view(len(features), self._frames, -1)
         return delta[..., :2], delta[..., 2:]
 
 
-def _encoded(motion_xyt: Tensor) -> Tensor:
+def _encode(motion_xyt: Tensor) -> Tensor:
     """(n, frames, 3) as sines and cosines in turn, coordinate by coordinate, then as it is."""
     frequencies = torch.arange(0, _ENCODING, 2, device=motion_xyt.device, dtype=motion_xyt.dtype) * (_FASTEST / _ENCODING)
     phases = motion_xyt[..., None] * frequencies
@@ -107,7 +107,7 @@ def _encoded(motion_xyt: Tensor) -> Tensor:
 
 
 class PipsNetwork(nn.Module):
-    """Follows points, each by itself, through the frames of a window.
+    """Tracks points, each by itself, through the frames of a window.
 
     Args:
         sizes: :data:`FULL`, or smaller ones for tests.
@@ -125,12 +125,12 @@ class PipsNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         return self.fnet, self.delta_block
 
-    def encode(self, pictures: Tensor) -> Pyramid:
-        """What any number of windows need of (n, 3, h, w) RGB in [0, 255] pictures; sides from 8 strides."""
-        return pyramid_of(self.fnet(pictures))
+    def encode(self, images: Tensor) -> Pyramid:
+        """What any number of windows need of (n, 3, h, w) RGB in [0, 255] images; sides from 8 strides."""
+        return build_pyramid(self.fnet(images))
 
     def features_at(self, pyramid: Pyramid, frames: Tensor, xy: Tensor) -> Tensor:
         """(n, channels): what points (n, 2) look like on frames (n,) of the pyramid; kept for the whole track."""
@@ -148,22 +148,22 @@ class PipsNetwork(nn.Module):
         """
         n, length = frames.shape
         stride, channels = self.sizes.encoder.stride, features.shape[1]
-        places = (xy / stride)[:, None].repeat(1, length, 1)
-        start = places[:, 0].clone()
+        locations = (xy / stride)[:, None].repeat(1, length, 1)
+        start = locations[:, 0].clone()
         now = features[:, None].repeat(1, length, 1)
         times = torch.linspace(0, length, length, device=xy.device, dtype=xy.dtype).view(1, length, 1).expand(n, -1, -1)
         for _ in range(iterations):
-            alike = look_up(pyramid, frames.flatten(), places.flatten(0, 1), now.flatten(0, 1)[:, :, None])
-            motion = torch.cat([places - places[:, :1], times], 2)
+            alike = lookup(pyramid, frames.flatten(), locations.flatten(0, 1), now.flatten(0, 1)[:, :, None])
+            motion = torch.cat([locations - locations[:, :1], times], 2)
             step, change = self.delta_block(now, alike.view(n, length, -1), motion)
             now = now + self.ffeat_updater(self.norm(change.reshape(-1, channels))).view(n, length, channels)
-            places = places + step
-            places[:, 0] = start
-        return PipsWindow(places * stride, self.vis_predictor(now)[..., 0])
+            locations = locations + step
+            locations[:, 0] = start
+        return PipsWindow(locations * stride, self.vis_predictor(now)[..., 0])
 
-    def forward(self, pictures: Tensor, xy: Tensor, iterations: int = 6) -> tuple[PipsWindow, Tensor]:
-        """The window of (frames, 3, h, w) pictures for points (n, 2) on the first, and their features there."""
-        pyramid = self.encode(pictures)
-        frames = torch.arange(len(pictures), device=xy.device).expand(len(xy), -1)
+    def forward(self, images: Tensor, xy: Tensor, iterations: int = 6) -> tuple[PipsWindow, Tensor]:
+        """The window of (frames, 3, h, w) images for points (n, 2) on the first, and their features there."""
+        pyramid = self.encode(images)
+        frames = torch.arange(len(images), device=xy.device).expand(len(xy), -1)
         features = self.features_at(pyramid, frames[:, 0], xy)
         return self.track(pyramid, frames, xy, features, iterations), features

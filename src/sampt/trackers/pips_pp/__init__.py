@@ -1,4 +1,4 @@
-"""`pips-pp`: points followed by PIPS++. It needs PyTorch and downloaded weights."""
+"""`pips-pp`: points tracked by PIPS++. It needs PyTorch and downloaded weights."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""PIPS++ behind the seam of a tracker: all points of a query frame go through windows of 128 frames together.
+"""PIPS++ behind the interface of a tracker: all points of a prompt frame go through windows of 128 frames together.
 
-Windows follow each other with one frame in common; the last one is moved back so that it is full. What is not followed yet
-stands still. All query frames are worked on side by side, in the order of time, so that each frame is encoded once for all.
+Windows follow each other with one frame in common; the last one is moved back so that it is full. What is not tracked yet
+stands still. All prompt frames are worked on side by side, in the order of time, so that each frame is encoded once for all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from sampt.backends.table import TRACKERS
-from sampt.backends.torch_networks import place, quicken
+from sampt.backends.torch_networks import put_on_device, quicken
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.pips.checkpoint import load_official
-from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureStore, to_numpy
+from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureCache, to_numpy
 from sampt.trackers.pips.encoder import Pyramid
 from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes, Templates
 from sampt.types import IntArray, Points, QueryMask, Tracks, UInt8Array
@@ -29,18 +29,18 @@ __all__ = ["PipsPpTracker", "load_network"]
 NAME = "pips-pp"
 _ITERATIONS = 16
 _WINDOW = 128
-_PICTURE_HW = (512, 896)
+_IMAGE_HW = (512, 896)
 """These three as in the official program, which brings frames of any shape to this size."""
 _POINTS_AT_ONCE = 64
 
 
 @dataclass
 class _Group:
-    """Points of one query frame.
+    """Points of one prompt frame.
 
     Attributes:
         columns: which points.
-        query: moment of the query frame, in the direction of the sweep.
+        query: moment of the prompt frame, in the direction of the sweep.
         templates: left by the window before.
     """
 
@@ -57,7 +57,7 @@ class PipsPpTracker:
         device: where frames are sent.
         iterations: of the network's update.
         window: frames looked at together, from 2.
-        picture_hw: frames are resized to this; sides from 64 and multiples of 8.
+        image_hw: frames are resized to this; sides from 64 and multiples of 8.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class PipsPpTracker:
         *,
         iterations: int = _ITERATIONS,
         window: int = _WINDOW,
-        picture_hw: tuple[int, int] = _PICTURE_HW,
+        image_hw: tuple[int, int] = _IMAGE_HW,
     ) -> None:
         self._network, self._device, self._iterations = network, device, iterations
-        self._window, self._picture_hw = window, picture_hw
-        self._store = FeatureStore()
+        self._window, self._image_hw = window, image_hw
+        self._cache = FeatureCache()
 
     @classmethod
     def load(cls, weights: Path | str | None, device: str, *, runtime: str = "auto", precision: str = "auto") -> PipsPpTracker:
         """See :func:`sampt.trackers.pips_pp.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(weights)
         quicken(network)
-        return cls(network, place(network, network.hot, NAME, device, runtime=runtime, precision=precision))
+        return cls(network, put_on_device(network, network.hot, NAME, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -87,18 +87,18 @@ class PipsPpTracker:
     @torch.inference_mode()
     def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
         """See :meth:`sampt.trackers.base.PointTracker.track`."""
-        tracks = ClipTracks(video, points, self._picture_hw)
-        features = ClipFeatures(video, self._encode, self._picture_hw, self._store, at_least=self._window)
+        tracks = ClipTracks(video, points, self._image_hw)
+        features = ClipFeatures(video, self._encode, self._image_hw, self._cache, min_frames=self._window)
         for backward in (True, False):
             self._sweep(features, tracks, points.frame_idx, backward=backward)
         return tracks.finished(0.0)
 
     def _encode(self, frames: UInt8Array) -> Pyramid:
-        pictures = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).float()
-        return self._network.encode(F.interpolate(pictures, self._picture_hw, mode="bilinear", align_corners=False))
+        images = torch.from_numpy(frames).to(self._device).permute(0, 3, 1, 2).float()
+        return self._network.encode(F.interpolate(images, self._image_hw, mode="bilinear", align_corners=False))
 
     def _sweep(self, features: ClipFeatures, tracks: ClipTracks, frame_idx: IntArray, *, backward: bool) -> None:
-        """Follow all points to the end of the clip, or to its start; moments count in the direction of the sweep."""
+        """Track all points to the end of the clip, or to its start; moments count in the direction of the sweep."""
         last = len(tracks.xy) - 1
         xy = tracks.xy[:: -1 if backward else 1]  # a view
         groups = _groups(last - frame_idx if backward else frame_idx, last)
@@ -109,10 +109,10 @@ class PipsPpTracker:
             group = groups[k]
             stop = min(start + self._window, last + 1)
             start = max(group.query, stop - self._window)
-            rows = features.rows_of([last - m if backward else m for m in range(start, stop)])
+            rows = features.find_rows([last - m if backward else m for m in range(start, stop)])
             frames = torch.tensor(list(rows.values()), device=self._device)
-            places = torch.from_numpy(xy[start:stop, group.columns]).to(self._device)
-            found = self._network.track(features.pyramid, frames, places, group.templates, self._iterations)
+            locations = torch.from_numpy(xy[start:stop, group.columns]).to(self._device)
+            found = self._network.track(features.pyramid, frames, locations, group.templates, self._iterations)
             xy[start:stop, group.columns] = to_numpy(found.xy)
             xy[stop:, group.columns] = xy[stop - 1, group.columns]
             if stop <= last:
@@ -121,7 +121,7 @@ class PipsPpTracker:
 
 
 def _groups(query: IntArray, last: int) -> list[_Group]:
-    """The points that have frames to be followed on, by their query frame, not too many together."""
+    """The points that have frames to be tracked on, by their prompt frame, not too many together."""
     groups = []
     for moment in np.unique(query[query < last]):
         columns = np.flatnonzero(query == moment)

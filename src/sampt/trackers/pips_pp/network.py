@@ -1,7 +1,7 @@
 """The network PIPS++ (Zheng et al., "PointOdyssey", ICCV 2023, arXiv 2307.15055) in PyTorch.
 
 Parameters are called as in the official program's checkpoint, so that it loads strictly. A window has any number of frames from
-two. Points are (x, y) in pixels of the pictures, (0, 0) at the centre of the first one.
+two. Points are (x, y) in pixels of the images, (0, 0) at the centre of the first one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, look_up, looked_up, pyramid_of, sample_at
+from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, build_pyramid, lookup, lookup_size, sample_at
 
 __all__ = ["FULL", "PipsPpNetwork", "PipsPpSizes", "PipsPpWindow", "Templates"]
 
@@ -26,7 +26,7 @@ class PipsPpSizes:
     """How large the network is.
 
     Attributes:
-        encoder: of pictures.
+        encoder: of images.
         width: channels of the first convolution over time; they double after the second, fourth, ... block.
         blocks: of two convolutions over time.
     """
@@ -88,7 +88,7 @@ class _DeltaBlock(nn.Module):
     def __init__(self, sizes: PipsPpSizes) -> None:
         super().__init__()
         self._channels = sizes.encoder.features
-        inputs = 3 * looked_up() + sizes.encoder.features + 2
+        inputs = 3 * lookup_size() + sizes.encoder.features + 2
         widths = [sizes.width * 2 ** (k // 2) for k in range(sizes.blocks)]
         self.first_block_conv = _Conv(inputs, sizes.width)
         pairs = zip([sizes.width, *widths], widths, strict=False)
@@ -96,7 +96,7 @@ class _DeltaBlock(nn.Module):
         self.dense = nn.Linear(widths[-1], 2)
 
     def forward(self, alike: Tensor, motion_xy: Tensor) -> Tensor:
-        x = torch.cat([alike, _encoded(motion_xy, self._channels)], 2).transpose(1, 2)
+        x = torch.cat([alike, _encode(motion_xy, self._channels)], 2).transpose(1, 2)
         x = F.relu(self.first_block_conv(x))
         for block in self.basicblock_list:
             x = block(x)
@@ -104,7 +104,7 @@ class _DeltaBlock(nn.Module):
         return out
 
 
-def _encoded(motion_xy: Tensor, channels: int) -> Tensor:
+def _encode(motion_xy: Tensor, channels: int) -> Tensor:
     """(n, frames, 2) as sines and cosines of x, sines and cosines of y, then as it is: (n, frames, channels + 2)."""
     count = channels // 4
     powers = torch.arange(count, device=motion_xy.device) / (count - 1)
@@ -113,7 +113,7 @@ def _encoded(motion_xy: Tensor, channels: int) -> Tensor:
 
 
 class PipsPpNetwork(nn.Module):
-    """Follows points, each by itself, through the frames of a window of any length.
+    """Tracks points, each by itself, through the frames of a window of any length.
 
     Args:
         sizes: :data:`FULL`, or smaller ones for tests.
@@ -128,12 +128,12 @@ class PipsPpNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         return self.fnet, self.delta_block
 
-    def encode(self, pictures: Tensor) -> Pyramid:
-        """What any number of windows need of (n, 3, h, w) RGB in [0, 255] pictures; sides from 8 strides."""
-        return pyramid_of(self.fnet(pictures))
+    def encode(self, images: Tensor) -> Pyramid:
+        """What any number of windows need of (n, 3, h, w) RGB in [0, 255] images; sides from 8 strides."""
+        return build_pyramid(self.fnet(images))
 
     def track(
         self, pyramid: Pyramid, frames: Tensor, xy: Tensor, templates: Templates | None = None, iterations: int = 6
@@ -148,8 +148,8 @@ class PipsPpNetwork(nn.Module):
             iterations: of the update.
         """
         length, n, _ = xy.shape
-        places = xy / self.sizes.encoder.stride
-        start = places[0].clone()
+        locations = xy / self.sizes.encoder.stride
+        start = locations[0].clone()
         if templates is None:
             first = sample_at(pyramid[0], frames[:1].expand(n), start)
             everywhere = first.expand(length, -1, -1)
@@ -157,27 +157,27 @@ class PipsPpNetwork(nn.Module):
         at = frames[:, None].expand(length, n).flatten()
         for k in range(iterations):
             if k:
-                templates = templates._replace(**self._earlier(pyramid, frames, places))
-            looks = torch.stack([templates.first.expand(length, -1, -1), templates.recent, templates.older], -1)
-            alike = look_up(pyramid, at, places.flatten(0, 1), looks.flatten(0, 1))
-            motion = places.diff(dim=0)
+                templates = templates._replace(**self._earlier(pyramid, frames, locations))
+            stacked = torch.stack([templates.first.expand(length, -1, -1), templates.recent, templates.older], -1)
+            alike = lookup(pyramid, at, locations.flatten(0, 1), stacked.flatten(0, 1))
+            motion = locations.diff(dim=0)
             motion = torch.cat([motion, motion[-1:]])
             step = self.delta_block(alike.view(length, n, -1).transpose(0, 1), motion.transpose(0, 1))
-            places = places + step.transpose(0, 1)
-            places[0] = start
-        return PipsPpWindow(places * self.sizes.encoder.stride, templates)
+            locations = locations + step.transpose(0, 1)
+            locations[0] = start
+        return PipsPpWindow(locations * self.sizes.encoder.stride, templates)
 
-    def _earlier(self, pyramid: Pyramid, frames: Tensor, places: Tensor) -> dict[str, Tensor]:
+    def _earlier(self, pyramid: Pyramid, frames: Tensor, locations: Tensor) -> dict[str, Tensor]:
         """What the points look like where they now seem to have been two and four frames before each frame."""
-        length, n, _ = places.shape
+        length, n, _ = locations.shape
         found = []
         for back in _BACK:
             then = (torch.arange(length, device=frames.device) - back).clamp(min=0)
             at = frames[then][:, None].expand(length, n).flatten()
-            found.append(sample_at(pyramid[0], at, places[then].flatten(0, 1)).view(length, n, -1))
+            found.append(sample_at(pyramid[0], at, locations[then].flatten(0, 1)).view(length, n, -1))
         return {"recent": found[0], "older": found[1]}
 
-    def forward(self, pictures: Tensor, xy: Tensor, iterations: int = 6) -> Tensor:
-        """(frames, n, 2) tracks through (frames, 3, h, w) pictures of points that start as (frames, n, 2)."""
-        frames = torch.arange(len(pictures), device=xy.device)
-        return self.track(self.encode(pictures), frames, xy, None, iterations).xy
+    def forward(self, images: Tensor, xy: Tensor, iterations: int = 6) -> Tensor:
+        """(frames, n, 2) tracks through (frames, 3, h, w) images of points that start as (frames, n, 2)."""
+        frames = torch.arange(len(images), device=xy.device)
+        return self.track(self.encode(images), frames, xy, None, iterations).xy

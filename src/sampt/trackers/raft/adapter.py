@@ -1,7 +1,7 @@
-"""RAFT behind the seam of a tracker: frames in, chained points out.
+"""RAFT behind the interface of a tracker: frames in, chained points out.
 
 Each frame is encoded once, whatever it is used for: as the target and the source of the flow to and from the frame before it,
-and of that to and from the next one. The flow of a pair is computed once, both ways, for all points.
+and of that to and from the next one. The flow of a pair is computed once, in both directions, for all points.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sampt.backends.lru_cache import LruCache
 from sampt.backends.table import TRACKERS
-from sampt.backends.torch_networks import load_exactly, place, repeatable
-from sampt.geometry import sample_picture
+from sampt.backends.torch_networks import load_exactly, put_on_device, repeatable
+from sampt.geometry import sample_image
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.frame_key import frame_key
@@ -25,21 +25,22 @@ from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwor
 from sampt.types import FloatArray, UInt8Array
 from sampt.weights import load_checkpoint
 
-__all__ = ["RaftTracker", "fit_of", "load_network"]
+__all__ = ["RaftTracker", "choose_fit", "load_network"]
 
 _SIZES = {"raft": FULL, "raft-small": SMALL}
 _MARKS = {"update_block.mask.0.weight": "raft", "update_block.gru.convz.weight": "raft-small"}
 """A parameter that only this network has."""
-_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, colour=9.0)
+_LIMITS = ChainLimits(error_side=0.02, error_step=0.25, color=9.0)
 """Those of `dis-flow`, where they were chosen on davis2016_train; not chosen again for RAFT."""
 _ITERATIONS = 12
 """As the network was trained, and as the official program's default."""
 _MIN_SIDE = 128
-"""Below this the coarsest of the four levels has fewer than two places, for which the official program divides by zero; so what
-is done there is ours to choose: such frames are enlarged, for points on things of a few pixels drift at a stride of 8 ..."""
+"""Below this the coarsest of the four levels has fewer than two locations, for which the official program divides by zero; so
+what is done there is ours to choose: such frames are enlarged, for points on things of a few pixels drift at a stride of 8
+..."""
 _MAX_FLOW_BYTES = 256 << 20
 """Of flows, 6.3 MiB a pair of frames of 854x480: for the other direction, other groups, and windows of re-initialisation."""
-_MOST_ENLARGED = 4
+_MAX_ENLARGED = 4
 """... by this at most, and the rest is padding."""
 
 
@@ -73,7 +74,7 @@ class RaftTracker(CausalTracker):
     ) -> RaftTracker:
         """See :func:`sampt.trackers.raft.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        return cls(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
+        return cls(name, network, put_on_device(network, network.hot, name, device, runtime=runtime, precision=precision))
 
     @property
     def info(self) -> TrackerInfo:
@@ -89,12 +90,12 @@ class RaftTracker(CausalTracker):
 
     @torch.inference_mode()
     def encode(self, frame: UInt8Array) -> Encoded:
-        """What the network keeps of an (h, w, 3) uint8 RGB frame, made to fit as :func:`fit_of` says."""
-        picture = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
-        factor, padding = fit_of((frame.shape[0], frame.shape[1]))
+        """What the network keeps of an (h, w, 3) uint8 RGB frame, made to fit as :func:`choose_fit` says."""
+        image = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
+        factor, padding = choose_fit((frame.shape[0], frame.shape[1]))
         if factor > 1:
-            picture = F.interpolate(picture, scale_factor=float(factor), mode="bilinear", align_corners=False)
-        return self._network.encode(F.pad(picture, padding, mode="replicate"))
+            image = F.interpolate(image, scale_factor=float(factor), mode="bilinear", align_corners=False)
+        return self._network.encode(F.pad(image, padding, mode="replicate"))
 
     def cached_flows(self, pair: tuple[bytes, bytes]) -> tuple[FloatArray, FloatArray] | None:
         """The flows of two frames, by their keys, if they have been computed, in either order, and are still there."""
@@ -111,26 +112,26 @@ class RaftTracker(CausalTracker):
     @torch.inference_mode()
     def flows(self, first: Encoded, second: Encoded, size_hw: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
         """(h, w, 2) flow in pixels from the first frame to the second, and from the second to the first."""
-        there, back = self._network.both_ways(first, second, self._iterations)
+        there, back = self._network.bidirectional(first, second, self._iterations)
         return _on_frame(there, size_hw), _on_frame(back, size_hw)
 
 
-def fit_of(size_hw: tuple[int, int]) -> tuple[int, tuple[int, int, int, int]]:
+def choose_fit(size_hw: tuple[int, int]) -> tuple[int, tuple[int, int, int, int]]:
     """How a frame is made to fit the network: enlarged by a whole factor, then padded by its border.
 
     Returns:
         The factor, 1 for frames whose sides are all 128 or more, and pixels added (left, right, top, bottom) to reach multiples
         of 8 and at least 128: half on each side, the odd one last, as the official program does outside driving scenes.
     """
-    factor = min(_MOST_ENLARGED, -(-_MIN_SIDE // min(size_hw)))
+    factor = min(_MAX_ENLARGED, -(-_MIN_SIDE // min(size_hw)))
     enlarged_hw = [side * factor for side in size_hw]
     pad_h, pad_w = (max(_MIN_SIDE, -(-side // STRIDE) * STRIDE) - side for side in enlarged_hw)
     return factor, (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2)
 
 
 def _on_frame(flow: Tensor, size_hw: tuple[int, int]) -> FloatArray:
-    """(h, w, 2) flow in the frame's own pixels from (1, 2, rows, columns) flow of what :func:`fit_of` made of it."""
-    factor, (left, _, top, _) = fit_of(size_hw)
+    """(h, w, 2) flow in the frame's own pixels from (1, 2, rows, columns) flow of what :func:`choose_fit` made of it."""
+    factor, (left, _, top, _) = choose_fit(size_hw)
     inner = flow[:, :, top : top + size_hw[0] * factor, left : left + size_hw[1] * factor]
     if factor > 1:
         inner = F.avg_pool2d(inner, factor) / factor
@@ -177,5 +178,5 @@ class _RaftStream(ChainedStream):
     def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._flows is not None
         forward, backward = self._flows
-        there = xy + sample_picture(forward, xy)
-        return there, there + sample_picture(backward, there)
+        there = xy + sample_image(forward, xy)
+        return there, there + sample_image(backward, there)

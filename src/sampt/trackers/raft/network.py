@@ -17,9 +17,9 @@ from torch import Tensor, nn
 __all__ = ["FULL", "SMALL", "Encoded", "RaftNetwork", "RaftSizes", "convert_state_dict"]
 
 STRIDE = 8
-"""Features and flow are computed on a grid this much coarser than the picture."""
-_MOST_CORRELATIONS = 1 << 30
-"""Correlations kept at a time (4 GiB, with the pyramid 5.3), enough for 1080p; larger pictures are looked up in parts, which is
+"""Features and flow are computed on a grid this much coarser than the image."""
+_MAX_CORRELATIONS = 1 << 30
+"""Correlations kept at a time (4 GiB, with the pyramid 5.3), enough for 1080p; larger images are looked up in parts, which is
 slower. 480p takes 0.16 GiB each way."""
 
 
@@ -32,8 +32,8 @@ class RaftSizes:
         widths: channels at strides 2, 4 and 8 of the encoders.
         features: channels that are correlated.
         hidden: channels of the GRU's state.
-        context: channels of the source picture that the GRU sees in every iteration.
-        radius: correlations are looked up this far around each place, on each level.
+        context: channels of the source image that the GRU sees in every iteration.
+        radius: correlations are looked up this far around each location, on each level.
         levels: of the correlation pyramid.
     """
 
@@ -46,7 +46,7 @@ class RaftSizes:
     levels: int = 4
 
     @property
-    def looked_up(self) -> int:
+    def lookup_size(self) -> int:
         """Channels that one look-up gives."""
         return self.levels * (2 * self.radius + 1) ** 2
 
@@ -56,7 +56,7 @@ SMALL = RaftSizes(small=True, widths=(32, 64, 96), features=128, hidden=96, cont
 
 
 class Encoded(NamedTuple):
-    """What the network keeps of a picture, at stride 8: as a target ``features``, as a source all three."""
+    """What the network keeps of an image, at stride 8: as a target ``features``, as a source all three."""
 
     features: Tensor
     hidden: Tensor
@@ -133,56 +133,57 @@ class _Encoder(nn.Module):
         self.layer3 = nn.Sequential(block(second, third, norm, 2), block(third, third, norm, 1))
         self.conv2 = nn.Conv2d(third, outputs, 1)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        x = F.relu(self.norm1(self.conv1(picture)))
+    def forward(self, image: Tensor) -> Tensor:
+        x = F.relu(self.norm1(self.conv1(image)))
         out: Tensor = self.conv2(self.layer3(self.layer2(self.layer1(x))))
         return out
 
 
 class _Correlations:
-    """How alike each place of the source is to each of the target, at four resolutions of the target.
+    """How alike each location of the source is to each of the target, at four resolutions of the target.
 
-    The mean over 2x2 places of a correlation is the correlation with the mean of the features, so that the pyramid of any part
-    of the source can be made from the pooled target. Correlations that all fit are made once, else in parts at each look-up.
+    The mean over 2x2 locations of a correlation is the correlation with the mean of the features, so that the pyramid of any
+    part of the source can be made from the pooled target. Correlations that all fit are made once, else in parts at each
+    look-up.
     """
 
-    def __init__(self, source: Tensor, target: Tensor, sizes: RaftSizes, most: int) -> None:
+    def __init__(self, source: Tensor, target: Tensor, sizes: RaftSizes, limit: int) -> None:
         self._n, channels, self._h, self._w = source.shape
         self._sizes = sizes
         self._source = source.flatten(2).transpose(1, 2) / channels**0.5  # (n, h * w, channels)
         self._targets = [target]
         for _ in range(sizes.levels - 1):
             self._targets.append(F.avg_pool2d(self._targets[-1], 2))
-        places = self._h * self._w
-        self._part = max(1, min(places, most // (self._n * places)))
-        self._kept = self._pyramid(0, places) if self._part == places else None
+        locations = self._h * self._w
+        self._part = max(1, min(locations, limit // (self._n * locations)))
+        self._cached = self._pyramid(0, locations) if self._part == locations else None
         steps = torch.arange(-sizes.radius, sizes.radius + 1, device=source.device, dtype=source.dtype)
         # The official order of the channels: the step along x changes slowest.
         self._window_xy = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)
 
-    def look_up(self, xy: Tensor) -> Tensor:
-        """Correlations of every source place with the surroundings of ``xy`` (n, 2, h, w): (n, levels * side**2, h, w)."""
+    def lookup(self, xy: Tensor) -> Tensor:
+        """Correlations of every source location with the surroundings of ``xy`` (n, 2, h, w): (n, levels * side**2, h, w)."""
         flat_xy = xy.flatten(2).transpose(1, 2)
         parts = []
         for start in range(0, self._h * self._w, self._part):
             part_xy = flat_xy[:, start : start + self._part]
-            pyramid = self._kept or self._pyramid(start, start + self._part)
+            pyramid = self._cached or self._pyramid(start, start + self._part)
             parts.append(self._sample(pyramid, part_xy))
         return torch.cat(parts, 1).transpose(1, 2).reshape(self._n, -1, self._h, self._w)
 
     def _pyramid(self, start: int, stop: int) -> list[Tensor]:
-        """For source places [start, stop): one (n * places, 1, h, w) for each level."""
+        """For source locations [start, stop): one (n * locations, 1, h, w) for each level."""
         source = self._source[:, start:stop]
         return [(source @ t.flatten(2)).reshape(-1, 1, *t.shape[2:]) for t in self._targets]
 
     def _sample(self, pyramid: list[Tensor], xy: Tensor) -> Tensor:
-        """(n, places, channels) bilinear values around (n, places, 2); zero outside."""
+        """(n, locations, channels) bilinear values around (n, locations, 2); zero outside."""
         out = []
         for level, correlations in enumerate(pyramid):
             size_wh = xy.new_tensor([correlations.shape[3], correlations.shape[2]])
             at_xy = xy.reshape(-1, 1, 1, 2) / 2**level + self._window_xy
-            # Pixel k of s lies at (2 k + 1) / s - 1. The official program's 2 k / (s - 1) - 1 is the same place, save that it
-            # divides by zero where the coarsest level has one pixel.
+            # Pixel k of s lies at (2 k + 1) / s - 1. The official program's 2 k / (s - 1) - 1 is the same location, save that
+            # it divides by zero where the coarsest level has one pixel.
             grid = (2 * at_xy + 1) / size_wh - 1
             out.append(F.grid_sample(correlations, grid, align_corners=False).reshape(self._n, xy.shape[1], -1))
         return torch.cat(out, 2)
@@ -196,15 +197,15 @@ class _MotionEncoder(nn.Module):
     def __init__(self, sizes: RaftSizes) -> None:
         super().__init__()
         alike, alike_out, flow, flow_out, out = (96, 96, 64, 32, 80) if sizes.small else (256, 192, 128, 64, 126)
-        self.convc1 = nn.Conv2d(sizes.looked_up, alike, 1)
+        self.convc1 = nn.Conv2d(sizes.lookup_size, alike, 1)
         self.convc2 = None if sizes.small else nn.Conv2d(alike, alike_out, 3, padding=1)
         self.convf1 = nn.Conv2d(2, flow, 7, padding=3)
         self.convf2 = nn.Conv2d(flow, flow_out, 3, padding=1)
         self.conv = nn.Conv2d(alike_out + flow_out, out, 3, padding=1)
         self.outputs = out + 2
 
-    def forward(self, flow: Tensor, looked_up: Tensor) -> Tensor:
-        alike = F.relu(self.convc1(looked_up))
+    def forward(self, flow: Tensor, correlation: Tensor) -> Tensor:
+        alike = F.relu(self.convc1(correlation))
         if self.convc2 is not None:
             alike = F.relu(self.convc2(alike))
         moved = F.relu(self.convf2(F.relu(self.convf1(flow))))
@@ -215,9 +216,9 @@ class _MotionEncoder(nn.Module):
 def _gru_step(update: nn.Conv2d, reset: nn.Conv2d, candidate: nn.Conv2d, hidden: Tensor, x: Tensor) -> Tensor:
     """One step of a convolutional gated recurrent unit (Cho et al. 2014)."""
     both = torch.cat([hidden, x], 1)
-    share = torch.sigmoid(update(both))
-    kept = torch.sigmoid(reset(both)) * hidden
-    return (1 - share) * hidden + share * torch.tanh(candidate(torch.cat([kept, x], 1)))
+    fraction = torch.sigmoid(update(both))
+    cached = torch.sigmoid(reset(both)) * hidden
+    return (1 - fraction) * hidden + fraction * torch.tanh(candidate(torch.cat([cached, x], 1)))
 
 
 class _Gru(nn.Module):
@@ -271,8 +272,8 @@ class _UpdateBlock(nn.Module):
         if not sizes.small:
             self.mask = nn.Sequential(nn.Conv2d(sizes.hidden, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 9 * STRIDE**2, 1))
 
-    def forward(self, hidden: Tensor, context: Tensor, looked_up: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.gru(hidden, torch.cat([context, self.encoder(flow, looked_up)], 1))
+    def forward(self, hidden: Tensor, context: Tensor, correlation: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.gru(hidden, torch.cat([context, self.encoder(flow, correlation)], 1))
         return hidden, self.flow_head(hidden)
 
     def upsample(self, flow: Tensor, hidden: Tensor) -> Tensor:
@@ -288,59 +289,59 @@ class _UpdateBlock(nn.Module):
 
 
 class RaftNetwork(nn.Module):
-    """Optical flow from a source to a target picture.
+    """Optical flow from a source to a target image.
 
     Args:
         sizes: :data:`FULL` or :data:`SMALL`.
-        most_correlations: how many correlations may be in memory at a time (4 bytes each, a third more for the pyramid).
+        max_correlations: how many correlations may be in memory at a time (4 bytes each, a third more for the pyramid).
     """
 
-    def __init__(self, sizes: RaftSizes, most_correlations: int = _MOST_CORRELATIONS) -> None:
+    def __init__(self, sizes: RaftSizes, max_correlations: int = _MAX_CORRELATIONS) -> None:
         super().__init__()
         self.sizes = sizes
-        self._most = most_correlations
+        self._limit = max_correlations
         self.fnet = _Encoder(sizes, sizes.features, "instance")
         self.cnet = _Encoder(sizes, sizes.hidden + sizes.context, "none" if sizes.small else "batch")
         self.update_block = _UpdateBlock(sizes)
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         mask = self.update_block.mask  # called once a flow, not by the block itself
         return self.fnet, self.cnet, self.update_block, *([] if mask is None else [mask])
 
-    def encode(self, pictures: Tensor) -> Encoded:
-        """What any number of flows from and to ``pictures`` need.
+    def encode(self, images: Tensor) -> Encoded:
+        """What any number of flows from and to ``images`` need.
 
         Args:
-            pictures: (n, 3, h, w) RGB in [0, 255]; h and w are multiples of 8 and at least 64.
+            images: (n, 3, h, w) RGB in [0, 255]; h and w are multiples of 8 and at least 64.
         """
-        scaled = 2 * (pictures / 255) - 1
+        scaled = 2 * (images / 255) - 1
         hidden, context = self.cnet(scaled).split([self.sizes.hidden, self.sizes.context], 1)
         return Encoded(self.fnet(scaled), torch.tanh(hidden), F.relu(context))
 
     def flow(self, source: Encoded, target: Tensor, iterations: int = 12) -> Tensor:
-        """(n, 2, h, w) flow in pixels from the pictures of ``source`` to those whose features are ``target``."""
-        correlations = _Correlations(source.features, target, self.sizes, self._most)
+        """(n, 2, h, w) flow in pixels from the images of ``source`` to those whose features are ``target``."""
+        correlations = _Correlations(source.features, target, self.sizes, self._limit)
         n, _, h, w = target.shape
         y, x = torch.meshgrid(*(torch.arange(k, device=target.device, dtype=target.dtype) for k in (h, w)), indexing="ij")
         grid_xy = torch.stack([x, y]).expand(n, 2, h, w)
         flow, hidden = torch.zeros_like(grid_xy), source.hidden
         for _ in range(iterations):
-            looked_up = correlations.look_up(grid_xy + flow)
-            hidden, change = self.update_block(hidden, source.context, looked_up, flow)
+            correlation = correlations.lookup(grid_xy + flow)
+            hidden, change = self.update_block(hidden, source.context, correlation, flow)
             flow = flow + change
         return self.update_block.upsample(flow, hidden)
 
-    def both_ways(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[Tensor, Tensor]:
+    def bidirectional(self, first: Encoded, second: Encoded, iterations: int = 12) -> tuple[Tensor, Tensor]:
         """Flow from ``first`` to ``second`` and back, as :meth:`flow` gives it; in one batch when the memory allows."""
         n, _, h, w = first.features.shape
-        if 2 * n * (h * w) ** 2 > self._most:
+        if 2 * n * (h * w) ** 2 > self._limit:
             return self.flow(first, second.features, iterations), self.flow(second, first.features, iterations)
         sources = Encoded(*(torch.cat(pair) for pair in zip(first, second, strict=True)))
         there, back = self.flow(sources, torch.cat([second.features, first.features]), iterations).chunk(2)
         return there, back
 
     def forward(self, source: Tensor, target: Tensor, iterations: int = 12) -> Tensor:
-        """(n, 2, h, w) flow in pixels between pictures as :meth:`encode` takes them."""
+        """(n, 2, h, w) flow in pixels between images as :meth:`encode` takes them."""
         return self.flow(self.encode(source), self.encode(target).features, iterations)

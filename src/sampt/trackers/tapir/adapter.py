@@ -1,4 +1,5 @@
-"""TAPIR behind the seam of a tracker: the whole clip in one pass, both ways from each query frame, or frame by frame."""
+"""TAPIR behind the interface of a tracker: the whole clip in one pass, in both directions from each prompt frame, or frame by
+frame."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sampt.backends.lru_cache import LruCache
 from sampt.backends.table import TRACKERS
-from sampt.backends.torch_networks import load_exactly, place, quicken, repeatable
+from sampt.backends.torch_networks import load_exactly, put_on_device, quicken, repeatable
 from sampt.geometry import SizeHW, inside_frame, rescale_xy
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.frame_key import frame_key
@@ -46,7 +47,7 @@ def load(
 ) -> TapirTracker | CausalTapirTracker:
     """See :func:`sampt.trackers.tapir.create`; ``weights`` is a path, or None for random ones."""
     network = load_network(name, weights)
-    view = FrameView(name, network, place(network, network.hot, name, device, runtime=runtime, precision=precision))
+    view = FrameView(name, network, put_on_device(network, network.hot, name, device, runtime=runtime, precision=precision))
     return CausalTapirTracker(view) if network.sizes.is_causal else TapirTracker(view)
 
 
@@ -80,7 +81,7 @@ class FrameView:
         name: of the tracker.
         network: in evaluation mode, on ``device``.
         device: where frames are sent.
-        visible: a point inside the frame is visible when it is seen, and not far from where it is told to be, with a greater
+        visible: a point inside the frame is visible when it is seen, and not far from where it is said to be, with a greater
             probability.
     """
 
@@ -92,28 +93,28 @@ class FrameView:
         """Of the tracker."""
         return replace(TRACKERS[self._name].info, is_causal=self.network.sizes.is_causal, device=str(self.device))
 
-    def picture(self, frame: UInt8Array) -> Tensor:
+    def image(self, frame: UInt8Array) -> Tensor:
         """(1, 3, h, w) in [-1, 1] of an (h, w, 3) uint8 RGB frame: by Pillow's Lanczos filter, as TAP-Vid's evaluation does."""
-        size_hw = self.network.sizes.picture_hw
+        size_hw = self.network.sizes.image_hw
         if frame.shape[:2] != size_hw:
             frame = np.asarray(Image.fromarray(frame).resize(size_hw[::-1], Image.Resampling.LANCZOS))
         return torch.from_numpy(np.array(frame)).to(self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
 
-    def places(self, xy: FloatArray, size_hw: SizeHW) -> Tensor:
-        """(n, 2) points of the frame as places in the network's picture."""
-        moved = rescale_xy(xy, size_hw, self.network.sizes.picture_hw) + np.float32(0.5)
+    def locations(self, xy: FloatArray, size_hw: SizeHW) -> Tensor:
+        """(n, 2) points of the frame as locations in the network's image."""
+        moved = rescale_xy(xy, size_hw, self.network.sizes.image_hw) + np.float32(0.5)
         return torch.from_numpy(moved).to(self.device)
 
-    def told(self, table: Tensor, size_hw: SizeHW) -> TrackStep:
+    def to_step(self, table: Tensor, size_hw: SizeHW) -> TrackStep:
         """xy (t, n, 2), visible and confidence (t, n) of a table (n, t, columns)."""
         found = table[..., :4].transpose(0, 1).float().cpu()
-        xy = rescale_xy(found[..., :2].numpy() - np.float32(0.5), self.network.sizes.picture_hw, size_hw)
+        xy = rescale_xy(found[..., :2].numpy() - np.float32(0.5), self.network.sizes.image_hw, size_hw)
         confidence = torch.sigmoid(-found[..., 2:]).prod(-1).numpy()
         return TrackStep(xy, (confidence > self._visible) & inside_frame(xy, size_hw), confidence)
 
 
 class TapirTracker:
-    """TAPIR or BootsTAPIR on whole clips, in one pass that goes both ways.
+    """TAPIR or BootsTAPIR on whole clips, in one pass that goes in both directions.
 
     Args:
         view: with a network that is not causal.
@@ -122,7 +123,7 @@ class TapirTracker:
 
     def __init__(self, view: FrameView, *, frames_at_once: int = _FRAMES_AT_ONCE) -> None:
         self._view, self._frames_at_once = view, frames_at_once
-        self._store: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
+        self._cache: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
@@ -143,14 +144,14 @@ class TapirTracker:
     def _fill(self, video: FrameSource, points: Points, tracks: TrackStep) -> None:
         """Write all frames of ``tracks``, arrays with t first."""
         view = self._view
-        features = ClipFeatures(view.network, video, view.picture, self._store)
-        places = view.places(points.xy, video.size_hw)
+        features = ClipFeatures(view.network, video, view.image, self._cache)
+        locations = view.locations(points.xy, video.size_hw)
         frame_idx = torch.from_numpy(np.array(points.frame_idx)).to(view.device)
-        clip = ClipPass(view.network, features.looks(places, frame_idx), places, frame_idx)
+        clip = ClipPass(view.network, features.templates(locations, frame_idx), locations, frame_idx)
         done = 0
         for start, levels in features.in_order(self._frames_at_once):
             ends = start + len(levels[0]) == video.num_frames
-            found = view.told(clip.push(start, levels, ends=ends), video.size_hw)
+            found = view.to_step(clip.push(start, levels, ends=ends), video.size_hw)
             rows = slice(done, done + len(found.xy))
             for whole, part in zip(tracks, found, strict=True):
                 whole[rows] = part
@@ -158,7 +159,7 @@ class TapirTracker:
 
 
 class CausalTapirTracker(CausalTracker):
-    """Causal BootsTAPIR, frame by frame; on the time-reversed clip for what lies before the query frames.
+    """Causal BootsTAPIR, frame by frame; on the time-reversed clip for what lies before the prompt frames.
 
     Args:
         view: with a causal network.
@@ -166,35 +167,35 @@ class CausalTapirTracker(CausalTracker):
 
     def __init__(self, view: FrameView) -> None:
         self._view = view
-        self._store: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
+        self._cache: LruCache[bytes, Levels] = LruCache(_MAX_CACHE_BYTES)
 
     @property
     def info(self) -> TrackerInfo:
         return self._view.info()
 
     def stream(self) -> TrackerStream:
-        return _CausalStream(self._view, self._store)
+        return _CausalStream(self._view, self._cache)
 
 
 class _CausalStream(TrackerStream):
     """Without points nothing is computed."""
 
-    def __init__(self, view: FrameView, store: LruCache[bytes, Levels]) -> None:
-        self._view, self._store = view, store
+    def __init__(self, view: FrameView, cache: LruCache[bytes, Levels]) -> None:
+        self._view, self._cache = view, cache
         self._frame: UInt8Array | None = None
         self._levels: Levels | None = None
         """Of the last frame, once they are needed."""
-        self._looks: Tensor | None = None
-        self._memories: list[Memory] = []
+        self._templates: Tensor | None = None
+        self._states: list[Memory] = []
 
     @torch.inference_mode()
     def push(self, frame: UInt8Array) -> TrackStep:
         self._frame, self._levels = frame.copy(), None  # whoever gave it may reuse its memory
-        if self._looks is None:
+        if self._templates is None:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
         levels = self._seen()
-        table, self._memories = self._refined(self._view.network.match(levels, self._looks), levels, self._memories)
-        return TrackStep(*(part[0] for part in self._view.told(table, (frame.shape[0], frame.shape[1]))))
+        table, self._states = self._refined(self._view.network.match(levels, self._templates), levels, self._states)
+        return TrackStep(*(part[0] for part in self._view.to_step(table, (frame.shape[0], frame.shape[1]))))
 
     @torch.inference_mode()
     def add(self, xy: FloatArray) -> None:
@@ -202,26 +203,26 @@ class _CausalStream(TrackerStream):
         if not len(xy):
             return
         network, levels = self._view.network, self._seen()
-        places = self._view.places(xy, (self._frame.shape[0], self._frame.shape[1]))
-        looks = network.sample(tuple(level[0] for level in levels), places)
-        table = network.match(levels, looks)
-        table[:, 0, :2] = places
-        _, memories = self._refined(table, levels, network.start(len(looks)))
-        self._memories = memories if self._looks is None else joined(self._memories, memories)
-        self._looks = looks if self._looks is None else torch.cat([self._looks, looks])
+        locations = self._view.locations(xy, (self._frame.shape[0], self._frame.shape[1]))
+        templates = network.sample(tuple(level[0] for level in levels), locations)
+        table = network.match(levels, templates)
+        table[:, 0, :2] = locations
+        _, states = self._refined(table, levels, network.start(len(templates)))
+        self._states = states if self._templates is None else joined(self._states, states)
+        self._templates = templates if self._templates is None else torch.cat([self._templates, templates])
 
     def _seen(self) -> Levels:
         if self._levels is None:
             assert self._frame is not None
-            self._levels = self._store.get(key := frame_key(self._frame))
+            self._levels = self._cache.get(key := frame_key(self._frame))
             if self._levels is None:
-                levels = self._view.network.encode(self._view.picture(self._frame))
-                self._levels = self._store.put(key, levels, sum(level.nbytes for level in levels))
+                levels = self._view.network.encode(self._view.image(self._frame))
+                self._levels = self._cache.put(key, levels, sum(level.nbytes for level in levels))
         return self._levels
 
-    def _refined(self, table: Tensor, levels: Levels, memories: Sequence[Memory]) -> tuple[Tensor, list[Memory]]:
+    def _refined(self, table: Tensor, levels: Levels, states: Sequence[Memory]) -> tuple[Tensor, list[Memory]]:
         after = []
-        for memory in memories:
-            table, kept = self._view.network.refine(table, levels, memory, ends=False)
-            after.append(kept)
+        for memory in states:
+            table, cached = self._view.network.refine(table, levels, memory, ends=False)
+            after.append(cached)
         return table, after

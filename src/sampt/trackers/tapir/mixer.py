@@ -1,8 +1,8 @@
-"""The part of TAPIR that mixes information over time, for frames that arrive in chunks of any length.
+"""The part of TAPIR that mixes information over time, for streamed frames in chunks of any length.
 
 Convolutions over three frames see, in the causal network, a frame and the two before it, else a frame and its two neighbours.
 What lies outside the clip is zero for each of them. Here each keeps its last two inputs; so chunks give what the whole clip
-gives, and where a neighbour in the future is needed the answers are late: by two frames a block.
+gives, and where a neighbour in the future is needed the results are late: by two frames a block.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BlockMemory", "Mixer"]
+__all__ = ["BlockState", "Mixer"]
 
 _FRAMES = 3
 """That a convolution over time sees."""
@@ -21,8 +21,9 @@ _COPIES = 4
 """Channels that are made of each one between the two convolutions; and the growth of the layers after them."""
 
 
-class BlockMemory(NamedTuple):
-    """What a block keeps of n points: the last inputs of its convolutions, and the inputs that it has not answered yet.
+class BlockState(NamedTuple):
+    """What a block keeps of n points: the last inputs of its convolutions, and the inputs that it has not given results for
+    yet.
 
     narrow (n, k, c) and wide (n, k, 4 c) with k of 1 or 2, waiting (n, w, c) with w of 0 to 2.
     """
@@ -33,7 +34,7 @@ class BlockMemory(NamedTuple):
 
 
 class _Channels(nn.Module):
-    """Two linear layers at each place."""
+    """Two linear layers at each location."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,15 +59,15 @@ class _Block(nn.Module):
         self.layer_norm_1 = nn.LayerNorm(channels, bias=False)
         self.conv_channels_mixer = _Channels(channels)
 
-    def start(self, num_points: int) -> BlockMemory:
+    def start(self, num_points: int) -> BlockState:
         """Of a clip's beginning."""
         narrow, wide = self.mlp1_up.in_channels, self.mlp1_up_1.in_channels
         zeros = self.layer_norm.weight.new_zeros
-        return BlockMemory(
+        return BlockState(
             zeros(num_points, self._before, narrow), zeros(num_points, self._before, wide), zeros(num_points, 0, narrow)
         )
 
-    def forward(self, x: Tensor, memory: BlockMemory, *, ends: bool) -> tuple[Tensor, BlockMemory]:
+    def forward(self, x: Tensor, memory: BlockState, *, ends: bool) -> tuple[Tensor, BlockState]:
         after = self._after if ends else 0
         narrow = F.pad(torch.cat([memory.narrow, self.layer_norm(x)], 1), (0, 0, 0, after))
         made = F.gelu(_over_time(self.mlp1_up, narrow), approximate="tanh")
@@ -77,8 +78,8 @@ class _Block(nn.Module):
         count = change.shape[1]
         y = waiting[:, :count] + change
         y = y + self.conv_channels_mixer(self.layer_norm_1(y))
-        kept = 1 - _FRAMES  # copies, for a view would keep the whole chunk
-        return y, BlockMemory(narrow[:, kept:].clone(), wide[:, kept:].clone(), waiting[:, count:].clone())
+        cached = 1 - _FRAMES  # copies, for a view would keep the whole chunk
+        return y, BlockState(narrow[:, cached:].clone(), wide[:, cached:].clone(), waiting[:, count:].clone())
 
 
 def _over_time(conv: nn.Conv1d, x: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class Mixer(nn.Module):
         hidden: channels inside.
         outputs: channels that come out.
         blocks: number of blocks.
-        is_causal: whether a frame's answer needs no later frame.
+        is_causal: whether a frame's result needs no later frame.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, blocks: int, *, is_causal: bool) -> None:
@@ -114,11 +115,11 @@ class Mixer(nn.Module):
         self.layer_norm = nn.LayerNorm(hidden, bias=False)
         self.linear_1 = nn.Linear(hidden, outputs)
 
-    def start(self, num_points: int) -> list[BlockMemory]:
+    def start(self, num_points: int) -> list[BlockState]:
         """The memory of a clip's beginning."""
         return [block.start(num_points) for block in self.blocks if isinstance(block, _Block)]
 
-    def forward(self, x: Tensor, memory: list[BlockMemory], *, ends: bool) -> tuple[Tensor, list[BlockMemory]]:
+    def forward(self, x: Tensor, memory: list[BlockState], *, ends: bool) -> tuple[Tensor, list[BlockState]]:
         """The next frames.
 
         Args:
@@ -127,12 +128,12 @@ class Mixer(nn.Module):
             ends: whether the clip ends with these frames.
 
         Returns:
-            (n, s, outputs) for the s frames that can be answered now: the causal network answers all of ``x``, the other is
+            (n, s, outputs) for the s frames that can be computed now: the causal network results all of ``x``, the other is
             late by two frames a block until the clip ends. And the memory.
         """
         x = self.linear(x)
         after = []
         for block, before in zip(self.blocks, memory, strict=True):
-            x, kept = block(x, before, ends=ends)
-            after.append(kept)
+            x, cached = block(x, before, ends=ends)
+            after.append(cached)
         return self.linear_1(self.layer_norm(x)), after

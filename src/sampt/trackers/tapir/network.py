@@ -1,7 +1,7 @@
 """The network TAPIR (Doersch et al., ICCV 2023) in PyTorch, with the changes of BootsTAPIR (Doersch et al., ACCV 2024).
 
-Parameters are called as in the official program's PyTorch checkpoints, so that those load strictly. Places are (x, y) in pixels
-of the network's picture, whose top-left corner is (0, 0): the centre of its first pixel is (0.5, 0.5).
+Parameters are called as in the official program's PyTorch checkpoints, so that those load strictly. Locations are (x, y) in
+pixels of the network's image, whose top-left corner is (0, 0): the centre of its first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.trackers.tapir.mixer import BlockMemory, Mixer
+from sampt.trackers.tapir.mixer import BlockState, Mixer
 
 __all__ = ["BOOTSTAPIR", "BOOTSTAPIR_CAUSAL", "TAPIR", "Levels", "Memory", "TapirNetwork", "TapirSizes", "joined"]
 
 _STRIDES = (1, 2, 2, 1)
 """Of the four groups of blocks, after a first convolution of stride 2: fine features at stride 4, coarse ones at 8."""
 _REACH = 3
-"""Correlations are looked up this many cells around a place ..."""
-_LOOKED_UP = (2 * _REACH + 1) ** 2
+"""Correlations are looked up this many cells around a location ..."""
+_LOOKUP = (2 * _REACH + 1) ** 2
 """... so there are so many of them."""
 _TEMPERATURE = 20.0
 _PEAK_CELLS = 5.0
-"""The place of a maximum is the mean of the cells nearer to it than this."""
-_MOST_ROWS = 1024
+"""The location of a maximum is the mean of the cells nearer to it than this."""
+_MAX_ROWS = 1024
 """(point, frame) pairs that are matched at a time: 64 KiB each."""
 
 
@@ -38,8 +38,8 @@ class TapirSizes:
     Attributes:
         extra_blocks: more convolutions on the coarse features.
         pooled: coarser levels, each of half the size, in which correlations are looked up, too.
-        is_causal: whether a frame's answer needs no later frame.
-        picture_hw: of the network's picture, multiples of 8.
+        is_causal: whether a frame's result needs no later frame.
+        image_hw: of the network's image, multiples of 8.
         widths: channels of the four groups of blocks; the second gives the fine features, the last the coarse ones.
         hidden: channels of the mixer.
         blocks: of the mixer.
@@ -49,7 +49,7 @@ class TapirSizes:
     extra_blocks: int
     pooled: int
     is_causal: bool = False
-    picture_hw: tuple[int, int] = (256, 256)
+    image_hw: tuple[int, int] = (256, 256)
     widths: tuple[int, int, int, int] = (64, 128, 256, 256)
     hidden: int = 512
     blocks: int = 12
@@ -75,23 +75,22 @@ Levels = tuple[Tensor, ...]
 
 
 class Memory(NamedTuple):
-    """What one refinement keeps of n points: of its mixer, and (n, w, columns) of the table that it has not answered yet."""
+    """What one refinement keeps of n points: of its mixer, and (n, w, columns) of the table that it has not given results for
+    yet."""
 
-    mixer: list[BlockMemory]
+    mixer: list[BlockState]
     waiting: Tensor
 
 
 def joined(first: Sequence[Memory], second: Sequence[Memory]) -> list[Memory]:
     """The memory of the points of both, which have been through the same number of unanswered frames."""
     return [
-        Memory(
-            [BlockMemory(*map(_stacked, x, y)) for x, y in zip(a.mixer, b.mixer, strict=True)], _stacked(a.waiting, b.waiting)
-        )
+        Memory([BlockState(*map(_stack, x, y)) for x, y in zip(a.mixer, b.mixer, strict=True)], _stack(a.waiting, b.waiting))
         for a, b in zip(first, second, strict=True)
     ]
 
 
-def _stacked(first: Tensor, second: Tensor) -> Tensor:
+def _stack(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([first, second])
 
 
@@ -137,9 +136,9 @@ class _ResNet(nn.Module):
         inputs = (widths[0], *widths[:-1])
         self.block_groups = nn.ModuleList(map(_Group, inputs, widths, _STRIDES))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Fine and coarse features, (t, channels, rows, columns)."""
-        x = self.initial_conv(F.pad(pictures, (2, 4, 2, 4)))
+        x = self.initial_conv(F.pad(images, (2, 4, 2, 4)))
         made = []
         for group in self.block_groups:
             x = group(x)
@@ -196,45 +195,45 @@ class TapirNetwork(nn.Module):
                 "occ_out": nn.Linear(16, 2),
             }
         )
-        inputs = sizes.table + (2 + sizes.pooled) * _LOOKED_UP
+        inputs = sizes.table + (2 + sizes.pooled) * _LOOKUP
         self.torch_pips_mixer = Mixer(inputs, sizes.hidden, sizes.table, sizes.blocks, is_causal=sizes.is_causal)
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         return self.resnet_torch, *([] if self.extra_convs is None else [self.extra_convs]), self.torch_pips_mixer
 
     @property
     def lateness(self) -> int:
-        """Frames by which each refinement's answers are late: 0 for the causal network."""
+        """Frames by which each refinement's results are late: 0 for the causal network."""
         return 0 if self.sizes.is_causal else 2 * self.sizes.blocks
 
-    def forward(self, pictures: Tensor, xy: Tensor, frame_idx: Tensor) -> Tensor:
+    def forward(self, images: Tensor, xy: Tensor, frame_idx: Tensor) -> Tensor:
         """A whole clip at once.
 
         Args:
-            pictures: (t, 3, h, w) in [-1, 1], of the size of the network's picture.
+            images: (t, 3, h, w) in [-1, 1], of the size of the network's image.
             xy: (n, 2) points.
             frame_idx: (n,) the frames that they lie on.
 
         Returns:
             The table, (n, t, columns).
         """
-        levels = self.encode(pictures)
-        looks = xy.new_zeros(len(xy), self.sizes.table - 4)
+        levels = self.encode(images)
+        templates = xy.new_zeros(len(xy), self.sizes.table - 4)
         for frame in sorted(set(frame_idx.tolist())):
             here = frame_idx == frame
-            looks[here] = self.sample(tuple(level[frame] for level in levels), xy[here])
-        table = self.match(levels, looks)
+            templates[here] = self.sample(tuple(level[frame] for level in levels), xy[here])
+        table = self.match(levels, templates)
         own = torch.arange(len(xy), device=xy.device)
         table[own, frame_idx, :2] = xy
         for memory in self.start(len(xy)):
             table, _ = self.refine(table, levels, memory, ends=True)
         return table
 
-    def encode(self, pictures: Tensor) -> Levels:
-        """Features of (t, 3, h, w) pictures in [-1, 1]; a frame's do not depend on the other frames."""
-        fine, coarse = self.resnet_torch(pictures)
+    def encode(self, images: Tensor) -> Levels:
+        """Features of (t, 3, h, w) images in [-1, 1]; a frame's do not depend on the other frames."""
+        fine, coarse = self.resnet_torch(images)
         if self.extra_convs is not None:
             coarse = self.extra_convs(coarse)
         levels = [F.normalize(x, dim=1, eps=1e-6) for x in (fine, coarse)]
@@ -244,35 +243,35 @@ class TapirNetwork(nn.Module):
 
     def sample(self, levels: Levels, xy: Tensor) -> Tensor:
         """What (n, 2) points look like on a frame with ``levels`` of (h, w, channels): (n, fine and coarse channels)."""
-        looks = []
+        templates = []
         for level in levels[:2]:
             size_xy = xy.new_tensor([level.shape[1], level.shape[0]])
-            cells = xy * (size_xy / self._picture_xy(xy))
+            cells = xy * (size_xy / self._image_xy(xy))
             # Beyond the outermost centres of cells it is as on them.
             cells = torch.minimum(cells.clamp(min=0.5), size_xy - 0.5)
             grid = (2 * cells / size_xy - 1)[None, None]
-            looks.append(F.grid_sample(level.permute(2, 0, 1)[None], grid, align_corners=False)[0, :, 0].T)
-        return torch.cat(looks, 1)
+            templates.append(F.grid_sample(level.permute(2, 0, 1)[None], grid, align_corners=False)[0, :, 0].T)
+        return torch.cat(templates, 1)
 
-    def match(self, levels: Levels, looks: Tensor) -> Tensor:
+    def match(self, levels: Levels, templates: Tensor) -> Tensor:
         """The table before refinement: each frame is searched for each point, by itself.
 
         Args:
             levels: features of t frames.
-            looks: (n, channels) of :meth:`sample`.
+            templates: (n, channels) of :meth:`sample`.
 
         Returns:
             The table, (n, t, columns).
         """
         coarse = levels[1]
         t = len(coarse)
-        wanted = _parts(looks[:, self.sizes.fine :], t)
+        wanted = _parts(templates[:, self.sizes.fine :], t)
         found = [self._match(torch.einsum("nc,thwc->nthw", part, coarse).flatten(0, 1)) for part in wanted]
-        places = torch.cat(found).view(len(looks), t, 4)
-        return torch.cat([places, looks[:, None].expand(-1, t, -1)], -1)
+        locations = torch.cat(found).view(len(templates), t, 4)
+        return torch.cat([locations, templates[:, None].expand(-1, t, -1)], -1)
 
     def _match(self, costs: Tensor) -> Tensor:
-        """(rows, 4): place and logits, from (rows, h, w) similarities."""
+        """(rows, 4): location and logits, from (rows, h, w) similarities."""
         layers = self.torch_cost_volume_track_mods
         seen = F.relu(layers["hid1"](costs[:, None]))
         heat = (layers["hid2"](seen)[:, 0].flatten(1) * _TEMPERATURE).softmax(1)
@@ -282,11 +281,11 @@ class TapirNetwork(nn.Module):
         peak = centres[heat.argmax(1)]
         near = (centres - peak[:, None]).square().sum(-1) < _PEAK_CELLS**2
         heat = heat * near
-        place = heat @ centres / heat.sum(1, keepdim=True).clamp(min=1e-12)
-        place = place * (self._picture_xy(place) / place.new_tensor([w, h]))
+        location = heat @ centres / heat.sum(1, keepdim=True).clamp(min=1e-12)
+        location = location * (self._image_xy(location) / location.new_tensor([w, h]))
         hidden = F.relu(layers["hid3"](F.pad(seen, (0, 2, 0, 2)))).mean((-1, -2))
         logits = layers["occ_out"](F.relu(layers["hid4"](hidden)))
-        return torch.cat([place, logits], -1)
+        return torch.cat([location, logits], -1)
 
     def start(self, num_points: int) -> list[Memory]:
         """For each refinement, the memory of a clip's beginning."""
@@ -303,41 +302,41 @@ class TapirNetwork(nn.Module):
             ends: whether the clip ends with these frames.
 
         Returns:
-            The better table of the frames that can be answered, in order: all of these in the causal network; in the other
+            The better table of the frames that can be computed, in order: all of these in the causal network; in the other
             those that lie :attr:`lateness` frames back, and at the end all that is left. And the memory.
         """
-        # The place itself is not told: what is mixed is the same wherever it happens.
-        known = torch.cat([torch.zeros_like(table[..., :2]), table[..., 2:], self._look_up(table, levels)], -1)
+        # The location itself is not given: what is mixed is the same wherever it happens.
+        known = torch.cat([torch.zeros_like(table[..., :2]), table[..., 2:], self._lookup(table, levels)], -1)
         change, mixer = self.torch_pips_mixer(known, memory.mixer, ends=ends)
         waiting = torch.cat([memory.waiting, table], 1)
         count = change.shape[1]
         return waiting[:, :count] + change, Memory(mixer, waiting[:, count:].clone())
 
-    def _look_up(self, table: Tensor, levels: Levels) -> Tensor:
-        """(n, t, 49 x levels) correlations around the places of the table with what it says that the points look like."""
+    def _lookup(self, table: Tensor, levels: Levels) -> Tensor:
+        """(n, t, 49 x levels) correlations around the locations of the table with what it says that the points look like."""
         parts = []
         for part in _parts(table, table.shape[1]):
-            xy, looks = part[..., :2], part[..., 4:]
-            wanted = [looks[..., : self.sizes.fine], *[looks[..., self.sizes.fine :]] * (1 + self.sizes.pooled)]
-            scaled = [xy * (xy.new_tensor([x.shape[2], x.shape[1]]) / self._picture_xy(xy)) for x in levels]
+            xy, templates = part[..., :2], part[..., 4:]
+            wanted = [templates[..., : self.sizes.fine], *[templates[..., self.sizes.fine :]] * (1 + self.sizes.pooled)]
+            scaled = [xy * (xy.new_tensor([x.shape[2], x.shape[1]]) / self._image_xy(xy)) for x in levels]
             parts.append(torch.cat(list(map(_correlations, levels, scaled, wanted)), -1))
         return torch.cat(parts)
 
-    def _picture_xy(self, like: Tensor) -> Tensor:
-        return like.new_tensor(self.sizes.picture_hw[::-1])
+    def _image_xy(self, like: Tensor) -> Tensor:
+        return like.new_tensor(self.sizes.image_hw[::-1])
 
 
 def _parts(points: Tensor, num_frames: int) -> Iterator[Tensor]:
     """Consecutive parts of (n, ...) points that are matched at a time."""
-    most = max(1, _MOST_ROWS // num_frames)
-    for start in range(0, len(points), most):
-        yield points[start : start + most]
+    limit = max(1, _MAX_ROWS // num_frames)
+    for start in range(0, len(points), limit):
+        yield points[start : start + limit]
 
 
 def _correlations(level: Tensor, xy: Tensor, wanted: Tensor) -> Tensor:
-    """Similarity of ``wanted`` to the features on 7 x 7 places, one cell apart, around each place.
+    """Similarity of ``wanted`` to the features on 7 x 7 locations, one cell apart, around each location.
 
-    The 49 places lie alike between the cells: it is enough to compare with 8 x 8 cells and to interpolate what comes out.
+    The 49 locations lie alike between the cells: it is enough to compare with 8 x 8 cells and to interpolate what comes out.
 
     Args:
         level: (t, h, w, c); zero outside.
@@ -348,9 +347,9 @@ def _correlations(level: Tensor, xy: Tensor, wanted: Tensor) -> Tensor:
         (n, t, 49), row by row.
     """
     t, h, w, c = level.shape
-    place = xy - 0.5
-    first = place.floor()
-    share = (place - first)[..., None, None]
+    location = xy - 0.5
+    first = location.floor()
+    fraction = (location - first)[..., None, None]
     reach = torch.arange(-_REACH, _REACH + 2, device=xy.device)
     columns, rows = (first[..., i, None].long() + reach for i in (0, 1))
     is_inside = ((rows >= 0) & (rows < h))[..., :, None] & ((columns >= 0) & (columns < w))[..., None, :]
@@ -358,5 +357,5 @@ def _correlations(level: Tensor, xy: Tensor, wanted: Tensor) -> Tensor:
     cells = ((frame + rows.clamp(0, h - 1)) * w)[..., :, None] + columns.clamp(0, w - 1)[..., None, :]
     near = level.reshape(-1, c)[cells.flatten(2)]
     similar = (near @ wanted[..., None]).view(cells.shape) * is_inside
-    similar = torch.lerp(similar[..., :-1, :], similar[..., 1:, :], share[..., 1, :, :])
-    return torch.lerp(similar[..., :-1], similar[..., 1:], share[..., 0, :, :]).flatten(2)
+    similar = torch.lerp(similar[..., :-1, :], similar[..., 1:, :], fraction[..., 1, :, :])
+    return torch.lerp(similar[..., :-1], similar[..., 1:], fraction[..., 0, :, :]).flatten(2)

@@ -1,4 +1,4 @@
-"""`tapnext`, `tapnext-pp` and `tapnext-pp-512`: points followed by a recurrent network, frame by frame. They need PyTorch."""
+"""`tapnext`, `tapnext-pp` and `tapnext-pp-512`: points tracked by a recurrent network, frame by frame. They need PyTorch."""
 
 from __future__ import annotations
 

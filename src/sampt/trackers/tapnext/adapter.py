@@ -1,4 +1,4 @@
-"""TAPNext behind the seam of a tracker: frames in, places out, and the network's memory in between.
+"""TAPNext behind the interface of a tracker: frames in, locations out, and the network's memory in between.
 
 One pass of the network per frame serves all points, however many frames they are given on. Points that come later have, until
 then, the token "unknown" in the official program; here a stream carries one such token, which all tokens to come share and
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sampt.backends.table import TRACKERS
-from sampt.backends.torch_networks import load_exactly, place, repeatable
+from sampt.backends.torch_networks import load_exactly, put_on_device, repeatable
 from sampt.geometry import SizeHW, rescale_xy
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.tapnext.names import convert_state_dict
@@ -35,12 +35,12 @@ class TapNextModel:
     """How the official program of one of the published models treats frames.
 
     Attributes:
-        picture_hw: what frames are stretched to.
+        image_hw: what frames are stretched to.
         is_averaged: True for Pillow's Lanczos filter, as TAP-Vid's evaluation resizes; else PyTorch's bilinear one, which does
             not average when it shrinks, as the program of TAPNext++ for VOTS.
     """
 
-    picture_hw: SizeHW
+    image_hw: SizeHW
     is_averaged: bool
 
 
@@ -74,7 +74,7 @@ class TapNextTracker(CausalTracker):
     ) -> TapNextTracker:
         """See :func:`sampt.trackers.tapnext.create`; ``weights`` is a path, or None for random ones."""
         network = load_network(name, weights)
-        found = place(network, network.hot, name, device, runtime=runtime, precision=precision)
+        found = put_on_device(network, network.hot, name, device, runtime=runtime, precision=precision)
         return cls(name, MODELS[name], network, found)
 
     @property
@@ -93,35 +93,35 @@ class TapNextTracker(CausalTracker):
         Args:
             frame: (h, w, 3) uint8 RGB.
             memory: what this gave for the frame before, or None at the start, where only new points are.
-            num_points: points followed so far.
+            num_points: points tracked so far.
             new_xy: (k, 2), points that lie on this frame.
 
         Returns:
             Where the ``num_points`` points are, and the memory with the new ones put after them.
         """
         network, size_hw = self._network, (frame.shape[0], frame.shape[1])
-        image = network.image_tokens(self._picture(frame))[0]
+        image = network.image_tokens(self._image(frame))[0]
         before = None if memory is None else grown(memory, len(new_xy))
         known = network.mask_token[0, 0].expand(num_points, -1)
         tokens = torch.cat([image, known, self._queries(new_xy, size_hw), network.unknown_token[0]])
         rows, after = network.step(tokens, before, unseen=1)
-        return self._told(network.predict(rows[len(image) : len(image) + num_points]), size_hw), after
+        return self._to_step(network.predict(rows[len(image) : len(image) + num_points]), size_hw), after
 
-    def _picture(self, frame: UInt8Array) -> Tensor:
+    def _image(self, frame: UInt8Array) -> Tensor:
         """(1, 3, h, w) in [-1, 1]."""
         if self._model.is_averaged:
-            frame = np.asarray(Image.fromarray(frame).resize(self._model.picture_hw[::-1], Image.Resampling.LANCZOS))
-        picture = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
+            frame = np.asarray(Image.fromarray(frame).resize(self._model.image_hw[::-1], Image.Resampling.LANCZOS))
+        image = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
         if not self._model.is_averaged:
-            picture = F.interpolate(picture, self._model.picture_hw, mode="bilinear", align_corners=False)
-        return picture / 127.5 - 1
+            image = F.interpolate(image, self._model.image_hw, mode="bilinear", align_corners=False)
+        return image / 127.5 - 1
 
     def _queries(self, xy: FloatArray, size_hw: SizeHW) -> Tensor:
         # There the first pixel begins at 0, here its centre is 0.
         yx = rescale_xy(xy, size_hw, self._network.sizes.size_hw)[:, ::-1] + np.float32(0.5)
         return self._network.query_tokens(torch.from_numpy(yx).to(self._device))
 
-    def _told(self, prediction: Prediction, size_hw: SizeHW) -> TrackStep:
+    def _to_step(self, prediction: Prediction, size_hw: SizeHW) -> TrackStep:
         bins = self._network.sizes.bins
         xy = prediction.yx.cpu().numpy()[:, ::-1] - np.float32(0.5)
         confidence = torch.sigmoid(prediction.visible_logits)

@@ -54,10 +54,10 @@ def _from_jax(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name in list(converted):
         if found := _PACKED.fullmatch(name):
             _pack(converted, *found.groups())
-    places = converted.get("image_pos_emb")
-    if places is not None and places.ndim == 3:
-        side = math.isqrt(places.shape[1]) * OFFICIAL.patch
-        converted["query_pos_embed"] = positions((side, side), places.shape[2])  # computed there, kept by PyTorch
+    locations = converted.get("image_pos_emb")
+    if locations is not None and locations.ndim == 3:
+        side = math.isqrt(locations.shape[1]) * OFFICIAL.patch
+        converted["query_pos_embed"] = positions((side, side), locations.shape[2])  # computed there, kept by PyTorch
     return converted
 
 

@@ -1,12 +1,12 @@
 """The network TAPNext (Zholus et al., "TAPNext: Tracking Any Point (TAP) as Next Token Prediction", ICCV 2025) in PyTorch.
 
-A frame is cut into patches, each a token; every point is one more token. Layer by layer, each token first looks back in time
+A frame is cut into patches, each a token; every point is one more token. Layer by layer, each token first goes back in time
 through a recurrent block of its own (RG-LRU, as in Griffin, arXiv 2402.19427), then all tokens of the frame attend to each
 other (TRecViT, arXiv 2412.14294). What a point's token says in the end is where the point is. TAPNext++ (Jung et al.,
 arXiv 2604.10582) is the same network with other weights.
 
 Parameters are called as in the official PyTorch program. Letters of shapes: t frames, n tokens of a frame, q points, c width,
-d width of the recurrence. Places of points are (y, x) in [0, side], where 0 is the outer edge of the first pixel.
+d width of the recurrence. Locations of points are (y, x) in [0, side], where 0 is the outer edge of the first pixel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sampt.backends.torch_networks import linear, quicken
 
 __all__ = [
     "OFFICIAL",
-    "LayerMemory",
+    "LayerState",
     "Memory",
     "Prediction",
     "TapNextNetwork",
@@ -33,14 +33,14 @@ __all__ = [
     "positions",
 ]
 
-_LOOK_BACK = 4
+_WARM_UP = 4
 """Frames that the temporal convolution sees, the present one included."""
 _DECAY = 8.0
 """c of the RG-LRU: the slowest decay is a sigmoid to this power."""
 _VIT_EPSILON, _RMS_EPSILON = 1e-6, 1e-6
 _HEAD_WIDTH = 256
 _PEAK_RADIUS, _PEAK_TEMPERATURE = 20, 0.5
-"""A place is the mean over bins at most so far from the likeliest, of probabilities flattened by this factor."""
+"""A location is the mean over bins at most so far from the likeliest, of probabilities flattened by this factor."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class TapNextSizes:
     """Sizes of a network.
 
     Attributes:
-        size_hw: picture in whose pixels points are given; its patches are those of the learned embedding.
+        size_hw: image in whose pixels points are given; its patches are those of the learned embedding.
         width: channels of a token (c).
         heads: of attention, and blocks of the recurrence's gates.
         lru_width: channels of the recurrence (d).
         depth: layers.
         patch: side of a patch in pixels.
-        bins: along each axis, in which places are told.
+        bins: along each axis, in which locations are given.
     """
 
     size_hw: tuple[int, int] = (256, 256)
@@ -69,14 +69,14 @@ class TapNextSizes:
 OFFICIAL = TapNextSizes()
 
 
-class LayerMemory(NamedTuple):
+class LayerState(NamedTuple):
     """What a layer keeps of every token's past: lru (n, d), and inputs (n, 3, d) of the frames before."""
 
     lru: Tensor
     inputs: Tensor
 
 
-Memory = tuple[LayerMemory, ...]
+Memory = tuple[LayerState, ...]
 """Layer by layer. Its size does not depend on the number of frames seen."""
 
 
@@ -84,7 +84,7 @@ class Prediction(NamedTuple):
     """What the network says of q points on one frame, or with a first axis of t frames.
 
     Attributes:
-        yx: (q, 2), places in [0.5, bins - 0.5].
+        yx: (q, 2), locations in [0.5, bins - 0.5].
         track_logits: (q, 2 * bins), those of y, then those of x.
         visible_logits: (q,).
     """
@@ -143,12 +143,12 @@ class _CausalConv(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.randn(_LOOK_BACK, width) / math.sqrt(_LOOK_BACK))
+        self.w = nn.Parameter(torch.randn(_WARM_UP, width) / math.sqrt(_WARM_UP))
         self.b = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         """(n, d) sums, and what to give for ``before`` on the next frame; None stands for zeros."""
-        past = x.new_zeros(len(x), _LOOK_BACK - 1, x.shape[-1]) if before is None else before
+        past = x.new_zeros(len(x), _WARM_UP - 1, x.shape[-1]) if before is None else before
         seen = torch.cat([past, x[:, None]], 1)
         return (seen * self.w).sum(1) + self.b, seen[:, 1:].contiguous()  # a copy: a view would keep all four
 
@@ -162,12 +162,12 @@ class _RecurrentBlock(nn.Module):
         self.conv_1d = _CausalConv(sizes.lru_width)
         self.rg_lru = _RgLru(sizes.lru_width, sizes.heads)
 
-    def forward(self, x: Tensor, memory: LayerMemory | None) -> tuple[Tensor, LayerMemory]:
+    def forward(self, x: Tensor, memory: LayerState | None) -> tuple[Tensor, LayerState]:
         lru, before = (None, None) if memory is None else memory
         mixed, inputs = self.conv_1d(self.linear_x(x), before)
         state = self.rg_lru(mixed, lru)
         out: Tensor = self.linear_out(state * F.gelu(self.linear_y(x), approximate="tanh"))
-        return out, LayerMemory(state, inputs)
+        return out, LayerState(state, inputs)
 
 
 class _Up(nn.Module):
@@ -205,7 +205,7 @@ class _TimeBlock(nn.Module):
         self.channel_pre_norm = _RmsNorm(sizes.width)
         self.mlp_block = _GatedMlp(sizes.width)
 
-    def forward(self, x: Tensor, memory: LayerMemory | None) -> tuple[Tensor, LayerMemory]:
+    def forward(self, x: Tensor, memory: LayerState | None) -> tuple[Tensor, LayerState]:
         recalled, memory = self.recurrent_block(self.temporal_pre_norm(x), memory)
         x = x + recalled
         return x + self.mlp_block(self.channel_pre_norm(x)), memory
@@ -254,7 +254,7 @@ class _Layer(nn.Module):
         self.ssm_block = _TimeBlock(sizes)
         self.vit_block = _SpaceBlock(sizes.width, sizes.heads)
 
-    def forward(self, x: Tensor, memory: LayerMemory | None, unseen: int) -> tuple[Tensor, LayerMemory]:
+    def forward(self, x: Tensor, memory: LayerState | None, unseen: int) -> tuple[Tensor, LayerState]:
         x, memory = self.ssm_block(x, memory)
         return self.vit_block(x, unseen), memory
 
@@ -292,18 +292,18 @@ class TapNextNetwork(nn.Module):
 
     @property
     def hot(self) -> tuple[nn.Module, ...]:
-        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.place`."""
+        """The parts that do nearly all of the work, for :func:`sampt.backends.torch_networks.put_on_device`."""
         return tuple(self.blocks)
 
     def forward(
         self, frames: Tensor, queries: Tensor, memory: Memory | None = None, first_idx: int = 0
     ) -> tuple[Prediction, Memory]:
-        """Follow points through frames, as the official program does when it knows all points beforehand.
+        """Track points through frames, as the official program does when it knows all points beforehand.
 
         Before its frame a point has the token "unknown", on its frame one that says where it is, then the token "mask".
 
         Args:
-            frames: (t, 3, h, w) in [-1, 1]; h and w may be other than those of ``sizes``, in which queries are told anyway.
+            frames: (t, 3, h, w) in [-1, 1]; h and w may be other than those of ``sizes``, in which queries are given anyway.
             queries: (q, 3): index of the frame, y, x.
             memory: what an earlier call with the same points gave for the frames before, or None at the start.
             first_idx: index of the first frame given here.
@@ -325,25 +325,25 @@ class TapNextNetwork(nn.Module):
     def image_tokens(self, frames: Tensor) -> Tensor:
         """(t, patches, c) tokens of (t, 3, h, w) frames in [-1, 1]."""
         patches: Tensor = self.lin_proj(frames)
-        places: Tensor = self.image_pos_emb
+        locations: Tensor = self.image_pos_emb
         if tuple(patches.shape[-2:]) != self.grid_hw:
-            learned = places.view(1, *self.grid_hw, -1).permute(0, 3, 1, 2)
+            learned = locations.view(1, *self.grid_hw, -1).permute(0, 3, 1, 2)
             finer = F.interpolate(learned, tuple(patches.shape[-2:]), mode="bicubic", align_corners=False)
-            places = finer.flatten(2).mT
-        return patches.flatten(2).mT + places
+            locations = finer.flatten(2).mT
+        return patches.flatten(2).mT + locations
 
     def query_tokens(self, yx: Tensor) -> Tensor:
-        """(q, c) tokens that say that points lie at (q, 2) places (y, x) in the pixels of ``sizes``.
+        """(q, c) tokens that say that points lie at (q, 2) locations (y, x) in the pixels of ``sizes``.
 
         The embedding is mixed from the four pixels around, and fades within half a pixel of the border.
         """
         first = torch.floor(yx - 0.5)
-        share = yx - 0.5 - first
+        fraction = yx - 0.5 - first
         height, width = self.sizes.size_hw
         mixed = torch.zeros_like(self.query_pos_embed[0, :1]).expand(len(yx), -1)
         for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
             y, x = first[:, 0] + dy, first[:, 1] + dx
-            weight = (1 - dy - share[:, 0]).abs() * (1 - dx - share[:, 1]).abs()
+            weight = (1 - dy - fraction[:, 0]).abs() * (1 - dx - fraction[:, 1]).abs()
             weight = weight * ((y >= 0) & (y < height) & (x >= 0) & (x < width))
             pixel = y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
             mixed = mixed + weight[:, None] * self.query_pos_embed[0, pixel]
@@ -369,30 +369,30 @@ class TapNextNetwork(nn.Module):
     def predict(self, rows: Tensor) -> Prediction:
         """What (q, c) rows of points, as :meth:`step` gives them, say of their points."""
         logits = self.coordinate_head(rows)
-        return Prediction(_places(logits.view(len(rows), 2, self.sizes.bins)), logits, self.visible_head(rows)[:, 0])
+        return Prediction(_locations(logits.view(len(rows), 2, self.sizes.bins)), logits, self.visible_head(rows)[:, 0])
 
 
-def _places(logits: Tensor) -> Tensor:
-    """(q, 2) from (q, 2, bins): the mean bin around the likeliest, told by its centre."""
+def _locations(logits: Tensor) -> Tensor:
+    """(q, 2) from (q, 2, bins): the mean bin around the likeliest, given by its centre."""
     bins = torch.arange(logits.shape[-1], device=logits.device)
     near = (bins - logits.argmax(-1, keepdim=True)).abs() <= _PEAK_RADIUS
-    shares = torch.softmax(_PEAK_TEMPERATURE * logits, -1) * near
-    return (shares * bins).sum(-1) / shares.sum(-1) + 0.5
+    fractions = torch.softmax(_PEAK_TEMPERATURE * logits, -1) * near
+    return (fractions * bins).sum(-1) / fractions.sum(-1) + 0.5
 
 
 def certainty(prediction: Prediction, radius: int = 8) -> Tensor:
-    """(q,) in [0, 1]: the probability that the network gives to bins within ``radius`` of the place that it tells.
+    """(q,) in [0, 1]: the probability that the network gives to bins within ``radius`` of the location that it tells.
 
     The official program has it as an option, with this radius in PyTorch and 6 in JAX: there a point may be called visible
     where this times the sigmoid of its visibility is over 0.5.
     """
-    shares = torch.softmax(torch.stack(prediction.track_logits.chunk(2, -1), -2), -1)
-    last = shares.shape[-1] - 1
-    around = torch.floor(prediction.yx - radius - 0.5)[..., None] + torch.arange(2 * radius + 2, device=shares.device)
-    shares = shares.gather(-1, around.clamp(0, last).long()) * ((around >= 0) & (around <= last))
+    fractions = torch.softmax(torch.stack(prediction.track_logits.chunk(2, -1), -2), -1)
+    last = fractions.shape[-1] - 1
+    around = torch.floor(prediction.yx - radius - 0.5)[..., None] + torch.arange(2 * radius + 2, device=fractions.device)
+    fractions = fractions.gather(-1, around.clamp(0, last).long()) * ((around >= 0) & (around <= last))
     off = (around + 0.5 - prediction.yx[..., None]).square()  # (q, 2, window)
     near = off[..., 0, :, None] + off[..., 1, None, :] <= radius**2 + 1e-8
-    return torch.einsum("...y,...x,...yx->...", shares[..., 0, :], shares[..., 1, :], near.to(shares.dtype))
+    return torch.einsum("...y,...x,...yx->...", fractions[..., 0, :], fractions[..., 1, :], near.to(fractions.dtype))
 
 
 def grown(memory: Memory, count: int) -> Memory:
@@ -401,7 +401,7 @@ def grown(memory: Memory, count: int) -> Memory:
     def more(rows: Tensor) -> Tensor:
         return torch.cat([rows, rows[-1:].expand(count, *rows.shape[1:])])
 
-    return tuple(LayerMemory(more(layer.lru), more(layer.inputs)) for layer in memory)
+    return tuple(LayerState(more(layer.lru), more(layer.inputs)) for layer in memory)
 
 
 def positions(size_hw: tuple[int, int], width: int) -> Tensor:

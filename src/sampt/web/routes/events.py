@@ -1,4 +1,4 @@
-"""The event stream of a session, and what pages ask on it."""
+"""The event stream of a session, and what pages request on it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def events(socket: WebSocket) -> None:
     services: Services = socket.app.state.services
     await socket.accept()
     try:
-        browser = services.browser_of(socket)
+        browser = services.find_browser(socket)
         with browser.use() as held:
             revision = held.session.revision
         if len(browser.hub) >= services.settings.limits.streams:
@@ -73,19 +73,19 @@ async def events(socket: WebSocket) -> None:
 
 
 class _Stream:
-    """One open stream: a task that sends, one that answers previews, one that takes messages."""
+    """One open stream: a task that sends, one that sends previews, one that takes messages."""
 
     def __init__(self, socket: WebSocket, browser: Browser, subscriber: Subscriber, services: Services) -> None:
         self._socket, self._browser, self._subscriber, self._services = socket, browser, subscriber, services
         self._rate = _Rate(services.settings.limits)
         self._preview: PreviewMessage | None = None
-        self._is_asked = asyncio.Event()
+        self._has_preview = asyncio.Event()
         self._code: int | None = None
 
     async def run(self) -> None:
         """Until one of the three ends."""
         async with anyio.create_task_group() as group:
-            for work in (self._send_all, self._answer_previews, self._take_all):
+            for work in (self._send_all, self._send_previews, self._take_all):
                 group.start_soon(self._until_end, work, group.cancel_scope)
         if self._code is not None and self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it was closed meanwhile
@@ -123,7 +123,7 @@ class _Stream:
         try:
             said = parse_message(json.loads(data))
         except (ValidationError, ValueError, RecursionError):
-            self._refuse(_request_of(data), "The message is none of this stream; expected preview, watch, cancel or ping.")
+            self._refuse(_find_request(data), "The message is none of this stream; expected preview, watch, cancel or ping.")
             return
         if isinstance(said, PingMessage):
             self._subscriber.reply(PongEvent())
@@ -133,9 +133,9 @@ class _Stream:
             await anyio.to_thread.run_sync(self._cancel)
         else:
             if self._preview is not None:
-                self._refuse(self._preview.request, "A newer preview has taken the place of this one.")
+                self._refuse(self._preview.request, "A newer preview has replaced this one.")
             self._preview = said
-            self._is_asked.set()
+            self._has_preview.set()
 
     def _cancel(self) -> None:
         try:
@@ -144,26 +144,26 @@ class _Stream:
         except HTTPException as error:
             self._refuse(None, error.detail)
 
-    async def _answer_previews(self) -> int | None:
+    async def _send_previews(self) -> int | None:
         while True:
-            await self._is_asked.wait()
-            self._is_asked.clear()
-            asked, self._preview = self._preview, None
-            if asked is not None:
-                await anyio.to_thread.run_sync(self._answer, asked)
+            await self._has_preview.wait()
+            self._has_preview.clear()
+            message, self._preview = self._preview, None
+            if message is not None:
+                await anyio.to_thread.run_sync(self._send_preview, message)
 
-    def _answer(self, asked: PreviewMessage) -> None:
+    def _send_preview(self, message: PreviewMessage) -> None:
         try:
             with self._browser.use() as held:
-                found = frame_masks(held, known_frame(held, asked.frame), is_preview=True)
-            self._subscriber.reply(PreviewEvent(request=asked.request, **dict(found)))
+                found = frame_masks(held, known_frame(held, message.frame), is_preview=True)
+            self._subscriber.reply(PreviewEvent(request=message.request, **dict(found)))
         except HTTPException as error:
-            self._refuse(asked.request, error.detail)
+            self._refuse(message.request, error.detail)
         except SamptError as error:
-            self._refuse(asked.request, self._services.roots.message(str(error)))
+            self._refuse(message.request, self._services.roots.message(str(error)))
         except Exception:
             _LOG.exception("A preview failed")
-            self._refuse(asked.request, UNEXPECTED)
+            self._refuse(message.request, UNEXPECTED)
 
     def _refuse(self, request: int | None, message: str) -> None:
         self._subscriber.reply(ErrorEvent(request=request, message=message))
@@ -184,11 +184,11 @@ class _Rate:
         return self._left >= 0
 
 
-def _request_of(data: bytes) -> int | None:
+def _find_request(data: bytes) -> int | None:
     """The number of the request in a message that is otherwise wrong."""
     try:
-        told = json.loads(data)
-        request = told.get("request") if isinstance(told, dict) else None
+        content = json.loads(data)
+        request = content.get("request") if isinstance(content, dict) else None
     except (ValueError, RecursionError):
         return None
     return request if type(request) is int and abs(request) <= 2**53 else None

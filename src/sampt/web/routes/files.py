@@ -12,15 +12,15 @@ from sampt.exporters.registry import all_exporters
 from sampt.segmenters.base import SegmenterInfo
 from sampt.trackers.base import TrackerInfo
 from sampt.video.open import VIDEO_SUFFIXES
-from sampt.web.addresses import client_of
+from sampt.web.addresses import find_client
 from sampt.web.bodies import announced_bytes
-from sampt.web.dependencies import Parts, Services, cookie_of, errors
+from sampt.web.dependencies import Parts, Services, errors, find_cookie
 from sampt.web.schemas.server import (
     AboutLimits,
     AboutResponse,
     ExporterInfo,
     FilesResponse,
-    LicenceInfo,
+    LicenseInfo,
     StartPaths,
     UploadResponse,
 )
@@ -43,22 +43,22 @@ def about(parts: Parts, request: Request) -> AboutResponse:
         exporters=[ExporterInfo(name=name, suffix=e.suffix, title=e.title) for name, e in all_exporters().items()],
         tracker=settings.config.tracker,
         segmenter=settings.config.segmenter,
-        licences=_licences(parts),
+        licenses=_licenses(parts),
         start=StartPaths(video=start.get("video"), project=start.get("project")) if start else None,
-        has_session=parts.browsers.has_session(cookie_of(request, settings)),
+        has_session=parts.browsers.has_session(find_cookie(request, settings)),
     )
 
 
-def _licences(parts: Services) -> list[LicenceInfo]:
+def _licenses(parts: Services) -> list[LicenseInfo]:
     try:
-        tracker, segmenter = parts.back_ends.infos()
-    except SamptError:  # whoever opens a session is told
+        tracker, segmenter = parts.backends.infos()
+    except SamptError:  # whoever opens a session gets the error
         return []
-    return [_licence(tracker, "tracker"), _licence(segmenter, "segmenter")]
+    return [_license(tracker, "tracker"), _license(segmenter, "segmenter")]
 
 
-def _licence(info: TrackerInfo | SegmenterInfo, role: Literal["tracker", "segmenter"]) -> LicenceInfo:
-    return LicenceInfo(name=info.name, role=role, code=info.licence_code, weights=info.licence_weights)
+def _license(info: TrackerInfo | SegmenterInfo, role: Literal["tracker", "segmenter"]) -> LicenseInfo:
+    return LicenseInfo(name=info.name, role=role, code=info.license_code, weights=info.license_weights)
 
 
 @router.get("/files", responses=errors(404, 422))
@@ -85,6 +85,6 @@ _BODY = {
 )
 async def upload(name: str, request: Request, response: Response, parts: Parts) -> UploadResponse:
     """Store a video file; the body is its bytes."""
-    client = client_of(request.client.host if request.client else None)
+    client = find_client(request.client.host if request.client else None)
     path = await parts.uploads.take(name, request.stream(), announced_bytes(request.headers), client)
     return UploadResponse(path=path)

@@ -16,8 +16,8 @@ from sampt.web.dependencies import (
     check_room_for_mask,
     check_room_for_object,
     check_room_for_point,
-    cookie_of,
     errors,
+    find_cookie,
     known_frame,
     known_object,
 )
@@ -51,13 +51,13 @@ PointId = Annotated[int, Path(ge=1, lt=2**31)]
 
 @router.post("", status_code=201, responses=errors(400, 404, 408, 409, 413, 422, 503))
 def open_session(wanted: OpenRequest, request: Request, response: Response, parts: Parts) -> SessionResponse:
-    """Open a video or a project; it takes the place of the session that this browser has. The answer sets a cookie."""
+    """Open a video or a project; it replaces the session that this browser has. The response sets a cookie."""
     settings = parts.settings
-    found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.back_ends)
-    key, browser = parts.browsers.open(cookie_of(request, settings), found.open, found.project)
+    found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.backends)
+    key, browser = parts.browsers.open(find_cookie(request, settings), found.open, found.project)
     response.set_cookie(settings.cookie("session"), key, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict")
     with browser.use() as held:
-        held.tell_changed()
+        held.notify_changed()
         return session_response(held)
 
 
@@ -70,7 +70,7 @@ def get_state(held: Held) -> SessionResponse:
 @router.delete("", status_code=204, responses=ERRORS)
 def close_session(request: Request, response: Response, parts: Parts) -> None:
     """Close the session; what was said and found stays in its project."""
-    parts.browsers.leave(cookie_of(request, parts.settings))
+    parts.browsers.leave(find_cookie(request, parts.settings))
     response.delete_cookie(parts.settings.cookie("session"), path="/", httponly=True, samesite="strict")
 
 
@@ -174,7 +174,7 @@ async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, pa
     """Give the object's mask on a frame: a PNG of the video's size, in which whatever is found of any object (docs/queries.md)
     belongs to this one, or an RLE."""
     kind = media_type(request.headers)
-    browser = parts.browser_of(request)  # before the body is read
+    browser = parts.find_browser(request)  # before the body is read
 
     def work(data: bytes) -> SessionResponse:
         with browser.use() as held:
@@ -196,7 +196,7 @@ def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionR
 
 
 def _changed(held: OpenSession) -> SessionResponse:
-    held.tell_changed()
+    held.notify_changed()
     return session_response(held)
 
 

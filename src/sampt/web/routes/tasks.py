@@ -24,7 +24,7 @@ ExportId = Annotated[int, Path(ge=1, lt=2**31)]
 
 @router.post("/propagations", status_code=202, responses=ERRORS)
 def propagate(wanted: PropagationCreate, held: Held) -> PropagationResponse:
-    """Follow objects through frames; results come on the event stream."""
+    """Segment objects through frames; results come on the event stream."""
     frames = frames_wanted(held, wanted.start, wanted.stop)
     return held.propagate(frames, wanted.object_ids).to_response()
 
@@ -78,7 +78,7 @@ def get_export_file(export_id: ExportId, held: Held) -> FileResponse:
 @router.delete("/exports/{export_id}", status_code=204, responses=ERRORS)
 def remove_export(export_id: ExportId, request: Request, parts: Parts) -> None:
     """End an export, and remove its file."""
-    with parts.browser_of(request).use() as held:
+    with parts.find_browser(request).use() as held:
         held.remove_export(_known(held, export_id).number)
 
 

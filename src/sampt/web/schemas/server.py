@@ -13,7 +13,7 @@ __all__ = [
     "ExporterInfo",
     "FileEntry",
     "FilesResponse",
-    "LicenceInfo",
+    "LicenseInfo",
     "StartPaths",
     "UploadResponse",
 ]
@@ -36,8 +36,8 @@ class ExporterInfo(ResponseModel):
     title: str
 
 
-class LicenceInfo(ResponseModel):
-    """Of a back end."""
+class LicenseInfo(ResponseModel):
+    """Of a backend."""
 
     name: str
     role: Literal["tracker", "segmenter"]
@@ -62,7 +62,7 @@ class AboutResponse(ResponseModel):
     exporters: list[ExporterInfo]
     tracker: str
     segmenter: str
-    licences: list[LicenceInfo]
+    licenses: list[LicenseInfo]
     start: StartPaths | None
     has_session: bool
 

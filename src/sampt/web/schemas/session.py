@@ -19,7 +19,7 @@ __all__ = [
     "ObjectCreate",
     "ObjectCreateResponse",
     "ObjectMask",
-    "ObjectStrip",
+    "ObjectTimeline",
     "ObjectUpdate",
     "OpenRequest",
     "Point",
@@ -28,7 +28,7 @@ __all__ = [
     "PointUpdate",
     "SessionObject",
     "SessionResponse",
-    "StripsResponse",
+    "TimelinesResponse",
     "TrackedPoint",
     "VideoInfo",
 ]
@@ -51,7 +51,7 @@ class OpenRequest(RequestModel):
 
 
 class VideoInfo(ResponseModel):
-    """The video; ``key`` changes with its contents, so that ``?v=KEY`` makes pictures of it cacheable for long."""
+    """The video; ``key`` changes with its contents, so that ``?v=KEY`` makes images of it cacheable for long."""
 
     name: str
     num_frames: int
@@ -195,7 +195,7 @@ class ObjectMask(ResponseModel):
 
 
 class TrackedPoint(ResponseModel):
-    """A point on a frame that it was followed to."""
+    """A point on a frame that it was tracked to."""
 
     point_id: int
     object_id: int
@@ -214,7 +214,7 @@ class FrameMasksResponse(ResponseModel):
     points: list[TrackedPoint]
 
 
-class ObjectStrip(ResponseModel):
+class ObjectTimeline(ResponseModel):
     """An object over all frames; ``state`` (0 unknown, 1 stale, 2 done) and ``flags`` (bits: 1 score drop, 2 few points, 4 area
     jump) are runs of [value, count]; ``score`` is in whole percent; ``inputs`` are the frames with a click, box or mask."""
 
@@ -227,8 +227,8 @@ class ObjectStrip(ResponseModel):
     inputs: list[int]
 
 
-class StripsResponse(ResponseModel):
+class TimelinesResponse(ResponseModel):
     """Every object over all frames."""
 
     revision: int
-    objects: list[ObjectStrip]
+    objects: list[ObjectTimeline]

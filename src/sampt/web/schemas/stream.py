@@ -1,4 +1,4 @@
-"""What goes over the event stream, both ways: OpenAPI has it as the schemas ``SessionEvent`` and ``SessionMessage``."""
+"""What the event stream carries, in both directions: OpenAPI has it as the schemas ``SessionEvent`` and ``SessionMessage``."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PongEvent(ResponseModel):
 
 
 class ErrorEvent(ResponseModel):
-    """The reply to a message that could not be followed; ``request`` is that of a preview."""
+    """The reply to a message that could not be handled; ``request`` is that of a preview."""
 
     type: Literal["error"] = "error"
     request: int | None
@@ -89,7 +89,7 @@ class ErrorEvent(ResponseModel):
 
 
 class PreviewMessage(RequestModel):
-    """Asks for what the inputs on a frame mean; of those that wait, only the newest one is answered."""
+    """Requests what the inputs on a frame mean; of those that wait, only the newest one is handled."""
 
     type: Literal["preview"]
     request: RequestNumber
@@ -111,7 +111,7 @@ class CancelMessage(RequestModel):
 
 
 class PingMessage(RequestModel):
-    """Asks for a pong."""
+    """Requests a pong."""
 
     type: Literal["ping"]
 

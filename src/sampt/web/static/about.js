@@ -1,4 +1,4 @@
-/** What this is: versions, back ends and licences; and the dialogs' common behaviour. */
+/** What this is: versions, backends and licences; and the dialogs' common behaviour. */
 
 import { byId, el } from "./dom.js";
 
@@ -12,12 +12,12 @@ export function mountAbout(store) {
 function fill(about) {
   if (!about) return;
   byId("version").textContent = about.version;
-  byId("back-ends").textContent = `Points are followed by ${about.tracker}; masks come from ${about.segmenter}.`;
-  const rows = about.licences.map(({ name, role, code, weights }) => {
+  byId("backends").textContent = `Points are tracked by ${about.tracker}; masks come from ${about.segmenter}.`;
+  const rows = about.licenses.map(({ name, role, code, weights }) => {
     const heading = el("th", { scope: "row", textContent: name });
     return el("tr", {}, heading, ...[role, code, weights].map((text) => el("td", { textContent: text })));
   });
-  byId("licence-rows").replaceChildren(...rows);
+  byId("license-rows").replaceChildren(...rows);
 }
 
 /** Every dialog closes by its buttons and by a click beside it. */

@@ -3,7 +3,7 @@
 /**
  * @import {AboutResponse, BoxUpdate, Box, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
  * @import {ObjectCreateResponse, ObjectUpdate, OpenRequest, PointCreate, PointCreateResponse, PointUpdate} from "./schema.d.ts"
- * @import {PropagationCreate, PropagationResponse, SessionResponse, StripsResponse, UploadResponse} from "./schema.d.ts"
+ * @import {PropagationCreate, PropagationResponse, SessionResponse, TimelinesResponse, UploadResponse} from "./schema.d.ts"
  * @import {FrameRange} from "./types.js"
  */
 
@@ -41,7 +41,7 @@ async function send(method, path, body, signal) {
     response = await fetch(BASE + path, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError("The server does not answer. Is sampt still running?", 0);
+    throw new ApiError("The server does not respond. Is sampt still running?", 0);
   }
   if (!response.ok) throw new ApiError(await errorText(response), response.status);
   return response;
@@ -53,9 +53,9 @@ async function errorText(response) {
     const { error } = await response.json();
     if (typeof error === "string") return error;
   } catch {
-    // Not an answer of sampt itself.
+    // Not a response of sampt itself.
   }
-  return `The server answered ${response.status} ${response.statusText}.`;
+  return `The server responded with ${response.status} ${response.statusText}.`;
 }
 
 /**
@@ -110,8 +110,8 @@ export const api = {
    * @returns {Promise<FrameMasksResponse>}
    */
   masks: (frame, preview, signal) => json("GET", `/session/frames/${frame}/masks?preview=${preview}`, undefined, signal),
-  /** @returns {Promise<StripsResponse>} */
-  strips: () => json("GET", "/session/strips"),
+  /** @returns {Promise<TimelinesResponse>} */
+  timelines: () => json("GET", "/session/timelines"),
 
   /**
    * @param {ObjectCreate} values
@@ -214,7 +214,7 @@ export const api = {
 /**
  * Send a video file, with progress (which fetch cannot tell).
  * @param {File} file
- * @param {(share: number) => void} onProgress
+ * @param {(fraction: number) => void} onProgress
  * @param {AbortSignal} signal
  * @returns {Promise<UploadResponse>}
  */
@@ -228,7 +228,7 @@ function upload(file, onProgress, signal) {
     request.onabort = () => reject(new DOMException("The upload was cancelled.", "AbortError"));
     request.onload = () => {
       if (request.status < 300) resolve(request.response);
-      else reject(new ApiError(request.response?.error ?? `The server answered ${request.status}.`, request.status));
+      else reject(new ApiError(request.response?.error ?? `The server responded with ${request.status}.`, request.status));
     };
     signal.addEventListener("abort", () => request.abort());
     request.send(file);

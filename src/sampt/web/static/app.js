@@ -10,7 +10,7 @@
  *   navigator: import("./navigator.js").Navigator,
  *   player: import("./player.js").Player,
  *   commands: import("./commands.js").Commands,
- *   live: import("./live.js").Live,
+ *   updates: import("./updates.js").Updates,
  *   pointer: import("./pointer.js").Pointer,
  *   dialogs: {open: (error?: unknown) => void, export: () => void, help: () => void, about: () => void},
  * }} App

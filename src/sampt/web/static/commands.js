@@ -9,26 +9,26 @@ export class Commands {
   /** @type {Promise<unknown>} */
   #queue = Promise.resolve();
 
-  /** @param {{store: import("./store.js").Store, navigator: import("./navigator.js").Navigator, live: import("./live.js").Live}} app */
-  constructor({ store, navigator, live }) {
+  /** @param {{store: import("./store.js").Store, navigator: import("./navigator.js").Navigator, updates: import("./updates.js").Updates}} app */
+  constructor({ store, navigator, updates }) {
     this.store = store;
     this.navigator = navigator;
-    this.live = live;
+    this.updates = updates;
   }
 
   /**
-   * Send an edit once those before it are answered, and show what it changed.
-   * @template {SessionResponse | {state: SessionResponse}} Answer
-   * @param {() => Promise<Answer>} send gives the new state, or an object with it as `state`
-   * @returns {Promise<Answer | null>}
+   * Send an edit once those before it are handled, and show what it changed.
+   * @template {SessionResponse | {state: SessionResponse}} Response
+   * @param {() => Promise<Response>} send gives the new state, or an object with it as `state`
+   * @returns {Promise<Response | null>}
    */
   edit(send) {
     this.store.set({ busy: this.store.get("busy") + 1 });
     const run = async () => {
       try {
-        const answer = await send();
-        this.live.accept("state" in answer ? answer.state : answer);
-        return answer;
+        const response = await send();
+        this.updates.accept("state" in response ? response.state : response);
+        return response;
       } catch (error) {
         report(error);
         return null;
@@ -68,9 +68,9 @@ export class Commands {
   }
 
   async addObject() {
-    const answer = await this.edit(() => api.addObject());
-    if (answer) this.select(answer.object.object_id);
-    return answer?.object.object_id ?? null;
+    const response = await this.edit(() => api.addObject());
+    if (response) this.select(response.object.object_id);
+    return response?.object.object_id ?? null;
   }
 
   /**
@@ -84,8 +84,8 @@ export class Commands {
   /** @param {number} objectId */
   async removeObject(objectId) {
     const name = this.object(objectId)?.name;
-    const answer = await this.edit(() => api.removeObject(objectId));
-    if (answer) showNote(`${name} was deleted. Ctrl+Z brings it back.`);
+    const response = await this.edit(() => api.removeObject(objectId));
+    if (response) showNote(`${name} was deleted. Ctrl+Z brings it back.`);
   }
 
   /** The object that a click is for: the selected one, or a first one; null, with a message, when it cannot be clicked. */
@@ -103,7 +103,7 @@ export class Commands {
   }
 
   /**
-   * Say that a place belongs to the selected object, or does not.
+   * Say that a location belongs to the selected object, or does not.
    * @param {{x: number, y: number}} at in pixels of the video
    * @param {boolean} isPositive
    */
@@ -188,27 +188,27 @@ export class Commands {
     await this.#queue;
     const { selected } = this;
     if (scope === "selected" && !selected) return void this.#noSelection();
-    this.live.expect();
+    this.updates.expect();
     try {
       const ids = scope === "selected" && selected ? [selected.object_id] : null;
-      this.live.progressed(await api.propagate(this.store.get("range"), ids));
+      this.updates.progressed(await api.propagate(this.store.get("range"), ids));
     } catch (error) {
-      this.live.forget();
+      this.updates.forget();
       report(error);
     }
   }
 
   async cancelPropagation() {
     try {
-      this.live.progressed(await api.cancelPropagation());
+      this.updates.progressed(await api.cancelPropagation());
     } catch (error) {
       report(error);
     }
   }
 
   /** The person looks elsewhere than where the propagation is. */
-  stopFollowing() {
-    this.live.stopFollowing();
+  stopTracking() {
+    this.updates.stopTracking();
   }
 }
 

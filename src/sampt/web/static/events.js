@@ -1,4 +1,4 @@
-/** The WebSocket: news from the server, and previews asked for over it. It connects again by itself. */
+/** The WebSocket: news from the server, and previews requested over it. It connects again by itself. */
 
 /** @import {FrameMasksResponse, PreviewEvent, SessionEvent, SessionMessage} from "./schema.d.ts" */
 
@@ -15,7 +15,7 @@ export class Events extends EventTarget {
   #timer = 0;
   #lastRequest = 0;
   /** @type {Map<number, {resolve: (value: FrameMasksResponse) => void, reject: (error: Error) => void, timer: number}>} */
-  #asked = new Map();
+  #pending = new Map();
 
   get isOpen() {
     return this.#socket?.readyState === WebSocket.OPEN;
@@ -61,7 +61,7 @@ export class Events extends EventTarget {
     const request = ++this.#lastRequest;
     return new Promise((resolve, reject) => {
       const timer = window.setTimeout(() => this.#fail(request, "The preview took too long."), PREVIEW_TIMEOUT_MS);
-      this.#asked.set(request, { resolve, reject, timer });
+      this.#pending.set(request, { resolve, reject, timer });
       this.send({ type: "preview", request, frame });
     });
   }
@@ -76,10 +76,10 @@ export class Events extends EventTarget {
 
   /** @param {PreviewEvent} message */
   #settle(message) {
-    const asked = this.#asked.get(message.request);
-    this.#asked.delete(message.request);
-    clearTimeout(asked?.timer);
-    asked?.resolve(message);
+    const pending = this.#pending.get(message.request);
+    this.#pending.delete(message.request);
+    clearTimeout(pending?.timer);
+    pending?.resolve(message);
   }
 
   /**
@@ -87,17 +87,17 @@ export class Events extends EventTarget {
    * @param {string} text
    */
   #fail(request, text) {
-    const asked = this.#asked.get(request);
-    this.#asked.delete(request);
-    clearTimeout(asked?.timer);
-    asked?.reject(new Error(text));
+    const pending = this.#pending.get(request);
+    this.#pending.delete(request);
+    clearTimeout(pending?.timer);
+    pending?.reject(new Error(text));
   }
 
   #drop() {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
-    for (const request of [...this.#asked.keys()]) this.#fail(request, "The connection to the server was lost.");
+    for (const request of [...this.#pending.keys()]) this.#fail(request, "The connection to the server was lost.");
   }
 
   #lost() {

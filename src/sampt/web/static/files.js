@@ -49,9 +49,9 @@ function showLimits(about) {
 async function browse(path, ways) {
   const list = byId("file-list");
   try {
-    const answer = await api.files(path);
-    showCrumbs(answer, ways);
-    const rows = answer.entries.map((entry) => rowOf(entry, ways));
+    const response = await api.files(path);
+    showCrumbs(response, ways);
+    const rows = response.entries.map((entry) => rowOf(entry, ways));
     list.replaceChildren(...(rows.length ? rows : [el("li", { className: "empty", textContent: "Nothing here that can be opened." })]));
     list.scrollTop = 0;
     const first = list.querySelector("button");
@@ -62,7 +62,7 @@ async function browse(path, ways) {
 }
 
 /**
- * @param {import("./schema.d.ts").FilesResponse} answer
+ * @param {import("./schema.d.ts").FilesResponse} response
  * @param {Ways} ways
  */
 function showCrumbs({ path }, ways) {
@@ -142,7 +142,7 @@ async function sendFile(file, ways) {
   bar.value = 0;
   group.hidden = false;
   try {
-    const { path } = await api.upload(file, (share) => (bar.value = share), abort.signal);
+    const { path } = await api.upload(file, (fraction) => (bar.value = fraction), abort.signal);
     await openEntry({ name: file.name, path, kind: "video", num_bytes: file.size }, ways);
   } catch (error) {
     if (!abort.signal.aborted) showDialogError(error);

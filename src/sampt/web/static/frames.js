@@ -2,12 +2,12 @@
 
 import { ApiError, api } from "./api.js";
 
-const MOST_BYTES = 192e6;
-const MOST_AT_ONCE = 3;
+const MAX_BYTES = 192e6;
+const MAX_AT_ONCE = 3;
 
 export class Frames {
   /** @type {Map<string, {bitmap: ImageBitmap, frame: number, width: number}>} by age of use, oldest first */
-  #kept = new Map();
+  #cached = new Map();
   /** @type {Map<string, {promise: Promise<ImageBitmap>, abort: AbortController}>} */
   #underWay = new Map();
   #bytes = 0;
@@ -20,8 +20,8 @@ export class Frames {
   /** @param {string} videoKey another video: forget everything */
   reset(videoKey) {
     this.cancelAll();
-    for (const { bitmap } of this.#kept.values()) bitmap.close();
-    this.#kept.clear();
+    for (const { bitmap } of this.#cached.values()) bitmap.close();
+    this.#cached.clear();
     this.#bytes = 0;
     this.shown = null;
     this.#videoKey = videoKey;
@@ -34,9 +34,9 @@ export class Frames {
    */
   peek(frame, width) {
     const key = keyOf(frame, width);
-    const found = this.#kept.get(key) ?? this.#kept.get(keyOf(frame, null));
-    if (found && this.#kept.delete(keyOf(found.frame, found.width || null))) {
-      this.#kept.set(keyOf(found.frame, found.width || null), found);
+    const found = this.#cached.get(key) ?? this.#cached.get(keyOf(frame, null));
+    if (found && this.#cached.delete(keyOf(found.frame, found.width || null))) {
+      this.#cached.set(keyOf(found.frame, found.width || null), found);
     }
     return found?.bitmap ?? null;
   }
@@ -84,7 +84,7 @@ export class Frames {
   }
 
   #next() {
-    if (this.#underWay.size >= MOST_AT_ONCE) return;
+    if (this.#underWay.size >= MAX_AT_ONCE) return;
     const next = this.#ahead.shift();
     if (next) this.load(next.frame, next.width).catch(() => {});
   }
@@ -109,12 +109,12 @@ export class Frames {
    * @param {ImageBitmap} bitmap
    */
   #keep(frame, width, bitmap) {
-    this.#kept.set(keyOf(frame, width), { bitmap, frame, width: width ?? 0 });
+    this.#cached.set(keyOf(frame, width), { bitmap, frame, width: width ?? 0 });
     this.#bytes += bitmap.width * bitmap.height * 4;
-    for (const [key, old] of this.#kept) {
-      if (this.#bytes <= MOST_BYTES) break;
+    for (const [key, old] of this.#cached) {
+      if (this.#bytes <= MAX_BYTES) break;
       if (old.bitmap === this.shown || old.bitmap === bitmap) continue;
-      this.#kept.delete(key);
+      this.#cached.delete(key);
       this.#bytes -= old.bitmap.width * old.bitmap.height * 4;
       old.bitmap.close();
     }
@@ -139,9 +139,9 @@ async function fetchBlob(url, signal) {
     response = await fetch(url, { signal, credentials: "same-origin" });
   } catch (error) {
     if (error instanceof DOMException) throw error;
-    throw new ApiError("The server does not answer. Is sampt still running?", 0);
+    throw new ApiError("The server does not respond. Is sampt still running?", 0);
   }
   if (response.ok) return response.blob();
-  const answer = await response.json().catch(() => ({}));
-  throw new ApiError(answer.error ?? `The frame could not be read (${response.status}).`, response.status);
+  const body = await response.json().catch(() => ({}));
+  throw new ApiError(body.error ?? `The frame could not be read (${response.status}).`, response.status);
 }

@@ -62,8 +62,8 @@ function draw({ store, navigator, commands }) {
 function drawFrames(all, shown, navigator) {
   const frames = [...new Set(all)].sort((a, b) => a - b);
   const buttons = frames.map((frame) => {
-    const look = { className: "chip", textContent: String(frame), "aria-label": `Go to frame ${frame}` };
-    const button = el("button", { type: "button", ...look, onclick: () => navigator.goTo(frame) });
+    const style = { className: "chip", textContent: String(frame), "aria-label": `Go to frame ${frame}` };
+    const button = el("button", { type: "button", ...style, onclick: () => navigator.goTo(frame) });
     if (frame === shown) button.setAttribute("aria-current", "true");
     return button;
   });

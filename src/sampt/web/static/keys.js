@@ -48,7 +48,7 @@ function bindingsOf(app, transport, zoom, objects) {
     ["Time", ["end"], "End", "Last frame", () => transport.go(Infinity)],
     ["Time", ["q"], "Q", "Previous frame with clicks", () => transport.input(-1)],
     ["Time", ["e"], "E", "Next frame with clicks", () => transport.input(1)],
-    ["Time", ["g"], "G", "Next frame that needs a look", () => transport.flagged(1)],
+    ["Time", ["g"], "G", "Next frame that needs review", () => transport.flagged(1)],
     ["Time", ["shift+g"], "Shift G", "Previous one", () => transport.flagged(-1)],
     ["Time", ["i"], "I", "Range begins here", transport.setIn],
     ["Time", ["o"], "O", "Range ends here", transport.setOut],

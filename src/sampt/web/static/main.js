@@ -10,11 +10,11 @@ import { mountFiles } from "./files.js";
 import { Frames } from "./frames.js";
 import { mountInputs } from "./inputs.js";
 import { mountKeys } from "./keys.js";
-import { Live } from "./live.js";
+import { Updates } from "./updates.js";
 import { Masks } from "./masks.js";
 import { Navigator } from "./navigator.js";
 import { mountObjects } from "./objects.js";
-import { mountPlace, placeIn, placeNow } from "./place.js";
+import { mountPosition, positionIn, positionNow } from "./position.js";
 import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { Stage } from "./stage.js";
@@ -32,11 +32,11 @@ function makeApp() {
   const stage = new Stage(store, masks);
   const navigator = new Navigator(store, frames, masks, stage);
   const player = new Player(store, frames, masks, navigator);
-  const live = new Live(store, events, masks, navigator);
-  const commands = new Commands({ store, navigator, live });
+  const updates = new Updates(store, events, masks, navigator);
+  const commands = new Commands({ store, navigator, updates });
   const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands }));
   const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
-  return { store, events, frames, masks, stage, navigator, player, commands, live, pointer, dialogs };
+  return { store, events, frames, masks, stage, navigator, player, commands, updates, pointer, dialogs };
 }
 
 /** @param {import("./app.js").App} app */
@@ -55,7 +55,7 @@ function mount(app) {
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
   app.events.addEventListener("offline", () => comeBack(app, adopt));
-  mountPlace(app.store);
+  mountPosition(app.store);
   return adopt;
 }
 
@@ -65,17 +65,17 @@ function mount(app) {
  * @param {Timeline} timeline
  * @param {import("./schema.d.ts").SessionResponse} state
  */
-function adoptSession({ store, events, frames, masks, stage, navigator, player, live }, timeline, state) {
+function adoptSession({ store, events, frames, masks, stage, navigator, player, updates }, timeline, state) {
   player.stop();
   const isSame = store.get("session")?.project === state.project;
-  const place = isSame ? placeNow(store) : placeIn(state.project);
+  const position = isSame ? positionNow(store) : positionIn(state.project);
   frames.reset(state.video.key);
   masks.reset();
-  store.set({ session: null, strips: new Map(), progress: null, shownFrame: null, selectedId: place.selectedId ?? null });
+  store.set({ session: null, timelines: new Map(), progress: null, shownFrame: null, selectedId: position.selectedId ?? null });
   stage.view.setFrame(state.video.width, state.video.height);
   stage.changeView(() => stage.view.fit());
-  store.set({ range: place.range ?? null, frame: place.frame ?? 0 });
-  live.accept(state);
+  store.set({ range: position.range ?? null, frame: position.frame ?? 0 });
+  updates.accept(state);
   timeline.reset();
   events.connect();
   navigator.goTo(store.get("frame"));

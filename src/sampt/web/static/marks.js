@@ -8,7 +8,7 @@ const TRACKED_RADIUS = 2.5;
  * @param {CanvasRenderingContext2D} context
  * @param {{x: number, y: number}} at
  * @param {string} color
- * @param {{isPositive: boolean, isStrong: boolean, isHovered: boolean, isPending: boolean}} look
+ * @param {{isPositive: boolean, isStrong: boolean, isHovered: boolean, isPending: boolean}} style
  */
 export function drawPoint(context, at, color, { isPositive, isStrong, isHovered, isPending }) {
   const radius = isHovered ? POINT_RADIUS + 2 : isStrong ? POINT_RADIUS : POINT_RADIUS - 2;
@@ -100,7 +100,7 @@ export function drawTracked(context, at, color, isPositive) {
  * @param {{x: number, y: number}} topLeft outer corners
  * @param {{x: number, y: number}} bottomRight
  * @param {string} color
- * @param {{isStrong: boolean, isDraft: boolean}} look
+ * @param {{isStrong: boolean, isDraft: boolean}} style
  */
 export function drawBox(context, topLeft, bottomRight, color, { isStrong, isDraft }) {
   context.save();

@@ -1,8 +1,8 @@
-/** Masks by frame, as the server last told them. What an edit made old is still shown until the new answer is here. */
+/** Masks by frame, as the server last reported them. What an edit made old is still shown until the new response is here. */
 
 import { api } from "./api.js";
 
-const MOST_FRAMES = 400;
+const MAX_FRAMES = 400;
 
 /**
  * @import {ObjectMask} from "./schema.d.ts"
@@ -11,13 +11,13 @@ const MOST_FRAMES = 400;
 
 export class Masks extends EventTarget {
   /** @type {Map<number, Entry>} */
-  #kept = new Map();
+  #cached = new Map();
   /** @type {Map<number, Promise<Entry>>} */
   #underWay = new Map();
   #epoch = 0;
-  #asked = 0;
-  /** @type {Map<number, number>} frame -> number of the last preview that was asked for */
-  #lastAsked = new Map();
+  #request = 0;
+  /** @type {Map<number, number>} frame -> number of the last preview that was requested */
+  #lastRequest = new Map();
 
   /** @param {import("./events.js").Events} events */
   constructor(events) {
@@ -26,9 +26,9 @@ export class Masks extends EventTarget {
   }
 
   reset() {
-    this.#kept.clear();
+    this.#cached.clear();
     this.#underWay.clear();
-    this.#lastAsked.clear();
+    this.#lastRequest.clear();
     this.#epoch++;
   }
 
@@ -43,46 +43,46 @@ export class Masks extends EventTarget {
    * @returns {Entry | null}
    */
   get(frame) {
-    return (frame === null ? null : this.#kept.get(frame)) ?? null;
+    return (frame === null ? null : this.#cached.get(frame)) ?? null;
   }
 
   /** @param {number} frame */
   isFresh(frame) {
-    return this.#kept.get(frame)?.epoch === this.#epoch;
+    return this.#cached.get(frame)?.epoch === this.#epoch;
   }
 
   /**
-   * What is on disk for a frame; asked for once at a time.
+   * What is on disk for a frame; requested once at a time.
    * @param {number} frame
    * @returns {Promise<Entry>}
    */
   load(frame) {
-    const here = this.#kept.get(frame);
+    const here = this.#cached.get(frame);
     if (here && this.isFresh(frame)) return Promise.resolve(here);
     const begun = this.#underWay.get(frame);
     if (begun) return begun;
     const epoch = this.#epoch;
     const promise = api
       .masks(frame, false)
-      .then((answer) => this.#accept(answer, epoch))
+      .then((response) => this.#accept(response, epoch))
       .finally(() => this.#underWay.get(frame) === promise && this.#underWay.delete(frame));
     this.#underWay.set(frame, promise);
     return promise;
   }
 
   /**
-   * What the inputs on a frame mean, computed by the server. Of several answers for a frame only the last one asked for counts.
+   * What the inputs on a frame mean, computed by the server. Of several responses for a frame only the last one requested counts.
    * @param {number} frame
    */
   async preview(frame) {
-    const asked = ++this.#asked;
-    this.#lastAsked.set(frame, asked);
+    const request = ++this.#request;
+    this.#lastRequest.set(frame, request);
     const epoch = this.#epoch;
     try {
-      const answer = this.events.isOpen ? await this.events.preview(frame) : await api.masks(frame, true);
-      if (this.#lastAsked.get(frame) === asked) this.#accept(answer, epoch);
+      const response = this.events.isOpen ? await this.events.preview(frame) : await api.masks(frame, true);
+      if (this.#lastRequest.get(frame) === request) this.#accept(response, epoch);
     } catch (error) {
-      if (asked === this.#asked) throw error; // the server gives up a preview when the next is asked for
+      if (request === this.#request) throw error; // the server gives up a preview when the next is requested
     }
   }
 
@@ -92,21 +92,21 @@ export class Masks extends EventTarget {
    * @param {ObjectMask[]} objects
    */
   merge(frame, objects) {
-    const before = this.#kept.get(frame);
+    const before = this.#cached.get(frame);
     const known = new Map(before?.objects ?? []);
     for (const found of objects) known.set(found.object_id, found);
-    // Its points are not known yet: an old epoch makes them be asked for when the frame is shown.
+    // Its points are not known yet: an old epoch makes them be requested when the frame is shown.
     this.#keep(frame, { epoch: this.#epoch - 1, objects: known, points: before?.points ?? [] });
   }
 
   /**
-   * @param {import("./schema.d.ts").FrameMasksResponse} answer
+   * @param {import("./schema.d.ts").FrameMasksResponse} response
    * @param {number} epoch
    */
-  #accept(answer, epoch) {
-    const objects = new Map(answer.objects.map((found) => [found.object_id, found]));
-    const entry = { epoch, objects, points: answer.points };
-    if ((this.#kept.get(answer.frame)?.epoch ?? -1) <= epoch) this.#keep(answer.frame, entry);
+  #accept(response, epoch) {
+    const objects = new Map(response.objects.map((found) => [found.object_id, found]));
+    const entry = { epoch, objects, points: response.points };
+    if ((this.#cached.get(response.frame)?.epoch ?? -1) <= epoch) this.#keep(response.frame, entry);
     return entry;
   }
 
@@ -115,10 +115,10 @@ export class Masks extends EventTarget {
    * @param {Entry} entry
    */
   #keep(frame, entry) {
-    this.#kept.delete(frame);
-    this.#kept.set(frame, entry);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > MOST_FRAMES) this.#kept.delete(oldest);
+    this.#cached.delete(frame);
+    this.#cached.set(frame, entry);
+    const [oldest] = this.#cached.keys();
+    if (this.#cached.size > MAX_FRAMES) this.#cached.delete(oldest);
     this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 }

@@ -3,7 +3,7 @@
 import { byId, el, icon, iconButton } from "./dom.js";
 
 const NOTE_MS = 4000;
-const MOST_SHOWN = 3;
+const MAX_SHOWN = 3;
 
 /** @param {string} text */
 export function showError(text) {
@@ -45,7 +45,7 @@ function show(text, kind, role) {
   item.append(el("span", { className: "text", textContent: text }));
   item.append(iconButton("close", "Dismiss", () => item.remove()));
   region.append(item);
-  while (region.children.length > MOST_SHOWN) region.firstElementChild?.remove();
+  while (region.children.length > MAX_SHOWN) region.firstElementChild?.remove();
   if (region.matches(":popover-open")) region.hidePopover();
   region.showPopover(); // above dialogs, too
   return item;

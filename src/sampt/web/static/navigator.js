@@ -59,7 +59,7 @@ export class Navigator {
     this.goTo(this.store.get("frame") + count);
   }
 
-  /** Ask again for what is shown on the frame, after an edit or a result. */
+  /** Request again what is shown on the frame, after an edit or a result. */
   async refreshMasks() {
     const frame = this.store.get("frame");
     try {
@@ -69,7 +69,7 @@ export class Navigator {
     }
   }
 
-  /** The width to ask frames in for quick showing: none when the screen shows every pixel. */
+  /** The width to request frames in for quick showing: none when the screen shows every pixel. */
   quickWidth() {
     const width = this.store.get("session")?.video.width ?? 0;
     const seen = Math.ceil(this.stage.frameWidthOnScreen / WIDTH_STEP) * WIDTH_STEP;
@@ -123,13 +123,13 @@ export class Navigator {
 
   /** @param {number} frame */
   async #preview(frame) {
-    const spinner = window.setTimeout(() => this.store.set({ isLooking: true }), SPINNER_MS);
+    const spinner = window.setTimeout(() => this.store.set({ isBrowsing: true }), SPINNER_MS);
     this.#looking++;
     try {
       await this.masks.preview(frame);
     } finally {
       clearTimeout(spinner);
-      if (--this.#looking === 0) this.store.set({ isLooking: false });
+      if (--this.#looking === 0) this.store.set({ isBrowsing: false });
     }
   }
 
@@ -149,7 +149,7 @@ export class Navigator {
   }
 
   /**
-   * Whether an input on the frame has no answer that is good now.
+   * Whether an input on the frame has no result that is good now.
    * @param {number} frame
    * @param {import("./masks.js").Entry} entry
    */

@@ -18,7 +18,7 @@ export function mountObjects(app) {
     }
     showStates(list, app);
   };
-  store.watch(["session", "selectedId", "shownFrame", "strips"], draw);
+  store.watch(["session", "selectedId", "shownFrame", "timelines"], draw);
   masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && showStates(list, app));
   return {
     /** Type a new name for the selected object. */
@@ -55,8 +55,8 @@ function rowOf(object, index, { store, commands }, redraw) {
   row.dataset.id = String(id);
   row.classList.toggle("selected", isSelected);
   row.classList.toggle("hidden-object", object.is_hidden);
-  const look = { className: "swatch", title: "Colour", "aria-label": `Colour of ${name}` };
-  const color = el("input", { type: "color", value: object.color, ...look });
+  const style = { className: "swatch", title: "Color", "aria-label": `Colour of ${name}` };
+  const color = el("input", { type: "color", value: object.color, ...style });
   color.dataset.action = "color";
   color.addEventListener("change", () => commands.updateObject(id, { color: color.value }));
   const title = index < 9 ? `Select (${index + 1})` : "Select";
@@ -103,12 +103,12 @@ function beginRename(row, object, commands, redraw) {
   const label = `New name of ${object.name}`;
   const field = el("input", { type: "text", className: "rename-field", value: object.name, maxLength: 100, "aria-label": label });
   let isOver = false;
-  const end = (/** @type {boolean} */ isKept) => {
+  const end = (/** @type {boolean} */ isSaved) => {
     if (isOver) return;
     isOver = true;
     const name = field.value.trim();
     field.replaceWith(button);
-    if (isKept && name && name !== object.name) commands.updateObject(object.object_id, { name });
+    if (isSaved && name && name !== object.name) commands.updateObject(object.object_id, { name });
     redraw();
     /** @type {HTMLElement | null} */ (document.querySelector(`li[data-id="${object.object_id}"] .object-name`))?.focus();
   };

@@ -1,19 +1,19 @@
-/** Masks made ready for painting: a coloured picture of the bounding box, and the outline as a path along pixel edges. */
+/** Masks made ready for painting: a coloured bitmap of the bounding box, and the outline as a path along pixel edges. */
 
 import { decodeMask } from "./rle.js";
 
-const MOST_BYTES = 128e6;
+const MAX_BYTES = 128e6;
 
 /**
  * @import {ObjectMask} from "./schema.d.ts"
- * @typedef {{shape: import("./rle.js").MaskShape | null, color: string, picture: HTMLCanvasElement | null,
+ * @typedef {{shape: import("./rle.js").MaskShape | null, color: string, bitmap: HTMLCanvasElement | null,
  *   outline: Path2D | null, bytes: number}} Painted
  */
 
 /** Keeps what was made ready, the least recently used make way. */
 export class Painter {
   /** @type {Map<ObjectMask, Painted>} */
-  #kept = new Map();
+  #cached = new Map();
   #bytes = 0;
 
   /**
@@ -26,12 +26,12 @@ export class Painter {
   fill(context, result, color, opacity) {
     const painted = this.#painted(result);
     if (!painted.shape) return;
-    if (!painted.picture || painted.color !== color) {
-      painted.picture = pictureOf(painted.shape, color);
+    if (!painted.bitmap || painted.color !== color) {
+      painted.bitmap = drawBitmap(painted.shape, color);
       painted.color = color;
     }
     context.globalAlpha = opacity;
-    context.drawImage(painted.picture, painted.shape.x, painted.shape.y);
+    context.drawImage(painted.bitmap, painted.shape.x, painted.shape.y);
     context.globalAlpha = 1;
   }
 
@@ -57,23 +57,23 @@ export class Painter {
    * @returns {Painted}
    */
   #painted(result) {
-    let painted = this.#kept.get(result);
+    let painted = this.#cached.get(result);
     if (painted) {
-      this.#kept.delete(result);
+      this.#cached.delete(result);
     } else {
       const shape = result.rle ? decodeMask(result.rle) : null;
-      painted = { shape, color: "", picture: null, outline: null, bytes: shape ? shape.data.length * 5 : 0 };
+      painted = { shape, color: "", bitmap: null, outline: null, bytes: shape ? shape.data.length * 5 : 0 };
       this.#bytes += painted.bytes;
     }
-    this.#kept.set(result, painted);
+    this.#cached.set(result, painted);
     this.#shrink();
     return painted;
   }
 
   #shrink() {
-    for (const [result, painted] of this.#kept) {
-      if (this.#bytes <= MOST_BYTES || this.#kept.size === 1) return;
-      this.#kept.delete(result);
+    for (const [result, painted] of this.#cached) {
+      if (this.#bytes <= MAX_BYTES || this.#cached.size === 1) return;
+      this.#cached.delete(result);
       this.#bytes -= painted.bytes;
     }
   }
@@ -93,11 +93,11 @@ export function rgbOf(color) {
  * @param {import("./rle.js").MaskShape} shape
  * @param {string} color
  */
-function pictureOf(shape, color) {
-  const picture = document.createElement("canvas");
-  picture.width = shape.width;
-  picture.height = shape.height;
-  const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+function drawBitmap(shape, color) {
+  const bitmap = document.createElement("canvas");
+  bitmap.width = shape.width;
+  bitmap.height = shape.height;
+  const context = /** @type {CanvasRenderingContext2D} */ (bitmap.getContext("2d"));
   const image = context.createImageData(shape.width, shape.height);
   const [red, green, blue] = rgbOf(color);
   const words = new Uint32Array(image.data.buffer);
@@ -105,7 +105,7 @@ function pictureOf(shape, color) {
   const word = new Uint32Array(probe.buffer)[0]; // whatever the machine's byte order
   for (let i = 0; i < words.length; i++) if (shape.data[i]) words[i] = word;
   context.putImageData(image, 0, 0);
-  return picture;
+  return bitmap;
 }
 
 /**

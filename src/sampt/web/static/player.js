@@ -2,13 +2,13 @@
 
 import { report } from "./messages.js";
 
-const MOST_AHEAD = 12;
-const MOST_AT_ONCE = 3;
+const MAX_AHEAD = 12;
+const MAX_AT_ONCE = 3;
 
 export class Player {
   #request = 0;
   #underWay = 0;
-  #lastAsked = -1;
+  #lastRequest = -1;
   #start = { time: 0, frame: 0 };
 
   /**
@@ -36,7 +36,7 @@ export class Player {
     const frame = this.store.get("frame");
     const begin = frame >= last || frame < first ? first : frame;
     this.frames.cancelAll();
-    this.#lastAsked = begin - 1;
+    this.#lastRequest = begin - 1;
     this.#start = { time: performance.now(), frame: begin };
     this.store.set({ isPlaying: true });
     this.#request = requestAnimationFrame((time) => this.#tick(time));
@@ -65,7 +65,7 @@ export class Player {
       this.navigator.show(/** @type {ImageBitmap} */ (this.frames.peek(ready, this.navigator.quickWidth())), ready);
     }
     if ((this.store.get("shownFrame") ?? 0) >= last && due >= last) return this.stop();
-    this.#ask(due, last);
+    this.#prefetch(due, last);
     this.#request = requestAnimationFrame((next) => this.#tick(next));
   }
 
@@ -87,9 +87,9 @@ export class Player {
    */
   #newestReady(due) {
     const shown = Math.max(this.#start.frame - 1, this.store.get("shownFrame") ?? -1);
-    const least = (this.store.get("shownFrame") ?? 0) > due ? this.#start.frame - 1 : shown;
+    const minimum = (this.store.get("shownFrame") ?? 0) > due ? this.#start.frame - 1 : shown;
     const width = this.navigator.quickWidth();
-    for (let frame = due; frame > least; frame--) {
+    for (let frame = due; frame > minimum; frame--) {
       if (this.frames.peek(frame, width) && (this.masks.get(frame) || !this.#hasMasks(frame))) return frame;
     }
     return null;
@@ -100,11 +100,11 @@ export class Player {
    * @param {number} due
    * @param {number} last
    */
-  #ask(due, last) {
-    while (this.#underWay < MOST_AT_ONCE) {
-      const next = Math.max(this.#lastAsked + 1, Math.min(due + (this.#lastAsked < due ? 1 : 0), last));
-      if (next > Math.min(last, due + MOST_AHEAD)) return;
-      this.#lastAsked = next;
+  #prefetch(due, last) {
+    while (this.#underWay < MAX_AT_ONCE) {
+      const next = Math.max(this.#lastRequest + 1, Math.min(due + (this.#lastRequest < due ? 1 : 0), last));
+      if (next > Math.min(last, due + MAX_AHEAD)) return;
+      this.#lastRequest = next;
       this.#fetch(next);
     }
   }
@@ -125,6 +125,6 @@ export class Player {
 
   /** @param {number} frame */
   #hasMasks(frame) {
-    return [...this.store.get("strips").values()].some((strip) => strip.state[frame] > 0);
+    return [...this.store.get("timelines").values()].some((timeline) => timeline.state[frame] > 0);
   }
 }

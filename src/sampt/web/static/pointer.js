@@ -5,16 +5,16 @@ import { POINT_RADIUS } from "./marks.js";
 const STILL_PX = 4;
 const LONG_PRESS_MS = 550;
 const WHEEL_STEP = 0.0015;
-const MOST_WHEEL = 800; // browsers join quick turns to one
+const MAX_WHEEL = 800; // browsers join quick turns to one
 
 /**
- * @typedef {{x: number, y: number}} Place
- * @typedef {{kind: "pan" | "press" | "point" | "box" | "pinch" | "done", start: Place, last: Place, isPositive?: boolean,
+ * @typedef {{x: number, y: number}} Position
+ * @typedef {{kind: "pan" | "press" | "point" | "box" | "pinch" | "done", start: Position, last: Position, isPositive?: boolean,
  *   point?: import("./schema.d.ts").Point, hasMoved?: boolean, distance?: number}} Gesture
  */
 
 export class Pointer {
-  /** @type {Map<number, Place>} */
+  /** @type {Map<number, Position>} */
   #down = new Map();
   /** @type {Gesture | null} */
   #gesture = null;
@@ -57,30 +57,30 @@ export class Pointer {
   /** @param {PointerEvent} event */
   #press(event) {
     if (!this.store.get("session")) return;
-    this.commands.stopFollowing();
-    const place = this.stage.placeOf(event);
-    this.#down.set(event.pointerId, place);
+    this.commands.stopTracking();
+    const position = this.stage.positionOf(event);
+    this.#down.set(event.pointerId, position);
     this.stage.canvas.setPointerCapture(event.pointerId);
     this.stage.canvas.focus({ preventScroll: true });
     if (this.#down.size === 2) return this.#beginPinch();
     if (this.#down.size > 2 || this.#gesture) return;
-    this.#gesture = this.#gestureFor(event, place);
+    this.#gesture = this.#gestureFor(event, position);
     if (this.#gesture.kind === "point" && event.pointerType !== "mouse") this.#awaitLongPress(this.#gesture);
     this.#dress();
   }
 
   /**
    * @param {PointerEvent} event
-   * @param {Place} place
+   * @param {Position} position
    * @returns {Gesture}
    */
-  #gestureFor(event, place) {
-    const base = { start: place, last: place };
+  #gestureFor(event, position) {
+    const base = { start: position, last: position };
     const tool = this.store.get("tool");
     const isPlain = event.button === 0 && !event.altKey && !event.ctrlKey;
     if (event.button === 1 || this.isSpaceHeld || tool === "pan") return { kind: "pan", ...base };
     if (event.button > 2) return { kind: "done", ...base };
-    const hit = this.#hit(place, event.pointerType === "touch");
+    const hit = this.#hit(position, event.pointerType === "touch");
     if (isPlain && hit?.kind === "point" && this.commands.isEditable(hit.point.object_id)) {
       return { kind: "point", point: hit.point, ...base };
     }
@@ -90,54 +90,54 @@ export class Pointer {
 
   /** @param {PointerEvent} event */
   #move(event) {
-    const place = this.stage.placeOf(event);
-    const at = this.stage.view.toImage(place.x, place.y);
+    const position = this.stage.positionOf(event);
+    const at = this.stage.view.toImage(position.x, position.y);
     this.store.set({ cursor: this.stage.view.isInFrame(at) ? at : null });
     const gesture = this.#gesture;
     if (!this.#down.has(event.pointerId) || !gesture) {
-      if (event.pointerType !== "touch") this.#hoverAt(place);
+      if (event.pointerType !== "touch") this.#hoverAt(position);
       return;
     }
-    this.#down.set(event.pointerId, place);
+    this.#down.set(event.pointerId, position);
     if (gesture.kind === "pinch") return this.#pinch(gesture);
     if (!gesture.hasMoved && gesture.kind !== "pan") {
-      if (Math.hypot(place.x - gesture.start.x, place.y - gesture.start.y) < STILL_PX) return;
+      if (Math.hypot(position.x - gesture.start.x, position.y - gesture.start.y) < STILL_PX) return;
       gesture.hasMoved = true;
       clearTimeout(this.#timer);
       if (gesture.kind === "press") gesture.kind = "pan";
     }
-    this.#drag(gesture, place);
+    this.#drag(gesture, position);
   }
 
-  /** @param {Place} place */
-  #hoverAt(place) {
-    const [before, now] = [this.store.get("hover"), this.#hit(place, false)];
+  /** @param {Position} position */
+  #hoverAt(position) {
+    const [before, now] = [this.store.get("hover"), this.#hit(position, false)];
     const isSame = before?.kind === now?.kind && markOf(before) === markOf(now);
     if (!isSame) this.store.set({ hover: now });
   }
 
   /**
    * @param {Gesture} gesture
-   * @param {Place} place
+   * @param {Position} position
    */
-  #drag(gesture, place) {
+  #drag(gesture, position) {
     const { view } = this.stage;
     if (gesture.kind === "pan") {
       this.hasPannedWithSpace ||= this.isSpaceHeld;
-      this.stage.changeView(() => view.panBy(place.x - gesture.last.x, place.y - gesture.last.y));
+      this.stage.changeView(() => view.panBy(position.x - gesture.last.x, position.y - gesture.last.y));
     } else if (gesture.kind === "point" && gesture.point) {
-      const shift = { x: (place.x - gesture.start.x) / view.scale, y: (place.y - gesture.start.y) / view.scale };
+      const shift = { x: (position.x - gesture.start.x) / view.scale, y: (position.y - gesture.start.y) / view.scale };
       const at = view.clamped({ x: gesture.point.x + shift.x, y: gesture.point.y + shift.y });
       this.store.set({ drag: { point_id: gesture.point.point_id, ...at } });
     } else if (gesture.kind === "box") {
-      this.store.set({ draft: this.#boxBetween(gesture.start, place) });
+      this.store.set({ draft: this.#boxBetween(gesture.start, position) });
     }
-    gesture.last = place;
+    gesture.last = position;
   }
 
   /** @param {PointerEvent} event */
   #release(event) {
-    const place = this.stage.placeOf(event);
+    const position = this.stage.positionOf(event);
     const gesture = this.#gesture;
     clearTimeout(this.#timer);
     this.#down.delete(event.pointerId);
@@ -146,7 +146,7 @@ export class Pointer {
     this.#dress();
     if (gesture.kind === "press") this.#click(gesture);
     else if (gesture.kind === "point" && gesture.point) this.#drop(gesture.point, Boolean(gesture.hasMoved));
-    else if (gesture.kind === "box") this.#endBox(gesture, place);
+    else if (gesture.kind === "box") this.#endBox(gesture, position);
   }
 
   /** @param {PointerEvent} event */
@@ -175,21 +175,21 @@ export class Pointer {
 
   /**
    * @param {Gesture} gesture
-   * @param {Place} place
+   * @param {Position} position
    */
-  #endBox(gesture, place) {
-    if (gesture.hasMoved) this.commands.setBox(this.#boxBetween(gesture.start, place));
+  #endBox(gesture, position) {
+    if (gesture.hasMoved) this.commands.setBox(this.#boxBetween(gesture.start, position));
     else this.store.set({ draft: null });
   }
 
   /**
-   * First and last pixel of a box dragged between two places.
-   * @param {Place} from
-   * @param {Place} to
+   * First and last pixel of a box dragged between two locations.
+   * @param {Position} from
+   * @param {Position} to
    */
   #boxBetween(from, to) {
     const { view } = this.stage;
-    const [a, b] = [from, to].map((place) => view.clamped(view.toImage(place.x, place.y)));
+    const [a, b] = [from, to].map((position) => view.clamped(view.toImage(position.x, position.y)));
     const [xs, ys] = [[a.x, b.x], [a.y, b.y]].map((pair) => pair.map(Math.round).sort((p, q) => p - q));
     const box = { x0: xs[0], y0: ys[0], x1: xs[1], y1: ys[1] };
     return { object_id: this.store.get("selectedId") ?? 0, frame: this.store.get("frame"), ...box };
@@ -240,19 +240,19 @@ export class Pointer {
       this.stage.changeView(() => view.panBy(-(event.deltaX || event.deltaY) * unit, 0));
       return;
     }
-    const { x, y } = this.stage.placeOf(event);
+    const { x, y } = this.stage.positionOf(event);
     const speed = event.ctrlKey ? 6 : 1; // a pinch on a touch pad comes as a small turn with Ctrl
-    const factor = Math.exp(-Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, event.deltaY * unit * speed)) * WHEEL_STEP);
+    const factor = Math.exp(-Math.max(-MAX_WHEEL, Math.min(MAX_WHEEL, event.deltaY * unit * speed)) * WHEEL_STEP);
     this.stage.changeView(() => view.zoomTo(view.scale * factor, x, y));
   }
 
   /**
-   * The mark at a place: the nearest click, or the edge of a box.
-   * @param {Place} place
+   * The mark at a location: the nearest click, or the edge of a box.
+   * @param {Position} position
    * @param {boolean} isTouch
    * @returns {import("./types.js").Hit | null}
    */
-  #hit(place, isTouch) {
+  #hit(position, isTouch) {
     const session = this.store.get("session");
     if (!session || !this.store.get("showPoints")) return null;
     const reach = POINT_RADIUS + (isTouch ? 12 : 2);
@@ -260,20 +260,20 @@ export class Pointer {
     const isHere = (/** @type {import("./schema.d.ts").GivenMask} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
     /** @type {import("./schema.d.ts").Point | null} */
     let best = null;
-    let least = reach;
+    let minimum = reach;
     for (const point of session.points.filter(isHere)) {
       const at = this.stage.view.toPane(point.x, point.y);
-      const distance = Math.hypot(at.x - place.x, at.y - place.y);
-      if (distance <= least) [best, least] = [point, distance];
+      const distance = Math.hypot(at.x - position.x, at.y - position.y);
+      if (distance <= minimum) [best, minimum] = [point, distance];
     }
     if (best) return { kind: "point", point: best };
-    const box = session.boxes.filter(isHere).find((one) => this.#isOnEdge(one, place));
+    const box = session.boxes.filter(isHere).find((one) => this.#isOnEdge(one, position));
     return box ? { kind: "box", box } : null;
   }
 
   /**
    * @param {import("./schema.d.ts").Box} box
-   * @param {Place} place
+   * @param {Position} position
    */
   #isOnEdge(box, { x, y }) {
     const a = this.stage.view.toPane(box.x0 - 0.5, box.y0 - 0.5);

@@ -15,7 +15,7 @@ export interface AboutResponse {
   exporters: ExporterInfo[];
   tracker: string;
   segmenter: string;
-  licences: LicenceInfo[];
+  licenses: LicenseInfo[];
   start: StartPaths | null;
   has_session: boolean;
 }
@@ -49,7 +49,7 @@ export interface ChangedEvent {
   revision: number;
 }
 
-/** The reply to a message that could not be followed; `request` is that of a preview. */
+/** The reply to a message that could not be handled; `request` is that of a preview. */
 export interface ErrorEvent {
   type: "error";
   request: number | null;
@@ -143,8 +143,8 @@ export interface HelloEvent {
   revision: number;
 }
 
-/** Of a back end. */
-export interface LicenceInfo {
+/** Of a backend. */
+export interface LicenseInfo {
   name: string;
   role: "tracker" | "segmenter";
   code: string;
@@ -177,7 +177,7 @@ export interface ObjectMask {
  * An object over all frames; `state` (0 unknown, 1 stale, 2 done) and `flags` (bits: 1 score drop, 2 few points, 4 area jump)
  * are runs of [value, count]; `score` is in whole percent; `inputs` are the frames with a click, box or mask.
  */
-export interface ObjectStrip {
+export interface ObjectTimeline {
   object_id: number;
   state: [number, number][];
   score: (number | null)[];
@@ -201,7 +201,7 @@ export interface OpenRequest {
   project?: string | null;
 }
 
-/** Asks for a pong. */
+/** Requests a pong. */
 export interface PingMessage {
   type: "ping";
 }
@@ -255,7 +255,7 @@ export interface PreviewEvent {
   request: number;
 }
 
-/** Asks for what the inputs on a frame mean; of those that wait, only the newest one is answered. */
+/** Requests what the inputs on a frame mean; of those that wait, only the newest one is handled. */
 export interface PreviewMessage {
   type: "preview";
   request: number;
@@ -349,12 +349,12 @@ export interface StartPaths {
 }
 
 /** Every object over all frames. */
-export interface StripsResponse {
+export interface TimelinesResponse {
   revision: number;
-  objects: ObjectStrip[];
+  objects: ObjectTimeline[];
 }
 
-/** A point on a frame that it was followed to. */
+/** A point on a frame that it was tracked to. */
 export interface TrackedPoint {
   point_id: number;
   object_id: number;
@@ -369,7 +369,7 @@ export interface UploadResponse {
   path: string;
 }
 
-/** The video; `key` changes with its contents, so that `?v=KEY` makes pictures of it cacheable for long. */
+/** The video; `key` changes with its contents, so that `?v=KEY` makes images of it cacheable for long. */
 export interface VideoInfo {
   name: string;
   num_frames: number;

@@ -79,10 +79,10 @@ export class Stage {
   }
 
   /**
-   * A pointer's place within its pane.
+   * A pointer's location within its pane.
    * @param {{clientX: number, clientY: number}} event
    */
-  placeOf(event) {
+  positionOf(event) {
     const rect = this.canvas.getBoundingClientRect();
     const x = event.clientX - rect.left;
     const pane = this.panes.findLast((one) => x >= one.x) ?? this.panes[0];
@@ -119,7 +119,7 @@ export class Stage {
     context.fillRect(0, 0, this.#size.width, this.#size.height);
     const session = this.store.get("session");
     if (session && this.#bitmap) for (const pane of this.panes) this.#drawPane(pane, session);
-    this.#tell();
+    this.#notify();
   }
 
   /**
@@ -226,17 +226,17 @@ export class Stage {
       const xy = drag?.point_id === point.point_id ? drag : point;
       const isHovered = hover?.kind === "point" && hover.point.point_id === point.point_id;
       const isStrong = point.object_id === selectedId;
-      const look = { isPositive: point.is_positive, isStrong, isHovered, isPending: false };
-      drawPoint(this.context, this.view.toPane(xy.x, xy.y), color, look);
+      const style = { isPositive: point.is_positive, isStrong, isHovered, isPending: false };
+      drawPoint(this.context, this.view.toPane(xy.x, xy.y), color, style);
     }
     for (const point of pending.filter((one) => one.frame === frame)) {
-      const look = { isPositive: point.is_positive, isStrong: true, isHovered: false, isPending: true };
-      drawPoint(this.context, this.view.toPane(point.x, point.y), (point.object_id !== null && colors.get(point.object_id)) || "#9aa4b1", look);
+      const style = { isPositive: point.is_positive, isStrong: true, isHovered: false, isPending: true };
+      drawPoint(this.context, this.view.toPane(point.x, point.y), (point.object_id !== null && colors.get(point.object_id)) || "#9aa4b1", style);
     }
   }
 
   /** What is on the screen, for people who test or script the page; nothing in the page reads it. */
-  #tell() {
+  #notify() {
     const { store, view, canvas } = this;
     const frame = store.get("shownFrame");
     const entry = this.masks.get(frame);

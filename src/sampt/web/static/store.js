@@ -1,4 +1,4 @@
-/** What the page shows, in one place; parts of the page listen to the keys they draw. */
+/** What the page shows, in one object; parts of the page listen to the keys they draw. */
 
 /** @import {PageState} from "./types.js" */
 
@@ -48,7 +48,7 @@ export class Store {
 }
 
 /**
- * Values at the start. Those named in `KEPT` are remembered from visit to visit.
+ * Values at the start. Those named in `SAVED` are saved from visit to visit.
  * @type {PageState}
  */
 export const INITIAL = {
@@ -66,10 +66,10 @@ export const INITIAL = {
   range: null,
   scope: "all",
   isPlaying: false,
-  strips: new Map(),
+  timelines: new Map(),
   progress: null,
   busy: 0,
-  isLooking: false,
+  isBrowsing: false,
   isOnline: true,
   hover: null,
   pending: [],
@@ -81,7 +81,7 @@ export const INITIAL = {
 };
 
 /** @type {(keyof PageState)[]} */
-const KEPT = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope"];
+const SAVED = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope"];
 
 /**
  * A store with the view as it was left.
@@ -89,8 +89,8 @@ const KEPT = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", 
  */
 export function makeStore() {
   const store = new Store({ ...INITIAL, ...readJson(localStorage, "sampt.view") });
-  store.watch(KEPT, () => {
-    writeJson(localStorage, "sampt.view", Object.fromEntries(KEPT.map((key) => [key, store.get(key)])));
+  store.watch(SAVED, () => {
+    writeJson(localStorage, "sampt.view", Object.fromEntries(SAVED.map((key) => [key, store.get(key)])));
   });
   return store;
 }

@@ -1,14 +1,14 @@
-/** The timeline: a ruler with the playhead and the range, and a strip per object. Drag to scrub, Shift-drag for a range. */
+/** The timeline: a ruler with the playhead and the range, and a timeline per object. Drag to scrub, Shift-drag for a range. */
 
 import { byId, timeText } from "./dom.js";
-import { drawMarks, drawStrip, stripText } from "./strips.js";
+import { drawMarks, drawTimeline, timelineText } from "./object-timeline.js";
 
 const LABELS = 132;
 const RULER = 26;
 const ROW = 24;
 const BAR = 16;
-const LEAST_ROWS = 3; // the frame shall not move when a first object comes
-const MOST_ROWS = 7;
+const MIN_ROWS = 3; // the frame shall not move when a first object comes
+const MAX_ROWS = 7;
 const EDGE = 12;
 const GRAB_PX = 7;
 
@@ -31,7 +31,7 @@ export class Timeline {
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { alpha: false }));
     this.#listen();
     store.watch(["session"], () => this.#adopt());
-    store.watch(["frame", "strips", "range", "selectedId", "progress", "theme"], () => this.redraw());
+    store.watch(["frame", "timelines", "range", "selectedId", "progress", "theme"], () => this.redraw());
     store.watch(["frame", "session"], () => this.#speak());
     new ResizeObserver(() => this.redraw()).observe(this.canvas);
   }
@@ -69,7 +69,7 @@ export class Timeline {
   }
 
   #adopt() {
-    const rows = Math.max(LEAST_ROWS, Math.min(MOST_ROWS, this.#objects.length));
+    const rows = Math.max(MIN_ROWS, Math.min(MAX_ROWS, this.#objects.length));
     this.canvas.style.height = `${RULER + rows * ROW + 6}px`;
     this.#scroll = Math.min(this.#scroll, Math.max(0, this.#objects.length - rows) * ROW);
     if (this.#span.start + this.#span.length > this.navigator.numFrames) this.reset();
@@ -98,7 +98,7 @@ export class Timeline {
   #press(event) {
     if (event.button !== 0 || this.navigator.numFrames === 0) return;
     this.player.stop();
-    this.commands.stopFollowing();
+    this.commands.stopTracking();
     this.canvas.setPointerCapture(event.pointerId);
     const frame = this.#toFrame(event.offsetX);
     const handle = event.offsetY < RULER ? this.#handleAt(event.offsetX) : null;
@@ -149,9 +149,9 @@ export class Timeline {
     this.tip.hidden = !isOver;
     if (!isOver) return;
     const frame = this.#toFrame(offsetX);
-    const place = `Frame ${frame} · ${timeText(this.navigator.timeOf(frame))}`;
-    const isStrip = offsetY >= RULER && object;
-    this.tip.textContent = isStrip ? `${object.name} · ${place} · ${stripText(this.store.get("strips").get(object.object_id), frame)}` : place;
+    const position = `Frame ${frame} · ${timeText(this.navigator.timeOf(frame))}`;
+    const isTimeline = offsetY >= RULER && object;
+    this.tip.textContent = isTimeline ? `${object.name} · ${position} · ${timelineText(this.store.get("timelines").get(object.object_id), frame)}` : position;
     this.tip.style.left = `${Math.max(LABELS, Math.min(offsetX - this.tip.offsetWidth / 2, this.canvas.clientWidth - this.tip.offsetWidth - 8))}px`;
   }
 
@@ -162,14 +162,14 @@ export class Timeline {
     if (event.ctrlKey || event.metaKey) {
       const factor = Math.exp(Math.max(-240, Math.min(240, event.deltaY)) * 0.003);
       const length = Math.max(Math.min(20, total), Math.min(total, this.#span.length * factor));
-      const share = Math.max(0, Math.min(1, (event.offsetX - LABELS) / this.#width));
-      this.#span.start += share * (this.#span.length - length);
+      const fraction = Math.max(0, Math.min(1, (event.offsetX - LABELS) / this.#width));
+      this.#span.start += fraction * (this.#span.length - length);
       this.#span.length = length;
     } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       this.#span.start += ((event.deltaX || event.deltaY) / this.#width) * this.#span.length;
     } else {
-      const most = Math.max(0, this.#objects.length - MOST_ROWS) * ROW;
-      this.#scroll = Math.max(0, Math.min(most, this.#scroll + event.deltaY));
+      const limit = Math.max(0, this.#objects.length - MAX_ROWS) * ROW;
+      this.#scroll = Math.max(0, Math.min(limit, this.#scroll + event.deltaY));
     }
     this.#span.start = Math.max(0, Math.min(total - this.#span.length, this.#span.start));
     this.redraw();
@@ -226,16 +226,16 @@ export class Timeline {
       const bar = { top: top + (ROW - BAR) / 2, height: BAR };
       this.context.fillStyle = colors.track;
       this.context.fillRect(LABELS, bar.top, this.#width, BAR);
-      const strip = this.store.get("strips").get(object.object_id);
-      if (!strip) return;
+      const timeline = this.store.get("timelines").get(object.object_id);
+      if (!timeline) return;
       this.context.save();
       this.context.beginPath();
       this.context.rect(LABELS - 6, top, this.#width + 12, ROW);
       this.context.clip();
       if (object.is_hidden) this.context.filter = "saturate(0.25) opacity(0.6)";
-      drawStrip(this.context, strip, object.color, bar, axis);
+      drawTimeline(this.context, timeline, object.color, bar, axis);
       this.context.filter = "none";
-      drawMarks(this.context, strip, bar, axis, { warn: colors.warn, ink: colors.text, paper: colors.panel });
+      drawMarks(this.context, timeline, bar, axis, { warn: colors.warn, ink: colors.text, paper: colors.panel });
       this.context.restore();
     });
     if (this.#objects.length > 0) return;
@@ -297,7 +297,7 @@ export class Timeline {
     const { context } = this;
     const clip = (/** @type {number} */ x) => Math.max(LABELS, Math.min(LABELS + this.#width, x));
     const [left, right] = [clip(this.#toX(range.start)), clip(this.#toX(range.stop))];
-    context.fillStyle = `${colors.panel}a0`; // what is outside is dimmed; strips inside keep their colours
+    context.fillStyle = `${colors.panel}a0`; // what is outside is dimmed; timelines inside keep their colours
     context.fillRect(LABELS, RULER, left - LABELS, height - RULER);
     context.fillRect(right, RULER, LABELS + this.#width + EDGE - right, height - RULER);
     context.fillStyle = `${colors.accent}26`;
@@ -333,11 +333,11 @@ export class Timeline {
 
 /**
  * The least of 1, 2, 5, 10, 20, 50 … that is as large.
- * @param {number} least
+ * @param {number} minimum
  */
-function niceStep(least) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(1, least)));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least) ?? power * 10;
+function niceStep(minimum) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, minimum)));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= minimum) ?? power * 10;
 }
 
 /**
@@ -347,7 +347,7 @@ function niceStep(least) {
  */
 function shortened(context, text, room) {
   if (context.measureText(text).width <= room) return text;
-  let kept = text;
-  while (kept && context.measureText(`${kept}…`).width > room) kept = kept.slice(0, -1);
-  return `${kept}…`;
+  let cached = text;
+  while (cached && context.measureText(`${cached}…`).width > room) cached = cached.slice(0, -1);
+  return `${cached}…`;
 }

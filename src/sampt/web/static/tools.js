@@ -45,7 +45,7 @@ export function mountTools(app) {
   mountOpacity(store);
   store.watch(["session"], () => showSession(store.get("session")));
   store.watch(["cursor", "scale", "session"], () => showCursor(store));
-  store.watch(["session", "isLooking", "isOnline", "busy"], () => showBadges(store));
+  store.watch(["session", "isBrowsing", "isOnline", "busy"], () => showBadges(store));
   return zoom;
 }
 
@@ -95,9 +95,9 @@ function showBadges(store) {
   const isEmpty = Boolean(session && session.points.length + session.boxes.length + session.masks.length === 0);
   byId("hint").hidden = !isEmpty;
   byId("empty-stage").hidden = Boolean(session);
-  byId("looking").hidden = !store.get("isLooking");
+  byId("looking").hidden = !store.get("isBrowsing");
   byId("offline").hidden = store.get("isOnline");
-  byId("stage").dataset.busy = String(store.get("busy") > 0 || store.get("isLooking"));
+  byId("stage").dataset.busy = String(store.get("busy") > 0 || store.get("isBrowsing"));
 }
 
 /** @param {import("./store.js").Store} store */

@@ -2,7 +2,7 @@
 
 import { byId, durationText, press, swapIcon, timeText } from "./dom.js";
 import { showNote } from "./messages.js";
-import { nextFrame } from "./strips.js";
+import { nextFrame } from "./object-timeline.js";
 
 /** @param {import("./app.js").App} app */
 export function mountTransport(app) {
@@ -16,7 +16,7 @@ export function mountTransport(app) {
   });
   number.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && number.blur());
   byId("scope").addEventListener("change", () => store.set({ scope: byId("scope").value }));
-  store.watch(["frame", "session"], () => showPlace(app));
+  store.watch(["frame", "session"], () => showPosition(app));
   store.watch(["isPlaying"], () => showPlaying(store.get("isPlaying")));
   store.watch(["range"], () => showRange(store.get("range")));
   store.watch(["session", "progress", "scope", "selectedId"], () => showPropagation(store));
@@ -27,7 +27,7 @@ export function mountTransport(app) {
 function makeActions({ store, navigator, player, commands }) {
   const go = (/** @type {number} */ frame) => {
     player.stop();
-    commands.stopFollowing();
+    commands.stopTracking();
     navigator.goTo(frame);
   };
   const step = (/** @type {number} */ count) => go(store.get("frame") + count);
@@ -37,7 +37,7 @@ function makeActions({ store, navigator, player, commands }) {
     else go(frame);
   };
   const input = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => hasInput(store, frame), "No frame has a click yet.");
-  const flagged = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => isFlagged(store, frame), "No frame needs a look.");
+  const flagged = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => isFlagged(store, frame), "No frame needs review.");
   const setIn = () => store.set({ range: rangeFrom(store.get("frame"), store.get("range"), navigator.numFrames) });
   const setOut = () => store.set({ range: rangeTo(store.get("frame"), store.get("range")) });
   const clear = () => store.set({ range: null });
@@ -76,7 +76,7 @@ function hasInput(store, frame) {
  * @param {number} frame
  */
 function isFlagged(store, frame) {
-  return [...store.get("strips").values()].some((strip) => strip.flags[frame] !== 0);
+  return [...store.get("timelines").values()].some((timeline) => timeline.flags[frame] !== 0);
 }
 
 /**
@@ -97,7 +97,7 @@ function rangeTo(frame, range) {
 }
 
 /** @param {import("./app.js").App} app */
-function showPlace({ store, navigator }) {
+function showPosition({ store, navigator }) {
   const [frame, total] = [store.get("frame"), navigator.numFrames];
   const number = byId("frame-number");
   if (document.activeElement !== number) number.value = String(frame);

@@ -2,9 +2,9 @@
  * What the page keeps. What the server sends and takes is in schema.d.ts, which is made from the server's own schemas. Coordinates
  * are pixels of the video; (0, 0) is the centre of the top-left pixel. Frames count from 0, and ranges leave out `stop`.
  *
- * @import {AboutResponse, Box, ObjectStrip, Point, PropagationResponse, SessionResponse} from "./schema.d.ts"
+ * @import {AboutResponse, Box, ObjectTimeline, Point, PropagationResponse, SessionResponse} from "./schema.d.ts"
  *
- * @typedef {Omit<ObjectStrip, "state" | "flags"> & {state: Uint8Array, flags: Uint8Array}} Strip an
+ * @typedef {Omit<ObjectTimeline, "state" | "flags"> & {state: Uint8Array, flags: Uint8Array}} ExpandedTimeline an
  *   object over all frames, with a value for each
  * @typedef {{start: number, stop: number}} FrameRange
  * @typedef {{x: number, y: number}} Position
@@ -30,10 +30,10 @@
  *   range: FrameRange | null,
  *   scope: Scope,
  *   isPlaying: boolean,
- *   strips: Map<number, Strip>,
+ *   timelines: Map<number, ExpandedTimeline>,
  *   progress: PropagationResponse | null,
  *   busy: number,
- *   isLooking: boolean,
+ *   isBrowsing: boolean,
  *   isOnline: boolean,
  *   hover: Hit | null,
  *   pending: PendingPoint[],

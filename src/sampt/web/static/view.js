@@ -1,7 +1,7 @@
 /** Where the frame lies on the canvas: zoom and pan. Lengths are CSS pixels; (0, 0) of the frame is its top-left pixel's centre. */
 
-const MOST_SCALE = 64;
-const LEAST_SHARE_OF_FIT = 0.5;
+const MAX_SCALE = 64;
+const MIN_FRACTION_OF_FIT = 0.5;
 const MARGIN = 16;
 
 /** A scale and an offset, kept such that the frame cannot be lost. */
@@ -41,7 +41,7 @@ export class View {
   get fitScale() {
     const across = Math.max(1, this.#pane.width - 2 * MARGIN) / this.#frame.width;
     const down = Math.max(1, this.#pane.height - 2 * MARGIN) / this.#frame.height;
-    return Math.min(across, down, MOST_SCALE);
+    return Math.min(across, down, MAX_SCALE);
   }
 
   fit() {
@@ -58,8 +58,8 @@ export class View {
    * @param {number} [y]
    */
   zoomTo(scale, x = this.#pane.width / 2, y = this.#pane.height / 2) {
-    const least = Math.min(this.fitScale * LEAST_SHARE_OF_FIT, 1);
-    const wanted = Math.min(MOST_SCALE, Math.max(least, scale));
+    const minimum = Math.min(this.fitScale * MIN_FRACTION_OF_FIT, 1);
+    const wanted = Math.min(MAX_SCALE, Math.max(minimum, scale));
     const ratio = wanted / this.scale;
     this.offsetX = x - (x - this.offsetX) * ratio;
     this.offsetY = y - (y - this.offsetY) * ratio;
@@ -88,7 +88,7 @@ export class View {
   }
 
   /**
-   * Pixels of the video under a place of the pane.
+   * Pixels of the video under a location of the pane.
    * @param {number} x
    * @param {number} y
    */
@@ -97,7 +97,7 @@ export class View {
   }
 
   /**
-   * The place of the pane where a position of the video is.
+   * The location of the pane where a position of the video is.
    * @param {number} x
    * @param {number} y
    */

@@ -1,4 +1,4 @@
-"""Frames that arrive one by one and cannot be read again: from standard input, a camera, or an address on the network."""
+"""Frames that come one by one and cannot be read again: from standard input, a camera, or an address on the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sampt.video.av_compat import open_input, to_fraction
 from sampt.video.base import Video
 from sampt.video.decoding import decode_packets, one_file_options
 
-__all__ = ["LiveFrame", "LiveVideo", "is_live", "open_live"]
+__all__ = ["StreamFrame", "StreamingVideo", "is_streaming", "open_stream"]
 
 _LOG = logging.getLogger(__name__)
 _FPS = 24.0
@@ -44,7 +44,7 @@ _NETWORK_PROTOCOLS = (
 """What an address and the streams that it names may be fetched by."""
 
 
-class LiveFrame(NamedTuple):
+class StreamFrame(NamedTuple):
     """A frame, (h, w, 3) uint8 RGB, and when it is shown, in seconds from anywhere, or None."""
 
     rgb: UInt8Array
@@ -54,12 +54,12 @@ class LiveFrame(NamedTuple):
         return shape_repr(self)
 
 
-def is_live(source: str) -> bool:
-    """Whether ``source`` names frames that arrive: ``-``, ``/dev/videoN``, or an address such as ``rtsp://...``."""
+def is_streaming(source: str) -> bool:
+    """Whether ``source`` names streamed frames: ``-``, ``/dev/videoN``, or an address such as ``rtsp://...``."""
     return source == "-" or bool(_CAMERA.fullmatch(source) or _ADDRESS.match(source))
 
 
-class LiveVideo(Video):
+class StreamingVideo(Video):
     """A video that is read once, in order, by iterating over it; the frames given out last can be read again.
 
     A thread reads a few frames ahead and then waits, so that whoever writes into a pipe waits too and no frame is lost.
@@ -74,10 +74,10 @@ class LiveVideo(Video):
         VideoError: there is no frame at ``start``.
     """
 
-    is_live = True
+    is_streaming = True
 
     def __init__(
-        self, frames: Iterator[LiveFrame], fps: float, label: str, *, start: int = 0, stop: int | None = None, stride: int = 1
+        self, frames: Iterator[StreamFrame], fps: float, label: str, *, start: int = 0, stop: int | None = None, stride: int = 1
     ) -> None:
         self._fps, self._label, self._start, self._stop, self._stride = fps, label, start, stop, stride
         chosen = itertools.islice(frames, start, stop, stride)
@@ -87,10 +87,10 @@ class LiveVideo(Video):
         self._size_hw = (first.rgb.shape[0], first.rgb.shape[1])
         self._first_time_s, self._last_shown_s = first.time_s, -1 / self.fps
         self._source = itertools.chain([first], chosen)
-        self._kept: OrderedDict[int, tuple[UInt8Array, float]] = OrderedDict()
+        self._recent: OrderedDict[int, tuple[UInt8Array, float]] = OrderedDict()
         self._capacity = 1
         self._num_given = 0
-        self._queue: queue.Queue[LiveFrame | Exception | None] = queue.Queue(_READ_AHEAD)
+        self._queue: queue.Queue[StreamFrame | Exception | None] = queue.Queue(_READ_AHEAD)
         self._is_ended = threading.Event()
 
     @property
@@ -110,7 +110,7 @@ class LiveVideo(Video):
     def label(self) -> str:
         return self._label
 
-    def told_frames(self) -> dict[str, int | None]:
+    def describe_frames(self) -> dict[str, int | None]:
         """Which frames of the source these are; their number is not known before the end."""
         return {"start": self._start, "stop": self._stop, "stride": self._stride, "count": None}
 
@@ -123,14 +123,16 @@ class LiveVideo(Video):
 
     def time_s(self, frame_idx: int) -> float:
         """By the source's clock for a frame that is kept, where there is one."""
-        return self._kept[frame_idx][1] if frame_idx in self._kept else frame_idx / self.fps
+        return self._recent[frame_idx][1] if frame_idx in self._recent else frame_idx / self.fps
 
     def duration_s(self, frame_idx: int) -> float:
         """One frame's time: when the next one is shown is not known."""
         return 1 / self.fps
 
     def __reduce__(self) -> Any:
-        raise VideoError(f"Frames from {self._label} arrive once and cannot be handed to another process; open them there.")
+        raise VideoError(
+            f"Frames from {self._label} are streamed once and cannot be handed to another process; open them there."
+        )
 
     def end(self) -> None:
         """There are no more frames: iterating gives those that were read ahead, and ends. May be called from anywhere."""
@@ -138,29 +140,29 @@ class LiveVideo(Video):
 
     def read(self, start: int, stop: int) -> UInt8Array:
         self._check_range(start, stop)
-        gone = next((i for i in range(start, stop) if i not in self._kept), None)
+        gone = next((i for i in range(start, stop) if i not in self._recent), None)
         if gone is not None:
             raise VideoError(f"Frame {gone} of {self._label} is gone; only the last {self._capacity} can be read.")
-        frames = [self._kept[i][0] for i in range(start, stop)]
+        frames = [self._recent[i][0] for i in range(start, stop)]
         return frames[0][None] if len(frames) == 1 else np.stack(frames)
 
     def __iter__(self) -> Iterator[UInt8Array]:
-        threading.Thread(target=self._read_ahead, name="sampt-live", daemon=True).start()
-        while (arrived := self._next()) is not None:
-            if arrived.rgb.shape[:2] != self._size_hw:
-                height, width = arrived.rgb.shape[:2]
+        threading.Thread(target=self._read_ahead, name="sampt-stream", daemon=True).start()
+        while (frame := self._next()) is not None:
+            if frame.rgb.shape[:2] != self._size_hw:
+                height, width = frame.rgb.shape[:2]
                 raise VideoError(
                     f"Frame {self._num_given} from {self._label} is {width}x{height}, the first is "
                     f"{self._size_hw[1]}x{self._size_hw[0]}; expected frames of one size."
                 )
-            arrived.rgb.setflags(write=False)
-            self._kept[self._num_given] = arrived.rgb, self._shown_s(arrived.time_s)
+            frame.rgb.setflags(write=False)
+            self._recent[self._num_given] = frame.rgb, self._read_shown_s(frame.time_s)
             self._num_given += 1
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
-            yield arrived.rgb
+            while len(self._recent) > self._capacity:
+                self._recent.popitem(last=False)
+            yield frame.rgb
 
-    def _shown_s(self, time_s: float | None) -> float:
+    def _read_shown_s(self, time_s: float | None) -> float:
         """Seconds from the first frame; where the clock stands still or runs backward, one frame's time after the last one."""
         shown = None if time_s is None or self._first_time_s is None else time_s - self._first_time_s
         if shown is None or shown <= self._last_shown_s:
@@ -170,28 +172,28 @@ class LiveVideo(Video):
 
     def _read_ahead(self) -> None:
         try:
-            for arrived in self._source:
-                self._queue.put(arrived)
+            for frame in self._source:
+                self._queue.put(frame)
                 if self._is_ended.is_set():
                     break
             self._queue.put(None)
-        except Exception as error:  # told where the frames are wanted
+        except Exception as error:  # reported where the frames are wanted
             self._queue.put(error)
 
-    def _next(self) -> LiveFrame | None:
+    def _next(self) -> StreamFrame | None:
         while True:
             try:
-                arrived = self._queue.get(timeout=_WAIT_S)  # not for ever: a signal has to be heard in between
+                frame = self._queue.get(timeout=_WAIT_S)  # not for ever: a signal has to be heard in between
             except queue.Empty:
                 if self._is_ended.is_set():
                     return None
                 continue
-            if isinstance(arrived, Exception):
-                raise arrived
-            return arrived
+            if isinstance(frame, Exception):
+                raise frame
+            return frame
 
 
-def open_live(
+def open_stream(
     source: str,
     *,
     raw_size_hw: SizeHW | None = None,
@@ -199,15 +201,15 @@ def open_live(
     start: int = 0,
     stop: int | None = None,
     stride: int = 1,
-) -> LiveVideo:
-    """Open frames that arrive; waits for the first one.
+) -> StreamingVideo:
+    """Open streamed frames; waits for the first one.
 
     Args:
-        source: what :func:`is_live` knows. From standard input ("-") comes any container that can be read without seeking
+        source: what :func:`is_streaming` knows. From standard input ("-") comes any container that can be read without seeking
             (Matroska, MPEG-TS, a fragmented MP4), or raw frames.
         raw_size_hw: standard input is raw RGB, 3 bytes a pixel, of frames of this size.
-        fps: frames per second, where the source does not tell them; raw frames have 24 unless told.
-        start, stop, stride: see :class:`LiveVideo`.
+        fps: frames per second, where the source does not tell them; raw frames have 24 unless given.
+        start, stop, stride: see :class:`StreamingVideo`.
 
     Raises:
         VideoError: nothing is there, or no video.
@@ -217,11 +219,11 @@ def open_live(
     if raw_size_hw is not None:
         check_pixels(raw_size_hw[1], raw_size_hw[0], "A raw frame")
         frames = _raw_frames(_standard_input(), raw_size_hw)
-        return LiveVideo(frames, fps or _FPS, _STANDARD_INPUT, start=start, stop=stop, stride=stride)
+        return StreamingVideo(frames, fps or _FPS, _STANDARD_INPUT, start=start, stop=stop, stride=stride)
     label = _STANDARD_INPUT if source == "-" else source
     container = _open_container(source, label)
-    told_fps = fps or float(to_fraction(container.streams.video[0].average_rate) or _FPS)
-    return LiveVideo(_decoded(container, label), told_fps, label, start=start, stop=stop, stride=stride)
+    source_fps = fps or float(to_fraction(container.streams.video[0].average_rate) or _FPS)
+    return StreamingVideo(_decode(container, label), source_fps, label, start=start, stop=stop, stride=stride)
 
 
 def _standard_input() -> RawIOBase:
@@ -229,7 +231,7 @@ def _standard_input() -> RawIOBase:
     return cast("RawIOBase", open(0, "rb", buffering=0, closefd=False))  # not ours to close
 
 
-def _raw_frames(file: RawIOBase, size_hw: SizeHW) -> Iterator[LiveFrame]:
+def _raw_frames(file: RawIOBase, size_hw: SizeHW) -> Iterator[StreamFrame]:
     num_bytes = size_hw[0] * size_hw[1] * 3
     for frame_idx in itertools.count():
         data = bytearray()
@@ -238,12 +240,12 @@ def _raw_frames(file: RawIOBase, size_hw: SizeHW) -> Iterator[LiveFrame]:
         if not data:
             return
         if len(data) < num_bytes:
-            told = f"has {len(data)} bytes; expected {num_bytes} for raw RGB of {size_hw[1]}x{size_hw[0]} pixels, 3 bytes each"
+            text = f"has {len(data)} bytes; expected {num_bytes} for raw RGB of {size_hw[1]}x{size_hw[0]} pixels, 3 bytes each"
             if not frame_idx:
-                raise VideoError(f"Frame {frame_idx} of {_STANDARD_INPUT} {told}.")
-            _LOG.warning("Frame %d of %s %s; it is left out.", frame_idx, _STANDARD_INPUT, told)
+                raise VideoError(f"Frame {frame_idx} of {_STANDARD_INPUT} {text}.")
+            _LOG.warning("Frame %d of %s %s; it is left out.", frame_idx, _STANDARD_INPUT, text)
             return
-        yield LiveFrame(np.frombuffer(data, np.uint8).reshape(*size_hw, 3))
+        yield StreamFrame(np.frombuffer(data, np.uint8).reshape(*size_hw, 3))
 
 
 class _ReadOnly:
@@ -269,7 +271,7 @@ def _open_container(source: str, label: str) -> InputContainer:
         ) from error
     if not container.streams.video:
         container.close()
-        raise VideoError(f"{label} holds no video stream; expected one with pictures.")
+        raise VideoError(f"{label} holds no video stream; expected one with images.")
     return container
 
 
@@ -281,7 +283,7 @@ def _options_for(source: str) -> dict[str, str]:
     return one_file_options() if is_here else {"protocol_whitelist": _NETWORK_PROTOCOLS}
 
 
-def _decoded(container: InputContainer, label: str) -> Iterator[LiveFrame]:
+def _decode(container: InputContainer, label: str) -> Iterator[StreamFrame]:
     reformatter = VideoReformatter()
     with container:
         stream = container.streams.video[0]
@@ -290,7 +292,7 @@ def _decoded(container: InputContainer, label: str) -> Iterator[LiveFrame]:
         for frame in decode_packets(container.demux(stream), reasons.append):
             _warn_of_refused(reasons, label)
             rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            yield LiveFrame(cast("UInt8Array", rgb), frame.time)
+            yield StreamFrame(cast("UInt8Array", rgb), frame.time)
         if reasons:
             _LOG.warning("The video from %s breaks off: %s; results end there.", label, reasons[-1])
 

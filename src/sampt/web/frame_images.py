@@ -13,7 +13,7 @@ from sampt.errors import VideoError
 from sampt.types import UInt8Array
 from sampt.video.base import Video, resize_frame
 
-__all__ = ["Pictures"]
+__all__ = ["FrameImages"]
 
 _QUALITY = 90
 _SMALL_QUALITY = 80
@@ -22,17 +22,17 @@ _BEHIND = 24
 """Frames that are read together when a person goes backward: each such run begins at a key frame, which may be far away."""
 
 
-class Pictures:
-    """JPEG pictures of a video's frames. Several threads may ask.
+class FrameImages:
+    """JPEG images of a video's frames. Several threads may call.
 
     Args:
         video: may be read from any thread.
-        kept_bytes: room for encoded pictures; those used longest ago make way.
+        cache_bytes: room for encoded images; those used longest ago make way.
     """
 
-    def __init__(self, video: Video, kept_bytes: int) -> None:
+    def __init__(self, video: Video, cache_bytes: int) -> None:
         self._video = video
-        self._encoded: LruCache[tuple[int, int], bytes] = LruCache(kept_bytes)
+        self._encoded: LruCache[tuple[int, int], bytes] = LruCache(cache_bytes)
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._last: dict[int, int] = {}
@@ -95,7 +95,7 @@ class Pictures:
                     if self._find((i, width)) is None:
                         self._make(i, width)
                 except VideoError:
-                    return  # whoever asks for the frame is told
+                    return  # whoever requests the frame gets the error
 
 
 def _encoded(frame: UInt8Array, width: int) -> bytes:

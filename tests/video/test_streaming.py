@@ -1,4 +1,4 @@
-"""Frames that arrive: from standard input, raw or in a container, from an address; read once, in order, and ended."""
+"""Streamed frames: from standard input, raw or in a container, from an address; read once, in order, and ended."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 
 from sampt.errors import VideoError
-from sampt.video.live import LiveFrame, LiveVideo, is_live, open_live
 from sampt.video.open import open_video
+from sampt.video.streaming import StreamFrame, StreamingVideo, is_streaming, open_stream
 
 FRAMES = np.random.default_rng(4).integers(0, 256, (7, 6, 10, 3), np.uint8)
 
 
-def arriving(frames: np.ndarray = FRAMES, times_s: list[float] | None = None) -> Iterator[LiveFrame]:
+def arriving(frames: np.ndarray = FRAMES, times_s: list[float] | None = None) -> Iterator[StreamFrame]:
     for i, frame in enumerate(frames):
-        yield LiveFrame(frame.copy(), None if times_s is None else times_s[i])
+        yield StreamFrame(frame.copy(), None if times_s is None else times_s[i])
 
 
 @pytest.fixture
 def standard_input(tmp_path: Path) -> Iterator[int]:
-    """A pipe in the place of standard input; gives the end to write to, which the test closes."""
+    """A pipe instead of standard input; gives the end to write to, which the test closes."""
     read_end, write_end = os.pipe()
     before = os.dup(0)
     os.dup2(read_end, 0)
@@ -61,17 +61,17 @@ def encoded(frames: np.ndarray, container_format: str, rate: int = 10) -> bytes:
 
 @pytest.mark.parametrize("source", ["-", "/dev/video0", "rtsp://host/a", "HTTP://host:80/b.mjpg", "udp://@:1234"])
 def test_what_arrives_is_told_from_files(source: str) -> None:
-    assert is_live(source)
+    assert is_streaming(source)
 
 
 @pytest.mark.parametrize("source", ["clip.mp4", "/dev/shm/clip.mp4", "frames/*.jpg", "", "--", "a-b", "C:/clips/a.mp4"])
 def test_files_do_not_arrive(source: str) -> None:
-    assert not is_live(source)
+    assert not is_streaming(source)
 
 
 def test_raw_frames_come_one_by_one_and_the_last_ones_are_kept(standard_input: int) -> None:
     writer = fed(standard_input, FRAMES.tobytes())
-    video = open_live("-", raw_size_hw=(6, 10), fps=5)
+    video = open_stream("-", raw_size_hw=(6, 10), fps=5)
     video.keep(3)
     assert (video.size_hw, video.fps, video.num_frames, video.label) == ((6, 10), 5, 0, "standard input")
     for i, frame in enumerate(video):
@@ -90,7 +90,7 @@ def test_raw_frames_come_one_by_one_and_the_last_ones_are_kept(standard_input: i
 def test_a_container_is_read_without_seeking(standard_input: int) -> None:
     frames = np.repeat(np.repeat(FRAMES, 8, 1), 8, 2)
     writer = fed(standard_input, encoded(frames, "matroska"))
-    video = open_live("-")
+    video = open_stream("-")
     assert video.fps == pytest.approx(10)
     found = []
     for i, frame in enumerate(video):
@@ -103,20 +103,20 @@ def test_a_container_is_read_without_seeking(standard_input: int) -> None:
 def test_an_address_is_opened(tmp_path: Path) -> None:
     frames = np.repeat(np.repeat(FRAMES, 8, 1), 8, 2)
     (tmp_path / "clip.mkv").write_bytes(encoded(frames, "matroska"))
-    video = open_live(f"file://{tmp_path}/clip.mkv")
+    video = open_stream(f"file://{tmp_path}/clip.mkv")
     assert np.array_equal(np.stack(list(video)), open_video(tmp_path / "clip.mkv").read(0, 7))
 
 
 def test_frames_are_chosen_by_start_stop_and_stride() -> None:
-    video = LiveVideo(arriving(), 24, "camera", start=1, stop=6, stride=2)
+    video = StreamingVideo(arriving(), 24, "camera", start=1, stop=6, stride=2)
     assert np.array_equal(np.stack(list(video)), FRAMES[1:6:2])
     assert [video.frame_name(i) for i in range(3)] == ["00001", "00003", "00005"]
     assert video.fps == 12
-    assert video.told_frames() == {"start": 1, "stop": 6, "stride": 2, "count": None}
+    assert video.describe_frames() == {"start": 1, "stop": 6, "stride": 2, "count": None}
 
 
 def test_a_clock_that_stands_still_or_jumps_back_does_not_stop_time() -> None:
-    video = LiveVideo(arriving(times_s=[50, 50.5, 50.5, 40, 52, 53, 54]), 10, "camera")
+    video = StreamingVideo(arriving(times_s=[50, 50.5, 50.5, 40, 52, 53, 54]), 10, "camera")
     shown = [video.time_s(i) for i, _ in enumerate(video)]
     assert shown == pytest.approx([0, 0.5, 0.6, 0.7, 2, 3, 4])
 
@@ -124,12 +124,12 @@ def test_a_clock_that_stands_still_or_jumps_back_does_not_stop_time() -> None:
 def test_no_frame_is_lost_and_little_is_read_ahead() -> None:
     taken: list[int] = []
 
-    def camera() -> Iterator[LiveFrame]:
+    def camera() -> Iterator[StreamFrame]:
         for i in range(40):
             taken.append(i)
-            yield LiveFrame(FRAMES[0].copy())
+            yield StreamFrame(FRAMES[0].copy())
 
-    video = LiveVideo(camera(), 24, "camera")
+    video = StreamingVideo(camera(), 24, "camera")
     for i, _ in enumerate(video):
         assert len(taken) <= i + 8
     assert len(taken) == video.num_frames == 40
@@ -138,11 +138,11 @@ def test_no_frame_is_lost_and_little_is_read_ahead() -> None:
 def test_ending_a_video_ends_it_though_no_frame_comes() -> None:
     stuck = threading.Event()
 
-    def camera() -> Iterator[LiveFrame]:
+    def camera() -> Iterator[StreamFrame]:
         yield from arriving(FRAMES[:2])
         stuck.wait()
 
-    video = LiveVideo(camera(), 24, "camera")
+    video = StreamingVideo(camera(), 24, "camera")
     given = []
     for frame in video:
         given.append(frame)
@@ -155,21 +155,21 @@ def test_ending_a_video_ends_it_though_no_frame_comes() -> None:
 def test_frames_of_another_size_are_told() -> None:
     both = itertools.chain(arriving(FRAMES[:1]), arriving(FRAMES[:1, :4]))
     with pytest.raises(VideoError, match="Frame 1 from camera is 10x4, the first is 10x6; expected frames of one size"):
-        list(LiveVideo(both, 24, "camera"))
+        list(StreamingVideo(both, 24, "camera"))
 
 
 def test_a_failure_of_the_source_comes_with_the_frames() -> None:
-    def broken() -> Iterator[LiveFrame]:
+    def broken() -> Iterator[StreamFrame]:
         yield from arriving(FRAMES[:2])
         raise VideoError("unplugged")
 
     with pytest.raises(VideoError, match="unplugged"):
-        list(LiveVideo(broken(), 24, "camera"))
+        list(StreamingVideo(broken(), 24, "camera"))
 
 
 def test_a_raw_frame_that_breaks_off_is_left_out_with_a_warning(standard_input: int, caplog: pytest.LogCaptureFixture) -> None:
     writer = fed(standard_input, FRAMES.tobytes()[:-50])
-    assert np.array_equal(np.stack(list(open_live("-", raw_size_hw=(6, 10)))), FRAMES[:6])
+    assert np.array_equal(np.stack(list(open_stream("-", raw_size_hw=(6, 10)))), FRAMES[:6])
     assert "Frame 6 of standard input has 130 bytes; expected 180 for raw RGB of 10x6 pixels" in caplog.text
     writer.join()
 
@@ -178,7 +178,7 @@ def test_a_container_that_breaks_off_ends_there(standard_input: int) -> None:
     frames = np.repeat(np.repeat(FRAMES, 8, 1), 8, 2)
     data = encoded(frames, "matroska")
     writer = fed(standard_input, data[: len(data) * 2 // 3])
-    found = list(open_live("-"))
+    found = list(open_stream("-"))
     assert 2 <= len(found) <= 5
     assert np.array_equal(np.stack(found), frames[: len(found)])
     writer.join()
@@ -201,7 +201,7 @@ def test_a_container_that_breaks_off_ends_there(standard_input: int) -> None:
 def test_no_video_on_standard_input_is_told(standard_input: int, data: bytes, options: dict[str, object], message: str) -> None:
     writer = fed(standard_input, data)
     with pytest.raises(VideoError, match=message) as caught:
-        open_live("-", **options)  # type: ignore[arg-type]
+        open_stream("-", **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     writer.join()
 
@@ -216,9 +216,9 @@ def test_no_video_on_standard_input_is_told(standard_input: int, data: bytes, op
 )
 def test_an_address_where_nothing_is_is_told(source: str, message: str) -> None:
     with pytest.raises(VideoError, match=message):
-        open_live(source)
+        open_stream(source)
 
 
 def test_raw_frames_come_from_standard_input_alone() -> None:
     with pytest.raises(VideoError, match="raw frames come from standard input"):
-        open_live("rtsp://host/a", raw_size_hw=(6, 10))
+        open_stream("rtsp://host/a", raw_size_hw=(6, 10))

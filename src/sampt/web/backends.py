@@ -1,4 +1,4 @@
-"""Back ends for sessions: each has its own tracker, and all share one segmenter of a kind, which keeps no state."""
+"""Backends for sessions: each has its own tracker, and all share one segmenter of a kind, which keeps no state."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import weakref
 from typing import TypeAlias
 
 from sampt.config import SegmentConfig
-from sampt.runs.backends import back_end_options
+from sampt.runs.backends import backend_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.segmenters.create import create_segmenter
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.trackers.create import create_tracker
-from sampt.web.settings import BackEndFactory
+from sampt.web.settings import BackendFactory
 
-__all__ = ["Kept", "NamedBackEnds"]
+__all__ = ["CachedBackends", "NamedBackends"]
 
 _Pair: TypeAlias = tuple[PointTracker, PromptableSegmenter]
 _Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 """Name, weights and options of a segmenter: all that it is made from, but the device."""
 
 
-class NamedBackEnds:
-    """Makes back ends by the names in settings.
+class NamedBackends:
+    """Makes backends by the names in settings.
 
     Args:
         device, runtime, precision: as for :func:`sampt.trackers.create.create_tracker`.
@@ -34,7 +34,7 @@ class NamedBackEnds:
         self._lock = threading.Lock()
 
     def __call__(self, config: SegmentConfig) -> _Pair:
-        of_tracker, of_segmenter = back_end_options(config, self._runtime, self._precision)
+        of_tracker, of_segmenter = backend_options(config, self._runtime, self._precision)
         tracker = create_tracker(config.tracker, weights=config.tracker_weights, device=self._device, **of_tracker)
         key = (config.segmenter, config.segmenter_weights, tuple(sorted(of_segmenter.items())))
         with self._lock:
@@ -46,15 +46,15 @@ class NamedBackEnds:
         return tracker, segmenter
 
 
-class Kept:
-    """``make``, which is also asked about the back ends of new sessions before there is one; what it made then is used first.
+class CachedBackends:
+    """``make``, which is also called for the backends of new sessions before there is one; what it made then is used first.
 
     Args:
         make: makes them.
         config: of new sessions.
     """
 
-    def __init__(self, make: BackEndFactory, config: SegmentConfig) -> None:
+    def __init__(self, make: BackendFactory, config: SegmentConfig) -> None:
         self._make, self._config = make, config
         self._spare: _Pair | None = None
         self._infos: tuple[TrackerInfo, SegmenterInfo] | None = None
@@ -68,7 +68,7 @@ class Kept:
         return self._make(config)
 
     def infos(self) -> tuple[TrackerInfo, SegmenterInfo]:
-        """What the back ends of new sessions say of themselves.
+        """What the backends of new sessions say of themselves.
 
         Raises:
             SamptError: they cannot be made.

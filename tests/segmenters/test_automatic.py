@@ -1,4 +1,4 @@
-"""The "everything" mode: what is proposed, in which order, by which rules; all masks of the Segment Anything family."""
+"""The "everything" mode: what is generated, in which order, by which rules; all masks of the Segment Anything family."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import pytest
 from PIL import Image
 
 from sampt.errors import ConfigError, VideoError
-from sampt.geometry import box_of_mask, mask_at
+from sampt.geometry import find_mask_box, mask_at
+from sampt.segmenters.automatic import (
+    AutomaticMaskConfig,
+    CandidateSegmenter,
+    GeneratedMask,
+    compute_stability,
+    distinct_boxes,
+    generate_masks,
+    grid_points,
+)
 from sampt.segmenters.base import SegmenterInfo, SegmenterView
 from sampt.segmenters.create import create_segmenter
-from sampt.segmenters.everything import (
-    CandidateSegmenter,
-    MaskProposal,
-    ProposalConfig,
-    distinct_boxes,
-    grid_points,
-    propose_masks,
-    stability_of,
-)
 from sampt.testing.fakes import ExactSegmenter, RecordedClip
 from sampt.testing.scenes import crossing_scene, slow_scene, static_scene
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 _SIDE = 4
-"""Points a side where networks are asked."""
+"""Points a side where networks are prompted."""
 DAVIS = Path(__file__).resolve().parents[3] / "shared" / "davis"
 
 
@@ -44,22 +44,24 @@ def clip_of(*masks: BoolArray) -> RecordedClip:
 
 
 class Answering:
-    """A segmenter that answers the k-th prompt about a frame with the k-th logits and score."""
+    """A segmenter that predictions the k-th prompt about a frame with the k-th logits and score."""
 
     info = SegmenterInfo("answering", "Apache-2.0", None)
 
     def __init__(self, logits: Sequence[FloatArray], scores: Sequence[float]) -> None:
-        self._answers = list(zip(logits, scores, strict=True))
-        self.num_encoded, self.asked = 0, 0
+        self._predictions = list(zip(logits, scores, strict=True))
+        self.num_encoded, self.prompted = 0, 0
 
     def encode(self, frames: UInt8Array) -> list[None]:
         self.num_encoded += len(frames)
         return [None] * len(frames)
 
     def decode(self, embedding: None, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        answers = self._answers[self.asked : self.asked + len(prompts)]
-        self.asked += len(prompts)
-        return [MaskPrediction(p.object_id, score, None, None, low) for p, (low, score) in zip(prompts, answers, strict=True)]
+        predictions = self._predictions[self.prompted : self.prompted + len(prompts)]
+        self.prompted += len(prompts)
+        return [
+            MaskPrediction(p.object_id, score, None, None, low) for p, (low, score) in zip(prompts, predictions, strict=True)
+        ]
 
 
 def stripe(first: int, *counts_and_values: tuple[int, float]) -> FloatArray:
@@ -71,52 +73,54 @@ def stripe(first: int, *counts_and_values: tuple[int, float]) -> FloatArray:
     return logits
 
 
-def proposed(logits: Sequence[FloatArray], scores: Sequence[float], **settings: Any) -> list[MaskProposal]:
-    """What comes of four answers about a frame of 4 x 100."""
+def proposed(logits: Sequence[FloatArray], scores: Sequence[float], **settings: Any) -> list[GeneratedMask]:
+    """What comes of four predictions about a frame of 4 x 100."""
     segmenter = Answering(logits, scores)
-    return propose_masks(np.zeros((4, 100, 3), np.uint8), segmenter, ProposalConfig(points_per_side=2, **settings))
+    return generate_masks(np.zeros((4, 100, 3), np.uint8), segmenter, AutomaticMaskConfig(points_per_side=2, **settings))
 
 
 @pytest.mark.parametrize("scene", [crossing_scene(), static_scene(), slow_scene()], ids=lambda scene: scene.name)
 def test_every_object_of_a_scene_is_proposed_once_and_exactly(scene: Any) -> None:
-    proposals = propose_masks(scene.frame(0), ExactSegmenter(scene))
-    truth = scene.masks(0)
-    assert len(proposals) == len(truth) == 2
-    for proposal, mask in zip(proposals, sorted(truth, key=lambda m: -max(iou(m, p.mask) for p in proposals[:1])), strict=True):
-        assert np.array_equal(proposal.mask, mask)
-        assert proposal.box_xyxy.tolist() == box_of_mask(mask).tolist()  # type: ignore[union-attr]
-        assert mask_at(mask, proposal.point_xy)
-        assert (proposal.score, proposal.stability) == (1.0, 1.0)
-        assert not proposal.mask.flags.writeable
+    automatic_masks = generate_masks(scene.frame(0), ExactSegmenter(scene))
+    gt = scene.masks(0)
+    assert len(automatic_masks) == len(gt) == 2
+    for found_mask, mask in zip(
+        automatic_masks, sorted(gt, key=lambda m: -max(iou(m, p.mask) for p in automatic_masks[:1])), strict=True
+    ):
+        assert np.array_equal(found_mask.mask, mask)
+        assert found_mask.box_xyxy.tolist() == find_mask_box(mask).tolist()  # type: ignore[union-attr]
+        assert mask_at(mask, found_mask.point_xy)
+        assert (found_mask.score, found_mask.stability) == (1.0, 1.0)
+        assert not found_mask.mask.flags.writeable
 
 
 def test_the_frame_is_encoded_once_and_every_point_asked_about_once() -> None:
     scene = static_scene()
     segmenter = ExactSegmenter(scene)
-    alone = propose_masks(scene.frame(0), segmenter, ProposalConfig(points_per_side=9, batch=1))
-    asked = np.concatenate([call.xy for call in segmenter.calls])
-    assert np.array_equal(asked, grid_points((64, 96), 9))
+    alone = generate_masks(scene.frame(0), segmenter, AutomaticMaskConfig(points_per_side=9, batch=1))
+    prompted = np.concatenate([call.xy for call in segmenter.calls])
+    assert np.array_equal(prompted, grid_points((64, 96), 9))
     assert all(call.is_positive.tolist() == [True] and call.box_xyxy is None for call in segmenter.calls)
-    together = propose_masks(scene.frame(0), segmenter, ProposalConfig(points_per_side=9, batch=7))
+    together = generate_masks(scene.frame(0), segmenter, AutomaticMaskConfig(points_per_side=9, batch=7))
     assert [p.point_xy.tolist() for p in together] == [p.point_xy.tolist() for p in alone]
 
     counting = Answering([stripe(0)] * 4, [1.0] * 4)
-    propose_masks(np.zeros((4, 100, 3), np.uint8), counting, ProposalConfig(points_per_side=2, batch=3))
-    assert (counting.num_encoded, counting.asked) == (1, 4)
+    generate_masks(np.zeros((4, 100, 3), np.uint8), counting, AutomaticMaskConfig(points_per_side=2, batch=3))
+    assert (counting.num_encoded, counting.prompted) == (1, 4)
 
 
 def test_best_score_first_and_no_more_than_the_limit() -> None:
     scene = static_scene()
     segmenter = ExactSegmenter(scene, score=lambda _, object_id: {1: 0.9, 2: 0.95}[object_id])
     masks = scene.masks(0)
-    both = propose_masks(scene.frame(0), segmenter)
+    both = generate_masks(scene.frame(0), segmenter)
     assert [p.score for p in both] == [0.95, 0.9]
     assert np.array_equal(both[0].mask, masks[1])
-    (one,) = propose_masks(scene.frame(0), segmenter, ProposalConfig(max_masks=1))
+    (one,) = generate_masks(scene.frame(0), segmenter, AutomaticMaskConfig(max_masks=1))
     assert np.array_equal(one.mask, masks[1])
-    (above,) = propose_masks(scene.frame(0), segmenter, ProposalConfig(score_threshold=0.9))  # 0.9 does not exceed 0.9
+    (above,) = generate_masks(scene.frame(0), segmenter, AutomaticMaskConfig(score_threshold=0.9))  # 0.9 does not exceed 0.9
     assert above.score == 0.95
-    assert propose_masks(scene.frame(0), segmenter, ProposalConfig(score_threshold=0.95)) == []
+    assert generate_masks(scene.frame(0), segmenter, AutomaticMaskConfig(score_threshold=0.95)) == []
 
 
 def test_points_lie_where_the_official_program_puts_them() -> None:
@@ -148,44 +152,49 @@ def test_boxes_one_pixel_wide_are_one_only_when_equal() -> None:
     assert distinct_boxes(boxes, np.ones(5), 0.7, 100) == [0, 2, 3]
     line = np.zeros((64, 96), np.bool_)
     line[11, 4:90] = True
-    (proposal,) = propose_masks(clip_of(line).frame(0), ExactSegmenter(clip_of(line)))
-    assert np.array_equal(proposal.mask, line)
+    (found_mask,) = generate_masks(clip_of(line).frame(0), ExactSegmenter(clip_of(line)))
+    assert np.array_equal(found_mask.mask, line)
 
 
-def test_stability_is_the_share_of_sure_pixels_among_possible_ones() -> None:
-    assert stability_of(np.array([19, 0, 0, 8]), np.array([20, 5, 0, 8])).tolist() == [0.95, 0, 0, 1]
-    answers = [
+def test_stability_is_the_fraction_of_sure_pixels_among_possible_ones() -> None:
+    assert compute_stability(np.array([19, 0, 0, 8]), np.array([20, 5, 0, 8])).tolist() == [0.95, 0, 0, 1]
+    predictions = [
         stripe(0, (19, 2.0), (1, 0.5)),  # 19 / 20
         stripe(25, (19, 2.0), (1, 0.5), (1, -0.5)),  # 19 / 21
         stripe(50, (19, 2.0), (1, 1.0), (1, -1.0)),  # 19 / 20: neither limit is exceeded
         stripe(75, (20, 2.0), (5, -2.0)),  # 20 / 20
     ]
-    found = proposed(answers, [0.99, 0.98, 0.97, 0.96])
+    found = proposed(predictions, [0.99, 0.98, 0.97, 0.96])
     assert [p.stability for p in found] == [0.95, 0.95, 1.0]
     assert [p.box_xyxy.tolist() for p in found] == [[0, 0, 19, 0], [50, 0, 69, 0], [75, 0, 94, 0]]
-    assert [p.stability for p in proposed(answers, [0.99, 0.98, 0.97, 0.96], stability_offset=2.5)] == []
-    assert [p.score for p in proposed(answers, [0.99, 0.98, 0.97, 0.96], stability_threshold=0.9)] == [0.99, 0.98, 0.97, 0.96]
+    assert [p.stability for p in proposed(predictions, [0.99, 0.98, 0.97, 0.96], stability_offset=2.5)] == []
+    assert [p.score for p in proposed(predictions, [0.99, 0.98, 0.97, 0.96], stability_threshold=0.9)] == [
+        0.99,
+        0.98,
+        0.97,
+        0.96,
+    ]
 
 
 def test_empty_masks_are_never_proposed_and_scores_lie_within_their_range() -> None:
-    answers = [stripe(0), stripe(0, (10, -0.5)), stripe(20, (1, 3.0)), stripe(50, (9, 3.0))]
-    found = proposed(answers, [0.9, 0.9, -0.5, 1.5], score_threshold=0.0, stability_threshold=0.0)
+    predictions = [stripe(0), stripe(0, (10, -0.5)), stripe(20, (1, 3.0)), stripe(50, (9, 3.0))]
+    found = proposed(predictions, [0.9, 0.9, -0.5, 1.5], score_threshold=0.0, stability_threshold=0.0)
     assert [(p.score, int(p.mask.sum())) for p in found] == [(1.0, 9), (0.0, 1)]
     assert [p.point_xy.tolist() for p in found] == [[75, 3], [25, 3]]
 
 
 def test_masks_that_wait_take_little_room() -> None:
-    everything = np.ones((240, 320), np.bool_)
-    clip = clip_of(everything)
+    automatic = np.ones((240, 320), np.bool_)
+    clip = clip_of(automatic)
     segmenter = ExactSegmenter(clip)
     segmenter.encode(clip.frame(0)[None])
     tracemalloc.start()
     try:
-        (proposal,) = propose_masks(clip.frame(0), segmenter, ProposalConfig(batch=4))
+        (found_mask,) = generate_masks(clip.frame(0), segmenter, AutomaticMaskConfig(batch=4))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert proposal.mask.all()
+    assert found_mask.mask.all()
     assert peak < 8e6  # all 1024 masks, a byte a pixel, would take 79 MB, packed to bits 10 MB
 
 
@@ -207,7 +216,7 @@ def test_masks_that_wait_take_little_room() -> None:
 def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
     (name,) = setting
     with pytest.raises(ConfigError, match=f"^{name} is .*; expected [^\n]*$"):
-        ProposalConfig(**setting)
+        AutomaticMaskConfig(**setting)
 
 
 @pytest.mark.parametrize(
@@ -222,8 +231,8 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
     ids=["float", "grey", "alpha", "empty", "list"],
 )
 def test_frames_of_another_kind_are_refused(frame: Any, got: str) -> None:
-    with pytest.raises(VideoError, match=rf"^propose_masks got a frame of {got}; expected \(h, w, 3\) uint8 RGB[^\n]*$"):
-        propose_masks(frame, Answering([], []))
+    with pytest.raises(VideoError, match=rf"^generate_masks got a frame of {got}; expected \(h, w, 3\) uint8 RGB[^\n]*$"):
+        generate_masks(frame, Answering([], []))
 
 
 @pytest.mark.skipif(not DAVIS.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -231,9 +240,9 @@ def test_nano_proposes_the_swan() -> None:
     """Its scores and stability are lower than SAM's, whose thresholds leave little: 0.8 and 0.9 instead of 0.88 and 0.95."""
     frame = np.asarray(Image.open(DAVIS / "JPEGImages" / "480p" / "blackswan" / "00000.jpg").convert("RGB"))
     swan = np.asarray(Image.open(DAVIS / "Annotations" / "480p" / "blackswan" / "00000.png")) > 0
-    config = ProposalConfig(points_per_side=8, score_threshold=0.8, stability_threshold=0.9)
-    proposals = propose_masks(frame, create_segmenter("nano"), config)
-    assert max(iou(p.mask, swan) for p in proposals) > 0.7
+    config = AutomaticMaskConfig(points_per_side=8, score_threshold=0.8, stability_threshold=0.9)
+    automatic_masks = generate_masks(frame, create_segmenter("nano"), config)
+    assert max(iou(p.mask, swan) for p in automatic_masks) > 0.7
 
 
 @cache
@@ -258,20 +267,20 @@ def small_network(kind: str) -> Any:
     return network
 
 
-def plain_reference(network: Any, frame: UInt8Array, config: ProposalConfig) -> tuple[list[dict[str, Any]], list[int]]:
+def plain_reference(network: Any, frame: UInt8Array, config: AutomaticMaskConfig) -> tuple[list[dict[str, Any]], list[int]]:
     """The rules one mask at a time: those that pass the thresholds, and which of them are kept, best first."""
     import torch
     import torch.nn.functional as F
 
-    from sampt.segmenters.sam.picture import to_square
-    from sampt.segmenters.sam.prompts import batch_of
+    from sampt.segmenters.sam.prompts import make_batch
+    from sampt.segmenters.sam.resizing import to_square
 
     cpu, (h, w), n = torch.device("cpu"), frame.shape[:2], config.points_per_side
     fit, found = network.fit((h, w)), []
     image = network.encode(to_square(frame[None], fit, cpu))
     for i in range(n * n):
         xy = np.array([(i % n + 0.5) / n * w, (i // n + 0.5) / n * h], np.float32)
-        batch = batch_of([ObjectPrompt(1, xy[None], np.array([True]))], fit, 32, cpu, "reference")
+        batch = make_batch([ObjectPrompt(1, xy[None], np.array([True]))], fit, 32, cpu, "reference")
         logits, scores = network.predict(image, batch, multimask=True)
         for one, score in zip(logits[0], scores[0].tolist(), strict=True):
             square = one[None, None]
@@ -300,23 +309,23 @@ def overlap(one: Sequence[int], other: Sequence[int]) -> float:
     return float(shared / (sum(areas) - shared)) if sum(areas) else float(one == other)
 
 
-def less(network: Any, frame: UInt8Array, share: float) -> Callable[..., Any]:
-    """``network.predict`` with so much taken off the logits that they are above 0 at this share of the places.
+def less(network: Any, frame: UInt8Array, fraction: float) -> Callable[..., Any]:
+    """``network.predict`` with so much taken off the logits that they are above 0 at this fraction of the locations.
 
     Masks of random networks are specks all over the frame, and all boxes the same; this leaves some of the specks.
     """
     import torch
 
-    from sampt.segmenters.sam.picture import to_square
-    from sampt.segmenters.sam.prompts import batch_of
+    from sampt.segmenters.sam.prompts import make_batch
+    from sampt.segmenters.sam.resizing import to_square
 
     cpu, predict = torch.device("cpu"), network.predict
     fit = network.fit(frame.shape[:2])
     prompts = [ObjectPrompt(1, xy[None], np.array([True])) for xy in grid_points(frame.shape[:2], _SIDE)]
     with torch.inference_mode():
         image = network.encode(to_square(frame[None], fit, cpu))
-        logits = predict(image, batch_of(prompts, fit, 32, cpu, "test"), multimask=True)[0]
-        limit = torch.quantile(logits.flatten(), 1 - share)
+        logits = predict(image, make_batch(prompts, fit, 32, cpu, "test"), multimask=True)[0]
+        limit = torch.quantile(logits.flatten(), 1 - fraction)
 
     def predict_less(*arguments: Any, **keywords: Any) -> Any:
         logits, scores = predict(*arguments, **keywords)
@@ -342,7 +351,7 @@ def test_the_family_proposes_what_the_rules_say_of_all_its_masks(
     monkeypatch.setattr(network, "predict", less(network, frame, 0.05))
     segmenter = SamSegmenter(MODELS["sam-vit-b"], lambda: network, torch.device("cpu"))
     assert isinstance(segmenter, CandidateSegmenter)
-    config = ProposalConfig(
+    config = AutomaticMaskConfig(
         points_per_side=_SIDE,
         batch=11,
         score_threshold=0.1,
@@ -351,19 +360,19 @@ def test_the_family_proposes_what_the_rules_say_of_all_its_masks(
     )
     with torch.inference_mode():
         expected, kept = plain_reference(network, frame, config)
-    found = propose_masks(frame, SegmenterView(segmenter), config)
+    found = generate_masks(frame, SegmenterView(segmenter), config)
     assert len(found) == len(kept) > 1
-    for proposal, wanted in zip(found, (expected[k] for k in kept), strict=True):
-        assert np.array_equal(proposal.mask, wanted["mask"])
-        assert proposal.box_xyxy.tolist() == wanted["box"]
-        assert proposal.score == pytest.approx(min(wanted["score"], 1.0), abs=1e-4)
-        assert proposal.stability == pytest.approx(wanted["stability"])
-        assert np.array_equal(proposal.point_xy, wanted["xy"])
+    for found_mask, wanted in zip(found, (expected[k] for k in kept), strict=True):
+        assert np.array_equal(found_mask.mask, wanted["mask"])
+        assert found_mask.box_xyxy.tolist() == wanted["box"]
+        assert found_mask.score == pytest.approx(min(wanted["score"], 1.0), abs=1e-4)
+        assert found_mask.stability == pytest.approx(wanted["stability"])
+        assert np.array_equal(found_mask.point_xy, wanted["xy"])
 
     embedding = segmenter.encode(frame[None])[0]
-    unfiltered = ProposalConfig(score_threshold=0.0, stability_threshold=0.0)
+    unfiltered = AutomaticMaskConfig(score_threshold=0.0, stability_threshold=0.0)
     candidates = segmenter.candidates(embedding, grid_points((60, 100), _SIDE), unfiltered)
-    assert all(c.proposal((60, 100)).mask.any() for c in candidates)  # "sam" also gives empty ones
+    assert all(c.found_mask((60, 100)).mask.any() for c in candidates)  # "sam" also gives empty ones
     every = [c.score for c in candidates]
     likely = [score for score in every if score > 0.1]
     assert len(kept) < len(expected) < len(likely) < len(every) <= masks_a_point * _SIDE**2  # every rule matters

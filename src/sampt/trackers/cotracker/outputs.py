@@ -1,4 +1,4 @@
-"""From the network's estimates to places in the frame, visibility and confidence, and from query points to the network."""
+"""From the network's estimates to locations in the frame, visibility and confidence, and from query points to the network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sampt.geometry import SizeHW, inside_frame
 from sampt.trackers.cotracker.network import STRIDE, Estimate
 from sampt.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Answers", "FrameScale"]
+__all__ = ["FrameScale", "TrackOutputs"]
 
 
-class Answers(NamedTuple):
+class TrackOutputs(NamedTuple):
     """Where n points are on s frames: xy (s, n, 2), visible (s, n), confidence (s, n) in [0, 1]."""
 
     xy: FloatArray
@@ -23,12 +23,12 @@ class Answers(NamedTuple):
     confidence: FloatArray
 
     @classmethod
-    def of_queries(cls, xy: FloatArray, frame_idx: IntArray, frames: IntArray) -> Answers:
-        """Points (n, 2) at their own places on all (s,) ``frames``: seen on their own ``frame_idx`` (n,), else hidden."""
+    def of_queries(cls, xy: FloatArray, frame_idx: IntArray, frames: IntArray) -> TrackOutputs:
+        """Points (n, 2) at their own locations on all (s,) ``frames``: seen on their own ``frame_idx`` (n,), else hidden."""
         is_own = frames[:, None] == frame_idx
         return cls(np.broadcast_to(xy, (len(frames), *xy.shape)).copy(), is_own, is_own.astype(np.float32))
 
-    def fill(self, rows: IntArray, found: Answers, wanted: BoolArray) -> None:
+    def fill(self, rows: IntArray, found: TrackOutputs, wanted: BoolArray) -> None:
         """Take over, on ``rows`` (r,), the first m points of ``found`` where ``wanted`` (r, m)."""
         for old, new in zip(self, found, strict=True):
             part = old[rows, : wanted.shape[1]]
@@ -37,10 +37,10 @@ class Answers(NamedTuple):
 
 
 class FrameScale:
-    """Between frames of a size and the picture that the network sees.
+    """Between frames of a size and the image that the network sees.
 
     The official program resizes with the centres of the corner pixels kept in place, and (0, 0) is the centre of the top-left
-    pixel there as here, so places are multiplied by a ratio of sides less one.
+    pixel there as here, so locations are multiplied by a ratio of sides less one.
     """
 
     def __init__(self, size_hw: SizeHW, model_hw: SizeHW) -> None:
@@ -52,7 +52,7 @@ class FrameScale:
         """(n, 2) pixels of the frame to pixels of the finest features."""
         return torch.from_numpy((xy * self._ratio_xy / STRIDE).astype(np.float32)).to(device)
 
-    def answers(self, found: Estimate, visible: float) -> Answers:
+    def outputs(self, found: Estimate, visible: float) -> TrackOutputs:
         """Of an estimate for s frames and n points.
 
         Args:
@@ -64,4 +64,4 @@ class FrameScale:
         values = by_frame.transpose(0, 1).numpy()
         xy = (values[..., :2].astype(np.float64) * STRIDE / self._ratio_xy).astype(np.float32)
         is_visible = (values[..., 2] > visible) & inside_frame(xy, self._size_hw)
-        return Answers(xy, is_visible, values[..., 2] * values[..., 3])
+        return TrackOutputs(xy, is_visible, values[..., 2] * values[..., 3])

@@ -8,8 +8,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
 
-from sampt.segmenters.sam import picture  # noqa: E402
-from sampt.segmenters.sam.picture import Fit, boxes_of, boxes_of_low_res, resize_bilinear, to_square, upsample  # noqa: E402
+from sampt.segmenters.sam import resizing  # noqa: E402
+from sampt.segmenters.sam.resizing import Fit, find_boxes, find_boxes_low_res, resize_bilinear, to_square, upsample  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -63,9 +63,9 @@ def test_boxes_are_the_first_and_last_pixels_above_zero() -> None:
     logits = torch.full((3, 20, 30), -1.0)
     logits[0, 4:9, 7:21] = 1
     logits[1, 19, 29] = 1
-    assert boxes_of(logits).tolist()[0] == [7, 4, 20, 8, 70]
-    assert boxes_of(logits).tolist()[1] == [29, 19, 29, 19, 1]
-    assert boxes_of(logits).tolist()[2][4] == 0
+    assert find_boxes(logits).tolist()[0] == [7, 4, 20, 8, 70]
+    assert find_boxes(logits).tolist()[1] == [29, 19, 29, 19, 1]
+    assert find_boxes(logits).tolist()[2][4] == 0
 
 
 LOW_SIDE = 256
@@ -87,7 +87,7 @@ FRAMES = [
 
 
 def smooth_logits(count: int, seed: int) -> torch.Tensor:
-    """(n, 256, 256): soft blobs of any size and place over a background of any depth, some of them far beside a wide frame."""
+    """(n, 256, 256): soft blobs of any size and location over a background of any depth, some far beside a wide frame."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:LOW_SIDE, :LOW_SIDE]
     out = []
@@ -102,8 +102,8 @@ def smooth_logits(count: int, seed: int) -> torch.Tensor:
 
 def check_boxes(found: torch.Tensor, full: torch.Tensor) -> None:
     """Boxes and counts of (n, h, w) logits, where pixels that are nearly 0 may count or not."""
-    least, most = boxes_of(full - NEARLY).tolist(), boxes_of(full + NEARLY).tolist()
-    for (x0, y0, x1, y1, count), inner, outer in zip(found.tolist(), least, most, strict=True):
+    minimum, limit = find_boxes(full - NEARLY).tolist(), find_boxes(full + NEARLY).tolist()
+    for (x0, y0, x1, y1, count), inner, outer in zip(found.tolist(), minimum, limit, strict=True):
         assert inner[4] <= count <= outer[4]
         if count:
             assert outer[0] <= x0 <= x1 <= outer[2]
@@ -122,13 +122,13 @@ def test_boxes_from_low_resolution_are_those_of_full_size(size_hw: tuple[int, in
     low_res = smooth_logits(12, seed=size_hw[0])
     for fit in fits(size_hw):
         full = upsample(low_res, fit)
-        check_boxes(boxes_of_low_res(low_res, fit), full)
-        down, across = picture._upsampling(fit, LOW_SIDE, CPU)  # as on other devices: all of the frame
-        check_boxes(boxes_of(down @ low_res @ across.T), full)
+        check_boxes(find_boxes_low_res(low_res, fit), full)
+        down, across = resizing._upsampling(fit, LOW_SIDE, CPU)  # as on other devices: all of the frame
+        check_boxes(find_boxes(down @ low_res @ across.T), full)
 
 
 @pytest.mark.parametrize("size_hw", FRAMES, ids=str)
-def test_single_places_and_the_frames_edges_have_boxes(size_hw: tuple[int, int]) -> None:
+def test_single_locations_and_the_frames_edges_have_boxes(size_hw: tuple[int, int]) -> None:
     for fit in fits(size_hw):
         used = [-(-length // 4) for length in fit.resized_hw]
         corners = [(0, 0), (used[0] - 1, used[1] - 1), (0, used[1] // 2), (used[0] // 2, 0)]
@@ -136,8 +136,8 @@ def test_single_places_and_the_frames_edges_have_boxes(size_hw: tuple[int, int])
         for k, (row, column) in enumerate(corners):
             low_res[k, row, column] = 5
         full = upsample(low_res, fit)
-        assert min(size_hw) < 200 or (boxes_of(full)[:, 4] > 0).all()  # smaller frames may step over a place
-        check_boxes(boxes_of_low_res(low_res, fit), full)
+        assert min(size_hw) < 200 or (find_boxes(full)[:, 4] > 0).all()  # smaller frames may step over a location
+        check_boxes(find_boxes_low_res(low_res, fit), full)
 
 
 def test_masks_that_are_empty_or_only_beside_the_frame_have_none() -> None:
@@ -148,16 +148,16 @@ def test_masks_that_are_empty_or_only_beside_the_frame_have_none() -> None:
         axis = int(size_hw[0] > size_hw[1])
         low_res[1].transpose(0, axis)[beside:] = 3.0
         low_res[2] = 0.0  # not more than 0
-        assert boxes_of(upsample(low_res, fit))[:, 4].tolist() == [0, 0, 0]
-        assert boxes_of_low_res(low_res, fit)[:, 4].tolist() == [0, 0, 0]
+        assert find_boxes(upsample(low_res, fit))[:, 4].tolist() == [0, 0, 0]
+        assert find_boxes_low_res(low_res, fit)[:, 4].tolist() == [0, 0, 0]
         low_res[1] = 3.0
-        assert boxes_of_low_res(low_res, fit)[1].tolist() == [0, 0, size_hw[1] - 1, size_hw[0] - 1, size_hw[0] * size_hw[1]]
+        assert find_boxes_low_res(low_res, fit)[1].tolist() == [0, 0, size_hw[1] - 1, size_hw[0] - 1, size_hw[0] * size_hw[1]]
 
 
 @pytest.mark.parametrize("size_hw", [(8192, 8192), (480, 854)], ids=str)
 def test_upsampling_by_matrices_takes_no_memory_for_whole_frames(size_hw: tuple[int, int]) -> None:
     for fit in fits(size_hw):
-        made = picture._upsampling(fit, LOW_SIDE, CPU)  # for 8192 x 8192 pixels 256 frames would be 64 GiB
+        made = resizing._upsampling(fit, LOW_SIDE, CPU)  # for 8192 x 8192 pixels 256 frames would be 64 GiB
         for matrix, length in zip(made, size_hw, strict=True):
             assert matrix.shape == (length, LOW_SIDE)
             assert (matrix >= 0).all()

@@ -1,30 +1,30 @@
-/** Keeps the page in step with the server: states, strips, results of a propagation while it runs. */
+/** Keeps the page in step with the server: states, timelines, results of a propagation while it runs. */
 
 import { ApiError, api } from "./api.js";
 import { throttled } from "./dom.js";
 import { report, showError, showNote } from "./messages.js";
-import { readStrips } from "./strips.js";
+import { readTimelines } from "./object-timeline.js";
 
 const STATE_MS = 120;
 const STATE_RUNNING_MS = 1500;
-const STRIPS_MS = 400;
-const STRIPS_RUNNING_MS = 2000;
-const FOLLOW_MS = 160;
+const TIMELINES_MS = 400;
+const TIMELINES_RUNNING_MS = 2000;
+const GO_ON_MS = 160;
 const POLL_MS = 700;
 
 /** @import {SessionEvent, SessionResponse} from "./schema.d.ts" */
 
-export class Live {
+export class Updates {
   #refetch = throttled(STATE_MS, () => this.#fetchState().catch(report));
   #refetchSlowly = throttled(STATE_RUNNING_MS, () => this.#fetchState().catch(report));
-  #refetchStrips = throttled(STRIPS_MS, () => this.#fetchStrips().catch(report));
-  #refetchStripsSlowly = throttled(STRIPS_RUNNING_MS, () => this.#fetchStrips().catch(report));
-  #follow = throttled(FOLLOW_MS, () => this.#goToFollowed());
-  #redrawStrips = throttled(100, () => this.store.set({ strips: new Map(this.store.get("strips")) }));
+  #refetchTimelines = throttled(TIMELINES_MS, () => this.#fetchTimelines().catch(report));
+  #refetchTimelinesSlowly = throttled(TIMELINES_RUNNING_MS, () => this.#fetchTimelines().catch(report));
+  #goOn = throttled(GO_ON_MS, () => this.#goToNewest());
+  #redrawTimelines = throttled(100, () => this.store.set({ timelines: new Map(this.store.get("timelines")) }));
   #isForced = false;
-  #isFollowing = false;
+  #isTracking = false;
   #isExpecting = false;
-  #followed = -1;
+  #newest = -1;
   #origin = 0;
   #poll = 0;
 
@@ -84,8 +84,8 @@ export class Live {
     }
   }
 
-  async #fetchStrips() {
-    if (this.store.get("session")) this.store.set({ strips: readStrips(await api.strips()) });
+  async #fetchTimelines() {
+    if (this.store.get("session")) this.store.set({ timelines: readTimelines(await api.timelines()) });
   }
 
   /**
@@ -104,7 +104,7 @@ export class Live {
     if (!hasNewInputs) return;
     this.masks.invalidate();
     if (!this.store.get("isPlaying")) this.navigator.refreshMasks();
-    this.#refetchStrips();
+    this.#refetchTimelines();
   }
 
   /**
@@ -124,37 +124,37 @@ export class Live {
   #computed({ frame, objects }) {
     this.masks.merge(frame, objects);
     for (const result of objects) {
-      const strip = this.store.get("strips").get(result.object_id);
-      if (!strip || frame >= strip.state.length) continue;
-      strip.state[frame] = 2;
-      strip.score[frame] = result.score === null ? null : Math.round(result.score * 100);
-      strip.area[frame] = result.rle ? Math.max(1, strip.area[frame]) : 0;
+      const timeline = this.store.get("timelines").get(result.object_id);
+      if (!timeline || frame >= timeline.state.length) continue;
+      timeline.state[frame] = 2;
+      timeline.score[frame] = result.score === null ? null : Math.round(result.score * 100);
+      timeline.area[frame] = result.rle ? Math.max(1, timeline.area[frame]) : 0;
     }
-    this.#redrawStrips();
-    this.#refetchStripsSlowly();
+    this.#redrawTimelines();
+    this.#refetchTimelinesSlowly();
     if (frame === this.store.get("frame")) this.masks.load(frame).catch(() => {});
-    this.#followed = frame;
-    if (this.#isFollowing) this.#follow();
+    this.#newest = frame;
+    if (this.#isTracking) this.#goOn();
   }
 
-  /** A propagation is being started here: watch it spread, and tell how it ended however soon that is. */
+  /** A propagation is being started here: watch it propagate, and tell how it ended however soon that is. */
   expect() {
     this.#origin = this.store.get("frame");
-    this.#followed = -1;
-    this.#isFollowing = this.#isExpecting = true;
+    this.#newest = -1;
+    this.#isTracking = this.#isExpecting = true;
   }
 
   /** It could not be started. */
   forget() {
-    this.#isFollowing = this.#isExpecting = false;
+    this.#isTracking = this.#isExpecting = false;
   }
 
-  stopFollowing() {
-    this.#isFollowing = false;
+  stopTracking() {
+    this.#isTracking = false;
   }
 
-  #goToFollowed() {
-    if (this.#isFollowing && this.#followed >= 0 && !this.store.get("isPlaying")) this.navigator.goTo(this.#followed);
+  #goToNewest() {
+    if (this.#isTracking && this.#newest >= 0 && !this.store.get("isPlaying")) this.navigator.goTo(this.#newest);
   }
 
   /** @param {import("./schema.d.ts").PropagationResponse | null} progress */
@@ -164,17 +164,17 @@ export class Live {
     if (!progress || (before && isOld)) return;
     this.store.set({ progress });
     clearTimeout(this.#poll);
-    if (progress.is_running) this.#poll = window.setTimeout(() => this.#askProgress(), this.events.isOpen ? 10 * POLL_MS : POLL_MS);
+    if (progress.is_running) this.#poll = window.setTimeout(() => this.#pollProgress(), this.events.isOpen ? 10 * POLL_MS : POLL_MS);
     else if (before?.is_running || this.#isExpecting) this.#ended(progress);
   }
 
   /** Progress comes by itself; this is for when the connection is gone. */
-  async #askProgress() {
+  async #pollProgress() {
     try {
       const { propagation } = await api.session();
       if (propagation) this.progressed(propagation);
     } catch {
-      this.#poll = window.setTimeout(() => this.#askProgress(), POLL_MS);
+      this.#poll = window.setTimeout(() => this.#pollProgress(), POLL_MS);
     }
   }
 
@@ -185,8 +185,8 @@ export class Live {
     else showNote(progress.total ? `Done: ${progress.done} masks.` : "Everything here is up to date already.");
     this.masks.invalidate();
     this.#refetch();
-    this.#refetchStrips();
-    if (this.#isFollowing) this.navigator.goTo(this.#origin);
+    this.#refetchTimelines();
+    if (this.#isTracking) this.navigator.goTo(this.#origin);
     else this.navigator.settle();
     this.forget();
   }

@@ -33,7 +33,7 @@ def manifest(output: Path) -> dict[str, Any]:
 def test_raw_frames_from_a_pipe_give_the_masks_of_the_same_frames_in_a_folder(tmp_path: Path) -> None:
     done = segment(*RAW, "--fps", "5", "-o", str(tmp_path / "piped"), data=FRAMES.tobytes())
     assert done.returncode == 0, done.stderr
-    assert b"followed without re-initialisation" in done.stderr
+    assert b"tracked without re-initialisation" in done.stderr
     (tmp_path / "frames").mkdir()
     for i, frame in enumerate(FRAMES):
         Image.fromarray(frame).save(tmp_path / "frames" / f"{i:05d}.png")
@@ -70,7 +70,7 @@ def test_an_interruption_ends_the_video_and_completes_the_results(tmp_path: Path
         ((*RAW, "--fps", "0"), b"", "--fps is 0; expected a number above 0"),
         ((*RAW, "--stride", "0"), b"", "--stride is 0; expected a whole number from 1"),
         ((*RAW, "--reinit"), b"", "--reinit needs a video that can be read again"),
-        ((*RAW[:2], "--points", "1,3,25,32"), FRAMES.tobytes(), "A click is on frame 3 of a live video"),
+        ((*RAW[:2], "--points", "1,3,25,32"), FRAMES.tobytes(), "A click is on frame 3 of a stream"),
         ((*RAW[:2], "--points", "1,0,999,32"), FRAMES.tobytes(), "lies outside the frame"),
     ],
 )
@@ -88,4 +88,4 @@ def test_options_of_frames_that_arrive_are_refused_for_files(tmp_path: Path, opt
     command = [sys.executable, "-m", "sampt", "segment", "clip.mp4", "--points", "1,0,5,5", *option]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == 2
-    assert f"{option[0]} is for frames that arrive".encode() in done.stderr
+    assert f"{option[0]} is for streamed frames".encode() in done.stderr

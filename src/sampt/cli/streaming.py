@@ -1,4 +1,4 @@
-"""Frames that arrive on the command line: opened, followed, and ended by the user with what there is."""
+"""Streamed frames on the command line: opened, tracked, and ended by the user with what there is."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sampt.cli.running import run_shown, tell
+from sampt.cli.running import print_note, run_with_progress
 from sampt.cli.settings import is_given
 from sampt.config import SegmentConfig, with_settings
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import SizeHW
 from sampt.runs.job import Job
-from sampt.video.live import LiveVideo, open_live
+from sampt.video.streaming import StreamingVideo, open_stream
 
-__all__ = ["run_live_shown"]
+__all__ = ["run_streaming_with_progress"]
 
 
-def run_live_shown(job: Job, arguments: argparse.Namespace) -> int:
-    """Run ``job`` on the live video that its ``video`` names. An interruption ends the video, a second one the run."""
+def run_streaming_with_progress(job: Job, arguments: argparse.Namespace) -> int:
+    """Run ``job`` on the stream that its ``video`` names. An interruption ends the video, a second one the run."""
     config = _without_reinit(job.config, arguments)
-    video = open_live(
+    video = open_stream(
         str(job.video),
         raw_size_hw=None if arguments.raw_size is None else _size_hw(arguments.raw_size),
         fps=_checked_fps(arguments.fps),
@@ -33,10 +33,10 @@ def run_live_shown(job: Job, arguments: argparse.Namespace) -> int:
         stride=_from(1, "--stride", job.stride),
     )
     if config is not job.config and not arguments.quiet:
-        tell("frames that arrive are followed without re-initialisation, which needs a video that can be read again")
-    live = dataclasses.replace(job, video=video, config=config, start=0, stop=None, stride=1)
+        print_note("streamed frames are tracked without re-initialisation, which needs a video that can be read again")
+    streaming_job = dataclasses.replace(job, video=video, config=config, start=0, stop=None, stride=1)
     with _ended_by_signals(video):
-        run_shown(live, video.label, quiet=arguments.quiet)
+        run_with_progress(streaming_job, video.label, quiet=arguments.quiet)
     return 0
 
 
@@ -44,7 +44,7 @@ def _without_reinit(config: SegmentConfig, arguments: argparse.Namespace) -> Seg
     if not config.reinit.enabled:
         return config
     if is_given(arguments, "reinit.enabled"):
-        raise ConfigError("--reinit needs a video that can be read again, and frames that arrive cannot; leave it out.")
+        raise ConfigError("--reinit needs a video that can be read again, and streamed frames cannot; leave it out.")
     return with_settings(config, {"reinit.enabled": False})
 
 
@@ -61,14 +61,14 @@ def _checked_fps(fps: float | None) -> float | None:
     return fps
 
 
-def _from(least: int, option: str, value: int) -> int:
-    if value < least:
-        raise VideoError(f"{option} is {value}; expected a whole number from {least}.")
+def _from(minimum: int, option: str, value: int) -> int:
+    if value < minimum:
+        raise VideoError(f"{option} is {value}; expected a whole number from {minimum}.")
     return value
 
 
 @contextmanager
-def _ended_by_signals(video: LiveVideo) -> Iterator[None]:
+def _ended_by_signals(video: StreamingVideo) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the video, so that results are completed with the frames that came."""
 
     def end(number: int, _: FrameType | None) -> None:

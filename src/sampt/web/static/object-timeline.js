@@ -1,6 +1,6 @@
-/** What is known of an object over all frames: reading it, asking it, and drawing it as a strip. */
+/** What is known of an object over all frames: reading it, looking it up, and drawing it as a timeline. */
 
-/** @import {Strip} from "./types.js" */
+/** @import {ExpandedTimeline} from "./types.js" */
 
 export const UNKNOWN = 0;
 export const STALE = 1;
@@ -12,10 +12,10 @@ const FLAG_TEXTS = [
 ];
 
 /**
- * @param {import("./schema.d.ts").StripsResponse} answer of the server
- * @returns {Map<number, Strip>}
+ * @param {import("./schema.d.ts").TimelinesResponse} response of the server
+ * @returns {Map<number, ExpandedTimeline>}
  */
-export function readStrips({ objects }) {
+export function readTimelines({ objects }) {
   return new Map(objects.map((one) => [one.object_id, { ...one, state: expand(one.state), flags: expand(one.flags) }]));
 }
 
@@ -43,17 +43,17 @@ export function nextFrame(frame, direction, numFrames, test) {
 }
 
 /**
- * A frame of a strip in words.
- * @param {Strip | undefined} strip
+ * A frame of a timeline in words.
+ * @param {ExpandedTimeline | undefined} timeline
  * @param {number} frame
  */
-export function stripText(strip, frame) {
-  if (!strip || strip.state[frame] === UNKNOWN) return "not propagated";
-  const score = strip.score[frame];
-  const parts = [strip.area[frame] > 0 ? "present" : "absent"];
+export function timelineText(timeline, frame) {
+  if (!timeline || timeline.state[frame] === UNKNOWN) return "not propagated";
+  const score = timeline.score[frame];
+  const parts = [timeline.area[frame] > 0 ? "present" : "absent"];
   if (score !== null && score !== undefined) parts.push(`confidence ${(score / 100).toFixed(2)}`);
-  if (strip.state[frame] === STALE) parts.push("out of date");
-  parts.push(...flagTexts(strip.flags[frame]));
+  if (timeline.state[frame] === STALE) parts.push("out of date");
+  parts.push(...flagTexts(timeline.flags[frame]));
   return parts.join(" · ");
 }
 
@@ -64,19 +64,19 @@ function flagTexts(flags) {
 
 /**
  * Several frames that share a column.
- * @param {Strip} strip
+ * @param {ExpandedTimeline} timeline
  * @param {number} start
  * @param {number} stop
  */
-function cellOf(strip, start, stop) {
+function cellOf(timeline, start, stop) {
   const cell = { isKnown: false, isStale: false, isPresent: false, score: 100, isFlagged: false };
   for (let frame = start; frame < stop; frame++) {
-    if (strip.state[frame] === UNKNOWN) continue;
+    if (timeline.state[frame] === UNKNOWN) continue;
     cell.isKnown = true;
-    cell.isStale ||= strip.state[frame] === STALE;
-    cell.isPresent ||= strip.area[frame] > 0;
-    cell.isFlagged ||= strip.flags[frame] !== 0;
-    cell.score = Math.min(cell.score, strip.score[frame] ?? 100);
+    cell.isStale ||= timeline.state[frame] === STALE;
+    cell.isPresent ||= timeline.area[frame] > 0;
+    cell.isFlagged ||= timeline.flags[frame] !== 0;
+    cell.score = Math.min(cell.score, timeline.score[frame] ?? 100);
   }
   return cell;
 }
@@ -108,23 +108,23 @@ function hatchOf(context, color) {
 }
 
 /**
- * Draw a strip: bars as high as the confidence, hatched when out of date, a low line where the object is absent.
+ * Draw a timeline: bars as high as the confidence, hatched when out of date, a low line where the object is absent.
  * @param {CanvasRenderingContext2D} context
- * @param {Strip} strip
+ * @param {ExpandedTimeline} timeline
  * @param {string} color
  * @param {{top: number, height: number}} row
  * @param {{toX: (frame: number) => number, first: number, last: number}} axis first and last frame in sight
  */
-export function drawStrip(context, strip, color, { top, height }, { toX, first, last }) {
+export function drawTimeline(context, timeline, color, { top, height }, { toX, first, last }) {
   const perPixel = Math.max(1, Math.ceil(1 / Math.max(1e-6, toX(1) - toX(0))));
   for (let frame = first - (first % perPixel); frame <= last; frame += perPixel) {
-    const stop = Math.min(frame + perPixel, strip.state.length);
-    const cell = cellOf(strip, frame, stop);
+    const stop = Math.min(frame + perPixel, timeline.state.length);
+    const cell = cellOf(timeline, frame, stop);
     if (!cell.isKnown) continue;
-    const left = onDevicePixel(toX(frame)); // no seams between frames
+    const left = onDevicePixel(toX(frame)); // no gaps between frames
     const width = Math.max(1 / devicePixelRatio, onDevicePixel(toX(stop)) - left);
-    const share = cell.isPresent ? 0.3 + 0.7 * Math.max(0, Math.min(1, (cell.score - 40) / 60)) : 0;
-    const tall = cell.isPresent ? Math.max(3, share * height) : 2;
+    const fraction = cell.isPresent ? 0.3 + 0.7 * Math.max(0, Math.min(1, (cell.score - 40) / 60)) : 0;
+    const tall = cell.isPresent ? Math.max(3, fraction * height) : 2;
     context.globalAlpha = cell.isPresent ? 1 : 0.55;
     context.fillStyle = cell.isStale ? hatchOf(context, color) : color;
     context.fillRect(left, top + height - tall, width, tall);
@@ -138,19 +138,19 @@ function onDevicePixel(x) {
 }
 
 /**
- * Marks over a strip: diamonds on frames with inputs, small triangles where a person should look.
+ * Marks over a timeline: diamonds on frames with inputs, small triangles where a person should look.
  * @param {CanvasRenderingContext2D} context
- * @param {Strip} strip
+ * @param {ExpandedTimeline} timeline
  * @param {{top: number, height: number}} row
  * @param {{toX: (frame: number) => number, first: number, last: number}} axis
  * @param {{warn: string, ink: string, paper: string}} colors
  */
-export function drawMarks(context, strip, { top, height }, { toX, first, last }, { warn, ink, paper }) {
+export function drawMarks(context, timeline, { top, height }, { toX, first, last }, { warn, ink, paper }) {
   context.fillStyle = warn;
   let lastX = -Infinity;
   for (let frame = first; frame <= last; frame++) {
     const x = toX(frame + 0.5);
-    if (!strip.flags[frame] || x - lastX < 5) continue;
+    if (!timeline.flags[frame] || x - lastX < 5) continue;
     lastX = x;
     context.beginPath();
     context.moveTo(x - 4, top - 1);
@@ -158,7 +158,7 @@ export function drawMarks(context, strip, { top, height }, { toX, first, last },
     context.lineTo(x, top + 5);
     context.fill();
   }
-  for (const frame of strip.inputs) {
+  for (const frame of timeline.inputs) {
     if (frame < first || frame > last) continue;
     context.save();
     context.translate(toX(frame + 0.5), top + height / 2);
