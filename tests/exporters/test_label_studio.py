@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from functools import partial
 from xml.etree import ElementTree
@@ -49,6 +50,7 @@ def read_brush(path):
     for task in tasks:
         assert set(task) == {"data", "predictions"}
         (prediction,) = task["predictions"]
+        assert prediction["score"] == min(region["score"] for region in prediction["result"])
         for region in prediction["result"]:
             assert (region["type"], region["from_name"], region["to_name"]) == ("brushlabels", "brush", "image")
             assert region["image_rotation"] == 0
@@ -128,6 +130,29 @@ def test_video_boxes_are_shown_where_the_objects_are(case):
             assert (box is not None) == mask.any()
             assert box is None or box == pytest.approx(percent(mask))
         assert [key["time"] for key in value["sequence"]] == pytest.approx([key["frame"] / 12.5 for key in value["sequence"]])
+
+
+def test_scores_are_those_of_the_frames_and_of_the_tracks_their_means(case):
+    scores = {1: 0.5, 2: 1.0, 5: 0.25}  # as the fixture has them, on every frame
+    for task in read_brush(case.export("label-studio", "o.json")):
+        for region in task["predictions"][0]["result"]:
+            assert region["score"] == scores[int(region["meta"]["text"][0].removeprefix("object "))]
+    (prediction,) = read_video(case.export("label-studio-video", "o.json"))["predictions"]
+    assert {int(r["id"].removeprefix("object-")): r["score"] for r in prediction["result"]} == scores
+    assert prediction["score"] == 0.25
+
+
+def test_without_scores_there_is_none(case):
+    for i, frame in enumerate(case.frames):
+        case.frames[i] = dataclasses.replace(frame, scores=np.full(len(frame.object_ids), np.nan))
+    for name in ("label-studio", "label-studio-video"):
+        for task in json.loads(case.export(name, "o.json").read_text()):
+            for prediction in task["predictions"]:
+                assert not [part for part in (prediction, *prediction["result"]) if "score" in part]
+    known = {1: 0.5, 2: 0.0, 5: 0.75}  # of a run whose folder has the means alone; 2 was never prompted
+    path = export("label-studio-video", case.frames, case.video, case.objects, case.folder / "m.json", mean_scores=known)
+    (prediction,) = read_video(path)["predictions"]
+    assert {r["id"]: r.get("score") for r in prediction["result"]} == {"object-1": 0.5, "object-2": None, "object-5": 0.75}
 
 
 def test_config_lists_each_name_once_in_the_color_of_the_first(case):

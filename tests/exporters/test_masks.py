@@ -109,13 +109,17 @@ def test_coco_segmentations_and_scores_are_those_written(tmp_path, kit, video):
     assert absent["segmentations"] == absent["areas"] == absent["bboxes"] == [None] * 5
     assert first["score"] == pytest.approx(0.1 + 2 / 7, abs=1e-7)  # mean over frames 0 to 4
     assert (second["score"], absent["score"]) == (1.0, 0.0)
+    assert first["scores"] == [float(result.scores[0]) for result in results]
+    assert absent["scores"] == [None] * 5
 
 
 def test_coco_score_is_the_mean_over_prompted_frames_only(tmp_path, kit, video):
     results = [
         dataclasses.replace(one_mask(np.ones(kit.size_hw), score=s), frame_idx=i) for i, s in enumerate([0.25, np.nan, 0.75])
     ]
-    assert written_coco(tmp_path, video, results)["annotations"][0]["score"] == 0.5
+    (annotation,) = written_coco(tmp_path, video, results)["annotations"]
+    assert annotation["score"] == 0.5
+    assert annotation["scores"] == [0.25, None, 0.75, None, None]
 
 
 def test_coco_without_a_frame_is_an_empty_list(tmp_path, video):

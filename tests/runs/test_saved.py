@@ -36,8 +36,7 @@ CONFIG = SegmentConfig(
     reinit=ReinitConfig(),
     protocol="vos",
 )
-SINGLE_FILES = sorted(set(BUILT_IN) - {"png", "cutout-png", "label-studio"})
-"""Of label-studio the scores of single frames are not in a run's folder."""
+SINGLE_FILES = sorted(set(BUILT_IN) - {"png", "cutout-png"})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,14 +117,16 @@ def test_an_archive_holds_the_files_of_the_runs_folder(whole: Path, tmp_path: Pa
     assert members(exported(SavedRun(whole), kind, tmp_path)) == files_below(whole / output_name(kind))
 
 
-def test_scores_of_frames_are_left_out_where_nobody_knows_them(whole: Path, tmp_path: Path) -> None:
+def test_scores_of_frames_are_left_out_where_nobody_knows_them(make: Callable[..., Path], tmp_path: Path) -> None:
     def tasks(path: Path) -> Any:
         return json.loads(path.read_text())
 
-    wanted = tasks(whole / "label-studio.json")
+    folder = make(["png", "label-studio"])
+    wanted = tasks(folder / "label-studio.json")
     scores = [region.pop("score", None) for task in wanted for region in task["predictions"][0]["result"]]
     assert any(scores)
-    assert tasks(exported(SavedRun(whole), "label-studio", tmp_path)) == wanted
+    assert [task["predictions"][0].pop("score", None) for task in wanted].count(None) < len(wanted)
+    assert tasks(exported(SavedRun(folder), "label-studio", tmp_path)) == wanted
 
 
 @pytest.mark.parametrize("formats", [["png"], ["coco"], ["coco", "npz"]])

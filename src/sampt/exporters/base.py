@@ -7,6 +7,7 @@ ones stand in :mod:`sampt.exporters.registry`; others join by the entry-point gr
 from __future__ import annotations
 
 import functools
+import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,16 @@ from sampt.files.palette import pick_display_color
 from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
-__all__ = ["ExportContext", "ExportFrame", "ExportObject", "ExportWriter", "Exporter", "named_by_id", "object_named"]
+__all__ = [
+    "ExportContext",
+    "ExportFrame",
+    "ExportObject",
+    "ExportWriter",
+    "Exporter",
+    "MeanScores",
+    "named_by_id",
+    "object_named",
+]
 
 _NOT_IN_XML = ("\ufffe", "\uffff")
 
@@ -90,7 +100,8 @@ class ExportContext:
         objects: all that may be in a frame.
         overlapping: masks may overlap.
         num_frames: how many frames will be written when these are the first of the video without a gap; None: not known.
-        mean_scores: object id -> mean predicted IoU, where that is known and the frames' own scores are not.
+        mean_scores: object id -> mean predicted IoU, or 0 of an object that was never prompted; where that is known, while the
+            frames' own scores are not, or not all.
     """
 
     video: Video
@@ -98,6 +109,27 @@ class ExportContext:
     overlapping: bool = False
     num_frames: int | None = None
     mean_scores: Mapping[int, float] = field(default_factory=dict)
+
+
+class MeanScores:
+    """Mean predicted IoU of every object over the frames on which it was prompted; two numbers an object."""
+
+    def __init__(self, context: ExportContext) -> None:
+        self._known, self._sums = context.mean_scores, dict[int, tuple[float, int]]()
+
+    def add(self, frame: ExportFrame) -> None:
+        """Note the scores of one frame; NaN: not prompted."""
+        for object_id, score in zip(frame.result.object_ids.tolist(), frame.result.scores.tolist(), strict=True):
+            if not math.isnan(score):
+                total, count = self._sums.get(object_id, (0.0, 0))
+                self._sums[object_id] = total + score, count + 1
+
+    def mean(self, object_id: int) -> float | None:
+        """The mean so far, or what the context says instead; None for an object that was not prompted."""
+        if object_id in self._known:
+            return self._known[object_id] or None  # 0: it never was
+        total, count = self._sums.get(object_id, (0.0, 0))
+        return total / count if count else None
 
 
 class ExportFrame:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from sampt.errors import OutputError
-from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, named_by_id
+from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, MeanScores, named_by_id
 from sampt.exporters.boxes import BoxTables, clip_name, run_lengths
 from sampt.exporters.files import TextExport
 from sampt.types import BoolArray, IntArray
@@ -82,7 +82,9 @@ def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Lit
 class LabelStudioMasks(TextExport):
     """Writes a JSON list of tasks, one a frame, with the masks as a prediction that a person accepts or corrects.
 
-    A region's ``score`` is the predicted IoU, its ``meta`` names the object's id. The frames themselves are not part of it.
+    A region's ``score`` is the predicted IoU, its ``meta`` names the object's id; the ``score`` of a prediction, by which Label
+    Studio sorts tasks, is the lowest of its regions'. Where none is known there is no ``score``. The frames themselves are not
+    part of it.
 
     Args:
         path, context: see :class:`sampt.exporters.base.Exporter`.
@@ -101,7 +103,7 @@ class LabelStudioMasks(TextExport):
     def write(self, frame: ExportFrame) -> None:
         url = _url(self._image_url, self._video, frame.name)
         data = {"image": url, "frame_idx": frame.frame_idx, "video": self._video.label}
-        prediction = {"model_version": "sampt", "result": list(_brush_regions(frame, self._named))}
+        prediction = _prediction(list(_brush_regions(frame, self._named)))
         self.put(self._between + json.dumps({"data": data, "predictions": [prediction]}))
         self._between = ",\n"
 
@@ -129,12 +131,18 @@ def _brush_regions(frame: ExportFrame, named: dict[int, ExportObject]) -> Iterat
         yield region if math.isnan(score) else region | {"score": round(score, 6)}
 
 
+def _prediction(regions: list[dict[str, Any]]) -> dict[str, Any]:
+    scores = [region["score"] for region in regions if "score" in region]
+    return {"model_version": "sampt", **({"score": min(scores)} if scores else {}), "result": regions}
+
+
 class LabelStudioBoxes(TextExport):
     """Writes a JSON list of one video task, with a ``VideoRectangle`` track an object as a prediction.
 
     Boxes are in percent of the frame and span the outer edges of the pixels of the mask; frames count from 1. Every frame where
     the object is present is a key frame; ``enabled`` is false on the last one before it goes absent, as Label Studio ends a
-    lifespan. An object that is never present has no track. Memory grows by 40 bytes an object and frame.
+    lifespan. An object that is never present has no track. A track's ``score`` is the mean predicted IoU over the frames where
+    the object was prompted, that of the prediction the lowest of these. Memory grows by 40 bytes an object and frame.
 
     Args:
         path, context: see :class:`sampt.exporters.base.Exporter`.
@@ -146,17 +154,23 @@ class LabelStudioBoxes(TextExport):
 
     def __init__(self, path: Path, context: ExportContext, *, video_url: str = VIDEO_URL) -> None:
         self._video, self._named, self._video_url = context.video, named_by_id(context.objects), video_url
-        self._boxes = BoxTables(context.objects)
+        self._boxes, self._means = BoxTables(context.objects), MeanScores(context)
         super().__init__(path)
 
     def write(self, frame: ExportFrame) -> None:
         self._boxes.add(frame)
+        self._means.add(frame)
 
     def finish(self) -> None:
         data = {"video": _url(self._video_url, self._video, ""), "label": self._video.label}
-        self.put(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "sampt", "result": [')
-        for i, (object_id, table) in enumerate(self._boxes.tables().items()):
-            self.put((",\n" if i else "\n") + json.dumps(_track(self._named[object_id], table, self._video)))
+        tables = self._boxes.tables()
+        scores = {i: round(mean, 6) for i in tables if (mean := self._means.mean(i)) is not None}
+        head = {"model_version": "sampt", **({"score": min(scores.values())} if scores else {})}
+        self.put(f'[{{"data": {json.dumps(data)}, "predictions": [{json.dumps(head)[:-1]}, "result": [')
+        for i, (object_id, table) in enumerate(tables.items()):
+            track = _track(self._named[object_id], table, self._video)
+            track |= {"score": scores[object_id]} if object_id in scores else {}
+            self.put((",\n" if i else "\n") + json.dumps(track))
         self.put("\n]}]}]\n")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sampt.errors import OutputError
-from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter
+from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter, MeanScores
 from sampt.exporters.boxes import clip_name
 from sampt.exporters.files import is_archive, open_images, png_bytes
 from sampt.files.atomic import SpooledWriter, output_errors
@@ -137,24 +137,20 @@ class ObjectMaskWriter:
 
 
 class _Segments:
-    """What is kept in memory of one object: eight numbers a frame in which it is present, and its score so far."""
+    """What is kept in memory of one object: nine numbers a frame in which it is present."""
 
     def __init__(self) -> None:
         self._rows = array("q")  # frame, offset and length in the spool, area, x, y, width, height
-        self._score_sum, self._prompted = 0.0, 0
+        self._scores = array("d")
 
-    def add(self, row: tuple[int, ...]) -> None:
+    def add(self, row: tuple[int, ...], score: float) -> None:
         self._rows.extend(row)
+        self._scores.append(score)
 
-    def add_score(self, score: float) -> None:
-        if not math.isnan(score):  # NaN: not prompted on this frame
-            self._score_sum += score
-            self._prompted += 1
-
-    @property
-    def score(self) -> float:
-        """Mean predicted IoU over the prompted frames; 0 when there is none."""
-        return self._score_sum / self._prompted if self._prompted else 0.0
+    def scores(self) -> dict[int, float]:
+        """Frame -> predicted IoU, where the object is present and was prompted."""
+        frames = self._rows[::8]
+        return {frame: score for frame, score in zip(frames, self._scores, strict=True) if not math.isnan(score)}
 
     def by_frame(self) -> dict[int, tuple[int, ...]]:
         table = np.frombuffer(self._rows, np.int64).reshape(-1, 8) if self._rows else np.zeros((0, 8), np.int64)
@@ -166,8 +162,9 @@ class CocoRleWriter(SpooledWriter):
 
     An annotation is an object, its ``id`` the object's. ``segmentations``, ``areas`` and ``bboxes`` ([x, y, width, height])
     have one entry a frame of ``video``, null where the object is absent. ``score`` is the mean predicted IoU over the frames
-    where the object was prompted. ``file_names`` follow the datasets' habit, ``<clip>/<frame name>.jpg``; a video file has no
-    such images. The codes wait in a file beside ``path`` until ``close``; memory grows by 64 bytes an object and frame.
+    where the object was prompted; ``scores``, which the layout does not have, are those of the frames, null where the object is
+    absent or its mask was given. ``file_names`` follow the datasets' habit, ``<clip>/<frame name>.jpg``; a video file has no
+    such images. The codes wait in a file beside ``path`` until ``close``; memory grows by 72 bytes an object and frame.
 
     Raises:
         OutputError: the file cannot be written or the disk is full.
@@ -175,14 +172,14 @@ class CocoRleWriter(SpooledWriter):
 
     def __init__(self, path: Path, context: ExportContext) -> None:
         super().__init__(path)
-        self._video, self._mean_scores = context.video, context.mean_scores
+        self._video, self._means = context.video, MeanScores(context)
         self._objects: dict[int, _Segments] = {}
 
     def write(self, frame: ExportFrame) -> None:
         result = frame.result
+        self._means.add(frame)
         for object_id, mask, score in zip(result.object_ids.tolist(), result.masks, result.scores.tolist(), strict=True):
             segments = self._objects.setdefault(object_id, _Segments())
-            segments.add_score(score)
             x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
             if not width:
                 continue
@@ -191,7 +188,7 @@ class CocoRleWriter(SpooledWriter):
                 offset = self._spool.tell()
                 self._spool.write(code)
             area = int(np.count_nonzero(mask))
-            segments.add((frame.frame_idx, offset, len(code), area, x, y, width, height))
+            segments.add((frame.frame_idx, offset, len(code), area, x, y, width, height), score)
 
     def _assemble(self, partial: Path) -> None:
         with partial.open("w", encoding="ascii") as file:
@@ -211,20 +208,21 @@ class CocoRleWriter(SpooledWriter):
 
     def _annotation(self, object_id: int, size: dict[str, int]) -> Iterator[str]:
         segments = self._objects[object_id]
-        rows, frames = segments.by_frame(), range(size["length"])
+        rows, scores, frames = segments.by_frame(), segments.scores(), range(size["length"])
         head: dict[str, Any] = {"id": object_id, "video_id": 1, "category_id": 1, "iscrowd": 0}
         head |= {"score": self._score(object_id), **size}
         yield json.dumps(head)[:-1] + ', "areas": ['
         yield from _join(str(rows[i][2]) if i in rows else "null" for i in frames)
         yield '], "bboxes": ['
         yield from _join(json.dumps(rows[i][3:]) if i in rows else "null" for i in frames)
+        yield '], "scores": ['
+        yield from _join(json.dumps(scores.get(i)) for i in frames)
         yield '], "segmentations": ['
         yield from _join(self._code(rows[i]) if i in rows else "null" for i in frames)
         yield "]}"
 
     def _score(self, object_id: int) -> float:
-        segments = self._objects.get(object_id)
-        return self._mean_scores.get(object_id, segments.score if segments else 0.0)
+        return self._means.mean(object_id) or 0.0
 
     def _code(self, row: tuple[int, ...]) -> str:
         self._spool.seek(row[0])

@@ -19,7 +19,7 @@ class NamedRleWriter(CocoRleWriter):
     An annotation's ``id`` is the object's. ``segmentations`` (COCO's compressed codes), ``areas`` and ``bboxes`` ([x, y, width,
     height]) have one entry a frame of ``video``, null where the object is absent or the frame was not exported; an object that
     is never present has an annotation, too. ``score`` is the mean predicted IoU where the object was prompted. Masks that
-    overlap stay whole. Memory grows by 64 bytes an object and frame; the codes wait on disk.
+    overlap stay whole. Memory grows by 72 bytes an object and frame; the codes wait on disk.
 
     Raises:
         OutputError: it cannot be written.

@@ -17,7 +17,7 @@ from sampt.masks.rle import Rle, decode_mask
 from sampt.points.mask_images import read_mask_image
 from sampt.runs.journal import JOURNAL_NAME
 from sampt.runs.manifest import MANIFEST_NAME, read_manifest
-from sampt.types import BoolArray, FrameMasks, FramePoints, ObjectState, UInt8Array
+from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, ObjectState, UInt8Array
 from sampt.video.base import SubVideo, Video
 from sampt.video.damage import without_damage
 from sampt.video.open import open_source
@@ -46,7 +46,8 @@ class SavedRun:
         video: the frames of the run. What a video knows of itself is in the folder, but for images and times.
         object_ids: ascending.
         overlapping: masks may overlap.
-        mean_scores: object id -> mean predicted IoU; what it was on each frame is not in the folder.
+        mean_scores: object id -> mean predicted IoU; 0 of one that was never prompted. What it was on each frame,
+            ``masks.json`` alone tells.
 
     Raises:
         OutputError: no finished run is in the folder, or its ``run.json`` was changed.
@@ -91,7 +92,8 @@ class SavedRun:
                 )
 
     def frames(self, frames: range, object_ids: Sequence[int]) -> Iterator[FrameMasks]:
-        """The result on these frames; scores are not known (NaN), states only as whether there is a mask.
+        """The result on these frames; scores are known where there is a mask and ``masks.json``, else NaN; states only as
+        whether there is a mask.
 
         Raises:
             QueryError: (at once) there is no such frame or object.
@@ -114,7 +116,7 @@ class SavedRun:
             except _CHANGED as error:
                 raise _changed(self.folder, error) from error
             states = np.where(masks.any((1, 2)), ObjectState.PRESENT, ObjectState.EMPTY)
-            yield FrameMasks(frame_idx, ids, masks, np.full(len(ids), np.nan), states, points)
+            yield FrameMasks(frame_idx, ids, masks, self._read_scores(frame_idx), states, points)
 
     @cached_property
     def _tracks(self) -> SavedTracks | None:
@@ -126,7 +128,12 @@ class SavedRun:
         path = self._files["coco"]
         try:
             read = parse_json(read_text(path))
-            return {"annotations": {int(a["id"]): a["segmentations"] for a in read["annotations"]}, "videos": read["videos"]}
+            annotations = {int(a["id"]): a for a in read["annotations"]}
+            return {
+                "masks": {i: a["segmentations"] for i, a in annotations.items()},
+                "scores": {i: a["scores"] for i, a in annotations.items()},
+                "videos": read["videos"],
+            }
         except (OSError, *_CHANGED) as error:
             raise _changed(path, error) from error
 
@@ -138,10 +145,17 @@ class SavedRun:
             self._read_images(self._files["png"], f"{self.video.frame_name(frame_idx)}.png", masks)
         elif "coco" in self._files:
             for mask, object_id in zip(masks, self.object_ids, strict=True):
-                code = self._codes["annotations"].get(object_id, {frame_idx: None})[frame_idx]
+                code = self._codes["masks"].get(object_id, {frame_idx: None})[frame_idx]
                 if code is not None:
                     mask[:] = decode_mask(Rle.from_json(code))
         return masks
+
+    def _read_scores(self, frame_idx: int) -> FloatArray:
+        """(m,) predicted IoU; NaN where it is not known."""
+        if "coco" not in self._files:
+            return np.full(len(self.object_ids), np.nan)
+        found = (self._codes["scores"].get(object_id, {frame_idx: None})[frame_idx] for object_id in self.object_ids)
+        return np.array([np.nan if score is None else score for score in found])
 
     def _read_images(self, folder: Path, name: str, masks: BoolArray) -> None:
         size_hw = self.video.size_hw
