@@ -376,7 +376,7 @@ def test_what_a_projects_file_names_is_not_downloaded(
         return local_weights(name, weights)
 
     monkeypatch.setattr(importlib.import_module("sampt.weights.fetch"), "download", download)
-    monkeypatch.setattr("sampt.session.setup.create_segmenter", create)
+    monkeypatch.setattr("sampt.session.project.create_segmenter", create)
     bench.create().close()
     data = json.loads((bench.project / "project.json").read_text())
     data["config"] |= {"segmenter": "sam-vit-b", **said}

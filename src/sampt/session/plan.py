@@ -8,6 +8,8 @@ says now (:attr:`PromptFrame.digest`). So an edit invalidates, of its object alo
 - a new prompt frame: those that now belong to it, up to the middles towards its neighbours;
 - a prompt frame taken away: those that belonged to it, which fall to its neighbours;
 - a negative click on a frame that is no prompt frame, names and colours: nothing.
+
+And all results depend on the video, the settings and the backends (:func:`settings_digest`).
 """
 
 from __future__ import annotations
@@ -21,13 +23,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sampt.config import SegmentConfig, flatten_settings, with_settings
+from sampt.errors import ConfigError
 from sampt.session.edits import Inputs
+from sampt.session.project import ProjectFile
 from sampt.session.types import Carried, Click
 from sampt.types import IntArray
+from sampt.weights import weights_identity
 
-__all__ = ["ObjectPlan", "PromptFrame", "Span", "list_ranges", "plan_object", "plan_spans"]
+__all__ = [
+    "ObjectPlan",
+    "PromptFrame",
+    "Span",
+    "checked_config",
+    "list_ranges",
+    "plan_object",
+    "plan_spans",
+    "session_settings",
+    "settings_digest",
+]
 
 _DIGEST_BYTES = 16
+_ALONE = {"prompting.other_objects_as_negatives": False, "tracking.group_size": 1}
+"""Settings under which objects do not influence each other."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,38 @@ class Span:
         """From ``start`` to ``last``."""
         step = -1 if self.is_backward else 1
         return range(self.start, self.last + step, step)
+
+
+def checked_config(config: SegmentConfig) -> SegmentConfig:
+    """The settings, when a session can keep to them.
+
+    Raises:
+        ConfigError: they request what only a run with queries known beforehand has.
+    """
+    if config.protocol != "bidirectional":
+        raise ConfigError(
+            f"protocol is {config.protocol!r}; a session propagates objects in both directions: expected 'bidirectional'."
+        )
+    if config.sampling.one_click:
+        raise ConfigError("one_click is on; a session keeps masks as they are given: switch it off.")
+    return config
+
+
+def session_settings(config: SegmentConfig) -> SegmentConfig:
+    """The settings as a session uses them: every object stands for itself."""
+    return with_settings(config, _ALONE)
+
+
+def settings_digest(content: ProjectFile, settings: SegmentConfig) -> str:
+    """Changes with everything that decides results and is not given by a person: video, settings, backends, weights."""
+    chosen = flatten_settings(settings)
+    weights = {}
+    for kind in ("tracker", "segmenter"):
+        name, path = chosen.pop(kind), chosen.pop(f"{kind}_weights")
+        used = getattr(content, kind)
+        weights[kind] = (used, weights_identity(used, path) if used == name else None)
+    facts = (content.video.sha256, content.video.num_frames, content.video.size_hw)
+    return hashlib.blake2b(json.dumps([facts, chosen, weights], sort_keys=True).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def plan_object(inputs: Inputs, object_id: int, settings_digest: str) -> ObjectPlan:

@@ -1,4 +1,7 @@
-"""The project folder: ``NAME.sampt/`` with ``project.json``, what a person has said, and ``masks.journal``, what came of it."""
+"""The project folder: ``NAME.sampt/`` with ``project.json``, what a person has said, and ``masks.journal``, what came of it.
+
+And the video and the backends that its file names, opened and made again with the care that a file of unknown origin needs.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,34 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from sampt.backends.registry import available
 from sampt.config import SegmentConfig, default_config, flatten_settings, with_settings
-from sampt.errors import LimitError, OutputError, SamptError, VideoError
+from sampt.errors import BackendError, LimitError, OutputError, SamptError, VideoError
 from sampt.files.atomic import disk_errors, write_atomic
 from sampt.files.limits import MAX_PROJECT_BYTES, parse_json, read_bounded
 from sampt.files.listing import visible_entries
 from sampt.files.text import decode_text
 from sampt.masks.rle import Rle
+from sampt.pipeline.backends import setting_options
+from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
+from sampt.segmenters.create import create_segmenter
 from sampt.session.edits import Inputs, check_inputs, check_items
 from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.trackers.base import PointTracker, TrackerInfo
+from sampt.trackers.create import create_tracker
 from sampt.video.base import Video
 from sampt.video.open import open_video
+from sampt.weights import no_downloads
 
 __all__ = [
     "PROJECT_NAME",
+    "PROJECT_NAMES_THEM",
     "RESULTS_NAME",
     "SUFFIX",
     "ProjectFile",
@@ -32,6 +44,7 @@ __all__ = [
     "check_new",
     "facts_at",
     "find_video",
+    "make_session_backends",
     "open_again",
     "read_project",
     "video_facts",
@@ -41,6 +54,7 @@ __all__ = [
 SUFFIX = ".sampt"
 PROJECT_NAME = "project.json"
 RESULTS_NAME = "masks.journal"
+PROJECT_NAMES_THEM = "a project's file names them and no person does"
 _FORMAT = "sampt-project"
 _VERSION = 1
 
@@ -289,3 +303,49 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     return f"{text[:200]}" if not isinstance(error, KeyError) else f"{text[:200]} is missing"
+
+
+class _BackendChoice(Protocol):
+    @property
+    def info(self) -> TrackerInfo | SegmenterInfo: ...
+
+
+_B = TypeVar("_B", bound=_BackendChoice)
+
+
+def make_session_backends(
+    config: SegmentConfig,
+    tracker: PointTracker | None,
+    segmenter: PromptableSegmenter | None,
+    device: str,
+    last_names: tuple[str, str] | None = None,
+) -> tuple[PointTracker, PromptableSegmenter]:
+    """The given backends; those left out are made by name.
+
+    Args:
+        last_names: of the tracker and the segmenter that a project was worked on with last. What a project's file names is not
+            downloaded: nobody may have looked at it.
+
+    Raises:
+        BackendError: one cannot be made.
+    """
+    of_tracker, of_segmenter = last_names or (None, None)
+    with nullcontext() if last_names is None else no_downloads(PROJECT_NAMES_THEM):
+        if tracker is None:
+            tracker = _made("tracker", create_tracker, config, device, of_tracker)
+        if segmenter is None:
+            segmenter = _made("segmenter", create_segmenter, config, device, of_segmenter)
+    return tracker, segmenter
+
+
+def _made(kind: str, create: Callable[..., _B], config: SegmentConfig, device: str, last_name: str | None) -> _B:
+    name: str = getattr(config, kind)
+    if last_name is not None and last_name != name and last_name in available(kind):
+        return create(last_name, device=device, **setting_options(kind, last_name, config))
+    weights = getattr(config, f"{kind}_weights")
+    made = create(name, weights=weights, device=device, **setting_options(kind, name, config))
+    if last_name not in (None, made.info.name):
+        raise BackendError(
+            f"The project was worked on with the {kind} {last_name!r}, which cannot be made by its name; give it ({kind}=...)."
+        )
+    return made

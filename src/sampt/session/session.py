@@ -17,6 +17,7 @@ from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import edits
 from sampt.session.edits import Inputs
+from sampt.session.plan import checked_config, session_settings, settings_digest
 from sampt.session.preview import Previewer
 from sampt.session.project import (
     RESULTS_NAME,
@@ -24,6 +25,7 @@ from sampt.session.project import (
     check_new,
     facts_at,
     find_video,
+    make_session_backends,
     open_again,
     read_project,
     video_facts,
@@ -31,7 +33,6 @@ from sampt.session.project import (
 )
 from sampt.session.propagate import Propagation
 from sampt.session.reader import SessionReader
-from sampt.session.setup import checked_config, make_session_backends, session_settings, settings_digest
 from sampt.session.state import SessionState
 from sampt.session.store import ResultStore
 from sampt.session.types import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject

@@ -10,9 +10,8 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 
 from sampt.config import SegmentConfig
-from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
+from sampt.session.project import PROJECT_NAME, PROJECT_NAMES_THEM, SUFFIX, read_project
 from sampt.session.session import Session
-from sampt.session.setup import PROJECT_NAMES_THEM
 from sampt.web.browsers import project_for
 from sampt.web.roots import Roots
 from sampt.web.settings import BackendFactory, WebSettings

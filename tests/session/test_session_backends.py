@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="transformers is one of the [sam] ext
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
 from sampt.config import PRESETS
-from sampt.session import setup
+from sampt.session import project
 from sampt.web import backends as web_backends
 
 Made = list[tuple[str, dict[str, Any]]]
@@ -40,9 +40,9 @@ def test_a_session_makes_back_ends_as_its_settings_say(
     last_names: tuple[str, str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: Made = []
-    monkeypatch.setattr(setup, "create_tracker", maker(made))
-    monkeypatch.setattr(setup, "create_segmenter", maker(made))
-    setup.make_session_backends(PRESETS["paper-v2"], None, None, "cpu", last_names)
+    monkeypatch.setattr(project, "create_tracker", maker(made))
+    monkeypatch.setattr(project, "create_segmenter", maker(made))
+    project.make_session_backends(PRESETS["paper-v2"], None, None, "cpu", last_names)
     (tracker, of_tracker), (segmenter, of_segmenter) = made
     assert (tracker, segmenter) == (last_names or ("cotracker3-offline", "hq-sam-vit-h"))
     assert of_tracker.get("support_grid") == "paper"
