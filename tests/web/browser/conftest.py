@@ -83,17 +83,22 @@ class Ui:
 
     Attributes:
         faults: console errors and warnings, exceptions, requests to other hosts.
+        expected: what the console errors and warnings are like that are none; they may come after what they are about.
     """
 
     page: Page
     address: str
     faults: list[str] = field(default_factory=list)
+    expected: str = "(?!)"  # nothing
 
     def watch(self) -> None:
-        is_fault = ("error", "warning")
-        self.page.on("console", lambda m: self.faults.append(f"{m.text} {m.location}") if m.type in is_fault else None)
+        self.page.on("console", lambda m: self._note(f"{m.text} {m.location}") if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._check)
+
+    def _note(self, text: str) -> None:
+        if not re.search(self.expected, text):
+            self.faults.append(text)
 
     def _check(self, request: Request) -> None:
         is_ours = request.url.startswith((self.address, "blob:", "data:", self.address.replace("http", "ws", 1)))

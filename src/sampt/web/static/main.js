@@ -54,7 +54,7 @@ function mount(app) {
   mountInputs(app);
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
-  app.events.addEventListener("offline", () => comeBack(app, adopt));
+  app.events.addEventListener("offline", comingBack(app, adopt));
   mountPosition(app.store);
   return adopt;
 }
@@ -69,9 +69,10 @@ function adoptSession({ store, events, frames, masks, stage, navigator, player, 
   player.stop();
   const isSame = store.get("session")?.project === state.project;
   const position = isSame ? positionNow(store) : positionIn(state.project);
+  stage.show(null, null); // its bitmap is freed now, and what is set below draws again
   frames.reset(state.video.key);
   masks.reset();
-  store.set({ session: null, timelines: new Map(), progress: null, shownFrame: null, selectedId: position.selectedId ?? null });
+  store.set({ session: null, timelines: new Map(), progress: null, selectedId: position.selectedId ?? null });
   stage.view.setFrame(state.video.width, state.video.height);
   stage.changeView(() => stage.view.fit());
   store.set({ range: position.range ?? null, frame: position.frame ?? 0 });
@@ -82,18 +83,25 @@ function adoptSession({ store, events, frames, masks, stage, navigator, player, 
 }
 
 /**
- * The connection is lost: when the server has started anew, or has put the session away, open its project again.
+ * What to do when the connection is lost: when the server has started anew, or has put the session away, open its project again.
+ * Every try to connect ends with the connection lost, and opening may take longer than the next try.
  * @param {import("./app.js").App} app
  * @param {(state: import("./schema.d.ts").SessionResponse) => void} adopt
  */
-async function comeBack({ store }, adopt) {
-  const project = store.get("session")?.project;
-  if (!project) return;
-  try {
-    await api.session();
-  } catch (error) {
-    if (isNothingOpen(error)) await api.open({ project }).then(adopt, () => {});
-  }
+function comingBack({ store }, adopt) {
+  let isUnderWay = false;
+  return async () => {
+    const project = store.get("session")?.project;
+    if (!project || isUnderWay) return;
+    isUnderWay = true;
+    try {
+      await api.session();
+    } catch (error) {
+      if (isNothingOpen(error)) await api.open({ project }).then(adopt, () => {});
+    } finally {
+      isUnderWay = false;
+    }
+  };
 }
 
 async function start() {
