@@ -227,7 +227,7 @@ def test_a_session_that_the_server_has_put_away_comes_back(new_ui: Callable[...,
     before = ui.state
     ui.go_to(2)
     # The browser notes that the session was not found, which is what this is about, and that the page gave up a try to connect.
-    ui.expected = r"a status of 404 .*/api/v1/session'|closed before the connection is established"
+    ui.expected = r"a status of 404 .*/api/v1/session[/?']|closed before the connection is established"
     assert ui.page.context.request.delete(f"{ui.address}/api/v1/session", headers={"Origin": ui.address}).ok
     ui.until(lambda: ui.page.context.request.get(f"{ui.address}/api/v1/session").ok)
     ui.page.wait_for_selector("#offline", state="hidden")
