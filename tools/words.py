@@ -85,6 +85,7 @@ SPELLINGS = (
     (r"(?i:licence)", "license"),
 )
 ALLOWED = (
+    ("*.py", "ObjectMemory", "the field's own term"),
     ("*.py", "most_common", "collections.Counter"),
     ("*.py", "true_positives", "the field's own term"),
     ("*.py", "follow_symlinks", "os"),

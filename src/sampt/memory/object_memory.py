@@ -1,0 +1,138 @@
+"""Where on a frame objects may be, by what they looked like on the frames where they were named.
+
+Every cell of the frame is compared with the cells of the cached frames, by kernel density with cosines: how much is it
+like the object, how much like everything else. Other objects are part of everything else, so that objects compete for cells.
+docs/algorithm.md, "Object memory", has the formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sampt.checks import shape_repr
+from sampt.memory.features import bundled_features
+from sampt.types import BoolArray, FloatArray, UInt8Array
+
+__all__ = ["ObjectMemory"]
+
+# Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
+_SHARPNESS = 40.0
+_GAIN, _OFFSET = 0.387, 1.2
+"""From the log ratio of likenesses to log odds, by logistic regression."""
+_MAX_LOGIT = 6.0
+_FLOOR = 1e-30
+_MAX_FRAMES = 8
+"""Frames that are cached: the first one, and the last ones."""
+
+
+@dataclass
+class _Entry:
+    """A frame on which objects were named.
+
+    Attributes:
+        frame_idx: of the frame.
+        values: (c, n) features of its cells.
+        fractions: (n,) fraction of each cell that each of the objects covers.
+    """
+
+    frame_idx: int
+    values: FloatArray
+    fractions: dict[int, FloatArray]
+
+    __repr__ = shape_repr
+
+
+class ObjectMemory:
+    """What objects looked like; bounded however long the video is.
+
+    Args:
+        features: gives (c, h', w') features of unit length of an (h, w, 3) uint8 RGB frame; the bundled ones when left out.
+    """
+
+    def __init__(self, features: Callable[[UInt8Array], FloatArray] | None = None) -> None:
+        self._features = features or bundled_features()
+        self._entries: list[_Entry] = []
+        self._seen: dict[int, FloatArray] = {}
+
+    def learn(self, frame_idx: int, frame: UInt8Array, masks: Mapping[int, BoolArray]) -> None:
+        """Cache what objects look like.
+
+        Args:
+            frame_idx: of the frame; objects that were learnt there before are kept, the same ones are learnt anew.
+            frame: (h, w, 3) uint8 RGB.
+            masks: (h, w) bool by object; empty ones are left out.
+        """
+        values = self._values(frame_idx, frame)
+        cells = values.shape[:0:-1]  # (w', h')
+        fractions = {
+            o: np.asarray(cv2.resize(mask.astype(np.float32), cells, interpolation=cv2.INTER_AREA), np.float32).ravel()
+            for o, mask in masks.items()
+            if mask.any()
+        }
+        if not fractions:
+            return
+        for known in self._entries:
+            if known.frame_idx == frame_idx:
+                known.fractions |= fractions
+                return
+        self._entries.append(_Entry(frame_idx, values.reshape(len(values), -1), fractions))
+        if len(self._entries) > _MAX_FRAMES:
+            self._entries.remove(self._redundant())
+
+    def priors(self, frame_idx: int, frame: UInt8Array, object_ids: Sequence[int]) -> dict[int, FloatArray]:
+        """Where on a frame the objects may be, of those that were learnt.
+
+        Args:
+            frame_idx: of the frame; its features are kept until :meth:`forget`.
+            frame: (h, w, 3) uint8 RGB.
+            object_ids: the objects wanted.
+        """
+        known = [o for o in object_ids if any(o in entry.fractions for entry in self._entries)]
+        if not known:
+            return {}
+        values = self._values(frame_idx, frame)
+        own, rest = self._likenesses(values.reshape(len(values), -1), known)
+        logits = _GAIN * (np.log(own + _FLOOR) - np.log(rest + _FLOOR)) + _OFFSET
+        logits = np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT).T.reshape(len(known), *values.shape[1:])
+        return dict(zip(known, logits, strict=True))
+
+    def forget(self, before: int) -> None:
+        """Features of frames before this one are no longer wanted; what objects look like stays."""
+        self._seen = {i: values for i, values in self._seen.items() if i >= before}
+
+    def _redundant(self) -> _Entry:
+        """The oldest entry but the first and the last whose objects are all in others, too; else the oldest of these."""
+        between = self._entries[1:-1]
+        for entry in between:
+            others = [e for e in self._entries if e is not entry]
+            if all(any(o in e.fractions for e in others) for o in entry.fractions):
+                return entry
+        return between[0]
+
+    def _values(self, frame_idx: int, frame: UInt8Array) -> FloatArray:
+        if frame_idx not in self._seen:
+            self._seen[frame_idx] = self._features(frame)
+        return self._seen[frame_idx]
+
+    def _likenesses(self, values: FloatArray, object_ids: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """(n, o) how much each of the (c, n) cells is like the cells of the object that are most like it, and like those that
+        are not the object's. The kernel is so sharp that few of them count, and there is no mean: a small neighbor that looks
+        alike, named or not, counts as much as a wide background does.
+        """
+        own = np.zeros((values.shape[1], len(object_ids)), np.float32)
+        rest = np.zeros_like(own)
+        for entry in self._entries:
+            kernel = np.exp(_SHARPNESS * (values.T @ entry.values - 1))
+            nothing = np.zeros(entry.values.shape[1], np.float32)
+            named = np.max(np.stack(list(entry.fractions.values())), axis=0)
+            inside = np.stack([entry.fractions.get(o, nothing) for o in object_ids], 1)
+            # Where the object was not named only other objects are known not to be it.
+            outside = np.stack([1 - entry.fractions[o] if o in entry.fractions else named for o in object_ids], 1)
+            # A cell that is half the object's counts little for either side.
+            own += kernel @ np.square(inside)
+            rest += kernel @ np.square(outside)
+        return own, rest
