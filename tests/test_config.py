@@ -95,7 +95,8 @@ def test_there_are_two_passes_where_negative_points_are_drawn(changes: dict[str,
 def test_presets_that_need_nothing_from_the_network() -> None:
     assert preset("offline") == preset("default")
     assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")
-    assert preset("fast-offline") == dataclasses.replace(preset("default"), segmenter="nano-fast", longest_side=428)
+    changes = {"segmenter": "nano-fast", "longest_side": 428}
+    assert preset("fast-offline") == with_settings(preset("default"), changes)
 
 
 def test_presets_with_fetched_weights_ask_as_the_paper_does() -> None:

@@ -7,6 +7,7 @@ clothing parts together), ``part`` (one of them), ``segment`` (a region that a p
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,9 +114,12 @@ def load_store(
     Raises:
         SystemExit: a folder is missing or empty.
     """
-    pictures: list[np.ndarray] = []
+    # Room for all there may be: a list, and a copy of it at the end, would be most of a small machine's memory.
+    room = sum(_count_pictures(folder) for folder in (root, *(extra or {})))
+    pictures = np.empty((room, 3, canvas, canvas), np.uint8)
+    labels = np.empty((2 * room, canvas, canvas), np.uint8)
     sizes: list[tuple[int, int]] = []
-    labels: list[np.ndarray] = []
+    num_labels = 0
     rows: list[tuple[int, int, tuple[int, ...], tuple[float, ...], int, float, int, bool]] = []
 
     def fit(image: np.ndarray, interpolation: int) -> np.ndarray:
@@ -123,21 +127,23 @@ def load_store(
         if max(height, width) > canvas:
             shape = (round(width * canvas / max(height, width)), round(height * canvas / max(height, width)))
             image = cv2.resize(image, shape, interpolation=interpolation)
-        out = np.zeros((canvas, canvas, *image.shape[2:]), np.uint8)
-        out[: image.shape[0], : image.shape[1]] = image
-        return out
+        return image
 
     def add_picture(path: Path) -> int:
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        scale = min(1.0, canvas / max(image.shape[:2]))
-        pictures.append(fit(image, cv2.INTER_AREA))
-        sizes.append((round(image.shape[0] * scale), round(image.shape[1] * scale)))
-        return len(pictures) - 1
+        image = fit(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), cv2.INTER_AREA)
+        out = pictures[len(sizes)]
+        out[:] = 0
+        out[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+        sizes.append(image.shape[:2])
+        return len(sizes) - 1
 
     def add_labels(path: Path, size: tuple[int, int]) -> int:
-        ids = read_label_map(path).astype(np.uint8)
-        labels.append(fit(cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST), cv2.INTER_NEAREST))
-        return len(labels) - 1
+        nonlocal num_labels
+        ids = cv2.resize(read_label_map(path).astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
+        labels[num_labels] = 0
+        labels[num_labels, : size[0], : size[1]] = ids
+        num_labels += 1
+        return num_labels - 1
 
     def add_region(
         picture: int,
@@ -161,11 +167,11 @@ def load_store(
         if keep(path):
             davis.setdefault(sequence_of(path), []).append(path)
     for paths in davis.values():
-        first = len(labels)
+        first = num_labels
         for k, path in enumerate(paths):
             index = add_picture(path)
             add_labels(path.with_suffix(".png"), sizes[index])
-            last = len(labels) - 1
+            last = num_labels - 1
             # Every sequence counts alike, however long; a neighbour is one or two stored frames away.
             before = len(rows)
             add_region(index, last, (1,), "davis", first + max(k - 1 - k % 2, 0) if k else -1, 1 / len(paths))
@@ -222,9 +228,9 @@ def load_store(
         torch.tensor(column[7], device=device),
     )
     return Store(
-        torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(pictures[: len(sizes)]).to(device),
         torch.tensor(sizes, dtype=torch.float32, device=device),
-        torch.from_numpy(np.stack(labels)).to(device),
+        torch.from_numpy(labels[:num_labels]).to(device),
         regions,
         frames,
     )
@@ -260,6 +266,11 @@ def _davis_frames(root: Path) -> list[Path]:
     """Every frame at 480 pixels where that is at hand, else every second one at 288."""
     paths = sorted(visible((root / FULL).glob("*/*.jpg")))
     return paths or _pictures(root / "davis2016_train")
+
+
+def _count_pictures(folder: Path) -> int:
+    """All below the folder, linked ones too."""
+    return sum(name.endswith(".jpg") for _, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
 def _pictures(folder: Path, *, required: bool = True) -> list[Path]:

@@ -152,6 +152,11 @@ class PromptConfig(_Checked):
     iou_threshold: float = _setting(0.7, "predicted IoU below which the object is absent", low=0, high=1)
     other_objects_as_negatives: bool = _setting(True, "visible positive points of other objects prompt as negatives")
     max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
+    object_memory: bool = _setting(
+        False,
+        "with re-initialisation, what objects looked like where they were named tells where they may be on other frames; "
+        "only nano makes something of it",
+    )
     min_visible: float = _setting(
         0.0,
         "fraction of an object's positive points that must be visible, or it is absent; one must be in any case",

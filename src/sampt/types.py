@@ -309,6 +309,7 @@ class ObjectPrompt:
         mask_logits: a previous prediction's ``low_res_logits``, as the segmenter gave it, or None.
         is_certain: (k,) bool: a person put the point there, so that the mask should have its sign at its pixel; a tracked point
             may have slid off. Left out: all of them.
+        prior: (h', w') float32 log odds of the object, in cells that cover the frame evenly, or None.
     """
 
     object_id: int
@@ -317,6 +318,7 @@ class ObjectPrompt:
     box_xyxy: FloatArray | None = None
     mask_logits: Any = None
     is_certain: BoolArray = None  # type: ignore[assignment]
+    prior: FloatArray | None = None
 
     __repr__ = shape_repr
 
@@ -327,8 +329,9 @@ class ObjectPrompt:
         certain = np.ones(len(self.xy), np.bool_) if self.is_certain is None else self.is_certain
         frozen(self, "is_certain", certain, np.bool_, "k", sizes)
         check_finite(self, "xy")
-        if self.box_xyxy is not None:
-            frozen(self, "box_xyxy", self.box_xyxy, np.float32, "4", {})
+        for name, shape in (("box_xyxy", "4"), ("prior", "hw")):
+            if getattr(self, name) is not None:
+                frozen(self, name, getattr(self, name), np.float32, shape, {})
 
     def only_positive(self) -> ObjectPrompt:
         """The prompt without its negative points."""

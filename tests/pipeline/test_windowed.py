@@ -11,6 +11,7 @@ import pytest
 from sampt.config import (
     ReinitConfig,
     SamplingConfig,
+    default_config,
     preset,
     with_settings,
 )
@@ -24,6 +25,7 @@ from sampt.testing import (
     static_scene,
 )
 from sampt.types import (
+    MaskPrediction,
     ObjectState,
     Points,
     QueryMask,
@@ -187,6 +189,41 @@ def test_points_are_drawn_where_the_objects_own_colors_are() -> None:
 
     assert astray(anchor=True) < 0.02
     assert astray(anchor=False) > 0.2
+
+
+def test_prompts_say_where_the_object_may_be_by_its_looks() -> None:
+    frames = np.full((6, 96, 144, 3), 90, np.uint8)
+    gt = np.zeros((6, 1, 96, 144), bool)
+    for i in range(6):
+        x = 16 + 16 * i
+        frames[i, 32:64, x : x + 32] = (220, 30, 20)
+        frames[i, 40:56:4, x : x + 32] = (250, 240, 60)
+        gt[i, 0, 32:64, x : x + 32] = True
+
+    class Noting(ExactSegmenter):
+        priors: ClassVar[list[Any]] = []
+
+        def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> list[MaskPrediction]:
+            self.priors.extend(p.prior for p in prompts)
+            return super().decode(embedding, prompts, full_size=full_size)
+
+    def priors(object_memory: bool) -> list[Any]:
+        Noting.priors.clear()
+        config = with_settings(default_config(), {"prompting.object_memory": object_memory, "protocol": "vos"})
+        query, segmenter = QueryMask(1, 0, gt[0, 0]), Noting(RecordedClip(frames, gt))
+        assert len(list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=segmenter))) == 6
+        return list(Noting.priors)
+
+    found = priors(object_memory=True)
+    later = [p for p in found if p is not None]
+    assert len(later) >= 5
+    for i, logits in enumerate(later[-5:], 1):
+        height, width = logits.shape
+        y, x = np.unravel_index(logits.argmax(), logits.shape)
+        assert abs((x + 0.5) / width * 144 - (32 + 16 * i)) < 16
+        assert abs((y + 0.5) / height * 96 - 48) < 16
+        assert logits.max() > 0 > np.median(logits)
+    assert all(p is None for p in priors(object_memory=False))
 
 
 def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:

@@ -13,14 +13,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from sampt.segmenters.nano.backbone import Backbone  # noqa: E402
 from sampt.segmenters.nano.network import NanoNetwork  # noqa: E402
-from sampt.segmenters.nano.runtime import lay_over, saliency_side  # noqa: E402
+from sampt.segmenters.nano.runtime import saliency_side  # noqa: E402
 from training.data import KINDS, Store, load_training_store  # noqa: E402
 from training.segmenter.augment import Maker, _as_jpeg  # noqa: E402
-from training.segmenter.export import example  # noqa: E402
 from training.segmenter.recorded import load_recorded  # noqa: E402
 from training.segmenter.rollouts import Plan, run_plan  # noqa: E402
-from training.segmenter.start import load_first_generation  # noqa: E402
+from training.segmenter.start import load_backbone, load_before  # noqa: E402
 from training.segmenter.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
@@ -218,40 +218,76 @@ def test_blocks_of_a_jpeg_are_those_of_a_real_one() -> None:
     assert lost[1] < 0.2 * min(lost[0], lost[2])
 
 
-def test_the_saliency_network_is_not_trained(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_what_others_trained_is_not_trained(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     trainer = Trainer(settings, data, tmp_path, "cpu")
     before = copy.deepcopy(trainer.network.state_dict())
     for _ in range(2):
         trainer.one()
     same = {name: torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items()}
-    assert all(is_same for name, is_same in same.items() if name.startswith("saliency."))
-    assert not same["decoder.enter.conv.weight"]
-    assert not same["decoder.salient_fine.weight"]
+    assert all(is_same for name, is_same in same.items() if name.startswith(("saliency.", "encoder.backbone.")))
+    for name in ("decoder.enter.conv.weight", "decoder.salient_fine.weight", "encoder.neck.add_fine.weight"):
+        assert not same[name]
 
 
-def test_the_start_answers_as_the_first_generation_where_nothing_is_known(tmp_path: Path) -> None:
-    """And with saliency, by the sum of both."""
+def test_a_backbone_changes_nothing_at_the_start(tmp_path: Path) -> None:
     network = NanoNetwork().eval()
-    new = ("saliency.", "decoder.salient", "decoder.trust")
-    first = {k: v for k, v in network.state_dict().items() if not k.startswith(new)}
-    first["decoder.score.0.weight"] = first["decoder.score.0.weight"][:, :-3]
-    torch.save({"average": first}, tmp_path / "first.pt")
+    new = ("encoder.backbone.", "encoder.neck.")
+    before = {k: v for k, v in network.state_dict().items() if not k.startswith(new)}
+    torch.save(before, tmp_path / "weights.pt")
     started = NanoNetwork().eval()
-    load_first_generation(started, tmp_path / "first.pt")
-    picture, prompts = example(side=64)
-    prompts = (*prompts[:-1], torch.zeros(2))  # clicks, not tracked points
-    window, _ = started.encode_crop(picture, torch.ones(1, 1, 64, 64))
-    features = [f.expand(2, -1, -1, -1) for f in window]
+    load_before(started, tmp_path / "weights.pt")
+    picture = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        seen = torch.nn.functional.interpolate(picture, (128, 128)).expand(2, -1, -1, -1)
-        known = started.find_salient(seen, lay_over(np.full((2, 2), 3.0), np.full((2, 2), 50.0), 64))
-        alone, _ = started.decoder(*features, *started.without_saliency(picture.expand(2, -1, -1, -1)), *prompts)
-        both, _ = started.decoder(*features, *known, *prompts)
-    salient = torch.nn.functional.interpolate(known[0], (64, 64), mode="bilinear")
-    torch.testing.assert_close(both, alone + salient)
-    with pytest.raises(SystemExit, match="does not hold the first generation"):
-        torch.save({"average": first | {"more": torch.zeros(1)}}, tmp_path / "other.pt")
-        load_first_generation(NanoNetwork(), tmp_path / "other.pt")
+        for a, b in zip(network.encoder.learnt(picture), started.encoder(picture), strict=True):
+            torch.testing.assert_close(a, b)
+    with pytest.raises(SystemExit, match="does not hold nano without backbone"):
+        torch.save(before | {"more": torch.zeros(1)}, tmp_path / "other.pt")
+        load_before(NanoNetwork(), tmp_path / "other.pt")
+
+
+def test_the_backbone_computes_what_its_weights_were_trained_for(tmp_path: Path) -> None:
+    """Convolution, normalisation and ReLU6 one by one, from a file in the layout of EfficientNet-Lite0's."""
+    backbone = Backbone().eval()
+    names = {"stem": ("_conv_stem", "_bn0")}
+    for k, block in enumerate(backbone.blocks):
+        parts = (
+            ("expand", "_expand_conv", "_bn0"),
+            ("depthwise", "_depthwise_conv", "_bn1"),
+            ("project", "_project_conv", "_bn2"),
+        )
+        names |= {f"blocks.{k}.{p}": (f"_blocks.{k}.{c}", f"_blocks.{k}.{n}") for p, c, n in parts[not block.is_expanded :]}
+    rng = torch.Generator().manual_seed(0)
+    held = {}
+    for own, (conv, norm) in names.items():
+        shape = backbone.get_submodule(own).weight.shape
+        held[f"{conv}.weight"] = torch.randn(shape, generator=rng) * (2 / shape[1:].numel()) ** 0.5
+        for key, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5), ("running_var", 0.5)):
+            held[f"{norm}.{key}"] = torch.rand(shape[0], generator=rng) + low
+    torch.save(held, tmp_path / "lite0.pth")
+    load_backbone(tmp_path / "lite0.pth", backbone)
+
+    def apply(own: str, x: torch.Tensor) -> torch.Tensor:
+        conv, norm = names[own]
+        part = backbone.get_submodule(own)
+        x = torch.nn.functional.conv2d(x, held[f"{conv}.weight"], None, part.stride, part.padding, 1, part.groups)
+        mean, var, weight, bias = (held[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
+        return torch.nn.functional.batch_norm(x, mean, var, weight, bias, eps=1e-3)
+
+    picture = torch.rand(1, 3, 64, 96, generator=rng) * 2 - 1
+    x = torch.nn.functional.relu6(apply("stem", picture))
+    found = []
+    with torch.no_grad():
+        for k, block in enumerate(backbone.blocks):
+            wide = torch.nn.functional.relu6(apply(f"blocks.{k}.expand", x)) if block.is_expanded else x
+            wide = torch.nn.functional.pad(wide, block.pad) if block.shift else wide
+            out = apply(f"blocks.{k}.project", torch.nn.functional.relu6(apply(f"blocks.{k}.depthwise", wide)))
+            x = out + x if out.shape == x.shape else out
+            found.append(x)
+        for a, b in zip(backbone(picture), (found[2], found[4], found[10]), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    with pytest.raises(SystemExit, match="is not EfficientNet-Lite0"):
+        torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+        load_backbone(tmp_path / "other.pth", Backbone())
 
 
 def test_a_stale_mask_is_near_the_target_and_not_the_target(data: Path, settings: dict[str, Any]) -> None:

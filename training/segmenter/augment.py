@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sampt.segmenters.nano.runtime import saliency_side
-from sampt.segmenters.nano.segmenter import NanoSettings
+from sampt.segmenters.nano.settings import NanoSettings
 from training.data import KINDS, Store
 from training.draws import Draws
 from training.segmenter.recorded import Recorded

@@ -108,6 +108,7 @@ def _ious(
             logits, _ = network.decoder(
                 *features, *salient, inside_fine, torch.from_numpy(xy)[None].to(device), labels,
                 torch.zeros(1, 4, device=device), torch.zeros(1, 1, side // 4, side // 4, device=device), none, none,
+                torch.zeros(1, 1, 1, 1, device=device),
             )  # fmt: skip
             guess = (logits[0, 0].cpu().numpy() > 0) & valid
             ious.append(float((guess & target).sum() / max((guess | target).sum(), 1)))

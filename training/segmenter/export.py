@@ -54,6 +54,7 @@ def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.T
         rand(objects, 1, side // 4, side // 4),
         torch.tensor([1.0, 0.0])[:objects],
         torch.tensor([0.0, 0.6])[:objects],
+        rand(objects, 1, side // 4, side // 4) * 4 - 2,
     )
     return rand(1, 3, side, side) * 2 - 1, prompts
 
@@ -88,6 +89,7 @@ def export(network: NanoNetwork, out: Path) -> None:
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
     axes |= {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in SALIENCY}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
+    axes |= {"memory": {0: "n", 2: "s_fine", 3: "s_fine"}}
     axes |= {
         "points_xy": {0: "n", 1: "p"},
         "labels": {0: "n", 1: "p"},

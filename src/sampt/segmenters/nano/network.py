@@ -13,6 +13,7 @@ Sizes: a window is (s, s) pixels with s a multiple of 16. Every tensor is (n, ch
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, Residual, fold_norms
-from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Overlay
+from sampt.segmenters.nano.backbone import Backbone, Neck
+from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
 
 __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
@@ -32,6 +34,10 @@ MAX_TRUST = 4.0
 
 TRACKED_TRUST = 1.5
 """And so much more for tracked points."""
+
+
+MEMORY_TRUST = 2.0
+"""What the object memory says counts so many times what is salient does."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,11 @@ def _from_zero(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
 
 
 class NanoEncoder(nn.Module):
-    """Picture to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017)."""
+    """Picture to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017).
+
+    To what it has learnt from the few thousand training pictures, much of it by heart, is added what a backbone knows that
+    has seen a million photographs and stays as it is.
+    """
 
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -83,6 +93,8 @@ class NanoEncoder(nn.Module):
         self.coarse = nn.Sequential(ConvNorm(sizes.middle, sizes.coarse, stride=2), nn.ReLU(), Residual(sizes.coarse))
         self.coarse_to_middle = nn.Conv2d(sizes.coarse, sizes.middle, 1)
         self.middle_to_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
+        self.backbone = Backbone().requires_grad_(False)
+        self.neck = Neck((sizes.fine, sizes.middle, sizes.coarse))
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode a picture.
@@ -93,6 +105,12 @@ class NanoEncoder(nn.Module):
         Returns:
             Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16).
         """
+        stem, *own = self.learnt(picture)
+        fine, middle, coarse = (a + b for a, b in zip(own, self.known(picture), strict=True))
+        return stem, fine, middle, coarse
+
+    def learnt(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The features without what the backbone adds."""
         stem = F.relu(self.stem(picture))
         fine = self.fine(stem)
         middle = self.middle(fine)
@@ -100,6 +118,11 @@ class NanoEncoder(nn.Module):
         middle = middle + _twice(self.coarse_to_middle(coarse))
         fine = fine + _twice(self.middle_to_fine(middle))
         return stem, fine, middle, coarse
+
+    def known(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the backbone adds at strides 4, 8 and 16."""
+        added: tuple[Tensor, Tensor, Tensor] = self.neck(*self.backbone(picture))
+        return added
 
 
 class NanoDecoder(nn.Module):
@@ -158,6 +181,7 @@ class NanoDecoder(nn.Module):
         previous: Tensor,
         has_previous: Tensor,
         tracked: Tensor,
+        memory: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Answer n prompts, each about its own window of s x s pixels.
 
@@ -175,11 +199,14 @@ class NanoDecoder(nn.Module):
             tracked: (n,) share of the points that a tracker put there. These lie beside the object more often than those that
                 the decoder was trained with, and saliency, which knows nothing of them, counts :data:`TRACKED_TRUST` more, as
                 far as the negative ones lie beside it.
+            memory: (n, 1, s/4, s/4) log odds of the object memory that the object is there. They join the logit of saliency,
+                which tells things from what is around them and not from each other. 0, of any size: nothing is known.
 
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        salient_logit = resize_like(salient_logit, stem)
+        known = resize_like(salient_logit, stem) + MEMORY_TRUST * resize_like(memory, stem)
+        salient_logit = torch.clamp(known, -SURE, SURE)
         salient = torch.cat([F.avg_pool2d(salient_logit, 2), resize_like(salient_fine, fine)], 1)
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
@@ -207,6 +234,8 @@ class NanoDecoder(nn.Module):
         trusted = resize_like(MAX_TRUST * torch.sigmoid(self.trust(u4) - math.log(MAX_TRUST - 1)), logits)
         agreement = _agreement(salient_logit, points_xy / (4 * side), negative)
         trusted = trusted + (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
+        is_about_it = _is_about(salient_logit, points_xy / (4 * side), positive)
+        trusted = trusted * torch.where(memory.abs().amax((1, 2, 3)) > 0, 1.0, is_about_it).view(-1, 1, 1, 1)
         logits = logits + trusted * resize_like(salient_logit, logits)
         return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
 
@@ -286,11 +315,30 @@ def _agreement(logit: Tensor, xy: Tensor, negative: Tensor) -> Tensor:
         xy: (n, p, 2) from 0 to 1 of the window.
         negative: (n, p).
     """
+    salient, count = _salient_points(logit, xy, negative)
+    return torch.where(count > 0, torch.clamp(2 * (count - salient) / count.clamp(min=1) - 1, min=0), torch.ones_like(count))
+
+
+def _is_about(logit: Tensor, xy: Tensor, positive: Tensor) -> Tensor:
+    """(n,) whether what is salient is what the positive points mean: 0 with less than a quarter of them on it, 1 from half of
+    them on, and without any; a dark thing on a bright flower is not the flower.
+
+    For the frames where objects are named. Later, when nearly all points lie beside what is salient they may have slid off it
+    together; the object memory tells.
+
+    Args:
+        logit, xy: as for :func:`_agreement`.
+        positive: (n, p).
+    """
+    salient, count = _salient_points(logit, xy, positive)
+    return torch.where(count > 0, torch.clamp(4 * salient / count.clamp(min=1) - 1, min=0, max=1), torch.ones_like(count))
+
+
+def _salient_points(logit: Tensor, xy: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(n,) how many of the points of weight 1 lie on something salient, of (n,) those where that is known."""
     at = F.grid_sample(logit.float(), (2 * xy.float() - 1).unsqueeze(1), mode="nearest", align_corners=False)[:, 0, 0]
-    known = negative.float() * (at != 0)
-    count = known.sum(1)
-    beside = ((at < 0) * known).sum(1) / count.clamp(min=1)
-    return torch.where(count > 0, torch.clamp(2 * beside - 1, min=0), torch.ones_like(beside))
+    known = weight.float() * (at != 0)
+    return ((at > 0) * known).sum(1), known.sum(1)
 
 
 def _click_map(xy: Tensor, weight: Tensor, side: int, sigma: float) -> Tensor:
@@ -327,23 +375,32 @@ class NanoNetwork(nn.Module):
         self.decoder = NanoDecoder(self.sizes)
         self.saliency = SaliencyNetwork().requires_grad_(False)
 
-    def encode_crop(self, picture: Tensor, inside: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def encode_crop(
+        self, picture: Tensor, inside: Tensor, doubt: Callable[[Features], Features] = lambda features: features
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Features of crops that may reach beyond their picture, as a window cut from an encoded frame has them.
 
         Args:
             picture: (n, 3, s, s), see :class:`NanoEncoder`.
             inside: (n, 1, s, s) 1 inside the picture, 0 outside.
+            doubt: what training does to the learnt features.
 
         Returns:
             The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
         """
         shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
-        features = tuple(f * share for f, share in zip(self.encoder(picture), shares, strict=True))
-        return features, shares[1]
+        stem, *learnt = doubt(self.encoder.learnt(picture))
+        features = (stem, *(a + b for a, b in zip(learnt, self.encoder.known(picture), strict=True)))
+        return tuple(f * share for f, share in zip(features, shares, strict=True)), shares[1]
 
     def find_salient(self, picture: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:
         """What the decoder is given of what is salient in (n, 3, s, s) views, see :func:`~.runtime.lay_over`."""
-        fine, *others = self.saliency(picture)
+        return self.laid_over(self.saliency(picture), overlay)
+
+    @staticmethod
+    def laid_over(found: Sequence[Tensor], overlay: Overlay) -> tuple[Tensor, ...]:
+        """What the decoder is given of the maps that the saliency network found in views."""
+        fine, *others = found
         weights = [[torch.from_numpy(w).to(fine.device, fine.dtype).unsqueeze(1) for w in pair] for pair in overlay]
         maps = zip((fine[:, :1], fine[:, 1:], *others), weights, strict=True)
         return tuple(down @ m @ across.transpose(2, 3) for m, (down, across) in maps)

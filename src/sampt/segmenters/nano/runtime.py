@@ -131,6 +131,7 @@ class PromptArrays:
         previous: (n, 1, s/4, s/4).
         has_previous: (n,).
         tracked: (n,) share of the points that nobody clicked.
+        memory: (n, 1, s/4, s/4) log odds, by its looks, that the object is there; 0: nothing is known.
     """
 
     inside: FloatArray
@@ -140,6 +141,7 @@ class PromptArrays:
     previous: FloatArray
     has_previous: FloatArray
     tracked: FloatArray
+    memory: FloatArray
 
 
 class Runtime(Protocol):

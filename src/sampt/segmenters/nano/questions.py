@@ -1,0 +1,145 @@
+"""Prompts as the network takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sampt.errors import BackendError
+from sampt.segmenters.base import check_prompt
+from sampt.segmenters.nano.answer import LowResolution
+from sampt.segmenters.nano.runtime import PromptArrays
+from sampt.segmenters.nano.settings import NanoSettings
+from sampt.segmenters.nano.windows import Window
+from sampt.types import BoolArray, FloatArray, IntArray, ObjectPrompt
+
+__all__ = ["Question", "batches", "points_within", "prompt_arrays", "question_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A prompt in pixels from the frame's corner: points (k, 2), signs, box (4,) of edges or None, previous answer; and which
+    share of the points was tracked there, and where the object may be."""
+
+    xy: FloatArray
+    is_positive: BoolArray
+    box: FloatArray | None
+    previous: LowResolution | None
+    tracked: float = 0.0
+    prior: FloatArray | None = None
+
+
+def question_of(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> Question:
+    check_prompt(prompt, "nano")
+    previous = prompt.mask_logits
+    if previous is not None and (not isinstance(previous, LowResolution) or previous.size_hw != size_hw):
+        got = f"answers about frames of {previous.size_hw}" if isinstance(previous, LowResolution) else type(previous).__name__
+        raise BackendError(
+            f"'nano' got mask_logits that are {got}, expected low_res_logits that it gave for a frame of (h, w) = {size_hw}."
+        )
+    box = None if prompt.box_xyxy is None else np.asarray(prompt.box_xyxy + np.array([0.0, 0.0, 1.0, 1.0]), np.float32)
+    once = _first_of_equals(prompt.xy, prompt.is_positive)
+    tracked = 1.0 - float(prompt.is_certain.mean()) if len(prompt.xy) else 0.0
+    xy = np.asarray(prompt.xy[once] + 0.5, np.float32)
+    return Question(xy, prompt.is_positive[once], box, previous, tracked, prompt.prior)
+
+
+def _first_of_equals(xy: FloatArray, is_positive: BoolArray) -> npt.NDArray[np.intp]:
+    """Indices, in order, of the points without those that repeat an earlier one: a double click says nothing new."""
+    return np.sort(np.unique(np.column_stack([xy, is_positive]), axis=0, return_index=True)[1])
+
+
+def points_within(question: Question, window: Window, side: int, most: int) -> tuple[FloatArray, BoolArray]:
+    """At most ``most`` of the question's points that lie in its window (k, 2), in pixels of the window, and their signs."""
+    xy = window.to_window(question.xy)
+    there = np.flatnonzero(((xy >= 0) & (xy <= side)).all(1))
+    if len(there) > most:
+        is_positive = question.is_positive[there]
+        positive = _evenly(there[is_positive], max(most // 2, most - int(np.count_nonzero(~is_positive))))
+        there = np.sort(np.concatenate([positive, _evenly(there[~is_positive], most - len(positive))]))
+    return xy[there], question.is_positive[there]
+
+
+def _evenly(values: IntArray, most: int) -> IntArray:
+    """At most ``most`` of the values (n,), the same distance apart."""
+    return values if len(values) <= most else values[np.arange(most) * len(values) // most]
+
+
+def batches(num_points: Sequence[int], settings: NanoSettings) -> Iterator[slice]:
+    """Windows that are decoded together, by how many points lie in each."""
+    start, most = 0, 1
+    for k, count in enumerate(num_points):
+        most = max(most, count)
+        if k > start and (k - start == settings.batch or (k - start + 1) * most > settings.batch_points):
+            yield slice(start, k)
+            start, most = k, max(1, count)
+    if start < len(num_points):
+        yield slice(start, len(num_points))
+
+
+def prompt_arrays(
+    questions: Sequence[Question],
+    windows: list[Window],
+    points: Sequence[tuple[FloatArray, BoolArray]],
+    side: int,
+    size_hw: tuple[int, int],
+) -> PromptArrays:
+    n, quarter = len(questions), side // 4
+    most = max(1, *(len(xy) for xy, _ in points))
+    arrays = PromptArrays(
+        np.zeros((n, 1, quarter, quarter), np.float32),
+        np.zeros((n, most, 2), np.float32),
+        np.full((n, most), -1, np.float32),
+        np.zeros((n, 4), np.float32),
+        np.zeros((n, 1, quarter, quarter), np.float32),
+        np.zeros(n, np.float32),
+        np.array([question.tracked for question in questions], np.float32),
+        np.zeros((n, 1, quarter, quarter), np.float32),
+    )
+    for k, (question, window, (xy, is_positive)) in enumerate(zip(questions, windows, points, strict=True)):
+        arrays.inside[k, 0] = _inside(window, quarter, size_hw)
+        arrays.points_xy[k, : len(xy)] = xy
+        arrays.labels[k, : len(xy)] = is_positive
+        if question.box is not None:
+            arrays.box[k] = window.to_window(question.box.reshape(2, 2)).ravel()
+        if question.prior is not None:
+            arrays.memory[k, 0] = _prior_within(question.prior, window, quarter, size_hw) * arrays.inside[k, 0]
+        if question.previous is not None:
+            arrays.previous[k, 0] = _seen_from(question.previous, window, quarter)
+            arrays.has_previous[k] = 1
+    return arrays
+
+
+def _inside(window: Window, quarter: int, size_hw: tuple[int, int]) -> FloatArray:
+    """(s/4, s/4) share of each place that the frame covers."""
+    high = window.to_window(np.array(size_hw[::-1], np.float32)) / 4
+    low = window.to_window(np.zeros(2, np.float32)) / 4
+    edges = np.arange(quarter)
+    x, y = (np.clip(np.minimum(edges + 1, high[k]) - np.maximum(edges, low[k]), 0, 1) for k in (0, 1))
+    return np.asarray(y[:, None] * x[None], np.float32)
+
+
+def _seen_from(answer: LowResolution, window: Window, quarter: int) -> FloatArray:
+    """(s/4, s/4) probabilities of an earlier answer in another window; 0 where it said nothing."""
+    probability = 0.5 + 0.5 * np.tanh(answer.logits / 2)
+    small = cv2.resize(probability, (answer.logits.shape[1] // 4, answer.logits.shape[0] // 4), interpolation=cv2.INTER_AREA)
+    first, second = (answer.window.to_window(window.to_frame(np.full(2, at, np.float32))) / 4 - 0.5 for at in (2.0, 6.0))
+    step = second - first
+    matrix = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(small, matrix, (quarter, quarter), flags=flags, borderValue=0), np.float32)
+
+
+def _prior_within(prior: FloatArray, window: Window, quarter: int, size_hw: tuple[int, int]) -> FloatArray:
+    """(s/4, s/4) log odds that the object is there."""
+    cells = np.array(prior.shape[::-1], np.float32) / np.array(size_hw[::-1], np.float32)
+    first, second = (window.to_frame(np.full(2, at, np.float32)) * cells - 0.5 for at in (2.0, 6.0))
+    step = second - first
+    matrix = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(prior, matrix, (quarter, quarter), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)
