@@ -221,9 +221,7 @@ class Tracks:
         check_finite(self, "xy")
         check_finite(self, "confidence")
         if not np.array_equal(self.visible, self.hidden_by == HiddenBy.NONE):
-            raise ValueCheckError(
-                "Tracks.visible and Tracks.hidden_by disagree: visible is expected exactly where the code is 0."
-            )
+            raise ValueCheckError("Tracks: visible and hidden_by disagree: visible is expected exactly where the code is 0.")
 
     @property
     def num_frames(self) -> int:
@@ -307,8 +305,7 @@ class ObjectPrompt:
         is_positive: (k,) bool.
         box_xyxy: (4,) float32 or None: x and y of the first and of the last pixel (inclusive) of the object.
         mask_logits: a previous prediction's ``low_res_logits``, as the segmenter gave it, or None.
-        is_certain: (k,) bool: a person put the point there, so that the mask should have its sign at its pixel; a tracked point
-            may have slid off. Left out: all of them.
+        is_certain: (k,) bool: a person put it there; the mask should have its sign at its pixel. Left out: all of them.
         prior: (h', w') float32 log odds of the object, in cells that cover the frame evenly, or None.
     """
 
@@ -335,8 +332,8 @@ class ObjectPrompt:
 
     def only_positive(self) -> ObjectPrompt:
         """The prompt without its negative points."""
-        chosen = self.is_positive
-        return replace(self, xy=self.xy[chosen], is_positive=chosen[chosen], is_certain=self.is_certain[chosen])
+        on = self.is_positive
+        return replace(self, xy=self.xy[on], is_positive=on[on], is_certain=self.is_certain[on])
 
 
 @dataclass(frozen=True, eq=False)

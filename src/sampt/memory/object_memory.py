@@ -66,15 +66,14 @@ class ObjectMemory:
             frame: (h, w, 3) uint8 RGB.
             masks: (h, w) bool by object; empty ones are left out.
         """
+        there = {o: mask.astype(np.float32) for o, mask in masks.items() if mask.any()}
+        if not there:
+            return
         values = self._values(frame_idx, frame)
         cells = values.shape[:0:-1]  # (w', h')
         fractions = {
-            o: np.asarray(cv2.resize(mask.astype(np.float32), cells, interpolation=cv2.INTER_AREA), np.float32).ravel()
-            for o, mask in masks.items()
-            if mask.any()
+            o: np.asarray(cv2.resize(m, cells, interpolation=cv2.INTER_AREA), np.float32).ravel() for o, m in there.items()
         }
-        if not fractions:
-            return
         for known in self._entries:
             if known.frame_idx == frame_idx:
                 known.fractions |= fractions

@@ -313,16 +313,13 @@ class _WindowedRun:
 
     def _save_appearances(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> None:
         """What objects look like where the user named them."""
-        size_hw = self._video.size_hw
-        items = [prediction.mask for prediction in predictions]
-        named = {o.object_id: o.mask(size_hw) for o in items if self._active[o.object_id].is_named and o.logits is not None}
-        if not named:
-            return
+        named = [m for m, _ in predictions if self._active[m.object_id].is_named and m.logits is not None]
+        masks = {m.object_id: m.mask(self._video.size_hw) for m in named}
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         if self._config.reinit.anchor:  # the last time, if there were several
-            self._appearances |= {o: ObjectAppearance(frame, mask) for o, mask in named.items()}
+            self._appearances |= {o: ObjectAppearance(frame, mask) for o, mask in masks.items()}
         if self._memory is not None:
-            self._memory.learn(frame_idx, frame, named)
+            self._memory.learn(frame_idx, frame, masks)
 
     def _choose_next(self, start: int, rows: list[FramePoints], areas: list[list[int]], group: Sequence[int]) -> None:
         """Give every object of the group its next span, or retire it; what lies before the next span is final.

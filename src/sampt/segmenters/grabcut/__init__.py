@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampt.backends.options import check_device
 from sampt.errors import BackendError
-from sampt.segmenters.grabcut.segmenter import GrabCutSegmenter, GrabCutSettings
+from sampt.segmenters.grabcut.adapter import GrabCutSegmenter, GrabCutSettings
 
 __all__ = ["GrabCutSegmenter", "GrabCutSettings", "create"]
 
