@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from sampt.errors import BackendError
 
-__all__ = ["ConvNorm", "Residual", "fold_norms", "load_from_onnx"]
+__all__ = ["ConvNorm", "FoldingNetwork", "Residual", "fold_norms", "load_from_onnx"]
 
 
 class ConvNorm(nn.Module):
@@ -53,6 +54,15 @@ def fold_norms(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, ConvNorm):
             part.fold()
+
+
+class FoldingNetwork(nn.Module):
+    """A network whose normalisation is merged away once it is trained."""
+
+    def fold(self) -> Self:
+        """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
+        fold_norms(self)
+        return self
 
 
 def load_from_onnx(module: nn.Module, path: Path, name: str) -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 
 from sampt.errors import BackendError
 
-__all__ = ["choose_runtime", "find_folder", "open_session"]
+__all__ = ["check_inputs", "choose_runtime", "find_folder", "open_session"]
 
 
 R = TypeVar("R")
@@ -84,3 +84,14 @@ def open_session(path: Path, name: str, *, threads: int | None = None) -> onnxru
     except Exception as error:  # onnxruntime raises classes of its own that it does not publish
         line = str(error).splitlines()[0]
         raise BackendError(f"{name!r} cannot read its weights in {path}: {line}. Export them again.") from error
+
+
+def check_inputs(session: onnxruntime.InferenceSession, expected: Sequence[str], name: str, file: str) -> None:
+    """Refuse a file of another network.
+
+    Raises:
+        BackendError: the inputs are not the expected ones, in order.
+    """
+    got = [item.name for item in session.get_inputs()]
+    if got != [*expected]:
+        raise BackendError(f"{name!r} got a {file} with inputs {', '.join(got)}; expected {', '.join(expected)}.")

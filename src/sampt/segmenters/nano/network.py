@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.backends.blocks import ConvNorm, Residual, fold_norms
+from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
 from sampt.segmenters.nano.backbone import Backbone, Neck
 from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
@@ -365,7 +365,7 @@ def _box_map(box: Tensor, side: int) -> Tensor:
     return ((2.0 * inside - 1.0) * given).unsqueeze(1).to(box.dtype)
 
 
-class NanoNetwork(nn.Module):
+class NanoNetwork(FoldingNetwork):
     """Encoder and decoder together, as they are trained, and the saliency network, which is not."""
 
     def __init__(self, sizes: NetworkSizes | None = None) -> None:
@@ -409,8 +409,3 @@ class NanoNetwork(nn.Module):
     def without_saliency(picture: Tensor) -> tuple[Tensor, ...]:
         """What the decoder is given where the saliency network did not look, for (n, 3, s, s) pictures."""
         return tuple(picture.new_zeros(len(picture), channels, 1, 1) for channels in SALIENT_CHANNELS)
-
-    def fold(self) -> NanoNetwork:
-        """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
-        fold_norms(self)
-        return self

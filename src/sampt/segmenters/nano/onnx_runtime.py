@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sampt.backends.onnx_files import open_session
-from sampt.errors import BackendError
+from sampt.backends.onnx_files import check_inputs, open_session
 from sampt.segmenters.nano.runtime import (
     FEATURES,
     FILES,
@@ -40,9 +39,7 @@ class OnnxRuntime:
         )
         self._saliency = last[0] if last else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
-        got = [item.name for item in self._decoder.get_inputs()]
-        if got != expected:
-            raise BackendError(f"'nano' got a decoder.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
+        check_inputs(self._decoder, expected, "nano", "decoder.onnx")
 
     def encode(self, pictures: FloatArray) -> list[Features]:
         maps = self._encoder.run(None, {"picture": pictures})

@@ -9,40 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sampt.backends.blocks import load_from_onnx
-from sampt.backends.torch_networks import repeatable, running_on
+from sampt.backends.folded import FoldedRuntime
 from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import STRIDES, Features, Overlay, Place, PromptArrays, Salient, cut
 from sampt.types import FloatArray
 
-__all__ = ["TorchRuntime", "load_network"]
+__all__ = ["TorchRuntime"]
 
 
-def load_network(folder: Path | None) -> NanoNetwork:
-    """The folded network with the weights of the three ONNX files, or random ones.
-
-    Raises:
-        BackendError: the files do not hold exactly this network's weights.
-    """
-    with repeatable():
-        network = NanoNetwork().fold()
-    if folder is None:
-        return network
-    for part in ("encoder", "decoder", "saliency"):
-        load_from_onnx(getattr(network, part), folder / f"{part}.onnx", "nano")
-    return network
-
-
-class TorchRuntime:
+class TorchRuntime(FoldedRuntime[NanoNetwork]):
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        with running_on(device, "nano") as self._device:
-            self._network = load_network(folder).to(self._device)
-
-    @property
-    def device(self) -> str:
-        return str(self._device)
+        super().__init__(NanoNetwork, folder, ("encoder", "decoder", "saliency"), device)
 
     @torch.inference_mode()
     def encode(self, pictures: FloatArray) -> list[Features]:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.backends.blocks import ConvNorm, Residual, fold_norms
+from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
 from sampt.trackers.nano.runtime import HIDDEN, PointState
 
 __all__ = ["COARSE", "NanoTrackerNetwork", "StepDetails"]
@@ -229,18 +229,13 @@ class NanoTrackerStep(nn.Module):
         return (location, out[..., 2], out[..., 3]), hidden
 
 
-class NanoTrackerNetwork(nn.Module):
+class NanoTrackerNetwork(FoldingNetwork):
     """Encoder and step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = NanoTrackerEncoder()
         self.step = NanoTrackerStep()
-
-    def fold(self) -> NanoTrackerNetwork:
-        """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
-        fold_norms(self)
-        return self
 
 
 def _twice(x: Tensor) -> Tensor:

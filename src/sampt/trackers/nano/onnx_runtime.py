@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sampt.backends.onnx_files import open_session
-from sampt.errors import BackendError
+from sampt.backends.onnx_files import check_inputs, open_session
 from sampt.trackers.nano.runtime import FILES, HIDDEN, Features, PointState
 from sampt.types import FloatArray
 
@@ -21,10 +20,7 @@ class OnnxRuntime:
 
     def __init__(self, folder: Path) -> None:
         self._encoder, self._begin, self._step = (open_session(folder / name, "nano") for name in FILES)
-        expected = ["fine", "coarse", *PointState._fields]
-        got = [item.name for item in self._step.get_inputs()]
-        if got != expected:
-            raise BackendError(f"'nano' got a step.onnx with inputs {', '.join(got)}; expected {', '.join(expected)}.")
+        check_inputs(self._step, ["fine", "coarse", *PointState._fields], "nano", "step.onnx")
 
     def encode(self, image: FloatArray) -> Features:
         fine, coarse = self._encoder.run(None, {"picture": image})

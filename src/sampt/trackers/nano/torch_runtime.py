@@ -7,39 +7,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sampt.backends.blocks import load_from_onnx
-from sampt.backends.torch_networks import repeatable, running_on
+from sampt.backends.folded import FoldedRuntime
 from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import Features, PointState
 from sampt.types import FloatArray
 
-__all__ = ["TorchRuntime", "load_network"]
+__all__ = ["PARTS", "TorchRuntime"]
 
 
-def load_network(folder: Path | None) -> NanoTrackerNetwork:
-    """The folded network with the weights of a folder of ONNX files, or random ones.
-
-    Raises:
-        BackendError: the files do not hold exactly this network's weights.
-    """
-    with repeatable():
-        network = NanoTrackerNetwork().fold()
-    if folder is not None:
-        load_from_onnx(network.encoder, folder / "encoder.onnx", "nano")
-        load_from_onnx(network.step, folder / "step.onnx", "nano")
-    return network
+PARTS = ("encoder", "step")
 
 
-class TorchRuntime:
+class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        with running_on(device, "nano") as self._device:
-            self._network = load_network(folder).to(self._device)
-
-    @property
-    def device(self) -> str:
-        return str(self._device)
+        super().__init__(NanoTrackerNetwork, folder, PARTS, device)
 
     @torch.inference_mode()
     def encode(self, image: FloatArray) -> Features:
