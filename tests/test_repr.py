@@ -55,7 +55,7 @@ FRAME_POINTS_TEXT = (
         (
             ObjectPrompt(2, POINTS.xy, POINTS.is_positive),
             "ObjectPrompt(object_id=2, xy=float32 (100, 2), is_positive=bool (100,), 64 True, box_xyxy=None, mask_logits=None,"
-            " is_certain=bool (100,), 100 True)",
+            " is_certain=bool (100,), 100 True, prior=None)",
         ),
         (
             MaskPrediction(2, 0.5, (np.zeros((64, 64)),) * 2, None, np.zeros((480, 854), np.float32)),
