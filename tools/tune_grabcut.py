@@ -29,7 +29,7 @@ from sampt.points.sample import sample_object_points
 from sampt.segmenters.grabcut import GrabCutSegmenter, GrabCutSettings
 from sampt.segmenters.grabcut.cut import min_cut
 from sampt.segmenters.grabcut.score import SCORE_FEATURES, score_features
-from sampt.segmenters.grabcut.unary import FEATURE_NAMES, gather_evidence, unary_features
+from sampt.segmenters.grabcut.unary import FEATURE_NAMES, Evidence, FrameFeatures, gather_evidence, unary_features
 from sampt.trackers.create import create_tracker
 from sampt.types import ObjectPrompt
 from sampt.video.array import ArrayVideo
@@ -87,7 +87,8 @@ class Sample:
     window: tuple[slice, slice]
 
 
-def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
+def weigh(case: Case, segmenter: GrabCutSegmenter) -> tuple[FrameFeatures, Evidence, tuple[slice, slice]]:
+    """The features of a case's frame, what its prompt says of them, and the window that is decided on."""
     features_of_frame = segmenter.encode(case.frame[None])[0]
     evidence = gather_evidence(
         rescale_xy(case.prompt.xy, features_of_frame.size_hw, features_of_frame.low_hw),
@@ -95,6 +96,11 @@ def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator,
         features_of_frame.low_hw,
     )
     window = segmenter._window(features_of_frame, evidence, None)
+    return features_of_frame, evidence, window
+
+
+def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
+    features_of_frame, evidence, window = weigh(case, segmenter)
     features = unary_features(features_of_frame, evidence, window)
     gt = cv2.resize(case.gt.astype(np.float32), features_of_frame.low_hw[::-1], interpolation=cv2.INTER_AREA)[window] > 0.5
     index = rng.choice(gt.size, pixels, replace=True)
@@ -148,13 +154,7 @@ def fit_score(cases: list[Case], segmenter: GrabCutSegmenter) -> None:
     """Ridge regression of the true IoU; prints cross-validated rank correlation, then the constants."""
     x, y = [], []
     for case in cases:
-        features_of_frame = segmenter.encode(case.frame[None])[0]
-        evidence = gather_evidence(
-            rescale_xy(case.prompt.xy, features_of_frame.size_hw, features_of_frame.low_hw),
-            case.prompt.is_positive,
-            features_of_frame.low_hw,
-        )
-        window = segmenter._window(features_of_frame, evidence, None)
+        features_of_frame, evidence, window = weigh(case, segmenter)
         logits = segmenter._unary(features_of_frame, evidence, window, None, None)
         mask = min_cut(logits, features_of_frame.edges[window], GrabCutSettings().smoothness)
         x.append(score_features(features_of_frame, evidence, window, logits, mask))

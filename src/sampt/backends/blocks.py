@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sampt.errors import BackendError
 
-__all__ = ["ConvNorm", "FoldingNetwork", "Residual", "fold_norms", "load_from_onnx"]
+__all__ = ["ConvNorm", "FoldingNetwork", "Residual", "conv_from_zero", "load_from_onnx", "twice"]
 
 
 class ConvNorm(nn.Module):
@@ -48,12 +48,16 @@ class Residual(nn.Module):
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
-def fold_norms(module: nn.Module) -> None:
-    """Merge every normalisation in ``module`` into its convolution and set it to inference."""
-    module.eval()
-    for part in module.modules():
-        if isinstance(part, ConvNorm):
-            part.fold()
+def twice(x: Tensor) -> Tensor:
+    """(n, c, h, w) at twice the size, bilinear."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def conv_from_zero(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
+    """A convolution that says nothing until it has learnt; where its input is zero it never does."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    nn.init.zeros_(conv.weight)
+    return conv
 
 
 class FoldingNetwork(nn.Module):
@@ -61,7 +65,10 @@ class FoldingNetwork(nn.Module):
 
     def fold(self) -> Self:
         """Merge all normalisation into the convolutions, in place; the network is then in evaluation mode for good."""
-        fold_norms(self)
+        self.eval()
+        for part in self.modules():
+            if isinstance(part, ConvNorm):
+                part.fold()
         return self
 
 

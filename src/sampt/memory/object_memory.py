@@ -1,7 +1,7 @@
 """Where on a frame objects may be, by what they looked like on the frames where they were named.
 
-Every cell of the frame is compared with the cells of the cached frames, by kernel density with cosines: how much is it
-like the object, how much like everything else. Other objects are part of everything else, so that objects compete for cells.
+Every cell of the frame is compared by cosines with the cells of the learnt frames: how much is it like those of the object that
+are most like it, how much like those of everything else. Other objects are part of everything else, so that objects compete.
 docs/algorithm.md, "Object memory", has the formula.
 """
 

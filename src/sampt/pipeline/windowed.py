@@ -275,10 +275,8 @@ class _WindowedRun:
         if self._memory is not None and prompts:
             priors = self._memory.priors(frame_idx, self._video.read(frame_idx, frame_idx + 1)[0], group)
             prompts = [dataclasses.replace(p, prior=priors.get(p.object_id)) for p in prompts]
-        return [
-            self._prefer_known(frame_idx, prediction)
-            for prediction in collect_predictions(self._predictions(frame_idx, prompts), group)
-        ]
+        predictions = collect_predictions(self._predictions(frame_idx, prompts), group)
+        return [self._prefer_known(frame_idx, prediction) for prediction in predictions]
 
     def _prefer_known(self, frame_idx: int, prediction: ObjectPrediction) -> ObjectPrediction:
         """The prediction, or what is known better."""
@@ -314,6 +312,8 @@ class _WindowedRun:
     def _save_appearances(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> None:
         """What objects look like where the user named them."""
         named = [m for m, _ in predictions if self._active[m.object_id].is_named and m.logits is not None]
+        if not named or (self._memory is None and not self._config.reinit.anchor):
+            return
         masks = {m.object_id: m.mask(self._video.size_hw) for m in named}
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         if self._config.reinit.anchor:  # the last time, if there were several

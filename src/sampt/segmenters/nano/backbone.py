@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.backends.blocks import ConvNorm
+from sampt.backends.blocks import ConvNorm, conv_from_zero, twice
 
 __all__ = ["BACKBONE_CHANNELS", "Backbone", "Neck"]
 
@@ -91,22 +91,12 @@ class Neck(nn.Module):
         self.fine = ConvNorm(BACKBONE_CHANNELS[0], fine, 1)
         self.coarse_to_middle = nn.Conv2d(coarse, middle, 1)
         self.middle_to_fine = nn.Conv2d(middle, fine, 1)
-        self.add_coarse = _silent(coarse)
-        self.add_middle = _silent(middle)
-        self.add_fine = _silent(fine)
+        self.add_coarse = conv_from_zero(coarse, coarse, 3)
+        self.add_middle = conv_from_zero(middle, middle, 3)
+        self.add_fine = conv_from_zero(fine, fine, 3)
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         coarse = F.relu(self.coarse(coarse))
-        middle = F.relu(self.middle(middle) + _twice(self.coarse_to_middle(coarse)))
-        fine = F.relu(self.fine(fine) + _twice(self.middle_to_fine(middle)))
+        middle = F.relu(self.middle(middle) + twice(self.coarse_to_middle(coarse)))
+        fine = F.relu(self.fine(fine) + twice(self.middle_to_fine(middle)))
         return self.add_fine(fine), self.add_middle(middle), self.add_coarse(coarse)
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def _silent(width: int) -> nn.Conv2d:
-    conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
-    nn.init.zeros_(conv.weight)
-    return conv

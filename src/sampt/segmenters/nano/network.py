@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
+from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual, conv_from_zero, twice
 from sampt.segmenters.nano.backbone import Backbone, Neck
 from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
@@ -61,17 +61,6 @@ class NetworkSizes:
     heads: int = 4
     head_width: int = 12
     prompt: int = 32
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def _from_zero(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
-    """A convolution that says nothing until it has learnt; where its input is zero it never does."""
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    nn.init.zeros_(conv.weight)
-    return conv
 
 
 class NanoEncoder(nn.Module):
@@ -115,8 +104,8 @@ class NanoEncoder(nn.Module):
         fine = self.fine(stem)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
-        middle = middle + _twice(self.coarse_to_middle(coarse))
-        fine = fine + _twice(self.middle_to_fine(middle))
+        middle = middle + twice(self.coarse_to_middle(coarse))
+        fine = fine + twice(self.middle_to_fine(middle))
         return stem, fine, middle, coarse
 
     def known(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,10 +145,10 @@ class NanoDecoder(nn.Module):
         self.out_stem = ConvNorm(2 * sizes.stem + 2, sizes.stem)
         self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a place
         self.score = nn.Sequential(nn.Conv2d(2 * sizes.fine + 6 + 3, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 1))
-        self.salient_embed = _from_zero(WIDTH + 1, heads * width)
-        self.salient_fine = _from_zero(WIDTH + 1, sizes.fine, 3)
-        self.salient_middle = _from_zero(WIDTH, sizes.middle)
-        self.salient_coarse = _from_zero(WIDTH, sizes.coarse)
+        self.salient_embed = conv_from_zero(WIDTH + 1, heads * width)
+        self.salient_fine = conv_from_zero(WIDTH + 1, sizes.fine, 3)
+        self.salient_middle = conv_from_zero(WIDTH, sizes.middle)
+        self.salient_coarse = conv_from_zero(WIDTH, sizes.coarse)
         self.trust = nn.Conv2d(sizes.fine, 1, 1)
         nn.init.zeros_(self.trust.weight)
         nn.init.zeros_(self.trust.bias)  # type: ignore[arg-type]
@@ -227,9 +216,9 @@ class NanoDecoder(nn.Module):
         d16 = self.down_coarse(d8) + coarse + self.salient_coarse(resize_like(salient_coarse, coarse))
         d16 = self.at_coarse(F.relu(d16))
         d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
-        u8 = self.out_middle(F.relu(d8 + _twice(self.up_middle(d16))))
-        u4 = self.out_fine(F.relu(d4 + _twice(self.up_fine(u8))))
-        u2 = F.relu(self.out_stem(torch.cat([_twice(self.up_stem(u4)), stem, *sharp2], 1)))
+        u8 = self.out_middle(F.relu(d8 + twice(self.up_middle(d16))))
+        u4 = self.out_fine(F.relu(d4 + twice(self.up_fine(u8))))
+        u2 = F.relu(self.out_stem(torch.cat([twice(self.up_stem(u4)), stem, *sharp2], 1)))
         logits = F.pixel_shuffle(self.logits(u2), 2)
         trusted = resize_like(MAX_TRUST * torch.sigmoid(self.trust(u4) - math.log(MAX_TRUST - 1)), logits)
         agreement = _agreement(salient_logit, points_xy / (4 * side), negative)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -127,19 +127,23 @@ def _seen_from(answer: LowResolution, window: Window, quarter: int) -> FloatArra
     """(s/4, s/4) probabilities of an earlier answer in another window; 0 where it said nothing."""
     probability = 0.5 + 0.5 * np.tanh(answer.logits / 2)
     small = cv2.resize(probability, (answer.logits.shape[1] // 4, answer.logits.shape[0] // 4), interpolation=cv2.INTER_AREA)
-    first, second = (answer.window.to_window(window.to_frame(np.full(2, at, np.float32))) / 4 - 0.5 for at in (2.0, 6.0))
-    step = second - first
-    matrix = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(small, matrix, (quarter, quarter), flags=flags, borderValue=0), np.float32)
+    return _within(
+        small, window, quarter, lambda xy: np.asarray(answer.window.to_window(xy) / 4, np.float32), cv2.BORDER_CONSTANT
+    )
 
 
 def _prior_within(prior: FloatArray, window: Window, quarter: int, size_hw: tuple[int, int]) -> FloatArray:
     """(s/4, s/4) log odds that the object is there."""
     cells = np.array(prior.shape[::-1], np.float32) / np.array(size_hw[::-1], np.float32)
-    first, second = (window.to_frame(np.full(2, at, np.float32)) * cells - 0.5 for at in (2.0, 6.0))
+    return _within(prior, window, quarter, lambda xy: np.asarray(xy * cells, np.float32), cv2.BORDER_REPLICATE)
+
+
+def _within(
+    values: FloatArray, window: Window, quarter: int, to_values: Callable[[FloatArray], FloatArray], border: int
+) -> FloatArray:
+    """(s/4, s/4) the (h, w) ``values`` at the window's locations; ``to_values`` goes from the frame's corner to theirs."""
+    first, second = (to_values(window.to_frame(np.full(2, at, np.float32))) - 0.5 for at in (2.0, 6.0))
     step = second - first
     matrix = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    found = cv2.warpAffine(prior, matrix, (quarter, quarter), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)
+    return np.asarray(cv2.warpAffine(values, matrix, (quarter, quarter), flags=flags, borderMode=border), np.float32)
