@@ -126,7 +126,8 @@ def _inside(window: Window, quarter: int, size_hw: tuple[int, int]) -> FloatArra
 def _seen_from(answer: LowResolution, window: Window, quarter: int) -> FloatArray:
     """(s/4, s/4) probabilities of an earlier answer in another window; 0 where it said nothing."""
     probability = 0.5 + 0.5 * np.tanh(answer.logits / 2)
-    small = cv2.resize(probability, (answer.logits.shape[1] // 4, answer.logits.shape[0] // 4), interpolation=cv2.INTER_AREA)
+    size = (answer.logits.shape[1] // 4, answer.logits.shape[0] // 4)
+    small = np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_AREA), np.float32)
     return _within(
         small, window, quarter, lambda xy: np.asarray(answer.window.to_window(xy) / 4, np.float32), cv2.BORDER_CONSTANT
     )
