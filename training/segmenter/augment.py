@@ -18,6 +18,7 @@ from sampt.segmenters.nano.runtime import saliency_side
 from sampt.segmenters.nano.settings import NanoSettings
 from training.data import KINDS, Store
 from training.draws import Draws
+from training.segmenter.appearances import SCALE as APPEARANCE_SCALE
 from training.segmenter.recorded import Recorded
 
 Settings = dict[str, Any]
@@ -43,6 +44,7 @@ class Batch:
         seen: (b, 3, l, l) what the saliency network sees: the part ``view`` (b, 4) x0, y0, x1, y1 of the picture, stretched.
         target: (b, 1, s, s) 0 or 1.
         inside: (b, 1, s, s).
+        memory: (b, 1, s / 4, s / 4) log odds of the object memory; 0 where it knows nothing.
         first, second: two sets of prompts.
         is_recorded: whether the prompts are those of a run through the clip.
     """
@@ -52,6 +54,7 @@ class Batch:
     view: Tensor
     target: Tensor
     inside: Tensor
+    memory: Tensor
     first: Prompts
     second: Prompts
     is_recorded: bool = False
@@ -81,10 +84,18 @@ class Placement:
 class Maker(Draws):
     """Draws batches from a store."""
 
-    def __init__(self, store: Store, settings: Settings, generator: Generator, recorded: Recorded | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        generator: Generator,
+        recorded: Recorded | None = None,
+        appearances: Tensor | None = None,
+    ) -> None:
         super().__init__(generator, store.pictures.device)
         self.store = store
         self.recorded = recorded
+        self.appearances = appearances
         self.settings = settings
         regions = store.regions
         self.weights = {}
@@ -120,15 +131,17 @@ class Maker(Draws):
         picture, inside = self._picture(index, grid)
         mask = self._mask(region, self.store.regions.labels[region], grid) * inside
         other = self._others(region, grid) * inside
-        picture, mask, inside, other = self._made(picture, mask, inside, other, large)
+        memory = self._remembered(region, grid)
+        picture, mask, inside, other, memory = self._made(region, picture, mask, inside, other, memory)
         stale = self._stale(region, grid, mask, other)
         inside_large = inside
+        memory = self._doubtful(F.avg_pool2d(memory * inside, 4 * large // side))
         mask, inside, other, stale = (_shrink(x, side) for x in (mask, inside, other, stale))
         target, inside = (mask > 0.5).float(), (inside > 0.5).float()
         # An object that is hardly in the crop teaches nothing.
         seen = target.sum((1, 2, 3)) >= 0.004 * side * side
         keep = torch.nonzero(seen)[:, 0]
-        target, inside, stale, other = (x[keep] for x in (target, inside, stale, other))
+        target, inside, stale, other, memory = (x[keep] for x in (target, inside, stale, other, memory))
         picture = self._colour(picture[keep]) * inside_large[keep]
         # How much object there is within 7 pixels.
         near = F.interpolate(F.avg_pool2d(F.avg_pool2d(target, 2), 7, 1, 3), scale_factor=2.0)
@@ -139,10 +152,18 @@ class Maker(Draws):
             first = replace(first, labels=labels, previous=previous)
         first = self._corrected(first, target, inside, self.chance(s["previous"]["corrected"], len(target)))
         second = self._prompts(target, inside, near, other, cap, stale, 0.0)
-        return self._seen(picture, target, inside, first, second)
+        return self._seen(picture, target, inside, memory, first, second)
 
     def _seen(
-        self, large: Tensor, target: Tensor, inside: Tensor, first: Prompts, second: Prompts, *, is_recorded: bool = False
+        self,
+        large: Tensor,
+        target: Tensor,
+        inside: Tensor,
+        memory: Tensor,
+        first: Prompts,
+        second: Prompts,
+        *,
+        is_recorded: bool = False,
     ) -> Batch:
         """The batch with the pictures that both networks see of the ``large`` ones."""
         side = target.shape[-1]
@@ -156,7 +177,7 @@ class Maker(Draws):
         seen = F.grid_sample(large, unit, mode="bilinear", align_corners=False)
         picture = _shrink(large, side) * inside
         picture, seen = (p.contiguous(memory_format=torch.channels_last) for p in (picture, seen))
-        return Batch(picture, seen, view, target, inside, first, second, is_recorded)
+        return Batch(picture, seen, view, target, inside, memory, first, second, is_recorded)
 
     def _view(self, prompts: Prompts, inside: Tensor) -> Tensor:
         """(b, 4) what the saliency network sees, as in the segmenter: around box or positive points, or all of the crop."""
@@ -212,14 +233,37 @@ class Maker(Draws):
         xy, labels = recorded.points(which)
         xy = placed.to_crop(xy, side)
         labels = torch.where(((xy >= 0) & (xy < side)).all(2), labels, -1.0)
-        unit = (placed.grid(side // 4) - window[:, None, None, :2]) / (window[:, 2:] - window[:, :2])[:, None, None] * 2 - 1
+        quarter = placed.grid(side // 4)
+        memory = self._doubtful(self._remembered(region, quarter) * F.avg_pool2d(inside, 4))
+        unit = (quarter - window[:, None, None, :2]) / (window[:, 2:] - window[:, :2])[:, None, None] * 2 - 1
         previous = F.grid_sample(recorded.maps[which].unsqueeze(1).float() / 255, unit, mode="bilinear", align_corners=False)
         labels, previous = self._worn(xy, labels, previous, s["recorded"])
         prompts = Prompts(xy, labels, torch.zeros(len(which), 4, device=self.device), previous, has.float())
         keep = torch.nonzero((target.sum((1, 2, 3)) >= 0.004 * side * side) & (labels == 1).any(1))[:, 0]
         prompts = Prompts(*(getattr(prompts, f.name)[keep] for f in fields(prompts)))
         picture = self._colour(picture[keep]) * inside_large[keep]
-        return self._seen(picture, target[keep], inside[keep], prompts, prompts, is_recorded=True)
+        return self._seen(picture, target[keep], inside[keep], memory[keep], prompts, prompts, is_recorded=True)
+
+    def _remembered(self, region: Tensor, grid: Tensor) -> Tensor:
+        """(b, 1, s, s) what the object memory says at ``grid``; 0 without one."""
+        if self.appearances is None:
+            return torch.zeros(len(region), 1, *grid.shape[1:3], device=self.device)
+        variant = self.chance(self.settings["memory"]["second"], len(region)).long()
+        maps = self.appearances[region, variant].unsqueeze(1).float() / APPEARANCE_SCALE
+        size = self.store.sizes[self.store.regions.picture[region]].flip(1).view(-1, 1, 1, 2)
+        return F.grid_sample(maps, grid * (2 / size) - 1, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def _doubtful(self, memory: Tensor) -> Tensor:
+        """The same with mistakes; nothing for some."""
+        s = self.settings["memory"]
+        b, _, side, _ = memory.shape
+        if self.appearances is None:
+            return memory
+        gain = torch.exp(self.normal(b, 1, 1, 1) * s["gain"])
+        offset = self.normal(b, 1, 1, 1) * s["offset"] + self._clouds(b, 1, side, 5) * self.uniform(b, 1, 1, 1) * s["noise"]
+        patch = (self._clouds(b, 1, side, 4) > 1.6) & self.chance(s["wrong"], b).view(b, 1, 1, 1) & (memory != 0)
+        memory = torch.where(patch, self.normal(b, 1, 1, 1) * 2, memory * gain + offset * (memory != 0))
+        return memory.clamp(-6, 6) * (1 - self.switch(s["unknown"], b, 1, 1, 1))
 
     def correct(self, batch: Batch, answer: Tensor) -> Prompts:
         """The prompts of a second question: those of the first and a click on what its answer got wrong, or new ones.
@@ -352,12 +396,24 @@ class Maker(Draws):
         grid = centre.view(b, 1, 1, 2) + unit * (half.unsqueeze(1) * flip).view(b, 1, 1, 2)
         return self._picture(index, grid)[0]
 
-    def _another_object(self, n: int, side: int, ratio: list[float]) -> tuple[Tensor, Tensor]:
-        """Crops about n whole objects, and the objects' masks (n, 1, s, s) in them."""
+    def _another_object(
+        self, own: Tensor, side: int, ratio: list[float], memory: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops about n whole objects, some of them the ``own`` regions again: others that look alike. The objects' masks
+        (n, 1, s, s) in them, and (n, 1, 1, 1) what the memory of the own ones says of these: no, or as much as of themselves."""
+        n = len(own)
         region = torch.multinomial(self.weights["whole"], n, True, generator=self.rng)
+        alike = self.chance(self.settings["made"]["alike"], n)
+        region = torch.where(alike, own, region)
+        mean = ((memory * mask).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1)).view(n, 1, 1, 1)
+        says = torch.where(alike.view(n, 1, 1, 1), mean + self.normal(n, 1, 1, 1), self._no(n))
         grid = self._placed(region, ratio).grid(side)
         picture, valid = self._picture(self.store.regions.picture[region], grid)
-        return picture, self._mask(region, self.store.regions.labels[region], grid) * valid
+        return picture, self._mask(region, self.store.regions.labels[region], grid) * valid, says
+
+    def _no(self, n: int) -> Tensor:
+        """(n, 1, 1, 1) what the object memory says of something else."""
+        return -2.0 - self.normal(n, 1, 1, 1).abs() * 1.5
 
     def _clouds(self, b: int, channels: int, side: int, cells: int) -> Tensor:
         """Smooth noise of unit variance."""
@@ -365,11 +421,11 @@ class Maker(Draws):
         return F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
 
     def _made(
-        self, picture: Tensor, mask: Tensor, inside: Tensor, other: Tensor, side: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, region: Tensor, picture: Tensor, mask: Tensor, inside: Tensor, other: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Objects on other pictures, behind and before other objects; shapes of noise."""
         s = self.settings["made"]
-        b = len(picture)
+        b, side = len(picture), picture.shape[-1]
         soft = F.avg_pool2d(mask, 3, 1, 1)
         which = torch.nonzero(self.chance(s["pasted"], b))[:, 0]
         if len(which):
@@ -381,18 +437,19 @@ class Maker(Draws):
             picture[which] = picture[which] * alpha + self._shift_colour(back) * (1 - alpha)
             inside[which] = 1.0
             other[which] = 0.0
+            memory[which] = _blend(self._no(n), memory[which], mask[which])
         which = torch.nonzero(self.chance(s["behind"], b))[:, 0]
         if len(which):
-            n = len(which)
-            behind, alpha = self._another_object(n, side, [1.0, 3.0])
+            behind, alpha, says = self._another_object(region[which], side, [1.0, 3.0], memory[which], mask[which])
             alpha = alpha * (1 - mask[which])
             soft_behind = F.avg_pool2d(alpha, 3, 1, 1) * (1 - soft[which])
             picture[which] = self._shift_colour(behind) * soft_behind + picture[which] * (1 - soft_behind)
             other[which] = torch.maximum(other[which], alpha)
+            memory[which] = _blend(memory[which], says, alpha)
         which = torch.nonzero(self.chance(s["occluded"], b))[:, 0]
         if len(which):
             n = len(which)
-            front, alpha = self._another_object(n, side, [1.2, 4.0])
+            front, alpha, says = self._another_object(region[which], side, [1.2, 4.0], memory[which], mask[which])
             covered = mask[which] * (1 - alpha)
             # Not so that the object all but disappears.
             fine = (covered.sum((1, 2, 3)) > 0.4 * mask[which].sum((1, 2, 3))).view(n, 1, 1, 1)
@@ -401,6 +458,7 @@ class Maker(Draws):
             picture[which] = self._shift_colour(front) * soft_front + picture[which] * (1 - soft_front)
             mask[which] = mask[which] * (1 - alpha)
             other[which] = torch.maximum(other[which], alpha)
+            memory[which] = _blend(memory[which], says, alpha)
         which = torch.nonzero(self.chance(s["blob"], b))[:, 0]
         if len(which):
             n = len(which)
@@ -415,7 +473,8 @@ class Maker(Draws):
             mask[which] = shape
             inside[which] = torch.maximum(inside[which], shape)
             other[which] = 0.0
-        return picture, mask, inside, other
+            memory[which] = _blend(self._no(n), 1.5 + self.normal(n, 1, 1, 1), shape)
+        return picture, mask, inside, other, memory
 
     def _shift_colour(self, picture: Tensor) -> Tensor:
         b = len(picture)
@@ -581,6 +640,13 @@ def _as_jpeg(unit: Tensor, quality: Tensor) -> Tensor:
     kept = torch.round(dct @ blocks @ dct.t() / step) * step
     out = (dct.t() @ kept @ dct).transpose(3, 4).reshape(n, 4, side, side)
     return (out[:, 1:] + out[:, :1] + 0.5).clamp(0, 1)
+
+
+def _blend(below: Tensor, above: Tensor, alpha: Tensor) -> Tensor:
+    """What the object memory says of something with something else over it, as coarse as its cells are."""
+    small = F.avg_pool2d(F.avg_pool2d(alpha, 8), 3, 1, 1)
+    share = F.interpolate(small, alpha.shape[-2:], mode="bilinear", align_corners=False)
+    return below + (above - below) * share
 
 
 def _shrink(x: Tensor, side: int) -> Tensor:

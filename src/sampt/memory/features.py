@@ -30,12 +30,17 @@ class FrameFeatures:
     The mean over the frame is taken off, and every cell's vector has length 1, so that products are cosines.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._session = open_session(weights, "object memory")
+    def __init__(self, weights: Path = WEIGHTS, *, threads: int | None = None) -> None:
+        self._session = open_session(weights, "object memory", threads=threads)
 
-    def __call__(self, frame: UInt8Array) -> FloatArray:
-        """Features (c, h', w') float32 of an (h, w, 3) uint8 RGB frame; h' and w' cells cover it evenly."""
-        height, width = size_with_longest_side((frame.shape[0], frame.shape[1]), LONGEST_SIDE)
+    def __call__(self, frame: UInt8Array, longest_side: int | None = None) -> FloatArray:
+        """Features (c, h', w') float32 of an (h, w, 3) uint8 RGB frame; h' and w' cells cover it evenly.
+
+        Args:
+            frame: (h, w, 3).
+            longest_side: of the reduced frame (default: :data:`LONGEST_SIDE`).
+        """
+        height, width = size_with_longest_side((frame.shape[0], frame.shape[1]), longest_side or LONGEST_SIDE)
         size = (max(CELL, round(width / CELL) * CELL), max(CELL, round(height / CELL) * CELL))
         small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if size[0] < frame.shape[1] else cv2.INTER_LINEAR)
         image = small.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.memory.features import bundled_features
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectMemory"]
+__all__ = ["ObjectMemory", "log_odds"]
 
 # Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
 _SHARPNESS = 40.0
@@ -94,9 +94,8 @@ class ObjectMemory:
         if not known:
             return {}
         values = self._values(frame_idx, frame)
-        own, rest = self._likenesses(values.reshape(len(values), -1), known)
-        logits = _GAIN * (np.log(own + _FLOOR) - np.log(rest + _FLOOR)) + _OFFSET
-        logits = np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT).T.reshape(len(known), *values.shape[1:])
+        logits = _to_log_odds(*self._likenesses(values.reshape(len(values), -1), known))
+        logits = logits.T.reshape(len(known), *values.shape[1:])
         return dict(zip(known, logits, strict=True))
 
     def forget(self, before: int) -> None:
@@ -118,20 +117,49 @@ class ObjectMemory:
         return self._seen[frame_idx]
 
     def _likenesses(self, values: FloatArray, object_ids: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """(n, o) how much each of the (c, n) cells is like the cells of the object that are most like it, and like those that
-        are not the object's. The kernel is so sharp that few of them count, and there is no mean: a small neighbor that looks
-        alike, named or not, counts as much as a wide background does.
-        """
         own = np.zeros((values.shape[1], len(object_ids)), np.float32)
         rest = np.zeros_like(own)
         for entry in self._entries:
-            kernel = np.exp(_SHARPNESS * (values.T @ entry.values - 1))
             nothing = np.zeros(entry.values.shape[1], np.float32)
             named = np.max(np.stack(list(entry.fractions.values())), axis=0)
             inside = np.stack([entry.fractions.get(o, nothing) for o in object_ids], 1)
             # Where the object was not named only other objects are known not to be it.
             outside = np.stack([1 - entry.fractions[o] if o in entry.fractions else named for o in object_ids], 1)
-            # A cell that is half the object's counts little for either side.
-            own += kernel @ np.square(inside)
-            rest += kernel @ np.square(outside)
+            more = _likenesses(values, entry.values, inside, outside)
+            own += more[0]
+            rest += more[1]
         return own, rest
+
+
+def log_odds(
+    values: FloatArray, known: FloatArray, inside: FloatArray, outside: FloatArray, left_out: BoolArray | None = None
+) -> FloatArray:
+    """(n, o) log odds that cells are those of objects, by one frame where these are known.
+
+    Args:
+        values: (c, n) features of the cells.
+        known: (c, m) features of that frame's cells.
+        inside, outside: (m, o) fractions of these that are the object's, and that are not.
+        left_out: (n, m) which are not compared.
+    """
+    return _to_log_odds(*_likenesses(values, known, inside, outside, left_out))
+
+
+def _likenesses(
+    values: FloatArray, known: FloatArray, inside: FloatArray, outside: FloatArray, left_out: BoolArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """(n, o) how much cells are like the cells of the object that are most like them, and like those that are not the object's.
+
+    The kernel is so sharp that few of them count, and there is no mean: a small neighbor that looks alike, named or not, counts
+    as much as a wide background does.
+    """
+    kernel = np.exp(_SHARPNESS * (values.T @ known - 1))
+    if left_out is not None:
+        kernel[left_out] = 0
+    # A cell that is half the object's counts little for either side.
+    return kernel @ np.square(inside), kernel @ np.square(outside)
+
+
+def _to_log_odds(own: FloatArray, rest: FloatArray) -> FloatArray:
+    logits = _GAIN * (np.log(own + _FLOOR) - np.log(rest + _FLOOR)) + _OFFSET
+    return np.asarray(np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT), np.float32)

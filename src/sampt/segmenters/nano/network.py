@@ -36,8 +36,8 @@ TRACKED_TRUST = 1.5
 """And so much more for tracked points."""
 
 
-MEMORY_TRUST = 2.0
-"""What the object memory says counts so many times what is salient does."""
+MEMORY_SCALE = 2.0
+"""The log odds of the object memory times this are a logit like that of saliency."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,12 @@ class NanoDecoder(nn.Module):
         self.trust = nn.Conv2d(sizes.fine, 1, 1)
         nn.init.zeros_(self.trust.weight)
         nn.init.zeros_(self.trust.bias)  # type: ignore[arg-type]
+        self.memory_embed = conv_from_zero(1, heads * width)
+        self.memory_fine = conv_from_zero(1, sizes.fine, 3)
+        self.memory_trust = nn.Conv2d(sizes.fine, 1, 1)
+        nn.init.zeros_(self.memory_trust.weight)
+        nn.init.zeros_(self.memory_trust.bias)  # type: ignore[arg-type]
+        self.memory_score = conv_from_zero(3, 64)
 
     def forward(
         self,
@@ -188,14 +194,14 @@ class NanoDecoder(nn.Module):
             tracked: (n,) share of the points that a tracker put there. These lie beside the object more often than those that
                 the decoder was trained with, and saliency, which knows nothing of them, counts :data:`TRACKED_TRUST` more, as
                 far as the negative ones lie beside it.
-            memory: (n, 1, s/4, s/4) log odds of the object memory that the object is there. They join the logit of saliency,
-                which tells things from what is around them and not from each other. 0, of any size: nothing is known.
+            memory: (n, 1, s/4, s/4) log odds of the object memory that the object is there, which enter and are added like the
+                logit of saliency, by a trust of their own. 0, of any size: nothing is known.
 
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
         """
-        known = resize_like(salient_logit, stem) + MEMORY_TRUST * resize_like(memory, stem)
-        salient_logit = torch.clamp(known, -SURE, SURE)
+        salient_logit = resize_like(salient_logit, stem)
+        memory = torch.clamp(MEMORY_SCALE * resize_like(memory, fine), -SURE, SURE)
         salient = torch.cat([F.avg_pool2d(salient_logit, 2), resize_like(salient_fine, fine)], 1)
         side = fine.shape[-1]
         positive = (labels == 1).to(fine.dtype)
@@ -207,10 +213,10 @@ class NanoDecoder(nn.Module):
         given = has_previous.view(-1, 1, 1, 1).expand(-1, 1, side, side)
         maps += [(previous - 0.5) * given, given, _box_map(box / 4.0, side), inside]
         with torch.autocast(fine.device.type, enabled=False):  # exponents want more than bfloat16
-            embedding = self.embed(fine.float()) + self.salient_embed(salient.float())
+            embedding = self.embed(fine.float()) + self.salient_embed(salient.float()) + self.memory_embed(memory.float())
             evidence = self._compare(embedding, at_fine, positive, negative, side)
         prompt = F.relu(self.mix(torch.cat([*maps, evidence.to(fine.dtype)], 1)))
-        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient))
+        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient) + self.memory_fine(memory))
         d8 = self.down_middle(d4) + middle + self.salient_middle(resize_like(salient_middle, middle))
         d8 = self.at_middle(F.relu(d8))
         d16 = self.down_coarse(d8) + coarse + self.salient_coarse(resize_like(salient_coarse, coarse))
@@ -220,13 +226,13 @@ class NanoDecoder(nn.Module):
         u4 = self.out_fine(F.relu(d4 + twice(self.up_fine(u8))))
         u2 = F.relu(self.out_stem(torch.cat([twice(self.up_stem(u4)), stem, *sharp2], 1)))
         logits = F.pixel_shuffle(self.logits(u2), 2)
-        trusted = resize_like(MAX_TRUST * torch.sigmoid(self.trust(u4) - math.log(MAX_TRUST - 1)), logits)
         agreement = _agreement(salient_logit, points_xy / (4 * side), negative)
-        trusted = trusted + (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
+        more = (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
         is_about_it = _is_about(salient_logit, points_xy / (4 * side), positive)
-        trusted = trusted * torch.where(memory.abs().amax((1, 2, 3)) > 0, 1.0, is_about_it).view(-1, 1, 1, 1)
-        logits = logits + trusted * resize_like(salient_logit, logits)
-        return logits, self._score(logits, u4, salient[:, :1], inside, sharp2, positive, negative)
+        counts = torch.where(memory.abs().amax((1, 2, 3)) > 0, 1.0, is_about_it).view(-1, 1, 1, 1)
+        logits = logits + (_trusted(self.trust(u4), logits) + more) * counts * resize_like(salient_logit, logits)
+        logits = logits + (_trusted(self.memory_trust(u4), logits) + more) * resize_like(memory, logits)
+        return logits, self._score(logits, u4, (salient[:, :1], memory), inside, sharp2, positive, negative)
 
     def _compare(self, embedding: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
         """(n, 2 heads, side, side): how much every place is like the positive, and like the negative, points.
@@ -266,13 +272,13 @@ class NanoDecoder(nn.Module):
         self,
         logits: Tensor,
         features: Tensor,
-        salient: Tensor,
+        known: tuple[Tensor, Tensor],
         inside: Tensor,
         clicks: list[Tensor],
         positive: Tensor,
         negative: Tensor,
     ) -> Tensor:
-        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with clicks and saliency."""
+        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with clicks, saliency and memory."""
         probability = torch.sigmoid(logits.detach().float())
         at_fine = F.avg_pool2d(probability, 4) * inside
         at_stem = F.avg_pool2d(probability, 2)
@@ -284,13 +290,23 @@ class NanoDecoder(nn.Module):
         doubt = (at_fine * (1.0 - at_fine)).sum((2, 3), keepdim=True) / (area + 1.0)
         hits = [(at_stem * c).sum((2, 3), keepdim=True) / (c.sum((2, 3), keepdim=True) + 1e-3) for c in clicks]
         counts = [torch.log1p(w.sum(1)).view(-1, 1, 1, 1).to(features.dtype) for w in (positive, negative)]
-        salient = salient.float() / SURE  # 0 where it is not known
-        outside = (1.0 - at_fine) * inside
-        agree = [(salient * at_fine).sum((2, 3), keepdim=True) / (area + 1.0)]
-        agree += [(salient * outside).sum((2, 3), keepdim=True) / (outside.sum((2, 3), keepdim=True) + 1.0)]
-        agree += [(salient * (2.0 * at_fine - inside)).mean((2, 3), keepdim=True)]
-        score: Tensor = self.score(torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts, *agree], 1))
+        agree, remembered = (_agree(logit.float() / SURE, at_fine, inside) for logit in known)  # 0 where they are not known
+        hidden = self.score[0](torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts, agree], 1))
+        score: Tensor = self.score[2](F.relu(hidden + self.memory_score(remembered)))
         return score.view(-1)
+
+
+def _trusted(trust: Tensor, out: Tensor) -> Tensor:
+    """How many times a logit counts, at the size of ``out``: once, to begin with."""
+    return resize_like(MAX_TRUST * torch.sigmoid(trust - math.log(MAX_TRUST - 1)), out)
+
+
+def _agree(known: Tensor, at_fine: Tensor, inside: Tensor) -> Tensor:
+    """(n, 3, 1, 1) what is known of every place, (n, 1, h, w), on the mask, off it, and how far the two agree."""
+    outside = (1.0 - at_fine) * inside
+    on = (known * at_fine).sum((2, 3), keepdim=True) / (at_fine.sum((2, 3), keepdim=True) + 1.0)
+    off = (known * outside).sum((2, 3), keepdim=True) / (outside.sum((2, 3), keepdim=True) + 1.0)
+    return torch.cat([on, off, (known * (2.0 * at_fine - inside)).mean((2, 3), keepdim=True)], 1)
 
 
 def _agreement(logit: Tensor, xy: Tensor, negative: Tensor) -> Tensor:
@@ -365,7 +381,12 @@ class NanoNetwork(FoldingNetwork):
         self.saliency = SaliencyNetwork().requires_grad_(False)
 
     def encode_crop(
-        self, picture: Tensor, inside: Tensor, doubt: Callable[[Features], Features] = lambda features: features
+        self,
+        picture: Tensor,
+        inside: Tensor,
+        doubt: Callable[[Features], Features] = lambda features: features,
+        *,
+        knows: bool = True,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Features of crops that may reach beyond their picture, as a window cut from an encoded frame has them.
 
@@ -373,13 +394,16 @@ class NanoNetwork(FoldingNetwork):
             picture: (n, 3, s, s), see :class:`NanoEncoder`.
             inside: (n, 1, s, s) 1 inside the picture, 0 outside.
             doubt: what training does to the learnt features.
+            knows: with what the backbone adds.
 
         Returns:
             The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
         """
         shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
         stem, *learnt = doubt(self.encoder.learnt(picture))
-        features = (stem, *(a + b for a, b in zip(learnt, self.encoder.known(picture), strict=True)))
+        if knows:
+            learnt = [a + b for a, b in zip(learnt, self.encoder.known(picture), strict=True)]
+        features = (stem, *learnt)
         return tuple(f * share for f, share in zip(features, shares, strict=True)), shares[1]
 
     def find_salient(self, picture: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:
