@@ -3,6 +3,7 @@
 Examples:
     python -m benchmarks.quality                         # the ten sequences that are reported
     python -m benchmarks.quality --split train --workers 2 --set sampling.positive_points=64     # for tuning
+    python -m benchmarks.quality --split held-out --no-baseline     # every frame of the training clips that nano never saw
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -41,7 +43,9 @@ from sampt.points.sample import sample_points
 from sampt.types import IntArray, Points
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-DEFAULT_DATA = {"dev": SHARED / "davis", "train": SHARED / "training" / "davis2016_train"}
+FULL = SHARED / "training" / "davis2016_train_480"
+DEFAULT_DATA = {"dev": SHARED / "davis", "train": SHARED / "training" / "davis2016_train", "held-out": FULL, "seen": FULL}
+NANO_CONFIG = Path(__file__).resolve().parents[1] / "training" / "segmenter" / "config.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +90,11 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--split", choices=sorted(DEFAULT_DATA), default="dev", help="dev: reported; train: for choosing settings"
+        "--split",
+        choices=sorted(DEFAULT_DATA),
+        default="dev",
+        help="dev: reported; train: for choosing settings; held-out, seen: the clips of it, at 480 pixels and full frame rate, "
+        "that nano was not, and was, trained on",
     )
     parser.add_argument("--data", type=Path, help="folder of the split (default: in ../shared)")
     parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these")
@@ -106,8 +114,19 @@ def parse_arguments() -> argparse.Namespace:
 
 def load_sequences(args: argparse.Namespace) -> list[LabelMapSequence]:
     root = args.data or DEFAULT_DATA[args.split]
-    sequences = davis_sequences(root) if args.split == "dev" else training_sequences(root)
+    if args.split in ("held-out", "seen"):
+        held_out = tomllib.loads(NANO_CONFIG.read_text(encoding="utf-8"))["data"]["held_out"]
+        names = [f.name for f in sorted(root.iterdir()) if f.is_dir() and (f.name in held_out) == (args.split == "held-out")]
+        sequences = [sequence_in(root / name) for name in names]
+    else:
+        sequences = davis_sequences(root) if args.split == "dev" else training_sequences(root)
     return select_sequences(sequences, args.sequences) if args.sequences else sequences
+
+
+def sequence_in(folder: Path) -> LabelMapSequence:
+    """A clip of ``00000.jpg`` and ``00000.png`` in one folder."""
+    frames, masks = (folder / f"[0-9]*.{suffix}" for suffix in ("jpg", "png"))
+    return LabelMapSequence(folder.name, frames, masks).checked()
 
 
 def make_config(args: argparse.Namespace) -> SegmentConfig:

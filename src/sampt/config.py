@@ -187,6 +187,9 @@ class ReinitConfig(_Checked):
     backward_consistency: bool = _setting(
         False, "new points are tracked back to the window's start; those seen on the other side of its mask there change sign"
     )
+    compete: bool = _setting(
+        False, "the next frame and new points start from masks without what another object has the larger logit for"
+    )
     positive_points: int | None = _setting(
         None, "positive points with re-initialisation, from the first window on (default: as without)", low=1
     )

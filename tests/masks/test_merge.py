@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sampt.geometry import size_with_longest_side
-from sampt.masks.merge import ObjectMask, merge_objects
+from sampt.masks.merge import ObjectMask, contest, merge_objects
 from sampt.types import FrameMasks, FramePoints, MaskPrediction, ObjectState
 
 SIZE_HW = (6, 10)
@@ -59,8 +59,12 @@ def test_the_background_has_logit_zero() -> None:
         assert np.array_equal(result.masks[0], logits > 0)
 
 
-def test_argmax_over_many_objects_equals_a_dense_argmax() -> None:
+def test_where_little_is_contested_the_merge_is_a_dense_argmax() -> None:
     logits = np.random.default_rng(0).normal(-0.5, 1, (5, *SIZE_HW)).round(1).astype(np.float32)
+    for i, one in enumerate(logits):  # two columns each, and some of the next object's
+        one[:, : 2 * i] = one[:, 2 * i + 3 :] = -1
+        one[:, 2 * i : 2 * i + 2] = np.abs(one[:, 2 * i : 2 * i + 2])
+        one[1:, 2 * i + 2 :] = -1
     expected = np.concatenate([np.zeros((1, *SIZE_HW), np.float32), logits]).argmax(0)  # ties go to the first
     assert np.array_equal(merge(*(predicted(i + 1, one) for i, one in enumerate(logits))).label_map(), expected)
 
@@ -158,3 +162,43 @@ def test_resizing_to_the_same_size_changes_nothing() -> None:
     empty = ObjectMask(1, ObjectState.NO_VISIBLE_POINT)
     assert empty.resized(SIZE_HW, (60, 100)) is empty
     assert size_with_longest_side(SIZE_HW, 100) == (60, 100)
+
+
+def test_a_small_part_that_two_claim_is_shared_pixel_by_pixel_and_a_large_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    for columns, is_shared in ((1, True), (4, False)):
+        left, right = region(slice(0, 6), slice(0, 5), 2.0), region(slice(0, 6), slice(5 - columns, 10), 2.0)
+        both = slice(5 - columns, 5)
+        left[:, both] += rng.normal(0, 0.5, (6, columns))
+        right[:, both] += rng.normal(0.1, 0.5, (6, columns))
+        masks = merge(predicted(1, left), predicted(2, right)).masks
+        assert not (masks[0] & masks[1]).any()
+        assert (masks[0] | masks[1]).all()
+        owners = masks[0][:, both]
+        assert owners.any() != owners.all() if is_shared else owners.any() == owners.all()
+        if not is_shared:
+            assert owners.all() == (left[:, both].sum() > right[:, both].sum())
+
+
+def test_a_given_mask_keeps_the_part_that_it_claims() -> None:
+    mask = np.zeros(SIZE_HW, bool)
+    mask[:, :5] = True
+    given = ObjectMask.of_given(2, mask)
+    masks = merge(predicted(1, region(slice(0, 6), slice(0, 7), 9.0)), given).masks
+    assert np.array_equal(masks[1], mask)
+    assert not (masks[0] & mask).any()
+
+
+def test_contested_objects_lose_what_another_has() -> None:
+    items = [predicted(2, RIGHT), predicted(1, LEFT), predicted(3, region(slice(1, 3), slice(5, 8), 1.0))]
+    alone = contest(items[:1], SIZE_HW)
+    assert alone[0] is items[0]
+    right, left, third = contest(items, SIZE_HW)
+    assert right is items[0]
+    merged = merge(*items)
+    assert np.array_equal(left.mask(SIZE_HW), merged.masks[0])
+    assert left.logits is not None
+    assert left.logits.min() < 0
+    assert third.state is ObjectState.HIDDEN_BY_OTHERS
+    assert third.logits is None
+    assert merge(right, left, third).states.tolist() == merged.states.tolist()

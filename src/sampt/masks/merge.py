@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,15 @@ import numpy as np
 
 from sampt.checks import shape_repr
 from sampt.geometry import find_mask_box, rescale_span
-from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
+from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, IntArray, MaskPrediction, ObjectState
 
-__all__ = ["ObjectMask", "merge_objects"]
+__all__ = ["ObjectMask", "contest", "merge_objects"]
 
 _MARGIN_PX = 2
 """Logits kept around the mask, so that resizing interpolates across its edge."""
+
+_LARGE = 0.25
+"""Of the smallest of the masks that claim a part; one that is as large is decided as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,64 @@ class ObjectMask:
         return ObjectMask(self.object_id, self.state, self.score, np.asarray(logits, np.float32), origin, self.is_given)
 
 
+def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[ObjectMask]:
+    """The objects without the pixels that another one has the larger logit for, as :func:`merge_objects` gives them away.
+
+    There a logit is not above 0 any more, but as far below as it was above; an object that has nothing left is hidden.
+    """
+    ordered = sorted((o for o in objects if o.logits is not None), key=lambda o: o.object_id)
+    if len(ordered) < 2:
+        return list(objects)
+    owner = _owners(ordered, size_hw)
+    results = {o.object_id: o for o in objects}
+    for i, item in enumerate(ordered):
+        assert item.logits is not None
+        lost = (item.logits > 0) & (owner[item.area] != i)
+        if not lost.any():
+            continue
+        left = np.where(lost, -item.logits, item.logits)
+        if (left > 0).any():
+            results[item.object_id] = dataclasses.replace(item, logits=left)
+        else:
+            results[item.object_id] = ObjectMask(item.object_id, ObjectState.HIDDEN_BY_OTHERS, item.score)
+    return [results[o.object_id] for o in objects]
+
+
+def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> IntArray:
+    """(h, w) int32: the index of the object that has each pixel, -1 for the background."""
+    best, owner = np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)
+    for i, item in enumerate(ordered):
+        if item.logits is None:
+            continue
+        area = item.area
+        strength = np.where(item.logits > 0, np.float32(np.inf), np.float32(-1)) if item.is_given else item.logits
+        wins = strength > best[area]
+        np.copyto(best[area], strength, where=wins)
+        np.copyto(owner[area], np.int32(i), where=wins)
+    _decide_large_parts(ordered, owner)
+    return owner
+
+
+def _decide_large_parts(ordered: Sequence[ObjectMask], owner: IntArray) -> None:
+    """Give every large part that several objects claim to one of them, in place; pixel by pixel it would be cut to shreds."""
+    claims = np.zeros(owner.shape, np.uint8)
+    present = [(i, item, item.logits, item.logits > 0) for i, item in enumerate(ordered) if item.logits is not None]
+    for _, item, _, mask in sorted(present, key=lambda entry: entry[1].is_given):
+        # Of more than 255 objects in one place some are not counted.
+        claims[item.area] = np.where(mask, 0, claims[item.area]) if item.is_given else claims[item.area] + mask
+    if claims.max(initial=0) < 2:
+        return
+    count, parts = cv2.connectedComponents(np.asarray(claims > 1, np.uint8))
+    for part in range(1, count):
+        inside = parts == part
+        claimants = [(i, item, logits, mask) for i, item, logits, mask in present if (mask & inside[item.area]).any()]
+        if np.count_nonzero(inside) < _LARGE * min(np.count_nonzero(mask) for *_, mask in claimants):
+            continue
+        sums = [float(logits[inside[item.area]].sum()) for _, item, logits, _ in claimants]
+        winner, item, _, mask = claimants[int(np.argmax(sums))]
+        owner[item.area][mask & inside[item.area]] = winner
+
+
 def merge_objects(
     frame_idx: int,
     objects: Sequence[ObjectMask],
@@ -106,21 +168,13 @@ def merge_objects(
     """
     ordered = sorted(objects, key=lambda o: o.object_id)
     masks = np.zeros((len(ordered), *size_hw), np.bool_)
-    is_contested = not overlapping and len(ordered) > 1
-    best, owner = (np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)) if is_contested else (None, None)
+    owner = _owners(ordered, size_hw) if not overlapping and len(ordered) > 1 else None
     for i, item in enumerate(ordered):
         if item.logits is None:
             continue
-        area = item.area
-        if best is None or owner is None:
-            masks[i][area] = item.logits > 0
-            continue
-        strength = np.where(item.logits > 0, np.float32(np.inf), np.float32(-1)) if item.is_given else item.logits
-        wins = strength > best[area]
-        np.copyto(best[area], strength, where=wins)
-        np.copyto(owner[area], np.int32(i), where=wins)
-    for i, item in enumerate(ordered):
-        if item.logits is not None and owner is not None:
+        if owner is None:
+            masks[i][item.area] = item.logits > 0
+        else:
             np.equal(owner[item.area], i, out=masks[i][item.area])
     states = [_state_after_merge(item, masks[i]) for i, item in enumerate(ordered)]
     return FrameMasks(

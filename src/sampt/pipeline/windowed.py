@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from sampt.masks.merge import ObjectMask
+from sampt.masks.merge import ObjectMask, contest
 from sampt.masks.spool import Shelf
 from sampt.memory import ObjectMemory
 from sampt.pipeline.propagation import Engine, ObjectPrediction, collect_predictions
@@ -276,7 +276,27 @@ class _WindowedRun:
             priors = self._memory.priors(frame_idx, self._video.read(frame_idx, frame_idx + 1)[0], group)
             prompts = [dataclasses.replace(p, prior=priors.get(p.object_id)) for p in prompts]
         predictions = collect_predictions(self._predictions(frame_idx, prompts), group)
-        return [self._prefer_known(frame_idx, prediction) for prediction in predictions]
+        return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
+
+    def _contested(self, predictions: list[ObjectPrediction]) -> list[ObjectPrediction]:
+        """Without what another object has: a mistake that two objects share would be both's on the next frame, too."""
+        if len(predictions) < 2 or self._config.overlapping or not self._config.reinit.compete:
+            return predictions
+        found = contest([p.mask for p in predictions], self._video.size_hw)
+        return [
+            before if after is before.mask else ObjectPrediction(after, self._logits_of(before, after))
+            for before, after in zip(predictions, found, strict=True)
+        ]
+
+    def _logits_of(self, before: ObjectPrediction, after: ObjectMask) -> object:
+        """What to prompt the next frame with."""
+        segmenter = self._engine.segmenter
+        if before.low_res_logits is None or not segmenter.info.has_mask_logits:
+            return before.low_res_logits
+        mask = after.mask(self._video.size_hw)
+        if not mask.any():
+            return None
+        return cast(MaskSegmenter, segmenter).make_mask_logits(mask)
 
     def _prefer_known(self, frame_idx: int, prediction: ObjectPrediction) -> ObjectPrediction:
         """The prediction, or what is known better."""

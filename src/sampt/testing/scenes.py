@@ -32,11 +32,11 @@ __all__ = [
 
 Colors = Sequence[tuple[int, int, int]]
 _SMALL = (64, 96)
-_WARM: Colors = [(110, 20, 10), (230, 90, 30), (255, 215, 120)]
-_COOL: Colors = [(15, 30, 110), (40, 110, 220), (190, 235, 255)]
-_STONE: Colors = [(55, 50, 45), (120, 112, 100), (175, 168, 150)]
-_MEADOW: Colors = [(25, 60, 30), (75, 120, 55), (140, 170, 95)]
-_SHADOW = Shadow(offset_xy=(1.5, 2.5), blur_px=2.0, darkness=0.3)
+WARM: Colors = [(110, 20, 10), (230, 90, 30), (255, 215, 120)]
+COOL: Colors = [(15, 30, 110), (40, 110, 220), (190, 235, 255)]
+STONE: Colors = [(55, 50, 45), (120, 112, 100), (175, 168, 150)]
+MEADOW: Colors = [(25, 60, 30), (75, 120, 55), (140, 170, 95)]
+SHADOW = Shadow(offset_xy=(1.5, 2.5), blur_px=2.0, darkness=0.3)
 
 
 def crossing_scene(num_frames: int = 16, size_hw: tuple[int, int] = _SMALL, *, seed: int = 1, shaded: bool = True) -> Scene:
@@ -46,17 +46,17 @@ def crossing_scene(num_frames: int = 16, size_hw: tuple[int, int] = _SMALL, *, s
     reach = w * 0.22
 
     def warm(i: int) -> Pose:
-        p = _progress(i, num_frames)
-        return _wobbling((w * 0.5 + reach * p, h * 0.46), i, 0.12 * p, 1 + 0.05 * p)
+        p = progress(i, num_frames)
+        return wobbling((w * 0.5 + reach * p, h * 0.46), i, 0.12 * p, 1 + 0.05 * p)
 
     def cool(i: int) -> Pose:
-        p = _progress(i, num_frames)
-        return _wobbling((w * 0.5 - reach * p, h * 0.56), i + 5, -0.12 * p, 1 - 0.05 * p)
+        p = progress(i, num_frames)
+        return wobbling((w * 0.5 - reach * p, h * 0.56), i + 5, -0.12 * p, 1 - 0.05 * p)
 
     layers = [
-        _background(rng, size_hw),
-        Layer(_blob(rng, (15, 12), _WARM), warm, 1, _SHADOW),
-        Layer(_blob(rng, (14, 13), _COOL), cool, 2, _SHADOW),
+        background(rng, size_hw),
+        Layer(blob(rng, (15, 12), WARM), warm, 1, SHADOW),
+        Layer(blob(rng, (14, 13), COOL), cool, 2, SHADOW),
     ]
     return Scene(layers, num_frames, size_hw, name="crossing", shaded=shaded)
 
@@ -67,12 +67,12 @@ def occlusion_scene(num_frames: int = 20, size_hw: tuple[int, int] = _SMALL, *, 
     h, w = size_hw
 
     def passing(i: int) -> Pose:
-        return _wobbling((w * (0.5 + 0.33 * _progress(i, num_frames)), h * 0.5), i, 0.0, 1.0)
+        return wobbling((w * (0.5 + 0.33 * progress(i, num_frames)), h * 0.5), i, 0.0, 1.0)
 
     layers = [
-        _background(rng, size_hw),
-        Layer(_blob(rng, (9, 10), _WARM), passing, 1, _SHADOW),
-        Layer(_pillar(rng, 15, h), _still((w * 0.5, h * 0.5))),
+        background(rng, size_hw),
+        Layer(blob(rng, (9, 10), WARM), passing, 1, SHADOW),
+        Layer(pillar(rng, 15, h), still((w * 0.5, h * 0.5))),
     ]
     return Scene(layers, num_frames, size_hw, name="occlusion", shaded=shaded)
 
@@ -86,9 +86,9 @@ def leave_and_return_scene(
 
     def visiting(i: int) -> Pose:
         out = np.sin(np.pi * i / max(num_frames - 1, 1))
-        return _wobbling((w * 0.8 + out * (w * 0.2 + 18), h * 0.5), 0, 0.1 * out, 1.0)
+        return wobbling((w * 0.8 + out * (w * 0.2 + 18), h * 0.5), 0, 0.1 * out, 1.0)
 
-    layers = [_background(rng, size_hw, pan_xy=(0.2, 0.1)), Layer(_blob(rng, (12, 13), _COOL), visiting, 1, _SHADOW)]
+    layers = [background(rng, size_hw, pan_xy=(0.2, 0.1)), Layer(blob(rng, (12, 13), COOL), visiting, 1, SHADOW)]
     return Scene(layers, num_frames, size_hw, name="leave-and-return", shaded=shaded)
 
 
@@ -98,9 +98,9 @@ def static_scene(num_frames: int = 12, size_hw: tuple[int, int] = _SMALL, *, see
     h, w = size_hw
     radius = 0.26 * min(h, w)
     layers = [
-        _background(rng, size_hw, pan_xy=(0.0, 0.0)),
-        Layer(_blob(rng, (radius, radius * 0.9), _WARM), _still((w * 0.28, h * 0.46)), 1, _SHADOW),
-        Layer(_blob(rng, (radius, radius * 0.95), _COOL), _still((w * 0.73, h * 0.54)), 2, _SHADOW),
+        background(rng, size_hw, pan_xy=(0.0, 0.0)),
+        Layer(blob(rng, (radius, radius * 0.9), WARM), still((w * 0.28, h * 0.46)), 1, SHADOW),
+        Layer(blob(rng, (radius, radius * 0.95), COOL), still((w * 0.73, h * 0.54)), 2, SHADOW),
     ]
     return Scene(layers, num_frames, size_hw, name="static", shaded=shaded)
 
@@ -111,32 +111,32 @@ def slow_scene(num_frames: int = 12, size_hw: tuple[int, int] = _SMALL, *, seed:
     h, w = size_hw
 
     def warm(i: int) -> Pose:
-        p = _progress(i, num_frames)
+        p = progress(i, num_frames)
         return Pose((w * 0.26 + 3 * p, h * 0.5 + 2 * p), 0.06 * p, 1 + 0.03 * p, Wave(0.8, 0.12, 0.15 * i))
 
     def cool(i: int) -> Pose:
-        p = _progress(i, num_frames)
+        p = progress(i, num_frames)
         return Pose((w * 0.75 - 2 * p, h * 0.5 + 4 * p), -0.06 * p, 1 - 0.03 * p, Wave(0.8, 0.12, 0.15 * i))
 
     layers = [
-        _background(rng, size_hw, pan_xy=(0.3, 0.1)),
-        Layer(_blob(rng, (16, 15), _WARM), warm, 1, _SHADOW),
-        Layer(_blob(rng, (15, 16), _COOL), cool, 2, _SHADOW),
+        background(rng, size_hw, pan_xy=(0.3, 0.1)),
+        Layer(blob(rng, (16, 15), WARM), warm, 1, SHADOW),
+        Layer(blob(rng, (15, 16), COOL), cool, 2, SHADOW),
     ]
     return Scene(layers, num_frames, size_hw, name="slow", shaded=shaded)
 
 
-def _progress(frame_idx: int, num_frames: int) -> float:
+def progress(frame_idx: int, num_frames: int) -> float:
     """From -1 on the first frame to 1 on the last one; 0 in a clip of one frame."""
     return 2 * frame_idx / (num_frames - 1) - 1 if num_frames > 1 else 0.0
 
 
-def _wobbling(centre_xy: tuple[float, float], frame_idx: int, angle_rad: float, scale: float) -> Pose:
+def wobbling(centre_xy: tuple[float, float], frame_idx: int, angle_rad: float, scale: float) -> Pose:
     bend, sway = Wave(1.5, 0.16, 0.3 * frame_idx), Wave(1.0, 0.2, 0.25 * frame_idx)
     return Pose(centre_xy, angle_rad, scale, bend, sway)
 
 
-def _still(centre_xy: tuple[float, float]) -> Callable[[int], Pose]:
+def still(centre_xy: tuple[float, float]) -> Callable[[int], Pose]:
     return lambda _: Pose(centre_xy)
 
 
@@ -146,15 +146,17 @@ def _mottle(rng: np.random.Generator, size_hw: tuple[int, int], colors: Colors, 
     return color_ramp(np.clip((value - 0.5) * 1.7 + 0.5, 0, 1), colors)
 
 
-def _background(rng: np.random.Generator, size_hw: tuple[int, int], pan_xy: tuple[float, float] = (0.4, 0.15)) -> Layer:
-    """A mottled meadow under a camera that pans by ``pan_xy`` pixels a frame."""
+def background(
+    rng: np.random.Generator, size_hw: tuple[int, int], pan_xy: tuple[float, float] = (0.4, 0.15), colors: Colors = MEADOW
+) -> Layer:
+    """Mottled ground, a meadow's, under a camera that pans by ``pan_xy`` pixels a frame."""
     h, w = size_hw
-    surface = Surface.of(_mottle(rng, (h + 24, w + 24), _MEADOW, 12))
+    surface = Surface.of(_mottle(rng, (h + 24, w + 24), colors, 12))
     centre = (w - 1) / 2, (h - 1) / 2
     return Layer(surface, lambda i: Pose((centre[0] - pan_xy[0] * i, centre[1] - pan_xy[1] * i)))
 
 
-def _blob(rng: np.random.Generator, radii_xy: tuple[float, float], colors: Colors) -> Surface:
+def blob(rng: np.random.Generator, radii_xy: tuple[float, float], colors: Colors) -> Surface:
     """A mottled cushion; drawn at twice the size for a smooth outline."""
     resolution = 2
     half = int(max(radii_xy) * 1.4) + 4
@@ -163,14 +165,14 @@ def _blob(rng: np.random.Generator, radii_xy: tuple[float, float], colors: Color
     return _cushion(_mottle(rng, size_hw, colors, 6 * resolution), mask, resolution, min(radii_xy) * 0.6)
 
 
-def _pillar(rng: np.random.Generator, half_width: float, height: int) -> Surface:
-    """A stone pillar taller than the frame."""
+def pillar(rng: np.random.Generator, half_width: float, height: int, colors: Colors = STONE) -> Surface:
+    """A pillar, of stone, taller than the frame."""
     resolution = 2
     size_hw = ((height + 16) * resolution, int(2 * half_width + 10) * resolution)
     mask = np.zeros(size_hw, np.bool_)
     edge = int(5 * resolution)
     mask[:, edge:-edge] = True
-    return _cushion(_mottle(rng, size_hw, _STONE, 8 * resolution), mask, resolution, half_width * 0.8)
+    return _cushion(_mottle(rng, size_hw, colors, 8 * resolution), mask, resolution, half_width * 0.8)
 
 
 def _cushion(color: FloatArray, mask: BoolArray, resolution: int, rim: float) -> Surface:

@@ -201,8 +201,7 @@ class NanoSegmenter:
         for part in batches([len(xy) for xy, _ in points], self._settings):
             views = [self._view(q, w, encoded.size_hw, side) for q, w in zip(questions[part], windows[part], strict=True)]
             places = places_of(encoded, windows[part], side, self._runtime, views if saliency else None)
-            asked = questions[part] if saliency else [replace(q, prior=None) for q in questions[part]]
-            arrays = prompt_arrays(asked, windows[part], points[part], side, encoded.size_hw)
+            arrays = prompt_arrays(questions[part], windows[part], points[part], side, encoded.size_hw)
             logits, some_scores = self._runtime.decode(places, side, arrays)
             logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
             answers += [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
