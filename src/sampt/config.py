@@ -155,7 +155,7 @@ class PromptConfig(_Checked):
     object_memory: bool = _setting(
         False,
         "with re-initialisation, what objects looked like where they were named tells where they may be on other frames; "
-        "only nano makes something of it",
+        "for nano and nano-fast only",
     )
     min_visible: float = _setting(
         0.0,
@@ -211,7 +211,9 @@ _SAMPLING = SamplingConfig(
     positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
 )
 _TRACKING = TrackingConfig(shot_cuts=True)
-_PROMPTING = PromptConfig(positives_first=False, refinement_steps=0, iou_threshold=0.2, min_visible=0.05)
+_PROMPTING = PromptConfig(
+    positives_first=False, refinement_steps=0, iou_threshold=0.2, min_visible=0.05, object_memory=True
+)
 _REINIT = ReinitConfig(
     enabled=True,
     variant="on-horizon-and-sync",
@@ -221,6 +223,7 @@ _REINIT = ReinitConfig(
     previous_mask=True,
     keep_queries=True,
     backward_consistency=True,
+    compete=True,
 )
 
 
@@ -301,7 +304,12 @@ def _fetch(segmenter: str, steps: int) -> SegmentConfig:
 PRESETS: dict[str, SegmentConfig] = {
     "default": _BUNDLED,
     "offline": _BUNDLED,
-    "fast-offline": dataclasses.replace(_BUNDLED, segmenter="nano-fast", longest_side=428),
+    "fast-offline": dataclasses.replace(
+        _BUNDLED,
+        segmenter="nano-fast",
+        longest_side=428,
+        prompting=dataclasses.replace(_PROMPTING, object_memory=False),
+    ),
     "classical": _CLASSICAL,
     "best": _fetch("hq-sam-vit-h", steps=12),
     "balanced": _fetch("sam2.1-base-plus", steps=12),

@@ -17,6 +17,7 @@ from sampt.config import (
 )
 from sampt.pipeline import windowed
 from sampt.pipeline.segment import segment_video
+from sampt.segmenters.base import SegmenterInfo
 from sampt.testing import (
     ExactSegmenter,
     ExactStreamTracker,
@@ -202,6 +203,11 @@ def test_prompts_say_where_the_object_may_be_by_its_looks() -> None:
 
     class Noting(ExactSegmenter):
         priors: ClassVar[list[Any]] = []
+        uses_prior = True
+
+        @property
+        def info(self) -> SegmenterInfo:
+            return replace(super().info, uses_prior=self.uses_prior)
 
         def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> list[MaskPrediction]:
             self.priors.extend(p.prior for p in prompts)
@@ -224,6 +230,8 @@ def test_prompts_say_where_the_object_may_be_by_its_looks() -> None:
         assert abs((y + 0.5) / height * 96 - 48) < 16
         assert logits.max() > 0 > np.median(logits)
     assert all(p is None for p in priors(object_memory=False))
+    Noting.uses_prior = False
+    assert all(p is None for p in priors(object_memory=True))
 
 
 def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:

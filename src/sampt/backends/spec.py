@@ -60,6 +60,7 @@ class SegmenterInfo:
             (:class:`sampt.segmenters.base.RefiningSegmenter`).
         has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.automatic.CandidateSegmenter`).
         has_mask_logits: True when it makes ``mask_logits`` of a given mask (:class:`sampt.segmenters.base.MaskSegmenter`).
+        uses_prior: True when it heeds a prompt's ``prior``; for others the object memory computes none.
         device: where it runs.
         source: paper or program that defines the method.
     """
@@ -71,6 +72,7 @@ class SegmenterInfo:
     has_refinement: bool = False
     has_candidates: bool = False
     has_mask_logits: bool = False
+    uses_prior: bool = False
     device: str = "cpu"
     source: str = ""
 

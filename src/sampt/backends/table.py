@@ -181,13 +181,13 @@ SEGMENTERS = _by_name(
     BackendSpec(
         "nano",
         "sampt.segmenters.nano:create",
-        SegmenterInfo("nano", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, source=_NANO),
+        SegmenterInfo("nano", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO),
         "small network on windows, trained here, and U2-Net-p",
     ),
     BackendSpec(
         "nano-fast",
         "sampt.segmenters.nano:create_fast",
-        SegmenterInfo("nano-fast", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, source=_NANO_FAST),
+        SegmenterInfo("nano-fast", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO_FAST),
         "small network on windows, trained here",
     ),
     BackendSpec(

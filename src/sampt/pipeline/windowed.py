@@ -122,7 +122,8 @@ class _WindowedRun:
         self._waiting: dict[int, _Waiting] = {}
         self._in_long_window: set[int] = set()
         self._appearances: dict[int, ObjectAppearance] = {}
-        self._memory = ObjectMemory() if engine.config.prompting.object_memory else None
+        has_memory = engine.config.prompting.object_memory and engine.segmenter.info.uses_prior
+        self._memory = ObjectMemory() if has_memory else None
         self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
