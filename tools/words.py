@@ -95,6 +95,7 @@ ALLOWED = (
     ("src/sampt/cli/progress.py", "live", "rich"),
     ("src/sampt/files/listing.py", "DS_Store", "macOS"),
     ("src/sampt/trackers/tapir/README.md", "live", "the official live demo"),
+    ("src/sampt/segmenters/nano/onnx_runtime.py", "picture", "a name in the weights"),
     ("src/sampt/trackers/nano/onnx_runtime.py", "picture", "a name in the weights"),
     ("benchmarks/speed.py", "picture", "a name in the weights"),
     ("src/sampt/trackers/nano/network.py", "look_fine", "a name in the weights"),

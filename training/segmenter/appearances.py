@@ -2,9 +2,9 @@
 
     python -m training.segmenter.appearances --data ../shared/training --out training-runs/appearances.npz
 
-A clip's objects are matched with the clip's first frame and with another one. A photo has no other frame: its objects are matched
-with the photo itself, mirrored, at another size and brightness, once with all of it and once without what lies near a cell, which
-knows itself too well. ``augment.py`` draws from both.
+A clip's objects are matched with the clip's first frame and with another one. A photo has no other frame: its objects are
+matched with the photo itself, mirrored, at another size and brightness, once with all of it and once without what lies near a
+cell, which knows itself too well. ``priors.py`` draws from both.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MIN_FRAMES_APART = 5
 
 @dataclass(frozen=True)
 class View:
-    """A frame of which objects are known: (c, n) features of its cells, (n, 2) where these lie from 0 to 1, (n, o) fractions."""
+    """A frame of which objects are known: (c, n) features of its cells, (n, 2) where these lie, 0 to 1, (n, o) fractions."""
 
     values: np.ndarray
     at: np.ndarray
@@ -181,7 +181,9 @@ def report(store: Store, prior: np.ndarray) -> None:
                 if on.sum() >= 3 and off.sum() >= 3:
                     losses.append(np.log1p(np.exp(-m[on])).mean() / 2 + np.log1p(np.exp(m[off])).mean() / 2)
                     hits.append(((m[on] > 0).mean(), (m[off] > 0).mean()))
-            print(name, variant, len(losses), "entropy", round(float(np.mean(losses)), 3), np.mean(hits, 0).round(3), flush=True)
+            print(
+                name, variant, len(losses), "entropy", round(float(np.mean(losses)), 3), np.mean(hits, 0).round(3), flush=True
+            )
 
 
 def main() -> None:
