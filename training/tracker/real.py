@@ -64,14 +64,14 @@ class RealMaker:
         frames = _filmed(clip.frames[:t].to(self.device), camera, size_hw)
         unit = to_unit(clip.xy[:t].to(self.device), clip.frames.shape[-2:])
         xy = from_unit(project(camera[0], unit), size_hw).unsqueeze(0)
-        picture, covered = self.scenes.crossed(frames.unsqueeze(0), xy)
+        image, covered = self.scenes.crossed(frames.unsqueeze(0), xy)
         known = clip.known[:t].to(self.device).unsqueeze(0)
         extent = torch.tensor([size_hw[1] - 0.5, size_hw[0] - 0.5], device=self.device)
         visible = ((xy >= -0.5) & (xy <= extent)).all(-1) & ~covered
         usable = (visible & known)[:, 0]
         some = torch.multinomial(usable[0].float() + 1e-6, points, points > usable.shape[1], generator=self.rng)
         far = max(size_hw) * 3.0
-        return Clips(picture, xy[:, :, some].clamp(-far, far), visible[:, :, some], usable[:, some], known[:, :, some])
+        return Clips(image, xy[:, :, some].clamp(-far, far), visible[:, :, some], usable[:, some], known[:, :, some])
 
     def _camera(self, t: int, size_hw: tuple[int, int], clip: Followed) -> Tensor:
         """(1, t, 3, 3) from the clip's unit to the frame's: a window that moves over the clip."""
@@ -123,32 +123,32 @@ def follow_clips(network: NanoTrackerNetwork, data: Path, settings: Settings, fr
     rng = np.random.default_rng(seed)
     device = next(network.parameters()).device
     followed = []
-    for pictures, masks in _windows(data, settings["data"]["held_out"], frames, s["every"]):
+    for images, masks in _windows(data, settings["data"]["held_out"], frames, s["every"]):
         start = _start_points(masks[0], s["points"], rng)
         with torch.autocast(device.type, enabled=False):
-            xy, back = _there_and_back(network, pictures, start, s["ends"])
-        known = back & _flow_agrees(pictures, xy, s["flow_px"]) & _mask_agrees(masks, xy)
+            xy, back = _there_and_back(network, images, start, s["ends"])
+        known = back & _flow_agrees(images, xy, s["flow_px"]) & _mask_agrees(masks, xy)
         known[0] = True
         enough = known[1:].mean(0) >= s["share"]
         if enough.sum() >= 16:
-            moving = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+            moving = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
             followed.append(Followed(moving, torch.from_numpy(xy[:, enough]), torch.from_numpy(known[:, enough])))
     return followed
 
 
 def _windows(data: Path, held_out: list[str], frames: int, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pictures (t, h, w, 3) and masks (t, h, w) of windows that begin ``every`` so many stored frames."""
+    """Images (t, h, w, 3) and masks (t, h, w) of windows that begin ``every`` so many stored frames."""
     for sequence in training_sequences(data / "davis2016_train"):
         if sequence.name in held_out:
             continue
         video = sequence.open()
-        pictures = np.asarray(video.read(0, video.num_frames))
-        size_hw = network_size(pictures.shape[1:3], max(pictures.shape[1:3]))
-        pictures = np.stack([cv2.resize(p, size_hw[::-1], interpolation=cv2.INTER_AREA) for p in pictures])
-        masks = [(sequence.label_map(k) > 0).astype(np.uint8) for k in range(len(pictures))]
+        images = np.asarray(video.read(0, video.num_frames))
+        size_hw = network_size(images.shape[1:3], max(images.shape[1:3]))
+        images = np.stack([cv2.resize(p, size_hw[::-1], interpolation=cv2.INTER_AREA) for p in images])
+        masks = [(sequence.label_map(k) > 0).astype(np.uint8) for k in range(len(images))]
         masks = [cv2.resize(m, size_hw[::-1], interpolation=cv2.INTER_NEAREST) for m in masks]
-        for first in range(0, len(pictures) - frames + 1, every):
-            yield pictures[first : first + frames], np.stack(masks[first : first + frames]) > 0
+        for first in range(0, len(images) - frames + 1, every):
+            yield images[first : first + frames], np.stack(masks[first : first + frames]) > 0
 
 
 def _start_points(mask: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -166,16 +166,16 @@ def _start_points(mask: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
 
 
 def _there_and_back(
-    network: NanoTrackerNetwork, pictures: np.ndarray, start: np.ndarray, ends: int
+    network: NanoTrackerNetwork, images: np.ndarray, start: np.ndarray, ends: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tracks (t, n, 2), and (t, n) whether a way back from one of so many later frames passes by."""
     device = next(network.parameters()).device
-    size_hw = (pictures.shape[1], pictures.shape[2])
+    size_hw = (images.shape[1], images.shape[2])
     larger = network_size(size_hw, round(1.25 * max(size_hw)))
     scale = torch.tensor([larger[1] / size_hw[1], larger[0] / size_hw[0]], device=device)
     maps = []
-    for picture in pictures:
-        at = torch.from_numpy(cv2.resize(picture, larger[::-1], interpolation=cv2.INTER_LINEAR)).to(device)
+    for image in images:
+        at = torch.from_numpy(cv2.resize(image, larger[::-1], interpolation=cv2.INTER_LINEAR)).to(device)
         maps.append(network.encoder(at.permute(2, 0, 1)[None].float() / 127.5 - 1))
 
     def run(first: int, xy: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:
@@ -187,7 +187,7 @@ def _there_and_back(
             seen.append(state.seen[0])
         return torch.stack(places), torch.stack(seen)
 
-    t = len(pictures)
+    t = len(images)
     begin = (torch.from_numpy(start).to(device) + 0.5) * scale - 0.5
     there, seen = run(0, begin, list(range(1, t)))
     agreed = torch.zeros_like(seen, dtype=torch.bool)
@@ -200,12 +200,12 @@ def _there_and_back(
     return xy.cpu().numpy(), agreed.cpu().numpy()
 
 
-def _flow_agrees(pictures: np.ndarray, xy: np.ndarray, limit_px: float) -> np.ndarray:
+def _flow_agrees(images: np.ndarray, xy: np.ndarray, limit_px: float) -> np.ndarray:
     """(t, n) False where flow that is consistent both ways moves a point elsewhere than its track."""
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures]
+    grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in images]
     agrees = np.ones(xy.shape[:2], bool)
-    for k in range(len(pictures) - 1):
+    for k in range(len(images) - 1):
         there, back = method.calc(grey[k], grey[k + 1], None), method.calc(grey[k + 1], grey[k], None)
         moved = xy[k] + _at(there, xy[k])
         consistent = np.linalg.norm(moved + _at(back, moved) - xy[k], axis=1) < 1

@@ -2,7 +2,7 @@
 
 A clip is a background and up to four objects in front of each other. What a layer shows at a place of the frame is given by a
 map from the frame to the layer: the inverse of its homography and of the camera's, then a smooth deformation (waves, and a bend
-of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel (the picture, drawn from an
+of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel (the image, drawn from an
 interpolated map, follows to 0.02 pixels on the average); it is visible where it is inside the frame and no layer before it is
 opaque there. Positions: pixels, (0, 0) at the centre of the top-left one.
 """
@@ -68,7 +68,7 @@ class _Layer:
     """One layer of b clips.
 
     Attributes:
-        texture: (b, 4, c, c) colour in [0, 1] and opacity; with ``light`` a fifth channel, what the light changes where.
+        texture: (b, 4, c, c) color in [0, 1] and opacity; with ``light`` a fifth channel, what the light changes where.
         centre, scale: (b, 2) pixels of the texture: place = centre + scale * layer unit.
         inverse, forward: (b, t, 3, 3) homographies frame unit -> layer unit, and back.
         bend: (b, t, 2, g, g) deformation in layer units.
@@ -87,10 +87,10 @@ class _Layer:
 
 
 class SceneMaker(Draws):
-    """Draws clips from a store of pictures and regions."""
+    """Draws clips from a store of images and regions."""
 
     def __init__(self, store: Store, settings: Settings, generator: Generator) -> None:
-        super().__init__(generator, store.pictures.device)
+        super().__init__(generator, store.images.device)
         self.store = store
         self.settings = settings
         regions = store.regions
@@ -117,15 +117,15 @@ class SceneMaker(Draws):
         layers = self._layers(b, t, size_hw)
         maps = [_frame_map(layer, size_hw, t) for layer in layers]
         blurred = bool(torch.rand((), generator=self.rng, device=self.device) < self.settings["camera"]["blur"])
-        picture, owner = self._render(layers, maps, size_hw, blurred)
+        image, owner = self._render(layers, maps, size_hw, blurred)
         start = self._start_points(owner, points)
         xy, visible, usable = self._follow(layers, owner, start, size_hw)
-        frames = self._finish(picture.view(b, t, 3, *size_hw))
+        frames = self._finish(image.view(b, t, 3, *size_hw))
         return Clips(frames, xy, visible, usable, torch.ones_like(visible))
 
     @torch.no_grad()
     def crossed(self, frames: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-        """Objects that pass in front of clips, and changes of the picture.
+        """Objects that pass in front of clips, and changes of the image.
 
         Args:
             frames: (b, t, 3, h, w) in [0, 1].
@@ -138,12 +138,12 @@ class SceneMaker(Draws):
         still = torch.eye(3, device=self.device).expand(b, t, 3, 3)
         layers = [self._object(b, t, still, (h, w)) for _ in range(self.settings["real"]["crossing"])]
         maps = [_frame_map(layer, (h, w), t) for layer in layers]
-        picture, _ = self._paint(layers, maps, (h, w), frames.flatten(0, 1))
+        image, _ = self._paint(layers, maps, (h, w), frames.flatten(0, 1))
         covered = torch.zeros(xy.shape[:3], dtype=torch.bool, device=self.device)
         unit = to_unit(xy, (h, w))
         for layer in layers:
             covered |= _sample_points(layer, _to_layer(layer, unit, slice(None))) > 0.5
-        return self._finish(picture.view(b, t, 3, h, w)), covered
+        return self._finish(image.view(b, t, 3, h, w)), covered
 
     def _layers(self, b: int, t: int, size_hw: tuple[int, int]) -> list[_Layer]:
         """Background first, then objects from back to front."""
@@ -172,8 +172,8 @@ class SceneMaker(Draws):
         return torch.cumsum(step + length * torch.cat([torch.cos(angle), torch.sin(angle)], 1), 2)
 
     def _background(self, b: int, t: int, camera: Tensor) -> _Layer:
-        index = torch.randint(len(self.store.pictures), (b,), generator=self.rng, device=self.device)
-        texture = self.store.pictures[index].float() / 255
+        index = torch.randint(len(self.store.images), (b,), generator=self.rng, device=self.device)
+        texture = self.store.images[index].float() / 255
         size = self.store.sizes[index].flip(1)
         texture = self._plain(_mirrored(texture, size), self.settings["background"]["plain"])
         texture = torch.cat([texture, torch.ones_like(texture[:, :1])], 1)
@@ -194,8 +194,8 @@ class SceneMaker(Draws):
             for r, z in zip(region, size, strict=True)
         ]
         texture, half = torch.stack([c[0] for c in cut]), torch.stack([c[1] for c in cut])
-        colour = self._plain(texture[:, :3], s["plain"])
-        colour = (colour * (1 + self.normal(b, 3, 1, 1) * 0.12) + self.normal(b, 3, 1, 1) * 0.06).clamp(0, 1)
+        color = self._plain(texture[:, :3], s["plain"])
+        color = (color * (1 + self.normal(b, 3, 1, 1) * 0.12) + self.normal(b, 3, 1, 1) * 0.06).clamp(0, 1)
         alpha = texture[:, 3:] * (1 - self.switch(s["absent"], b, 1, 1, 1))
         speed = self.log_uniform(b, 1, 1, low=s["slow"], high=s["fast"]) * (1 - self.switch(s["still"], b, 1, 1))
         start = torch.cat(
@@ -216,20 +216,20 @@ class SceneMaker(Draws):
         middle = torch.full((b, 2), texture.shape[-1] / 2 - 0.5, device=self.device)
         clouds = F.interpolate(self.normal(b, 1, 6, 6), texture.shape[-2:], mode="bicubic", align_corners=False)
         light = self.smooth(b, 1, t, 6.0)[:, 0] * self.uniform(b, 1, high=s["shade"])
-        shaded = torch.cat([colour, alpha, clouds], 1)
+        shaded = torch.cat([color, alpha, clouds], 1)
         return _Layer(shaded, middle, half, torch.linalg.inv(forward), forward, bend, light=light)
 
     def _cut(self, region: int, side_px: float) -> tuple[Tensor, Tensor]:
-        """A region's colour and opacity (4, s, s) in the middle of a square, reduced so that it is not much finer than it will
+        """A region's color and opacity (4, s, s) in the middle of a square, reduced so that it is not much finer than it will
         be shown, and half the longer side of its box there, (2,), pixels."""
         regions = self.store.regions
         x0, y0, x1, y1 = (int(v) for v in regions.box[region].tolist())
         margin = 4
-        high, wide = self.store.sizes[regions.picture[region]].int().tolist()
+        high, wide = self.store.sizes[regions.image[region]].int().tolist()
         x0, y0, x1, y1 = max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, wide), min(y1 + margin, high)
-        picture = self.store.pictures[regions.picture[region], :, y0:y1, x0:x1].float() / 255
+        image = self.store.images[regions.image[region], :, y0:y1, x0:x1].float() / 255
         ids = self.store.labels[regions.labels[region], y0:y1, x0:x1].long()
-        both = torch.cat([picture, regions.table[region][ids].unsqueeze(0).float()]).unsqueeze(0)
+        both = torch.cat([image, regions.table[region][ids].unsqueeze(0).float()]).unsqueeze(0)
         longest = max(y1 - y0, x1 - x0)
         scale = min(1.0, side_px / longest, _TEXTURE / longest)
         shape = [max(4, min(_TEXTURE, round(side * scale))) for side in (y1 - y0, x1 - x0)]
@@ -270,12 +270,12 @@ class SceneMaker(Draws):
             bend = bend + torch.cat([x * (theta.cos() - 1) - y * theta.sin(), x * theta.sin() + y * (theta.cos() - 1)], 2)
         return bend
 
-    # ---- pictures ----------------------------------------------------------------------------------------------------------
+    # ---- images ----------------------------------------------------------------------------------------------------------
 
     def _render(
         self, layers: list[_Layer], maps: list[Tensor], size_hw: tuple[int, int], blurred: bool
     ) -> tuple[Tensor, Tensor]:
-        """Pictures (b * t, 3, h, w), and (b, t, h, w) which layer shows."""
+        """Images (b * t, 3, h, w), and (b, t, h, w) which layer shows."""
         b, t = layers[0].inverse.shape[:2]
         if blurred:
             shutter = float(self.uniform(1, low=0.2, high=0.8))
@@ -285,30 +285,30 @@ class SceneMaker(Draws):
                 change = torch.gradient(v, dim=1)[0].view_as(m) if t > 1 else torch.zeros_like(m)
                 moved.append(change * shutter / 3)
             shots = [self._paint(layers, [m + k * d for m, d in zip(maps, moved, strict=True)], size_hw) for k in (-1, 0, 1)]
-            picture = sum(shot[0] for shot in shots) / len(shots)
-            assert isinstance(picture, Tensor)
-            return picture, shots[1][1].view(b, t, *size_hw)
-        picture, owner = self._paint(layers, maps, size_hw)
-        return picture, owner.view(b, t, *size_hw)
+            image = sum(shot[0] for shot in shots) / len(shots)
+            assert isinstance(image, Tensor)
+            return image, shots[1][1].view(b, t, *size_hw)
+        image, owner = self._paint(layers, maps, size_hw)
+        return image, owner.view(b, t, *size_hw)
 
     def _paint(
         self, layers: list[_Layer], maps: list[Tensor], size_hw: tuple[int, int], behind: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Pictures (b * t, 3, h, w), the layers before ``behind``; and (b * t, h, w) which layer shows."""
-        picture = torch.zeros((len(maps[0]), 3, *size_hw), device=self.device) if behind is None else behind
-        owner = torch.zeros((len(picture), *size_hw), dtype=torch.long, device=self.device)
+        """Images (b * t, 3, h, w), the layers before ``behind``; and (b * t, h, w) which layer shows."""
+        image = torch.zeros((len(maps[0]), 3, *size_hw), device=self.device) if behind is None else behind
+        owner = torch.zeros((len(image), *size_hw), dtype=torch.long, device=self.device)
         for k, (layer, coarse) in enumerate(zip(layers, maps, strict=True)):
             dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]
             sampled = _sample(layer, dense.permute(0, 2, 3, 1))
-            colour, alpha = sampled[:, :3], sampled[:, 3:4]
+            color, alpha = sampled[:, :3], sampled[:, 3:4]
             if layer.light is not None:
-                colour = (colour * (1 + sampled[:, 4:] * layer.light.reshape(-1, 1, 1, 1))).clamp(0, 1)
-            picture = picture + (colour - picture) * alpha
+                color = (color * (1 + sampled[:, 4:] * layer.light.reshape(-1, 1, 1, 1))).clamp(0, 1)
+            image = image + (color - image) * alpha
             owner = torch.where(alpha[:, 0] > 0.5, k, owner)
-        return picture, owner
+        return image, owner
 
     def _finish(self, frames: Tensor) -> Tensor:
-        """Exposure, light, colour, sharpness, compression and noise; all but the last two change slowly."""
+        """Exposure, light, color, sharpness, compression and noise; all but the last two change slowly."""
         s = self.settings["picture"]
         b, t, _, h, w = frames.shape
         on = self.switch(s["change"], b, 1, 1, 1, 1)
@@ -377,7 +377,7 @@ class SceneMaker(Draws):
 
 
 def held_out_clips(data: Path, frames: int, count: int, seed: int) -> Iterator[HeldOutClip]:
-    """Clips of pictures that training never saw: 64 points each, 256 x 160 pixels, drawn one by one from ``seed``."""
+    """Clips of images that training never saw: 64 points each, 256 x 160 pixels, drawn one by one from ``seed``."""
     settings = tomllib.loads((Path(__file__).parent / "config.toml").read_text(encoding="utf-8"))
     d = settings["data"]
     store = load_store(data, lambda path: is_held_out(path, d["held_out"]), d["canvas"], d["smallest"], d["largest"], "cpu")
@@ -385,9 +385,9 @@ def held_out_clips(data: Path, frames: int, count: int, seed: int) -> Iterator[H
     for _ in range(count):
         clips = maker.batch(1, frames, (160, 256), 96)
         keep = torch.nonzero(clips.usable[0])[:64, 0]
-        pictures = (clips.frames[0].permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        images = (clips.frames[0].permute(0, 2, 3, 1) * 255).round().byte().numpy()
         xy, visible = clips.xy[0][:, keep].numpy(), clips.visible[0][:, keep].numpy()
-        yield HeldOutClip(pictures, xy[0].copy(), xy, visible)
+        yield HeldOutClip(images, xy[0].copy(), xy, visible)
 
 
 def homography(place: Tensor, turn: Tensor, grow: Tensor, stretch: Tensor, tilt: Tensor) -> Tensor:
@@ -411,7 +411,7 @@ def _reflected(path: Tensor, bound: Tensor) -> Tensor:
 
 
 def _mirrored(texture: Tensor, size: Tensor) -> Tensor:
-    """The picture in the canvas's corner stretched over the canvas, so that mirroring repeats the picture alone."""
+    """The image in the canvas's corner stretched over the canvas, so that mirroring repeats the image alone."""
     canvas = texture.shape[-1]
     axis = (torch.arange(canvas, device=texture.device) + 0.5) / canvas
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -502,13 +502,13 @@ def _sample_points(layer: _Layer, place: Tensor) -> Tensor:
     ]
 
 
-def _compressed(pictures: Tensor, step: float) -> Tensor:
+def _compressed(images: Tensor, step: float) -> Tensor:
     """Blocks of 8 x 8 as JPEG has them: cosine transform, rounded to multiples of a step that grows with frequency."""
-    m, c, h, w = pictures.shape
-    k = torch.arange(8, device=pictures.device).float()
+    m, c, h, w = images.shape
+    k = torch.arange(8, device=images.device).float()
     basis = torch.cos(math.pi * (k.view(1, 8) + 0.5) * k.view(8, 1) / 8) * 0.5
     basis[0] /= math.sqrt(2)
-    blocks = pictures.view(m, c, h // 8, 8, w // 8, 8).permute(0, 1, 2, 4, 3, 5)
+    blocks = images.view(m, c, h // 8, 8, w // 8, 8).permute(0, 1, 2, 4, 3, 5)
     spectrum = basis @ blocks @ basis.T
     steps = step * (1 + (k.view(8, 1) + k.view(1, 8)) / 2)
     spectrum = torch.round(spectrum / steps) * steps

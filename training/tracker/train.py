@@ -99,14 +99,14 @@ class Pool:
         given = clip.visible & clip.known
         if not bool(given[order[0]].any()):
             order = torch.arange(frames, device=device)  # all points are visible on frame 0
-        picture, xy = clip.frames[order].float() / 127.5 - 1, clip.xy[order]
+        image, xy = clip.frames[order].float() / 127.5 - 1, clip.xy[order]
         if draw[2] < 0.5:
-            picture = picture.flip(3)
-            xy = torch.stack([picture.shape[3] - 1 - xy[..., 0], xy[..., 1]], -1)
+            image = image.flip(3)
+            xy = torch.stack([image.shape[3] - 1 - xy[..., 0], xy[..., 1]], -1)
         weight = given[order[0]].float()
         count = self.settings["points"]["count"]
         points = torch.multinomial(weight, count, int(weight.sum()) < count, generator=rng)
-        return picture, xy[:, points], clip.visible[order][:, points], clip.known[order][:, points]
+        return image, xy[:, points], clip.visible[order][:, points], clip.known[order][:, points]
 
 
 class Trainer(Run):
@@ -163,8 +163,8 @@ class Trainer(Run):
         b, t = batch.frames.shape[:2]
         sums: dict[str, Tensor] = {}
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            pictures = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            fine, coarse = (f.unflatten(0, (b, t)) for f in self.network.encoder(pictures))
+            images = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            fine, coarse = (f.unflatten(0, (b, t)) for f in self.network.encoder(images))
             state = self.network.step.begin(fine[:, 0], coarse[:, 0], batch.xy[:, 0])
             for k in range(1, t):
                 state, details = self.network.step(fine[:, k], coarse[:, k], state)
@@ -219,7 +219,7 @@ class Trainer(Run):
         return losses
 
     def held_out(self) -> dict[str, float]:
-        """TAP-Vid measures on clips of pictures that are not trained on."""
+        """TAP-Vid measures on clips of images that are not trained on."""
         if not self._clips:
             self._clips = list(held_out_clips(self.data, 24, 12, 1))
         self.average.eval()
@@ -243,8 +243,8 @@ def follow(network: NanoTrackerNetwork, clip: HeldOutClip, device: str) -> tuple
     xy, visible = [torch.from_numpy(clip.points_xy)], [torch.ones(len(clip.points_xy), dtype=torch.bool)]
     state = None
     for frame in clip.frames:
-        picture = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
-        fine, coarse = network.encoder(picture.contiguous(memory_format=torch.channels_last))
+        image = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        fine, coarse = network.encoder(image.contiguous(memory_format=torch.channels_last))
         if state is None:
             state = network.step.begin(fine, coarse, xy[0][None].to(device))
             continue

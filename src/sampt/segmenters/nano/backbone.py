@@ -1,8 +1,8 @@
 """The pretrained part of the encoder: the first five stages of EfficientNet-Lite0, with weights trained on ImageNet.
 
 Architecture: Tan and Le, ICML 2019, in the "Lite" form of the TensorFlow authors (no squeeze-and-excitation, ReLU6, stem of
-fixed width). Here every normalisation is merged into its convolution, and a convolution of stride 2 is shifted by half a pixel to
-the left or to the right by turns, so that the offsets, which add up in the original, cancel.
+fixed width). Here every normalisation is merged into its convolution, and a convolution of stride 2 is shifted by half a pixel
+to the left or to the right by turns, so that the offsets, which add up in the original, cancel.
 """
 
 from __future__ import annotations

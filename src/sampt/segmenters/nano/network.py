@@ -296,7 +296,7 @@ class NanoDecoder(nn.Module):
         return mean.view(n, 2 * heads, side, side)
 
     def _score(self, logits: Tensor, features: Tensor, known: tuple[Tensor, Tensor], inside: Tensor, points: _Points) -> Tensor:
-        """(n,) logit of the predicted IoU, from pooled features and how well the mask agrees with clicks, saliency and memory."""
+        """(n,) logit of the predicted IoU: pooled features, and how well the mask agrees with clicks, saliency and memory."""
         probability = torch.sigmoid(logits.detach().float())
         at_fine = F.avg_pool2d(probability, 4) * inside
         at_stem = F.avg_pool2d(probability, 2)
