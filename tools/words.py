@@ -25,7 +25,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 WHERE = ("src", "docs", "README.md", "CONTRIBUTING.md", "benchmarks", "tools", "training")
 NOT_YET = ("tools/words.py",)
-"""The bundled segmenter and its training are being made anew, and get the words with that; this file has to name the rivals."""
+"""This file has to name the rivals."""
 SUFFIXES = (".py", ".js", ".html", ".css", ".md")
 
 

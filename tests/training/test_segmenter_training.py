@@ -154,7 +154,7 @@ def test_a_correction_lies_in_what_the_previous_mask_gets_wrong(data: Path, sett
 
 
 def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]) -> None:
-    """Without made samples and color changes, object 1 of the sequences is bright and all else dark."""
+    """Without made samples and colour changes, object 1 of the sequences is bright and all else dark."""
     settings["made"] = dict.fromkeys(settings["made"], 0.0)
     settings["color"] |= {"probability": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
     for name in ("few_clicks", "many_clicks"):
@@ -211,7 +211,7 @@ def test_blocks_of_a_jpeg_are_those_of_a_real_one() -> None:
     rng = np.random.default_rng(0)
     image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 2.0)
     image = np.clip((image.astype(np.float32) - 128) * 3 + 128, 0, 255).astype(np.uint8)
-    image = np.repeat(image[..., :1], 3, axis=2)  # of color only the kind of loss is the same
+    image = np.repeat(image[..., :1], 3, axis=2)  # of colour only the kind of loss is the same
     real = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], cv2.IMREAD_COLOR)
     unit = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
     made = compress_jpeg(unit, torch.tensor([10.0]))[0].permute(1, 2, 0).numpy()[..., ::-1] * 255

@@ -18,7 +18,8 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 
 from training.data import Store, is_held_out  # noqa: E402
-from training.tracker.scenes import Clips, SceneMaker, _frame_map, _Layer, _to_layer, held_out_clips, to_unit  # noqa: E402
+from training.tracker.layers import Layer, compute_tracks, map_frame, to_layer, to_unit  # noqa: E402
+from training.tracker.scenes import Clips, SceneMaker, held_out_clips  # noqa: E402
 from training.tracker.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "tracker" / "config.toml"
@@ -40,9 +41,9 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 def clean(settings: dict[str, Any]) -> dict[str, Any]:
     """Nothing happens to the images after they are drawn, but a fixed change of exposure; objects are large and present."""
-    settings["picture"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
+    settings["image"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
     settings["camera"]["blur"] = 0.0
-    settings["objects"] |= {"plain": 0.0, "absent": 0.0, "smallest": 0.6, "most": 3, "shade": 0.0}
+    settings["objects"] |= {"plain": 0.0, "absent": 0.0, "smallest": 0.6, "max_layers": 3, "shade": 0.0}
     settings["background"]["plain"] = 0.0
     return settings
 
@@ -91,7 +92,7 @@ def deep_inside(owner: Tensor, layer: int, reach: int = 3) -> Tensor:
 
 
 def color_change(maker: WatchedMaker, clips: Clips, shift: float) -> dict[str, Tensor]:
-    """How much the color at a point's place, ``shift`` pixels aside on later frames, differs from that on frame 0."""
+    """How much the colour at a point's place, ``shift`` pixels aside on later frames, differs from that on frame 0."""
     b, t, n, _ = clips.xy.shape
     aside = torch.tensor([shift, 0.0]) * (torch.arange(t) > 0).view(1, t, 1, 1)
     color = sample(clips.frames.flatten(0, 1), (clips.xy + aside).flatten(0, 1)).view(b, t, n, 3)
@@ -132,7 +133,7 @@ def test_a_visible_point_keeps_its_colour(
 
 
 def test_points_move(clean: dict[str, Any], watched: Watched) -> None:
-    """Still scenes would satisfy the colors too."""
+    """Still scenes would satisfy the colours too."""
     clean["camera"]["still"] = clean["objects"]["still"] = 0.0
     clips = watched(clean).batch(4, 8, SIZE_HW, 64)
     far = (clips.xy[:, -1] - clips.xy[:, 0]).norm(dim=-1)
@@ -172,12 +173,12 @@ def test_every_usable_point_is_visible_on_the_first_frame(clean: dict[str, Any],
 
 
 def test_motion_blur_is_even_about_the_frame(clean: dict[str, Any], watched: Watched) -> None:
-    """So a point lies in the middle of its smear: smooth colors stay where they were."""
+    """So a point lies in the middle of its smear: smooth colours stay where they were."""
     clean["camera"] |= {"jump": 0.0, "slow": 0.05, "fast": 0.06, "still": 0.0, "shaking": 0.0}
-    clean["objects"]["most"] = 0
+    clean["objects"]["max_layers"] = 0
     maker = watched(clean)
-    layers = maker._layers(3, 8, SIZE_HW)
-    maps = [_frame_map(layer, SIZE_HW, 8) for layer in layers]
+    layers = maker._make_layers(3, 8, SIZE_HW)
+    maps = [map_frame(layer, SIZE_HW, 8) for layer in layers]
     # The motion on the first and the last frame is known from one side only.
     sharp, blurred = (maker._render(layers, maps, SIZE_HW, on)[0].unflatten(0, (3, 8))[:, 1:-1] for on in (False, True))
     speed_px = (maps[0][1:8] - maps[0][:7]).abs().mean() * SIZE_HW[1] / 2
@@ -192,12 +193,12 @@ def test_a_layer_of_the_frames_own_size_is_drawn_pixel_by_pixel(clean: dict[str,
     texture = torch.cat([maker.store.images[:1].float() / 255, torch.ones(1, 1, CANVAS, CANVAS)], 1)
     same = torch.eye(3).expand(1, 2, 3, 3)
     middle, half = torch.full((1, 2), (CANVAS - 1) / 2), torch.full((1, 2), CANVAS / 2)
-    layer = _Layer(texture, middle, half, same, same, torch.zeros(1, 2, 2, 33, 33), endless=True)
+    layer = Layer(texture, middle, half, same, same, torch.zeros(1, 2, 2, 33, 33), endless=True)
     size_hw = (CANVAS // 2, CANVAS)
-    image, _ = maker._render([layer], [_frame_map(layer, size_hw, 2)], size_hw, False)
+    image, _ = maker._render([layer], [map_frame(layer, size_hw, 2)], size_hw, False)
     torch.testing.assert_close(image[1], texture[0, :3, 48:144], rtol=0, atol=1e-4)
     start = torch.tensor([[[0.0, 0.0], [100.25, 33.5], [191.0, 95.0]]])
-    xy, visible, usable = maker._follow([layer], torch.zeros((1, 2, *size_hw), dtype=torch.long), start, size_hw)
+    xy, visible, usable = compute_tracks([layer], torch.zeros((1, 2, *size_hw), dtype=torch.long), start, size_hw)
     torch.testing.assert_close(xy, start.unsqueeze(1).expand(1, 2, 3, 2), rtol=0, atol=1e-4)
     assert visible.all()
     assert usable.all()
@@ -210,10 +211,10 @@ def test_pixels_and_tracks_use_the_same_map(clean: dict[str, Any], watched: Watc
     h, w = SIZE_HW
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     unit = to_unit(torch.stack([x, y], -1).float().view(1, 1, -1, 2), SIZE_HW).expand(2, 4, -1, 2)
-    for layer in maker._layers(2, 4, SIZE_HW):
-        coarse = _frame_map(layer, SIZE_HW, 4)
+    for layer in maker._make_layers(2, 4, SIZE_HW):
+        coarse = map_frame(layer, SIZE_HW, 4)
         dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]
-        exact = _to_layer(layer, unit, slice(None)).flatten(0, 1).transpose(1, 2).view(8, 2, h, w)
+        exact = to_layer(layer, unit, slice(None)).flatten(0, 1).transpose(1, 2).view(8, 2, h, w)
         apart = (dense - exact).norm(dim=1)
         shown = (exact.abs() < 1).all(1)
         pixel = (exact[..., 1:] - exact[..., :-1]).norm(dim=1).mean()
@@ -284,7 +285,7 @@ def test_held_out_clips_show_held_out_pictures_and_training_loads_none_of_them(
     assert redness(store.images[..., :100, :140]) == -1
     clips = list(held_out_clips(colored, 3, 6, 0))
     shown = torch.stack([torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips])
-    assert redness(shown) > 0.4  # some textures are noise of any color
+    assert redness(shown) > 0.4  # some textures are noise of any colour
     for clip in clips:
         assert clip.frames.shape == (3, 160, 256, 3)
         assert clip.xy.shape == (3, *clip.points_xy.shape)

@@ -73,7 +73,7 @@ class CropMaker(Draws):
         return F.grid_sample(mask.float(), grid * (2 / canvas) - 1, mode="bilinear", align_corners=False)
 
     def read_others(self, region: Tensor, grid: Tensor) -> Tensor:
-        """(b, 1, s, s) the objects beside the region's own, where the picture's ids tell several."""
+        """(b, 1, s, s) the objects beside the region's own, where the image's ids tell several."""
         canvas = self.store.labels.shape[-1]
         regions = self.store.regions
         out = torch.zeros(len(region), 1, *grid.shape[1:3], device=self.device)

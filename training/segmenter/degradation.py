@@ -1,4 +1,4 @@
-"""Colors, exposure, sharpness, noise and JPEG blocks, changed at random."""
+"""Colours, exposure, sharpness, noise and JPEG blocks, changed at random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.draws import Draws
 from training.segmenter.samples import Settings
 
 _LUMA = (0.299, 0.587, 0.114)
-# The quantisation table of brightness that the standard (ITU-T T.81, annex K) gives as an example; color has one of its own,
+# The quantisation table of brightness that the standard (ITU-T T.81, annex K) gives as an example; colour has one of its own,
 # for which, coarser throughout, half as much again is near enough here.
 _QUANTA = (
     (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),

@@ -51,7 +51,7 @@ def plot(log: Path, out: Path) -> None:
 
 
 def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8) -> None:
-    """The frame of each held-out sequence's worst mask, then the best ones: ground truth in green, found in red, clicks as dots."""
+    """The frame of each held-out sequence's worst mask, then the best ones: ground truth green, mask red, clicks as dots."""
     segmenter = create_segmenter("nano")
     config = tomllib.loads((HERE / "config.toml").read_text())
     found = []
