@@ -2,9 +2,9 @@
 
 A clip is a background and up to four objects in front of each other. What a layer shows at a location of the frame is given by
 a map from the frame to the layer: the inverse of its homography and of the camera's, then a smooth deformation (waves, and a
-bend of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel (the image, drawn from an
-interpolated map, agrees to 0.02 pixels on the average); it is visible where it is inside the frame and no layer before it is
-opaque there. Positions: pixels, (0, 0) at the centre of the top-left one.
+bend of one part against the other). A point's track is found by undoing that map, to a tenth of a pixel (the image, drawn from
+an interpolated map, agrees to 0.02 pixels on the average); it is visible where it is inside the frame and no layer before it
+is opaque there. Positions: pixels, (0, 0) at the centre of the top-left one.
 """
 
 from __future__ import annotations
