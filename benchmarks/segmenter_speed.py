@@ -16,7 +16,7 @@ objects: the camel and four copies of its mask moved to the middles of the frame
 each with points of its own. The moved ones follow nothing in the image; they stand for objects of that size elsewhere. Since
 `nano` encodes a small object's window by itself and shares the frame's features among large ones, all is repeated with the
 masks shrunk to a quarter. Every time is that of a frame not seen before: nothing that was encoded is used again. `encode` alone
-is the first look's size; what else of the frame is needed, `nano` encodes while it decodes.
+is the first window's size; what else of the frame is needed, `nano` encodes while it decodes.
 
 Everything is called in turn, in one process with ONNX Runtime's default threads, and medians over the rounds are compared.
 """

@@ -95,7 +95,7 @@ def test_there_are_two_passes_where_negative_points_are_drawn(changes: dict[str,
 def test_presets_that_need_nothing_from_the_network() -> None:
     assert preset("offline") == preset("default")
     assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")
-    changes = {"segmenter": "nano-fast", "longest_side": 428}
+    changes = {"segmenter": "nano-fast", "longest_side": 428, "prompting.object_memory": False}
     assert preset("fast-offline") == with_settings(preset("default"), changes)
 
 

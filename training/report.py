@@ -15,14 +15,14 @@ def command_line(
     name: str,
     sheet_suffix: str,
 ) -> None:
-    """Read the command line, draw the two pictures of a model card: the course of the training, and held-out frames.
+    """Read the command line, draw the two images of a model card: the course of the training, and held-out frames.
 
     Args:
         description: shown by ``--help``.
         here: the folder of the training; its ``log.jsonl`` is drawn when no other is named.
         plot: takes the log and where to write.
         sheet: takes the folder of training data and where to write.
-        name: what the pictures' names begin with.
+        name: what the images' names begin with.
         sheet_suffix: kind of file of the sheet: ".png", or ".jpg" where that would be large.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -138,7 +138,7 @@ class Run(ABC):
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings["train"]["clip"])
         self.optimiser.step()
-        self._follow()
+        self._update_average()
         was_falling = self.falling()
         self.step += 1
         if self.falling() and not was_falling:
@@ -147,7 +147,7 @@ class Run(ABC):
         values = {"loss": loss, **logged, "norm": norm}
         return {name: float(v.detach() if isinstance(v, torch.Tensor) else v) for name, v in values.items()}
 
-    def _follow(self) -> None:
+    def _update_average(self) -> None:
         """Move the average a little towards the network; faster in the beginning."""
         keep = min(self.settings["train"]["average"], (1 + self.step) / (10 + self.step))
         with torch.no_grad():

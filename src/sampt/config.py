@@ -211,9 +211,7 @@ _SAMPLING = SamplingConfig(
     positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
 )
 _TRACKING = TrackingConfig(shot_cuts=True)
-_PROMPTING = PromptConfig(
-    positives_first=False, refinement_steps=0, iou_threshold=0.2, min_visible=0.05, object_memory=True
-)
+_PROMPTING = PromptConfig(positives_first=False, refinement_steps=0, iou_threshold=0.2, min_visible=0.05, object_memory=True)
 _REINIT = ReinitConfig(
     enabled=True,
     variant="on-horizon-and-sync",

@@ -15,9 +15,9 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
-from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, Place, PromptArrays, lay_over, saliency_side
+from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, EncodedWindow, PromptArrays, lay_over, saliency_side
 from sampt.segmenters.nano.sharpen import guided_upsample
-from sampt.segmenters.nano.windows import Encoded, View, level_of, place_window, places_of, prepare_picture
+from sampt.segmenters.nano.windows import Encoded, View, choose_level, encode_windows, make_window, prepare_image
 from sampt.testing.contracts import check_segmenter
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt
 
@@ -37,7 +37,7 @@ def disc(size_hw: tuple[int, int], centre_xy: tuple[float, float], radius: float
     return np.hypot(x - centre_xy[0], y - centre_xy[1]) <= radius
 
 
-def picture(mask: np.ndarray) -> np.ndarray:
+def paint(mask: np.ndarray) -> np.ndarray:
     """A red object on blue, with some noise."""
     clean = np.where(mask[..., None], RED, BLUE) + np.random.default_rng(1).normal(0, 8, (*mask.shape, 3))
     return np.clip(clean, 0, 255).astype(np.uint8)
@@ -48,13 +48,13 @@ def prompt(positive: list[tuple[float, float]], negative: list[tuple[float, floa
     return ObjectPrompt(1, np.array(points, np.float32), np.arange(len(points)) < len(positive))
 
 
-def ask(segmenter: PromptableSegmenter, frame: np.ndarray, question: ObjectPrompt) -> MaskPrediction:
-    return segmenter.decode(segmenter.encode(frame[None])[0], [question])[0]
+def predict(segmenter: PromptableSegmenter, frame: np.ndarray, given: ObjectPrompt) -> MaskPrediction:
+    return segmenter.decode(segmenter.encode(frame[None])[0], [given])[0]
 
 
-def iou(answer: MaskPrediction, mask: np.ndarray) -> float:
-    assert answer.logits is not None
-    found = answer.logits > 0
+def iou(predicted: MaskPrediction, mask: np.ndarray) -> float:
+    assert predicted.logits is not None
+    found = predicted.logits > 0
     return float((found & mask).sum() / (found | mask).sum())
 
 
@@ -77,25 +77,25 @@ def test_a_disc_of_any_size_is_found_from_points(
     mask = disc(size_hw, centre, radius)
     x, y = centre
     d = radius * 0.6
-    question = prompt(
+    given = prompt(
         [(x, y), (x - d, y), (x + d, y), (x, y - d), (x, y + d)], [(x - 2 * radius, y - radius), (x + 2 * radius, y)]
     )
-    answer = ask(nano, picture(mask), question)
-    assert iou(answer, mask) > 0.9
-    assert answer.score > 0.7
+    predicted = predict(nano, paint(mask), given)
+    assert iou(predicted, mask) > 0.9
+    assert predicted.score > 0.7
 
 
 def test_one_click_finds_a_disc(nano: NanoSegmenter) -> None:
     mask = disc((480, 854), (430, 240), 80)
-    assert iou(ask(nano, picture(mask), prompt([(430, 240)])), mask) > 0.85
+    assert iou(predict(nano, paint(mask), prompt([(430, 240)])), mask) > 0.85
 
 
 def test_three_close_clicks_mean_the_small_object_and_not_what_it_sits_on(nano: NanoSegmenter) -> None:
     large, small = disc((480, 854), (430, 240), 180), disc((480, 854), (470, 260), 24)
-    frame = picture(large)
+    frame = paint(large)
     frame[small] = (60, 50, 40)
-    answer = ask(nano, frame, prompt([(460, 255), (478, 268), (472, 248)]))
-    assert iou(answer, small) > 0.8
+    predicted = predict(nano, frame, prompt([(460, 255), (478, 268), (472, 248)]))
+    assert iou(predicted, small) > 0.8
 
 
 @pytest.mark.skipif(not DAVIS.is_dir(), reason="the project's shared data is not beside this checkout")
@@ -103,15 +103,15 @@ def test_three_close_clicks_mean_the_small_object_and_not_what_it_sits_on(nano: 
 def test_a_second_click_near_the_first_keeps_the_swan(nano: NanoSegmenter, second: tuple[int, int]) -> None:
     frame = cv2.imread(str(DAVIS / "JPEGImages/480p/blackswan/00000.jpg"))[..., ::-1].copy()
     swan = cv2.imread(str(DAVIS / "Annotations/480p/blackswan/00000.png"), cv2.IMREAD_UNCHANGED) > 0
-    once = iou(ask(nano, frame, prompt([(319, 271)])), swan)
+    once = iou(predict(nano, frame, prompt([(319, 271)])), swan)
     assert once > 0.55
-    assert iou(ask(nano, frame, prompt([(319, 271), second])), swan) > once - 0.1
+    assert iou(predict(nano, frame, prompt([(319, 271), second])), swan) > once - 0.1
 
 
 def test_clicks_at_one_place_count_once(nano: NanoSegmenter) -> None:
     mask = disc((120, 160), (35, 50), 12)
-    frame = picture(mask)
-    once, thrice = (ask(nano, frame, prompt([(35, 50)] * count)) for count in (1, 3))
+    frame = paint(mask)
+    once, thrice = (predict(nano, frame, prompt([(35, 50)] * count)) for count in (1, 3))
     assert once.logits is not None
     assert thrice.logits is not None
     np.testing.assert_array_equal(once.logits, thrice.logits)
@@ -120,9 +120,9 @@ def test_clicks_at_one_place_count_once(nano: NanoSegmenter) -> None:
 
 def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> None:
     left, right = disc((240, 426), (130, 120), 50), disc((240, 426), (270, 120), 50)
-    frame = picture(left | right)
+    frame = paint(left | right)
     clicks = [(130.0, 120.0), (110.0, 100.0), (150.0, 140.0), (130.0, 90.0)]
-    apart = ask(nano, frame, prompt(clicks, [(270, 120), (250, 100), (290, 140), (270, 150)]))
+    apart = predict(nano, frame, prompt(clicks, [(270, 120), (250, 100), (290, 140), (270, 150)]))
     assert apart.logits is not None
     assert iou(apart, left) > 0.8
     assert (apart.logits > 0)[right].mean() < 0.1
@@ -130,15 +130,15 @@ def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> 
 
 def test_a_wrong_score_is_lower_than_a_right_one(nano: NanoSegmenter) -> None:
     mask = disc((240, 320), (150, 110), 50)
-    right = ask(nano, picture(mask), prompt([(150, 110), (125, 95), (170, 135), (150, 80)], [(40, 40), (280, 60)]))
+    right = predict(nano, paint(mask), prompt([(150, 110), (125, 95), (170, 135), (150, 80)], [(40, 40), (280, 60)]))
     noise = np.random.default_rng(3).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    wrong = ask(nano, noise, prompt([(150, 110), (20, 15), (270, 225), (150, 40)], [(152, 112), (22, 16), (268, 222)]))
+    wrong = predict(nano, noise, prompt([(150, 110), (20, 15), (270, 225), (150, 40)], [(152, 112), (22, 16), (268, 222)]))
     assert right.score > wrong.score + 0.2
 
 
 def test_a_box_alone_and_a_previous_answer_lead_to_the_object(nano: NanoSegmenter) -> None:
     mask = disc((240, 320), (150, 110), 50)
-    embedding = nano.encode(picture(mask)[None])[0]
+    embedding = nano.encode(paint(mask)[None])[0]
     none = ObjectPrompt(1, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.array([100, 60, 200, 160], np.float32))
     boxed = nano.decode(embedding, [none])[0]
     assert iou(boxed, mask) > 0.85
@@ -147,40 +147,40 @@ def test_a_box_alone_and_a_previous_answer_lead_to_the_object(nano: NanoSegmente
 
 
 def test_previous_logits_of_another_frame_size_or_back_end_are_refused(nano: NanoSegmenter) -> None:
-    small, large = picture(disc((120, 160), (80, 60), 30)), picture(disc((240, 320), (80, 60), 30))
-    other = ask(nano, small, prompt([(80, 60)])).low_res_logits
+    small, large = paint(disc((120, 160), (80, 60), 30)), paint(disc((240, 320), (80, 60), 30))
+    other = predict(nano, small, prompt([(80, 60)])).low_res_logits
     for wrong in (other, np.zeros((256, 256), np.float32)):
         with pytest.raises(BackendError, match=r"expected low_res_logits that it gave for a frame of \(h, w\) = \(240, 320\)"):
-            ask(nano, large, replace(prompt([(80, 60)]), mask_logits=wrong))
+            predict(nano, large, replace(prompt([(80, 60)]), mask_logits=wrong))
 
 
 def test_no_positive_point_and_no_box_is_refused(nano: NanoSegmenter) -> None:
     with pytest.raises(BackendError, match="add a point"):
-        ask(nano, picture(disc((120, 160), (80, 60), 30)), prompt([], [(10, 10)]))
+        predict(nano, paint(disc((120, 160), (80, 60), 30)), prompt([], [(10, 10)]))
 
 
 def test_more_prompts_than_a_batch_get_their_own_answers(nano: NanoSegmenter) -> None:
-    frame = picture(disc((240, 320), (150, 110), 50))
+    frame = paint(disc((240, 320), (150, 110), 50))
     prompts = [replace(prompt([(20.0 + 7 * k, 110.0)]), object_id=k + 1) for k in range(40)]
     embedding = nano.encode(frame[None])[0]
-    answers = nano.decode(embedding, prompts)
-    assert [a.object_id for a in answers] == [p.object_id for p in prompts]
+    predictions = nano.decode(embedding, prompts)
+    assert [a.object_id for a in predictions] == [p.object_id for p in prompts]
     alone = nano.decode(embedding, [prompts[33]])[0]
     assert alone.logits is not None
-    np.testing.assert_allclose(answers[33].logits, alone.logits, atol=1e-3)
+    np.testing.assert_allclose(predictions[33].logits, alone.logits, atol=1e-3)
 
 
 # ---- windows ---------------------------------------------------------------------------------------------------------------
 
 
 def test_levels_are_a_factor_of_root_two_apart() -> None:
-    assert [level_of(w) for w in (10, 128, 150, 160, 181, 256, 362)] == [128, 128, 128, 181, 181, 256, 362]
+    assert [choose_level(w) for w in (10, 128, 150, 160, 181, 256, 362)] == [128, 128, 128, 181, 181, 256, 362]
 
 
 @pytest.mark.parametrize("extent", [40.0, 120.0, 300.0, 700.0, 5000.0])
 @pytest.mark.parametrize("centre", [(0.0, 0.0), (427.0, 240.0), (853.0, 479.0)])
 def test_a_window_holds_its_centre_and_positions_go_there_and_back(extent: float, centre: tuple[float, float]) -> None:
-    window = place_window((480, 854), np.array(centre, np.float32), extent, 160, 453)
+    window = make_window((480, 854), np.array(centre, np.float32), extent, 160, 453)
     at = window.to_window(np.array(centre, np.float32))
     assert (at >= 0).all()
     assert (at <= 160).all()
@@ -188,22 +188,22 @@ def test_a_window_holds_its_centre_and_positions_go_there_and_back(extent: float
 
 
 def test_a_pattern_stands_where_the_window_says_it_does(nano: NanoSegmenter) -> None:
-    """The same spot seen through a shared level and through a window of its own has features in the same place."""
+    """The same spot seen through a shared level and through a window of its own has features at the same location."""
     frame = np.zeros((480, 854, 3), np.uint8)
     frame[240:248, 420:428] = 255
     runtime = OnnxRuntime(BUNDLED_WEIGHTS)
     for extent, shared in ((300.0, 1000), (300.0, 0), (120.0, 453)):
-        window = place_window((480, 854), np.array([424.0, 244.0], np.float32), extent, 160, shared)
+        window = make_window((480, 854), np.array([424.0, 244.0], np.float32), extent, 160, shared)
         assert (window.level is None) == (shared < 453 or extent < 200)
         encoded, blank = Encoded(frame), Encoded(np.zeros_like(frame))
         view = View.around(np.array([330.0, 200.0]), np.array([460.0, 280.0]), 0.35, (480, 854))
-        maps = [places_of(e, [window], 160, runtime, [view])[0] for e in (encoded, blank)]
+        maps = [encode_windows(e, [window], 160, runtime, [view])[0] for e in (encoded, blank)]
         difference = np.abs(maps[0].features[0] - maps[1].features[0]).sum((0, 1))
         y, x = np.unravel_index(difference.argmax(), difference.shape)
         seen = np.array([x + 0.5, y + 0.5]) * 2 - np.array([maps[0].x, maps[0].y])
         expected = window.to_window(np.array([424.0, 244.0], np.float32))
         assert np.abs(seen - expected).max() <= 5
-        known = [place.salient for place in maps]
+        known = [encoded_window.salient for encoded_window in maps]
         assert known[0] is not None
         assert known[1] is not None
         difference = np.abs(known[0][0] - known[1][0]).sum((0, 1))
@@ -235,14 +235,14 @@ def test_what_is_seen_of_a_view_lies_over_the_window_where_it_belongs() -> None:
 
 
 def test_the_saliency_network_looks_at_the_positive_points_whatever_the_previous_mask(nano: NanoSegmenter) -> None:
-    """A previous mask that has leaked must not choose what is seen: the point of asking somebody else."""
+    """A previous mask that has leaked must not choose what is seen: the point of having a second network."""
     seen: list[FloatArray] = []
     runtime = OnnxRuntime(BUNDLED_WEIGHTS)
     find = runtime.find_salient
-    runtime.find_salient = lambda pictures, overlay: seen.append(pictures) or find(pictures, overlay)  # type: ignore
+    runtime.find_salient = lambda images, overlay: seen.append(images) or find(images, overlay)  # type: ignore
     segmenter = NanoSegmenter(runtime)
     mask = disc((240, 320), (100, 120), 40)
-    frame = picture(mask)
+    frame = paint(mask)
     xy = [(float(x), float(y)) for x in range(75, 126, 10) for y in range(95, 146, 10)]
     embedding = segmenter.encode(frame[None])[0]
     for shown in (mask, disc((240, 320), (160, 120), 100)):
@@ -251,7 +251,7 @@ def test_the_saliency_network_looks_at_the_positive_points_whatever_the_previous
 
 
 def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
-    out = prepare_picture(np.full((30, 50, 3), 255, np.uint8), (30, 50))
+    out = prepare_image(np.full((30, 50, 3), 255, np.uint8), (30, 50))
     assert out.shape == (1, 3, 32, 64)
     assert (out[0, :, :30, :50] == 1).all()
     assert not out[0, :, 30:].any()
@@ -264,23 +264,23 @@ def test_pictures_are_padded_with_zero_and_scaled_to_one() -> None:
 def test_a_click_of_a_person_has_its_sign_in_the_mask_and_a_tracked_point_is_only_evidence(nano: NanoSegmenter) -> None:
     """Clicks anywhere, against all likelihood too: in the middle of the object, on its border, far away, twice on a pixel."""
     mask = disc((240, 426), (200, 120), 70)
-    frame = picture(mask)
+    frame = paint(mask)
     rng = np.random.default_rng(0)
     contradicted = 0
     for _ in range(4):
         xy = np.concatenate([[(200, 120)], rng.uniform(0, 1, (5, 2)) * (425, 239)]).astype(np.float32)
         signs = np.array([True, *rng.integers(0, 2, 5).astype(bool)])
-        question = ObjectPrompt(1, xy, signs)
-        answer = ask(nano, frame, question)
-        assert answer.logits is not None
+        given = ObjectPrompt(1, xy, signs)
+        predicted = predict(nano, frame, given)
+        assert predicted.logits is not None
         columns, rows = np.rint(xy).astype(int).T
-        assert ((answer.logits[rows, columns] > 0) == signs).all()
-        tracked = ask(nano, frame, replace(question, is_certain=np.zeros(len(xy), np.bool_)))
+        assert ((predicted.logits[rows, columns] > 0) == signs).all()
+        tracked = predict(nano, frame, replace(given, is_certain=np.zeros(len(xy), np.bool_)))
         assert tracked.logits is not None
         contradicted += int(((tracked.logits[rows, columns] > 0) != signs).sum())
-        changed = (tracked.logits > 0) != (answer.logits > 0)
+        changed = (tracked.logits > 0) != (predicted.logits > 0)
         assert changed.mean() < 0.05
-        again = ask(nano, frame, replace(question, mask_logits=answer.low_res_logits))
+        again = predict(nano, frame, replace(given, mask_logits=predicted.low_res_logits))
         assert again.logits is not None
         assert ((again.logits[rows, columns] > 0) == signs).all()
     assert contradicted > 0
@@ -290,7 +290,7 @@ def test_a_prior_settles_what_the_points_leave_open(nano: NanoSegmenter) -> None
     """Points on the left half of a thing: is it all of the object?"""
     whole = disc((240, 426), (200, 120), 60)
     right = whole & (np.arange(426) > 215)
-    frame = picture(whole)
+    frame = paint(whole)
     xy = np.array([(x, y) for x in range(155, 196, 10) for y in range(90, 151, 15)], np.float32)
     tracked = ObjectPrompt(1, xy, np.ones(len(xy), np.bool_), is_certain=np.zeros(len(xy), np.bool_))
     cells = cv2.resize(whole.astype(np.float32), (26, 15), interpolation=cv2.INTER_AREA)
@@ -299,9 +299,11 @@ def test_a_prior_settles_what_the_points_leave_open(nano: NanoSegmenter) -> None
     fast = create_segmenter("nano-fast")
     found = {}
     for name, prior in (("all", all_of_it), ("half", half)):
-        answer, *plain = (ask(s, frame, replace(tracked, prior=p)) for s, p in ((nano, prior), (fast, prior), (fast, None)))
-        assert answer.logits is not None
-        found[name] = (answer.logits > 0)[right].mean()
+        predicted, *plain = (
+            predict(s, frame, replace(tracked, prior=p)) for s, p in ((nano, prior), (fast, prior), (fast, None))
+        )
+        assert predicted.logits is not None
+        found[name] = (predicted.logits > 0)[right].mean()
         np.testing.assert_array_equal(*(a.logits for a in plain))  # without saliency nothing comes of it
     assert found["all"] > 0.8
     assert found["half"] < 0.5
@@ -314,8 +316,8 @@ def test_a_blurred_edge_moves_onto_the_edge_of_the_guide() -> None:
     mask = disc((160, 160), (80, 80), 41)
     coarse = np.where(mask[::4, ::4], 1, -1).astype(np.float32)
     coarse = np.roll(coarse, 1, 1)  # 4 pixels off
-    plain = guided_upsample(coarse, picture(mask), 0, 1e-3) > 0
-    sharp = guided_upsample(coarse, picture(mask), 3, 1e-3) > 0
+    plain = guided_upsample(coarse, paint(mask), 0, 1e-3) > 0
+    sharp = guided_upsample(coarse, paint(mask), 3, 1e-3) > 0
     wrong = [(found ^ mask).sum() for found in (plain, sharp)]
     assert wrong[1] < 0.6 * wrong[0]
 
@@ -341,8 +343,8 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
     rng = np.random.default_rng(0)
     onnx, torch = OnnxRuntime(BUNDLED_WEIGHTS), TorchRuntime(BUNDLED_WEIGHTS, "cpu")
     for side, height, width, n, points in ((160, 96, 160, 3, 7), (128, 208, 256, 1, 40), (64, 64, 64, 2, 1)):
-        pictures = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
-        features = [runtime.encode(pictures)[0] for runtime in (onnx, torch)]
+        images = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+        features = [runtime.encode(images)[0] for runtime in (onnx, torch)]
         for a, b in zip(*features, strict=True):
             np.testing.assert_allclose(a, b.numpy(), atol=1e-3)
         quarter = side // 4
@@ -362,12 +364,12 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
         seen = torch.find_salient(windows, lay_over(low, high, side))
         known = [[tuple(m.numpy() for m in maps) for maps in seen], seen]
         for salient in (known, [[None] * n] * 2):
-            answers = [
-                runtime.decode([Place(f, 16 * k, -16, found[k]) for k in range(n)], side, prompts)
+            predictions = [
+                runtime.decode([EncodedWindow(f, 16 * k, -16, found[k]) for k in range(n)], side, prompts)
                 for runtime, f, found in zip((onnx, torch), features, salient, strict=True)
             ]
-            np.testing.assert_allclose(answers[0][0], answers[1][0], atol=2e-3)
-            np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-4)
+            np.testing.assert_allclose(predictions[0][0], predictions[1][0], atol=2e-3)
+            np.testing.assert_allclose(predictions[0][1], predictions[1][1], atol=1e-4)
 
 
 def test_saliency_in_integers_is_near_the_one_in_single_precision() -> None:
@@ -381,7 +383,7 @@ def test_saliency_in_integers_is_near_the_one_in_single_precision() -> None:
     errors: list[float] = []
     for name in ("camel", "dog", "soapbox"):
         photo = cv2.imread(str(DAVIS / "JPEGImages" / "480p" / name / "00000.jpg"))[..., ::-1]
-        view = View(100, 0, 700, 480).picture(photo, saliency_side(160))
+        view = View(100, 0, 700, 480).crop(photo, saliency_side(160))
         exact = torch.find_salient(view, overlay)[0]
         np.testing.assert_allclose(
             whole.run(None, {"picture": view})[0], torch._network.saliency(torch_tensor(view))[0].numpy(), atol=2e-3
@@ -398,16 +400,16 @@ def test_without_saliency_the_network_that_finds_it_never_runs(monkeypatch: pyte
 
     monkeypatch.setattr(OnnxRuntime, "find_salient", refuse)
     mask = disc((96, 128), (60, 50), 22)
-    question = prompt([(60, 50)])
+    given = prompt([(60, 50)])
     fast, whole = create_segmenter("nano-fast"), create_segmenter("nano")
     assert (fast.info.name, whole.info.name) == ("nano-fast", "nano")
-    assert iou(ask(fast, picture(mask), question), mask) > 0.7
+    assert iou(predict(fast, paint(mask), given), mask) > 0.7
     with pytest.raises(AssertionError, match="was run"):
-        ask(whole, picture(mask), question)
+        predict(whole, paint(mask), given)
 
 
 def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
-    """The network sees every picture as bright as its brightest value makes it; what lies outside the frame does not count."""
+    """The network sees every image as bright as its brightest value makes it; what lies outside the frame does not count."""
     runtime = OnnxRuntime(BUNDLED_WEIGHTS)
     bright = np.full((1, 3, 80, 80), 0.0, np.float32)
     bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 80)) / 127.5 - 1
@@ -459,5 +461,7 @@ def test_a_given_mask_comes_back_as_it_is_seen_in_a_window(nano: NanoSegmenter) 
         assert (logits.logits[at[:, 1], at[:, 0]] > 0).mean() > 0.95
         area = (logits.logits > 0).sum() / np.prod(logits.window.scale)
         assert area == pytest.approx(mask.sum(), rel=0.06)
-        found = ask(nano, picture(mask), ObjectPrompt(1, np.array([centre], np.float32), np.array([True]), mask_logits=logits))
+        found = predict(
+            nano, paint(mask), ObjectPrompt(1, np.array([centre], np.float32), np.array([True]), mask_logits=logits)
+        )
         assert iou(found, mask) > 0.9

@@ -1,4 +1,4 @@
-"""Made pictures that both training tests draw from."""
+"""Made images that both training tests draw from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ CANVAS = 192
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sequences, two pictures of two things, two persons, two photos; objects are bright on dark."""
+    """Two sequences, two images of two things, two persons, two photos; objects are bright on dark."""
     root = tmp_path_factory.mktemp("training")
     rng = np.random.default_rng(0)
 
     def write(folder: str, name: str, ids: np.ndarray, suffixes: tuple[str, ...] = ("",)) -> None:
         (root / folder).mkdir(exist_ok=True)
-        colour = np.where(ids[..., None] == 1, 220, np.where(ids[..., None] > 1, 160, 40))
-        picture = np.clip(colour + rng.normal(0, 5, (*ids.shape, 3)), 0, 255).astype(np.uint8)
-        cv2.imwrite(str(root / folder / f"{name}.jpg"), picture)
+        color = np.where(ids[..., None] == 1, 220, np.where(ids[..., None] > 1, 160, 40))
+        image = np.clip(color + rng.normal(0, 5, (*ids.shape, 3)), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(root / folder / f"{name}.jpg"), image)
         for suffix in suffixes:
             cv2.imwrite(str(root / folder / f"{name}{suffix}.png"), ids)
 
@@ -49,12 +49,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smooth_store() -> Any:
-    """Four pictures of smooth clouds, each with a disc and a bar as regions."""
+    """Four images of smooth clouds, each with a disc and a bar as regions."""
     torch = pytest.importorskip("torch")
     from training.data import KINDS, Regions, Store
 
     noise = torch.rand((4, 3, 10, 10), generator=torch.Generator().manual_seed(3))
-    pictures = torch.nn.functional.interpolate(noise, (CANVAS, CANVAS), mode="bicubic").clamp(0.05, 0.95)
+    images = torch.nn.functional.interpolate(noise, (CANVAS, CANVAS), mode="bicubic").clamp(0.05, 0.95)
     ids = np.zeros((CANVAS, CANVAS), np.uint8)
     cv2.circle(ids, (70, 60), 45, 1, -1)
     ids[130:170, 20:170] = 2
@@ -74,4 +74,4 @@ def smooth_store() -> Any:
         torch.zeros(8, dtype=torch.bool),
     )
     sizes = torch.full((4, 2), float(CANVAS))
-    return Store((pictures * 255).round().byte(), sizes, torch.from_numpy(ids)[None], regions)
+    return Store((images * 255).round().byte(), sizes, torch.from_numpy(ids)[None], regions)

@@ -204,11 +204,11 @@ def test_a_clone_without_the_commit_is_missing(tmp_path: Path) -> None:
         check_clones(tmp_path, [there, Repository("a/b", "0" * 40, ["."])])
 
 
-def test_every_folder_tells_its_licence(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--licences"])
-    told = capsys.readouterr().out
+def test_every_folder_names_its_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--licenses"])
+    printed = capsys.readouterr().out
     names = [dataset.name for dataset in load_datasets()]
     assert names == list(more_images.READERS)
-    assert [name for name in told.splitlines() if name in names] == names
-    assert told.count("\nLicence: ") == len(names)
-    assert "authors state NO licence" in told
+    assert [name for name in printed.splitlines() if name in names] == names
+    assert printed.count("\nLicence: ") == len(names)
+    assert "authors state NO licence" in printed

@@ -1,4 +1,4 @@
-"""The training code of the click segmenter on a few made pictures: what it draws is what it says, and a run resumes."""
+"""The training code of the click segmenter on a few made images: what it draws is what it says, and a run resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from sampt.segmenters.nano.backbone import Backbone  # noqa: E402
 from sampt.segmenters.nano.network import NanoNetwork  # noqa: E402
 from sampt.segmenters.nano.runtime import saliency_side  # noqa: E402
 from training.data import KINDS, Store, load_training_store  # noqa: E402
-from training.segmenter.augment import Maker, _as_jpeg  # noqa: E402
+from training.segmenter.augment import Maker  # noqa: E402
+from training.segmenter.degradation import compress_jpeg  # noqa: E402
 from training.segmenter.recorded import load_recorded  # noqa: E402
 from training.segmenter.rollouts import Plan, run_plan  # noqa: E402
 from training.segmenter.start import load_backbone, load_before  # noqa: E402
@@ -31,22 +32,22 @@ def settings() -> dict[str, Any]:
     s = tomllib.loads(CONFIG.read_text())
     s["data"] |= {"held_out": ["held"], "held_out_things": ["apart"], "canvas": 288, "extra": {}}
     s["train"] |= {"batch": 6, "steps": 6, "warmup": 2}
-    s["crop"] |= {"sides": [64], "side_shares": [1.0]}
-    s["points"] |= {"caps": [4], "cap_shares": [1.0], "joined": 0.0, "lost": 0.0}
+    s["crop"] |= {"sides": [64], "side_probabilities": [1.0]}
+    s["points"] |= {"caps": [4], "cap_probabilities": [1.0], "joined": 0.0, "lost": 0.0}
     return copy.deepcopy(s)
 
 
-def store_of(data: Path, settings: dict[str, Any]) -> Store:
+def load_store(data: Path, settings: dict[str, Any]) -> Store:
     return load_training_store(data, settings["data"], "cpu")
 
 
 def test_held_out_sequences_are_not_loaded_and_every_kind_is(data: Path, settings: dict[str, Any]) -> None:
-    store = store_of(data, settings)
-    assert len(store.pictures) == 4 + 1 + 2 + 2
+    store = load_store(data, settings)
+    assert len(store.images) == 4 + 1 + 2 + 2
     kinds = np.bincount(store.regions.kind.numpy(), minlength=len(KINDS))
     assert kinds.tolist() == [4, 2, 2, 4, 8]
     settings["data"] |= {"held_out": [], "held_out_things": []}
-    assert len(store_of(data, settings).pictures) == 4 + 4 + 2 + 2 + 2
+    assert len(load_store(data, settings).images) == 4 + 4 + 2 + 2 + 2
 
 
 def test_frames_of_full_size_are_taken_where_they_are_at_hand(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_frames_of_full_size_are_taken_where_they_are_at_hand(data: Path, settin
         for path in (data / "davis2016_train").glob(f"{sequence}_*"):
             (folder / f"{path.stem.split('_')[1]}{path.suffix}").symlink_to(path)
     (tmp_path / "davis2016_train").unlink()  # not needed then
-    assert len(store_of(tmp_path, settings).pictures) == 4 + 1 + 2 + 2
+    assert len(load_store(tmp_path, settings).images) == 4 + 1 + 2 + 2
 
 
 def test_the_real_configuration_holds_out_sequences_that_exist() -> None:
@@ -80,8 +81,8 @@ def test_nothing_reported_on_is_trained_on() -> None:
 
 
 def test_points_are_where_they_say_when_none_are_wrong(data: Path, settings: dict[str, Any]) -> None:
-    settings["points"] |= {"wrong_share": 0.0, "jitter": 0.0}
-    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    settings["points"] |= {"wrong_probability": 0.0, "jitter": 0.0}
+    maker = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0))
     seen = {1: 0, 0: 0}
     for _ in range(4):
         batch = maker.batch()
@@ -94,10 +95,10 @@ def test_points_are_where_they_say_when_none_are_wrong(data: Path, settings: dic
     assert min(seen.values()) > 20
 
 
-def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) -> None:
-    settings["points"] |= {"caps": [32], "wrong_share": 1.0, "wrong": [0.2, 0.2001], "jitter": 0.0}
+def test_the_set_fraction_of_points_is_wrong(data: Path, settings: dict[str, Any]) -> None:
+    settings["points"] |= {"caps": [32], "wrong_probability": 1.0, "wrong": [0.2, 0.2001], "jitter": 0.0}
     settings["previous"]["corrected"] = 0.0
-    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    maker = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0))
     wrong = total = 0
     for _ in range(12):
         batch = maker.batch()
@@ -114,7 +115,7 @@ def test_the_set_share_of_points_is_wrong(data: Path, settings: dict[str, Any]) 
 def test_negatives_lie_on_neighbours_and_clusters_are_close(data: Path, settings: dict[str, Any]) -> None:
     settings["made"] = dict.fromkeys(settings["made"], 0.0)
     settings["points"] |= {
-        "wrong_share": 0.0,
+        "wrong_probability": 0.0,
         "jitter": 0.0,
         "neighbours": 1.0,
         "no_negatives": 0.0,
@@ -122,16 +123,16 @@ def test_negatives_lie_on_neighbours_and_clusters_are_close(data: Path, settings
         "box": 0.0,
     }
     settings["previous"]["corrected"] = 0.0
-    settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
+    settings["color"] |= {"probability": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
     for name in ("few_clicks", "many_clicks"):
         settings["data"][name] = {"davis": 0.0, "thing": 1.0, "person": 0.0, "part": 0.0, "segment": 0.0}
-    batch = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0)).batch()
+    batch = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0)).batch()
     seen = 0
-    for picture, xy, labels in zip(batch.picture.mean(1), batch.first.points, batch.first.labels, strict=True):
+    for image, xy, labels in zip(batch.image.mean(1), batch.first.points, batch.first.labels, strict=True):
         at = xy.long()
-        bright = picture[at[:, 1], at[:, 0]]
+        bright = image[at[:, 1], at[:, 0]]
         negatives = bright[labels == 0]
-        if len(negatives) and ((picture > -0.4).float().mean() > 0.3):
+        if len(negatives) and ((image > -0.4).float().mean() > 0.3):
             seen += int((negatives > -0.4).sum())
         positives = xy[labels == 1]
         assert torch.pdist(positives).max() <= 2 * 64 / 6 if len(positives) > 1 else True
@@ -141,10 +142,10 @@ def test_negatives_lie_on_neighbours_and_clusters_are_close(data: Path, settings
 @pytest.mark.parametrize("missing", [True, False])
 def test_a_correction_lies_in_what_the_previous_mask_gets_wrong(data: Path, settings: dict[str, Any], missing: bool) -> None:
     settings["previous"] |= {"goes_on": 1.0}
-    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    maker = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0))
     batch = maker.batch()
-    answer = torch.zeros_like(batch.first.previous) if missing else torch.ones_like(batch.first.previous)
-    prompts = maker.correct(batch, answer)
+    probability = torch.zeros_like(batch.first.previous) if missing else torch.ones_like(batch.first.previous)
+    prompts = maker.correct(batch, probability)
     assert (prompts.has_previous == 1).all()
     at = prompts.points[:, -1].long()
     for target, (x, y), label in zip(batch.target[:, 0], at, prompts.labels[:, -1], strict=True):
@@ -155,17 +156,17 @@ def test_a_correction_lies_in_what_the_previous_mask_gets_wrong(data: Path, sett
 def test_target_and_picture_belong_together(data: Path, settings: dict[str, Any]) -> None:
     """Without made samples and colour changes, object 1 of the sequences is bright and all else dark."""
     settings["made"] = dict.fromkeys(settings["made"], 0.0)
-    settings["colour"] |= {"share": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
+    settings["color"] |= {"probability": 0.0, "blur": 0.0, "grey": 0.0, "noise": 0.0}
     for name in ("few_clicks", "many_clicks"):
         settings["data"][name] = {"davis": 1.0, "thing": 0.0, "person": 0.0, "part": 0.0, "segment": 0.0}
-    batch = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0)).batch()
-    bright = batch.picture.mean(1, keepdim=True) > 0
+    batch = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0)).batch()
+    bright = batch.image.mean(1, keepdim=True) > 0
     agree = ((bright == (batch.target > 0)) | (batch.inside == 0)).float().mean()
     assert agree > 0.98
-    assert (batch.picture * (1 - batch.inside)).abs().max() == 0
-    side = batch.picture.shape[-1]
+    assert (batch.image * (1 - batch.inside)).abs().max() == 0
+    side = batch.image.shape[-1]
     assert batch.seen.shape[-1] == saliency_side(side) > side
-    for seen, whole, (x0, y0, x1, y1) in zip(batch.seen, batch.picture, batch.view.round().int().tolist(), strict=True):
+    for seen, whole, (x0, y0, x1, y1) in zip(batch.seen, batch.image, batch.view.round().int().tolist(), strict=True):
         part = whole[None, :, y0:y1, x0:x1]
         small = torch.nn.functional.interpolate(seen[None], part.shape[2:], mode="bilinear", antialias=True)
         assert (small - part).abs().mean() < 0.1
@@ -183,8 +184,8 @@ def test_recorded_prompts_stay_on_what_they_were_about(data: Path, settings: dic
         (tmp_path / folder.name).symlink_to(folder)
     plan = Plan("made", "lucas-kanade", fast=True)
     run_plan(plan, {"seen": sorted((tmp_path / "davis2016_train_480" / "seen").glob("*.jpg"))}, 0, tmp_path)
-    settings["recorded"] |= {"share": 1.0, "joined": 0.0, "lost": 0.0}
-    store = store_of(tmp_path, settings)
+    settings["recorded"] |= {"probability": 1.0, "joined": 0.0, "lost": 0.0}
+    store = load_store(tmp_path, settings)
     recorded = load_recorded(tmp_path, store)
     assert recorded is not None
     batch = Maker(store, settings, torch.Generator().manual_seed(0), recorded).batch()
@@ -208,13 +209,13 @@ def test_recorded_prompts_stay_on_what_they_were_about(data: Path, settings: dic
 
 def test_blocks_of_a_jpeg_are_those_of_a_real_one() -> None:
     rng = np.random.default_rng(0)
-    picture = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 2.0)
-    picture = np.clip((picture.astype(np.float32) - 128) * 3 + 128, 0, 255).astype(np.uint8)
-    picture = np.repeat(picture[..., :1], 3, axis=2)  # of colour only the kind of loss is the same
-    real = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], cv2.IMREAD_COLOR)
-    unit = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
-    made = _as_jpeg(unit, torch.tensor([10.0]))[0].permute(1, 2, 0).numpy()[..., ::-1] * 255
-    lost = [np.abs(a.mean(-1) - b.mean(-1)).mean() for a, b in ((picture, made), (real, made), (picture, real))]
+    image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 2.0)
+    image = np.clip((image.astype(np.float32) - 128) * 3 + 128, 0, 255).astype(np.uint8)
+    image = np.repeat(image[..., :1], 3, axis=2)  # of colour only the kind of loss is the same
+    real = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], cv2.IMREAD_COLOR)
+    unit = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    made = compress_jpeg(unit, torch.tensor([10.0]))[0].permute(1, 2, 0).numpy()[..., ::-1] * 255
+    lost = [np.abs(a.mean(-1) - b.mean(-1)).mean() for a, b in ((image, made), (real, made), (image, real))]
     assert lost[1] < 0.2 * min(lost[0], lost[2])
 
 
@@ -236,11 +237,11 @@ def test_a_backbone_changes_nothing_at_the_start(tmp_path: Path) -> None:
     torch.save(before, tmp_path / "weights.pt")
     started = NanoNetwork().eval()
     load_before(started, tmp_path / "weights.pt")
-    picture = torch.rand(1, 3, 64, 64) * 2 - 1
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        for a, b in zip(network.encoder.learnt(picture), started.encoder(picture), strict=True):
+        for a, b in zip(network.encoder.learnt(image), started.encoder(image)[:4], strict=True):
             torch.testing.assert_close(a, b)
-    with pytest.raises(SystemExit, match="does not hold nano without backbone"):
+    with pytest.raises(SystemExit, match="does not hold an earlier nano"):
         torch.save(before | {"more": torch.zeros(1)}, tmp_path / "other.pt")
         load_before(NanoNetwork(), tmp_path / "other.pt")
 
@@ -273,8 +274,8 @@ def test_the_backbone_computes_what_its_weights_were_trained_for(tmp_path: Path)
         mean, var, weight, bias = (held[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
         return torch.nn.functional.batch_norm(x, mean, var, weight, bias, eps=1e-3)
 
-    picture = torch.rand(1, 3, 64, 96, generator=rng) * 2 - 1
-    x = torch.nn.functional.relu6(apply("stem", picture))
+    image = torch.rand(1, 3, 64, 96, generator=rng) * 2 - 1
+    x = torch.nn.functional.relu6(apply("stem", image))
     found = []
     with torch.no_grad():
         for k, block in enumerate(backbone.blocks):
@@ -283,7 +284,7 @@ def test_the_backbone_computes_what_its_weights_were_trained_for(tmp_path: Path)
             out = apply(f"blocks.{k}.project", torch.nn.functional.relu6(apply(f"blocks.{k}.depthwise", wide)))
             x = out + x if out.shape == x.shape else out
             found.append(x)
-        for a, b in zip(backbone(picture), (found[2], found[4], found[10]), strict=True):
+        for a, b in zip(backbone(image), (found[2], found[4], found[10]), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
     with pytest.raises(SystemExit, match="is not EfficientNet-Lite0"):
         torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
@@ -291,7 +292,7 @@ def test_the_backbone_computes_what_its_weights_were_trained_for(tmp_path: Path)
 
 
 def test_a_stale_mask_is_near_the_target_and_not_the_target(data: Path, settings: dict[str, Any]) -> None:
-    maker = Maker(store_of(data, settings), settings, torch.Generator().manual_seed(0))
+    maker = Maker(load_store(data, settings), settings, torch.Generator().manual_seed(0))
     batch = maker.batch()
     target = torch.nn.functional.avg_pool2d(batch.target, 4)
     error = (batch.first.previous - target).abs().mean((1, 2, 3))

@@ -20,7 +20,7 @@ from sampt.trackers.nano import BUNDLED_WEIGHTS  # noqa: E402
 from sampt.trackers.nano.network import NanoTrackerNetwork  # noqa: E402
 from sampt.trackers.nano.torch_runtime import PARTS  # noqa: E402
 from training.data import Store  # noqa: E402
-from training.tracker.real import Followed, RealMaker, _flow_agrees, _mask_agrees, follow_clips  # noqa: E402
+from training.tracker.real import RealMaker, TrackedClip, _flow_agrees, _mask_agrees, track_clips  # noqa: E402
 from training.tracker.scenes import SceneMaker  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "tracker" / "config.toml"
@@ -33,9 +33,9 @@ def one_thread() -> None:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    """Pictures stay as they are filmed, and nothing passes in front."""
+    """Images stay as they are filmed, and nothing passes in front."""
     settings = tomllib.loads(CONFIG.read_text())
-    settings["picture"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
+    settings["image"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
     settings["real"] |= {"crossing": 0, "points": 64}
     return settings
 
@@ -47,8 +47,8 @@ def clouds(h: int, w: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def panned() -> Followed:
-    """Six frames of 80 x 144 cut from a wide picture, 5 pixels further each time; points stay on it."""
+def panned() -> TrackedClip:
+    """Six frames of 80 x 144 cut from a wide image, 5 pixels further each time; points stay on it."""
     wide = clouds(80, 192)
     frames = np.stack([wide[:, 5 * k : 5 * k + 144] for k in range(6)])
     places = np.random.default_rng(1).uniform((30, 5), (139, 75), (120, 2)).astype(np.float32)
@@ -56,10 +56,10 @@ def panned() -> Followed:
     known = np.random.default_rng(2).random((6, 120)) < 0.8
     known[0] = True
     moving = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
-    return Followed(moving, torch.from_numpy(xy), torch.from_numpy(known))
+    return TrackedClip(moving, torch.from_numpy(xy), torch.from_numpy(known))
 
 
-def colours(frames: Tensor, xy: Tensor) -> Tensor:
+def colors(frames: Tensor, xy: Tensor) -> Tensor:
     """(t, 3, h, w) bilinear at (t, n, 2) pixels -> (t, n, 3)."""
     grid = (xy + 0.5) * 2 / torch.tensor([frames.shape[3], frames.shape[2]]) - 1
     out = torch.nn.functional.grid_sample(frames, grid.unsqueeze(1), padding_mode="border", align_corners=False)
@@ -67,7 +67,7 @@ def colours(frames: Tensor, xy: Tensor) -> Tensor:
 
 
 def test_points_stay_on_their_pixels_whatever_the_camera_does(
-    settings: dict[str, Any], smooth_store: Store, panned: Followed
+    settings: dict[str, Any], smooth_store: Store, panned: TrackedClip
 ) -> None:
     maker = RealMaker([panned], SceneMaker(smooth_store, settings, Generator().manual_seed(0)))
     right, aside, moved = [], [], []
@@ -75,8 +75,8 @@ def test_points_stay_on_their_pixels_whatever_the_camera_does(
         clips = maker.batch(1, 6, (96, 160), 100)
         counts = (clips.visible & clips.known)[0] & clips.usable
         counts[0] = False
-        at = colours(clips.frames[0], clips.xy[0])
-        wrong = colours(clips.frames[0], clips.xy[0] + torch.tensor([2.0, 0.0]))
+        at = colors(clips.frames[0], clips.xy[0])
+        wrong = colors(clips.frames[0], clips.xy[0] + torch.tensor([2.0, 0.0]))
         right.append((at - at[:1]).abs().mean(-1)[counts])
         aside.append((wrong - at[:1]).abs().mean(-1)[counts])
         moved.append((clips.xy[0, 1:] - clips.xy[0, :-1]).norm(dim=-1).mean())
@@ -86,22 +86,22 @@ def test_points_stay_on_their_pixels_whatever_the_camera_does(
     assert torch.stack(moved).std() > 0.2  # another camera each time
 
 
-def test_what_passes_in_front_hides_what_it_covers(settings: dict[str, Any], smooth_store: Store, panned: Followed) -> None:
+def test_what_passes_in_front_hides_what_it_covers(settings: dict[str, Any], smooth_store: Store, panned: TrackedClip) -> None:
     settings["real"]["crossing"] = 2
     settings["objects"] |= {"absent": 0.0, "smallest": 0.6, "shade": 0.0}
     maker = SceneMaker(smooth_store, settings, Generator().manual_seed(0))
     grey = torch.full((1, 6, 3, 96, 160), 0.5)
     places = torch.stack(torch.meshgrid(torch.arange(160.0), torch.arange(96.0), indexing="xy"), -1).view(1, 1, -1, 2)
-    picture, covered = maker.crossed(grey, places.expand(1, 6, -1, 2))
+    image, covered = maker.add_crossing(grey, places.expand(1, 6, -1, 2))
     assert 0.05 < covered.float().mean() < 0.95
-    free = picture.permute(0, 1, 3, 4, 2).reshape(1, 6, -1, 3)
+    free = image.permute(0, 1, 3, 4, 2).reshape(1, 6, -1, 3)
     background = free[~covered].median(0).values
     changed = (free - background).abs().amax(-1) > 0.02
     assert (changed == covered)[covered].float().mean() > 0.9
     assert (changed == covered)[~covered].float().mean() > 0.9
 
 
-def test_points_outside_the_window_are_hidden(settings: dict[str, Any], smooth_store: Store, panned: Followed) -> None:
+def test_points_outside_the_window_are_hidden(settings: dict[str, Any], smooth_store: Store, panned: TrackedClip) -> None:
     settings["real"]["zoom"] = [2.5, 2.5]
     maker = RealMaker([panned], SceneMaker(smooth_store, settings, Generator().manual_seed(1)))
     clips = maker.batch(2, 6, (96, 160), 100)
@@ -125,9 +125,9 @@ def test_followed_points_are_where_the_object_went(data: Path, settings: dict[st
             moved = np.roll(skin, 10 * k, 1)
             cv2.imwrite(str(textured / f"{name}_{2 * k:05d}.jpg"), np.where(ids[..., None] > 0, moved, ground))
             cv2.imwrite(str(textured / f"{name}_{2 * k:05d}.png"), ids)
-    followed = follow_clips(network, textured.parent, settings, 6, seed=0)
-    assert len(followed) == 1  # one window of the one sequence that is not held out
-    clip = followed[0]
+    tracked = track_clips(network, textured.parent, settings, 6, seed=0)
+    assert len(tracked) == 1  # one window of the one sequence that is not held out
+    clip = tracked[0]
     assert clip.frames.shape == (6, 3, 160, 288)
     on_object = (clip.xy[0] - torch.tensor([100.0, 79.0])).norm(dim=-1) < 36
     truth = clip.xy[:1] + torch.arange(6.0).view(6, 1, 1) * torch.tensor([10.0, 0.0]) * on_object.view(1, -1, 1)
@@ -139,12 +139,12 @@ def test_followed_points_are_where_the_object_went(data: Path, settings: dict[st
 
 def test_consistent_flow_that_goes_elsewhere_makes_a_place_unknown() -> None:
     wide = clouds(96, 200, 5)
-    pictures = np.stack([wide[:, :160], wide[:, 6:166], wide[:, 12:172]])
+    images = np.stack([wide[:, :160], wide[:, 6:166], wide[:, 12:172]])
     start = np.random.default_rng(0).uniform((30, 10), (140, 85), (50, 2)).astype(np.float32)
     right = np.stack([start, start - (6, 0), start - (12, 0)]).astype(np.float32)
-    assert _flow_agrees(pictures, right, 2.5).mean() > 0.95
+    assert _flow_agrees(images, right, 2.5).mean() > 0.95
     stuck = np.stack([start] * 3)
-    agrees = _flow_agrees(pictures, stuck, 2.5)
+    agrees = _flow_agrees(images, stuck, 2.5)
     assert agrees[0].all()
     assert agrees[1:].mean() < 0.2
 

@@ -18,13 +18,14 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 
 from training.data import Store, is_held_out  # noqa: E402
-from training.tracker.scenes import Clips, SceneMaker, _frame_map, _Layer, _to_layer, held_out_clips, to_unit  # noqa: E402
+from training.tracker.layers import Layer, compute_tracks, map_frame, to_layer, to_unit  # noqa: E402
+from training.tracker.scenes import Clips, SceneMaker, held_out_clips  # noqa: E402
 from training.tracker.train import Trainer  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / "training" / "tracker" / "config.toml"
 SIZE_HW = (96, 160)
 CANVAS = 192
-"""Side of the pictures of ``smooth_store``."""
+"""Side of the images of ``smooth_store``."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +40,10 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def clean(settings: dict[str, Any]) -> dict[str, Any]:
-    """Nothing happens to the pictures after they are drawn, but a fixed change of exposure; objects are large and present."""
-    settings["picture"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
+    """Nothing happens to the images after they are drawn, but a fixed change of exposure; objects are large and present."""
+    settings["image"] |= dict.fromkeys(("change", "gamma", "grey", "soft", "compressed", "noise"), 0.0)
     settings["camera"]["blur"] = 0.0
-    settings["objects"] |= {"plain": 0.0, "absent": 0.0, "smallest": 0.6, "most": 3, "shade": 0.0}
+    settings["objects"] |= {"plain": 0.0, "absent": 0.0, "smallest": 0.6, "max_layers": 3, "shade": 0.0}
     settings["background"]["plain"] = 0.0
     return settings
 
@@ -53,8 +54,8 @@ class WatchedMaker(SceneMaker):
     owner: Tensor
 
     def _render(self, *args: Any) -> tuple[Tensor, Tensor]:
-        picture, self.owner = super()._render(*args)
-        return picture, self.owner
+        image, self.owner = super()._render(*args)
+        return image, self.owner
 
 
 Watched = Callable[..., WatchedMaker]
@@ -90,12 +91,12 @@ def deep_inside(owner: Tensor, layer: int, reach: int = 3) -> Tensor:
 # ---- tracks ------------------------------------------------------------------------------------------------------------------
 
 
-def colour_change(maker: WatchedMaker, clips: Clips, shift: float) -> dict[str, Tensor]:
+def color_change(maker: WatchedMaker, clips: Clips, shift: float) -> dict[str, Tensor]:
     """How much the colour at a point's place, ``shift`` pixels aside on later frames, differs from that on frame 0."""
     b, t, n, _ = clips.xy.shape
     aside = torch.tensor([shift, 0.0]) * (torch.arange(t) > 0).view(1, t, 1, 1)
-    colour = sample(clips.frames.flatten(0, 1), (clips.xy + aside).flatten(0, 1)).view(b, t, n, 3)
-    change = (colour - colour[:, :1]).abs().mean(-1)
+    color = sample(clips.frames.flatten(0, 1), (clips.xy + aside).flatten(0, 1)).view(b, t, n, 3)
+    change = (color - color[:, :1]).abs().mean(-1)
     own = pixels_of(maker.owner[:, :1], clips.xy[:, :1])
     inside = torch.zeros_like(clips.visible)
     for layer in range(4):
@@ -120,9 +121,9 @@ def test_a_visible_point_keeps_its_colour(
     shifted: dict[str, list[Tensor]] = {"background": [], "object": []}
     for _ in range(3):
         clips = maker.batch(2, 8, SIZE_HW, 128)
-        for layer, change in colour_change(maker, clips, 0.0).items():
+        for layer, change in color_change(maker, clips, 0.0).items():
             right[layer].append(change)
-        for layer, change in colour_change(maker, clips, 0.5).items():
+        for layer, change in color_change(maker, clips, 0.5).items():
             shifted[layer].append(change)
     for layer in right:
         exact, aside = torch.cat(right[layer]), torch.cat(shifted[layer])
@@ -174,10 +175,10 @@ def test_every_usable_point_is_visible_on_the_first_frame(clean: dict[str, Any],
 def test_motion_blur_is_even_about_the_frame(clean: dict[str, Any], watched: Watched) -> None:
     """So a point lies in the middle of its smear: smooth colours stay where they were."""
     clean["camera"] |= {"jump": 0.0, "slow": 0.05, "fast": 0.06, "still": 0.0, "shaking": 0.0}
-    clean["objects"]["most"] = 0
+    clean["objects"]["max_layers"] = 0
     maker = watched(clean)
-    layers = maker._layers(3, 8, SIZE_HW)
-    maps = [_frame_map(layer, SIZE_HW, 8) for layer in layers]
+    layers = maker._make_layers(3, 8, SIZE_HW)
+    maps = [map_frame(layer, SIZE_HW, 8) for layer in layers]
     # The motion on the first and the last frame is known from one side only.
     sharp, blurred = (maker._render(layers, maps, SIZE_HW, on)[0].unflatten(0, (3, 8))[:, 1:-1] for on in (False, True))
     speed_px = (maps[0][1:8] - maps[0][:7]).abs().mean() * SIZE_HW[1] / 2
@@ -187,17 +188,17 @@ def test_motion_blur_is_even_about_the_frame(clean: dict[str, Any], watched: Wat
 
 
 def test_a_layer_of_the_frames_own_size_is_drawn_pixel_by_pixel(clean: dict[str, Any], watched: Watched) -> None:
-    """The frame is 192 wide as the picture is; its 96 rows are the middle ones."""
+    """The frame is 192 wide as the image is; its 96 rows are the middle ones."""
     maker = watched(clean)
-    texture = torch.cat([maker.store.pictures[:1].float() / 255, torch.ones(1, 1, CANVAS, CANVAS)], 1)
+    texture = torch.cat([maker.store.images[:1].float() / 255, torch.ones(1, 1, CANVAS, CANVAS)], 1)
     same = torch.eye(3).expand(1, 2, 3, 3)
     middle, half = torch.full((1, 2), (CANVAS - 1) / 2), torch.full((1, 2), CANVAS / 2)
-    layer = _Layer(texture, middle, half, same, same, torch.zeros(1, 2, 2, 33, 33), endless=True)
+    layer = Layer(texture, middle, half, same, same, torch.zeros(1, 2, 2, 33, 33), endless=True)
     size_hw = (CANVAS // 2, CANVAS)
-    picture, _ = maker._render([layer], [_frame_map(layer, size_hw, 2)], size_hw, False)
-    torch.testing.assert_close(picture[1], texture[0, :3, 48:144], rtol=0, atol=1e-4)
+    image, _ = maker._render([layer], [map_frame(layer, size_hw, 2)], size_hw, False)
+    torch.testing.assert_close(image[1], texture[0, :3, 48:144], rtol=0, atol=1e-4)
     start = torch.tensor([[[0.0, 0.0], [100.25, 33.5], [191.0, 95.0]]])
-    xy, visible, usable = maker._follow([layer], torch.zeros((1, 2, *size_hw), dtype=torch.long), start, size_hw)
+    xy, visible, usable = compute_tracks([layer], torch.zeros((1, 2, *size_hw), dtype=torch.long), start, size_hw)
     torch.testing.assert_close(xy, start.unsqueeze(1).expand(1, 2, 3, 2), rtol=0, atol=1e-4)
     assert visible.all()
     assert usable.all()
@@ -210,10 +211,10 @@ def test_pixels_and_tracks_use_the_same_map(clean: dict[str, Any], watched: Watc
     h, w = SIZE_HW
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     unit = to_unit(torch.stack([x, y], -1).float().view(1, 1, -1, 2), SIZE_HW).expand(2, 4, -1, 2)
-    for layer in maker._layers(2, 4, SIZE_HW):
-        coarse = _frame_map(layer, SIZE_HW, 4)
+    for layer in maker._make_layers(2, 4, SIZE_HW):
+        coarse = map_frame(layer, SIZE_HW, 4)
         dense = F.interpolate(coarse, scale_factor=4.0, mode="bilinear", align_corners=False)[:, :, 4:-4, 4:-4]
-        exact = _to_layer(layer, unit, slice(None)).flatten(0, 1).transpose(1, 2).view(8, 2, h, w)
+        exact = to_layer(layer, unit, slice(None)).flatten(0, 1).transpose(1, 2).view(8, 2, h, w)
         apart = (dense - exact).norm(dim=1)
         shown = (exact.abs() < 1).all(1)
         pixel = (exact[..., 1:] - exact[..., :-1]).norm(dim=1).mean()
@@ -242,17 +243,17 @@ def test_the_global_generator_does_not_matter(settings: dict[str, Any], watched:
 
 
 @pytest.fixture(scope="module")
-def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Held-out pictures are red, those for training are blue."""
-    root = tmp_path_factory.mktemp("coloured")
+def colored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Held-out images are red, those for training are blue."""
+    root = tmp_path_factory.mktemp("colored")
     held_out = tomllib.loads(CONFIG.read_text())["data"]["held_out"]
     red, blue = (225, 30, 40), (40, 30, 225)
     ids = np.zeros((100, 140), np.uint8)
     ids[30:70, 40:100] = 1
 
-    def write(folder: str, name: str, colour: tuple[int, int, int], suffixes: tuple[str, ...] = ("",)) -> None:
+    def write(folder: str, name: str, color: tuple[int, int, int], suffixes: tuple[str, ...] = ("",)) -> None:
         (root / folder).mkdir(exist_ok=True)
-        shaded = np.clip(np.full((100, 140, 3), colour) + np.arange(140)[:, None] % 20 - 10, 0, 255).astype(np.uint8)
+        shaded = np.clip(np.full((100, 140, 3), color) + np.arange(140)[:, None] % 20 - 10, 0, 255).astype(np.uint8)
         cv2.imwrite(str(root / folder / f"{name}.jpg"), shaded[..., ::-1])
         for suffix in suffixes:
             cv2.imwrite(str(root / folder / f"{name}{suffix}.png"), ids)
@@ -263,26 +264,26 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for k in range(2):
         write("davis2016_train", f"{held_out[0]}_{k:05d}", red)
         write("davis2016_train", f"bear_{k:05d}", blue)
-    for group, colour in ((kept_back, red), (trained, blue)):
+    for group, color in ((kept_back, red), (trained, blue)):
         for name in group:
-            write("clothing_co_parsing", name, colour)
-            write("bsds500", name, colour, ("_0", "_1"))
+            write("clothing_co_parsing", name, color)
+            write("bsds500", name, color, ("_0", "_1"))
     return root
 
 
-def redness(pictures: Tensor) -> Tensor:
+def redness(images: Tensor) -> Tensor:
     """(..., 3, h, w) -> share of pixels much redder than blue, less those much bluer than red."""
-    difference = pictures[..., 0, :, :].float() - pictures[..., 2, :, :].float()
+    difference = images[..., 0, :, :].float() - images[..., 2, :, :].float()
     return ((difference > 40).float() - (difference < -40).float()).mean()
 
 
 def test_held_out_clips_show_held_out_pictures_and_training_loads_none_of_them(
-    coloured: Path, settings: dict[str, Any], tmp_path: Path
+    colored: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    store = Trainer(settings, coloured, tmp_path, "cpu").pool.maker.store
-    assert len(store.pictures) == 2 + 2 + 2
-    assert redness(store.pictures[..., :100, :140]) == -1
-    clips = list(held_out_clips(coloured, 3, 6, 0))
+    store = Trainer(settings, colored, tmp_path, "cpu").pool.maker.store
+    assert len(store.images) == 2 + 2 + 2
+    assert redness(store.images[..., :100, :140]) == -1
+    clips = list(held_out_clips(colored, 3, 6, 0))
     shown = torch.stack([torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips])
     assert redness(shown) > 0.4  # some textures are noise of any colour
     for clip in clips:
@@ -293,8 +294,8 @@ def test_held_out_clips_show_held_out_pictures_and_training_loads_none_of_them(
         np.testing.assert_array_equal(clip.points_xy, clip.xy[0])
 
 
-def test_held_out_clips_repeat(coloured: Path) -> None:
-    first, again = (list(held_out_clips(coloured, 2, 2, 5)) for _ in range(2))
+def test_held_out_clips_repeat(colored: Path) -> None:
+    first, again = (list(held_out_clips(colored, 2, 2, 5)) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
         np.testing.assert_array_equal(a.xy, b.xy)

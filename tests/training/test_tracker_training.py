@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.data import Store  # noqa: E402
-from training.tracker.real import Followed  # noqa: E402
+from training.tracker.real import TrackedClip  # noqa: E402
 from training.tracker.scenes import SceneMaker  # noqa: E402
 from training.tracker.train import Pool, Trainer, _Clip, _match_loss  # noqa: E402
 
@@ -90,7 +90,7 @@ def test_a_cut_keeps_point_and_pixel_together_in_every_direction(settings: dict[
 
 
 def test_the_pool_makes_clips_at_the_set_pace_and_throws_the_oldest_away(settings: dict[str, Any], pool: Pool) -> None:
-    settings["pool"] |= {"uses": 4.0, "most": 4, "first": 4, "together": 2}
+    settings["pool"] |= {"uses": 4.0, "max_clips": 4, "first": 4, "together": 2}
     settings["points"] |= {"made": 16, "count": 4}
     stage = {"clips": 2, "frames": 2, "made_frames": 3, "size_hw": [16, 32]}
     pool.batch(stage)
@@ -148,10 +148,10 @@ def test_nothing_is_learnt_of_what_is_not_known(data: Path, tiny: dict[str, Any]
 def tiny(settings: dict[str, Any]) -> dict[str, Any]:
     settings["data"]["held_out"] = ["held"]
     settings["points"] |= {"made": 24, "count": 6}
-    settings["pool"] |= {"first": 2, "most": 4}
+    settings["pool"] |= {"first": 2, "max_clips": 4}
     settings["train"] |= {"steps": 6, "warmup": 2, "decay": 0.5}
     stage = {"clips": 2, "frames": 3, "made_frames": 4, "size_hw": [32, 64]}
-    settings["train"]["stages"] = [{**stage, "share": 0.5}, {**stage, "clips": 1, "frames": 4, "share": 0.5}]
+    settings["train"]["stages"] = [{**stage, "fraction": 0.5}, {**stage, "clips": 1, "frames": 4, "fraction": 0.5}]
     return settings
 
 
@@ -166,8 +166,8 @@ def test_stages_follow_each_other(data: Path, tiny: dict[str, Any], tmp_path: Pa
 def test_a_stage_may_ask_for_real_clips(
     data: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = Followed(torch.full((4, 3, 80, 144), 99, dtype=torch.uint8), torch.full((4, 9, 2), 70.0), torch.ones(4, 9) > 0)
-    monkeypatch.setattr("training.tracker.train.follow_clips", lambda *_: [clip])
+    clip = TrackedClip(torch.full((4, 3, 80, 144), 99, dtype=torch.uint8), torch.full((4, 9, 2), 70.0), torch.ones(4, 9) > 0)
+    monkeypatch.setattr("training.tracker.train.track_clips", lambda *_: [clip])
     tiny["real"]["crossing"] = 0
     tiny["train"]["stages"][1]["real"] = 1.0
     trainer = Trainer(tiny, data, tmp_path, "cpu")

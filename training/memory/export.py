@@ -2,7 +2,7 @@
 
     python -m training.memory.export --backbone efficientnet-lite0-57934424.pth
 
-It is the pretrained part of nano's encoder, up to a sixteenth of the picture's size: nothing of it is trained here.
+It is the pretrained part of nano's encoder, up to a sixteenth of the image's size: nothing of it is trained here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Coarse(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, picture: Tensor) -> Tensor:
-        coarse: Tensor = self.backbone(picture)[2]
+    def forward(self, image: Tensor) -> Tensor:
+        coarse: Tensor = self.backbone(image)[2]
         return coarse
 
 
@@ -41,9 +41,9 @@ def main() -> None:
     with torch.no_grad():
         for parameter in backbone.parameters():
             parameter.copy_(parameter.half().float())
-        picture = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        image = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0)) * 2 - 1
         axes = {"image": {0: "n", 2: "h", 3: "w"}, "features": {0: "n", 2: "h_features", 3: "w_features"}}
-        write_onnx(Coarse(backbone).eval(), (picture,), args.out, ["image"], ["features"], axes, half=True)
+        write_onnx(Coarse(backbone).eval(), (image,), args.out, ["image"], ["features"], axes, half=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the object memory says of the training images: for every region, where on its image the object may be by its looks.
+"""What the object memory says of the training images: for every region, where on its image the object may be by its appearance.
 
     python -m training.segmenter.appearances --data ../shared/training --out training-runs/appearances.npz
 
-A clip's objects are matched with the clip's first frame and with another one. A photo has no other frame: its objects are matched
-with the photo itself, mirrored, at another size and brightness, once with all of it and once without what lies near a cell, which
-knows itself too well. ``augment.py`` draws from both.
+A clip's objects are matched with the clip's first frame and with another one. A photo has no other frame: its objects are
+matched with the photo itself, mirrored, at another size and brightness, once with all of it and once without what lies near a
+cell, which knows itself too well. ``priors.py`` draws from both.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MIN_FRAMES_APART = 5
 
 @dataclass(frozen=True)
 class View:
-    """A frame of which objects are known: (c, n) features of its cells, (n, 2) where these lie from 0 to 1, (n, o) fractions."""
+    """A frame of which objects are known: (c, n) features of its cells, (n, 2) where these lie, 0 to 1, (n, o) fractions."""
 
     values: np.ndarray
     at: np.ndarray
@@ -58,12 +58,12 @@ class Matcher:
     def image(self, index: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB."""
         h, w = self.store.sizes[index].int().tolist()
-        return np.ascontiguousarray(self.store.pictures[index, :, :h, :w].permute(1, 2, 0).numpy())
+        return np.ascontiguousarray(self.store.images[index, :, :h, :w].permute(1, 2, 0).numpy())
 
     def view(self, row_indices: list[int], rng: np.random.Generator | None = None) -> View:
         """Of the image of some regions; with a generator mirrored and changed."""
         regions = self.store.regions
-        index = int(regions.picture[row_indices[0]])
+        index = int(regions.image[row_indices[0]])
         image = self.image(index)
         h, w = image.shape[:2]
         masks = []
@@ -102,7 +102,7 @@ class Matcher:
 
     def of_photo(self, row_indices: list[int]) -> np.ndarray:
         """(o, variants, 28, 28) of the regions of a photo."""
-        index = int(self.store.regions.picture[row_indices[0]])
+        index = int(self.store.regions.image[row_indices[0]])
         known = self.view(row_indices, np.random.default_rng([self.seed, index]))
         return np.stack([self.prior(index, known, away) for away in (0.0, AWAY)], 1)
 
@@ -113,7 +113,7 @@ class Matcher:
         out = []
         for k, row in enumerate(rows):
             far = [j for j in range(len(rows)) if abs(j - k) >= MIN_FRAMES_APART]
-            index = int(self.store.regions.picture[row])
+            index = int(self.store.regions.image[row])
             refs = (views[0] if k >= MIN_FRAMES_APART else None, views[int(rng.choice(far))] if far else None)
             own = None
             maps = []
@@ -139,7 +139,7 @@ def match_all(store: Store, seed: int) -> np.ndarray:
     photos: dict[tuple[int, int], list[int]] = {}
     for row in range(len(regions)):
         if row not in in_clips:
-            photos.setdefault((int(regions.picture[row]), int(regions.labels[row])), []).append(row)
+            photos.setdefault((int(regions.image[row]), int(regions.labels[row])), []).append(row)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as workers:
         groups = [(matcher.of_clip, rows) for rows in clips.values()] + [(matcher.of_photo, rows) for rows in photos.values()]
         jobs = [(rows, workers.submit(make, rows)) for make, rows in groups]
@@ -161,11 +161,11 @@ def load_appearances(path: Path, store: Store) -> Tensor | None:
     held = np.load(path, allow_pickle=False)
     if not np.array_equal(held["box"], store.regions.box.cpu().numpy()):
         raise SystemExit(f"{path} was made for other images than those in the store. Run training.segmenter.appearances again.")
-    return torch.from_numpy(held["prior"]).to(store.pictures.device)
+    return torch.from_numpy(held["prior"]).to(store.images.device)
 
 
 def report(store: Store, prior: np.ndarray) -> None:
-    """Print how well object and background are told apart, by kind and variant."""
+    """Print how well object and background are distinguished, by kind and variant."""
     regions = store.regions
     rng = np.random.default_rng(0)
     for kind, name in enumerate(KINDS):
@@ -173,15 +173,17 @@ def report(store: Store, prior: np.ndarray) -> None:
         for variant in range(VARIANTS):
             losses, hits = [], []
             for row in rng.choice(rows, min(len(rows), 300), replace=False):
-                h, w = store.sizes[regions.picture[row]].int().tolist()
+                h, w = store.sizes[regions.image[row]].int().tolist()
                 mask = regions.table[row].numpy()[store.labels[regions.labels[row], :h, :w].numpy()].astype(np.float32)
-                truth = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+                fraction = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
                 m = prior[row, variant] / SCALE
-                on, off = truth > 0.7, truth < 0.1
+                on, off = fraction > 0.7, fraction < 0.1
                 if on.sum() >= 3 and off.sum() >= 3:
                     losses.append(np.log1p(np.exp(-m[on])).mean() / 2 + np.log1p(np.exp(m[off])).mean() / 2)
                     hits.append(((m[on] > 0).mean(), (m[off] > 0).mean()))
-            print(name, variant, len(losses), "entropy", round(float(np.mean(losses)), 3), np.mean(hits, 0).round(3), flush=True)
+            print(
+                name, variant, len(losses), "entropy", round(float(np.mean(losses)), 3), np.mean(hits, 0).round(3), flush=True
+            )
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Mean IoU on held-out pictures, on crops about the true object: quick enough to log while training."""
+"""Mean IoU on held-out images, on crops about the true object: quick enough to log while training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THING_COUNT = 8
 
 
 def held_out_things(root: Path, names: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(frame RGB, mask, mask of the other objects) of every object of the held-out pictures of several objects."""
+    """(frame RGB, mask, mask of the other objects) of every object of the held-out images of several objects."""
     for name in names:
         path = root / THINGS / f"{name}.jpg"
         ids = read_label_map(path.with_suffix(".png"))
@@ -42,15 +42,15 @@ def crop_iou(
 ) -> dict[str, float]:
     """Mean IoU, within the crop, with n + n random true points for each n of :data:`COUNTS`.
 
-    The crop is ``ratio`` times the object's longer side; its points and its place depend on the frame alone. ``things`` are
+    The crop is ``ratio`` times the object's longer side; its points and its location depend on the frame alone. ``things`` are
     objects among others, with 8 + 8 points, half of the negative ones on the others.
     """
     network.eval()
     found: dict[str, list[float]] = {f"iou_{n}+{n}": [] for n in COUNTS}
     for k, (_, frame, mask) in enumerate(held_out_frames(data, held_out, every)):
         (crop, large), (target, valid) = _crop(frame, (mask,), side, ratio)
-        places = (np.argwhere(target), np.argwhere(~target & valid))
-        drawn = [[p[np.random.default_rng([k, n]).choice(len(p), n)] for p in places] for n in COUNTS]
+        pixels = (np.argwhere(target), np.argwhere(~target & valid))
+        drawn = [[p[np.random.default_rng([k, n]).choice(len(p), n)] for p in pixels] for n in COUNTS]
         for n, iou in zip(COUNTS, _ious(network, (crop, large), target, valid, drawn), strict=True):
             found[f"iou_{n}+{n}"].append(iou)
     for k, (frame, mask, others) in enumerate(held_out_things(data, things)):
@@ -94,12 +94,12 @@ def _ious(
     device = next(network.parameters()).device
     side = len(target)
     inside = torch.from_numpy(valid.astype(np.float32))[None, None].to(device)
-    picture, large = (torch.from_numpy(c).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1 for c in crops)
-    picture, large = picture * inside, large * F.interpolate(inside, large.shape[-2:])
+    image, large = (torch.from_numpy(c).permute(2, 0, 1)[None].float().to(device) / 127.5 - 1 for c in crops)
+    image, large = image * inside, large * F.interpolate(inside, large.shape[-2:])
     none = torch.zeros(1, device=device)
     ious = []
     with torch.no_grad():
-        features, inside_fine = network.encode_crop(picture, inside)
+        features, inside_fine = network.encode_crop(image, inside)
         whole = np.zeros((1, 2)), np.full((1, 2), float(side))
         salient = network.find_salient(large, lay_over(*whole, side))
         for on, off in drawn:

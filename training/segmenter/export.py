@@ -19,7 +19,16 @@ import torch
 
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import FEATURES, INT8_SALIENCY, SALIENCY, SALIENT_MAPS, PromptArrays, lay_over, saliency_side
+from sampt.segmenters.nano.runtime import (
+    FEATURES,
+    INT8_SALIENCY,
+    LEARNT,
+    SALIENCY,
+    SALIENT_MAPS,
+    PromptArrays,
+    lay_over,
+    saliency_side,
+)
 from training.onnx_export import write_onnx
 from training.run import averaged
 
@@ -40,7 +49,7 @@ def load_weights(path: Path) -> NanoNetwork:
 
 
 def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """A picture, and prompts for windows of it."""
+    """An image, and prompts for windows of it."""
     rng = torch.Generator().manual_seed(0)
 
     def rand(*shape: int) -> torch.Tensor:
@@ -62,19 +71,19 @@ def example(side: int = 160, objects: int = 2, points: int = 5) -> tuple[torch.T
 def export(network: NanoNetwork, out: Path) -> None:
     """Write the files, checked, each complete or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    picture, prompts = example()
-    features = network.encoder(picture)
+    image, prompts = example()
+    features = network.encoder(image)[: len(FEATURES)]
     windows = tuple(f.expand(2, -1, -1, -1) for f in features)
     write_onnx(
         network.encoder,
-        (picture,),
+        (image,),
         out / "encoder.onnx",
         ["picture"],
-        list(FEATURES),
-        {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES}},
+        [*FEATURES, *LEARNT[1:]],
+        {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in (*FEATURES, *LEARNT[1:])}},
         half=True,
     )
-    square = torch.nn.functional.interpolate(picture, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
+    square = torch.nn.functional.interpolate(image, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
     write_onnx(
         network.saliency,
         (square,),

@@ -1,7 +1,7 @@
 """Make five more folders of training images from clones of public repositories: photos, index-PNG masks, SOURCE.txt.
 
     python -m training.segmenter.more_images --clones FOLDER --out training-runs/extra
-    python -m training.segmenter.more_images --licences
+    python -m training.segmenter.more_images --licenses
 
 FOLDER holds plain clones named OWNER+NAME. Where one is missing, the ``git clone`` commands are printed; nothing is downloaded.
 Files are read from git's objects at the commits in more_images.toml, whatever is checked out. Every folder is written beside
@@ -348,7 +348,7 @@ def make_dataset(dataset: Dataset, clones: Path, out: Path) -> str:
             counts.append(count)
             license_ids[sample.stem] = sample.license_id
     if any(license_ids.values()):
-        (partial / "licences.json").write_text(json.dumps(license_ids, indent=0, sort_keys=True), encoding="utf-8")
+        (partial / "licenses.json").write_text(json.dumps(license_ids, indent=0, sort_keys=True), encoding="utf-8")
     contents = f"{len(counts)} images, {sum(counts)} objects"
     lines = [dataset.origin, f"Part: {dataset.part}", f"How many: {contents} ({dataset.kinds})"]
     lines += [f"Licence: {dataset.license}", f"Masks: {dataset.masks} {MASK_NOTE}", ""]
@@ -375,15 +375,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clones", type=Path, help="folder of clones, each named OWNER+NAME")
     parser.add_argument("--out", type=Path, help="where the five folders are made")
-    parser.add_argument("--licences", action="store_true", help="print the licence of every folder, and make none")
+    parser.add_argument("--licenses", action="store_true", help="print the licence of every folder, and make none")
     args = parser.parse_args(arguments)
     datasets = load_datasets()
-    if args.licences:
+    if args.licenses:
         for dataset in datasets:
-            print(f"{dataset.name}\n{dataset.origin}\nLicence: {dataset.license}\n")
+            print(dataset.name, dataset.origin, f"Licence: {dataset.license}", "", sep="\n")
         return
     if args.clones is None or args.out is None:
-        parser.error("expected --clones FOLDER --out FOLDER, or --licences")
+        parser.error("expected --clones FOLDER --out FOLDER, or --licenses")
     check_clones(args.clones, [item for dataset in datasets for item in dataset.repositories])
     for dataset in datasets:
         print(make_dataset(dataset, args.clones, args.out), flush=True)

@@ -24,7 +24,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY, saliency_side
-from training.data import THINGS, sequence_of
+from training.data import THINGS, parse_sequence
 
 COUNT = 96
 SEED = 3
@@ -33,7 +33,7 @@ MAX_ERROR = 0.15  # mean absolute difference over mean absolute value, of every 
 
 def crops(data: Path, held_out: set[str]) -> list[np.ndarray]:
     """(1, 3, s, s) views in [-1, 1]: parts of photos, stretched into squares as the segmenter stretches them."""
-    paths = [p for p in sorted((data / THINGS).glob("*.jpg")) if sequence_of(p) not in held_out]
+    paths = [p for p in sorted((data / THINGS).glob("*.jpg")) if parse_sequence(p) not in held_out]
     paths += sorted((data / "bsds500").glob("*.jpg"))
     rng = np.random.default_rng(SEED)
     side = saliency_side(160)
@@ -48,16 +48,16 @@ def crops(data: Path, held_out: set[str]) -> list[np.ndarray]:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, pictures: list[np.ndarray]) -> None:
-        self._left: Iterator[np.ndarray] = iter(pictures)
+    def __init__(self, images: list[np.ndarray]) -> None:
+        self._left: Iterator[np.ndarray] = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        picture = next(self._left, None)
-        return None if picture is None else {"picture": picture}
+        image = next(self._left, None)
+        return None if image is None else {"picture": image}
 
 
-def quantize(source: Path, out: Path, pictures: list[np.ndarray]) -> None:
-    """Write ``out``, complete or not at all, and compare it with ``source`` on pictures that its ranges were not taken from.
+def quantize(source: Path, out: Path, images: list[np.ndarray]) -> None:
+    """Write ``out``, complete or not at all, and compare it with ``source`` on images that its ranges were not taken from.
 
     Raises:
         SystemExit: they differ by more than :data:`MAX_ERROR`.
@@ -70,12 +70,12 @@ def quantize(source: Path, out: Path, pictures: list[np.ndarray]) -> None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         whole = onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         quantize_static(
-            str(plain), str(partial), _Reader(pictures[:COUNT]), quant_format=QuantFormat.QDQ, per_channel=True,
+            str(plain), str(partial), _Reader(images[:COUNT]), quant_format=QuantFormat.QDQ, per_channel=True,
             reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             nodes_to_exclude=_before_first_convolution(plain), extra_options={"CalibMovingAverage": True},
         )  # fmt: skip
     session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
-    pairs = [(whole.run(None, {"picture": p}), session.run(None, {"picture": p})) for p in pictures[COUNT : COUNT + 24]]
+    pairs = [(whole.run(None, {"picture": p}), session.run(None, {"picture": p})) for p in images[COUNT : COUNT + 24]]
     for k, output in enumerate(whole.get_outputs()):
         error = float(np.mean([np.abs(a[k] - b[k]).mean() / np.abs(a[k]).mean() for a, b in pairs]))
         print(f"{output.name}: 8-bit and single precision differ by {error:.3f} of the mean value")
@@ -86,7 +86,7 @@ def quantize(source: Path, out: Path, pictures: list[np.ndarray]) -> None:
 
 
 def _before_first_convolution(path: Path) -> list[str]:
-    """Names of the nodes that prepare the picture: a dark one has few of its 256 steps, and is made bright first."""
+    """Names of the nodes that prepare the image: a dark one has few of its 256 steps, and is made bright first."""
     nodes = onnx.load(str(path)).graph.node
     first = next(k for k, node in enumerate(nodes) if node.op_type == "Conv")
     return [node.name for node in nodes[:first]]

@@ -46,7 +46,7 @@ def load_recorded(folder: Path, store: Store) -> Recorded | None:
     runs = [np.load(path, allow_pickle=False) for path in sorted(folder.glob("[!.]*.npz")) if ".partial" not in path.name]
     if not runs:
         return None
-    device = store.pictures.device
+    device = store.images.device
     rng = np.random.default_rng(0)
     parts: list[tuple[np.ndarray, ...]] = []
     for run in runs:

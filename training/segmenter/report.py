@@ -1,4 +1,4 @@
-"""Pictures of the model card: the course of a training run, and the held-out frames on which the weights do best and worst.
+"""Images of the model card: the course of a training run, and the held-out frames on which the weights do best and worst.
 
 python -m training.segmenter.report --log training/segmenter/log.jsonl --data ../shared/training --out docs/images
 """
@@ -51,7 +51,7 @@ def plot(log: Path, out: Path) -> None:
 
 
 def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8) -> None:
-    """The frame of each held-out sequence's worst mask, then the best ones: truth in green, found in red, clicks as dots."""
+    """The frame of each held-out sequence's worst mask, then the best ones: ground truth green, mask red, clicks as dots."""
     segmenter = create_segmenter("nano")
     config = tomllib.loads((HERE / "config.toml").read_text())
     found = []
@@ -60,9 +60,9 @@ def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8
         points = [np.argwhere(region)[:, ::-1] for region in (mask, ~mask)]
         xy = np.concatenate([p[rng.choice(len(p), count)] for p in points]).astype(np.float32)
         prompt = ObjectPrompt(1, xy, np.arange(2 * count) < count)
-        answer = segmenter.decode(segmenter.encode(frame[None])[0], [prompt])[0]
-        guess = np.asarray(answer.logits > 0)
-        found.append((jaccard(guess, mask), name, frame, mask, guess, prompt, answer.score))
+        prediction = segmenter.decode(segmenter.encode(frame[None])[0], [prompt])[0]
+        guess = np.asarray(prediction.logits > 0)
+        found.append((jaccard(guess, mask), name, frame, mask, guess, prompt, prediction.score))
     found.sort(key=lambda item: item[0])
     worst, names = [], []
     for item in found:  # one frame a sequence, or the sheet would be the same object over and over
@@ -71,16 +71,16 @@ def sheet(data: Path, out: Path, rows: int = 2, columns: int = 6, count: int = 8
             names.append(item[1])
     chosen = worst[:columns] + found[:-1][:: -max(1, len(found) // (2 * columns))][: columns * (rows - 1)]
     tiles = [_tile(item) for item in chosen]
-    picture = np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
-    cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    image = np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
+    cv2.imwrite(str(out), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 def _tile(item: tuple[float, str, np.ndarray, np.ndarray, np.ndarray, ObjectPrompt, float]) -> np.ndarray:
     iou, name, frame, mask, guess, prompt, score = item
     tile = frame.copy()
-    for region, colour in ((mask, (0, 255, 0)), (guess, (255, 40, 40))):
+    for region, color in ((mask, (0, 255, 0)), (guess, (255, 40, 40))):
         contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(tile, contours, -1, colour, 1)
+        cv2.drawContours(tile, contours, -1, color, 1)
     for (x, y), positive in zip(prompt.xy, prompt.is_positive, strict=True):
         cv2.circle(tile, (int(x), int(y)), 2, (80, 160, 255) if positive else (255, 200, 0), -1)
     tile = cv2.copyMakeBorder(tile, 16, 2, 1, 1, cv2.BORDER_CONSTANT)

@@ -28,7 +28,7 @@ from sampt.points.sample import sample_points
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.nano import create, create_fast
 from sampt.types import ObjectPrompt, Points, QueryMask
-from training.data import FULL, sequence_of
+from training.data import FULL, parse_sequence
 
 MAP_SIDE = 40
 MIN_AREA = 60  # pixels of the object: what is smaller is hardly seen
@@ -54,7 +54,7 @@ PLANS = (
 
 
 class Recorder:
-    """A segmenter that notes what it is asked about the frames of a clip."""
+    """A segmenter that notes its prompts on the frames of a clip."""
 
     def __init__(self, segmenter: PromptableSegmenter, frames: np.ndarray) -> None:
         self._segmenter = segmenter
@@ -71,7 +71,7 @@ class Recorder:
 
 
 def record(plan: Plan, jpegs: Sequence[Path], segmenter: PromptableSegmenter, seed: int) -> list[tuple[int, ObjectPrompt]]:
-    """(frame, prompt) of all that is asked in one clip."""
+    """(frame, prompt) of all prompts in one clip."""
     frames = np.stack([cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in jpegs])
     mask = read_label_map(jpegs[0].with_suffix(".png")) > 0
     rng = np.random.default_rng([seed, len(jpegs)])
@@ -125,8 +125,8 @@ def main() -> None:
     settings = tomllib.loads(args.config.read_text(encoding="utf-8"))
     clips: dict[str, list[Path]] = {}
     for path in sorted((args.data / FULL).glob("*/*.jpg")):
-        if sequence_of(path) not in settings["data"]["held_out"]:
-            clips.setdefault(sequence_of(path), []).append(path)
+        if parse_sequence(path) not in settings["data"]["held_out"]:
+            clips.setdefault(parse_sequence(path), []).append(path)
     args.out.mkdir(parents=True, exist_ok=True)
     for plan in PLANS:
         if plan.name in args.plans and not (args.out / f"{plan.name}.npz").exists():

@@ -57,36 +57,34 @@ class Trainer(Run):
         return 1.0 if name.startswith(new) else float(self.settings["train"]["learnt_scale"])
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
-        """Both answers to a batch: the first, and the one that was shown the first."""
+        """Of both predictions for a batch: the first, and the one that has the first as previous mask."""
         batch = self.maker.batch()
         s = self.settings["train"]
         self.network.train()
         with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
-            unknown, bare = (bool(self.maker.chance(s[share], 1)) for share in ("unknown", "bare"))
-            features, inside = self.network.encode_crop(
-                batch.picture, batch.inside, self._doubted, knows=not (unknown and bare)
-            )
+            unknown, bare = (bool(self.maker.chance(s[name], 1)) for name in ("unknown", "bare"))
+            features, inside = self.network.encode_crop(batch.image, batch.inside, self._doubted, knows=not (unknown and bare))
             if unknown:
-                salient = self.network.without_saliency(batch.picture)
+                salient = self.network.without_saliency(batch.image)
             else:
                 with torch.no_grad():
                     low, high = batch.view.cpu().numpy().reshape(-1, 2, 2).swapaxes(0, 1)
-                    overlay = lay_over(low, high, batch.picture.shape[-1])
+                    overlay = lay_over(low, high, batch.image.shape[-1])
                     salient = self.network.laid_over(self._salient(batch.seen), overlay)
-            answers = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first, batch.memory)]
-            prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(answers[0][0].detach().float()), 4))
-            answers.append(self._predict((*features, *salient, inside), prompts, batch.memory))
+            predictions = [self._predict((*features, *self._at_first(salient, batch.first), inside), batch.first, batch.memory)]
+            prompts = self.maker.correct(batch, F.avg_pool2d(torch.sigmoid(predictions[0][0].detach().float()), 4))
+            predictions.append(self._predict((*features, *salient, inside), prompts, batch.memory))
         masks, scores, clicks = (torch.zeros((), device=self.device) for _ in range(3))
-        for (logits, score), asked in zip(answers, (batch.first, prompts), strict=True):
+        for (logits, score), given in zip(predictions, (batch.first, prompts), strict=True):
             masks = masks + _mask_loss(logits.float(), batch.target, batch.inside) / 2
             scores = scores + _score_loss(score.float(), logits, batch) / 2
-            clicks = clicks + _click_loss(logits.float(), batch.target, asked) / 2
+            clicks = clicks + _click_loss(logits.float(), batch.target, given) / 2
         loss = masks + s["score_weight"] * scores + s["click_weight"] * clicks
         with torch.no_grad():
-            iou = [float(_iou(logits, batch).mean()) for logits, _ in answers]
+            iou = [float(_iou(logits, batch).mean()) for logits, _ in predictions]
         logged: dict[str, Tensor | float] = {"mask": masks, "score": scores, "clicks": clicks}
         logged |= {"iou_first": iou[0], "iou_second": iou[1]}
-        return loss, len(batch.picture), logged
+        return loss, len(batch.image), logged
 
     def _salient(self, seen: Tensor) -> Sequence[Tensor]:
         if self.salient_on_cpu is None:
@@ -102,8 +100,8 @@ class Trainer(Run):
         """
         s = self.settings["train"]
         b = len(features[0])
-        share = self.maker.uniform(b, 1, high=s["doubt"]) * self.maker.switch(s["doubted"], b, 1)
-        kept = ((self.maker.uniform(b, m.shape[1]) >= share).float() / (1 - share) for m in features)
+        missing = self.maker.uniform(b, 1, high=s["doubt"]) * self.maker.switch(s["doubted"], b, 1)
+        kept = ((self.maker.uniform(b, m.shape[1]) >= missing).float() / (1 - missing) for m in features)
         return tuple(m * k[..., None, None] for m, k in zip(features, kept, strict=True))
 
     def _at_first(self, salient: tuple[Tensor, ...], first: Prompts) -> tuple[Tensor, ...]:
@@ -114,7 +112,7 @@ class Trainer(Run):
         return tuple(m * known for m in salient)
 
     def _predict(self, known: tuple[Tensor, ...], p: Prompts, memory: Tensor) -> tuple[Tensor, Tensor]:
-        answer: tuple[Tensor, Tensor] = self.network.decoder(
+        prediction: tuple[Tensor, Tensor] = self.network.decoder(
             *known,
             p.points,
             p.labels,
@@ -124,7 +122,7 @@ class Trainer(Run):
             torch.zeros_like(p.has_previous),  # true and drawn points, which the general trust is learnt from
             memory,
         )
-        return answer
+        return prediction
 
 
 def _computes_bfloat16(device: str) -> bool:
@@ -151,8 +149,8 @@ def _mask_loss(logits: Tensor, target: Tensor, inside: Tensor) -> Tensor:
 
     The cross-entropy is weighted so that object and background count half each to a part, small objects being few pixels.
     """
-    share = target.mean((1, 2, 3), keepdim=True).clamp(0.02, 0.98)
-    weight = inside * (0.5 + 0.25 * torch.where(target > 0.5, 1 / share, 1 / (1 - share)) * 0.5)
+    fraction = target.mean((1, 2, 3), keepdim=True).clamp(0.02, 0.98)
+    weight = inside * (0.5 + 0.25 * torch.where(target > 0.5, 1 / fraction, 1 / (1 - fraction)) * 0.5)
     entropy = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none").mean((1, 2, 3))
     probability = torch.sigmoid(logits) * inside
     both = (probability * target).sum((1, 2, 3))

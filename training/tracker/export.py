@@ -59,13 +59,13 @@ def export(network: NanoTrackerNetwork, out: Path) -> None:
     """Write the three files, checked, each complete or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     rng = torch.Generator().manual_seed(0)
-    picture = torch.rand((1, 3, 96, 128), generator=rng) * 2 - 1
+    image = torch.rand((1, 3, 96, 128), generator=rng) * 2 - 1
     xy = torch.rand((1, 5, 2), generator=rng) * torch.tensor([120.0, 90.0])
-    fine, coarse = network.encoder(picture)
+    fine, coarse = network.encoder(image)
     maps = {"fine": {2: "h_fine", 3: "w_fine"}, "coarse": {2: "h_coarse", 3: "w_coarse"}}
     write_onnx(
         network.encoder,
-        (picture,),
+        (image,),
         out / "encoder.onnx",
         ["picture"],
         ["fine", "coarse"],
@@ -82,7 +82,7 @@ def export(network: NanoTrackerNetwork, out: Path) -> None:
         axes,
     )
     state = network.step.begin(fine, coarse, xy)
-    moved = network.encoder(picture.roll(5, 3))
+    moved = network.encoder(image.roll(5, 3))
     state, _ = network.step(*moved, state)
     new = [f"new_{name}" for name in _CARRIED]
     axes = {**maps, **points, **{name: {1: "n"} for name in new}}

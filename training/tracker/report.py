@@ -1,4 +1,4 @@
-"""Pictures of the model card: the course of a training run, and points followed through held-out sequences.
+"""Images of the model card: the course of a training run, and points followed through held-out sequences.
 
 python -m training.tracker.report --log training/tracker/log.jsonl --data ../shared/training --out docs/images
 """
@@ -59,8 +59,8 @@ def sheet(data: Path, out: Path, columns: int = 5, count: int = 32) -> None:
         for i in np.linspace(0, video.num_frames - 1, columns).round().astype(int):
             tile = video.read(int(i), int(i) + 1)[0].copy()
             for k, (x, y) in enumerate(np.round(tracks.xy[i]).astype(int)):
-                colour = tuple(int(255 * c) for c in colorsys.hsv_to_rgb(k / count, 1, 1))
-                cv2.circle(tile, (int(x), int(y)), 3, colour, -1 if tracks.visible[i, k] else 1)
+                color = tuple(int(255 * c) for c in colorsys.hsv_to_rgb(k / count, 1, 1))
+                cv2.circle(tile, (int(x), int(y)), 3, color, -1 if tracks.visible[i, k] else 1)
             tiles.append(cv2.copyMakeBorder(tile, 1, 1, 1, 1, cv2.BORDER_CONSTANT))
         rows.append(np.hstack(tiles))
     cv2.imwrite(str(out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))

@@ -3,7 +3,7 @@
     python -m training.tracker.train --data ../shared/training --out training-runs/tracker [--steps N] [--device cuda]
 
 What a run writes, and how it is stopped and gone on with: :mod:`training.run`. Clips are made on the device and kept in a pool
-for a few steps, each time cut to another window, played either way and asked about other points: making one costs as much as
+for a few steps, each time cut to another window, played either way, with other points: making one costs as much as
 learning from it.
 """
 
@@ -21,7 +21,7 @@ from sampt.evaluation import mean_tap_vid, tap_vid_score
 from sampt.trackers.nano.network import COARSE, NanoTrackerNetwork, StepDetails
 from training.data import is_held_out, load_store
 from training.run import Run, command_line
-from training.tracker.real import RealMaker, follow_clips
+from training.tracker.real import RealMaker, track_clips
 from training.tracker.scenes import HeldOutClip, SceneMaker, held_out_clips
 
 _LIKENESS_SCALE = 16.0
@@ -49,7 +49,7 @@ class Batch:
 
 
 class Pool:
-    """Clips that are used some times before new ones take their places."""
+    """Clips that are used some times before new ones replace them."""
 
     def __init__(self, maker: SceneMaker | RealMaker, settings: dict[str, Any]) -> None:
         self.maker = maker
@@ -67,13 +67,13 @@ class Pool:
             self.clips, self.owed, self.next, self.shape = [], float(pool["first"]), 0, shape
         self.owed += stage["clips"] / pool["uses"]
         while self.owed >= pool["together"]:
-            self._make(pool["together"], pool["most"])
+            self._make(pool["together"], pool["max_clips"])
             self.owed -= pool["together"]
         order = torch.randperm(len(self.clips), generator=self.maker.rng, device=self.maker.device)
         cut = [self._cut(self.clips[int(i)], stage["frames"]) for i in order[: stage["clips"]]]
         return Batch(*(torch.stack(part) for part in zip(*cut, strict=True)))
 
-    def _make(self, b: int, most: int) -> None:
+    def _make(self, b: int, max_clips: int) -> None:
         t, *size_hw = self.shape
         made = self.maker.batch(b, t, (size_hw[0], size_hw[1]), self.settings["points"]["made"])
         for k in range(b):
@@ -82,10 +82,10 @@ class Pool:
                 continue
             frames = (made.frames[k] * 255).round().byte()
             clip = _Clip(frames, made.xy[k][:, keep], made.visible[k][:, keep], made.known[k][:, keep])
-            if len(self.clips) < most:
+            if len(self.clips) < max_clips:
                 self.clips.append(clip)
             else:
-                self.clips[self.next % most] = clip
+                self.clips[self.next % max_clips] = clip
                 self.next += 1
 
     def _cut(self, clip: _Clip, frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -99,14 +99,14 @@ class Pool:
         given = clip.visible & clip.known
         if not bool(given[order[0]].any()):
             order = torch.arange(frames, device=device)  # all points are visible on frame 0
-        picture, xy = clip.frames[order].float() / 127.5 - 1, clip.xy[order]
+        image, xy = clip.frames[order].float() / 127.5 - 1, clip.xy[order]
         if draw[2] < 0.5:
-            picture = picture.flip(3)
-            xy = torch.stack([picture.shape[3] - 1 - xy[..., 0], xy[..., 1]], -1)
+            image = image.flip(3)
+            xy = torch.stack([image.shape[3] - 1 - xy[..., 0], xy[..., 1]], -1)
         weight = given[order[0]].float()
         count = self.settings["points"]["count"]
         points = torch.multinomial(weight, count, int(weight.sum()) < count, generator=rng)
-        return picture, xy[:, points], clip.visible[order][:, points], clip.known[order][:, points]
+        return image, xy[:, points], clip.visible[order][:, points], clip.known[order][:, points]
 
 
 class Trainer(Run):
@@ -132,7 +132,7 @@ class Trainer(Run):
         end = 0.0
         stages: list[dict[str, Any]] = s["stages"]
         for stage in stages:
-            end += stage["share"]
+            end += stage["fraction"]
             if self.step < end * s["steps"]:
                 return stage
         return stages[-1]
@@ -140,19 +140,19 @@ class Trainer(Run):
     def batch(self) -> Batch:
         """The next batch: made, or as often as the stage says of real clips."""
         stage = self.stage()
-        share = stage.get("real", 0.0)
-        if share and float(torch.rand((), generator=self.rng, device=self.device)) < share:
+        probability = stage.get("real", 0.0)
+        if probability and float(torch.rand((), generator=self.rng, device=self.device)) < probability:
             return self._real_pool(stage).batch(stage)
         return self.pool.batch(stage)
 
     def _real_pool(self, stage: dict[str, Any]) -> Pool:
-        """The pool of real clips; they are followed with the network's average, once in a run."""
+        """The pool of real clips; they are tracked with the network's average, once in a run."""
         if self._real is None:
             self.average.eval()
             seed = self.settings["seed"]
-            followed = follow_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
+            tracked = track_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
             assert isinstance(self.pool.maker, SceneMaker)
-            self._real = Pool(RealMaker(followed, self.pool.maker), self.settings)
+            self._real = Pool(RealMaker(tracked, self.pool.maker), self.settings)
         return self._real
 
     def loss(self) -> tuple[Tensor, int, dict[str, Tensor | float]]:
@@ -163,8 +163,8 @@ class Trainer(Run):
         b, t = batch.frames.shape[:2]
         sums: dict[str, Tensor] = {}
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            pictures = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            fine, coarse = (f.unflatten(0, (b, t)) for f in self.network.encoder(pictures))
+            images = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            fine, coarse = (f.unflatten(0, (b, t)) for f in self.network.encoder(images))
             state = self.network.step.begin(fine[:, 0], coarse[:, 0], batch.xy[:, 0])
             for k in range(1, t):
                 state, details = self.network.step(fine[:, k], coarse[:, k], state)
@@ -178,17 +178,17 @@ class Trainer(Run):
 
     def _losses(self, details: StepDetails, xy: Tensor, visible: Tensor, known: Tensor, size: torch.Size) -> dict[str, Tensor]:
         s = self.settings["loss"]
-        seen, told = (visible & known).float(), known.float()
+        seen, judged = (visible & known).float(), known.float()
         counted = seen.sum().clamp(min=1)
-        places = {
+        estimates = {
             "look": (
                 details.starts,
                 *details.estimates,
                 xy.unsqueeze(2).expand(-1, -1, 2, -1),
                 seen.unsqueeze(2).expand(-1, -1, 2),
-                told.unsqueeze(2).expand(-1, -1, 2),
+                judged.unsqueeze(2).expand(-1, -1, 2),
             ),
-            "place": (None, *details.final, xy, seen, told),
+            "place": (None, *details.final, xy, seen, judged),
         }
         losses = {
             "match": (_match_loss(details.match, xy, size) * seen).sum() / counted,
@@ -196,17 +196,17 @@ class Trainer(Run):
             "visible": xy.new_zeros(()),
             "certain": xy.new_zeros(()),
         }
-        for name, (start, place, visible_logit, certain_logit, truth, there, asked) in places.items():
-            error = (place - truth).square().sum(-1).add(1e-4).sqrt()
+        for name, (start, location, visible_logit, certain_logit, gt_xy, there, counts) in estimates.items():
+            error = (location - gt_xy).square().sum(-1).add(1e-4).sqrt()
             extent = torch.tensor([size[1] * COARSE - 1.0, size[0] * COARSE - 1.0], device=xy.device)
-            inside = ((truth > -16) & (truth < extent + 16)).all(-1).float()
-            begun = error.detach() if start is None else (start - truth).norm(dim=-1)
-            weight = asked * (there + s["hidden"] * (1 - there) * inside) * (begun < s["reach_px"]).float()
+            inside = ((gt_xy > -16) & (gt_xy < extent + 16)).all(-1).float()
+            begun = error.detach() if start is None else (start - gt_xy).norm(dim=-1)
+            weight = counts * (there + s["hidden"] * (1 - there) * inside) * (begun < s["reach_px"]).float()
             losses[name] = (weight * _robust(error / 4)).sum() / weight.sum().clamp(min=1)
             bce = F.binary_cross_entropy_with_logits(visible_logit, there, reduction="none")
-            losses["visible"] = losses["visible"] + (bce * asked).sum() / asked.sum().clamp(min=1) / 2
+            losses["visible"] = losses["visible"] + (bce * counts).sum() / counts.sum().clamp(min=1) / 2
             near = (error.detach() < s["sure_px"]).float()
-            weight = asked * (there + s["hidden"] * (1 - there) * inside)
+            weight = counts * (there + s["hidden"] * (1 - there) * inside)
             bce = F.binary_cross_entropy_with_logits(certain_logit, near, reduction="none")
             losses["certain"] = losses["certain"] + (bce * weight).sum() / weight.sum().clamp(min=1) / 2
         with torch.no_grad():
@@ -215,17 +215,17 @@ class Trainer(Run):
             found = (details.starts[:, :, 1] - xy).norm(dim=-1)
             losses["_found_8px"] = ((found < 8) * seen).sum() / counted
             right = ((details.final[1] > 0) == visible).float()
-            losses["_seen_right"] = (right * told).sum() / told.sum().clamp(min=1)
+            losses["_seen_right"] = (right * judged).sum() / judged.sum().clamp(min=1)
         return losses
 
     def held_out(self) -> dict[str, float]:
-        """TAP-Vid measures on clips of pictures that are not trained on."""
+        """TAP-Vid measures on clips of images that are not trained on."""
         if not self._clips:
             self._clips = list(held_out_clips(self.data, 24, 12, 1))
         self.average.eval()
         scores = []
         for clip in self._clips:
-            xy, visible = follow(self.average, clip, self.device)
+            xy, visible = track_points(self.average, clip, self.device)
             scores.append(
                 tap_vid_score(xy, visible, clip.xy, clip.visible, torch.zeros(xy.shape[1]).long().numpy(), (160, 256))
             )
@@ -238,13 +238,13 @@ class Trainer(Run):
 
 
 @torch.no_grad()
-def follow(network: NanoTrackerNetwork, clip: HeldOutClip, device: str) -> tuple[Any, Any]:
+def track_points(network: NanoTrackerNetwork, clip: HeldOutClip, device: str) -> tuple[Any, Any]:
     """Tracks (t, n, 2) and visibility (t, n) of the points of a clip."""
     xy, visible = [torch.from_numpy(clip.points_xy)], [torch.ones(len(clip.points_xy), dtype=torch.bool)]
     state = None
     for frame in clip.frames:
-        picture = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
-        fine, coarse = network.encoder(picture.contiguous(memory_format=torch.channels_last))
+        image = torch.from_numpy(frame).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        fine, coarse = network.encoder(image.contiguous(memory_format=torch.channels_last))
         if state is None:
             state = network.step.begin(fine, coarse, xy[0][None].to(device))
             continue
@@ -260,7 +260,7 @@ def _robust(cells: Tensor) -> Tensor:
 
 
 def _match_loss(logits: Tensor, xy: Tensor, size: torch.Size) -> Tensor:
-    """(b, n) cross-entropy of the match with the four cells about the true place, weighted as between them."""
+    """(b, n) cross-entropy of the match with the four cells about the true location, weighted as between them."""
     h, w = size
     limit = torch.tensor([w - 1.0, h - 1.0], device=xy.device)
     cell = torch.minimum(((xy + 0.5) / COARSE - 0.5).clamp(min=0), limit)

@@ -187,7 +187,9 @@ SEGMENTERS = _by_name(
     BackendSpec(
         "nano-fast",
         "sampt.segmenters.nano:create_fast",
-        SegmenterInfo("nano-fast", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO_FAST),
+        SegmenterInfo(
+            "nano-fast", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO_FAST
+        ),
         "small network on windows, trained here",
     ),
     BackendSpec(

@@ -1,4 +1,4 @@
-"""The segmenter: where to look, what to ask, and the answer at the frame's size."""
+"""The segmenter: which windows, which prompts, and the prediction at the frame's size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,26 @@ from sampt import geometry
 from sampt.backends.table import SEGMENTERS
 from sampt.segmenters.automatic import AutomaticMaskConfig, Candidate, single_masks
 from sampt.segmenters.base import SegmenterInfo
-from sampt.segmenters.nano.answer import MAX_LOGIT, LowResolution, at_frame_size, obey, obey_at_pixels, of_mask
-from sampt.segmenters.nano.questions import Question, batches, points_within, prompt_arrays, question_of
+from sampt.segmenters.nano.low_res_logits import (
+    MAX_LOGIT,
+    LowResLogits,
+    convert_mask,
+    enforce_clicks,
+    enforce_clicks_at_pixels,
+    upsample_to_frame,
+)
+from sampt.segmenters.nano.prompts import FramePrompt, convert_prompt, select_points, split_batches, stack_prompts
 from sampt.segmenters.nano.runtime import Positions, Runtime
 from sampt.segmenters.nano.settings import NanoSettings
-from sampt.segmenters.nano.windows import Encoded, View, Window, mass_extent, place_window, places_of, robust_extent
+from sampt.segmenters.nano.windows import (
+    Encoded,
+    View,
+    Window,
+    encode_windows,
+    find_mass_extent,
+    find_robust_extent,
+    make_window,
+)
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
 __all__ = ["NanoSegmenter"]
@@ -27,8 +42,9 @@ __all__ = ["NanoSegmenter"]
 class NanoSegmenter:
     """Point-promptable segmentation by the bundled network; fills :class:`~sampt.segmenters.base.PromptableSegmenter`.
 
-    A first look, at a window around the points or at most of the frame when they are few, finds roughly where the object is; a
-    second, around what was found, answers. ``low_res_logits`` are :class:`LowResolution`. No randomness, no state.
+    A coarse prediction, in a window around the points or in most of the frame when they are few, finds roughly where the object
+    is; a second one, in a window around what was found, gives the mask. ``low_res_logits`` are :class:`LowResLogits`. No
+    randomness, no state.
     """
 
     def __init__(self, runtime: Runtime, settings: NanoSettings | None = None, *, name: str = "nano") -> None:
@@ -52,26 +68,26 @@ class NanoSegmenter:
         return int(embedding.frame.nbytes) + sum(int(part.nbytes) for part in parts)
 
     def decode(self, embedding: Encoded, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        """Answer all prompts in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
+        """Predict a mask for each prompt, in batches; see :meth:`~sampt.segmenters.base.PromptableSegmenter.decode`.
 
         Raises:
-            BackendError: a prompt has neither a positive point nor a box, or logits that are no answer of this segmenter about
-                a frame of this size.
+            BackendError: a prompt has neither a positive point nor a box, or logits that this segmenter did not predict for a
+                frame of this size.
         """
         size = self._settings.batch
-        answers: list[MaskPrediction] = []
+        predictions: list[MaskPrediction] = []
         for start in range(0, len(prompts), size):
-            answers += self._decode(embedding, prompts[start : start + size], full_size)
-        return answers
+            predictions += self._decode(embedding, prompts[start : start + size], full_size)
+        return predictions
 
-    def make_mask_logits(self, mask: BoolArray) -> LowResolution:
+    def make_mask_logits(self, mask: BoolArray) -> LowResLogits:
         """See :meth:`~sampt.segmenters.base.MaskSegmenter.make_mask_logits`."""
-        return of_mask(mask, self._settings)
+        return convert_mask(mask, self._settings)
 
     def candidates(self, embedding: Encoded, points_xy: FloatArray, config: AutomaticMaskConfig) -> list[Candidate]:
         """See :meth:`~sampt.segmenters.automatic.CandidateSegmenter.candidates`: one mask a point, without saliency.
 
-        A thousand points about everything there is do not ask for what stands out.
+        A thousand points all over the frame are not about what stands out.
         """
         return list(single_masks(self._without_saliency, embedding, points_xy, config, embedding.size_hw))
 
@@ -82,89 +98,91 @@ class NanoSegmenter:
         return NanoSegmenter(self._runtime, replace(self._settings, saliency=False), name=self._name)
 
     def _decode(self, encoded: Encoded, prompts: Sequence[ObjectPrompt], full_size: bool) -> list[MaskPrediction]:
-        questions = [question_of(prompt, encoded.size_hw) for prompt in prompts]
-        found = self._first_look(encoded, questions)
+        converted = [convert_prompt(prompt, encoded.size_hw) for prompt in prompts]
+        coarse = self._predict_coarse(encoded, converted)
         s = self._settings
-        windows = [self._window_around(q, low, s.mask_extent, s.side) for q, low in zip(questions, found, strict=True)]
-        again = [replace(self._without_repeats(q, low), previous=low) for q, low in zip(questions, found, strict=True)]
-        answers, scores = self._ask(encoded, again, windows, s.side, saliency=s.saliency)
+        windows = [self._make_window_around(p, low, s.mask_extent, s.side) for p, low in zip(converted, coarse, strict=True)]
+        refined = [replace(self._drop_repeats(p, low), previous=low) for p, low in zip(converted, coarse, strict=True)]
+        low_res, scores = self._predict_windows(encoded, refined, windows, s.side, saliency=s.saliency)
 
         def predict(k: int) -> MaskPrediction:
-            obedient = obey(prompts[k], answers[k], self._settings.click_radius)
-            return self._prediction(encoded, prompts[k], obedient, float(scores[k]), full_size)
+            enforced = enforce_clicks(prompts[k], low_res[k], self._settings.click_radius)
+            return self._make_prediction(encoded, prompts[k], enforced, float(scores[k]), full_size)
 
         # OpenCV works on one object in one thread for the most part, and without the interpreter's lock.
         return list(self._workers.map(predict, range(len(prompts)))) if len(prompts) > 1 else [predict(0)]
 
-    def _first_look(self, encoded: Encoded, questions: Sequence[Question]) -> list[LowResolution]:
-        """The answer with the best score of those in each question's first windows."""
+    def _predict_coarse(self, encoded: Encoded, prompts: Sequence[FramePrompt]) -> list[LowResLogits]:
+        """The logits with the best score of those in each prompt's first windows."""
         s = self._settings
         apart = s.first_apart * max(encoded.size_hw)
-        thinned = [q if q.previous is not None else self._without_neighbours(q, apart) for q in questions]
-        best: dict[int, tuple[float, LowResolution]] = {}
+        thinned = [p if p.previous is not None else self._drop_neighbours(p, apart) for p in prompts]
+        best: dict[int, tuple[float, LowResLogits]] = {}
         for saliency in (False, True):
-            asked = [
+            pairs = [
                 (k, window)
-                for k, q in enumerate(questions)
-                if self._needs_saliency_first(q) is saliency
-                for window in self._first_windows(q, encoded.size_hw)
+                for k, prompt in enumerate(prompts)
+                if self._needs_saliency_first(prompt) is saliency
+                for window in self._make_first_windows(prompt, encoded.size_hw)
             ]
-            windows = [window for _, window in asked]
-            answers, scores = self._ask(encoded, [thinned[k] for k, _ in asked], windows, s.first_side, saliency=saliency)
-            for (k, _), answer, score in zip(asked, answers, scores, strict=True):
+            windows, indices = [window for _, window in pairs], [k for k, _ in pairs]
+            logits, scores = self._predict_windows(
+                encoded, [thinned[k] for k in indices], windows, s.first_side, saliency=saliency
+            )
+            for k, low_res, score in zip(indices, logits, scores, strict=True):
                 if k not in best or score > best[k][0]:
-                    best[k] = (float(score), answer)
-        return [best[k][1] for k in range(len(questions))]
+                    best[k] = (float(score), low_res)
+        return [best[k][1] for k in range(len(prompts))]
 
-    def _needs_saliency_first(self, question: Question) -> bool:
+    def _needs_saliency_first(self, prompt: FramePrompt) -> bool:
         """Whether little is known of the object's extent."""
         s = self._settings
-        few = np.count_nonzero(question.is_positive) <= s.saliency_first
-        return bool(s.saliency and few and question.previous is None)
+        few = np.count_nonzero(prompt.is_positive) <= s.saliency_first
+        return bool(s.saliency and few and prompt.previous is None)
 
-    def _without_neighbours(self, question: Question, apart: float, covered: BoolArray | None = None) -> Question:
+    def _drop_neighbours(self, prompt: FramePrompt, apart: float, covered: BoolArray | None = None) -> FramePrompt:
         """Without positive points within ``apart`` frame pixels of an earlier one, when they are few.
 
         The network takes many points near each other for a small object; a person who clicks twice means no such thing.
 
         Args:
-            question: about one object.
+            prompt: about one object.
             apart: frame pixels.
             covered: (k,) points that may be left out (default: all).
         """
-        positive = np.flatnonzero(question.is_positive)
+        positive = np.flatnonzero(prompt.is_positive)
         if not 1 < len(positive) <= self._settings.few_points:
-            return question
-        kept = list(np.flatnonzero(~question.is_positive))
+            return prompt
+        kept = list(np.flatnonzero(~prompt.is_positive))
         counted: list[int] = []
         for i in positive:
-            near = np.linalg.norm(question.xy[counted] - question.xy[i], axis=1) <= apart
+            near = np.linalg.norm(prompt.xy[counted] - prompt.xy[i], axis=1) <= apart
             if not near.any() or (covered is not None and not covered[i]):
                 counted.append(int(i))
         order = np.sort(kept + counted)
-        return replace(question, xy=question.xy[order], is_positive=question.is_positive[order])
+        return replace(prompt, xy=prompt.xy[order], is_positive=prompt.is_positive[order])
 
-    def _without_repeats(self, question: Question, found: LowResolution) -> Question:
+    def _drop_repeats(self, prompt: FramePrompt, found: LowResLogits) -> FramePrompt:
         """Without the clicks beside another one that the mask found covers anyway: these say nothing new."""
-        at = np.floor(found.window.to_window(question.xy)).astype(int)
+        at = np.floor(found.window.to_window(prompt.xy)).astype(int)
         side = found.logits.shape[0]
         inside = ((at >= 0) & (at < side)).all(1)
         covered = np.zeros(len(at), bool)
         covered[inside] = found.logits[at[inside, 1], at[inside, 0]] > 0
-        return self._without_neighbours(question, self._settings.apart * max(found.size_hw), covered)
+        return self._drop_neighbours(prompt, self._settings.apart * max(found.size_hw), covered)
 
-    def _first_windows(self, question: Question, size_hw: tuple[int, int]) -> list[Window]:
+    def _make_first_windows(self, prompt: FramePrompt, size_hw: tuple[int, int]) -> list[Window]:
         """Around the box, the previous mask or the points; at several sizes when these do not tell the object's."""
         s = self._settings
-        positive = question.xy[question.is_positive]
+        positive = prompt.xy[prompt.is_positive]
         low: Positions
         high: Positions
-        if question.box is not None:
-            low, high = question.box[:2], question.box[2:]
-        elif question.previous is not None and (question.previous.logits > 0).any():
-            return [self._window_around(question, question.previous, s.mask_extent, s.first_side)]
+        if prompt.box is not None:
+            low, high = prompt.box[:2], prompt.box[2:]
+        elif prompt.previous is not None and (prompt.previous.logits > 0).any():
+            return [self._make_window_around(prompt, prompt.previous, s.mask_extent, s.first_side)]
         elif len(positive) > s.few_points:
-            low, high = robust_extent(positive)
+            low, high = find_robust_extent(positive)
         else:
             # However close to each other, a few clicks say no more of the object's size than one.
             centre = (positive.min(0) + positive.max(0)) / 2
@@ -173,58 +191,58 @@ class NanoSegmenter:
             # But who clicks three times within a small reach means what is there, not what it sits on.
             close = (s.close_extent,) if len(positive) > 2 and spread < s.first_apart * longest else ()
             sizes = [max(f * longest, spread) for f in (*s.few_extents, *close)]
-            return [place_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
+            return [make_window(size_hw, centre, size, s.first_side, s.shared_longest) for size in sizes]
         size = float((high - low).max())
-        return [place_window(size_hw, (low + high) / 2, size * s.points_extent, s.first_side, s.shared_longest)]
+        return [make_window(size_hw, (low + high) / 2, size * s.points_extent, s.first_side, s.shared_longest)]
 
-    def _window_around(self, question: Question, found: LowResolution, factor: float, side: int) -> Window:
-        """Around the mask of an answer and the positive points; where the answer was empty, what it was asked about."""
+    def _make_window_around(self, prompt: FramePrompt, found: LowResLogits, factor: float, side: int) -> Window:
+        """Around a predicted mask and the positive points; of an empty mask, around the window that it was predicted in."""
         mask = np.asarray(found.logits > 0)
         if not mask.any():
             mask = np.ones_like(mask)
             factor = 1.0
-        bounds: list[Positions] = [found.window.to_frame(edge) for edge in mass_extent(mask)]
-        if question.is_positive.any():
-            low, high = robust_extent(question.xy[question.is_positive])
+        bounds: list[Positions] = [found.window.to_frame(edge) for edge in find_mass_extent(mask)]
+        if prompt.is_positive.any():
+            low, high = find_robust_extent(prompt.xy[prompt.is_positive])
             bounds = [np.minimum(bounds[0], low), np.maximum(bounds[1], high)]
         centre, extent = (bounds[0] + bounds[1]) / 2, float((bounds[1] - bounds[0]).max())
-        return place_window(found.size_hw, centre, extent * factor, side, self._settings.shared_longest)
+        return make_window(found.size_hw, centre, extent * factor, side, self._settings.shared_longest)
 
-    def _ask(
-        self, encoded: Encoded, questions: Sequence[Question], windows: list[Window], side: int, *, saliency: bool
-    ) -> tuple[list[LowResolution], FloatArray]:
-        """Decode every question in its window."""
-        answers: list[LowResolution] = []
+    def _predict_windows(
+        self, encoded: Encoded, prompts: Sequence[FramePrompt], windows: list[Window], side: int, *, saliency: bool
+    ) -> tuple[list[LowResLogits], FloatArray]:
+        """Decode every prompt in its window."""
+        low_res: list[LowResLogits] = []
         scores: list[FloatArray] = []
-        most = self._settings.window_points
-        points = [points_within(question, window, side, most) for question, window in zip(questions, windows, strict=True)]
-        for part in batches([len(xy) for xy, _ in points], self._settings):
-            views = [self._view(q, w, encoded.size_hw, side) for q, w in zip(questions[part], windows[part], strict=True)]
-            places = places_of(encoded, windows[part], side, self._runtime, views if saliency else None)
-            arrays = prompt_arrays(questions[part], windows[part], points[part], side, encoded.size_hw)
-            logits, some_scores = self._runtime.decode(places, side, arrays)
+        max_points = self._settings.window_points
+        points = [select_points(prompt, window, side, max_points) for prompt, window in zip(prompts, windows, strict=True)]
+        for part in split_batches([len(xy) for xy, _ in points], self._settings):
+            views = [self._choose_view(p, w, encoded.size_hw, side) for p, w in zip(prompts[part], windows[part], strict=True)]
+            encoded_windows = encode_windows(encoded, windows[part], side, self._runtime, views if saliency else None)
+            arrays = stack_prompts(prompts[part], windows[part], points[part], side, encoded.size_hw)
+            logits, some_scores = self._runtime.decode(encoded_windows, side, arrays)
             logits = np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
-            answers += [LowResolution(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
+            low_res += [LowResLogits(one, w, encoded.size_hw) for one, w in zip(logits, windows[part], strict=True)]
             scores.append(some_scores)
-        return answers, np.concatenate(scores) if scores else np.zeros(0, np.float32)
+        return low_res, np.concatenate(scores) if scores else np.zeros(0, np.float32)
 
-    def _view(self, question: Question, window: Window, size_hw: tuple[int, int], side: int) -> View:
-        """What the saliency network looks at: around the box or the positive points, which know nothing of earlier mistakes of
-        masks; for few points the window."""
+    def _choose_view(self, prompt: FramePrompt, window: Window, size_hw: tuple[int, int], side: int) -> View:
+        """The part of the frame that the saliency network sees: around the box or the positive points, which know nothing of
+        mistakes of earlier masks; for few points the window."""
         s = self._settings
-        positive = question.xy[question.is_positive]
-        if question.box is not None:
-            return View.around(question.box[:2], question.box[2:], s.view_margin, size_hw)
+        positive = prompt.xy[prompt.is_positive]
+        if prompt.box is not None:
+            return View.around(prompt.box[:2], prompt.box[2:], s.view_margin, size_hw)
         if len(positive) > s.few_points:
-            return View.around(*robust_extent(positive), s.view_margin, size_hw)
+            return View.around(*find_robust_extent(positive), s.view_margin, size_hw)
         corners = window.to_frame(np.array([[0, 0], [side, side]], np.float32))
         return View.around(corners[0], corners[1], 0.0, size_hw)
 
-    def _prediction(
-        self, encoded: Encoded, prompt: ObjectPrompt, answer: LowResolution, score: float, full_size: bool
+    def _make_prediction(
+        self, encoded: Encoded, prompt: ObjectPrompt, low_res: LowResLogits, score: float, full_size: bool
     ) -> MaskPrediction:
-        full = at_frame_size(encoded.frame, answer, self._settings)
-        obey_at_pixels(prompt, full)
+        full = upsample_to_frame(encoded.frame, low_res, self._settings)
+        enforce_clicks_at_pixels(prompt, full)
         mask: BoolArray = full > 0
         box = geometry.find_mask_box(mask) if np.count_nonzero(mask) > 1 else None
-        return MaskPrediction(prompt.object_id, score, answer, box, full if full_size else None)
+        return MaskPrediction(prompt.object_id, score, low_res, box, full if full_size else None)

@@ -1,8 +1,8 @@
 """The pretrained part of the encoder: the first five stages of EfficientNet-Lite0, with weights trained on ImageNet.
 
 Architecture: Tan and Le, ICML 2019, in the "Lite" form of the TensorFlow authors (no squeeze-and-excitation, ReLU6, stem of
-fixed width). Here every normalisation is merged into its convolution, and a convolution of stride 2 looks half a pixel to the
-left or to the right by turns, so that the offsets, which add up in the original, cancel.
+fixed width). Here every normalisation is merged into its convolution, and a convolution of stride 2 is shifted by half a pixel
+to the left or to the right by turns, so that the offsets, which add up in the original, cancel.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class InvertedResidual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Picture to features that know what there is to see in photographs."""
+    """Image to features that know what there is to see in photographs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ class Backbone(nn.Module):
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16.
 
         Returns:
             Features (n, 24, h/4, w/4), (n, 40, h/8, w/8), (n, 112, h/16, w/16).
         """
-        x = F.relu6(self.stem(picture))
+        x = F.relu6(self.stem(image))
         found = []
         for k, block in enumerate(self.blocks):
             x = block(x)

@@ -2,10 +2,10 @@
 
 Two halves, and beside them a network that knows what an object is (:mod:`.saliency`). The encoder knows nothing of prompts and
 is convolutional throughout, so that a whole frame is encoded once and every object reads its own window of the features. The
-decoder looks at one window for each object: it turns points, box and previous mask into maps, compares the features of every
-place with those under the points (a kernel classifier with learned embeddings: what looks like a positive click and unlike a
+decoder sees one window for each object: it turns points, box and previous mask into maps, compares the features of every
+location with those under the points (a kernel classifier with learned embeddings: what looks like a positive click and unlike a
 negative one), and a small U-shaped network makes logits of all that. What is salient in the window goes in beside the features;
-its logit is added to the decoder's own, by as much as the decoder trusts it at every place.
+its logit is added to the decoder's own, by as much as the decoder trusts it at every location.
 
 Sizes: a window is (s, s) pixels with s a multiple of 16. Every tensor is (n, channels, height, width).
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,10 +32,11 @@ __all__ = ["NanoDecoder", "NanoEncoder", "NanoNetwork", "NetworkSizes"]
 MAX_TRUST = 4.0
 """The logit of saliency counts at most so many times; as it is, to begin with."""
 
-
 TRACKED_TRUST = 1.5
-"""And so much more for tracked points."""
+"""And so much more for tracked points, as far as the negative ones lie beside what is salient.
 
+Tracked points lie beside the object more often than those that the decoder was trained with; saliency knows nothing of them.
+"""
 
 MEMORY_SCALE = 2.0
 """The log odds of the object memory times this are a logit like that of saliency."""
@@ -64,9 +66,9 @@ class NetworkSizes:
 
 
 class NanoEncoder(nn.Module):
-    """Picture to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017).
+    """Image to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017).
 
-    To what it has learnt from the few thousand training pictures, much of it by heart, is added what a backbone knows that
+    To what it has learnt from the few thousand training images, much of it by heart, is added what a backbone knows that
     has seen a million photographs and stays as it is.
     """
 
@@ -85,22 +87,22 @@ class NanoEncoder(nn.Module):
         self.backbone = Backbone().requires_grad_(False)
         self.neck = Neck((sizes.fine, sizes.middle, sizes.coarse))
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Encode a picture.
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Encode an image.
 
         Args:
-            picture: (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16; outside a frame 0.
+            image: (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16; outside a frame 0.
 
         Returns:
-            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16).
+            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16), and the last
+            three once more without what the backbone adds.
         """
-        stem, *own = self.learnt(picture)
-        fine, middle, coarse = (a + b for a, b in zip(own, self.known(picture), strict=True))
-        return stem, fine, middle, coarse
+        stem, *learnt = self.learnt(image)
+        return (stem, *(a + b for a, b in zip(learnt, self.known(image), strict=True)), *learnt)
 
-    def learnt(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def learnt(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The features without what the backbone adds."""
-        stem = F.relu(self.stem(picture))
+        stem = F.relu(self.stem(image))
         fine = self.fine(stem)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
@@ -108,10 +110,27 @@ class NanoEncoder(nn.Module):
         fine = fine + twice(self.middle_to_fine(middle))
         return stem, fine, middle, coarse
 
-    def known(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def known(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the backbone adds at strides 4, 8 and 16."""
-        added: tuple[Tensor, Tensor, Tensor] = self.neck(*self.backbone(picture))
+        added: tuple[Tensor, Tensor, Tensor] = self.neck(*self.backbone(image))
         return added
+
+
+class _Points(NamedTuple):
+    """Points of n windows.
+
+    Attributes:
+        xy: (n, p, 2) pixels of the window.
+        positive, negative: (n, p) 1 for points of that sign, else 0.
+        sharp: a map (n, 1, s/2, s/2) of the positive and one of the negative points.
+        side: of maps at stride 4.
+    """
+
+    xy: Tensor
+    positive: Tensor
+    negative: Tensor
+    sharp: list[Tensor]
+    side: int
 
 
 class NanoDecoder(nn.Module):
@@ -143,7 +162,7 @@ class NanoDecoder(nn.Module):
         self.out_fine = Residual(sizes.fine)
         self.up_stem = nn.Conv2d(sizes.fine, sizes.stem, 1)
         self.out_stem = ConvNorm(2 * sizes.stem + 2, sizes.stem)
-        self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a place
+        self.logits = nn.Conv2d(sizes.stem, 4, 3, padding=1)  # 2x2 pixels a location
         self.score = nn.Sequential(nn.Conv2d(2 * sizes.fine + 6 + 3, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 1))
         self.salient_embed = conv_from_zero(WIDTH + 1, heads * width)
         self.salient_fine = conv_from_zero(WIDTH + 1, sizes.fine, 3)
@@ -178,24 +197,20 @@ class NanoDecoder(nn.Module):
         tracked: Tensor,
         memory: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Answer n prompts, each about its own window of s x s pixels.
+        """Predict for n prompts, each in its own window of s x s pixels.
 
         Args:
             stem, fine, middle, coarse: the window's features; 0 outside the frame.
-            salient_logit, salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds there,
-                laid over the window, (n, 1, s/2, s/2), (n, 64, s/4, s/4), (n, 64, s/8, s/8), (n, 64, s/16, s/16); zeros of any
-                size: unknown.
+            salient_logit, salient_fine, salient_middle, salient_coarse: what :class:`~.saliency.SaliencyNetwork` finds, laid
+                over the window, (n, 1, s/2, s/2), (n, 64, s/4, s/4), (n, 64, s/8, s/8), (n, 64, s/16, s/16); zeros: unknown.
             inside: (n, 1, s/4, s/4), 1 inside the frame, 0 outside.
             points_xy: (n, p, 2) (x, y) in pixels of the window, (0, 0) at its top-left *corner* (a pixel's centre is at .5).
             labels: (n, p) 1 positive, 0 negative, -1 no point.
             box: (n, 4) x0, y0, x1, y1 like the points; x1 <= x0: no box.
             previous: (n, 1, s/4, s/4) probability in [0, 1] of the previous mask.
             has_previous: (n,) 1 where ``previous`` counts.
-            tracked: (n,) share of the points that a tracker put there. These lie beside the object more often than those that
-                the decoder was trained with, and saliency, which knows nothing of them, counts :data:`TRACKED_TRUST` more, as
-                far as the negative ones lie beside it.
-            memory: (n, 1, s/4, s/4) log odds of the object memory that the object is there, which enter and are added like the
-                logit of saliency, by a trust of their own. 0, of any size: nothing is known.
+            tracked: (n,) fraction of the points that a tracker put there, see :data:`TRACKED_TRUST`.
+            memory: (n, 1, s/4, s/4) log odds of the object memory that the object is there; 0, of any size: nothing is known.
 
         Returns:
             Logits (n, 1, s, s), > 0 on the object; predicted IoU (n,), as a logit.
@@ -203,82 +218,85 @@ class NanoDecoder(nn.Module):
         salient_logit = resize_like(salient_logit, stem)
         memory = torch.clamp(MEMORY_SCALE * resize_like(memory, fine), -SURE, SURE)
         salient = torch.cat([F.avg_pool2d(salient_logit, 2), resize_like(salient_fine, fine)], 1)
-        side = fine.shape[-1]
-        positive = (labels == 1).to(fine.dtype)
-        negative = (labels == 0).to(fine.dtype)
-        at_fine = points_xy / 4.0
-        sharp2 = [_click_map(points_xy / 2.0, weight, 2 * side, 1.5) for weight in (positive, negative)]
-        maps = [F.avg_pool2d(m, 2) for m in sharp2]
-        maps += [_click_map(at_fine, weight, side, side / 10.0) for weight in (positive, negative)]
-        given = has_previous.view(-1, 1, 1, 1).expand(-1, 1, side, side)
-        maps += [(previous - 0.5) * given, given, _box_map(box / 4.0, side), inside]
+        points = _read_points(points_xy, labels, fine)
+        maps = [*_map_points(points), *_map_previous(previous, has_previous), _box_map(box / 4.0, points.side), inside]
+        entered = self._enter(fine, maps, points, salient, memory)
+        features = self._run_unet(entered, middle, coarse, salient_middle, salient_coarse)
+        logits = self._predict_logits(features, stem, points)
+        logits = self._add_known_logits(logits, features, salient_logit, memory, points, tracked)
+        return logits, self._score(logits, features, (salient[:, :1], memory), inside, points)
+
+    def _enter(self, fine: Tensor, maps: list[Tensor], points: _Points, salient: Tensor, memory: Tensor) -> Tensor:
+        """Features at stride 4 with the prompt in them: its ``maps``, and how like its points every location is."""
         with torch.autocast(fine.device.type, enabled=False):  # exponents want more than bfloat16
             embedding = self.embed(fine.float()) + self.salient_embed(salient.float()) + self.memory_embed(memory.float())
-            evidence = self._compare(embedding, at_fine, positive, negative, side)
+            evidence = self._compare(embedding, points)
         prompt = F.relu(self.mix(torch.cat([*maps, evidence.to(fine.dtype)], 1)))
-        d4 = F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient) + self.memory_fine(memory))
+        return F.relu(self.enter(torch.cat([fine, prompt], 1)) + self.salient_fine(salient) + self.memory_fine(memory))
+
+    def _run_unet(self, d4: Tensor, middle: Tensor, coarse: Tensor, salient_middle: Tensor, salient_coarse: Tensor) -> Tensor:
+        """From stride 4 down to 16, where the other features join, and up again."""
         d8 = self.down_middle(d4) + middle + self.salient_middle(resize_like(salient_middle, middle))
         d8 = self.at_middle(F.relu(d8))
         d16 = self.down_coarse(d8) + coarse + self.salient_coarse(resize_like(salient_coarse, coarse))
         d16 = self.at_coarse(F.relu(d16))
         d16 = d16 + self.context(d16.mean((2, 3), keepdim=True))
         u8 = self.out_middle(F.relu(d8 + twice(self.up_middle(d16))))
-        u4 = self.out_fine(F.relu(d4 + twice(self.up_fine(u8))))
-        u2 = F.relu(self.out_stem(torch.cat([twice(self.up_stem(u4)), stem, *sharp2], 1)))
-        logits = F.pixel_shuffle(self.logits(u2), 2)
-        agreement = _agreement(salient_logit, points_xy / (4 * side), negative)
+        u4: Tensor = self.out_fine(F.relu(d4 + twice(self.up_fine(u8))))
+        return u4
+
+    def _predict_logits(self, u4: Tensor, stem: Tensor, points: _Points) -> Tensor:
+        """(n, 1, s, s) the decoder's own logits."""
+        u2 = F.relu(self.out_stem(torch.cat([twice(self.up_stem(u4)), stem, *points.sharp], 1)))
+        return F.pixel_shuffle(self.logits(u2), 2)
+
+    def _add_known_logits(
+        self, logits: Tensor, u4: Tensor, salient_logit: Tensor, memory: Tensor, points: _Points, tracked: Tensor
+    ) -> Tensor:
+        """With the logits of saliency and of the object memory, as far as the decoder trusts either at each location."""
+        agreement = _agreement(salient_logit, points.xy / (4 * points.side), points.negative)
         more = (TRACKED_TRUST * tracked * agreement).view(-1, 1, 1, 1)
-        is_about_it = _is_about(salient_logit, points_xy / (4 * side), positive)
+        is_about_it = _is_about(salient_logit, points.xy / (4 * points.side), points.positive)
         counts = torch.where(memory.abs().amax((1, 2, 3)) > 0, 1.0, is_about_it).view(-1, 1, 1, 1)
         logits = logits + (_trusted(self.trust(u4), logits) + more) * counts * resize_like(salient_logit, logits)
-        logits = logits + (_trusted(self.memory_trust(u4), logits) + more) * resize_like(memory, logits)
-        return logits, self._score(logits, u4, (salient[:, :1], memory), inside, sharp2, positive, negative)
+        return logits + (_trusted(self.memory_trust(u4), logits) + more) * resize_like(memory, logits)
 
-    def _compare(self, embedding: Tensor, xy: Tensor, positive: Tensor, negative: Tensor, side: int) -> Tensor:
-        """(n, 2 heads, side, side): how much every place is like the positive, and like the negative, points.
+    def _compare(self, embedding: Tensor, points: _Points) -> Tensor:
+        """(n, 2 heads, side, side): how much every location is like the positive, and like the negative, points.
 
         The log of the mean over points of exp(sharpness cosine - reach distance^2), a kernel density in the learned space.
         """
-        heads, width = self.sizes.heads, self.sizes.head_width
-        n, points = xy.shape[:2]
+        heads, width, side = self.sizes.heads, self.sizes.head_width, points.side
+        n, p = points.xy.shape[:2]
         embedding = F.normalize(embedding.view(n, heads, width, side, side), dim=2, eps=1e-4)
         embedding = embedding.view(n, heads * width, side, side)
-        xy = xy.float() / side
-        grid = (2.0 * xy - 1.0).view(n, 1, points, 2)
+        xy = (points.xy / 4.0).float() / side
+        grid = (2.0 * xy - 1.0).view(n, 1, p, 2)
         at_points = F.grid_sample(embedding, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        at_points = at_points.view(n, heads, width, points).transpose(2, 3)
-        places = embedding.view(n, heads, width, side * side)
-        # The exponent is bilinear in what belongs to a place and what belongs to a point, so that one matrix product gives it:
+        at_points = at_points.view(n, heads, width, p).transpose(2, 3)
+        locations = embedding.view(n, heads, width, side * side)
+        # The exponent is bilinear in what belongs to a location and what belongs to a point, so one matrix product gives it:
         # sharpness (cosine - 1) - reach (|a|^2 - 2 a.b + |b|^2).
         sharpness = self.sharpness.float().exp().view(1, heads, 1, 1)
         reach = self.reach.float().exp().view(1, heads, 1, 1)
         axis = (torch.arange(side, device=xy.device, dtype=torch.float32) + 0.5) / side - 0.5
         at = torch.stack([axis.view(1, side).expand(side, side), axis.view(side, 1).expand(side, side)]).view(1, 1, 2, -1)
-        ones = torch.ones_like(places[:, :, :1])
+        ones = torch.ones_like(locations[:, :, :1])
         far = -at.square().sum(2, keepdim=True).expand(n, heads, 1, side * side)
-        of_place = torch.cat([places, at.expand(n, heads, 2, side * side), far, ones], 2)
-        b = (xy - 0.5).view(n, 1, points, 2)
+        of_location = torch.cat([locations, at.expand(n, heads, 2, side * side), far, ones], 2)
+        b = (xy - 0.5).view(n, 1, p, 2)
         constant = -sharpness - reach * b.square().sum(3, keepdim=True)
-        of_point = torch.cat([at_points * sharpness, 2.0 * reach * b, reach.expand(n, heads, points, 1), constant], 3)
-        kernel = torch.exp(torch.matmul(of_point, of_place))  # (n, heads, points, side^2)
-        weights = torch.stack([positive, negative], 1).float().view(n, 1, 2, points)
+        of_point = torch.cat([at_points * sharpness, 2.0 * reach * b, reach.expand(n, heads, p, 1), constant], 3)
+        kernel = torch.exp(torch.matmul(of_point, of_location))  # (n, heads, p, side^2)
+        weights = torch.stack([points.positive, points.negative], 1).float().view(n, 1, 2, p)
         total = torch.matmul(weights, kernel)  # (n, heads, 2, side^2)
         virtual = torch.exp(self.prior.float().t() - 4.0).view(1, heads, 2, 1)
         count = weights.sum(3, keepdim=True)
         mean = torch.log((total + virtual) / (count + 1.0)) * 0.5
         return mean.view(n, 2 * heads, side, side)
 
-    def _score(
-        self,
-        logits: Tensor,
-        features: Tensor,
-        known: tuple[Tensor, Tensor],
-        inside: Tensor,
-        clicks: list[Tensor],
-        positive: Tensor,
-        negative: Tensor,
-    ) -> Tensor:
-        """(n,) logit of the predicted IoU, from pooled features and from how well the mask agrees with clicks, saliency and memory."""
+    def _score(self, logits: Tensor, features: Tensor, known: tuple[Tensor, Tensor], inside: Tensor, points: _Points) -> Tensor:
+        """(n,) logit of the predicted IoU: pooled features, and how well the mask agrees with clicks, saliency and memory."""
         probability = torch.sigmoid(logits.detach().float())
         at_fine = F.avg_pool2d(probability, 4) * inside
         at_stem = F.avg_pool2d(probability, 2)
@@ -288,12 +306,35 @@ class NanoDecoder(nn.Module):
         everywhere = features.mean((2, 3), keepdim=True)
         certain = (2.0 * probability - 1.0).abs().mean((2, 3), keepdim=True)
         doubt = (at_fine * (1.0 - at_fine)).sum((2, 3), keepdim=True) / (area + 1.0)
-        hits = [(at_stem * c).sum((2, 3), keepdim=True) / (c.sum((2, 3), keepdim=True) + 1e-3) for c in clicks]
-        counts = [torch.log1p(w.sum(1)).view(-1, 1, 1, 1).to(features.dtype) for w in (positive, negative)]
-        agree, remembered = (_agree(logit.float() / SURE, at_fine, inside) for logit in known)  # 0 where they are not known
+        hits = [(at_stem * c).sum((2, 3), keepdim=True) / (c.sum((2, 3), keepdim=True) + 1e-3) for c in points.sharp]
+        counts = [torch.log1p(w.sum(1)).view(-1, 1, 1, 1).to(features.dtype) for w in (points.positive, points.negative)]
+        agree, memory_agrees = (_agree(logit.float() / SURE, at_fine, inside) for logit in known)  # 0 where they are not known
         hidden = self.score[0](torch.cat([on_mask, everywhere, certain, doubt, *hits, *counts, agree], 1))
-        score: Tensor = self.score[2](F.relu(hidden + self.memory_score(remembered)))
+        score: Tensor = self.score[2](F.relu(hidden + self.memory_score(memory_agrees)))
         return score.view(-1)
+
+
+def _read_points(xy: Tensor, labels: Tensor, fine: Tensor) -> _Points:
+    """Points with their maps, of the type that the features at stride 4 have."""
+    side = fine.shape[-1]
+    positive = (labels == 1).to(fine.dtype)
+    negative = (labels == 0).to(fine.dtype)
+    sharp = [_click_map(xy / 2.0, weight, 2 * side, 1.5) for weight in (positive, negative)]
+    return _Points(xy, positive, negative, sharp, side)
+
+
+def _map_points(points: _Points) -> list[Tensor]:
+    """Four maps (n, 1, s/4, s/4): sharp and wide ones of either sign."""
+    wide = [
+        _click_map(points.xy / 4.0, weight, points.side, points.side / 10.0) for weight in (points.positive, points.negative)
+    ]
+    return [*(F.avg_pool2d(m, 2) for m in points.sharp), *wide]
+
+
+def _map_previous(previous: Tensor, has_previous: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps like ``previous``: the mask, from -0.5 to 0.5, and whether there is one."""
+    given = has_previous.view(-1, 1, 1, 1).expand_as(previous)
+    return (previous - 0.5) * given, given
 
 
 def _trusted(trust: Tensor, out: Tensor) -> Tensor:
@@ -302,7 +343,7 @@ def _trusted(trust: Tensor, out: Tensor) -> Tensor:
 
 
 def _agree(known: Tensor, at_fine: Tensor, inside: Tensor) -> Tensor:
-    """(n, 3, 1, 1) what is known of every place, (n, 1, h, w), on the mask, off it, and how far the two agree."""
+    """(n, 3, 1, 1) what is known of every location, (n, 1, h, w), on the mask, off it, and how far the two agree."""
     outside = (1.0 - at_fine) * inside
     on = (known * at_fine).sum((2, 3), keepdim=True) / (at_fine.sum((2, 3), keepdim=True) + 1.0)
     off = (known * outside).sum((2, 3), keepdim=True) / (outside.sum((2, 3), keepdim=True) + 1.0)
@@ -310,7 +351,7 @@ def _agree(known: Tensor, at_fine: Tensor, inside: Tensor) -> Tensor:
 
 
 def _agreement(logit: Tensor, xy: Tensor, negative: Tensor) -> Tensor:
-    """(n,) twice the share of the negative points beside what is salient, less 1, at least 0; 1 without any.
+    """(n,) twice the fraction of the negative points beside what is salient, less 1, at least 0; 1 without any.
 
     Many negative points on something salient: other objects. Positive points do not count: theirs are the mistakes
     to be mended.
@@ -382,33 +423,33 @@ class NanoNetwork(FoldingNetwork):
 
     def encode_crop(
         self,
-        picture: Tensor,
+        image: Tensor,
         inside: Tensor,
         doubt: Callable[[Features], Features] = lambda features: features,
         *,
         knows: bool = True,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Features of crops that may reach beyond their picture, as a window cut from an encoded frame has them.
+        """Features of crops that may reach beyond their image, as a window cut from an encoded frame has them.
 
         Args:
-            picture: (n, 3, s, s), see :class:`NanoEncoder`.
-            inside: (n, 1, s, s) 1 inside the picture, 0 outside.
+            image: (n, 3, s, s), see :class:`NanoEncoder`.
+            inside: (n, 1, s, s) 1 inside the image, 0 outside.
             doubt: what training does to the learnt features.
             knows: with what the backbone adds.
 
         Returns:
             The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
         """
-        shares = [F.avg_pool2d(inside, stride) for stride in STRIDES]
-        stem, *learnt = doubt(self.encoder.learnt(picture))
+        coverage = [F.avg_pool2d(inside, stride) for stride in STRIDES]
+        stem, *learnt = doubt(self.encoder.learnt(image))
         if knows:
-            learnt = [a + b for a, b in zip(learnt, self.encoder.known(picture), strict=True)]
+            learnt = [a + b for a, b in zip(learnt, self.encoder.known(image), strict=True)]
         features = (stem, *learnt)
-        return tuple(f * share for f, share in zip(features, shares, strict=True)), shares[1]
+        return tuple(f * c for f, c in zip(features, coverage, strict=True)), coverage[1]
 
-    def find_salient(self, picture: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:
+    def find_salient(self, image: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:
         """What the decoder is given of what is salient in (n, 3, s, s) views, see :func:`~.runtime.lay_over`."""
-        return self.laid_over(self.saliency(picture), overlay)
+        return self.laid_over(self.saliency(image), overlay)
 
     @staticmethod
     def laid_over(found: Sequence[Tensor], overlay: Overlay) -> tuple[Tensor, ...]:
@@ -419,6 +460,6 @@ class NanoNetwork(FoldingNetwork):
         return tuple(down @ m @ across.transpose(2, 3) for m, (down, across) in maps)
 
     @staticmethod
-    def without_saliency(picture: Tensor) -> tuple[Tensor, ...]:
-        """What the decoder is given where the saliency network did not look, for (n, 3, s, s) pictures."""
-        return tuple(picture.new_zeros(len(picture), channels, 1, 1) for channels in SALIENT_CHANNELS)
+    def without_saliency(image: Tensor) -> tuple[Tensor, ...]:
+        """What the decoder is given where the saliency network did not run, for (n, 3, s, s) images."""
+        return tuple(image.new_zeros(len(image), channels, 1, 1) for channels in SALIENT_CHANNELS)

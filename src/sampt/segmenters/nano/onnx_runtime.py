@@ -7,18 +7,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from sampt.backends.onnx_files import check_inputs, open_session
 from sampt.segmenters.nano.runtime import (
     FEATURES,
     FILES,
     INT8_SALIENCY,
+    LEARNT,
     SALIENCY,
     SALIENT_CHANNELS,
     STRIDES,
+    EncodedWindow,
     Features,
     Overlay,
-    Place,
     PromptArrays,
     Salient,
     cut,
@@ -29,41 +31,50 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency-int8.onnx`` of a folder."""
+    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency-int8.onnx`` of a folder.
+
+    Args:
+        folder: of the files.
+        saliency: False without the saliency network.
+        backbone: False without the pretrained part of the encoder.
+    """
 
     device = "cpu"
 
-    def __init__(self, folder: Path, *, saliency: bool = True) -> None:
+    def __init__(self, folder: Path, *, saliency: bool = True, backbone: bool = True) -> None:
         self._encoder, self._decoder, *last = (
             open_session(folder / name, "nano") for name in (*FILES[:2], *[INT8_SALIENCY] * saliency)
         )
         self._saliency = last[0] if last else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
+        self._features = FEATURES if backbone else LEARNT
+        self._only_these = onnxruntime.RunOptions()
+        self._only_these.only_execute_path_to_fetches = True
         check_inputs(self._decoder, expected, "nano", "decoder.onnx")
 
-    def encode(self, pictures: FloatArray) -> list[Features]:
-        maps = self._encoder.run(None, {"picture": pictures})
-        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+    def encode(self, images: FloatArray) -> list[Features]:
+        maps = self._encoder.run(self._features, {"picture": images}, self._only_these)
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(images))]
 
-    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
+    def find_salient(self, images: FloatArray, overlay: Overlay) -> list[Salient]:
         assert self._saliency is not None, "made without the saliency network"
-        fine, *others = self._saliency.run(None, {"picture": pictures})
+        fine, *others = self._saliency.run(None, {"picture": images})
         maps = [
             np.matmul(np.matmul(down[:, None], m), across[:, None].swapaxes(2, 3))
             for m, (down, across) in zip((fine[:, :1], fine[:, 1:], *others), overlay, strict=True)
         ]
-        return [tuple(m[k : k + 1] for m in maps) for k in range(len(pictures))]
+        return [tuple(m[k : k + 1] for m in maps) for k in range(len(images))]
 
-    def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
+    def decode(self, windows: Sequence[EncodedWindow], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
         feeds = {field.name: getattr(prompts, field.name) for field in fields(prompts)}
         for k, (name, stride) in enumerate(zip(FEATURES, STRIDES, strict=True)):
-            channels = places[0].features[k].shape[1]
-            windows = np.zeros((len(places), channels, side // stride, side // stride), np.float32)
-            for out, place in zip(windows, places, strict=True):
-                cut(place.features[k][0], out, place.x // stride, place.y // stride)
-            feeds[name] = windows
+            channels = windows[0].features[k].shape[1]
+            features = np.zeros((len(windows), channels, side // stride, side // stride), np.float32)
+            for out, window in zip(features, windows, strict=True):
+                cut(window.features[k][0], out, window.x // stride, window.y // stride)
+            feeds[name] = features
         for k, (name, channels) in enumerate(zip(SALIENCY, SALIENT_CHANNELS, strict=True)):
-            found = [place.salient[k] for place in places if place.salient is not None]
-            feeds[name] = np.concatenate(found) if found else np.zeros((len(places), channels, 1, 1), np.float32)
+            found = [window.salient[k] for window in windows if window.salient is not None]
+            feeds[name] = np.concatenate(found) if found else np.zeros((len(windows), channels, 1, 1), np.float32)
         logits, score = self._decoder.run(None, feeds)
         return logits[:, 0], 1 / (1 + np.exp(-np.clip(score, -30, 30)))

@@ -15,14 +15,15 @@ __all__ = [
     "FEATURES",
     "FILES",
     "INT8_SALIENCY",
+    "LEARNT",
     "SALIENCY",
     "SALIENT_CHANNELS",
     "SALIENT_MAPS",
     "STRIDE",
     "STRIDES",
+    "EncodedWindow",
     "Features",
     "Overlay",
-    "Place",
     "Positions",
     "PromptArrays",
     "Runtime",
@@ -40,10 +41,12 @@ INT8_SALIENCY = "saliency-int8.onnx"
 """The saliency network in 8-bit integers: what the CPU runs, in half the time."""
 
 STRIDES = (2, 4, 8, 16)
-"""Pixels of a picture to one place of each feature map."""
+"""Pixels of an image to one cell of each feature map."""
 STRIDE = STRIDES[-1]
 FEATURES = ("stem", "fine", "middle", "coarse")
 """Names of the four maps."""
+LEARNT = ("stem", "learnt_fine", "learnt_middle", "learnt_coarse")
+"""Names of the same without what the backbone adds."""
 
 SALIENT_MAPS = ("fine", "middle", "coarse")
 """Names of what the saliency network gives: 65, 64 and 64 maps, the first one a logit, at strides 4, 8 and 16."""
@@ -55,11 +58,11 @@ SALIENT_CHANNELS = (1, 64, 64, 64)
 """Channels of these."""
 
 _SALIENT_STRIDES = ((4, 2), (4, 4), (8, 8), (16, 16))
-"""Pixels of the view, and of the window, to one place of these."""
+"""Pixels of the view, and of the window, to one cell of these."""
 
 
 def saliency_side(side: int) -> int:
-    """Pixels of the picture that the saliency network sees for a window of ``side`` pixels: it needs more than the decoder."""
+    """Pixels of the image that the saliency network sees for a window of ``side`` pixels: it needs more than the decoder."""
     return STRIDE * round(2.0 * side / STRIDE)
 
 
@@ -71,7 +74,7 @@ def lay_over(low: Positions, high: Positions, side: int) -> list[tuple[FloatArra
         side: of the windows.
 
     Returns:
-        for each map weights (n, cells, places) down and across: a window's map is ``down @ map @ across.T``; bilinear, a mean
+        for each map weights (n, cells, samples) down and across: a window's map is ``down @ map @ across.T``; bilinear, a mean
         where the window is coarser, 0 beyond the view.
     """
     seen = saliency_side(side)
@@ -82,19 +85,21 @@ def lay_over(low: Positions, high: Positions, side: int) -> list[tuple[FloatArra
     ]  # fmt: skip
 
 
-def _axis_weights(low: Positions, high: Positions, cells: int, places: int) -> FloatArray:
-    """(n, cells, places) what each of the places from ``low`` to ``high`` gives to each of the cells from 0 to 1."""
+def _axis_weights(low: Positions, high: Positions, cells: int, samples: int) -> FloatArray:
+    """(n, cells, samples) what each of the samples from ``low`` to ``high`` gives to each of the cells from 0 to 1."""
     extent = (high - low).reshape(-1, 1, 1)
     centre = ((np.arange(cells) + 0.5) / cells).reshape(1, -1, 1)
-    at = (centre - low.reshape(-1, 1, 1)) / extent * places - 0.5
-    step = np.maximum(1.0, places / (extent * cells))
-    at = np.where((at >= -0.5) & (at < places - 0.5), np.clip(at, 0, places - 1), -2 * places)  # beyond the view: nothing near
-    weight = np.maximum(0.0, 1.0 - np.abs(at - np.arange(places)) / step)
+    at = (centre - low.reshape(-1, 1, 1)) / extent * samples - 0.5
+    step = np.maximum(1.0, samples / (extent * cells))
+    at = np.where(
+        (at >= -0.5) & (at < samples - 0.5), np.clip(at, 0, samples - 1), -2 * samples
+    )  # beyond the view: nothing near
+    weight = np.maximum(0.0, 1.0 - np.abs(at - np.arange(samples)) / step)
     return np.asarray(weight / np.maximum(weight.sum(2, keepdims=True), 1e-6), np.float32)
 
 
 Features = tuple[Any, ...]
-"""Four maps (1, c, h / stride, w / stride) of one picture, in whatever the runtime computes with."""
+"""Four maps (1, c, h / stride, w / stride) of one image, in whatever the runtime computes with."""
 
 Salient = tuple[Any, ...]
 """The four maps (1, c, h, w) of what the saliency network finds, laid over one window, likewise."""
@@ -104,13 +109,13 @@ Overlay = Sequence[tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a window lies in an encoded picture.
+class EncodedWindow:
+    """Where a window lies in an encoded image.
 
     Attributes:
-        features: of the picture.
-        x, y: the window's top-left corner in the picture's pixels, multiples of 16; the window may reach beyond the picture.
-        salient: what the saliency network finds there, None where it has not looked.
+        features: of the image.
+        x, y: the window's top-left corner in the image's pixels, multiples of 16; the window may reach beyond the image.
+        salient: what the saliency network finds there, None where it has not run.
     """
 
     features: Features
@@ -130,8 +135,8 @@ class PromptArrays:
         box: (n, 4).
         previous: (n, 1, s/4, s/4).
         has_previous: (n,).
-        tracked: (n,) share of the points that nobody clicked.
-        memory: (n, 1, s/4, s/4) log odds, by its looks, that the object is there; 0: nothing is known.
+        tracked: (n,) fraction of the points that nobody clicked.
+        memory: (n, 1, s/4, s/4) log odds, by its appearance, that the object is there; 0: nothing is known.
     """
 
     inside: FloatArray
@@ -150,15 +155,15 @@ class Runtime(Protocol):
     @property
     def device(self) -> str: ...
 
-    def encode(self, pictures: FloatArray) -> list[Features]:
-        """Features of each of (n, 3, h, w) pictures in [-1, 1], h and w multiples of 16."""
+    def encode(self, images: FloatArray) -> list[Features]:
+        """Features of each of (n, 3, h, w) images in [-1, 1], h and w multiples of 16."""
         ...
 
-    def find_salient(self, pictures: FloatArray, overlay: Overlay) -> list[Salient]:
-        """What is salient in each of (n, 3, s, s) pictures in [-1, 1], s a multiple of 16, laid over n windows."""
+    def find_salient(self, images: FloatArray, overlay: Overlay) -> list[Salient]:
+        """What is salient in each of (n, 3, s, s) images in [-1, 1], s a multiple of 16, laid over n windows."""
         ...
 
-    def decode(self, places: Sequence[Place], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
+    def decode(self, windows: Sequence[EncodedWindow], side: int, prompts: PromptArrays) -> tuple[FloatArray, FloatArray]:
         """Logits (n, s, s) and predicted IoU (n,) in [0, 1] of n windows of ``side`` pixels; ``salient`` of all or of none."""
         ...
 

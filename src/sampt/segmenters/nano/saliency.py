@@ -22,7 +22,7 @@ INNER = 16
 SURE = 4.6
 """The saliency logit counts up to here: the log-odds of 0.99."""
 MEAN = (0.485, 0.456, 0.406)
-"""Of the pictures that the network was trained on, RGB, 0 to 1."""
+"""Of the images that the network was trained on, RGB, 0 to 1."""
 SPREAD = (0.229, 0.224, 0.225)
 
 
@@ -78,7 +78,7 @@ class UBlock(nn.Module):
 
 
 class SaliencyNetwork(nn.Module):
-    """Picture of a window to features and a logit of there being an object."""
+    """Image of a window to features and a logit of there being an object."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,20 +99,20 @@ class SaliencyNetwork(nn.Module):
         down = (self.stage1, self.stage2, self.stage3, self.stage4, self.stage5, self.stage6)
         return (*down, self.stage5d, self.stage4d, self.stage3d)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find what is salient.
 
         Args:
-            picture: (n, 3, s, s) RGB in [-1, 1], s a multiple of 16; outside a frame 0.
+            image: (n, 3, s, s) RGB in [-1, 1], s a multiple of 16; outside a frame 0.
 
         Returns:
             (n, 65, s/4, s/4), (n, 64, s/8, s/8) and (n, 64, s/16, s/16) features of the decoding stages; the first map of the
             first one is the logit, clamped to +-:data:`SURE`.
         """
-        mean, spread = (torch.tensor(v, device=picture.device, dtype=picture.dtype).view(1, 3, 1, 1) for v in (MEAN, SPREAD))
-        # As its authors prepare pictures: the brightest value of each becomes 1. No pixel of a frame is 0 exactly.
-        inside = (picture != 0).to(picture.dtype)
-        x = (picture * 0.5 + 0.5) * inside
+        mean, spread = (torch.tensor(v, device=image.device, dtype=image.dtype).view(1, 3, 1, 1) for v in (MEAN, SPREAD))
+        # As its authors prepare images: the brightest value of each becomes 1. No pixel of a frame is 0 exactly.
+        inside = (image != 0).to(image.dtype)
+        x = (image * 0.5 + 0.5) * inside
         x = x / x.amax((1, 2, 3), keepdim=True).clamp(min=0.02) + 0.5 * (1 - inside)
         x = (x - mean) / spread
         sides = []

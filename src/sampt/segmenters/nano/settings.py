@@ -18,20 +18,20 @@ class NanoSettings:
         few_points: up to so many positive points say little of the object's size.
         few_extents: sides of the first windows around these, over the longest side of the frame; the best score counts.
         close_extent: one more of these, for three points or more that all lie within ``first_apart``.
-        first_apart: of a few positive points, those this close together count once in the first look; over the longest side.
-        apart: likewise in the second look, where the first one's mask covers them both.
+        first_apart: of a few positive points, those this close together count once in first windows; over the longest side.
+        apart: likewise in the second window, where the mask of the first covers them both.
         points_extent: side of the first window over the extent of the points when they are more.
         mask_extent: side of the second window over the extent of the mask found in the first.
         click_radius: standard deviation of what a click changes whose sign the network did not give, in pixels of the window.
         sharpen_radius: of the edge filter, in pixels of the window.
-        sharpen_epsilon: its least colour variance.
+        sharpen_epsilon: its minimal colour variance.
         batch: windows that are decoded together at most.
         batch_points: and these times the points in one of them, at most, but one window at least: what the decoder holds in
             between grows with it, some 90 kB each.
         window_points: of more points in a window as many are left out evenly; negative ones first. The evidence is a mean over
             points, which such a part gives as well, and with a hundred objects nearly all points are other objects'.
         view_margin: what the saliency network sees around the box or the points, over their longer side.
-        saliency: whether the saliency network looks at the second windows.
+        saliency: whether the saliency network sees the second windows.
         saliency_first: and, where there is no earlier mask and at most so many positive points, at the first ones.
     """
 
