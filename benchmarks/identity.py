@@ -2,13 +2,13 @@
 
 Examples:
     python -m benchmarks.identity                                          # 20 seeds of each scene
-    python -m benchmarks.identity --seeds 5 --scenes hidden --set prompting.object_memory=True
+    python -m benchmarks.identity --seeds 5 --scenes hidden --set reinit.compete=false
     python -m benchmarks.identity --seeds 1 --sheet identity.png           # with a contact sheet of what was found
 
 `alike-crossing`: two objects that look alike cross; right when on the last frame each mask has an IoU above 0.5 with its own
-object. `exchange`: an object leaves while one that looks alike enters on the other side; right when the mask is empty on the last frame.
-`hidden`: behind a pillar for 20 to 60 frames, out again elsewhere; right when the IoU on the last frame is above 0.5, and nothing
-was found while it was hidden in nine of ten frames.
+object. `exchange`: an object leaves while one that looks alike enters on the other side; right when the mask is empty on the
+last frame. `hidden`: behind a pillar for 20 to 60 frames, out again elsewhere; right when the IoU on the last frame is above
+0.5, and nothing was found on nine of ten frames while it was hidden.
 """
 
 from __future__ import annotations

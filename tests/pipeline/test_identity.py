@@ -1,4 +1,4 @@
-"""Who is who: two objects that look alike cross, and one is hidden for long and comes back elsewhere (benchmarks/identity.py)."""
+"""Identity: two objects that look alike cross; one is hidden for long and comes back elsewhere (benchmarks/identity.py)."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from sampt.checks import shape_repr
 from sampt.geometry import find_mask_box, rescale_span
-from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, IntArray, MaskPrediction, ObjectState
+from sampt.types import BoolArray, FloatArray, FrameMasks, FramePoints, MaskPrediction, ObjectState
 
 __all__ = ["ObjectMask", "contest", "merge_objects"]
 
@@ -118,8 +119,8 @@ def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[Obj
     return [results[o.object_id] for o in objects]
 
 
-def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> IntArray:
-    """(h, w) int32: the index of the object that has each pixel, -1 for the background."""
+def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """(h, w): the index of the object that has each pixel, -1 for the background."""
     best, owner = np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)
     for i, item in enumerate(ordered):
         if item.logits is None:
@@ -133,12 +134,12 @@ def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> IntArray
     return owner
 
 
-def _decide_large_parts(ordered: Sequence[ObjectMask], owner: IntArray) -> None:
+def _decide_large_parts(ordered: Sequence[ObjectMask], owner: npt.NDArray[np.int32]) -> None:
     """Give every large part that several objects claim to one of them, in place; pixel by pixel it would be cut to shreds."""
     claims = np.zeros(owner.shape, np.uint8)
     present = [(i, item, item.logits, item.logits > 0) for i, item in enumerate(ordered) if item.logits is not None]
     for _, item, _, mask in sorted(present, key=lambda entry: entry[1].is_given):
-        # Of more than 255 objects in one place some are not counted.
+        # Where more than 255 objects overlap some are not counted.
         claims[item.area] = np.where(mask, 0, claims[item.area]) if item.is_given else claims[item.area] + mask
     if claims.max(initial=0) < 2:
         return

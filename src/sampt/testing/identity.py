@@ -1,4 +1,4 @@
-"""Scenes that ask who is who: two objects that look alike, and one that is hidden for long. The same seed, the same pixels.
+"""Scenes of identity: two objects that look alike, and one that is hidden for long. The same seed gives the same pixels.
 
 "Alike" is of the same colors, texture and size; the outlines and the grain differ, as those of two fish of a kind do.
 """
