@@ -37,7 +37,7 @@ page-types: $(VENV)/.installed-dev
 	$(BIN)/python tools/page_types.py
 
 pytest: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/batch/test_on_ray.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations 40 --ignore tests/batch/test_on_ray.py
 	# It starts clusters and kills parts of them, and wants the machine for itself.
 	$(BIN)/python -m pytest -m "not slow" tests/batch/test_on_ray.py
 

@@ -106,6 +106,7 @@ def local(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_raylet_killed_at_any_moment_loses_nothing(
     clips: Path, cluster: Any, local: dict[str, str], tmp_path: Path, seed: int

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.memory.features import bundled_features
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectMemory", "log_odds"]
+__all__ = ["ObjectMemory", "is_needed", "log_odds"]
 
 # Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
 _SHARPNESS = 40.0
@@ -25,6 +25,8 @@ _GAIN, _OFFSET = 0.387, 1.2
 """From the log ratio of likenesses to log odds, by logistic regression."""
 _MAX_LOGIT = 6.0
 _FLOOR = 1e-30
+_ELSEWHERE = 0.2
+"""Fraction of the points."""
 _MAX_FRAMES = 8
 """Frames that are cached: the first one, and the last ones."""
 
@@ -129,6 +131,23 @@ class ObjectMemory:
             own += more[0]
             rest += more[1]
         return own, rest
+
+
+def is_needed(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> bool:
+    """Whether a fifth of an object's points lie where, by its looks, it is not: tracking alone is not to be trusted there.
+
+    Where the points agree with the memory they know more than its coarse cells do.
+
+    Args:
+        prior: (h', w') log odds of the object.
+        xy: (k, 2) its positive points, pixels of the frame.
+        size_hw: of the frame.
+    """
+    if not len(xy):
+        return True
+    cells = np.array(prior.shape[::-1])
+    columns, rows = np.clip((xy + 0.5) / np.array(size_hw[::-1]) * cells, 0, cells - 1).astype(int).T
+    return bool((prior[rows, columns] < 0).mean() >= _ELSEWHERE)
 
 
 def log_odds(

@@ -11,14 +11,15 @@ import numpy as np
 
 from sampt.masks.merge import ObjectMask, contest
 from sampt.masks.spool import Shelf
-from sampt.memory import ObjectMemory
+from sampt.memory import ObjectMemory, is_needed
+from sampt.pipeline.own_points import OwnPoints
 from sampt.pipeline.propagation import Engine, ObjectPrediction, collect_predictions
 from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.points.sample import sample_object_points
 from sampt.segmenters.base import MaskSegmenter
 from sampt.segmenters.cache import EmbeddingCache
 from sampt.tracks.appearance import ObjectAppearance
-from sampt.tracks.feed import track_feed, track_whole
+from sampt.tracks.feed import track_whole
 from sampt.tracks.reinit import next_prompt_frames, signs_by_origin
 from sampt.tracks.shots import ShotView
 from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
@@ -75,35 +76,6 @@ def run_windows(
     return _WindowedRun(engine, video, points, known or {}).frames()
 
 
-class _OwnPoints:
-    """The user's points, tracked from their frames to the end whatever happens to the masks.
-
-    Args:
-        first_id: of the points.
-    """
-
-    def __init__(self, engine: Engine, video: Video, points: Points, first_id: int) -> None:
-        self._first_id = first_id
-        self._feed = track_feed(
-            video, points, engine.tracker, engine.config.tracking, backward=False, query_masks=engine.query_masks(video, points)
-        )
-        self._rows: dict[int, FramePoints] = {}
-        self._next = 0
-
-    def at(self, frame_idx: int, object_ids: Sequence[int]) -> FramePoints:
-        """Those of some objects on a frame; frames before the one last given to :meth:`forget` are no longer known."""
-        while self._next <= frame_idx:
-            self._next, _, row = next(self._feed)
-            self._rows[self._next] = dataclasses.replace(row, point_id=row.point_id + self._first_id)
-            self._next += 1
-        row = self._rows[frame_idx]
-        return row.select(np.isin(row.object_id, object_ids))
-
-    def forget(self, before: int) -> None:
-        """Frames before this one will not be requested again."""
-        self._rows = {i: row for i, row in self._rows.items() if i >= before}
-
-
 class _WindowedRun:
     """Window after window: track, segment, choose each object's next prompt frame, sample, go on."""
 
@@ -129,7 +101,7 @@ class _WindowedRun:
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
         self._embeddings: EmbeddingCache[int] = EmbeddingCache(engine.segmenter, engine.cache_bytes, min)
         self._points = points
-        self._own: _OwnPoints | None = None
+        self._own: OwnPoints | None = None
         self._next_point_id = 0
         if engine.config.reinit.keep_queries:
             self._track_own()
@@ -225,7 +197,7 @@ class _WindowedRun:
             self._active[object_id] = dataclasses.replace(span, is_after_cut=True)
 
     def _track_own(self) -> None:
-        self._own = _OwnPoints(self._engine, self._video, self._points, self._next_point_id)
+        self._own = OwnPoints(self._engine, self._video, self._points, self._next_point_id)
         self._next_point_id += len(self._points)
 
     def _track(self, start: int, length: int, points: Points) -> list[FramePoints]:
@@ -275,7 +247,12 @@ class _WindowedRun:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
         if self._memory is not None and prompts:
             priors = self._memory.priors(frame_idx, self._video.read(frame_idx, frame_idx + 1)[0], group)
-            prompts = [dataclasses.replace(p, prior=priors.get(p.object_id)) for p in prompts]
+            needed = {
+                p.object_id: priors[p.object_id]
+                for p in prompts
+                if p.object_id in priors and is_needed(priors[p.object_id], p.xy[p.is_positive], self._video.size_hw)
+            }
+            prompts = [dataclasses.replace(p, prior=needed.get(p.object_id)) for p in prompts]
         predictions = collect_predictions(self._predictions(frame_idx, prompts), group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
 
