@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sampt.memory import FrameFeatures, ObjectMemory
+from sampt.memory import FrameFeatures, ObjectMemory, is_needed
 from sampt.memory.object_memory import _MAX_FRAMES
 from sampt.types import FloatArray, UInt8Array
 
@@ -52,6 +52,16 @@ def test_objects_compete() -> None:
     priors = memory.priors(1, swapped, [1, 2])
     assert priors[1][3:5, 11:13].min() > 1.5 > 0.5 > priors[1][3:5, 3:5].max()
     assert priors[2][3:5, 3:5].min() > 1.5 > 0.5 > priors[2][3:5, 11:13].max()
+
+
+def test_a_prior_is_needed_where_points_lie_on_something_else() -> None:
+    prior = np.full((4, 6), -3, np.float32)
+    prior[:, :3] = 3  # the left half of a frame of 40 x 60
+    left, right = np.array([[5, 5]] * 9, np.float32), np.array([[29.6, 39], [59, 0]], np.float32)
+    assert not is_needed(prior, left, (40, 60))
+    assert not is_needed(prior, np.concatenate([left, right[:1]]), (40, 60))
+    assert is_needed(prior, np.concatenate([left[:8], right]), (40, 60))
+    assert is_needed(prior, left[:0], (40, 60))
 
 
 def test_only_learnt_objects_have_a_prior() -> None:

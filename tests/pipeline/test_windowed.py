@@ -192,7 +192,7 @@ def test_points_are_drawn_where_the_objects_own_colors_are() -> None:
     assert astray(anchor=False) > 0.2
 
 
-def test_prompts_say_where_the_object_may_be_by_its_looks() -> None:
+def test_prompts_say_where_the_object_may_be_by_its_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.full((6, 96, 144, 3), 90, np.uint8)
     gt = np.zeros((6, 1, 96, 144), bool)
     for i in range(6):
@@ -220,6 +220,8 @@ def test_prompts_say_where_the_object_may_be_by_its_looks() -> None:
         assert len(list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=segmenter))) == 6
         return list(Noting.priors)
 
+    assert all(p is None for p in priors(object_memory=True))  # tracking has lost nothing
+    monkeypatch.setattr(windowed, "is_needed", lambda *_: True)
     found = priors(object_memory=True)
     later = [p for p in found if p is not None]
     assert len(later) >= 5
