@@ -141,7 +141,9 @@ def test_two_objects_killed_again_and_again_end_with_the_same_files(runs: Runs, 
     assert whole(*other) != whole()
 
 
-@pytest.mark.parametrize(("number", "delay_s"), MOMENTS)
+@pytest.mark.parametrize(
+    ("number", "delay_s"), [*MOMENTS[:2], *(pytest.param(*moment, marks=pytest.mark.slow) for moment in MOMENTS[2:])]
+)
 def test_killed_run_with_reinit_starts_over_cleanly(
     number: int, delay_s: float, runs: Runs, whole: Any, tmp_path: Path
 ) -> None:

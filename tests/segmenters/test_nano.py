@@ -416,6 +416,7 @@ def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_random_weights_fill_the_contract_but_for_accuracy() -> None:
     torch = pytest.importorskip("torch")
     state = torch.random.get_rng_state()

@@ -76,7 +76,8 @@ def test_objects_are_found_followed_and_scored(predictions: Path) -> None:
     done = eval_command("score", str(predictions))
     assert done.returncode == 0, done.stderr
     scores = json.loads((predictions / "scores.json").read_text())
-    assert scores["ar100"] > 0.5  # most of the fish are found on frame 0, and tracked over five
+    # Two of the three fish are found on frame 0, and tracked over five: IoU 0.90 and 0.85, which are 8 and 7 of ten thresholds.
+    assert scores["ar100"] >= 0.5
     assert 0 < scores["ap"] <= 1
     assert f"{scores['ar100']:.3f}" in done.stdout
 
