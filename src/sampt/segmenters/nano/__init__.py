@@ -30,7 +30,7 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoSegm
 
 
 def create_fast(*, weights: str | None = "default", device: str = "auto") -> NanoSegmenter:
-    """Make the segmenter without its pretrained networks: three times as fast, and it knows less of what an object is.
+    """Make the segmenter without its pretrained networks: nearly twice as fast, and it knows less of what an object is.
 
     Arguments and errors as of :func:`create`.
     """
