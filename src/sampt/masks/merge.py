@@ -137,21 +137,31 @@ def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> npt.NDAr
 def _decide_large_parts(ordered: Sequence[ObjectMask], owner: npt.NDArray[np.int32]) -> None:
     """Give every large part that several objects claim to one of them, in place; pixel by pixel it would be cut to shreds."""
     claims = np.zeros(owner.shape, np.uint8)
-    present = [(i, item, item.logits, item.logits > 0) for i, item in enumerate(ordered) if item.logits is not None]
-    for _, item, _, mask in sorted(present, key=lambda entry: entry[1].is_given):
+    present = [(i, item.area, item.logits, item.is_given) for i, item in enumerate(ordered) if item.logits is not None]
+    for _, area, logits, is_given in sorted(present, key=lambda entry: entry[3]):
         # Where more than 255 objects overlap some are not counted.
-        claims[item.area] = np.where(mask, 0, claims[item.area]) if item.is_given else claims[item.area] + mask
+        claims[area] = np.where(logits > 0, 0, claims[area]) if is_given else claims[area] + (logits > 0)
     if claims.max(initial=0) < 2:
         return
-    count, parts = cv2.connectedComponents(np.asarray(claims > 1, np.uint8))
+    sizes = {i: np.count_nonzero(logits > 0) for i, _, logits, _ in present}
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(np.asarray(claims > 1, np.uint8))
     for part in range(1, count):
-        inside = parts == part
-        claimants = [(i, item, logits, mask) for i, item, logits, mask in present if (mask & inside[item.area]).any()]
-        if np.count_nonzero(inside) < _LARGE * min(np.count_nonzero(mask) for *_, mask in claimants):
-            continue
-        sums = [float(logits[inside[item.area]].sum()) for _, item, logits, _ in claimants]
-        winner, item, _, mask = claimants[int(np.argmax(sums))]
-        owner[item.area][mask & inside[item.area]] = winner
+        x, y, width, height, size = stats[part].tolist()
+        inside = parts[y : y + height, x : x + width] == part
+        there = {}
+        for i, (rows, columns), logits, _ in present:
+            # The same pixels, of the part and of the object.
+            top, bottom = max(rows.start, y), min(rows.stop, y + height)
+            left, right = max(columns.start, x), min(columns.stop, x + width)
+            if top < bottom and left < right:
+                own = logits[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+                here = inside[top - y : bottom - y, left - x : right - x]
+                if (here & (own > 0)).any():
+                    there[i] = (float(own[here].sum()), owner[top:bottom, left:right], here & (own > 0))
+        if size >= _LARGE * min(sizes[i] for i in there):
+            winner = max(there, key=lambda i: there[i][0])
+            _, owners, claimed = there[winner]
+            owners[claimed] = winner
 
 
 def merge_objects(

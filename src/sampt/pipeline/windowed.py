@@ -261,30 +261,21 @@ class _WindowedRun:
         if len(predictions) < 2 or self._config.overlapping or not self._config.reinit.compete:
             return predictions
         found = contest([p.mask for p in predictions], self._video.size_hw)
-        return [
-            before if after is before.mask else ObjectPrediction(after, self._logits_of(before, after))
-            for before, after in zip(predictions, found, strict=True)
-        ]
-
-    def _logits_of(self, before: ObjectPrediction, after: ObjectMask) -> object:
-        """What to prompt the next frame with."""
-        segmenter = self._engine.segmenter
-        if before.low_res_logits is None or not segmenter.info.has_mask_logits:
-            return before.low_res_logits
-        mask = after.mask(self._video.size_hw)
-        if not mask.any():
-            return None
-        return cast(MaskSegmenter, segmenter).make_mask_logits(mask)
+        pairs = zip(predictions, found, strict=True)
+        return [before if after is before.mask else self._with_mask(before, after) for before, after in pairs]
 
     def _prefer_known(self, frame_idx: int, prediction: ObjectPrediction) -> ObjectPrediction:
         """The prediction, or what is known better."""
         known = self._known.get((prediction.mask.object_id, frame_idx))
-        if known is None:
-            return prediction
+        return prediction if known is None else self._with_mask(prediction, known)
+
+    def _with_mask(self, prediction: ObjectPrediction, mask: ObjectMask) -> ObjectPrediction:
+        """The prediction with another mask, which is what its next frame is prompted with where the segmenter can."""
         segmenter = self._engine.segmenter
-        if not segmenter.info.has_mask_logits:
-            return ObjectPrediction(known, prediction.low_res_logits)
-        return ObjectPrediction(known, cast(MaskSegmenter, segmenter).make_mask_logits(known.mask(self._video.size_hw)))
+        logits = prediction.low_res_logits
+        if self._config.reinit.previous_mask and segmenter.info.has_mask_logits and mask.state is ObjectState.PRESENT:
+            logits = cast(MaskSegmenter, segmenter).make_mask_logits(mask.mask(self._video.size_hw))
+        return ObjectPrediction(mask, logits)
 
     def _last_logits(self, object_id: int, frame_idx: int) -> object:
         """The prediction on the frame before, where the object was there."""
