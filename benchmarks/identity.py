@@ -26,23 +26,28 @@ import numpy as np
 
 from benchmarks.cuts import setting
 from sampt.config import PRESETS, SegmentConfig, with_settings
+from sampt.evaluation.vos.jf import jaccard
+from sampt.exporters.overlay import draw_overlay
 from sampt.pipeline.segment import segment_video
 from sampt.testing import Scene, SceneVideo, alike_crossing_scene, exchange_scene, hidden_scene
-from sampt.types import BoolArray, QueryMask
+from sampt.types import BoolArray, FrameMasks, QueryMask
 
 IOU = 0.5
 
 
 @dataclass(frozen=True)
 class Result:
-    """Masks (t, o, h, w) of the named objects, found and true."""
+    """What was found on each frame, and the true masks (t, o, h, w) of the named objects."""
 
-    found: BoolArray
+    frames: list[FrameMasks]
     truth: BoolArray
 
+    @property
+    def found(self) -> BoolArray:
+        return np.stack([frame.masks for frame in self.frames])
+
     def iou(self, frame_idx: int) -> list[float]:
-        pairs = zip(self.found[frame_idx], self.truth[frame_idx], strict=True)
-        return [float((a & b).sum() / max((a | b).sum(), 1)) for a, b in pairs]
+        return [jaccard(*pair) for pair in zip(self.found[frame_idx], self.truth[frame_idx], strict=True)]
 
 
 def hidden(seed: int) -> Scene:
@@ -104,21 +109,14 @@ def run(scene: Scene, object_ids: tuple[int, ...], config: SegmentConfig) -> Res
     """Segment the named objects from their first masks."""
     truth = np.stack([scene.masks(i)[[o - 1 for o in object_ids]] for i in range(scene.num_frames)])
     queries = [QueryMask(o, 0, mask) for o, mask in zip(object_ids, truth[0], strict=True)]
-    found = np.zeros_like(truth)
-    for frame in segment_video(SceneVideo(scene), queries, config=config):
-        found[frame.frame_idx] = frame.masks
-    return Result(found, truth)
+    return Result(list(segment_video(SceneVideo(scene), queries, config=config)), truth)
 
 
 def drawn(scene: Scene, result: Result, columns: int = 8) -> Any:
-    """(h, w, 3) some frames in a row, what was found in red and green."""
-    parts = []
-    for i in np.linspace(0, scene.num_frames - 1, columns).astype(int):
-        image = scene.frame(int(i)).copy()
-        for mask, color in zip(result.found[i], ((255, 0, 0), (0, 255, 0)), strict=False):
-            image[mask] = image[mask] // 2 + np.array(color, np.uint8) // 2
-        parts.append(cv2.resize(image, (240, 135), interpolation=cv2.INTER_AREA))
-    return np.concatenate(parts, 1)
+    """(h, w, 3) some frames in a row, with what was found."""
+    chosen = np.linspace(0, scene.num_frames - 1, columns).astype(int).tolist()
+    overlays = [draw_overlay(scene.frame(i), result.frames[i]) for i in chosen]
+    return np.concatenate([cv2.resize(image, (240, 135), interpolation=cv2.INTER_AREA) for image in overlays], 1)
 
 
 if __name__ == "__main__":

@@ -114,19 +114,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def load_sequences(args: argparse.Namespace) -> list[LabelMapSequence]:
     root = args.data or DEFAULT_DATA[args.split]
+    sequences = davis_sequences(root) if args.split == "dev" else training_sequences(root)
     if args.split in ("held-out", "seen"):
         held_out = tomllib.loads(NANO_CONFIG.read_text(encoding="utf-8"))["data"]["held_out"]
-        names = [f.name for f in sorted(root.iterdir()) if f.is_dir() and (f.name in held_out) == (args.split == "held-out")]
-        sequences = [sequence_in(root / name) for name in names]
-    else:
-        sequences = davis_sequences(root) if args.split == "dev" else training_sequences(root)
+        sequences = [s for s in sequences if (s.name in held_out) == (args.split == "held-out")]
     return select_sequences(sequences, args.sequences) if args.sequences else sequences
-
-
-def sequence_in(folder: Path) -> LabelMapSequence:
-    """A clip of ``00000.jpg`` and ``00000.png`` in one folder."""
-    frames, masks = (folder / f"[0-9]*.{suffix}" for suffix in ("jpg", "png"))
-    return LabelMapSequence(folder.name, frames, masks).checked()
 
 
 def make_config(args: argparse.Namespace) -> SegmentConfig:

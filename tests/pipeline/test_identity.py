@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sampt.evaluation.vos.jf import jaccard
 from sampt.pipeline.segment import segment_video
 from sampt.testing import Scene, SceneVideo, alike_crossing_scene, hidden_scene
 from sampt.types import QueryMask
@@ -15,14 +16,10 @@ def found_in(scene: Scene, count: int) -> np.ndarray:
     return np.stack([frame.masks for frame in segment_video(SceneVideo(scene), queries)])
 
 
-def iou(found: np.ndarray, truth: np.ndarray) -> float:
-    return float((found & truth).sum() / max((found | truth).sum(), 1))
-
-
 def test_alike_objects_that_cross_are_not_taken_for_each_other() -> None:
     scene = alike_crossing_scene(32, seed=102)
     found = found_in(scene, 2)
-    assert min(iou(found[-1, o], scene.masks(31)[o]) for o in (0, 1)) > 0.9
+    assert min(jaccard(found[-1, o], scene.masks(31)[o]) for o in (0, 1)) > 0.9
 
 
 def test_a_hidden_object_is_absent_and_found_again_elsewhere() -> None:
@@ -32,4 +29,4 @@ def test_a_hidden_object_is_absent_and_found_again_elsewhere() -> None:
     away = ~truth.any((1, 2))
     assert away.sum() >= 20
     assert found[away].any((1, 2)).mean() <= 0.1
-    assert iou(found[-1], truth[-1]) > 0.9
+    assert jaccard(found[-1], truth[-1]) > 0.9

@@ -13,11 +13,13 @@ from sampt.testing.contracts import (
     contract_scenes,
 )
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker, RecordedClip
-from sampt.testing.identity import alike_crossing_scene, exchange_scene, hidden_scene
 from sampt.testing.rendering import Layer, Pose, Scene, SceneVideo
 from sampt.testing.scenes import (
+    alike_crossing_scene,
     crossing_scene,
     demo_scene,
+    exchange_scene,
+    hidden_scene,
     leave_and_return_scene,
     occlusion_scene,
     slow_scene,

@@ -152,6 +152,17 @@ def test_the_ten_sequences() -> None:
 
 
 @needs_shared
+def test_training_sequences_in_folders_of_their_own_are_read_alike() -> None:
+    root = SHARED / "training"
+    full, half = training_sequences(root / "davis2016_train_480"), training_sequences(root / "davis2016_train")
+    assert [s.name for s in full] == [s.name for s in half]
+    bear = full[0]
+    assert bear.frame_names[:2] == ("00000", "00001")
+    assert bear.label_map(0).max() == 1
+    assert bear.open().size_hw == bear.label_map(0).shape
+
+
+@needs_shared
 def test_the_thirty_training_sequences() -> None:
     sequences = training_sequences(SHARED / "training" / "davis2016_train")
     assert (len(sequences), sum(len(s.frame_names) for s in sequences)) == (30, 1044)

@@ -54,7 +54,8 @@ def find_frames(folder: Path, name: str) -> Path:
 
 
 def training_sequences(root: Path | str) -> list[LabelMapSequence]:
-    """The sequences of a flat folder that holds ``NAME_00000.jpg`` (frame) and ``NAME_00000.png`` (ids) for each frame.
+    """The sequences of a folder of pairs of a frame and its ids: all in one, ``NAME_00000.jpg`` and ``NAME_00000.png``, or
+    ``NAME/00000.jpg`` and ``NAME/00000.png``.
 
     Raises:
         EvaluationError: the folder is missing or holds no such pair, or one half of a pair is missing.
@@ -62,8 +63,12 @@ def training_sequences(root: Path | str) -> list[LabelMapSequence]:
     root = Path(root)
     if not root.is_dir():
         raise EvaluationError(f"{root} is not a folder; expected one that holds NAME_00000.jpg and NAME_00000.png.")
-    names = sorted({path.stem.rpartition("_")[0] for path in visible(root.glob("*_[0-9]*.png"))})
-    if not names:
+    starts = {path.stem.rpartition("_")[0]: "{}_" for path in visible(root.glob("*_[0-9]*.png"))}
+    starts |= {path.parent.name: "{}/" for path in visible(root.glob("*/[0-9]*.png"))}
+    if not starts:
         raise EvaluationError(f"{root} holds no NAME_00000.png; expected one for each frame NAME_00000.jpg.")
-    sequences = [LabelMapSequence(name, root / f"{name}_[0-9]*.jpg", root / f"{name}_[0-9]*.png", **_PAIRED) for name in names]
-    return [sequence.checked() for sequence in sequences]
+    sequences = []
+    for name, start in sorted(starts.items()):
+        frames, masks = (root / f"{start.format(name)}[0-9]*{suffix}" for suffix in (".jpg", ".png"))
+        sequences.append(LabelMapSequence(name, frames, masks, **_PAIRED).checked())
+    return sequences
