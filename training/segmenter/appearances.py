@@ -39,11 +39,23 @@ MIN_FRAMES_APART = 5
 
 
 @dataclass(frozen=True)
-class View:
-    """A frame of which objects are known: (c, n) features of its cells, (n, 2) where these lie, 0 to 1, (n, o) fractions."""
+class Cells:
+    """What is seen of an image: (c, rows, columns) features, and (n, 2) where the cells lie, the longer side being 1."""
 
     values: np.ndarray
     at: np.ndarray
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(c, n) the features, a cell a column."""
+        return self.values.reshape(len(self.values), -1)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Cells of an image of which objects are known: (n, o) the fraction of each that each object covers."""
+
+    cells: Cells
     fractions: np.ndarray
 
 
@@ -55,76 +67,61 @@ class Matcher:
         self.seed = seed
         self.features = FrameFeatures(WEIGHTS, threads=1)
 
-    def image(self, index: int) -> np.ndarray:
-        """(h, w, 3) uint8 RGB."""
+    def see(self, row: int, rng: np.random.Generator | None = None) -> Cells:
+        """The image of a region; with a generator mirrored, of another size and brightness, its cells in the image's order."""
+        index = self.store.regions.image[row]
         h, w = self.store.sizes[index].int().tolist()
-        return np.ascontiguousarray(self.store.images[index, :, :h, :w].permute(1, 2, 0).numpy())
-
-    def view(self, row_indices: list[int], rng: np.random.Generator | None = None) -> View:
-        """Of the image of some regions; with a generator mirrored and changed."""
-        regions = self.store.regions
-        index = int(regions.image[row_indices[0]])
-        image = self.image(index)
-        h, w = image.shape[:2]
-        masks = []
-        for row in row_indices:
-            ids = self.store.labels[regions.labels[row], :h, :w].numpy()
-            masks.append(regions.table[row].numpy()[ids].astype(np.float32))
-        longest = None
-        if rng is not None:
-            image = np.ascontiguousarray(image[:, ::-1])
+        image = np.ascontiguousarray(self.store.images[index, :, :h, :w].permute(1, 2, 0).numpy())
+        if rng is None:
+            values = self.features(image)
+        else:
             gain, offset = 1 + rng.normal() * 0.2, rng.normal() * 15
-            image = np.clip(image * gain + offset, 0, 255).astype(np.uint8)
-            longest = int(rng.choice([352, 400, 512]))
-        values = self.features(image, longest)
-        if rng is not None:
-            values = values[:, :, ::-1]
+            changed = np.clip(image[:, ::-1] * gain + offset, 0, 255).astype(np.uint8)
+            values = self.features(changed, int(rng.choice([352, 400, 512])))[:, :, ::-1]
         rows, columns = values.shape[1:]
-        fractions = [cv2.resize(m, (columns, rows), interpolation=cv2.INTER_AREA).ravel() for m in masks]
         y, x = np.mgrid[:rows, :columns]
         at = np.stack([(x + 0.5) / columns * w, (y + 0.5) / rows * h], -1).reshape(-1, 2) / max(h, w)
-        return View(values.reshape(len(values), -1), at, np.stack(fractions, 1))
+        return Cells(values, at)
 
-    def prior(self, index: int, known: View, away: float) -> np.ndarray:
-        """(o, 28, 28) log odds on an image by what is known; cells nearer than ``away`` are not compared."""
-        image = self.image(index)
-        values = self.features(image)
-        rows, columns = values.shape[1:]
-        h, w = image.shape[:2]
-        y, x = np.mgrid[:rows, :columns]
-        at = np.stack([(x + 0.5) / columns * w, (y + 0.5) / rows * h], -1).reshape(-1, 2) / max(h, w)
-        near = None
-        if away:
-            near = np.linalg.norm(at[:, None] - known.at[None], axis=2) < away
-        found = log_odds(values.reshape(len(values), -1), known.values, known.fractions, 1 - known.fractions, near)
-        maps = found.T.reshape(-1, rows, columns)
-        return np.stack([cv2.resize(m, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for m in maps])
+    def know(self, rows: list[int], cells: Cells) -> Known:
+        """What of some regions of an image each of its cells shows."""
+        size = cells.values.shape[:0:-1]
+        masks = [cv2.resize(region_mask(self.store, row), size, interpolation=cv2.INTER_AREA).ravel() for row in rows]
+        return Known(cells, np.stack(masks, 1))
 
-    def of_photo(self, row_indices: list[int]) -> np.ndarray:
+    def of_photo(self, rows: list[int]) -> np.ndarray:
         """(o, variants, 28, 28) of the regions of a photo."""
-        index = int(self.store.regions.image[row_indices[0]])
-        known = self.view(row_indices, np.random.default_rng([self.seed, index]))
-        return np.stack([self.prior(index, known, away) for away in (0.0, AWAY)], 1)
+        rng = np.random.default_rng([self.seed, int(self.store.regions.image[rows[0]])])
+        known, cells = self.know(rows, self.see(rows[0], rng)), self.see(rows[0])
+        return np.stack([match(cells, known, away) for away in (0.0, AWAY)], 1)
 
     def of_clip(self, rows: list[int]) -> np.ndarray:
         """(frames, variants, 28, 28) of the one object of a clip, its frames in order."""
         rng = np.random.default_rng([self.seed, rows[0]])
-        views = [self.view([row]) for row in rows]
+        frames = [self.know([row], self.see(row)) for row in rows]
         out = []
         for k, row in enumerate(rows):
             far = [j for j in range(len(rows)) if abs(j - k) >= MIN_FRAMES_APART]
-            index = int(self.store.regions.image[row])
-            refs = (views[0] if k >= MIN_FRAMES_APART else None, views[int(rng.choice(far))] if far else None)
-            own = None
-            maps = []
-            for ref in refs:
-                if ref is None and own is None:
-                    own = self.view([row], rng)
-                known = ref or own
-                assert known is not None
-                maps.append(self.prior(index, known, 0.0 if ref else AWAY)[0])
+            refs = (frames[0] if k >= MIN_FRAMES_APART else None, frames[int(rng.choice(far))] if far else None)
+            own = None if all(refs) else self.know([row], self.see(row, rng))
+            maps = [match(frames[k].cells, ref or own, 0.0 if ref else AWAY)[0] for ref in refs]
             out.append(np.stack(maps))
         return np.stack(out)
+
+
+def region_mask(store: Store, row: int) -> np.ndarray:
+    """(h, w) float32, 1 on a region of its image."""
+    regions = store.regions
+    h, w = store.sizes[regions.image[row]].int().tolist()
+    return np.asarray(regions.table[row].numpy()[store.labels[regions.labels[row], :h, :w].numpy()], np.float32)
+
+
+def match(cells: Cells, known: Known, away: float) -> np.ndarray:
+    """(o, 28, 28) log odds on an image by what is known; cells nearer than ``away`` are not compared."""
+    near = np.linalg.norm(cells.at[:, None] - known.cells.at[None], axis=2) < away if away else None
+    found = log_odds(cells.columns, known.cells.columns, known.fractions, 1 - known.fractions, near)
+    maps = found.T.reshape(-1, *cells.values.shape[1:])
+    return np.stack([cv2.resize(m, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for m in maps])
 
 
 def match_all(store: Store, seed: int) -> np.ndarray:
@@ -173,9 +170,7 @@ def report(store: Store, prior: np.ndarray) -> None:
         for variant in range(VARIANTS):
             losses, hits = [], []
             for row in rng.choice(rows, min(len(rows), 300), replace=False):
-                h, w = store.sizes[regions.image[row]].int().tolist()
-                mask = regions.table[row].numpy()[store.labels[regions.labels[row], :h, :w].numpy()].astype(np.float32)
-                fraction = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+                fraction = cv2.resize(region_mask(store, row), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
                 m = prior[row, variant] / SCALE
                 on, off = fraction > 0.7, fraction < 0.1
                 if on.sum() >= 3 and off.sum() >= 3:

@@ -41,6 +41,8 @@ class Trainer(Run):
         store = load_training_store(data, settings["data"], device)
         recorded = load_recorded(Path(settings["recorded"]["folder"]), store)
         appearances = load_appearances(Path(settings["memory"]["file"]), store)
+        if appearances is None:
+            print(f"There is no {settings['memory']['file']}: the object memory knows nothing in this run.", flush=True)
         self.maker = Maker(store, settings, self.rng, recorded, appearances)
         self.device_kind = device.split(":")[0]
         self.has_bfloat16 = _computes_bfloat16(self.device_kind)
