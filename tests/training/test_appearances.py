@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from training.data import Store, load_training_store  # noqa: E402
-from training.segmenter.appearances import SCALE, SIDE, load_appearances, match_all, region_mask  # noqa: E402
+from training.data import Store, load_training_store
+from training.segmenter.appearances import SCALE, SIDE, load_appearances, match_all, region_mask
 
 CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
 
@@ -19,7 +19,9 @@ CONFIG = Path(__file__).parents[2] / "training" / "segmenter" / "config.toml"
 @pytest.fixture
 def store(data: Path) -> Store:
     settings = tomllib.loads(CONFIG.read_text())["data"]
-    return load_training_store(data, settings | {"held_out": ["held"], "held_out_things": [], "canvas": 288, "extra": {}}, "cpu")
+    return load_training_store(
+        data, settings | {"held_out": ["held"], "held_out_things": [], "canvas": 288, "extra": {}}, "cpu"
+    )
 
 
 def test_objects_of_clips_and_photos_are_told_from_what_is_around_them(store: Store, tmp_path: Path) -> None:
