@@ -332,6 +332,19 @@ def test_the_bundled_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in BUNDLED_WEIGHTS.iterdir()) <= 10e6
 
 
+def test_without_the_pretrained_networks_both_runtimes_encode_alike_and_otherwise() -> None:
+    pytest.importorskip("torch")
+    from sampt.segmenters.nano.torch_runtime import TorchRuntime
+
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 3, 96, 128)).astype(np.float32)
+    makers = (OnnxRuntime, lambda folder, **options: TorchRuntime(folder, "cpu", **options))
+    bare, whole = ([make(BUNDLED_WEIGHTS, pretrained=p).encode(images)[0] for make in makers] for p in (False, True))
+    for onnx, torch, more in zip(*bare, whole[0], strict=True):
+        np.testing.assert_allclose(onnx, torch.numpy(), atol=1e-3)
+        assert onnx.shape == more.shape
+    assert all(np.abs(a - b).max() > 0.1 for a, b in zip(bare[0][1:], whole[0][1:], strict=True))
+
+
 def test_pytorch_computes_what_onnx_runtime_computes() -> None:
     pytest.importorskip("torch")
     from sampt.segmenters.nano.torch_runtime import TorchRuntime

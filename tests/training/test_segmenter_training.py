@@ -225,21 +225,22 @@ def test_what_others_trained_is_not_trained(data: Path, settings: dict[str, Any]
     for _ in range(2):
         trainer.one()
     same = {name: torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items()}
-    assert all(is_same for name, is_same in same.items() if name.startswith(("saliency.", "encoder.backbone.")))
-    for name in ("decoder.enter.conv.weight", "decoder.salient_fine.weight", "encoder.neck.add_fine.weight"):
+    assert all(is_same for name, is_same in same.items() if name.startswith(("saliency.", "pretrained.backbone.")))
+    for name in ("decoder.enter.conv.weight", "decoder.salient_fine.weight", "pretrained.neck.add_fine.weight"):
         assert not same[name]
 
 
 def test_a_backbone_changes_nothing_at_the_start(tmp_path: Path) -> None:
     network = NanoNetwork().eval()
-    new = ("encoder.backbone.", "encoder.neck.")
+    new = ("pretrained.",)
     before = {k: v for k, v in network.state_dict().items() if not k.startswith(new)}
     torch.save(before, tmp_path / "weights.pt")
     started = NanoNetwork().eval()
     load_before(started, tmp_path / "weights.pt")
     image = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        for a, b in zip(network.encoder.learnt(image), started.encoder(image)[:4], strict=True):
+        stem, *learnt = started.encoder(image)
+        for a, b in zip(network.encoder(image), (stem, *started.pretrained(image, *learnt)), strict=True):
             torch.testing.assert_close(a, b)
     with pytest.raises(SystemExit, match="does not hold an earlier nano"):
         torch.save(before | {"more": torch.zeros(1)}, tmp_path / "other.pt")

@@ -2,9 +2,9 @@
 
     python -m training.segmenter.export --weights training-runs/segmenter/weights.pt --out src/sampt/segmenters/nano/weights
 
-``encoder.onnx``, ``decoder.onnx`` and ``saliency.onnx`` hold the folded network (no normalisation left) at half precision;
-every parameter keeps its name, so that PyTorch loads its weights from the same files. Computed is in single precision. What
-ONNX Runtime computes is compared with PyTorch before a file is kept.
+``encoder.onnx``, ``pretrained.onnx``, ``decoder.onnx`` and ``saliency.onnx`` hold the folded network (no normalisation left) at
+half precision; every parameter keeps its name, so that PyTorch loads its weights from the same files. Computed is in single
+precision. What ONNX Runtime computes is compared with PyTorch before a file is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from sampt.segmenters.nano.network import NanoNetwork
 from sampt.segmenters.nano.runtime import (
     FEATURES,
     INT8_SALIENCY,
-    LEARNT,
     SALIENCY,
     SALIENT_MAPS,
     PromptArrays,
@@ -72,15 +71,26 @@ def export(network: NanoNetwork, out: Path) -> None:
     """Write the files, checked, each complete or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     image, prompts = example()
-    features = network.encoder(image)[: len(FEATURES)]
+    features = network.encoder(image)
     windows = tuple(f.expand(2, -1, -1, -1) for f in features)
+    sizes = {n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES} | {"picture": {0: "n", 2: "h", 3: "w"}}
     write_onnx(
         network.encoder,
         (image,),
         out / "encoder.onnx",
         ["picture"],
-        [*FEATURES, *LEARNT[1:]],
-        {"picture": {0: "n", 2: "h", 3: "w"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in (*FEATURES, *LEARNT[1:])}},
+        list(FEATURES),
+        sizes,
+        half=True,
+    )
+    added_to = FEATURES[1:]
+    write_onnx(
+        network.pretrained,
+        (image, *features[1:]),
+        out / "pretrained.onnx",
+        ["picture", *added_to],
+        [f"known_{n}" for n in added_to],
+        {n: sizes[n] for n in ("picture", *added_to)} | {f"known_{n}": sizes[n] for n in added_to},
         half=True,
     )
     square = torch.nn.functional.interpolate(image, (saliency_side(160),) * 2).expand(2, -1, -1, -1)

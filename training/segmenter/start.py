@@ -11,6 +11,7 @@ keep them.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import onnx
@@ -84,8 +85,10 @@ def load_before(network: NanoNetwork, path: Path) -> set[str]:
     """
     state = torch.load(path, map_location="cpu", weights_only=True)
     state = {k: v.float() if v.is_floating_point() else v for k, v in averaged(state).items()}
+    # The pretrained part was in the encoder once.
+    state = {re.sub(r"^encoder\.(backbone|neck)\.", r"pretrained.\1.", k): v for k, v in state.items()}
     missing, unexpected = network.load_state_dict(state, strict=False)
-    added = ("encoder.backbone.", "encoder.neck.", "decoder.memory_", "saliency.")
+    added = ("pretrained.", "decoder.memory_", "saliency.")
     if unexpected or any(not key.startswith(added) for key in missing):
         raise SystemExit(f"{path} does not hold an earlier nano: {[*unexpected, *missing][:3]}.")
     decoder = network.decoder
@@ -106,13 +109,13 @@ def main() -> None:
     args = parser.parse_args()
     network = NanoNetwork()
     missing = load_before(network, args.before)
-    for name, prefix, path in (("saliency", "saliency.", args.saliency), ("backbone", "encoder.backbone.", args.backbone)):
+    for name, prefix, path in (("saliency", "saliency.", args.saliency), ("backbone", "pretrained.backbone.", args.backbone)):
         if path is None and any(key.startswith(prefix) for key in missing):
             raise SystemExit(f"{args.before} holds no {name} network. Give its weights with --{name}.")
     if args.saliency is not None:
         load_authors(args.saliency, network.saliency)
     if args.backbone is not None:
-        load_backbone(args.backbone, network.encoder.backbone)
+        load_backbone(args.backbone, network.pretrained.backbone)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"network": network.state_dict(), "average": network.state_dict()}, args.out)
 

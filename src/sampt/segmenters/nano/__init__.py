@@ -46,10 +46,10 @@ def _runtime(weights: str | None, device: str, *, pretrained: bool = True) -> Ru
 def _onnx(folder: Path, *, pretrained: bool) -> Runtime:
     from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime(folder, saliency=pretrained, backbone=pretrained)
+    return OnnxRuntime(folder, pretrained=pretrained)
 
 
 def _torch(folder: Path | None, device: str, *, pretrained: bool) -> Runtime:
     from sampt.segmenters.nano.torch_runtime import TorchRuntime
 
-    return TorchRuntime(folder, device, backbone=pretrained)
+    return TorchRuntime(folder, device, pretrained=pretrained)

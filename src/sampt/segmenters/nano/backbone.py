@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, conv_from_zero, twice
 
-__all__ = ["BACKBONE_CHANNELS", "Backbone", "Neck"]
+__all__ = ["BACKBONE_CHANNELS", "Backbone", "Neck", "Pretrained"]
 
 BACKBONE_CHANNELS = (24, 40, 112)
 """Channels at strides 4, 8 and 16."""
@@ -100,3 +100,20 @@ class Neck(nn.Module):
         middle = F.relu(self.middle(middle) + twice(self.coarse_to_middle(coarse)))
         fine = F.relu(self.fine(fine) + twice(self.middle_to_fine(middle)))
         return self.add_fine(fine), self.add_middle(middle), self.add_coarse(coarse)
+
+
+class Pretrained(nn.Module):
+    """Adds to an encoder's features what a backbone knows that has seen a million photographs and stays as it is.
+
+    Args:
+        widths: channels of the encoder at strides 4, 8 and 16.
+    """
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.backbone = Backbone().requires_grad_(False)
+        self.neck = Neck(widths)
+
+    def forward(self, image: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, ...]:
+        """The encoder's features of an image at strides 4, 8 and 16, with what is added to them."""
+        return tuple(a + b for a, b in zip((fine, middle, coarse), self.neck(*self.backbone(image)), strict=True))

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual, conv_from_zero, twice
-from sampt.segmenters.nano.backbone import Backbone, Neck
+from sampt.segmenters.nano.backbone import Pretrained
 from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
 
@@ -68,8 +68,7 @@ class NetworkSizes:
 class NanoEncoder(nn.Module):
     """Image to features at strides 2, 4, 8 and 16; the last but two are joined top-down (Lin et al. 2017).
 
-    To what it has learnt from the few thousand training images, much of it by heart, is added what a backbone knows that
-    has seen a million photographs and stays as it is.
+    Learnt from a few thousand training images, much of it by heart; :class:`~.backbone.Pretrained` adds to it.
     """
 
     def __init__(self, sizes: NetworkSizes) -> None:
@@ -84,24 +83,16 @@ class NanoEncoder(nn.Module):
         self.coarse = nn.Sequential(ConvNorm(sizes.middle, sizes.coarse, stride=2), nn.ReLU(), Residual(sizes.coarse))
         self.coarse_to_middle = nn.Conv2d(sizes.coarse, sizes.middle, 1)
         self.middle_to_fine = nn.Conv2d(sizes.middle, sizes.fine, 1)
-        self.backbone = Backbone().requires_grad_(False)
-        self.neck = Neck((sizes.fine, sizes.middle, sizes.coarse))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode an image.
 
         Args:
             image: (n, 3, h, w) RGB in [-1, 1], h and w multiples of 16; outside a frame 0.
 
         Returns:
-            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16), and the last
-            three once more without what the backbone adds.
+            Features (n, stem, h/2, w/2), (n, fine, h/4, w/4), (n, middle, h/8, w/8), (n, coarse, h/16, w/16).
         """
-        stem, *learnt = self.learnt(image)
-        return (stem, *(a + b for a, b in zip(learnt, self.known(image), strict=True)), *learnt)
-
-    def learnt(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The features without what the backbone adds."""
         stem = F.relu(self.stem(image))
         fine = self.fine(stem)
         middle = self.middle(fine)
@@ -109,11 +100,6 @@ class NanoEncoder(nn.Module):
         middle = middle + twice(self.coarse_to_middle(coarse))
         fine = fine + twice(self.middle_to_fine(middle))
         return stem, fine, middle, coarse
-
-    def known(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone adds at strides 4, 8 and 16."""
-        added: tuple[Tensor, Tensor, Tensor] = self.neck(*self.backbone(image))
-        return added
 
 
 class _Points(NamedTuple):
@@ -418,6 +404,7 @@ class NanoNetwork(FoldingNetwork):
         super().__init__()
         self.sizes = sizes or NetworkSizes()
         self.encoder = NanoEncoder(self.sizes)
+        self.pretrained = Pretrained((self.sizes.fine, self.sizes.middle, self.sizes.coarse))
         self.decoder = NanoDecoder(self.sizes)
         self.saliency = SaliencyNetwork().requires_grad_(False)
 
@@ -441,10 +428,10 @@ class NanoNetwork(FoldingNetwork):
             The four feature maps, 0 outside, and ``inside`` as the decoder takes it.
         """
         coverage = [F.avg_pool2d(inside, stride) for stride in STRIDES]
-        stem, *learnt = doubt(self.encoder.learnt(image))
+        stem, *others = doubt(self.encoder(image))
         if knows:
-            learnt = [a + b for a, b in zip(learnt, self.encoder.known(image), strict=True)]
-        features = (stem, *learnt)
+            others = self.pretrained(image, *others)
+        features = (stem, *others)
         return tuple(f * c for f, c in zip(features, coverage, strict=True)), coverage[1]
 
     def find_salient(self, image: Tensor, overlay: Overlay) -> tuple[Tensor, ...]:

@@ -12,9 +12,7 @@ import onnxruntime
 from sampt.backends.onnx_files import check_inputs, open_session
 from sampt.segmenters.nano.runtime import (
     FEATURES,
-    FILES,
     INT8_SALIENCY,
-    LEARNT,
     SALIENCY,
     SALIENT_CHANNELS,
     STRIDES,
@@ -31,29 +29,29 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """``encoder.onnx``, ``decoder.onnx`` and, where it is used, ``saliency-int8.onnx`` of a folder.
+    """The files of a folder.
 
     Args:
         folder: of the files.
-        saliency: False without the saliency network.
-        backbone: False without the pretrained part of the encoder.
+        pretrained: False without the two pretrained networks.
     """
 
     device = "cpu"
 
-    def __init__(self, folder: Path, *, saliency: bool = True, backbone: bool = True) -> None:
-        self._encoder, self._decoder, *last = (
-            open_session(folder / name, "nano") for name in (*FILES[:2], *[INT8_SALIENCY] * saliency)
-        )
-        self._saliency = last[0] if last else None
+    def __init__(self, folder: Path, *, pretrained: bool = True) -> None:
+        def open_file(name: str) -> onnxruntime.InferenceSession:
+            return open_session(folder / name, "nano")
+
+        self._encoder, self._decoder = open_file("encoder.onnx"), open_file("decoder.onnx")
+        self._pretrained = open_file("pretrained.onnx") if pretrained else None
+        self._saliency = open_file(INT8_SALIENCY) if pretrained else None
         expected = [*FEATURES, *SALIENCY, *(field.name for field in fields(PromptArrays))]
-        self._features = FEATURES if backbone else LEARNT
-        self._only_these = onnxruntime.RunOptions()
-        self._only_these.only_execute_path_to_fetches = True
         check_inputs(self._decoder, expected, "nano", "decoder.onnx")
 
     def encode(self, images: FloatArray) -> list[Features]:
-        maps = self._encoder.run(self._features, {"picture": images}, self._only_these)
+        maps = self._encoder.run(None, {"picture": images})
+        if self._pretrained is not None:
+            maps[1:] = self._pretrained.run(None, {"picture": images, **dict(zip(FEATURES[1:], maps[1:], strict=True))})
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(images))]
 
     def find_salient(self, images: FloatArray, overlay: Overlay) -> list[Salient]:

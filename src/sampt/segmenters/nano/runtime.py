@@ -15,7 +15,7 @@ __all__ = [
     "FEATURES",
     "FILES",
     "INT8_SALIENCY",
-    "LEARNT",
+    "PARTS",
     "SALIENCY",
     "SALIENT_CHANNELS",
     "SALIENT_MAPS",
@@ -36,7 +36,9 @@ __all__ = [
 Positions: TypeAlias = npt.NDArray[np.floating[Any]]
 """(..., 2) x and y."""
 
-FILES = ("encoder.onnx", "decoder.onnx", "saliency.onnx")
+PARTS = ("encoder", "pretrained", "decoder", "saliency")
+"""Of the network; each has a file."""
+FILES = tuple(f"{part}.onnx" for part in PARTS)
 INT8_SALIENCY = "saliency-int8.onnx"
 """The saliency network in 8-bit integers: what the CPU runs, in half the time."""
 
@@ -45,8 +47,6 @@ STRIDES = (2, 4, 8, 16)
 STRIDE = STRIDES[-1]
 FEATURES = ("stem", "fine", "middle", "coarse")
 """Names of the four maps."""
-LEARNT = ("stem", "learnt_fine", "learnt_middle", "learnt_coarse")
-"""Names of the same without what the backbone adds."""
 
 SALIENT_MAPS = ("fine", "middle", "coarse")
 """Names of what the saliency network gives: 65, 64 and 64 maps, the first one a logit, at strides 4, 8 and 16."""

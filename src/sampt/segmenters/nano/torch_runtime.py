@@ -11,23 +11,25 @@ import torch
 
 from sampt.backends.folded import FoldedRuntime
 from sampt.segmenters.nano.network import NanoNetwork
-from sampt.segmenters.nano.runtime import STRIDES, EncodedWindow, Features, Overlay, PromptArrays, Salient, cut
+from sampt.segmenters.nano.runtime import PARTS, STRIDES, EncodedWindow, Features, Overlay, PromptArrays, Salient, cut
 from sampt.types import FloatArray
 
 __all__ = ["TorchRuntime"]
 
 
 class TorchRuntime(FoldedRuntime[NanoNetwork]):
-    """The network on a PyTorch device; without the pretrained part of the encoder where ``backbone`` is False."""
+    """The network on a PyTorch device; ``pretrained`` False: what is encoded is without the pretrained part."""
 
-    def __init__(self, folder: Path | None, device: str, *, backbone: bool = True) -> None:
-        self._backbone = backbone
-        super().__init__(NanoNetwork, folder, ("encoder", "decoder", "saliency"), device)
+    def __init__(self, folder: Path | None, device: str, *, pretrained: bool = True) -> None:
+        self._pretrained = pretrained
+        super().__init__(NanoNetwork, folder, PARTS, device)
 
     @torch.inference_mode()
     def encode(self, images: FloatArray) -> list[Features]:
-        encoder, image = self._network.encoder, torch.from_numpy(images).to(self._device)
-        maps = encoder(image)[: len(STRIDES)] if self._backbone else encoder.learnt(image)
+        image = torch.from_numpy(images).to(self._device)
+        maps = self._network.encoder(image)
+        if self._pretrained:
+            maps = (maps[0], *self._network.pretrained(image, *maps[1:]))
         return [tuple(m[k : k + 1] for m in maps) for k in range(len(images))]
 
     @torch.inference_mode()
