@@ -30,7 +30,8 @@ from sampt.testing.scenes import SceneVideo, slow_scene
 pytest.importorskip("ray")
 NUM_CLIPS = 6
 # Ray's own code warns and leaves what pytest takes for leaks; none of it is ours.
-pytestmark = pytest.mark.filterwarnings("ignore")
+# A thread can end a test that waits inside Ray; a signal waits with it.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180, method="thread")]
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +95,15 @@ def test_a_killed_nodes_video_goes_to_another_and_results_are_those_of_local_wor
     assert report.is_complete
     assert sorted(r.name for r in done) == [f"clip{k}" for k in range(NUM_CLIPS)]
     assert digests(tmp_path / "ray") == local
+
+
+def test_more_workers_than_places_do_all_items(clips: Path, cluster: Any, tmp_path: Path) -> None:
+    """As after the loss of a node: the actor that took the dead one's place gets none, and its items go to the other."""
+    with RayPool(settings(tmp_path), cluster.address, num_workers=2) as pool:
+        done: list[str] = []
+        report = run_batch(read_batch(clips), settings(tmp_path), pool, on_result=lambda r: done.append(r.name))
+    assert report.is_complete
+    assert sorted(done) == [f"clip{k}" for k in range(NUM_CLIPS)]
 
 
 @pytest.fixture(scope="module")

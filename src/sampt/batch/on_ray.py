@@ -14,6 +14,7 @@ from sampt.errors import BatchError
 __all__ = ["RayPool"]
 
 _REACHED_S = 10.0
+_WAIT_S = 1.0  # Ray's own waiting does not let signals through: Control-C is heeded between two of them
 
 
 class RayPool:
@@ -50,26 +51,59 @@ class RayPool:
             self._needs["num_gpus"] = 1
         self.num_workers = num_workers or self._room()
         self._actors: dict[int, Any] = {}
+        self._starting: dict[Any, int] = {}  # what an actor answers once it has a place -> its worker
+        self._not_begun: dict[int, tuple[dict[str, Any], int]] = {}  # items of workers whose actor has no place yet
         self._pending: dict[Any, int] = {}
 
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
         """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
         if worker not in self._actors:
             self._actors[worker] = self._started()
-        self._pending[self._actors[worker].do.remote(item.to_json(), num_free)] = worker
+            self._starting[self._actors[worker].is_ready.remote()] = worker
+        self._not_begun[worker] = (item.to_json(), num_free)
+        if worker not in self._starting.values():
+            self._begin(worker)
 
     def wait(self) -> list[WorkerReply]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
-        ended, _ = self._ray.wait(list(self._pending), num_returns=1)
         replies: list[WorkerReply] = []
-        for reference in ended:
-            worker = self._pending.pop(reference)
-            try:
-                replies.append((worker, ItemResult(**self._ray.get(reference))))
-            except self._ray.exceptions.RayError:  # the actor is dead, its node is gone, or its memory was taken
-                del self._actors[worker]
-                replies.append((worker, None))
+        while not replies:
+            self._give_to_those_with_a_place()
+            ended, _ = self._ray.wait([*self._pending, *self._starting], num_returns=1, timeout=_WAIT_S)
+            for reference in ended:
+                replies += self._begun(reference) if reference in self._starting else self._ended(reference)
         return replies
+
+    def _give_to_those_with_a_place(self) -> None:
+        """An actor waits for a place as long as the cluster has none, forever after the loss of a node; its item must not."""
+        starting = {worker: reference for reference, worker in self._starting.items()}
+        free = [w for w in self._actors if w not in starting and w not in self._pending.values()]
+        for worker, other in zip([w for w in self._not_begun if w in starting], free, strict=False):
+            self._actors[worker], self._actors[other] = self._actors[other], self._actors[worker]
+            self._starting[starting[worker]] = other
+            self._begin(worker)
+
+    def _begin(self, worker: int) -> None:
+        self._pending[self._actors[worker].do.remote(*self._not_begun.pop(worker))] = worker
+
+    def _begun(self, reference: Any) -> list[WorkerReply]:
+        worker = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayError:
+            del self._actors[worker]
+            return [(worker, None)] if self._not_begun.pop(worker, None) else []
+        if worker in self._not_begun:
+            self._begin(worker)
+        return []
+
+    def _ended(self, reference: Any) -> list[WorkerReply]:
+        worker = self._pending.pop(reference)
+        try:
+            return [(worker, ItemResult(**self._ray.get(reference)))]
+        except self._ray.exceptions.RayError:  # the actor is dead, its node is gone, or its memory was taken
+            del self._actors[worker]
+            return [(worker, None)]
 
     def __enter__(self) -> RayPool:
         return self
@@ -103,6 +137,9 @@ class _Actor:
         from sampt.batch.work import Worker
 
         self._worker = Worker(BatchSettings.from_json(settings))
+
+    def is_ready(self) -> bool:
+        return True
 
     def do(self, item: dict[str, Any], num_free: int) -> dict[str, Any]:
         return vars(self._worker.do(BatchItem.from_json(item), num_free))
