@@ -274,7 +274,7 @@ def test_from_the_command_line_to_the_files(
     assert (record["runtime"], record["precision"]) == ("auto", "auto")
     assert record["licenses"] == {"tracker oracle": "code MIT, no weights", f"segmenter {name}": "code Apache-2.0, no weights"}
     assert record["backends"]["segmenter"]["device"] == "cpu"
-    assert record["backends"]["segmenter"]["source"] == MODELS[name].source
+    assert record["backends"]["segmenter"]["source"] == BUILT_IN["segmenter"][name].info.source
     assert (record["num_frames"], record["size_hw"]) == (NUM_FRAMES, [480, 854])
 
     labels = labels_in(out)
