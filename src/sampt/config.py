@@ -188,7 +188,9 @@ class ReinitConfig(_Checked):
         False, "new points are tracked back to the window's start; those seen on the other side of its mask there change sign"
     )
     compete: bool = _setting(
-        False, "the next frame and new points start from masks without what another object has the larger logit for"
+        False,
+        "a large part that several objects claim goes to one of them as a whole; the next frame and new points start from masks "
+        "without what another object has",
     )
     positive_points: int | None = _setting(
         None, "positive points with re-initialisation, from the first window on (default: as without)", low=1

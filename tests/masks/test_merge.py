@@ -25,8 +25,8 @@ def region(rows: slice, columns: slice, inside: float, outside: float = -5) -> n
     return logits
 
 
-def merge(*objects: ObjectMask, overlapping: bool = False) -> FrameMasks:
-    return merge_objects(3, objects, SIZE_HW, NO_POINTS, overlapping=overlapping)
+def merge(*objects: ObjectMask, overlapping: bool = False, compete: bool = True) -> FrameMasks:
+    return merge_objects(3, objects, SIZE_HW, NO_POINTS, overlapping=overlapping, compete=compete)
 
 
 LEFT = region(slice(1, 5), slice(1, 6), 2.0)
@@ -178,6 +178,8 @@ def test_a_small_part_that_two_claim_is_shared_pixel_by_pixel_and_a_large_one_is
         assert owners.any() != owners.all() if is_shared else owners.any() == owners.all()
         if not is_shared:
             assert owners.all() == (left[:, both].sum() > right[:, both].sum())
+        apart = merge(predicted(1, left), predicted(2, right), compete=False).masks
+        assert np.array_equal(apart[0][:, both], left[:, both] >= right[:, both])
 
 
 def test_a_given_mask_keeps_the_part_that_it_claims() -> None:

@@ -72,9 +72,9 @@ def test_the_kept_strength_decides_as_the_logits_would_where_they_are_clear() ->
     for object_id, cx in ((1, 30), (2, 50)):
         logits = 8 - 0.4 * np.hypot(x - cx, y - 30).astype(np.float32)
         objects.append(ObjectMask(object_id, ObjectState.PRESENT, 0.9, logits, (0, 0)))
-    exact = merge_objects(0, objects, SIZE, FramePoints.concat([]), overlapping=False)
+    exact = merge_objects(0, objects, SIZE, FramePoints.concat([]), overlapping=False, compete=False)
     records = [unpack_record(pack_record(Record.of(o, 0, bytes(16), 1, FramePoints.concat([]), SIZE))) for o in objects]
-    kept = merge_objects(0, [r.object_mask() for r in records], SIZE, FramePoints.concat([]), overlapping=False)
+    kept = merge_objects(0, [r.object_mask() for r in records], SIZE, FramePoints.concat([]), overlapping=False, compete=False)
     assert not kept.masks.all(0).any()
     np.testing.assert_array_equal(kept.masks.any(0), exact.masks.any(0))
     clear = np.abs(x - 40) > 4

@@ -97,14 +97,15 @@ class ObjectMask:
 
 
 def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[ObjectMask]:
-    """The objects without the pixels that another one has the larger logit for, as :func:`merge_objects` gives them away.
+    """The objects without the pixels that another one has the larger logit for, as :func:`merge_objects` gives them to those
+    that compete.
 
     There a logit is not above 0 any more, but as far below as it was above; an object that has nothing left is hidden.
     """
     ordered = sorted((o for o in objects if o.logits is not None), key=lambda o: o.object_id)
     if len(ordered) < 2:
         return list(objects)
-    owner = _owners(ordered, size_hw)
+    owner = _owners(ordered, size_hw, compete=True)
     results = {o.object_id: o for o in objects}
     for i, item in enumerate(ordered):
         assert item.logits is not None
@@ -119,7 +120,7 @@ def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[Obj
     return [results[o.object_id] for o in objects]
 
 
-def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> npt.NDArray[np.int32]:
+def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int], *, compete: bool) -> npt.NDArray[np.int32]:
     """(h, w): the index of the object that has each pixel, -1 for the background."""
     best, owner = np.zeros(size_hw, np.float32), np.full(size_hw, -1, np.int32)
     for i, item in enumerate(ordered):
@@ -130,7 +131,8 @@ def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int]) -> npt.NDAr
         wins = strength > best[area]
         np.copyto(best[area], strength, where=wins)
         np.copyto(owner[area], np.int32(i), where=wins)
-    _decide_large_parts(ordered, owner)
+    if compete:
+        _decide_large_parts(ordered, owner)
     return owner
 
 
@@ -171,15 +173,17 @@ def merge_objects(
     points: FramePoints,
     *,
     overlapping: bool,
+    compete: bool,
 ) -> FrameMasks:
     """The masks of all objects on one frame.
 
     Each pixel goes to the object with the largest logit above the background's 0; ties go to the smaller id; a given mask wins
-    over predictions. With ``overlapping`` every object keeps its whole mask.
+    over predictions. Where objects ``compete``, a large part that several claim goes to one of them as a whole. With
+    ``overlapping`` every object keeps its whole mask.
     """
     ordered = sorted(objects, key=lambda o: o.object_id)
     masks = np.zeros((len(ordered), *size_hw), np.bool_)
-    owner = _owners(ordered, size_hw) if not overlapping and len(ordered) > 1 else None
+    owner = _owners(ordered, size_hw, compete=compete) if not overlapping and len(ordered) > 1 else None
     for i, item in enumerate(ordered):
         if item.logits is None:
             continue

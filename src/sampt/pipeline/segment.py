@@ -311,7 +311,12 @@ class _Finish:
             else:
                 final.append(known.get(object_id) or ObjectMask(object_id, ObjectState.RETIRED))
         return merge_objects(
-            frame_idx, final, self._size_hw, self._rescale(points, from_hw), overlapping=self._config.overlapping
+            frame_idx,
+            final,
+            self._size_hw,
+            self._rescale(points, from_hw),
+            overlapping=self._config.overlapping,
+            compete=self._config.reinit.compete,
         )
 
     def _rescale(self, points: FramePoints, from_hw: tuple[int, int]) -> FramePoints:

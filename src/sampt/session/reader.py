@@ -121,7 +121,10 @@ class SessionReader:
             missing = [ObjectMask(o, ObjectState.BEFORE_QUERY) for o in object_ids if o not in known]
             masks = [record.object_mask() for record in known.values()] + missing
             points = FramePoints.concat([record.points for record in known.values()])
-            yield merge_objects(frame_idx, masks, self.size_hw, points, overlapping=self.config.overlapping)
+            config = self.config
+            yield merge_objects(
+                frame_idx, masks, self.size_hw, points, overlapping=config.overlapping, compete=config.reinit.compete
+            )
 
 
 def _of(items: tuple[_Given, ...], frame_idx: int | None, object_id: int | None) -> tuple[_Given, ...]:
