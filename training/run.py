@@ -49,6 +49,8 @@ class Run(ABC):
         self.optimiser = torch.optim.AdamW(
             [{"params": held, "weight_decay": decay, "scale": scale} for (scale, decay), held in groups.items()], lr=s["rate"]
         )
+        self.device_kind = device.split(":")[0]
+        self.has_bfloat16 = _computes_bfloat16(self.device_kind)
         self.rng = torch.Generator(device).manual_seed(settings["seed"])
         self.step = 0
         self.seconds = 0.0
@@ -95,7 +97,7 @@ class Run(ABC):
             state[key] = {k: v.half() if v.dtype.is_floating_point else v for k, v in values if k not in left_out}
         self._write(state, name)
 
-    def _write(self, state: dict[str, Any], name: str) -> None:
+    def _write(self, state: Any, name: str) -> None:
         partial = self.out / f"{name}.partial"
         torch.save(state, partial)
         os.replace(partial, self.out / name)
@@ -196,6 +198,14 @@ class Run(ABC):
 def averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of ``weights.pt``, or the averaged ones of any other file of a run."""
     return {**state["network"], **state["average"]} if "average" in state else state
+
+
+def _computes_bfloat16(device: str) -> bool:
+    """Whether the device has bfloat16 arithmetic; a processor that emulates it is faster in float32."""
+    if device != "cpu":
+        return True
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def command_line(description: str | None, config: Path, make: Callable[[dict[str, Any], Path, Path, str], Run]) -> None:

@@ -44,8 +44,6 @@ class Trainer(Run):
         if appearances is None:
             print(f"There is no {settings['memory']['file']}: the object memory knows nothing in this run.", flush=True)
         self.maker = Maker(store, settings, self.rng, recorded, appearances)
-        self.device_kind = device.split(":")[0]
-        self.has_bfloat16 = _computes_bfloat16(self.device_kind)
         self.salient_on_cpu = None
         if device == "cpu":  # half the time, and what the segmenter computes there
             self.salient_on_cpu = open_session(BUNDLED_WEIGHTS / INT8_SALIENCY, "nano", threads=torch.get_num_threads())
@@ -125,14 +123,6 @@ class Trainer(Run):
             memory,
         )
         return prediction
-
-
-def _computes_bfloat16(device: str) -> bool:
-    """Whether the device has bfloat16 arithmetic; a processor that emulates it is faster in float32."""
-    if device != "cpu":
-        return True
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def _click_loss(logits: Tensor, target: Tensor, prompts: Prompts) -> Tensor:

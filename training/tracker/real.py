@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sampt.evaluation.datasets import training_sequences
+from sampt.evaluation.datasets import LabelMapSequence, training_sequences
 from sampt.trackers.nano.adapter import network_size
 from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import PointState
@@ -125,10 +125,10 @@ def track_clips(network: NanoTrackerNetwork, data: Path, settings: Settings, fra
     rng = np.random.default_rng(seed)
     device = next(network.parameters()).device
     tracked = []
-    for images, masks in _windows(data, settings["data"]["held_out"], frames, s["every"]):
+    for images, masks in _windows(data, settings["data"]["held_out"], frames, s["every"], s["longest_side"]):
         start = _start_points(masks[0], s["points"], rng)
         with torch.autocast(device.type, enabled=False):
-            xy, back = _there_and_back(network, images, start, s["ends"])
+            xy, back = _there_and_back(network, images, start, s["ends"], s["tracked_side"])
         known = back & _flow_agrees(images, xy, s["flow_px"]) & _mask_agrees(masks, xy)
         known[0] = True
         enough = known[1:].mean(0) >= s["min_known"]
@@ -138,19 +138,27 @@ def track_clips(network: NanoTrackerNetwork, data: Path, settings: Settings, fra
     return tracked
 
 
-def _windows(data: Path, held_out: list[str], frames: int, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images (t, h, w, 3) and masks (t, h, w) of windows that begin ``every`` so many stored frames."""
-    for sequence in training_sequences(data / "davis2016_train"):
-        if sequence.name in held_out:
-            continue
-        video = sequence.open()
-        images = np.asarray(video.read(0, video.num_frames))
-        size_hw = network_size(images.shape[1:3], max(images.shape[1:3]))
-        images = np.stack([cv2.resize(p, size_hw[::-1], interpolation=cv2.INTER_AREA) for p in images])
-        masks = [(sequence.label_map(k) > 0).astype(np.uint8) for k in range(len(images))]
-        masks = [cv2.resize(m, size_hw[::-1], interpolation=cv2.INTER_NEAREST) for m in masks]
-        for first in range(0, len(images) - frames + 1, every):
-            yield images[first : first + frames], np.stack(masks[first : first + frames]) > 0
+def _windows(
+    data: Path, held_out: list[str], frames: int, every: dict[str, int], longest_side: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images (t, h, w, 3) and masks (t, h, w) of windows that begin so many stored frames of their folder after each other."""
+    for folder, stride in every.items():
+        for sequence in training_sequences(data / folder):
+            if sequence.name not in held_out:
+                yield from _windows_of(sequence, frames, stride, longest_side)
+
+
+def _windows_of(
+    sequence: LabelMapSequence, frames: int, stride: int, longest_side: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    video = sequence.open()
+    stored = np.asarray(video.read(0, video.num_frames))
+    size_hw = network_size(stored.shape[1:3], min(longest_side, max(stored.shape[1:3])))
+    images = np.stack([cv2.resize(p, size_hw[::-1], interpolation=cv2.INTER_AREA) for p in stored])
+    masks = [(sequence.label_map(k) > 0).astype(np.uint8) for k in range(len(images))]
+    masks = [cv2.resize(m, size_hw[::-1], interpolation=cv2.INTER_NEAREST) for m in masks]
+    for first in range(0, len(images) - frames + 1, stride):
+        yield images[first : first + frames], np.stack(masks[first : first + frames]) > 0
 
 
 def _start_points(mask: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -168,16 +176,16 @@ def _start_points(mask: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
 
 
 def _there_and_back(
-    network: NanoTrackerNetwork, images: np.ndarray, start: np.ndarray, ends: int
+    network: NanoTrackerNetwork, images: np.ndarray, start: np.ndarray, ends: int, longest_side: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tracks (t, n, 2), and (t, n) whether a way back from one of so many later frames passes by."""
     device = next(network.parameters()).device
     size_hw = (images.shape[1], images.shape[2])
-    larger = network_size(size_hw, round(1.25 * max(size_hw)))
-    scale = torch.tensor([larger[1] / size_hw[1], larger[0] / size_hw[0]], device=device)
+    seen_hw = network_size(size_hw, longest_side)
+    scale = torch.tensor([seen_hw[1] / size_hw[1], seen_hw[0] / size_hw[0]], device=device)
     maps = []
     for image in images:
-        at = torch.from_numpy(cv2.resize(image, larger[::-1], interpolation=cv2.INTER_LINEAR)).to(device)
+        at = torch.from_numpy(cv2.resize(image, seen_hw[::-1], interpolation=cv2.INTER_LINEAR)).to(device)
         maps.append(network.encoder(at.permute(2, 0, 1)[None].float() / 127.5 - 1))
 
     def run(first: int, xy: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:

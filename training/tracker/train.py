@@ -21,7 +21,7 @@ from sampt.evaluation import mean_tap_vid, tap_vid_score
 from sampt.trackers.nano.network import COARSE, NanoTrackerNetwork, StepDetails
 from training.data import is_held_out, load_store
 from training.run import Run, command_line
-from training.tracker.real import RealMaker, track_clips
+from training.tracker.real import RealMaker, TrackedClip, track_clips
 from training.tracker.scenes import HeldOutClip, SceneMaker, held_out_clips
 
 _LIKENESS_SCALE = 16.0
@@ -146,11 +146,16 @@ class Trainer(Run):
         return self.pool.batch(stage)
 
     def _real_pool(self, stage: dict[str, Any]) -> Pool:
-        """The pool of real clips; they are tracked with the network's average, once in a run."""
+        """The pool of real clips; they are tracked with the network's average, once; a run that goes on takes these."""
         if self._real is None:
-            self.average.eval()
-            seed = self.settings["seed"]
-            tracked = track_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
+            path = self.out / "tracked.pt"
+            if not path.exists():
+                self.average.eval()
+                seed = self.settings["seed"]
+                tracked = track_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
+                self._write([(clip.frames, clip.xy, clip.known) for clip in tracked], path.name)
+            parts = torch.load(path, map_location=self.device, weights_only=True)
+            tracked = [TrackedClip(*tensors) for tensors in parts]
             assert isinstance(self.pool.maker, SceneMaker)
             self._real = Pool(RealMaker(tracked, self.pool.maker), self.settings)
         return self._real
@@ -162,7 +167,7 @@ class Trainer(Run):
         self.network.train(not self.falling())
         b, t = batch.frames.shape[:2]
         sums: dict[str, Tensor] = {}
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
+        with torch.autocast(self.device_kind, dtype=torch.bfloat16, enabled=self.has_bfloat16):
             images = batch.frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             fine, coarse = (f.unflatten(0, (b, t)) for f in self.network.encoder(images))
             state = self.network.step.begin(fine[:, 0], coarse[:, 0], batch.xy[:, 0])
