@@ -189,8 +189,8 @@ class ReinitConfig(_Checked):
     )
     compete: bool = _setting(
         False,
-        "a large part that several objects claim goes to one of them as a whole; the next frame and new points start from masks "
-        "without what another object has",
+        "a large part that several objects claim goes to one of them as a whole; the next frame and new points start from "
+        "masks without what another object has",
     )
     positive_points: int | None = _setting(
         None, "positive points with re-initialisation, from the first window on (default: as without)", low=1

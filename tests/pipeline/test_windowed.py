@@ -15,6 +15,7 @@ from sampt.config import (
     preset,
     with_settings,
 )
+from sampt.memory import ObjectMemory
 from sampt.pipeline import windowed
 from sampt.pipeline.segment import segment_video
 from sampt.segmenters.base import SegmenterInfo
@@ -234,6 +235,37 @@ def test_prompts_say_where_the_object_may_be_by_its_looks(monkeypatch: pytest.Mo
     assert all(p is None for p in priors(object_memory=False))
     Noting.uses_prior = False
     assert all(p is None for p in priors(object_memory=True))
+
+
+@pytest.mark.parametrize(("score", "learnt"), [(0.95, [0, 2, 4]), (0.85, [0])])
+def test_the_object_memory_learns_from_certain_later_masks_alone(
+    score: float, learnt: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.full((7, 96, 144, 3), 90, np.uint8)
+    gt = np.zeros((7, 1, 96, 144), bool)
+    for i in range(7):
+        frames[i, 32:64, 16 + 4 * i : 48 + 4 * i] = (220, 30, 20)
+        frames[i, 40:56:4, 16 + 4 * i : 48 + 4 * i] = (250, 240, 60)
+        gt[i, 0, 32:64, 16 + 4 * i : 48 + 4 * i] = True
+
+    class WithPrior(ExactSegmenter):
+        @property
+        def info(self) -> SegmenterInfo:
+            return replace(super().info, uses_prior=True)
+
+    noted: list[int] = []
+
+    class Noted(ObjectMemory):
+        def learn(self, frame_idx: int, frame: Any, masks: Any) -> None:
+            noted.append(frame_idx)
+            super().learn(frame_idx, frame, masks)
+
+    monkeypatch.setattr(windowed, "ObjectMemory", Noted)
+    changes = {"reinit.horizon": 3, "reinit.tracker_horizon": 3, "reinit.variant": "on-horizon-and-sync", "protocol": "vos"}
+    query, segmenter = QueryMask(1, 0, gt[0, 0]), WithPrior(RecordedClip(frames, gt), score=score)
+    config = with_settings(default_config(), changes)
+    assert len(list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=segmenter))) == 7
+    assert noted == learnt
 
 
 def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:

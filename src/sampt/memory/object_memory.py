@@ -1,4 +1,4 @@
-"""Where on a frame objects may be, by what they looked like on the frames where they were named.
+"""Where on a frame objects may be, by what they looked like on the frames where they were named, and on later, certain ones.
 
 Every cell of the frame is compared by cosines with the cells of the learnt frames: how much is it like those of the object that
 are most like it, how much like those of everything else. Other objects are part of everything else, so that objects compete.
@@ -33,7 +33,7 @@ _MAX_FRAMES = 8
 
 @dataclass
 class _Entry:
-    """A frame on which objects were named.
+    """A frame on which it is known where objects are.
 
     Attributes:
         frame_idx: of the frame.

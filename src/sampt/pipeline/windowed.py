@@ -76,6 +76,10 @@ def run_windows(
     return _WindowedRun(engine, video, points, known or {}).frames()
 
 
+_LEARNT_SCORE = 0.9
+"""Predicted IoU of a mask from which the object memory learns; chosen on davis2016_train (docs/benchmarks.md)."""
+
+
 class _WindowedRun:
     """Window after window: track, segment, choose each object's next prompt frame, sample, go on."""
 
@@ -342,8 +346,11 @@ class _WindowedRun:
     def _renew(self, object_id: int, frame_idx: int) -> Points:
         """Points to go on with, sampled from the predicted mask."""
         size_hw, start = self._video.size_hw, self._active[object_id].start
-        mask = self._recall(object_id, frame_idx).mask.mask(size_hw)
+        found = self._recall(object_id, frame_idx).mask
+        mask = found.mask(size_hw)
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
+        if self._memory is not None and found.score >= _LEARNT_SCORE:
+            self._memory.learn(frame_idx, frame, {object_id: mask})
         rng = rng_for(self._config.seed, RngPurpose.REINIT, object_id, frame_idx)
         positive, negative = mask, None
         if object_id in self._appearances:
