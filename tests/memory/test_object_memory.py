@@ -54,6 +54,30 @@ def test_objects_compete() -> None:
     assert priors[2][3:5, 3:5].min() > 1.5 > 0.5 > priors[2][3:5, 11:13].max()
 
 
+def test_a_mask_of_something_else_is_not_the_object() -> None:
+    memory = ObjectMemory(painted)
+    memory.learn(0, *scene(o1=(8, 8, RED)))
+    frame, masks = scene(o1=(64, 40, RED), o2=(8, 8, BLUE))
+    prior = memory.priors(1, frame, [1])[1]
+    assert memory.presence(1, prior, masks[1]) > 0.95
+    assert memory.presence(1, prior, masks[2]) < 0.1
+    part, strip = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    part[46:48, 64:80] = True  # covers half of its cells
+    strip[18:19, 8:24] = True  # covers a quarter, of something else
+    assert memory.presence(1, prior, part) > 0.95
+    assert memory.presence(1, prior, strip) < 0.1
+
+
+def test_an_object_that_was_too_thin_for_the_cells_is_never_judged() -> None:
+    memory = ObjectMemory(painted)
+    frame, masks = scene(o1=(8, 8, RED), o2=(40, 8, BLUE))
+    thin = np.zeros(SIZE, bool)
+    thin[8:24, 9:10] = True
+    memory.learn(0, frame, {1: thin})
+    prior = memory.priors(1, frame, [1])[1]
+    assert memory.presence(1, prior, masks[2]) == 1.0
+
+
 def test_a_prior_is_needed_where_points_lie_on_something_else() -> None:
     prior = np.full((4, 6), -3, np.float32)
     prior[:, :3] = 3  # the left half of a frame of 40 x 60

@@ -16,7 +16,8 @@ from sampt.config import (
     with_settings,
 )
 from sampt.memory import ObjectMemory
-from sampt.pipeline import windowed
+from sampt.memory import object_memory as object_memory_module
+from sampt.pipeline import recognition, windowed
 from sampt.pipeline.segment import segment_video
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing import (
@@ -43,6 +44,7 @@ from tests.pipeline.scenes import (
     RETIRED,
     VARIANTS,
     VOS,
+    Still,
     assert_exact,
     assert_same,
     on,
@@ -222,7 +224,7 @@ def test_prompts_say_where_the_object_may_be_by_its_looks(monkeypatch: pytest.Mo
         return list(Noting.priors)
 
     assert all(p is None for p in priors(object_memory=True))  # tracking has lost nothing
-    monkeypatch.setattr(windowed, "is_needed", lambda *_: True)
+    monkeypatch.setattr(recognition, "is_needed", lambda *_: True)
     found = priors(object_memory=True)
     later = [p for p in found if p is not None]
     assert len(later) >= 5
@@ -260,12 +262,42 @@ def test_the_object_memory_learns_from_certain_later_masks_alone(
             noted.append(frame_idx)
             super().learn(frame_idx, frame, masks)
 
-    monkeypatch.setattr(windowed, "ObjectMemory", Noted)
+    monkeypatch.setattr(recognition, "ObjectMemory", Noted)
     changes = {"reinit.horizon": 3, "reinit.tracker_horizon": 3, "reinit.variant": "on-horizon-and-sync", "protocol": "vos"}
     query, segmenter = QueryMask(1, 0, gt[0, 0]), WithPrior(RecordedClip(frames, gt), score=score)
     config = with_settings(default_config(), changes)
     assert len(list(segment_video(frames, query, config=config, tracker="lucas-kanade", segmenter=segmenter))) == 7
     assert noted == learnt
+
+
+@pytest.mark.parametrize("object_memory", [True, False])
+def test_a_mask_of_something_else_is_no_mask_of_the_object(object_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The square is gone on frame 4; points stay there, and to the segmenter they show what is there."""
+    frames = np.full((10, 96, 144, 3), 90, np.uint8)
+    frames[:4, 32:64, 48:80] = (220, 30, 20)
+    frames[:4, 40:56:4, 48:80] = (250, 240, 60)
+    shown = np.zeros((10, 1, 96, 144), bool)
+    shown[:, 0, 32:64, 48:80] = True
+
+    class WithPrior(ExactSegmenter):
+        @property
+        def info(self) -> SegmenterInfo:
+            return replace(super().info, uses_prior=True)
+
+    def is_red(frame: Any) -> Any:
+        red = (frame[::8, ::8, 0] > 200).astype(np.float32)
+        return np.stack([red, 1 - red])
+
+    monkeypatch.setattr(object_memory_module, "bundled_features", lambda: is_red)
+    changes = {"prompting.object_memory": object_memory, "reinit.horizon": 4, "reinit.tracker_horizon": 4, "protocol": "vos"}
+    config = with_settings(default_config(), changes | {"tracking.shot_cuts": False})
+    query, segmenter = QueryMask(1, 0, shown[0, 0]), WithPrior(RecordedClip(frames, shown))
+    results = list(segment_video(frames, query, config=config, tracker=Still(), segmenter=segmenter))
+    assert all(r.masks.any() for r in results[:4])
+    assert [bool(r.masks.any()) for r in results[4:]] == [not object_memory] * 6
+    if object_memory:
+        assert results[4].states[0] == ObjectState.LOW_SCORE
+        assert results[4].scores[0] < 0.2
 
 
 def test_points_that_were_off_the_object_a_window_ago_are_no_points_of_it() -> None:

@@ -71,6 +71,12 @@ class ObjectMask:
         cut = logits[y0 : y1 + 1 + _MARGIN_PX, x0 : x1 + 1 + _MARGIN_PX].astype(np.float32)
         return cls(object_id, ObjectState.PRESENT, score, cut, (y0, x0), is_given)
 
+    def with_score(self, score: float, iou_threshold: float) -> ObjectMask:
+        """The same with another predicted IoU; absent when that is below the gate."""
+        if score < iou_threshold:
+            return ObjectMask(self.object_id, ObjectState.LOW_SCORE, score)
+        return dataclasses.replace(self, score=score)
+
     @property
     def area(self) -> tuple[slice, slice]:
         """Rows and columns of the frame that the logits cover; the object is not absent."""

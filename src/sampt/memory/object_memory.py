@@ -27,6 +27,10 @@ _MAX_LOGIT = 6.0
 _FLOOR = 1e-30
 _ELSEWHERE = 0.2
 """Fraction of the points."""
+_WHOLE = 0.5
+"""Fraction of a cell that a mask covers where the cell shows what the mask does, and nothing beside it."""
+_PRESENCE_GAIN, _PRESENCE_OFFSET = 1.5, 4.5
+"""From mean log odds within a mask to the logit that it shows the object, by logistic regression."""
 _MAX_FRAMES = 8
 """Frames that are cached: the first one, and the last ones."""
 
@@ -99,6 +103,25 @@ class ObjectMemory:
         logits = _to_log_odds(*self._likenesses(values.reshape(len(values), -1), known))
         logits = logits.T.reshape(len(known), *values.shape[1:])
         return dict(zip(known, logits, strict=True))
+
+    def presence(self, object_id: int, prior: FloatArray, mask: BoolArray) -> float:
+        """Probability that what a mask shows is the object, and not what it was lost to.
+
+        Args:
+            object_id: the object.
+            prior: (h', w') its log odds on the frame, of :meth:`priors`.
+            mask: (h, w) bool, at the size of the frame.
+
+        Returns:
+            1 where the object was always too thin for the cells.
+        """
+        fractions = cv2.resize(mask.astype(np.float32), prior.shape[::-1], interpolation=cv2.INTER_AREA)
+        had_whole_cells = any(e.fractions[object_id].max() >= _WHOLE for e in self._entries if object_id in e.fractions)
+        if not had_whole_cells or not fractions.any():
+            return 1.0
+        whole = fractions >= _WHOLE
+        mean = np.average(prior, weights=whole if whole.any() else fractions)
+        return float(1 / (1 + np.exp(-(_PRESENCE_GAIN * mean + _PRESENCE_OFFSET))))
 
     def forget(self, before: int) -> None:
         """Features of frames before this one are no longer wanted; what objects look like stays."""

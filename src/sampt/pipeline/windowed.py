@@ -11,10 +11,10 @@ import numpy as np
 
 from sampt.masks.merge import ObjectMask, contest
 from sampt.masks.spool import Shelf
-from sampt.memory import ObjectMemory, is_needed
 from sampt.pipeline.own_points import OwnPoints
 from sampt.pipeline.propagation import Engine, ObjectPrediction, collect_predictions
 from sampt.pipeline.randomness import RngPurpose, rng_for
+from sampt.pipeline.recognition import Recognition
 from sampt.points.sample import sample_object_points
 from sampt.segmenters.base import MaskSegmenter
 from sampt.segmenters.cache import EmbeddingCache
@@ -76,10 +76,6 @@ def run_windows(
     return _WindowedRun(engine, video, points, known or {}).frames()
 
 
-_LEARNT_SCORE = 0.9
-"""Predicted IoU of a mask from which the object memory learns; chosen on davis2016_train (docs/benchmarks.md)."""
-
-
 class _WindowedRun:
     """Window after window: track, segment, choose each object's next prompt frame, sample, go on."""
 
@@ -99,7 +95,7 @@ class _WindowedRun:
         self._in_long_window: set[int] = set()
         self._appearances: dict[int, ObjectAppearance] = {}
         has_memory = engine.config.prompting.object_memory and engine.segmenter.info.uses_prior
-        self._memory = ObjectMemory() if has_memory else None
+        self._recognition = Recognition(self._video, engine.config.prompting.iou_threshold) if has_memory else None
         self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
@@ -126,8 +122,8 @@ class _WindowedRun:
     def _finish(self, stop: int) -> Iterator[tuple[int, list[ObjectMask], list[FramePoints]]]:
         """Frames before ``stop``: no active object will change them any more."""
         self._embeddings.drop_all(lambda frame_idx: frame_idx < stop)
-        if self._memory is not None:
-            self._memory.forget(stop)
+        if self._recognition is not None:
+            self._recognition.forget(stop)
         if self._own is not None:
             self._own.forget(stop)
         if self._shots is not None:
@@ -249,16 +245,18 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), prompted)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
-        if self._memory is not None and prompts:
-            priors = self._memory.priors(frame_idx, self._video.read(frame_idx, frame_idx + 1)[0], group)
-            needed = {
-                p.object_id: priors[p.object_id]
-                for p in prompts
-                if p.object_id in priors and is_needed(priors[p.object_id], p.xy[p.is_positive], self._video.size_hw)
-            }
-            prompts = [dataclasses.replace(p, prior=needed.get(p.object_id)) for p in prompts]
-        predictions = collect_predictions(self._predictions(frame_idx, prompts), group)
+        if self._recognition is None or not prompts:
+            found = self._predictions(frame_idx, prompts)
+        else:
+            priors = self._recognition.priors(frame_idx, prompted)
+            found = self._predictions(frame_idx, self._recognition.with_priors(prompts, priors))
+            # Where the user named an object it is, whatever it looks like.
+            found = [p if self._is_named(p.mask.object_id, frame_idx) else self._recognition.judged(p, priors) for p in found]
+        predictions = collect_predictions(found, group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
+
+    def _is_named(self, object_id: int, frame_idx: int) -> bool:
+        return self._active[object_id].is_named and self._active[object_id].start == frame_idx
 
     def _contested(self, predictions: list[ObjectPrediction]) -> list[ObjectPrediction]:
         """Without what another object has: a mistake that two objects share would be both's on the next frame, too."""
@@ -305,14 +303,14 @@ class _WindowedRun:
     def _save_appearances(self, frame_idx: int, predictions: Sequence[ObjectPrediction]) -> None:
         """What objects look like where the user named them."""
         named = [m for m, _ in predictions if self._active[m.object_id].is_named and m.logits is not None]
-        if not named or (self._memory is None and not self._config.reinit.anchor):
+        if not named or (self._recognition is None and not self._config.reinit.anchor):
             return
         masks = {m.object_id: m.mask(self._video.size_hw) for m in named}
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
         if self._config.reinit.anchor:  # the last time, if there were several
             self._appearances |= {o: ObjectAppearance(frame, mask) for o, mask in masks.items()}
-        if self._memory is not None:
-            self._memory.learn(frame_idx, frame, masks)
+        if self._recognition is not None:
+            self._recognition.learn(frame_idx, masks)
 
     def _choose_next(self, start: int, rows: list[FramePoints], areas: list[list[int]], group: Sequence[int]) -> None:
         """Give every object of the group its next span, or retire it; what lies before the next span is final.
@@ -349,8 +347,8 @@ class _WindowedRun:
         found = self._recall(object_id, frame_idx).mask
         mask = found.mask(size_hw)
         frame = self._video.read(frame_idx, frame_idx + 1)[0]
-        if self._memory is not None and found.score >= _LEARNT_SCORE:
-            self._memory.learn(frame_idx, frame, {object_id: mask})
+        if self._recognition is not None:
+            self._recognition.learn_if_sure(frame_idx, found)
         rng = rng_for(self._config.seed, RngPurpose.REINIT, object_id, frame_idx)
         positive, negative = mask, None
         if object_id in self._appearances:
