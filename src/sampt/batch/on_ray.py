@@ -51,8 +51,8 @@ class RayPool:
             self._needs["num_gpus"] = 1
         self.num_workers = num_workers or self._room()
         self._actors: dict[int, Any] = {}
-        self._starting: dict[Any, int] = {}  # what an actor answers once it has a place -> its worker
-        self._not_begun: dict[int, tuple[dict[str, Any], int]] = {}  # items of workers whose actor has no place yet
+        self._starting: dict[Any, int] = {}  # an actor's is_ready() -> its worker, as long as the cluster has no room for it
+        self._not_begun: dict[int, tuple[dict[str, Any], int]] = {}  # items of workers whose actor is not placed yet
         self._pending: dict[Any, int] = {}
 
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
@@ -68,14 +68,14 @@ class RayPool:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
         replies: list[WorkerReply] = []
         while not replies:
-            self._give_to_those_with_a_place()
+            self._give_to_placed_actors()
             ended, _ = self._ray.wait([*self._pending, *self._starting], num_returns=1, timeout=_WAIT_S)
             for reference in ended:
                 replies += self._begun(reference) if reference in self._starting else self._ended(reference)
         return replies
 
-    def _give_to_those_with_a_place(self) -> None:
-        """An actor waits for a place as long as the cluster has none, forever after the loss of a node; its item must not."""
+    def _give_to_placed_actors(self) -> None:
+        """An actor waits as long as the cluster has no room for it, forever after the loss of a node; its item must not."""
         starting = {worker: reference for reference, worker in self._starting.items()}
         free = [w for w in self._actors if w not in starting and w not in self._pending.values()]
         for worker, other in zip([w for w in self._not_begun if w in starting], free, strict=False):
