@@ -8,15 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sampt.config import (
-    ReinitConfig,
-    SamplingConfig,
-    default_config,
-    preset,
-    with_settings,
-)
+from sampt.config import ReinitConfig, SamplingConfig, default_config, with_settings
 from sampt.pipeline import windowed
 from sampt.pipeline.segment import segment_video
+from sampt.presets import preset
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing import (
     ExactSegmenter,
