@@ -25,7 +25,7 @@ from sampt.web.given_masks import mask_from
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
 from sampt.web.responses import object_model, point_model
-from sampt.web.schemas.base import Rle
+from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import (
     BoxUpdate,
     ObjectCreate,
@@ -159,7 +159,7 @@ _MASK_BODY = {
         "required": True,
         "content": {
             "image/png": {"schema": {"type": "string", "format": "binary"}},
-            "application/json": {"schema": Rle.model_json_schema()},
+            "application/json": {"schema": RleMask.model_json_schema()},
         },
     }
 }
