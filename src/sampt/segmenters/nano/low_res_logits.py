@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.segmenters.nano.runtime import Positions
 from sampt.segmenters.nano.settings import NanoSettings
 from sampt.segmenters.nano.sharpen import guided_upsample
@@ -43,6 +44,8 @@ class LowResLogits:
     logits: FloatArray
     window: Window
     size_hw: tuple[int, int]
+
+    __repr__ = shape_repr
 
     @property
     def nbytes(self) -> int:

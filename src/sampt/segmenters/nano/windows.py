@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.geometry import shrink_image, size_with_longest_side
 from sampt.segmenters.nano.runtime import STRIDE, EncodedWindow, Features, Positions, Runtime, Salient, lay_over, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
@@ -68,6 +69,8 @@ class Encoded:
 
     frame: UInt8Array
     levels: dict[int, Features] = field(default_factory=dict)
+
+    __repr__ = shape_repr
 
     @property
     def size_hw(self) -> tuple[int, int]:
