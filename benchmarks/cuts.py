@@ -22,8 +22,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sampt.config import PRESETS, SegmentConfig, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.pipeline.segment import segment_stream, segment_video
+from sampt.presets import PRESETS
 from sampt.types import FrameMasks, QueryMask, UInt8Array
 
 LENGTHS = (8, 12, 6)

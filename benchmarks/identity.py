@@ -25,10 +25,11 @@ import cv2
 import numpy as np
 
 from benchmarks.cuts import setting
-from sampt.config import PRESETS, SegmentConfig, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.evaluation.vos.jf import jaccard
 from sampt.exporters.overlay import draw_overlay
 from sampt.pipeline.segment import segment_video
+from sampt.presets import PRESETS
 from sampt.testing import Scene, SceneVideo, alike_crossing_scene, exchange_scene, hidden_scene
 from sampt.types import BoolArray, FrameMasks, QueryMask
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 import sampt
-from sampt.config import PRESETS
+from sampt.presets import PRESETS
 
 SIZE_HW = (360, 640)
 

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from sampt import segment_video
-from sampt.config import SegmentConfig, preset, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.errors import ConfigError, SamptError
 from sampt.evaluation import (
     LabelMapSequence,
@@ -40,6 +40,7 @@ from sampt.evaluation import (
 )
 from sampt.files.palette import PALETTE
 from sampt.points.sample import sample_points
+from sampt.presets import preset
 from sampt.types import IntArray, Points
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -145,7 +145,7 @@ def after_encoder(
         limit = LIMIT_TORCH if name == "torch" else LIMIT_EXPORTED
         ways.append(Way(name, lambda s=segmenter, e=embedding: segment_prompts(s, e, prompts, config), limit))
     times = in_turn([way.run for way in ways], args.repeats, args.device)
-    reference = [mask_of(prediction) for prediction in ways[0].run()]
+    reference = [read_mask(prediction) for prediction in ways[0].run()]
     print(f"## After the encoder: {args.model}, {args.objects} objects, R = {args.steps}, {args.device}\n")
     print(f"| | median (ms) | over {ways[0].name} | limit | mask IoU with {ways[0].name} |\n|---|---|---|---|---|")
     holds, exported = True, []
@@ -156,7 +156,7 @@ def after_encoder(
             exported.append(ratio)
         elif limit is not None:
             holds = holds and ratio <= limit
-        iou = min(iou_of(mask_of(prediction), mask) for prediction, mask in zip(way.run(), reference, strict=True))
+        iou = min(compute_iou(read_mask(prediction), mask) for prediction, mask in zip(way.run(), reference, strict=True))
         print(f"| {way.name} | {1e3 * seconds:.0f} | {ratio:.2f} | {limit or ''} | {iou:.4f} |")
     if exported:
         holds = holds and min(exported) <= LIMIT_EXPORTED  # one CPU runtime is enough
@@ -220,11 +220,11 @@ def early_stops(args: argparse.Namespace, segmenter: SamSegmenter, frame: np.nda
     configs = [PromptConfig(refinement_steps=args.steps, stop_fraction=fraction) for fraction in fractions]
     runs = [lambda c=config: segment_prompts(segmenter, embedding, prompts, c) for config in configs]
     times = in_turn(runs, args.repeats, args.device)
-    reference = [mask_of(prediction) for prediction in runs[0]()]
+    reference = [read_mask(prediction) for prediction in runs[0]()]
     print("\n## Early stops, torch\n\n| steps end when no more changes than | median (ms) | over none | mask IoU with none |")
     print("|---|---|---|---|")
     for fraction, run, seconds in zip(fractions, runs, times, strict=True):
-        iou = min(iou_of(mask_of(prediction), mask) for prediction, mask in zip(run(), reference, strict=True))
+        iou = min(compute_iou(read_mask(prediction), mask) for prediction, mask in zip(run(), reference, strict=True))
         text = "never" if fraction is None else "nothing (exact)" if fraction == 0 else f"{100 * fraction:g} % of the mask"
         print(f"| {text} | {1e3 * seconds:.0f} | {seconds / times[0]:.2f} | {iou:.4f} |")
 
@@ -238,22 +238,22 @@ def encoders(args: argparse.Namespace, segmenters: dict[str, SamSegmenter], fram
         runtime = segmenter.runtime
         image = to_square(frame, runtime.fit(frame.shape[1:3]), device if name == "torch" else torch.device("cpu"))
         runs.append(lambda r=runtime, p=image: r.encode(p))
-        masks.append([mask_of(a) for a in segment_prompts(segmenter, segmenter.encode(frame)[0], prompts, config)])
+        masks.append([read_mask(a) for a in segment_prompts(segmenter, segmenter.encode(frame)[0], prompts, config)])
     times = in_turn(runs, args.repeats, args.device)
     print("\n## Encoder\n\n| | median (ms) | over torch | mask IoU with torch |\n|---|---|---|---|")
     for name, seconds, found in zip(segmenters, times, masks, strict=True):
-        iou = min(iou_of(mask, other) for mask, other in zip(found, masks[0], strict=True))
+        iou = min(compute_iou(mask, other) for mask, other in zip(found, masks[0], strict=True))
         print(f"| {name} | {1e3 * seconds:.0f} | {seconds / times[0]:.2f} | {iou:.4f} |")
 
 
-def mask_of(prediction: MaskPrediction | np.ndarray) -> np.ndarray:
+def read_mask(prediction: MaskPrediction | np.ndarray) -> np.ndarray:
     if isinstance(prediction, np.ndarray):
         return prediction
     assert prediction.logits is not None
     return prediction.logits > 0
 
 
-def iou_of(one: np.ndarray, two: np.ndarray) -> float:
+def compute_iou(one: np.ndarray, two: np.ndarray) -> float:
     union = np.count_nonzero(one | two)
     return np.count_nonzero(one & two) / union if union else 1.0
 

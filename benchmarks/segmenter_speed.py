@@ -163,7 +163,7 @@ def measure(calls: dict[str, Callable[[], object]], steps: int) -> dict[str, lis
     return times
 
 
-def ratios_of(times: dict[str, list[float]]) -> list[dict[str, Any]]:
+def compute_ratios(times: dict[str, list[float]]) -> list[dict[str, Any]]:
     """For each size of object, the two ratios of medians, their limits and whether they hold."""
     ms = {name: statistics.median(values) for name, values in times.items()}
     rows: list[dict[str, Any]] = []
@@ -229,7 +229,7 @@ def main() -> int:
         "encoder_parameters": parameters,
         "versions": {name: version(name) for name in ("sampt", "onnxruntime", "kornia", "torch", "numpy")},
     }
-    ratios = ratios_of(times)
+    ratios = compute_ratios(times)
     print(to_markdown(times, ratios, setting))
     if args.json:
         args.json.write_text(json.dumps({"setting": setting, "times_ms": times, "ratios": ratios}, indent=1) + "\n")

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from sampt.config import PRESETS
+from sampt.presets import PRESETS
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 
 DAVIS = Path(__file__).resolve().parents[2] / "shared" / "davis"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sampt.config import PRESETS, setting_fields
+from sampt.config import setting_fields
+from sampt.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = (ROOT / "docs" / "algorithm.md").read_text(encoding="utf-8")

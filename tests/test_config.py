@@ -1,4 +1,4 @@
-"""Settings are checked when made; presets hold the paper's numbers."""
+"""Settings are checked when made."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from sampt.config import (
-    PRESET_SUMMARIES,
-    PRESETS,
     PromptConfig,
     ReinitConfig,
     SamplingConfig,
@@ -19,11 +17,11 @@ from sampt.config import (
     TrackingConfig,
     default_config,
     flatten_settings,
-    preset,
     setting_fields,
     with_settings,
 )
 from sampt.errors import ConfigError
+from sampt.presets import PRESETS, preset
 
 
 def test_the_parts_have_the_numbers_of_the_paper() -> None:
@@ -46,21 +44,6 @@ def test_what_is_left_out_is_as_in_the_preset_default() -> None:
 
 def _flat(config: SegmentConfig) -> dict[str, object]:
     return {name: attrgetter(name)(config) for name in setting_fields()}
-
-
-def test_paper_presets() -> None:
-    one, two = preset("paper-v1"), preset("paper-v2")
-    assert (one.sampling.positive_points, one.sampling.negative_points) == (8, 1)
-    assert (two.sampling.positive_points, two.sampling.negative_points) == (16, 1)
-    assert (one.reinit.variant, two.reinit.variant) == ("on-horizon-and-sync", "at-median-area")
-    assert (one.reinit.horizon, one.reinit.tracker_horizon) == (8, 8)
-    assert (two.reinit.horizon, two.reinit.tracker_horizon) == (24, 24)
-    for paper, counts in ((one, (8, 72)), (two, (16, 1))):
-        sampling = with_settings(paper, {"reinit.enabled": True}).effective_sampling
-        assert (sampling.positive_points, sampling.negative_points) == counts
-        assert paper.effective_sampling == paper.sampling
-    assert [p.prompting.refinement_steps for p in (one, two)] == [12, 12]
-    assert [p.reinit.enabled for p in (one, two)] == [False, False]
 
 
 @pytest.mark.parametrize("reinit", [False, True])
@@ -90,33 +73,6 @@ def test_there_are_two_passes_where_negative_points_are_drawn(changes: dict[str,
     assert dataclasses.replace(config.effective_prompting, positives_first=True) == dataclasses.replace(
         config.prompting, positives_first=True
     )
-
-
-def test_presets_that_need_nothing_from_the_network() -> None:
-    assert preset("offline") == preset("default")
-    assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")
-    changes = {"segmenter": "nano-fast", "longest_side": 428, "prompting.object_memory": False}
-    assert preset("fast-offline") == with_settings(preset("default"), changes)
-
-
-def test_presets_with_fetched_weights_ask_as_the_paper_does() -> None:
-    chosen = {"best": ("hq-sam-vit-h", 12), "balanced": ("sam2.1-base-plus", 12), "fast": ("mobile-sam", 3)}
-    paper = preset("paper-v2")
-    for name, (segmenter, rounds) in chosen.items():
-        found = preset(name)
-        assert (found.tracker, found.segmenter, found.longest_side) == ("nano", segmenter, None)
-        assert found.sampling == dataclasses.replace(paper.sampling, expand_clicks=True)
-        assert found.prompting == dataclasses.replace(paper.prompting, refinement_steps=rounds)
-        expected = dataclasses.replace(
-            paper.reinit, enabled=True, keep_queries=True, backward_consistency=True, negative_points=None
-        )
-        assert found.reinit == expected
-
-
-def test_every_preset_is_told_in_a_line() -> None:
-    assert list(PRESET_SUMMARIES) == list(PRESETS)
-    assert max(map(len, PRESET_SUMMARIES.values())) <= 110
-    assert {config.tracker_weights for config in PRESETS.values()} == {"default"}
 
 
 @pytest.mark.parametrize(
@@ -159,11 +115,6 @@ def test_values_on_the_edge_of_the_range_are_taken() -> None:
     assert PromptConfig(iou_threshold=1).iou_threshold == 1
     assert ReinitConfig(horizon=2, tracker_horizon=2).horizon == 2
     assert SamplingConfig(negative_margin=None).negative_margin is None
-
-
-def test_unknown_preset_names_the_closest() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown preset 'paper-v3'. Did you mean 'paper-v\d'\? Available: default, offline"):
-        preset("paper-v3")
 
 
 def test_settings_change_by_dotted_name() -> None:

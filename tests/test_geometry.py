@@ -16,6 +16,7 @@ from sampt.geometry import (
     near_border,
     pixels_around_box,
     pixels_between,
+    pixels_within_edges,
     rescale_box,
     rescale_span,
     rescale_xy,
@@ -102,6 +103,15 @@ def test_pixels_between_two_locations_are_rounded_outward_and_in_the_frame() -> 
     assert pixels_between(array(1.2, 0.9), array(3.1, 2), (4, 8)) == (slice(0, 3), slice(1, 5))
     assert pixels_between(array(-3, -9), array(99, 99), (4, 8)) == (slice(0, 4), slice(0, 8))
     assert pixels_between(array(5, 2), array(3, 1), (4, 8)) == (slice(2, 3), slice(5, 6))
+
+
+def test_pixels_within_edges_are_those_that_the_area_touches() -> None:
+    assert pixels_within_edges(array(1.2, 0), array(3.1, 2), (4, 8)) == (slice(0, 2), slice(1, 4))
+    assert pixels_within_edges(array(1, 1), array(2, 2), (4, 8)) == (slice(1, 2), slice(1, 2))  # a pixel's own edges
+    assert pixels_within_edges(array(-3, -9), array(99, 99), (4, 8)) == (slice(0, 4), slice(0, 8))
+    beyond = array(9, -2), array(12, -1)
+    assert pixels_within_edges(*beyond, (4, 8)) == (slice(0, 0), slice(8, 8))
+    assert pixels_within_edges(*beyond, (4, 8), min_pixels=1) == (slice(0, 1), slice(7, 8))
 
 
 def test_pixels_around_a_box_begin_in_the_frame() -> None:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from sampt.batch.work import BatchSettings
-from sampt.config import default_config, preset
+from sampt.config import default_config
 from sampt.pipeline.segment import segment_stream, segment_video
+from sampt.presets import preset
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.run import run_job
 from sampt.session import Session

@@ -99,7 +99,7 @@ def weigh(case: Case, segmenter: GrabCutSegmenter) -> tuple[FrameFeatures, Evide
     return features_of_frame, evidence, window
 
 
-def sample_of(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
+def draw_sample(case: Case, segmenter: GrabCutSegmenter, rng: np.random.Generator, pixels: int = 1500) -> Sample:
     features_of_frame, evidence, window = weigh(case, segmenter)
     features = unary_features(features_of_frame, evidence, window)
     gt = cv2.resize(case.gt.astype(np.float32), features_of_frame.low_hw[::-1], interpolation=cv2.INTER_AREA)[window] > 0.5
@@ -126,7 +126,7 @@ def fit_soft_iou(samples: list[Sample], start: np.ndarray, sharpness: float = 2.
     return np.append(slopes, b[-1] - slopes @ mean).astype(np.float64)
 
 
-def fold_of(cases: list[Case]) -> dict[str, int]:
+def assign_folds(cases: list[Case]) -> dict[str, int]:
     return {name: i % FOLDS for i, name in enumerate(sorted({case.sequence for case in cases}))}
 
 
@@ -134,8 +134,8 @@ def fit(cases: list[Case], held_out: list[Case]) -> None:
     """Print cross-validated figures, then the constants from all cases."""
     start = np.array(GrabCutSettings().weights)
     rng = np.random.default_rng(0)
-    samples = [sample_of(case, GrabCutSegmenter(), rng) for case in cases]
-    folds = fold_of(cases)
+    samples = [draw_sample(case, GrabCutSegmenter(), rng) for case in cases]
+    folds = assign_folds(cases)
     per_fold = [fit_soft_iou([s for s in samples if folds[s.case.sequence] != f], start) for f in range(FOLDS)]
     for smoothness in (3.0, 5.0, 7.0):
         segmenters = [GrabCutSegmenter(GrabCutSettings(weights=tuple(b), smoothness=smoothness)) for b in per_fold]
@@ -160,7 +160,7 @@ def fit_score(cases: list[Case], segmenter: GrabCutSegmenter) -> None:
         x.append(score_features(features_of_frame, evidence, window, logits, mask))
         y.append(jaccard(by_grabcut(case, segmenter), case.gt))
     features, gt = np.stack(x).astype(np.float64), np.array(y)
-    folds = fold_of(cases)
+    folds = assign_folds(cases)
     fold = np.array([folds[case.sequence] for case in cases])
     guess = np.zeros(len(gt))
     for f in range(FOLDS):

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sampt.config import SegmentConfig, preset, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.evaluation import LabelMapSequence, select_sequences, training_sequences
 from sampt.evaluation.vos.jf import boundary_f, jaccard
 from sampt.pipeline.segment import segment_video
+from sampt.presets import preset
 from sampt.trackers.base import PointTracker
 from sampt.trackers.chained import ChainLimits
 from sampt.trackers.dis_flow import DisFlowTracker

@@ -22,7 +22,7 @@ _WHERE = {
     "MaskPrediction": "sampt.types",
     "ObjectPrompt": "sampt.types",
     "ObjectState": "sampt.types",
-    "PRESETS": "sampt.config",
+    "PRESETS": "sampt.presets",
     "Points": "sampt.types",
     "Queries": "sampt.pipeline.queries",
     "QueryBox": "sampt.types",
@@ -36,7 +36,7 @@ _WHERE = {
     "create_tracker": "sampt.trackers.create",
     "open_stream": "sampt.video.streaming",
     "open_video": "sampt.video.open",
-    "preset": "sampt.config",
+    "preset": "sampt.presets",
     "generate_masks": "sampt.segmenters.automatic",
     "read_queries": "sampt.points.parse",
     "run_job": "sampt.runs.run",
@@ -47,14 +47,14 @@ _WHERE = {
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
-    from sampt.config import PRESETS as PRESETS
     from sampt.config import SegmentConfig as SegmentConfig
-    from sampt.config import preset as preset
     from sampt.errors import SamptError as SamptError
     from sampt.pipeline.queries import Queries as Queries
     from sampt.pipeline.segment import segment_stream as segment_stream
     from sampt.pipeline.segment import segment_video as segment_video
     from sampt.points.parse import read_queries as read_queries
+    from sampt.presets import PRESETS as PRESETS
+    from sampt.presets import preset as preset
     from sampt.runs.job import Job as Job
     from sampt.runs.job import RunOptions as RunOptions
     from sampt.runs.run import run_job as run_job

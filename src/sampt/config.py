@@ -1,4 +1,4 @@
-"""All settings of the method, as frozen dataclasses; presets are values.
+"""All settings of the method, as frozen dataclasses.
 
 The ``help`` of a field is the text that the command line shows. Numbers are those of "Segment Anything Meets Point Tracking"
 (arXiv 2307.01197) and its authors' program where they define them.
@@ -17,8 +17,6 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 from sampt.errors import ConfigError, did_you_mean
 
 __all__ = [
-    "PRESETS",
-    "PRESET_SUMMARIES",
     "PromptConfig",
     "ReinitConfig",
     "SamplerName",
@@ -27,7 +25,6 @@ __all__ = [
     "TrackingConfig",
     "default_config",
     "flatten_settings",
-    "preset",
     "setting_fields",
     "with_settings",
 ]
@@ -208,7 +205,7 @@ class ReinitConfig(_Checked):
 
 
 # What SegmentConfig() and the preset "default" are. Chosen on davis2016_train (docs/benchmarks.md, "How the default was
-# chosen"), on those of its sequences that the bundled segmenter was not trained on; the preset "classical" on all of them.
+# chosen"), on those of its sequences that the bundled segmenter was not trained on.
 _SAMPLING = SamplingConfig(
     positive_points=64, negative_points=64, positive_sampler="even", negative_sampler="even", expand_clicks=True
 )
@@ -276,93 +273,6 @@ def default_config(*, streaming: bool = False) -> SegmentConfig:
     """
     config = SegmentConfig()
     return with_settings(config, {"reinit.enabled": False}) if streaming else config
-
-
-_BUNDLED = SegmentConfig()
-_CLASSICAL = SegmentConfig(
-    tracker="dis-flow",
-    segmenter="grabcut",
-    sampling=dataclasses.replace(_SAMPLING, positive_points=128, negative_points=128),
-    prompting=dataclasses.replace(_PROMPTING, min_visible=0.0),
-    reinit=dataclasses.replace(_REINIT, horizon=8, previous_mask=False, keep_queries=False, backward_consistency=False),
-)
-
-
-def _fetch(segmenter: str, steps: int) -> SegmentConfig:
-    """A segmenter whose weights are fetched, prompted as the paper's second version requests, behind the bundled tracker."""
-    return SegmentConfig(
-        tracker="nano",
-        segmenter=segmenter,
-        sampling=SamplingConfig(positive_points=16, negative_points=1, expand_clicks=True),
-        prompting=PromptConfig(refinement_steps=steps, iou_threshold=0.7),
-        reinit=ReinitConfig(
-            enabled=True, variant="at-median-area", horizon=24, tracker_horizon=24, keep_queries=True, backward_consistency=True
-        ),
-    )
-
-
-PRESETS: dict[str, SegmentConfig] = {
-    "default": _BUNDLED,
-    "offline": _BUNDLED,
-    "fast-offline": dataclasses.replace(
-        _BUNDLED,
-        segmenter="nano-fast",
-        longest_side=428,
-        prompting=dataclasses.replace(_PROMPTING, object_memory=False),
-    ),
-    "classical": _CLASSICAL,
-    "best": _fetch("hq-sam-vit-h", steps=12),
-    "balanced": _fetch("sam2.1-base-plus", steps=12),
-    "fast": _fetch("mobile-sam", steps=3),
-    "paper-v1": SegmentConfig(
-        tracker="pips",
-        segmenter="sam-vit-h",
-        sampling=SamplingConfig(positive_points=8, negative_points=1),
-        tracking=TrackingConfig(),
-        prompting=PromptConfig(),
-        reinit=ReinitConfig(variant="on-horizon-and-sync", horizon=8, tracker_horizon=8, negative_points=72),
-        full_precision=True,
-        longest_side=1024,
-    ),
-    "paper-v2": SegmentConfig(
-        tracker="cotracker3-offline",
-        segmenter="hq-sam-vit-h",
-        sampling=SamplingConfig(positive_points=16, negative_points=1),
-        tracking=TrackingConfig(support_grid="paper"),
-        prompting=PromptConfig(),
-        reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
-        full_precision=True,
-        longest_side=1024,
-    ),
-}
-"""``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows.
-
-``best``, ``balanced`` and ``fast`` fetch official weights, of permissive licences, and were not tuned here.
-"""
-
-PRESET_SUMMARIES: dict[str, str] = {
-    "default": "the bundled networks, both called nano; needs no download and no PyTorch; chosen on DAVIS-2016 train",
-    "offline": "another name of default",
-    "fast-offline": "the same at half the resolution, with the segmenter nano-fast",
-    "classical": "no network at all: graph cut and optical flow",
-    "best": "hq-sam-vit-h behind the tracker nano; 2.6 GB of weights; not tuned here, where no official weights are at hand",
-    "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",
-    "fast": "mobile-sam behind the tracker nano; 41 MB of weights; not tuned here either",
-    "paper-v1": "PIPS and SAM ViT-H, with the numbers of the paper's first version",
-    "paper-v2": "CoTracker3 (weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
-}
-"""What the presets are, in a line each."""
-
-
-def preset(name: str) -> SegmentConfig:
-    """The preset called ``name``.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"Unknown preset {name!r}.{did_you_mean(name, PRESETS)} Available: {', '.join(PRESETS)}.")
-    return PRESETS[name]
 
 
 def flatten_settings(config: SegmentConfig) -> dict[str, Any]:

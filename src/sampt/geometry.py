@@ -1,5 +1,8 @@
 """The one pixel convention; the only module that rescales, rounds, clips or tests coordinates.
 
+Excepted are drawing, wire formats, and what lies on a grid of its own: windows and cells of networks, patches of
+:mod:`sampt.tracks.shots`.
+
 (0, 0) is the centre of the top-left pixel, so a frame of size (h, w) covers x in [-0.5, w - 0.5]. A point keeps its location
 on the image when the image is resized: ``(xy + 0.5) * scale - 0.5``. A box is the first and the last pixel, inclusive.
 """
@@ -19,6 +22,7 @@ __all__ = [
     "near_border",
     "pixels_around_box",
     "pixels_between",
+    "pixels_within_edges",
     "rescale_box",
     "rescale_span",
     "rescale_xy",
@@ -92,6 +96,23 @@ def pixels_between(low_xy: FloatArray, high_xy: FloatArray, size_hw: SizeHW) -> 
     first = np.clip(np.floor(low_xy), 0, last_xy).astype(int)
     last = np.clip(np.ceil(high_xy), first, last_xy).astype(int)
     return slice(first[1], last[1] + 1), slice(first[0], last[0] + 1)
+
+
+def pixels_within_edges(
+    low_xy: FloatArray, high_xy: FloatArray, size_hw: SizeHW, *, min_pixels: int = 0
+) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that an area touches, in the frame.
+
+    Args:
+        low_xy: (2,) its left and upper edge, in pixels from the frame's *corner*: half a pixel more than everywhere else here.
+        high_xy: (2,) its right and lower edge, likewise.
+        size_hw: of the frame.
+        min_pixels: there are at least so many rows and columns, also where the area lies beyond the frame.
+    """
+    size_xy = np.array(size_hw[::-1])
+    first = np.clip(np.floor(low_xy), 0, size_xy - min_pixels).astype(int)
+    stop = np.maximum(np.clip(np.ceil(high_xy), 0, size_xy).astype(int), first + min_pixels)
+    return slice(first[1], stop[1]), slice(first[0], stop[0])
 
 
 def pixels_around_box(box_xyxy: FloatArray, margin_px: float) -> tuple[slice, slice]:

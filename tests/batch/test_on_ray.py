@@ -22,8 +22,8 @@ from sampt.batch.items import read_batch
 from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.config import preset
 from sampt.errors import BatchError
+from sampt.presets import preset
 from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
 

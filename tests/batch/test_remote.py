@@ -18,8 +18,8 @@ from PIL import Image
 from sampt.batch.items import read_batch
 from sampt.batch.remote import RemoteFolder
 from sampt.batch.work import BatchSettings, Worker
-from sampt.config import preset
 from sampt.errors import BatchError
+from sampt.presets import preset
 from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
 

@@ -11,7 +11,8 @@ import pytest
 
 import sampt
 from sampt.cli.progress import progress_bar
-from sampt.config import PRESETS, SegmentConfig, setting_fields, with_settings
+from sampt.config import SegmentConfig, setting_fields, with_settings
+from sampt.presets import PRESETS
 
 
 def test_help_lists_the_commands(call: Any) -> None:

@@ -172,7 +172,7 @@ def test_a_worker_that_starts_is_not_interrupted(tmp_path: Path) -> None:
         "import sys, time\nfrom pathlib import Path\n"
         "from sampt.batch.local import LocalPool\nfrom sampt.batch.work import BatchSettings\n"
         "with LocalPool(BatchSettings(Path('out')), 1) as pool:\n"
-        "    print(pool._started(0).pid, flush=True)\n    sys.stdin.readline()\n"
+        "    print(pool._start_worker(0).pid, flush=True)\n    sys.stdin.readline()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.cli.segment import _name_of
+from sampt.cli.segment import _choose_name
 from sampt.runs.outputs import DEFAULT_FORMATS, output_name
 
 
@@ -58,7 +58,7 @@ def test_quiet_prints_nothing_and_the_folder_has_the_videos_name(
 def test_name_of_the_default_folder(source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a" / "v1.2").mkdir(parents=True)
-    assert _name_of(source) == name
+    assert _choose_name(source) == name
 
 
 def test_the_same_clicks_in_another_form_are_the_same_run(media: Any, kit: Any, call: Any, tmp_path: Path) -> None:

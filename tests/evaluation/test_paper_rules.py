@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from sampt.backends.registry import available
-from sampt.config import SegmentConfig, preset, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.evaluation.instances.predict import instances_config
 from sampt.evaluation.paper_rules import PAPER_RULES, applied_rules, with_rules
 from sampt.evaluation.predict import read_run
 from sampt.evaluation.sweep import read_sweep
+from sampt.presets import preset
 from sampt.testing.scenes import slow_scene
 
 

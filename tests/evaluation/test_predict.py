@@ -16,10 +16,10 @@ from PIL import Image
 
 from sampt.batch.local import LocalPool
 from sampt.batch.work import BatchSettings
-from sampt.config import preset
 from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import open_dataset
 from sampt.evaluation.predict import DatasetChoice, predict_dataset, read_run, vos_config, write_submission
+from sampt.presets import preset
 from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, crossing_scene, slow_scene
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sampt.config import preset
 from sampt.errors import ConfigError, EvaluationError
 from sampt.evaluation.sweep import read_sweep
+from sampt.presets import preset
 from sampt.testing.scenes import SceneVideo, slow_scene
 
 BASE = {"dataset": "folder", "root": "data"}

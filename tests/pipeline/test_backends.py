@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sampt.config import PRESETS, SegmentConfig, preset, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.errors import BackendError, ConfigError
 from sampt.pipeline.backends import setting_options
 from sampt.pipeline.segment import segment_video
+from sampt.presets import PRESETS, preset
 from sampt.runs.backends import backend_options, make_backends
 from sampt.runs.job import RunOptions
 from sampt.trackers.create import create_tracker

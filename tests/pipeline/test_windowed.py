@@ -8,17 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sampt.config import (
-    ReinitConfig,
-    SamplingConfig,
-    default_config,
-    preset,
-    with_settings,
-)
+from sampt.config import ReinitConfig, SamplingConfig, default_config, with_settings
 from sampt.memory import ObjectMemory
 from sampt.memory import object_memory as object_memory_module
 from sampt.pipeline import recognition, windowed
 from sampt.pipeline.segment import segment_video
+from sampt.presets import preset
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing import (
     ExactSegmenter,

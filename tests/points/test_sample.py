@@ -134,14 +134,14 @@ def test_a_mask_on_the_frame_border_is_eroded_there_too() -> None:
 def test_thin_masks_are_eroded_less() -> None:
     mask = np.zeros(SIZE_HW, bool)
     mask[40:43, 10:110] = True  # diagonal 100: squares of 6, 2 and 1 pixels
-    eroded = sample._eroded(mask, 100.0)
+    eroded = sample._erode(mask, 100.0)
     assert 10 <= eroded.sum() < mask.sum()
     line = np.zeros(SIZE_HW, bool)
     line[40, 10:110] = True
-    assert np.array_equal(sample._eroded(line, 100.0), line)
+    assert np.array_equal(sample._erode(line, 100.0), line)
     dot = np.zeros(SIZE_HW, bool)
     dot[4, 4] = True
-    assert np.array_equal(sample._eroded(dot, 1.4), dot)
+    assert np.array_equal(sample._erode(dot, 1.4), dot)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, (0, 0, 1)), (4, (1, 1, 2)), (16, (4, 5, 7)), (72, (18, 24, 30))])

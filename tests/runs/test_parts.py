@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sampt.config import PRESETS, PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig, with_settings
+from sampt.config import PromptConfig, ReinitConfig, SamplingConfig, SegmentConfig, TrackingConfig, with_settings
 from sampt.errors import ConfigError, OutputError
 from sampt.pipeline.segment import PartOfFrame, merge_parts, segment_part, segment_video
+from sampt.presets import PRESETS
 from sampt.runs.parts import PartFile, write_part
 from sampt.segmenters.create import create_segmenter
 from sampt.testing import ExactSegmenter, ExactStreamTracker, SceneVideo, crossing_scene

@@ -29,12 +29,13 @@ import sampt  # noqa: E402
 from sampt.backends.spec import BackendSpec  # noqa: E402
 from sampt.backends.table import BUILT_IN  # noqa: E402
 from sampt.cli.main import main  # noqa: E402
-from sampt.config import PRESETS, PromptConfig, SegmentConfig, with_settings  # noqa: E402
+from sampt.config import PromptConfig, SegmentConfig, with_settings  # noqa: E402
 from sampt.errors import BackendError, OutputError  # noqa: E402
 from sampt.exporters.tracks_npz import load_tracks  # noqa: E402
 from sampt.geometry import mask_at  # noqa: E402
 from sampt.pipeline.propagation import Engine  # noqa: E402
 from sampt.pipeline.segment import segment_video  # noqa: E402
+from sampt.presets import PRESETS  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.runs.job import Job, RunOptions  # noqa: E402
 from sampt.runs.outputs import DEFAULT_FORMATS, output_name  # noqa: E402

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras")
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 pytest.importorskip("kornia", reason="kornia is one of the [sam] extras")
 
-from sampt.config import PRESETS
+from sampt.presets import PRESETS
 from sampt.session import project
 from sampt.web import backends as web_backends
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from sampt.web.events import EventHub, Subscriber
-from sampt.web.schemas.base import Rle
+from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import ObjectMask
 from sampt.web.schemas.stream import ChangedEvent, ErrorEvent, ExportEvent, FrameEvent, PongEvent, ProgressEvent
 
@@ -193,7 +193,7 @@ def test_the_stream_goes_on_when_another_video_is_opened(opened: TestClient, sit
 
 
 def _frame(frame: int, *object_ids: int) -> FrameEvent:
-    rle = Rle(size=(2, 2), counts="x" * 100)
+    rle = RleMask(size=(2, 2), counts="x" * 100)
     common = {"state": "present", "score": 1.0, "rle": rle, "num_visible_points": 1, "is_stale": False}
     return FrameEvent(frame=frame, objects=[ObjectMask(object_id=o, **common) for o in object_ids])
 

@@ -15,8 +15,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from sampt.config import PRESETS, SegmentConfig, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.errors import BackendError
+from sampt.presets import PRESETS
 from sampt.weights import fetch, find_source
 
 S = "/api/v1/session"

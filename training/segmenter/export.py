@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -72,7 +73,17 @@ def export(network: NanoNetwork, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     image, prompts = example()
     features = network.encoder(image)
+    export_encoder(network, image, features, out)
+    square = torch.nn.functional.interpolate(image, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
+    export_saliency(network, square, out)
+    corners = np.array([[4.0, -3.0], [20.0, 10.0]]), np.array([[150.0, 170.0], [140.0, 160.0]])
+    salient = network.find_salient(square, lay_over(*corners, 160))
     windows = tuple(f.expand(2, -1, -1, -1) for f in features)
+    export_decoder(network, (*windows, *salient, *prompts), out)
+
+
+def export_encoder(network: NanoNetwork, image: torch.Tensor, features: Sequence[torch.Tensor], out: Path) -> None:
+    """The part that is ours and the pretrained one, which adds to all ``features`` but the finest."""
     sizes = {n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in FEATURES} | {"picture": {0: "n", 2: "h", 3: "w"}}
     write_onnx(
         network.encoder,
@@ -93,7 +104,9 @@ def export(network: NanoNetwork, out: Path) -> None:
         {n: sizes[n] for n in ("picture", *added_to)} | {f"known_{n}": sizes[n] for n in added_to},
         half=True,
     )
-    square = torch.nn.functional.interpolate(image, (saliency_side(160),) * 2).expand(2, -1, -1, -1)
+
+
+def export_saliency(network: NanoNetwork, square: torch.Tensor, out: Path) -> None:
     write_onnx(
         network.saliency,
         (square,),
@@ -103,8 +116,9 @@ def export(network: NanoNetwork, out: Path) -> None:
         {"picture": {0: "n", 2: "s", 3: "s"}, **{n: {0: "n", 2: f"h_{n}", 3: f"w_{n}"} for n in SALIENT_MAPS}},
         half=True,
     )
-    corners = np.array([[4.0, -3.0], [20.0, 10.0]]), np.array([[150.0, 170.0], [140.0, 160.0]])
-    salient = network.find_salient(square, lay_over(*corners, 160))
+
+
+def export_decoder(network: NanoNetwork, inputs: tuple[torch.Tensor, ...], out: Path) -> None:
     axes: dict[str, dict[int, str]] = {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in FEATURES}
     axes |= {n: {0: "n", 2: f"s_{n}", 3: f"s_{n}"} for n in SALIENCY}
     axes |= {"inside": {0: "n", 2: "s_fine", 3: "s_fine"}, "previous": {0: "n", 2: "s_fine", 3: "s_fine"}}
@@ -119,7 +133,7 @@ def export(network: NanoNetwork, out: Path) -> None:
     axes |= {"logits": {0: "n", 2: "s", 3: "s"}, "score": {0: "n"}}
     write_onnx(
         network.decoder,
-        (*windows, *salient, *prompts),
+        inputs,
         out / "decoder.onnx",
         [*FEATURES, *SALIENCY, *PROMPT],
         ["logits", "score"],

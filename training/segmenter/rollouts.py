@@ -22,9 +22,10 @@ import cv2
 import numpy as np
 
 from sampt import create_tracker, segment_video
-from sampt.config import preset, with_settings
+from sampt.config import with_settings
 from sampt.evaluation.datasets import read_label_map
 from sampt.points.sample import sample_points
+from sampt.presets import preset
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.nano import create, create_fast
 from sampt.types import ObjectPrompt, Points, QueryMask

@@ -46,12 +46,12 @@ class LocalPool:
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
         """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
         task = [item.to_json(), num_free]
-        process = self._processes.get(worker) or self._started(worker)
+        process = self._processes.get(worker) or self._start_worker(worker)
         try:
             self._send(process, task)
         except BrokenPipeError:  # it died while it had nothing to do
             self._drop(worker)
-            self._send(self._started(worker), task)
+            self._send(self._start_worker(worker), task)
 
     def wait(self) -> list[WorkerReply]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
@@ -79,7 +79,7 @@ class LocalPool:
                 process.kill()
             self._drop(worker)
 
-    def _started(self, worker: int) -> subprocess.Popen[str]:
+    def _start_worker(self, worker: int) -> subprocess.Popen[str]:
         devices: Sequence[str] = self._settings.options.device.split(",")
         options = dataclasses.replace(self._settings.options, device=devices[worker % len(devices)].strip())
         values = dataclasses.replace(self._settings, options=options).to_json()

@@ -51,14 +51,14 @@ class RayPool:
             self._needs["num_gpus"] = 1
         self.num_workers = num_workers or self._room()
         self._actors: dict[int, Any] = {}
-        self._starting: dict[Any, int] = {}  # what an actor answers once it has a place -> its worker
-        self._not_begun: dict[int, tuple[dict[str, Any], int]] = {}  # items of workers whose actor has no place yet
+        self._starting: dict[Any, int] = {}  # an actor's is_ready() -> its worker, as long as the cluster has no room for it
+        self._not_begun: dict[int, tuple[dict[str, Any], int]] = {}  # items of workers whose actor is not placed yet
         self._pending: dict[Any, int] = {}
 
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
         """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
         if worker not in self._actors:
-            self._actors[worker] = self._started()
+            self._actors[worker] = self._start_actor()
             self._starting[self._actors[worker].is_ready.remote()] = worker
         self._not_begun[worker] = (item.to_json(), num_free)
         if worker not in self._starting.values():
@@ -68,14 +68,14 @@ class RayPool:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
         replies: list[WorkerReply] = []
         while not replies:
-            self._give_to_those_with_a_place()
+            self._give_to_placed_actors()
             ended, _ = self._ray.wait([*self._pending, *self._starting], num_returns=1, timeout=_WAIT_S)
             for reference in ended:
-                replies += self._begun(reference) if reference in self._starting else self._ended(reference)
+                replies += self._note_placed(reference) if reference in self._starting else self._collect_reply(reference)
         return replies
 
-    def _give_to_those_with_a_place(self) -> None:
-        """An actor waits for a place as long as the cluster has none, forever after the loss of a node; its item must not."""
+    def _give_to_placed_actors(self) -> None:
+        """An actor waits as long as the cluster has no room for it, forever after the loss of a node; its item must not."""
         starting = {worker: reference for reference, worker in self._starting.items()}
         free = [w for w in self._actors if w not in starting and w not in self._pending.values()]
         for worker, other in zip([w for w in self._not_begun if w in starting], free, strict=False):
@@ -86,7 +86,7 @@ class RayPool:
     def _begin(self, worker: int) -> None:
         self._pending[self._actors[worker].do.remote(*self._not_begun.pop(worker))] = worker
 
-    def _begun(self, reference: Any) -> list[WorkerReply]:
+    def _note_placed(self, reference: Any) -> list[WorkerReply]:
         worker = self._starting.pop(reference)
         try:
             self._ray.get(reference)
@@ -97,7 +97,7 @@ class RayPool:
             self._begin(worker)
         return []
 
-    def _ended(self, reference: Any) -> list[WorkerReply]:
+    def _collect_reply(self, reference: Any) -> list[WorkerReply]:
         worker = self._pending.pop(reference)
         try:
             return [(worker, ItemResult(**self._ray.get(reference)))]
@@ -126,7 +126,7 @@ class RayPool:
             )
         return room
 
-    def _started(self) -> Any:
+    def _start_actor(self) -> Any:
         environment = {"env_vars": {"OMP_NUM_THREADS": str(self._threads)}}
         remote = self._ray.remote(_Actor).options(**self._needs, runtime_env=environment)
         return remote.remote(self._settings.to_json())

@@ -31,7 +31,7 @@ def make_mark(name: str) -> str:
         files = natural_order(visible(Path(name).iterdir())) if Path(name).is_dir() else [Path(name)]
         return repr([(f.name, s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())])
     with _results(name):
-        fs, path = _opened(name)
+        fs, path = _open_url(name)
         found = fs.find(path) if "*" not in path else fs.glob(path)
         return repr([(p, fs.ukey(p)) for p in sorted(found)])
 
@@ -48,7 +48,7 @@ def fetched(url: str, folder: Path) -> Path:
     """
     folder.mkdir(parents=True)
     with _results(url):
-        fs, path = _opened(url)
+        fs, path = _open_url(url)
         if "*" in path:
             found = [p for p in fs.glob(path) if not is_leftover(Path(p).name)]
             if not found:
@@ -70,7 +70,7 @@ def listed(url: str) -> dict[str, bool]:
         BatchError: as for :func:`fetched`.
     """
     with _results(url):
-        fs, path = _opened(url)
+        fs, path = _open_url(url)
         return {str(e["name"]).rstrip("/").rpartition("/")[2]: e["type"] == "directory" for e in fs.ls(path, detail=True)}
 
 
@@ -81,7 +81,7 @@ def is_folder(url: str) -> bool:
         BatchError: as for :func:`fetched`.
     """
     with _results(url):
-        fs, path = _opened(url)
+        fs, path = _open_url(url)
         if not fs.exists(path):
             raise FileNotFoundError(url)
         return bool(fs.isdir(path))
@@ -100,7 +100,7 @@ class RemoteFolder:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         with _results(url):
-            self._fs, self._path = _opened(self.url)
+            self._fs, self._path = _open_url(self.url)
 
     def __truediv__(self, name: str) -> RemoteFolder:
         return RemoteFolder(f"{self.url}/{name}")
@@ -180,7 +180,7 @@ def _as_object(data: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def _open_url(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:

@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
     job = Job(
         video=arguments.video.rstrip("/") or arguments.video,
         queries=_queries(arguments),
-        output=arguments.output or Path("sampt-output") / _name_of(arguments.video),
+        output=arguments.output or Path("sampt-output") / _choose_name(arguments.video),
         config=config_from(arguments),
         options=RunOptions(
             formats=parse_formats(arguments.formats),
@@ -146,7 +146,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for option in ("raw_size", "fps"):
         if getattr(arguments, option) is not None:
             raise ConfigError(f"--{option.replace('_', '-')} is for streamed frames, from standard input (-) for example.")
-    run_with_progress(job, _name_of(arguments.video), quiet=arguments.quiet)
+    run_with_progress(job, _choose_name(arguments.video), quiet=arguments.quiet)
     return 0
 
 
@@ -185,7 +185,7 @@ def parse_formats(text: str) -> list[str]:
     return names
 
 
-def _name_of(video: str) -> str:
+def _choose_name(video: str) -> str:
     """A short name for the video: the file's stem, the folder's name, the folder of a glob pattern, the end of an address."""
     if is_streaming(video):
         return re.sub(r"[^A-Za-z0-9.-]+", "-", "stdin" if video == "-" else video.rpartition("://")[2]).strip("-.") or "stream"

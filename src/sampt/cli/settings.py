@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from sampt.backends.options import OPTIONS
-from sampt.config import PRESET_SUMMARIES, PRESETS, SegmentConfig, preset, setting_fields, with_settings
+from sampt.config import SegmentConfig, setting_fields, with_settings
+from sampt.presets import PRESET_SUMMARIES, PRESETS, preset
 from sampt.video.damage import ON_DAMAGE
 
 __all__ = [

@@ -27,7 +27,7 @@ def run_streaming_with_progress(job: Job, arguments: argparse.Namespace) -> int:
     video = open_stream(
         str(job.video),
         raw_size_hw=None if arguments.raw_size is None else _size_hw(arguments.raw_size),
-        fps=_checked_fps(arguments.fps),
+        fps=_check_fps(arguments.fps),
         start=_from(0, "--start", job.start),
         stop=None if job.stop is None else _from(job.start + 1, "--stop", job.stop),
         stride=_from(1, "--stride", job.stride),
@@ -55,7 +55,7 @@ def _size_hw(text: str) -> SizeHW:
     return int(found[2]), int(found[1])
 
 
-def _checked_fps(fps: float | None) -> float | None:
+def _check_fps(fps: float | None) -> float | None:
     if fps is not None and not 0 < fps <= 1000:
         raise VideoError(f"--fps is {fps:g}; expected a number above 0, up to 1000.")
     return fps

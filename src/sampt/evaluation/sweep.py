@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sampt.batch.driver import BatchReport, Pool
 from sampt.batch.work import BatchSettings, ItemResult
-from sampt.config import SegmentConfig, preset, with_settings
+from sampt.config import SegmentConfig, with_settings
 from sampt.errors import EvaluationError, SamptError, did_you_mean
 from sampt.evaluation.paper_rules import AppliedRule, applied_rules, with_rules
 from sampt.evaluation.predict import DatasetChoice, predict_dataset, vos_config
@@ -23,6 +23,7 @@ from sampt.files.atomic import write_atomic
 from sampt.files.limits import parse_json
 from sampt.files.names import markdown_cell
 from sampt.files.text import read_text
+from sampt.presets import preset
 
 __all__ = ["Sweep", "SweepRow", "read_sweep", "run_sweep", "sweep_table"]
 

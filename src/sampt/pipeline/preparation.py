@@ -80,7 +80,7 @@ def _prepare(
     if config.sampling.expand_clicks:
         for frame_idx in sorted(set(clicks.frame_idx.tolist())):
             on_frame = clicks.select(clicks.frame_idx == frame_idx)
-            found = _predicted_masks(video, working, on_frame, config, segmenter, config.effective_prompting)
+            found = _predict_masks(video, working, on_frame, config, segmenter, config.effective_prompting)
             sources = {**{(o, frame_idx): m for o, m in found.items()}, **sources}
     parts = [clicks]
     for (object_id, frame_idx), mask in sources.items():
@@ -121,7 +121,7 @@ def prepare_streaming_queries(
     return PreparedQueries(Points.concat([moved, drawn]), sampled.given)
 
 
-def _predicted_masks(
+def _predict_masks(
     video: Video,
     working: Video,
     clicks: Points,
@@ -191,7 +191,7 @@ def _one_click_mask(
     frame = video.read(frame_idx, frame_idx + 1)[0]
     medoid = sample_points(mask, 1, "kmedoids", rng_for(config.seed, RngPurpose.ONE_CLICK, object_id), frame)
     once = dataclasses.replace(config.prompting, positives_first=False, refinement_steps=0)
-    found = _predicted_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter, once)
+    found = _predict_masks(video, working, Points.of(object_id, frame_idx, medoid), config, segmenter, once)
     if object_id not in found:
         raise QueryError(
             f"The segmenter found nothing at the centre of object {object_id} on frame {frame_idx}; "

@@ -174,17 +174,17 @@ def segment_stream(
     first = next(iterator, None)
     if first is None:
         raise VideoError("The stream has no frame; expected at least one (h, w, 3) uint8 RGB frame.")
-    size_hw = _checked_frame(first, 0, None).shape[:2]
+    size_hw = _check_frame(first, 0, None).shape[:2]
     source = ArrayVideo(first[None])
     working = working_video(source, engine.config.longest_side)
     prepared = prepare_streaming_queries(source, working, queries, engine.config, engine.segmenter)
-    checked = (_checked_frame(f, i, size_hw) for i, f in enumerate(itertools.chain([first], iterator)))
+    checked = (_check_frame(f, i, size_hw) for i, f in enumerate(itertools.chain([first], iterator)))
     resized = checked if working is source else (resize_frame(f, working.size_hw) for f in checked)
     feed = streaming_feed(resized, prepared.points, engine.tracker, engine.config.tracking)
     return _run_steady(engine, (TrackedFrame(*f) for f in feed), prepared, source.size_hw, None, batch=1)
 
 
-def _checked_frame(frame: Any, frame_idx: int, size_hw: tuple[int, ...] | None) -> UInt8Array:
+def _check_frame(frame: Any, frame_idx: int, size_hw: tuple[int, ...] | None) -> UInt8Array:
     """The frame of a stream, when it is one and has the size of the first one."""
     is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
     if not is_frame or not frame.size or frame.shape[:2] != (size_hw or frame.shape[:2]):

@@ -147,7 +147,7 @@ def _shi_tomasi(mask: BoolArray, count: int, rng: np.random.Generator, frame: UI
         maxCorners=count,
         qualityLevel=0.001,
         minDistance=diagonal / count,
-        mask=_eroded(mask, diagonal).astype(np.uint8),
+        mask=_erode(mask, diagonal).astype(np.uint8),
         blockSize=3,
     )
     found = np.zeros((0, 2), np.float32) if corners is None else corners.reshape(-1, 2).astype(np.float32)
@@ -155,7 +155,7 @@ def _shi_tomasi(mask: BoolArray, count: int, rng: np.random.Generator, frame: UI
     return np.concatenate([found, _kmedoids(mask, missing, rng, _TOP_UP_PIXELS)]) if missing else found
 
 
-def _eroded(mask: BoolArray, diagonal: float) -> BoolArray:
+def _erode(mask: BoolArray, diagonal: float) -> BoolArray:
     """The mask without its rim, where features of the background would be found; as thick a rim as the mask can lose."""
     for fraction in _EROSION_FRACTIONS:
         side = max(1, round(fraction * diagonal))

@@ -75,7 +75,7 @@ def choose_frames(job: Job) -> ChosenFrames:
     check_on_damage(job.options.on_damage)
     goes_on = job.options.on_damage != "stop"
     source = open_source(job.video, allow_broken=goes_on, allow_playlists=job.options.allow_playlists)
-    indices: Sequence[int] = _checked_range(job, source)
+    indices: Sequence[int] = _check_range(job, source)
     damage = source.find_damage() if goes_on else Damage()
     video = without_damage(source, job.options.on_damage)
     if job.options.on_damage == "skip" and damage.unreadable:
@@ -87,7 +87,7 @@ def choose_frames(job: Job) -> ChosenFrames:
     return ChosenFrames(video if is_all else SubVideo(video, indices), indices, is_all, damage)
 
 
-def _checked_range(job: Job, video: Video) -> range:
+def _check_range(job: Job, video: Video) -> range:
     indices = _range(job, video.num_frames)
     if job.stride < 1:
         raise VideoError(f"The stride is {job.stride}; expected a whole number from 1.")

@@ -231,7 +231,7 @@ class _RunVideo(Video):
             raise VideoError(f"{self._label} was streamed and cannot be read again, and this export needs its frames.")
         location = self._given or self._label
         try:
-            source = self._opened(location)
+            source = self._open_video(location)
         except SamptError as error:
             reason = str(error).rstrip(".")
             raise VideoError(
@@ -241,7 +241,7 @@ class _RunVideo(Video):
             raise VideoError(f"{location} is not the video of the run; say where that is by --video.")
         return source
 
-    def _opened(self, location: Path | str) -> Video:
+    def _open_video(self, location: Path | str) -> Video:
         """The frames that the run has worked on."""
         chosen, on_damage = self._frames, str(self._frames.get("on_damage", "stop"))
         source = open_source(location, allow_broken=on_damage != "stop")

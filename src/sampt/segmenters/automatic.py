@@ -162,7 +162,7 @@ def generate_masks(
         BackendError: from the segmenter.
     """
     config = config or AutomaticMaskConfig()
-    size_hw = _checked_size(frame_rgb)
+    size_hw = _check_size(frame_rgb)
     embedding = segmenter.encode(frame_rgb[None])[0]
     found: list[Candidate] = []
     points_xy = grid_points(size_hw, config.points_per_side)
@@ -244,7 +244,7 @@ def _box_iou(box: IntArray, others: IntArray) -> npt.NDArray[np.float64]:
     return iou
 
 
-def _checked_size(frame: UInt8Array) -> tuple[int, int]:
+def _check_size(frame: UInt8Array) -> tuple[int, int]:
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         got = f"shape {frame.shape}, {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise VideoError(f"generate_masks got a frame of {got}; expected (h, w, 3) uint8 RGB with pixels: pass one frame.")

@@ -156,6 +156,8 @@ class EmbeddingCache(Generic[Key]):
         max_unsized: int = 0,
     ) -> None:
         inner = innermost(segmenter)
+        # Whether it has the methods, not what class it is; no flag of `info`, which a third party's segmenter that has them
+        # would have to set to be cached as before.
         self._size_of: Callable[[Any], int] | None = inner.embedding_bytes if isinstance(inner, SizedEmbeddings) else None
         self._fraction = max(budget // max_unsized, 1) if max_unsized else budget + 1
         self._budget, self._first_out = budget, first_out
@@ -205,7 +207,7 @@ class _EmbeddingFiles:
 
     def __init__(self, segmenter: PromptableSegmenter, folder: Path, budget: int) -> None:
         inner = innermost(segmenter)
-        if not isinstance(inner, StorableEmbeddings):
+        if not isinstance(inner, StorableEmbeddings):  # whether it has the methods, as for SizedEmbeddings
             raise BackendError(
                 f"{segmenter.info.name!r} cannot keep embeddings in a folder, {str(folder)!r} was given; leave the folder out."
             )

@@ -88,7 +88,7 @@ class _SpanRun:
         elif len(span.frames) > 1:
             sizes = self._video.size_hw, self._working.size_hw
             known = {o: record.object_mask().resized(*sizes) for o, record in records.items()}
-            with contextlib.closing(propagate_points(self._watched(), self._working, span.frames, points, known)) as found:
+            with contextlib.closing(propagate_points(self._make_watched(), self._working, span.frames, points, known)) as found:
                 for frame_idx, masks, rows in found:
                     if frame_idx == span.start:
                         self._know_points(starts, rows)
@@ -107,7 +107,7 @@ class _SpanRun:
     def _new_ids(self, local_ids: IntArray) -> IntArray:
         return local_ids + (self._run << _POINTS_A_RUN_BITS)
 
-    def _watched(self) -> Engine:
+    def _make_watched(self) -> Engine:
         known = None
         if any(p.frame_idx == self._span.start for p in self._span.prompt_frames.values()):
             frame = self._working.read(self._span.start, self._span.start + 1)[0]

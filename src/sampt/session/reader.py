@@ -56,15 +56,15 @@ class SessionReader:
 
     def clicks(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[Click, ...]:
         """The points that were given: all, or those on a frame, of an object, or both."""
-        return _of(self._state.inputs.clicks, frame_idx, object_id)
+        return _select(self._state.inputs.clicks, frame_idx, object_id)
 
     def boxes(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[BoxInput, ...]:
         """The boxes that were given, likewise."""
-        return _of(self._state.inputs.boxes, frame_idx, object_id)
+        return _select(self._state.inputs.boxes, frame_idx, object_id)
 
     def given_masks(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[MaskInput, ...]:
         """The masks that were given, likewise."""
-        return _of(self._state.inputs.masks, frame_idx, object_id)
+        return _select(self._state.inputs.masks, frame_idx, object_id)
 
     def results(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
         """What is known of objects on a frame, read from disk; objects of which nothing is known are left out."""
@@ -89,7 +89,7 @@ class SessionReader:
 
     def count_missing(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> int:
         """How many results :meth:`propagate` would compute now: objects times frames, those on the way included."""
-        return self._state.count_missing(self._checked_frames(frames), self._state.checked_ids(object_ids))
+        return self._state.count_missing(self._check_frames(frames), self._state.checked_ids(object_ids))
 
     def timelines(self, object_ids: Iterable[int] | None = None) -> dict[int, ObjectTimeline]:
         """Each object over all frames: what is known, scores, areas, points, and what needs review."""
@@ -102,9 +102,9 @@ class SessionReader:
             frames: all when left out; those without any result are left out.
             object_ids: all when left out, hidden ones included. One without a result on a frame is absent there.
         """
-        return self._merge(self._checked_frames(frames), self._state.checked_ids(object_ids))
+        return self._merge(self._check_frames(frames), self._state.checked_ids(object_ids))
 
-    def _checked_frames(self, frames: range | None) -> range:
+    def _check_frames(self, frames: range | None) -> range:
         if frames is None:
             return range(self.num_frames)
         if not isinstance(frames, range) or (len(frames) and not (min(frames) >= 0 and max(frames) < self.num_frames)):
@@ -127,5 +127,5 @@ class SessionReader:
             )
 
 
-def _of(items: tuple[_Given, ...], frame_idx: int | None, object_id: int | None) -> tuple[_Given, ...]:
+def _select(items: tuple[_Given, ...], frame_idx: int | None, object_id: int | None) -> tuple[_Given, ...]:
     return tuple(i for i in items if frame_idx in (None, i.frame_idx) and object_id in (None, i.object_id))

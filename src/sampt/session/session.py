@@ -141,14 +141,14 @@ class Session(SessionReader):
         backends = make_session_backends(chosen, tracker, segmenter, device)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+        lock = _lock_folder(folder)
         try:
             check_new(folder)  # nobody else was quicker
             inputs = Inputs(facts.num_frames, facts.size_hw)
             content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, inputs)
             with disk_errors(folder):
                 (folder / RESULTS_NAME).unlink(missing_ok=True)
-            return cls(folder, lock, content, opened, backends, cache_bytes)._saved()
+            return cls(folder, lock, content, opened, backends, cache_bytes)._save_first()
         except BaseException:
             lock.release()
             raise
@@ -180,7 +180,7 @@ class Session(SessionReader):
         """
         folder = Path(project)
         read_project(folder)  # no lock on a folder that is no project
-        lock = _locked(folder)
+        lock = _lock_folder(folder)
         try:
             content = read_project(folder)
             config = checked_config(content.config)
@@ -193,7 +193,7 @@ class Session(SessionReader):
                 segmenter=backends[1].info.name,
             )
             session = cls(folder, lock, now, opened, backends, cache_bytes)
-            return session if now == content else session._saved()
+            return session if now == content else session._save_first()
         except BaseException:
             lock.release()
             raise
@@ -319,7 +319,7 @@ class Session(SessionReader):
             SessionBusyError: (at once, or at the first step) another propagation of this session runs.
             SamptError: (while iterating) a frame cannot be read, or a result not be written.
         """
-        wanted, ids = self._checked_frames(frames), self._state.checked_ids(object_ids)
+        wanted, ids = self._check_frames(frames), self._state.checked_ids(object_ids)
         if self._running.locked():
             raise _busy()
         return self._propagate(wanted, ids, cancel or threading.Event())
@@ -327,7 +327,7 @@ class Session(SessionReader):
     def _edit(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
         return self._state.change(edit, self._save)
 
-    def _saved(self) -> Session:
+    def _save_first(self) -> Session:
         try:
             write_project(self.project, self._content)
         except BaseException:
@@ -360,5 +360,5 @@ def _busy() -> SessionBusyError:
     return SessionBusyError("A propagation of this session runs already; cancel it, or wait for its end.")
 
 
-def _locked(folder: Path) -> FolderLock:
+def _lock_folder(folder: Path) -> FolderLock:
     return FolderLock(folder, f"The project {folder} is open in another session; close that one first.")

@@ -82,7 +82,7 @@ class ResultStore:
         self._entries: dict[tuple[int, int], tuple[Entry, ...]] = {}
         self._next_run = 1
         with disk_errors(path):
-            self._file: BinaryIO = _opened(path)
+            self._file: BinaryIO = _open_journal(path)
             try:
                 self._load()
                 if self._end > _COMPACT_BYTES and self._newest_bytes() < self._end // 2:
@@ -222,7 +222,7 @@ class ResultStore:
             os.fsync(file.fileno())
         self._file.close()
         partial.replace(self.path)
-        self._file = _opened(self.path)
+        self._file = _open_journal(self.path)
         self._entries, self._end = kept, self._file.seek(0, 2)
 
 
@@ -245,7 +245,7 @@ def _next_magic(file: BinaryIO, offset: int) -> int | None:
     return None
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_journal(path: Path) -> BinaryIO:
     return path.open("r+b" if path.exists() else "w+b", buffering=0)
 
 

@@ -118,6 +118,7 @@ def start_streaming(tracker: PointTracker, points: Points) -> StreamingTracks:
         raise BackendError(
             f"Tracker {info.name!r} needs the whole clip; for streamed frames choose another one, such as 'nano'."
         )
+    # Whether there is a start(), not what class it is: `is_causal` promises stream() alone, and a causal tracker may have both.
     if isinstance(tracker, StreamingTracker):
         return tracker.start(points)
     return CausalTracks(find_stream(tracker)(), points)

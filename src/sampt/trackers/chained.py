@@ -75,7 +75,7 @@ class ChainedStream(TrackerStream):
     def push(self, frame: UInt8Array) -> TrackStep:
         self._advance(frame)
         self._size_hw = (frame.shape[0], frame.shape[1])
-        self._lab = _blurred_lab(frame)
+        self._lab = _blur_lab(frame)
         confidence = np.zeros(len(self._xy), np.float32)
         moving = np.flatnonzero(self._inside)
         if len(moving):
@@ -110,7 +110,7 @@ class ChainedStream(TrackerStream):
         return np.asarray(sampled * np.array([100 / 255, 1, 1]), np.float32)
 
 
-def _blurred_lab(frame: UInt8Array) -> UInt8Array:
+def _blur_lab(frame: UInt8Array) -> UInt8Array:
     """The frame in 8-bit Lab, reduced and blurred."""
     small = shrink_image(frame, _APPEARANCE_LONGEST_SIDE)
     return np.asarray(cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), _BLUR_SIGMA_PX), cv2.COLOR_RGB2LAB), np.uint8)

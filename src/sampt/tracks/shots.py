@@ -230,6 +230,7 @@ class _PatchImage(NamedTuple):
         steps = np.arange(_PATCH, dtype=np.float32) - _PATCH // 2
         grid = np.stack(np.meshgrid(steps, steps), -1)
         scale = np.float32(_PATCH_LONGEST_PX / self.longest_px)
+        # As geometry.rescale_xy, but rounded to single precision at every step: the limits were chosen with it.
         centres = (np.asarray(xy, np.float32) + 0.5) * scale - 0.5
         return np.asarray(sample_image(self.lab, centres[:, None, None, :] + grid), np.float32)
 

@@ -72,7 +72,7 @@ class VideoFile(Video):
         self._damage: Damage | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self._path, self._allow_playlists)
+        return _reopen, (self._path, self._allow_playlists)
 
     @property
     def num_frames(self) -> int:
@@ -235,7 +235,7 @@ class VideoFile(Video):
         )
 
 
-def _opened(path: Path, allow_playlists: bool) -> VideoFile:
+def _reopen(path: Path, allow_playlists: bool) -> VideoFile:
     return VideoFile(path, allow_playlists=allow_playlists)
 
 

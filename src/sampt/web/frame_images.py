@@ -73,7 +73,7 @@ class FrameImages:
             return self._encoded.get(key)
 
     def _make(self, frame_idx: int, width: int) -> bytes:
-        data = _encoded(self._video.read(frame_idx, frame_idx + 1)[0], width)
+        data = _encode(self._video.read(frame_idx, frame_idx + 1)[0], width)
         with self._lock:
             return self._encoded.put((frame_idx, width), data, len(data))
 
@@ -98,7 +98,7 @@ class FrameImages:
                     return  # whoever requests the frame gets the error
 
 
-def _encoded(frame: UInt8Array, width: int) -> bytes:
+def _encode(frame: UInt8Array, width: int) -> bytes:
     h, w = frame.shape[:2]
     is_small = width < w
     if is_small:

@@ -12,7 +12,7 @@ from sampt.errors import QueryError
 from sampt.masks import rle
 from sampt.points.mask_images import read_mask_image
 from sampt.types import BoolArray
-from sampt.web.schemas.base import Rle
+from sampt.web.schemas.base import RleMask
 
 __all__ = ["mask_from"]
 
@@ -40,7 +40,7 @@ def _from_png(data: bytes, size_hw: tuple[int, int]) -> BoolArray:
 
 def _from_json(data: bytes, size_hw: tuple[int, int]) -> BoolArray:
     try:
-        body = Rle.model_validate(json.loads(data))
+        body = RleMask.model_validate(json.loads(data))
     except (ValidationError, ValueError, RecursionError):
         raise HTTPException(422, 'The mask is no run-length code; expected {"size": [h, w], "counts": "..."}.') from None
     _check_size(body.size, size_hw)

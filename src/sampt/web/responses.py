@@ -8,7 +8,7 @@ import numpy as np
 
 from sampt.session import types
 from sampt.types import FramePoints
-from sampt.web.schemas.base import Rle
+from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import (
     FrameMasksResponse,
     ObjectMask,
@@ -56,7 +56,7 @@ def _mask_model(result: types.ObjectResult) -> ObjectMask:
         object_id=result.object_id,
         state=result.state.name.lower(),
         score=None if result.score is None or not np.isfinite(result.score) else round(float(result.score), 4),
-        rle=None if result.rle is None else Rle(size=result.rle.size_hw, counts=result.rle.counts),
+        rle=None if result.rle is None else RleMask(size=result.rle.size_hw, counts=result.rle.counts),
         num_visible_points=result.num_visible_points,
         is_stale=result.is_stale,
     )

@@ -55,7 +55,7 @@ class Uploads:
         Raises:
             HTTPException: 400 for a name or a file that is none of a video, 413, 415 for another suffix, 429, 503.
         """
-        name = _checked_name(name)
+        name = _check_name(name)
         if promised_bytes is not None and promised_bytes > self._limits.upload_bytes:
             raise self._too_large()
         if self._running.total() >= self._limits.uploads or self._running[client] >= self._limits.uploads_a_client:
@@ -122,7 +122,7 @@ def _inspect(path: Path) -> None:
             video.close()
 
 
-def _checked_name(name: str) -> str:
+def _check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     is_plain = name.isprintable() and not any(c in name for c in '/\\:*?"<>|') and name == name.strip() and name[:1] not in ".-"
     if not is_plain or not 0 < len(name.encode("utf-8", "replace")) <= _LONGEST_NAME_BYTES:

@@ -160,7 +160,7 @@ class _Pace:
 
 
 def _attempt(request: Request, progress: Progress, pace: _Pace) -> None:
-    begun = _begun(request)
+    begun = _find_begun(request)
     done = _size(request.partial) if begun else 0
     if begun and begun.total == done:
         return  # a process was killed between the last byte and what follows
@@ -195,7 +195,7 @@ def _fits(begun: _Version, version: _Version, request: Request) -> bool:
     return begun.may_be_continued_by(version, blindly=request.has_digest)
 
 
-def _begun(request: Request) -> _Version | None:
+def _find_begun(request: Request) -> _Version | None:
     """The version that the partial file is the beginning of; None when it has to be started over."""
     try:
         data = parse_json(_version_path(request.partial).read_text(encoding="utf-8"))

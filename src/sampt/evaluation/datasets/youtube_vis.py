@@ -183,7 +183,7 @@ class _JsonVideo(InstanceVideo):
         self._files, self._location = files, location
 
     def open(self) -> Video:
-        video = self._opened()
+        video = self._open_video()
         if video.size_hw != self.size_hw or video.num_frames != len(self.frame_names):
             raise EvaluationError(
                 f"{self.name} has {video.num_frames} frames of {size_text(video.size_hw)}; expected {len(self.frame_names)} of "
@@ -191,7 +191,7 @@ class _JsonVideo(InstanceVideo):
             )
         return video
 
-    def _opened(self) -> Video:
+    def _open_video(self) -> Video:
         for folder in self._location.frame_folders:
             if (folder / self._files[0]).is_file():
                 missing = [path for path in self._files if not (folder / path).is_file()]

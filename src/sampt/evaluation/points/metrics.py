@@ -122,7 +122,7 @@ def tap_vid_score(
     """
     pred_visible, gt_visible = _flags("pred_visible", pred_visible), _flags("gt_visible", gt_visible)
     _check_tracks(pred_xy, gt_xy, {"pred_visible": pred_visible, "gt_visible": gt_visible})
-    counted = _counted(prompt_frame_idx, gt_visible.shape, query_mode)
+    counted = _select_counted(prompt_frame_idx, gt_visible.shape, query_mode)
     counted_visible = gt_visible & counted
     if not counted_visible.any():
         location = "after" if query_mode == "first" else "apart from"
@@ -200,7 +200,7 @@ def _check_query_mode(query_mode: str) -> None:
         )
 
 
-def _counted(prompt_frame_idx: Array, shape_tn: tuple[int, ...], query_mode: str) -> BoolArray:
+def _select_counted(prompt_frame_idx: Array, shape_tn: tuple[int, ...], query_mode: str) -> BoolArray:
     """(t, n): the frame comes after the point's prompt frame; in the mode "strided", it is another one."""
     _check_query_mode(query_mode)
     frames, points = shape_tn

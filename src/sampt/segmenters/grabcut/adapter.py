@@ -122,11 +122,11 @@ class GrabCutSegmenter:
         logits = np.clip(features @ np.array(self._settings.weights, np.float32), -MAX_LOGIT, MAX_LOGIT)
         if prior is not None:
             fraction = self._settings.prior_points / (self._settings.prior_points + len(evidence.xy))
-            logits = (1 - fraction) * logits + np.float32(fraction) * _checked_prior(prior, frame_features)[window]
+            logits = (1 - fraction) * logits + np.float32(fraction) * _check_prior(prior, frame_features)[window]
         return np.asarray(logits, np.float32)
 
 
-def _checked_prior(prior: Any, frame_features: FrameFeatures) -> FloatArray:
+def _check_prior(prior: Any, frame_features: FrameFeatures) -> FloatArray:
     array = np.asarray(prior, np.float32)
     if array.shape != frame_features.low_hw:
         raise BackendError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.geometry import clip_xy, round_to_pixels, shrink_image
 from sampt.types import BoolArray, FloatArray
 
@@ -65,6 +66,8 @@ class FrameFeatures:
     color: FloatArray
     edges: np.ndarray
 
+    __repr__ = shape_repr
+
     @property
     def low_hw(self) -> SizeHW:
         return self.color.shape[0], self.color.shape[1]
@@ -83,6 +86,8 @@ class Evidence:
     xy: FloatArray
     num_positive: int
     spacing: float
+
+    __repr__ = shape_repr
 
 
 def extract_features(frame: np.ndarray, low_hw: SizeHW) -> FrameFeatures:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder
 
+from sampt.checks import shape_repr
 from sampt.segmenters.hq_sam.network import HqSamNetwork, hq_decoder
 from sampt.segmenters.sam.network import SIDE, SamNetwork, decoder_settings, prompt_encoder
 
@@ -24,6 +25,9 @@ class Seen(NamedTuple):
 
     last_hidden_state: Tensor
     intermediate_embeddings: list[Tensor]
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class TinyEncoder(nn.Module):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from sampt.checks import shape_repr
+from sampt.geometry import pixels_within_edges, round_to_pixels
 from sampt.segmenters.nano.runtime import Positions
 from sampt.segmenters.nano.settings import NanoSettings
 from sampt.segmenters.nano.sharpen import guided_upsample
@@ -43,6 +45,8 @@ class LowResLogits:
     logits: FloatArray
     window: Window
     size_hw: tuple[int, int]
+
+    __repr__ = shape_repr
 
     @property
     def nbytes(self) -> int:
@@ -117,7 +121,7 @@ def upsample_to_frame(frame: UInt8Array, low_res: LowResLogits, settings: NanoSe
 def enforce_clicks_at_pixels(prompt: ObjectPrompt, full: FloatArray) -> None:
     """Give the pixels under certain clicks their sign, in place: the edge filter may have moved a border across a click."""
     xy, signs = select_certain_points(prompt)
-    columns, rows = np.clip(np.rint(xy).astype(int), 0, np.array(full.shape[::-1]) - 1).T
+    rows, columns = round_to_pixels(xy, (full.shape[0], full.shape[1]), halves_to_even=True)
     full[rows, columns] = np.where(
         signs, np.maximum(full[rows, columns], MIN_CLICK_LOGIT), np.minimum(full[rows, columns], -MIN_CLICK_LOGIT)
     )
@@ -133,7 +137,4 @@ def _find_part_of_interest(low_res: LowResLogits) -> tuple[slice, slice]:
     height, width = low_res.logits.shape
     low = np.array([max(columns[0] - margin, 0), max(rows[0] - margin, 0)], np.float32)
     high = np.array([min(columns[-1] + 1 + margin, width), min(rows[-1] + 1 + margin, height)], np.float32)
-    size_xy = np.array(low_res.size_hw[::-1])
-    x0, y0 = np.clip(np.floor(low_res.window.to_frame(low)), 0, size_xy).astype(int)
-    x1, y1 = np.clip(np.ceil(low_res.window.to_frame(high)), 0, size_xy).astype(int)
-    return slice(y0, y1), slice(x0, x1)
+    return pixels_within_edges(low_res.window.to_frame(low), low_res.window.to_frame(high), low_res.size_hw)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual, conv_from_zero, twice
+from sampt.checks import shape_repr
 from sampt.segmenters.nano.backbone import Pretrained
 from sampt.segmenters.nano.runtime import SALIENT_CHANNELS, STRIDES, Features, Overlay
 from sampt.segmenters.nano.saliency import SURE, WIDTH, SaliencyNetwork, resize_like
@@ -117,6 +118,9 @@ class _Points(NamedTuple):
     negative: Tensor
     sharp: list[Tensor]
     side: int
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class NanoDecoder(nn.Module):

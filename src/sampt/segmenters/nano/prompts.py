@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.errors import BackendError
 from sampt.segmenters.base import check_prompt
 from sampt.segmenters.nano.low_res_logits import LowResLogits
@@ -31,6 +32,8 @@ class FramePrompt:
     previous: LowResLogits | None
     tracked: float = 0.0
     prior: FloatArray | None = None
+
+    __repr__ = shape_repr
 
 
 def convert_prompt(prompt: ObjectPrompt, size_hw: tuple[int, int]) -> FramePrompt:

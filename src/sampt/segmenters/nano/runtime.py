@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sampt.checks import shape_repr
 from sampt.types import FloatArray
 
 __all__ = [
@@ -147,6 +148,8 @@ class PromptArrays:
     has_previous: FloatArray
     tracked: FloatArray
     memory: FloatArray
+
+    __repr__ = shape_repr
 
 
 class Runtime(Protocol):

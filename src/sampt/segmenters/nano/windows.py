@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from sampt.geometry import shrink_image, size_with_longest_side
+from sampt.checks import shape_repr
+from sampt.geometry import pixels_within_edges, shrink_image, size_with_longest_side
 from sampt.segmenters.nano.runtime import STRIDE, EncodedWindow, Features, Positions, Runtime, Salient, lay_over, saliency_side
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
@@ -68,6 +69,8 @@ class Encoded:
 
     frame: UInt8Array
     levels: dict[int, Features] = field(default_factory=dict)
+
+    __repr__ = shape_repr
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -155,11 +158,9 @@ class View:
     @classmethod
     def around(cls, low: Positions, high: Positions, margin: float, size_hw: tuple[int, int]) -> View:
         """The box from ``low`` to ``high``, widened by ``margin`` times its longer side and a hundredth of the frame's."""
-        size_xy = np.array(size_hw[::-1])
         more = margin * float((high - low).max()) + 0.01 * max(size_hw)
-        x0, y0 = np.clip(np.floor(low - more), 0, size_xy - 1).astype(int)
-        x1, y1 = np.maximum(np.clip(np.ceil(high + more), 0, size_xy).astype(int), (x0 + 1, y0 + 1))
-        return cls(int(x0), int(y0), int(x1), int(y1))
+        rows, columns = pixels_within_edges(low - more, high + more, size_hw, min_pixels=1)
+        return cls(int(columns.start), int(rows.start), int(columns.stop), int(rows.stop))
 
     def crop(self, frame: UInt8Array, side: int) -> FloatArray:
         """(1, 3, side, side) in [-1, 1]."""

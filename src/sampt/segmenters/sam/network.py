@@ -28,6 +28,7 @@ from transformers.models.sam.configuration_sam import (
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
 from sampt.backends.torch_networks import in_float32, linear, quicken
+from sampt.checks import shape_repr
 from sampt.segmenters.sam.prompts import FILLER, NOTHING, PromptBatch
 from sampt.segmenters.sam.resizing import Fit
 from sampt.segmenters.sam.two_way import FrameParts, TwoWay, from_blocks
@@ -96,6 +97,8 @@ class FrameFeatures:
     embedding: Tensor
     fine: Tensor | None = None
     middle: Tensor | None = None
+
+    __repr__ = shape_repr
 
     def maps(self) -> dict[str, Tensor]:
         """Those that are there, by name."""

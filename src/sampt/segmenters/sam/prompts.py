@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampt.checks import shape_repr
 from sampt.errors import BackendError
 from sampt.segmenters.base import check_prompt
 from sampt.segmenters.sam.resizing import Fit
@@ -42,6 +43,8 @@ class PromptBatch:
     masks: Tensor | None
     has_mask: Tensor
     is_filled: bool = False
+
+    __repr__ = shape_repr
 
     def with_boxes(self, corners_xy: Tensor, *, ends_boxes: bool) -> PromptBatch:
         """The same n prompts, which have no box yet, with one.

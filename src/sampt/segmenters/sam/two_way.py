@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.backends.torch_networks import linear
+from sampt.checks import shape_repr
 
 __all__ = ["FrameParts", "TwoWay", "from_blocks", "in_blocks"]
 
@@ -38,6 +39,8 @@ class FrameParts:
     locations: tuple[Tensor, ...]
     middle: Tensor | None = None
     fine: Tensor | None = None
+
+    __repr__ = shape_repr
 
 
 def in_blocks(features: Tensor, side: int) -> Tensor:
@@ -149,6 +152,8 @@ class _Projection:
 
     weight: Tensor
     added: Tensor
+
+    __repr__ = shape_repr
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(n, p, 128) of (n, p, 256) rows."""

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
+
 __all__ = ["OFFLINE", "ONLINE", "STRIDE", "CoTrackerNetwork", "CoTrackerSizes", "Estimate"]
 
 STRIDE = 4
@@ -84,6 +86,9 @@ class Estimate(NamedTuple):
     xy: Tensor
     visible: Tensor
     confidence: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _ResidualBlock(nn.Module):

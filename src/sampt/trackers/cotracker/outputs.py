@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampt.checks import shape_repr
 from sampt.geometry import SizeHW, inside_frame
 from sampt.trackers.cotracker.network import STRIDE, Estimate
 from sampt.types import BoolArray, FloatArray, IntArray
@@ -21,6 +22,9 @@ class TrackOutputs(NamedTuple):
     xy: FloatArray
     visible: BoolArray
     confidence: FloatArray
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
     @classmethod
     def of_queries(cls, xy: FloatArray, frame_idx: IntArray, frames: IntArray) -> TrackOutputs:

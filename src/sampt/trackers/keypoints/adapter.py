@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sampt.backends.lru_cache import LruCache
+from sampt.checks import shape_repr
 from sampt.geometry import inside_frame
 from sampt.trackers.base import CausalTracker, TrackerInfo, TrackerStream, TrackStep
 from sampt.trackers.frame_key import frame_key
@@ -101,6 +102,8 @@ class _Group:
     query: FrameFeatures
     columns: IntArray
     xy: FloatArray
+
+    __repr__ = shape_repr
 
 
 class _KeypointStream(TrackerStream):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sampt.checks import shape_repr
 from sampt.types import BoolArray, FloatArray
 
 __all__ = ["Carried", "CarryLimits", "Matches", "carry"]
@@ -70,6 +71,8 @@ class Matches:
     alone_xy: FloatArray
     longest_side: int
 
+    __repr__ = shape_repr
+
 
 @dataclass(frozen=True)
 class Carried:
@@ -84,6 +87,8 @@ class Carried:
     xy: FloatArray
     visible: BoolArray
     confidence: FloatArray
+
+    __repr__ = shape_repr
 
 
 def carry(points_xy: FloatArray, matches: Matches, limits: CarryLimits | None = None) -> Carried:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
 from sampt.geometry import rescale_xy, size_with_longest_side
 from sampt.types import FloatArray, IntArray, UInt8Array
 
@@ -49,6 +50,8 @@ class Features:
     score: Tensor
     descriptor: Tensor
 
+    __repr__ = shape_repr
+
     def __len__(self) -> int:
         return len(self.xy)
 
@@ -71,6 +74,8 @@ class Pairs:
     first: IntArray
     second: IntArray
     score: FloatArray
+
+    __repr__ = shape_repr
 
 
 class KeypointMatcher(ABC):

@@ -127,7 +127,7 @@ class _Sweep:
         moments = np.minimum(moments, self._last)
         rows = self._rows(self._last - moments if self._backward else moments)
         start_xy = self._xy[self._link[batch], batch]
-        templates = self._templates_of(batch, rows[:, 0], start_xy)
+        templates = self._collect_templates(batch, rows[:, 0], start_xy)
         xy, visible = self._tracker.window(self._features.pyramid, rows, start_xy, templates)
         which, step = np.nonzero(is_real)
         cells = moments[which, step + 1], batch[which]
@@ -141,7 +141,7 @@ class _Sweep:
         table = np.array([rows[int(frame)] for frame in needed])
         return torch.from_numpy(table[inverse.reshape(frames.shape)]).to(self._features.pyramid[0].device)
 
-    def _templates_of(self, batch: IntArray, rows: torch.Tensor, xy: FloatArray) -> torch.Tensor:
+    def _collect_templates(self, batch: IntArray, rows: torch.Tensor, xy: FloatArray) -> torch.Tensor:
         """(n, channels) of the points ``batch``; those whose first window this is are on their prompt frames now."""
         new = np.array([k for k, point in enumerate(batch) if self._templates[point] is None], np.int64)
         if len(new):

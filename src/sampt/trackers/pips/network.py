@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
 from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, build_pyramid, lookup, lookup_size, sample_at
 
 __all__ = ["FULL", "PipsNetwork", "PipsSizes", "PipsWindow"]
@@ -47,6 +48,9 @@ class PipsWindow(NamedTuple):
 
     xy: Tensor
     visibility: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _Residual(nn.Module):

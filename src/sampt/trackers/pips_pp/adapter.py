@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from sampt.backends.table import TRACKERS
 from sampt.backends.torch_networks import put_on_device, quicken
+from sampt.checks import shape_repr
 from sampt.trackers.base import FrameSource, TrackerInfo
 from sampt.trackers.pips.checkpoint import load_official
 from sampt.trackers.pips.clip import ClipFeatures, ClipTracks, FeatureCache, to_numpy
@@ -47,6 +48,8 @@ class _Group:
     columns: IntArray
     query: int
     templates: Templates | None = None
+
+    __repr__ = shape_repr
 
 
 class PipsPpTracker:

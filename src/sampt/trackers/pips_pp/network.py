@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
 from sampt.trackers.pips.encoder import Encoder, EncoderSizes, Pyramid, build_pyramid, lookup, lookup_size, sample_at
 
 __all__ = ["FULL", "PipsPpNetwork", "PipsPpSizes", "PipsPpWindow", "Templates"]
@@ -46,12 +47,18 @@ class Templates(NamedTuple):
     recent: Tensor
     older: Tensor
 
+    def __repr__(self) -> str:
+        return shape_repr(self)
+
 
 class PipsPpWindow(NamedTuple):
     """Where points are in a window, (frames, n, 2) in pixels, and what they look like, for the next window."""
 
     xy: Tensor
     templates: Templates
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _Conv(nn.Module):

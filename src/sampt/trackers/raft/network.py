@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
+
 __all__ = ["FULL", "SMALL", "Encoded", "RaftNetwork", "RaftSizes", "convert_state_dict"]
 
 STRIDE = 8
@@ -61,6 +63,9 @@ class Encoded(NamedTuple):
     features: Tensor
     hidden: Tensor
     context: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -194,7 +194,7 @@ class _CausalStream(TrackerStream):
         if self._templates is None:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
         levels = self._seen()
-        table, self._states = self._refined(self._view.network.match(levels, self._templates), levels, self._states)
+        table, self._states = self._refine(self._view.network.match(levels, self._templates), levels, self._states)
         return TrackStep(*(part[0] for part in self._view.to_step(table, (frame.shape[0], frame.shape[1]))))
 
     @torch.inference_mode()
@@ -207,7 +207,7 @@ class _CausalStream(TrackerStream):
         templates = network.sample(tuple(level[0] for level in levels), locations)
         table = network.match(levels, templates)
         table[:, 0, :2] = locations
-        _, states = self._refined(table, levels, network.start(len(templates)))
+        _, states = self._refine(table, levels, network.start(len(templates)))
         self._states = states if self._templates is None else joined(self._states, states)
         self._templates = templates if self._templates is None else torch.cat([self._templates, templates])
 
@@ -220,7 +220,7 @@ class _CausalStream(TrackerStream):
                 self._levels = self._cache.put(key, levels, sum(level.nbytes for level in levels))
         return self._levels
 
-    def _refined(self, table: Tensor, levels: Levels, states: Sequence[Memory]) -> tuple[Tensor, list[Memory]]:
+    def _refine(self, table: Tensor, levels: Levels, states: Sequence[Memory]) -> tuple[Tensor, list[Memory]]:
         after = []
         for memory in states:
             table, cached = self._view.network.refine(table, levels, memory, ends=False)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
+
 __all__ = ["BlockState", "Mixer"]
 
 _FRAMES = 3
@@ -31,6 +33,9 @@ class BlockState(NamedTuple):
     narrow: Tensor
     wide: Tensor
     waiting: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _Channels(nn.Module):

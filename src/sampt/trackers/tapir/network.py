@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
 from sampt.trackers.tapir.mixer import BlockState, Mixer
 
 __all__ = ["BOOTSTAPIR", "BOOTSTAPIR_CAUSAL", "TAPIR", "Levels", "Memory", "TapirNetwork", "TapirSizes", "joined"]
@@ -80,6 +81,9 @@ class Memory(NamedTuple):
 
     mixer: list[BlockState]
     waiting: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 def joined(first: Sequence[Memory], second: Sequence[Memory]) -> list[Memory]:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.torch_networks import linear, quicken
+from sampt.checks import shape_repr
 
 __all__ = [
     "OFFICIAL",
@@ -75,6 +76,9 @@ class LayerState(NamedTuple):
     lru: Tensor
     inputs: Tensor
 
+    def __repr__(self) -> str:
+        return shape_repr(self)
+
 
 Memory = tuple[LayerState, ...]
 """Layer by layer. Its size does not depend on the number of frames seen."""
@@ -92,6 +96,9 @@ class Prediction(NamedTuple):
     yx: Tensor
     track_logits: Tensor
     visible_logits: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _RmsNorm(nn.Module):

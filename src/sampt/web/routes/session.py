@@ -25,7 +25,7 @@ from sampt.web.given_masks import mask_from
 from sampt.web.open_session import OpenSession
 from sampt.web.opening import Wanted
 from sampt.web.responses import object_model, point_model
-from sampt.web.schemas.base import Rle
+from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import (
     BoxUpdate,
     ObjectCreate,
@@ -78,14 +78,14 @@ def close_session(request: Request, response: Response, parts: Parts) -> None:
 def undo(held: Held) -> SessionResponse:
     """Take back the last change; nothing happens when there is none."""
     held.session.undo()
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.post("/redo", responses=ERRORS)
 def redo(held: Held) -> SessionResponse:
     """Do again what was taken back last; nothing happens when there is nothing."""
     held.session.redo()
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.post("/objects", status_code=201, responses=ERRORS)
@@ -93,7 +93,7 @@ def add_object(wanted: ObjectCreate, held: Held) -> ObjectCreateResponse:
     """Add an object."""
     check_room_for_object(held)
     made = held.session.add_object(wanted.name, _rgb(wanted.color))
-    return ObjectCreateResponse(object=object_model(made), state=_changed(held))
+    return ObjectCreateResponse(object=object_model(made), state=_publish_change(held))
 
 
 @router.patch("/objects/{object_id}", responses=ERRORS)
@@ -106,14 +106,14 @@ def update_object(object_id: ObjectId, wanted: ObjectUpdate, held: Held) -> Sess
         is_hidden=wanted.is_hidden,
         is_locked=wanted.is_locked,
     )
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.delete("/objects/{object_id}", responses=ERRORS)
 def remove_object(object_id: ObjectId, held: Held) -> SessionResponse:
     """Remove an object with all that was said about it."""
     held.session.remove_object(known_object(held, object_id))
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.post("/points", status_code=201, responses=ERRORS)
@@ -122,21 +122,21 @@ def add_point(wanted: PointCreate, held: Held) -> PointCreateResponse:
     check_room_for_point(held)
     with held.courtesy.first():
         made = held.session.add_point(wanted.object_id, wanted.frame, (wanted.x, wanted.y), wanted.is_positive)
-    return PointCreateResponse(point=point_model(made), state=_changed(held))
+    return PointCreateResponse(point=point_model(made), state=_publish_change(held))
 
 
 @router.patch("/points/{point_id}", responses=ERRORS)
 def move_point(point_id: PointId, wanted: PointUpdate, held: Held) -> SessionResponse:
     """Move a click on its frame."""
     held.session.move_point(_known_point(held, point_id), (wanted.x, wanted.y))
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.delete("/points/{point_id}", responses=ERRORS)
 def delete_point(point_id: PointId, held: Held) -> SessionResponse:
     """Delete a click."""
     held.session.delete_point(_known_point(held, point_id))
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.put("/objects/{object_id}/frames/{frame}/box", responses=ERRORS)
@@ -144,14 +144,14 @@ def set_box(object_id: ObjectId, frame: FrameNumber, box: BoxUpdate, held: Held)
     """Give the object's box on a frame."""
     corners = (box.x0, box.y0, box.x1, box.y1)
     held.session.set_box(known_object(held, object_id), known_frame(held, frame), corners)
-    return _changed(held)
+    return _publish_change(held)
 
 
 @router.delete("/objects/{object_id}/frames/{frame}/box", responses=ERRORS)
 def delete_box(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
     """Take the object's box on a frame away."""
     held.session.set_box(known_object(held, object_id), known_frame(held, frame), None)
-    return _changed(held)
+    return _publish_change(held)
 
 
 _MASK_BODY = {
@@ -159,7 +159,7 @@ _MASK_BODY = {
         "required": True,
         "content": {
             "image/png": {"schema": {"type": "string", "format": "binary"}},
-            "application/json": {"schema": Rle.model_json_schema()},
+            "application/json": {"schema": RleMask.model_json_schema()},
         },
     }
 }
@@ -182,7 +182,7 @@ async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, pa
             known_frame(held, frame)
             check_room_for_mask(held)
             held.session.set_mask(object_id, frame, mask_from(kind, data, held.session.size_hw))
-            return _changed(held)
+            return _publish_change(held)
 
     with browser.sending_mask():
         return await anyio.to_thread.run_sync(work, await request.body())
@@ -192,10 +192,10 @@ async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, pa
 def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
     """Take the object's mask on a frame away."""
     held.session.set_mask(known_object(held, object_id), known_frame(held, frame), None)
-    return _changed(held)
+    return _publish_change(held)
 
 
-def _changed(held: OpenSession) -> SessionResponse:
+def _publish_change(held: OpenSession) -> SessionResponse:
     held.notify_changed()
     return session_response(held)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ErrorResponse", "FrameIdx", "Id", "RequestModel", "ResponseModel", "Rle"]
+__all__ = ["ErrorResponse", "FrameIdx", "Id", "RequestModel", "ResponseModel", "RleMask"]
 
 Id = Annotated[int, Field(ge=1, lt=2**31)]
 FrameIdx = Annotated[int, Field(ge=0, lt=2**31)]
@@ -30,7 +30,7 @@ class ErrorResponse(ResponseModel):
     error: str
 
 
-class Rle(BaseModel):
+class RleMask(BaseModel):
     """A mask in COCO's compressed run lengths; ``size`` is [height, width]. Of requests and responses."""
 
     model_config = ConfigDict(extra="forbid")

@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 
 from sampt.signs import SIGN_KEYS, take_sign
 from sampt.types import ObjectState
-from sampt.web.schemas.base import FrameIdx, Id, RequestModel, ResponseModel, Rle
+from sampt.web.schemas.base import FrameIdx, Id, RequestModel, ResponseModel, RleMask
 from sampt.web.schemas.tasks import PropagationResponse
 
 __all__ = [
@@ -189,7 +189,7 @@ class ObjectMask(ResponseModel):
     object_id: int
     state: StateName
     score: float | None
-    rle: Rle | None
+    rle: RleMask | None
     num_visible_points: int
     is_stale: bool
 

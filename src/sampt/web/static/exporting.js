@@ -24,7 +24,7 @@ export function mountExport(store) {
     event.preventDefault();
     showResult("", null);
     try {
-      running = await api.startExport(...choicesOf(form, store));
+      running = await api.startExport(...readChoices(form, store));
       showProgress(running);
       while (running && !running.is_done) {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -88,7 +88,7 @@ function showChoices(store, { video, objects }) {
  * @param {import("./store.js").Store} store
  * @returns {[string, import("./types.js").FrameRange | null, number[] | null]}
  */
-function choicesOf(form, store) {
+function readChoices(form, store) {
   const data = new FormData(form);
   const ids = data.getAll("object").map(Number);
   if (ids.length === 0) throw new Error("No object is chosen; tick at least one.");

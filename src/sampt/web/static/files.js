@@ -51,7 +51,7 @@ async function browse(path, ways) {
   try {
     const response = await api.files(path);
     showCrumbs(response, ways);
-    const rows = response.entries.map((entry) => rowOf(entry, ways));
+    const rows = response.entries.map((entry) => createRow(entry, ways));
     list.replaceChildren(...(rows.length ? rows : [el("li", { className: "empty", textContent: "Nothing here that can be opened." })]));
     list.scrollTop = 0;
     const first = list.querySelector("button");
@@ -77,7 +77,7 @@ function showCrumbs({ path }, ways) {
  * @param {FileEntry} entry
  * @param {Ways} ways
  */
-function rowOf(entry, ways) {
+function createRow(entry, ways) {
   const [iconName, kind] = KINDS[entry.kind] ?? KINDS.folder;
   const run = () => (entry.kind === "folder" ? browse(entry.path, ways) : openEntry(entry, ways));
   const button = el("button", { type: "button", className: "file-row", onclick: run }, icon(iconName));

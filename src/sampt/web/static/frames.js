@@ -33,10 +33,10 @@ export class Frames {
    * @param {number | null} width null for the video's own
    */
   peek(frame, width) {
-    const key = keyOf(frame, width);
-    const found = this.#cached.get(key) ?? this.#cached.get(keyOf(frame, null));
-    if (found && this.#cached.delete(keyOf(found.frame, found.width || null))) {
-      this.#cached.set(keyOf(found.frame, found.width || null), found);
+    const key = cacheKey(frame, width);
+    const found = this.#cached.get(key) ?? this.#cached.get(cacheKey(frame, null));
+    if (found && this.#cached.delete(cacheKey(found.frame, found.width || null))) {
+      this.#cached.set(cacheKey(found.frame, found.width || null), found);
     }
     return found?.bitmap ?? null;
   }
@@ -49,7 +49,7 @@ export class Frames {
   async load(frame, width) {
     const here = this.peek(frame, width);
     if (here) return here;
-    const key = keyOf(frame, width);
+    const key = cacheKey(frame, width);
     const begun = this.#underWay.get(key);
     if (begun) return begun.promise;
     const abort = new AbortController();
@@ -109,7 +109,7 @@ export class Frames {
    * @param {ImageBitmap} bitmap
    */
   #keep(frame, width, bitmap) {
-    this.#cached.set(keyOf(frame, width), { bitmap, frame, width: width ?? 0 });
+    this.#cached.set(cacheKey(frame, width), { bitmap, frame, width: width ?? 0 });
     this.#bytes += bitmap.width * bitmap.height * 4;
     for (const [key, old] of this.#cached) {
       if (this.#bytes <= MAX_BYTES) break;
@@ -125,7 +125,7 @@ export class Frames {
  * @param {number} frame
  * @param {number | null} width
  */
-function keyOf(frame, width) {
+function cacheKey(frame, width) {
   return `${frame}@${width ?? 0}`;
 }
 

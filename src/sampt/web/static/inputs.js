@@ -19,7 +19,7 @@ export function mountInputs(app) {
  * The selected object's inputs.
  * @param {import("./store.js").Store} store
  */
-function inputsOf(store) {
+function selectedInputs(store) {
   const [session, id] = [store.get("session"), store.get("selectedId")];
   const own = (/** @type {any[]} */ inputs) => inputs.filter((input) => input.object_id === id);
   return session && id !== null
@@ -30,7 +30,7 @@ function inputsOf(store) {
 /** @param {import("./app.js").App} app */
 function clearFrame({ store, commands }) {
   const frame = store.get("frame");
-  const { points, boxes, masks } = inputsOf(store);
+  const { points, boxes, masks } = selectedInputs(store);
   for (const point of points.filter((one) => one.frame === frame)) commands.deletePoint(point);
   for (const box of boxes.filter((one) => one.frame === frame)) commands.deleteBox(box);
   for (const mask of masks.filter((one) => one.frame === frame)) commands.deleteMask(mask);
@@ -39,12 +39,12 @@ function clearFrame({ store, commands }) {
 /** @param {import("./app.js").App} app */
 function draw({ store, navigator, commands }) {
   const frame = store.get("frame");
-  const { points, boxes, masks } = inputsOf(store);
+  const { points, boxes, masks } = selectedInputs(store);
   const here = (/** @type {any} */ input) => input.frame === frame;
   const rows = [
     ...points.filter(here).map((point) => pointRow(point, () => commands.deletePoint(point))),
-    ...boxes.filter(here).map((box) => rowOf("box", boxText(box), "box", () => commands.deleteBox(box))),
-    ...masks.filter(here).map((mask) => rowOf("image", "Mask from a file", "mask", () => commands.deleteMask(mask))),
+    ...boxes.filter(here).map((box) => createRow("box", boxText(box), "box", () => commands.deleteBox(box))),
+    ...masks.filter(here).map((mask) => createRow("image", "Mask from a file", "mask", () => commands.deleteMask(mask))),
   ];
   byId("input-list").replaceChildren(...rows);
   byId("no-inputs").hidden = rows.length > 0;
@@ -77,7 +77,7 @@ function drawFrames(all, shown, navigator) {
  * @param {string} kind
  * @param {() => void} onDelete
  */
-function rowOf(iconName, text, kind, onDelete) {
+function createRow(iconName, text, kind, onDelete) {
   const sign = el("span", { className: `sign ${kind}` }, icon(iconName));
   const remove = iconButton("close", `Delete ${kind} ${text}`, onDelete, { className: "icon-button small quiet danger" });
   return el("li", {}, sign, el("span", { className: "input-text", textContent: text }), remove);
@@ -89,7 +89,7 @@ function rowOf(iconName, text, kind, onDelete) {
  */
 function pointRow({ x, y, is_positive: isPositive }, onDelete) {
   const [iconName, kind] = isPositive ? ["plus", "include"] : ["minus", "exclude"];
-  return rowOf(iconName, `${x.toFixed(1)}, ${y.toFixed(1)}`, kind, onDelete);
+  return createRow(iconName, `${x.toFixed(1)}, ${y.toFixed(1)}`, kind, onDelete);
 }
 
 /** @param {import("./schema.d.ts").Box} box */

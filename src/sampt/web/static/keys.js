@@ -6,68 +6,121 @@ import { dismissError } from "./messages.js";
 /**
  * `keys` are names as KeyboardEvent.key has them, in lower case, with "ctrl+" and "shift+" before; `shown` is what people read.
  * @typedef {{keys: string[], shown: string, text: string, group: string, run: () => void}} Binding
+ * @typedef {[keys: string[], shown: string, text: string, run: () => void]} Row
+ * @typedef {ReturnType<typeof import("./transport.js").mountTransport>} Transport
+ * @typedef {ReturnType<typeof import("./tools.js").mountTools>} Zoom
  */
 
 /**
  * @param {import("./app.js").App} app
- * @param {ReturnType<typeof import("./transport.js").mountTransport>} transport
- * @param {ReturnType<typeof import("./tools.js").mountTools>} zoom
+ * @param {Transport} transport
+ * @param {Zoom} zoom
  * @param {{rename: () => void}} objects
  * @returns {Binding[]}
  */
-function bindingsOf(app, transport, zoom, objects) {
-  const { store, commands, dialogs } = app;
-  const toggle = (/** @type {import("./types.js").Switch} */ key) => store.set({ [key]: !store.get(key) });
-  const tool = (/** @type {import("./types.js").Tool} */ name) => store.set({ tool: name });
-  const opacity = (/** @type {number} */ by) => store.set({ opacity: Math.max(0, Math.min(1, store.get("opacity") + by)) });
+function listBindings(app, transport, zoom, objects) {
+  const groups = {
+    Objects: listObjectRows(app.commands, objects),
+    Editing: listEditingRows(app),
+    Propagation: listPropagationRows(app, transport),
+    Time: listTimeRows(transport),
+    View: [...listZoomRows(zoom), ...listDrawingRows(app)],
+    Page: listPageRows(app.dialogs),
+  };
+  return Object.entries(groups).flatMap(([group, rows]) => rows.map(([keys, shown, text, run]) => ({ group, keys, shown, text, run })));
+}
+
+/**
+ * @param {import("./commands.js").Commands} commands
+ * @param {{rename: () => void}} objects
+ * @returns {Row[]}
+ */
+function listObjectRows(commands, objects) {
   const selected = (/** @type {(object: import("./schema.d.ts").SessionObject) => void} */ run) => commands.selected && run(commands.selected);
-  /** @type {[string, string[], string, string, () => void][]} */
-  const rows = [
-    ["Objects", ["n"], "N", "New object", () => commands.addObject()],
-    ["Objects", [], "1 – 9", "Select an object", () => {}],
-    ["Objects", ["r", "f2"], "R", "Rename it", objects.rename],
-    ["Objects", ["h"], "H", "Hide or show it", () => selected((o) => commands.updateObject(o.object_id, { is_hidden: !o.is_hidden }))],
-    ["Objects", ["l"], "L", "Lock or unlock it", () => selected((o) => commands.updateObject(o.object_id, { is_locked: !o.is_locked }))],
-    ["Objects", ["shift+delete", "shift+backspace"], "Shift Delete", "Delete it", () => selected((o) => commands.removeObject(o.object_id))],
-    ["Editing", ["a"], "A", "Points that belong to it", () => tool("include")],
-    ["Editing", ["s"], "S", "Points that do not", () => tool("exclude")],
-    ["Editing", ["b"], "B", "Box", () => tool("box")],
-    ["Editing", ["v"], "V", "Move the view", () => tool("pan")],
-    ["Editing", ["delete", "backspace"], "Delete", "Delete the click under the pointer", () => commands.deleteHovered()],
-    ["Editing", ["ctrl+z"], "Ctrl Z", "Undo", () => commands.undo()],
-    ["Editing", ["ctrl+shift+z", "ctrl+y"], "Ctrl Shift Z", "Redo", () => commands.redo()],
-    ["Propagation", ["p"], "P", "Propagate", transport.propagate],
-    ["Propagation", ["shift+p"], "Shift P", "Propagate the selected object", () => commands.propagate("selected")],
-    ["Propagation", ["escape"], "Esc", "Cancel", () => cancel(app)],
-    ["Time", [" "], "Space", "Play or pause", () => {}],
-    ["Time", ["arrowleft", ","], "←", "One frame back", () => transport.step(-1)],
-    ["Time", ["arrowright", "."], "→", "One frame on", () => transport.step(1)],
-    ["Time", ["shift+arrowleft"], "Shift ←", "Ten frames back", () => transport.step(-10)],
-    ["Time", ["shift+arrowright"], "Shift →", "Ten frames on", () => transport.step(10)],
-    ["Time", ["home"], "Home", "First frame", () => transport.go(0)],
-    ["Time", ["end"], "End", "Last frame", () => transport.go(Infinity)],
-    ["Time", ["q"], "Q", "Previous frame with clicks", () => transport.input(-1)],
-    ["Time", ["e"], "E", "Next frame with clicks", () => transport.input(1)],
-    ["Time", ["g"], "G", "Next frame that needs review", () => transport.flagged(1)],
-    ["Time", ["shift+g"], "Shift G", "Previous one", () => transport.flagged(-1)],
-    ["Time", ["i"], "I", "Range begins here", transport.setIn],
-    ["Time", ["o"], "O", "Range ends here", transport.setOut],
-    ["Time", ["x"], "X", "Clear the range", transport.clear],
-    ["View", ["f"], "F", "Fit the frame", zoom.fit],
-    ["View", ["shift+f", "0"], "0", "One to one", zoom.one],
-    ["View", ["+", "shift++", "="], "+", "Zoom in", zoom.in],
-    ["View", ["-"], "−", "Zoom out", zoom.out],
-    ["View", ["c"], "C", "Contours or filled masks", () => toggle("contours")],
-    ["View", ["d"], "D", "Plain frame beside it", () => toggle("sideBySide")],
-    ["View", ["k"], "K", "Show clicks", () => toggle("showPoints")],
-    ["View", ["t"], "T", "Show tracked points", () => toggle("showTracked")],
-    ["View", ["["], "[", "Masks fainter", () => opacity(-0.1)],
-    ["View", ["]"], "]", "Masks stronger", () => opacity(0.1)],
-    ["Page", ["shift+o"], "Shift O", "Open", () => dialogs.open()],
-    ["Page", ["shift+e"], "Shift E", "Export", () => dialogs.export()],
-    ["Page", ["?", "shift+?", "f1"], "?", "This help", () => dialogs.help()],
+  return [
+    [["n"], "N", "New object", () => commands.addObject()],
+    [[], "1 – 9", "Select an object", () => {}],
+    [["r", "f2"], "R", "Rename it", objects.rename],
+    [["h"], "H", "Hide or show it", () => selected((o) => commands.updateObject(o.object_id, { is_hidden: !o.is_hidden }))],
+    [["l"], "L", "Lock or unlock it", () => selected((o) => commands.updateObject(o.object_id, { is_locked: !o.is_locked }))],
+    [["shift+delete", "shift+backspace"], "Shift Delete", "Delete it", () => selected((o) => commands.removeObject(o.object_id))],
   ];
-  return rows.map(([group, keys, shown, text, run]) => ({ group, keys, shown, text, run }));
+}
+
+/** @param {import("./app.js").App} app @returns {Row[]} */
+function listEditingRows({ store, commands }) {
+  const tool = (/** @type {import("./types.js").Tool} */ name) => store.set({ tool: name });
+  return [
+    [["a"], "A", "Points that belong to it", () => tool("include")],
+    [["s"], "S", "Points that do not", () => tool("exclude")],
+    [["b"], "B", "Box", () => tool("box")],
+    [["v"], "V", "Move the view", () => tool("pan")],
+    [["delete", "backspace"], "Delete", "Delete the click under the pointer", () => commands.deleteHovered()],
+    [["ctrl+z"], "Ctrl Z", "Undo", () => commands.undo()],
+    [["ctrl+shift+z", "ctrl+y"], "Ctrl Shift Z", "Redo", () => commands.redo()],
+  ];
+}
+
+/** @param {import("./app.js").App} app @param {Transport} transport @returns {Row[]} */
+function listPropagationRows(app, transport) {
+  return [
+    [["p"], "P", "Propagate", transport.propagate],
+    [["shift+p"], "Shift P", "Propagate the selected object", () => app.commands.propagate("selected")],
+    [["escape"], "Esc", "Cancel", () => cancel(app)],
+  ];
+}
+
+/** @param {Transport} transport @returns {Row[]} */
+function listTimeRows(transport) {
+  return [
+    [[" "], "Space", "Play or pause", () => {}],
+    [["arrowleft", ","], "←", "One frame back", () => transport.step(-1)],
+    [["arrowright", "."], "→", "One frame on", () => transport.step(1)],
+    [["shift+arrowleft"], "Shift ←", "Ten frames back", () => transport.step(-10)],
+    [["shift+arrowright"], "Shift →", "Ten frames on", () => transport.step(10)],
+    [["home"], "Home", "First frame", () => transport.go(0)],
+    [["end"], "End", "Last frame", () => transport.go(Infinity)],
+    [["q"], "Q", "Previous keyframe", () => transport.input(-1)],
+    [["e"], "E", "Next keyframe", () => transport.input(1)],
+    [["g"], "G", "Next frame that needs review", () => transport.flagged(1)],
+    [["shift+g"], "Shift G", "Previous one", () => transport.flagged(-1)],
+    [["i"], "I", "Range begins here", transport.setIn],
+    [["o"], "O", "Range ends here", transport.setOut],
+    [["x"], "X", "Clear the range", transport.clear],
+  ];
+}
+
+/** @param {Zoom} zoom @returns {Row[]} */
+function listZoomRows(zoom) {
+  return [
+    [["f"], "F", "Fit the frame", zoom.fit],
+    [["shift+f", "0"], "0", "One to one", zoom.one],
+    [["+", "shift++", "="], "+", "Zoom in", zoom.in],
+    [["-"], "−", "Zoom out", zoom.out],
+  ];
+}
+
+/** @param {import("./app.js").App} app @returns {Row[]} */
+function listDrawingRows({ store }) {
+  const toggle = (/** @type {import("./types.js").Switch} */ key) => store.set({ [key]: !store.get(key) });
+  const opacity = (/** @type {number} */ by) => store.set({ opacity: Math.max(0, Math.min(1, store.get("opacity") + by)) });
+  return [
+    [["c"], "C", "Contours or filled masks", () => toggle("contours")],
+    [["d"], "D", "Plain frame beside it", () => toggle("sideBySide")],
+    [["k"], "K", "Show clicks", () => toggle("showPoints")],
+    [["t"], "T", "Show tracked points", () => toggle("showTracked")],
+    [["["], "[", "Masks fainter", () => opacity(-0.1)],
+    [["]"], "]", "Masks stronger", () => opacity(0.1)],
+  ];
+}
+
+/** @param {import("./app.js").App["dialogs"]} dialogs @returns {Row[]} */
+function listPageRows(dialogs) {
+  return [
+    [["shift+o"], "Shift O", "Open", () => dialogs.open()],
+    [["shift+e"], "Shift E", "Export", () => dialogs.export()],
+    [["?", "shift+?", "f1"], "?", "This help", () => dialogs.help()],
+  ];
 }
 
 /** Escape: what is under way, one thing at a time. @param {import("./app.js").App} app */
@@ -79,19 +132,19 @@ function cancel({ store, pointer, commands }) {
 
 /**
  * @param {import("./app.js").App} app
- * @param {ReturnType<typeof import("./transport.js").mountTransport>} transport
- * @param {ReturnType<typeof import("./tools.js").mountTools>} zoom
+ * @param {Transport} transport
+ * @param {Zoom} zoom
  * @param {{rename: () => void}} objects
  */
 export function mountKeys(app, transport, zoom, objects) {
-  const bindings = bindingsOf(app, transport, zoom, objects);
+  const bindings = listBindings(app, transport, zoom, objects);
   const runs = new Map(bindings.flatMap(({ keys, run }) => keys.map((key) => [key, run])));
   fillHelp(bindings);
   window.addEventListener("keydown", (event) => {
     if (isForElement(event)) return;
     if (event.key === " ") return holdSpace(event, app);
     if (/^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) return app.commands.selectAt(Number(event.key) - 1);
-    const run = runs.get(nameOf(event));
+    const run = runs.get(keyName(event));
     if (!run) return;
     event.preventDefault();
     run();
@@ -130,7 +183,7 @@ function holdSpace(event, { pointer }) {
 }
 
 /** @param {KeyboardEvent} event */
-function nameOf(event) {
+function keyName(event) {
   const isControl = event.ctrlKey || event.metaKey;
   if (event.altKey) return "";
   return `${isControl ? "ctrl+" : ""}${event.shiftKey ? "shift+" : ""}${event.key.toLowerCase()}`;

@@ -36,7 +36,7 @@ export class Navigator {
    * Seconds from the start of the video.
    * @param {number} frame
    */
-  timeOf(frame) {
+  frameTime(frame) {
     const video = this.store.get("session")?.video;
     return video ? (video.times_s?.[frame] ?? frame / video.fps) : 0;
   }

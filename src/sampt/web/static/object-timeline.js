@@ -68,7 +68,7 @@ function flagTexts(flags) {
  * @param {number} start
  * @param {number} stop
  */
-function cellOf(timeline, start, stop) {
+function summarizeCell(timeline, start, stop) {
   const cell = { isKnown: false, isStale: false, isPresent: false, score: 100, isFlagged: false };
   for (let frame = start; frame < stop; frame++) {
     if (timeline.state[frame] === UNKNOWN) continue;
@@ -88,7 +88,7 @@ const hatches = new Map();
  * @param {CanvasRenderingContext2D} context
  * @param {string} color
  */
-function hatchOf(context, color) {
+function makeHatch(context, color) {
   if (!hatches.has(color)) {
     const tile = document.createElement("canvas");
     tile.width = tile.height = 6;
@@ -119,14 +119,14 @@ export function drawTimeline(context, timeline, color, { top, height }, { toX, f
   const perPixel = Math.max(1, Math.ceil(1 / Math.max(1e-6, toX(1) - toX(0))));
   for (let frame = first - (first % perPixel); frame <= last; frame += perPixel) {
     const stop = Math.min(frame + perPixel, timeline.state.length);
-    const cell = cellOf(timeline, frame, stop);
+    const cell = summarizeCell(timeline, frame, stop);
     if (!cell.isKnown) continue;
     const left = onDevicePixel(toX(frame)); // no gaps between frames
     const width = Math.max(1 / devicePixelRatio, onDevicePixel(toX(stop)) - left);
     const fraction = cell.isPresent ? 0.3 + 0.7 * Math.max(0, Math.min(1, (cell.score - 40) / 60)) : 0;
     const tall = cell.isPresent ? Math.max(3, fraction * height) : 2;
     context.globalAlpha = cell.isPresent ? 1 : 0.55;
-    context.fillStyle = cell.isStale ? hatchOf(context, color) : color;
+    context.fillStyle = cell.isStale ? makeHatch(context, color) : color;
     context.fillRect(left, top + height - tall, width, tall);
     context.globalAlpha = 1;
   }

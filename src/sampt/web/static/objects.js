@@ -35,7 +35,7 @@ function drawList(list, app, redraw) {
   const objects = app.store.get("session")?.objects ?? [];
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
   const [label, id] = [focused?.dataset.action, focused?.closest("li")?.dataset.id];
-  list.replaceChildren(...objects.map((object, index) => rowOf(object, index, app, redraw)));
+  list.replaceChildren(...objects.map((object, index) => createRow(object, index, app, redraw)));
   if (label && id) /** @type {HTMLElement | null} */ (list.querySelector(`li[data-id="${id}"] [data-action="${label}"]`))?.focus();
   byId("no-objects").hidden = objects.length > 0 || !app.store.get("session");
   byId("object-count").textContent = objects.length ? String(objects.length) : "";
@@ -48,7 +48,7 @@ function drawList(list, app, redraw) {
  * @param {import("./app.js").App} app
  * @param {() => void} redraw
  */
-function rowOf(object, index, { store, commands }, redraw) {
+function createRow(object, index, { store, commands }, redraw) {
   const { object_id: id, name } = object;
   const isSelected = store.get("selectedId") === id;
   const row = el("li", { className: "object" });
@@ -65,7 +65,7 @@ function rowOf(object, index, { store, commands }, redraw) {
   press(select, isSelected);
   select.append(el("span", { className: "name", textContent: name }), el("span", { className: "state" }));
   select.addEventListener("dblclick", () => beginRename(row, object, commands, redraw));
-  row.append(color, select, ...actionsOf(object, row, commands, redraw));
+  row.append(color, select, ...createActions(object, row, commands, redraw));
   return row;
 }
 
@@ -75,7 +75,7 @@ function rowOf(object, index, { store, commands }, redraw) {
  * @param {import("./commands.js").Commands} commands
  * @param {() => void} redraw
  */
-function actionsOf(object, row, commands, redraw) {
+function createActions(object, row, commands, redraw) {
   const { object_id: id, name, is_hidden: isHidden, is_locked: isLocked } = object;
   const update = (/** @type {import("./schema.d.ts").ObjectUpdate} */ values) => commands.updateObject(id, values);
   const small = (/** @type {string} */ more) => ({ className: `icon-button small ${more}` });

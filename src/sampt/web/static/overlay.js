@@ -45,7 +45,7 @@ export class Painter {
   stroke(context, result, color, width) {
     const painted = this.#painted(result);
     if (!painted.shape) return;
-    painted.outline ??= outlineOf(painted.shape);
+    painted.outline ??= traceOutline(painted.shape);
     context.strokeStyle = color;
     context.lineWidth = width;
     context.lineCap = "square";
@@ -84,7 +84,7 @@ export class Painter {
  * @param {string} color
  * @returns {[number, number, number]}
  */
-export function rgbOf(color) {
+export function parseColor(color) {
   const value = Number.parseInt(color.slice(1), 16);
   return [value >> 16, (value >> 8) & 255, value & 255];
 }
@@ -99,7 +99,7 @@ function drawBitmap(shape, color) {
   bitmap.height = shape.height;
   const context = /** @type {CanvasRenderingContext2D} */ (bitmap.getContext("2d"));
   const image = context.createImageData(shape.width, shape.height);
-  const [red, green, blue] = rgbOf(color);
+  const [red, green, blue] = parseColor(color);
   const words = new Uint32Array(image.data.buffer);
   const probe = new Uint8Array([red, green, blue, 255]);
   const word = new Uint32Array(probe.buffer)[0]; // whatever the machine's byte order
@@ -112,7 +112,7 @@ function drawBitmap(shape, color) {
  * All edges between pixels in the mask and others, joined to long lines.
  * @param {import("./rle.js").MaskShape} shape
  */
-function outlineOf({ x, y, width, height, data }) {
+function traceOutline({ x, y, width, height, data }) {
   const path = new Path2D();
   const at = (/** @type {number} */ column, /** @type {number} */ row) =>
     column < 0 || row < 0 || column >= width || row >= height ? 0 : data[row * width + column];

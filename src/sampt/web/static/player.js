@@ -75,9 +75,9 @@ export class Player {
    * @param {number} last
    */
   #dueAt(time, last) {
-    const seconds = this.navigator.timeOf(this.#start.frame) + Math.max(0, time - this.#start.time) / 1000;
+    const seconds = this.navigator.frameTime(this.#start.frame) + Math.max(0, time - this.#start.time) / 1000;
     let due = Math.max(this.#start.frame, Math.min(this.store.get("frame"), last));
-    while (due < last && this.navigator.timeOf(due + 1) <= seconds) due++;
+    while (due < last && this.navigator.frameTime(due + 1) <= seconds) due++;
     return due;
   }
 

@@ -58,7 +58,7 @@ export class Pointer {
   #press(event) {
     if (!this.store.get("session")) return;
     this.commands.stopTracking();
-    const position = this.stage.positionOf(event);
+    const position = this.stage.findPosition(event);
     this.#down.set(event.pointerId, position);
     this.stage.canvas.setPointerCapture(event.pointerId);
     this.stage.canvas.focus({ preventScroll: true });
@@ -90,7 +90,7 @@ export class Pointer {
 
   /** @param {PointerEvent} event */
   #move(event) {
-    const position = this.stage.positionOf(event);
+    const position = this.stage.findPosition(event);
     const at = this.stage.view.toImage(position.x, position.y);
     this.store.set({ cursor: this.stage.view.isInFrame(at) ? at : null });
     const gesture = this.#gesture;
@@ -112,7 +112,7 @@ export class Pointer {
   /** @param {Position} position */
   #hoverAt(position) {
     const [before, now] = [this.store.get("hover"), this.#hit(position, false)];
-    const isSame = before?.kind === now?.kind && markOf(before) === markOf(now);
+    const isSame = before?.kind === now?.kind && hitMark(before) === hitMark(now);
     if (!isSame) this.store.set({ hover: now });
   }
 
@@ -137,7 +137,7 @@ export class Pointer {
 
   /** @param {PointerEvent} event */
   #release(event) {
-    const position = this.stage.positionOf(event);
+    const position = this.stage.findPosition(event);
     const gesture = this.#gesture;
     clearTimeout(this.#timer);
     this.#down.delete(event.pointerId);
@@ -240,7 +240,7 @@ export class Pointer {
       this.stage.changeView(() => view.panBy(-(event.deltaX || event.deltaY) * unit, 0));
       return;
     }
-    const { x, y } = this.stage.positionOf(event);
+    const { x, y } = this.stage.findPosition(event);
     const speed = event.ctrlKey ? 6 : 1; // a pinch on a touch pad comes as a small turn with Ctrl
     const factor = Math.exp(-Math.max(-MAX_WHEEL, Math.min(MAX_WHEEL, event.deltaY * unit * speed)) * WHEEL_STEP);
     this.stage.changeView(() => view.zoomTo(view.scale * factor, x, y));
@@ -293,7 +293,7 @@ export class Pointer {
 }
 
 /** @param {import("./types.js").Hit | null} hit */
-function markOf(hit) {
+function hitMark(hit) {
   if (!hit) return null;
   return hit.kind === "point" ? hit.point : hit.box;
 }

@@ -53,7 +53,7 @@ function bounds(runs, height) {
 
 /**
  * Decode a mask.
- * @param {import("./schema.d.ts").Rle} rle
+ * @param {import("./schema.d.ts").RleMask} rle
  * @returns {MaskShape | null} null for a mask without any pixel; `data` is row by row, 1 in the mask
  */
 export function decodeMask(rle) {

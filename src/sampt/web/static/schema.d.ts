@@ -168,7 +168,7 @@ export interface ObjectMask {
   object_id: number;
   state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty";
   score: number | null;
-  rle: Rle | null;
+  rle: RleMask | null;
   num_visible_points: number;
   is_stale: boolean;
 }
@@ -295,7 +295,7 @@ export interface PropagationResponse {
 }
 
 /** A mask in COCO's compressed run lengths; `size` is [height, width]. Of requests and responses. */
-export interface Rle {
+export interface RleMask {
   size: [number, number];
   counts: string;
 }

@@ -82,7 +82,7 @@ export class Stage {
    * A pointer's location within its pane.
    * @param {{clientX: number, clientY: number}} event
    */
-  positionOf(event) {
+  findPosition(event) {
     const rect = this.canvas.getBoundingClientRect();
     const x = event.clientX - rect.left;
     const pane = this.panes.findLast((one) => x >= one.x) ?? this.panes[0];

@@ -80,7 +80,7 @@ export class Timeline {
     const [frame, total] = [this.store.get("frame"), this.navigator.numFrames];
     this.canvas.setAttribute("aria-valuemax", String(Math.max(0, total - 1)));
     this.canvas.setAttribute("aria-valuenow", String(frame));
-    this.canvas.setAttribute("aria-valuetext", `Frame ${frame} of ${total}, ${timeText(this.navigator.timeOf(frame))}`);
+    this.canvas.setAttribute("aria-valuetext", `Frame ${frame} of ${total}, ${timeText(this.navigator.frameTime(frame))}`);
   }
 
   #listen() {
@@ -149,7 +149,7 @@ export class Timeline {
     this.tip.hidden = !isOver;
     if (!isOver) return;
     const frame = this.#toFrame(offsetX);
-    const position = `Frame ${frame} · ${timeText(this.navigator.timeOf(frame))}`;
+    const position = `Frame ${frame} · ${timeText(this.navigator.frameTime(frame))}`;
     const isTimeline = offsetY >= RULER && object;
     this.tip.textContent = isTimeline ? `${object.name} · ${position} · ${timelineText(this.store.get("timelines").get(object.object_id), frame)}` : position;
     this.tip.style.left = `${Math.max(LABELS, Math.min(offsetX - this.tip.offsetWidth / 2, this.canvas.clientWidth - this.tip.offsetWidth - 8))}px`;

@@ -103,7 +103,7 @@ function showPosition({ store, navigator }) {
   if (document.activeElement !== number) number.value = String(frame);
   number.max = String(Math.max(0, total - 1));
   byId("frame-total").textContent = `/ ${Math.max(0, total - 1)}`;
-  byId("clock").textContent = timeText(navigator.timeOf(frame));
+  byId("clock").textContent = timeText(navigator.frameTime(frame));
 }
 
 /** @param {boolean} isPlaying */

@@ -1,0 +1,58 @@
+"""Presets hold the paper's numbers, and those that were chosen here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sampt.config import with_settings
+from sampt.errors import ConfigError
+from sampt.presets import PRESET_SUMMARIES, PRESETS, preset
+
+
+def test_paper_presets() -> None:
+    one, two = preset("paper-v1"), preset("paper-v2")
+    assert (one.sampling.positive_points, one.sampling.negative_points) == (8, 1)
+    assert (two.sampling.positive_points, two.sampling.negative_points) == (16, 1)
+    assert (one.reinit.variant, two.reinit.variant) == ("on-horizon-and-sync", "at-median-area")
+    assert (one.reinit.horizon, one.reinit.tracker_horizon) == (8, 8)
+    assert (two.reinit.horizon, two.reinit.tracker_horizon) == (24, 24)
+    for paper, counts in ((one, (8, 72)), (two, (16, 1))):
+        sampling = with_settings(paper, {"reinit.enabled": True}).effective_sampling
+        assert (sampling.positive_points, sampling.negative_points) == counts
+        assert paper.effective_sampling == paper.sampling
+    assert [p.prompting.refinement_steps for p in (one, two)] == [12, 12]
+    assert [p.reinit.enabled for p in (one, two)] == [False, False]
+
+
+def test_presets_that_need_nothing_from_the_network() -> None:
+    assert preset("offline") == preset("default")
+    assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")
+    changes = {"segmenter": "nano-fast", "longest_side": 428, "prompting.object_memory": False}
+    assert preset("fast-offline") == with_settings(preset("default"), changes)
+
+
+def test_presets_with_fetched_weights_prompt_as_the_paper_does() -> None:
+    chosen = {"best": ("hq-sam-vit-h", 12), "balanced": ("sam2.1-base-plus", 12), "fast": ("mobile-sam", 3)}
+    paper = preset("paper-v2")
+    for name, (segmenter, steps) in chosen.items():
+        found = preset(name)
+        assert (found.tracker, found.segmenter, found.longest_side) == ("nano", segmenter, None)
+        assert found.sampling == dataclasses.replace(paper.sampling, expand_clicks=True)
+        assert found.prompting == dataclasses.replace(paper.prompting, refinement_steps=steps)
+        expected = dataclasses.replace(
+            paper.reinit, enabled=True, keep_queries=True, backward_consistency=True, negative_points=None
+        )
+        assert found.reinit == expected
+
+
+def test_every_preset_has_a_summary_of_a_line() -> None:
+    assert list(PRESET_SUMMARIES) == list(PRESETS)
+    assert max(map(len, PRESET_SUMMARIES.values())) <= 110
+    assert {config.tracker_weights for config in PRESETS.values()} == {"default"}
+
+
+def test_unknown_preset_names_the_closest() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown preset 'paper-v3'. Did you mean 'paper-v\d'\? Available: default, offline"):
+        preset("paper-v3")
