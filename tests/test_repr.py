@@ -90,8 +90,7 @@ def test_tensors_and_what_segmenters_return_print_their_shapes_too() -> None:
 def _modules() -> Iterator[ModuleType]:
     """All but what needs an extra that is not installed."""
     for module in pkgutil.walk_packages(sampt.__path__, "sampt."):
-        # The tracker nano is under work: its StepDetails is for its training alone.
-        if not module.name.endswith("__main__") and module.name != "sampt.trackers.nano.network":
+        if not module.name.endswith("__main__"):
             with contextlib.suppress(ModuleNotFoundError):
                 yield importlib.import_module(module.name)
 

@@ -112,7 +112,7 @@ def test_points_outside_the_window_are_hidden(settings: dict[str, Any], smooth_s
 
 def test_followed_points_are_where_the_object_went(data: Path, settings: dict[str, Any]) -> None:
     settings["data"]["held_out"] = ["held"]
-    settings["real"] |= {"every": 4, "ends": 2}
+    settings["real"] |= {"every": {"davis2016_train": 4}, "ends": 2}
     network = load_folded(NanoTrackerNetwork, BUNDLED_WEIGHTS, PARTS)
     # The objects of the made data move by 10 pixels a frame; their texture does not, so give them one that does.
     textured = data.parent / "textured" / "davis2016_train"

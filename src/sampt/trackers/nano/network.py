@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
+from sampt.checks import shape_repr
 from sampt.trackers.nano.runtime import HIDDEN, PointState
 
 __all__ = ["COARSE", "NanoTrackerNetwork", "StepDetails"]
@@ -56,6 +57,9 @@ class StepDetails(NamedTuple):
     starts: Tensor
     estimates: tuple[Tensor, Tensor, Tensor]
     final: tuple[Tensor, Tensor, Tensor]
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class NanoTrackerEncoder(nn.Module):
