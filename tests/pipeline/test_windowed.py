@@ -234,6 +234,14 @@ def test_prompts_say_where_the_object_may_be_by_its_looks(monkeypatch: pytest.Mo
     assert all(p is None for p in priors(object_memory=True))
 
 
+class WithPrior(ExactSegmenter):
+    """One that an object memory is made for."""
+
+    @property
+    def info(self) -> SegmenterInfo:
+        return replace(super().info, uses_prior=True)
+
+
 @pytest.mark.parametrize(("score", "learnt"), [(0.95, [0, 2, 4]), (0.85, [0])])
 def test_the_object_memory_learns_from_certain_later_masks_alone(
     score: float, learnt: list[int], monkeypatch: pytest.MonkeyPatch
@@ -244,11 +252,6 @@ def test_the_object_memory_learns_from_certain_later_masks_alone(
         frames[i, 32:64, 16 + 4 * i : 48 + 4 * i] = (220, 30, 20)
         frames[i, 40:56:4, 16 + 4 * i : 48 + 4 * i] = (250, 240, 60)
         gt[i, 0, 32:64, 16 + 4 * i : 48 + 4 * i] = True
-
-    class WithPrior(ExactSegmenter):
-        @property
-        def info(self) -> SegmenterInfo:
-            return replace(super().info, uses_prior=True)
 
     noted: list[int] = []
 
@@ -273,11 +276,6 @@ def test_a_mask_of_something_else_is_no_mask_of_the_object(object_memory: bool, 
     frames[:4, 40:56:4, 48:80] = (250, 240, 60)
     shown = np.zeros((10, 1, 96, 144), bool)
     shown[:, 0, 32:64, 48:80] = True
-
-    class WithPrior(ExactSegmenter):
-        @property
-        def info(self) -> SegmenterInfo:
-            return replace(super().info, uses_prior=True)
 
     def is_red(frame: Any) -> Any:
         red = (frame[::8, ::8, 0] > 200).astype(np.float32)

@@ -149,13 +149,13 @@ class Trainer(Run):
         """The pool of real clips; they are tracked with the network's average, once; a run that goes on takes these."""
         if self._real is None:
             path = self.out / "tracked.pt"
-            if not path.exists():
+            if path.exists():
+                tracked = [TrackedClip(*parts) for parts in torch.load(path, map_location=self.device, weights_only=True)]
+            else:
                 self.average.eval()
                 seed = self.settings["seed"]
                 tracked = track_clips(self.average, self.data, self.settings, stage["made_frames"], seed)
                 self._write([(clip.frames, clip.xy, clip.known) for clip in tracked], path.name)
-            parts = torch.load(path, map_location=self.device, weights_only=True)
-            tracked = [TrackedClip(*tensors) for tensors in parts]
             assert isinstance(self.pool.maker, SceneMaker)
             self._real = Pool(RealMaker(tracked, self.pool.maker), self.settings)
         return self._real

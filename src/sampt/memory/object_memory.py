@@ -30,7 +30,8 @@ _ELSEWHERE = 0.2
 _WHOLE = 0.5
 """Fraction of a cell that a mask covers where the cell shows what the mask does, and nothing beside it."""
 _PRESENCE_GAIN, _PRESENCE_OFFSET = 1.5, 4.5
-"""From mean log odds within a mask to the logit that it shows the object, by logistic regression."""
+"""From mean log odds within a mask to the logit that it shows the object. Right and wrong masks of training clips and scenes do
+not overlap, so that no regression gives these: the middle was put between them (docs/benchmarks.md, "Object memory")."""
 _MAX_FRAMES = 8
 """Frames that are cached: the first one, and the last ones."""
 

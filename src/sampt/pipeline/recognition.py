@@ -36,7 +36,7 @@ class Recognition:
         self._memory = ObjectMemory()
 
     def learn(self, frame_idx: int, masks: Mapping[int, BoolArray]) -> None:
-        """Objects (h, w) where the user named them."""
+        """What objects look like, by their (h, w) masks on a frame."""
         self._memory.learn(frame_idx, self._frame(frame_idx), masks)
 
     def learn_if_sure(self, frame_idx: int, found: ObjectMask) -> None:
@@ -58,7 +58,7 @@ class Recognition:
 
         return [dataclasses.replace(prompt, prior=prior(prompt)) for prompt in prompts]
 
-    def judged(self, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
+    def judge(self, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
         """The prediction, its score times the probability that what it shows is the object."""
         mask, logits = prediction
         if mask.logits is None or mask.object_id not in priors:

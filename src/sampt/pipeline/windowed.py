@@ -251,7 +251,7 @@ class _WindowedRun:
             priors = self._recognition.priors(frame_idx, prompted)
             found = self._predictions(frame_idx, self._recognition.with_priors(prompts, priors))
             # Where the user named an object it is, whatever it looks like.
-            found = [p if self._is_named(p.mask.object_id, frame_idx) else self._recognition.judged(p, priors) for p in found]
+            found = [p if self._is_named(p.mask.object_id, frame_idx) else self._recognition.judge(p, priors) for p in found]
         predictions = collect_predictions(found, group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
 
@@ -306,8 +306,8 @@ class _WindowedRun:
         if not named or (self._recognition is None and not self._config.reinit.anchor):
             return
         masks = {m.object_id: m.mask(self._video.size_hw) for m in named}
-        frame = self._video.read(frame_idx, frame_idx + 1)[0]
         if self._config.reinit.anchor:  # the last time, if there were several
+            frame = self._video.read(frame_idx, frame_idx + 1)[0]
             self._appearances |= {o: ObjectAppearance(frame, mask) for o, mask in masks.items()}
         if self._recognition is not None:
             self._recognition.learn(frame_idx, masks)
