@@ -61,6 +61,9 @@ class SegmenterInfo:
         has_candidates: True when it gives several masks for a point (:class:`sampt.segmenters.automatic.CandidateSegmenter`).
         has_mask_logits: True when it makes ``mask_logits`` of a given mask (:class:`sampt.segmenters.base.MaskSegmenter`).
         uses_prior: True when it heeds a prompt's ``prior``; for others the object memory computes none.
+        mask_thresholds: predicted IoU that a generated mask has to exceed, and its least stability, where the user gives
+            none (:class:`sampt.segmenters.automatic.AutomaticMaskConfig`). Segment Anything's, as its authors chose them
+            for ViT-H; scores of another network mean something else.
         device: where it runs.
         source: paper or program that defines the method.
     """
@@ -73,6 +76,7 @@ class SegmenterInfo:
     has_candidates: bool = False
     has_mask_logits: bool = False
     uses_prior: bool = False
+    mask_thresholds: tuple[float, float] = (0.88, 0.95)
     device: str = "cpu"
     source: str = ""
 

@@ -98,9 +98,9 @@ is printed, and noted in eval.json."""
         "--mask-score",
         type=finite_number,
         metavar="X",
-        help="predicted IoU that a mask generated on the first frame has to exceed (default: 0.88; nano: 0.8)",
+        help="predicted IoU that a mask generated on the first frame has to exceed (default: 0.88; nano: 0.6)",
     )
-    stability = "least stability of such a mask (default: 0.95; nano: 0.9)"
+    stability = "least stability of such a mask (default: 0.95; nano: 0.8)"
     group.add_argument("--mask-stability", type=finite_number, metavar="X", help=stability)
     add_worker_options(parser)
     add_setting_options(parser)
@@ -179,6 +179,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from sampt.backends.table import SEGMENTERS
     from sampt.evaluation.datasets import InstanceDataset
     from sampt.evaluation.instances.predict import instances_config, predict_instances
     from sampt.evaluation.paper_rules import applied_rules, with_rules
@@ -193,12 +194,13 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = {name: value for name, value in thresholds.items() if value is not None}
     if limits and not finds:
         raise EvaluationError(f"The objects of {choice.name} are given, so that none is generated; leave --mask-... out.")
-    automatic_masks = AutomaticMaskConfig(**limits)
     arguments.formats = arguments.formats or ("coco" if finds else "png")
     given = given_settings(arguments)
     config = config_from(arguments)
     rules = applied_rules(arguments.preset, config, choice.name, given)
     config = with_rules(config, rules, given)
+    spec = SEGMENTERS.get(config.segmenter)
+    automatic_masks = AutomaticMaskConfig.for_segmenter(spec.info, **limits) if spec else AutomaticMaskConfig(**limits)
     settings = settings_from(arguments, instances_config(config, given) if finds else vos_config(config))
     if rules and not arguments.quiet:
         print(f"settings of the paper: {'; '.join(map(str, rules))}", file=sys.stderr)  # noqa: T201

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from sampt.backends.spec import SegmenterInfo
 from sampt.checks import shape_repr
 from sampt.config import _Checked, _setting
 from sampt.errors import VideoError
@@ -46,7 +47,7 @@ _MAX_LOGITS = 1 << 25
 class AutomaticMaskConfig(_Checked):
     """Which masks are generated on a frame (docs/algorithm.md, "Automatic mask generation").
 
-    The numbers are the official program's, for SAM ViT-H.
+    The numbers are the official program's, for SAM ViT-H; :meth:`for_segmenter` has those of another one.
 
     Raises:
         ConfigError: a value is of another type or out of range.
@@ -59,6 +60,16 @@ class AutomaticMaskConfig(_Checked):
     stability_offset: float = _setting(1.0, "logits by which the limit is moved up and down to see how stable a mask is", low=0)
     nms_threshold: float = _setting(0.7, "of masks whose boxes have a greater IoU only the best stays", low=0, high=1)
     max_masks: int = _setting(100, "at most so many masks, the best ones", low=1)
+
+    @classmethod
+    def for_segmenter(cls, info: SegmenterInfo, **given: Any) -> AutomaticMaskConfig:
+        """The thresholds that suit a segmenter's scores, and what is ``given``.
+
+        Raises:
+            ConfigError: a given value is of another type or out of range.
+        """
+        score, stability = info.mask_thresholds
+        return cls(**{"score_threshold": score, "stability_threshold": stability, **given})
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +162,7 @@ def generate_masks(
         frame_rgb: (h, w, 3) uint8 RGB.
         segmenter: a :class:`CandidateSegmenter`, or a view of one, gives all its masks for each point, any other one its
             single mask.
-        config: default: :class:`AutomaticMaskConfig`'s own values. How a segmenter's scores relate to them is its own matter.
+        config: default: :meth:`AutomaticMaskConfig.for_segmenter`.
 
     Returns:
         At most ``config.max_masks`` of them, best score first; they may overlap. The list is empty when nothing
@@ -161,7 +172,7 @@ def generate_masks(
         VideoError: the frame has another shape or type, or no pixel.
         BackendError: from the segmenter.
     """
-    config = config or AutomaticMaskConfig()
+    config = config or AutomaticMaskConfig.for_segmenter(segmenter.info)
     size_hw = _check_size(frame_rgb)
     embedding = segmenter.encode(frame_rgb[None])[0]
     found: list[Candidate] = []
