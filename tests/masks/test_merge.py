@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -204,3 +206,27 @@ def test_contested_objects_lose_what_another_has() -> None:
     assert third.state is ObjectState.HIDDEN_BY_OTHERS
     assert third.logits is None
     assert merge(right, left, third).states.tolist() == merged.states.tolist()
+
+
+def test_a_gap_between_two_objects_goes_to_the_likelier_one() -> None:
+    """Soft aggregation: where each has 0.42 and 0.4 the background has 0.35."""
+    first, second = region(slice(1, 5), slice(1, 5), 2.0), region(slice(1, 5), slice(6, 9), 3.0)
+    first[1:5, 5], second[1:5, 5] = np.log(0.42 / 0.58), np.log(0.4 / 0.6)
+    labels = np.zeros(SIZE_HW, int)
+    labels[1:5, 1:6], labels[1:5, 6:9] = 1, 2
+    objects = predicted(1, first), predicted(2, second)
+    assert np.array_equal(merge(*objects).label_map(), labels)
+    labels[1:5, 5] = 0
+    assert np.array_equal(merge(*objects, compete=False).label_map(), labels)
+    assert np.array_equal(merge(objects[0]).label_map() > 0, first > 0)
+    won, other = contest(objects, SIZE_HW)
+    assert won.mask(SIZE_HW)[1:5, 5].all()
+    assert not other.mask(SIZE_HW)[1:5, 5].any()
+    given = dataclasses.replace(predicted(2, second), is_given=True)
+    assert np.array_equal(merge(objects[0], given).label_map(), labels)  # the user's mask ends where it ends
+
+
+def test_the_background_keeps_what_it_probably_is() -> None:
+    first, second = region(slice(1, 5), slice(1, 5), 2.0), region(slice(1, 5), slice(6, 9), 3.0)
+    first[1:5, 5] = second[1:5, 5] = np.log(0.35 / 0.65)  # the background has 0.42
+    assert not merge(predicted(1, first), predicted(2, second)).masks[:, 1:5, 5].any()

@@ -366,3 +366,43 @@ def test_a_run_whose_objects_do_not_go_on_fails_and_does_not_stall(monkeypatch: 
     monkeypatch.setattr(windowed, "next_prompt_frames", lambda areas, *_: [0] * len(areas))
     with pytest.raises(AssertionError, match="go on from a later frame"):
         run(CROSSING, on(CROSSING, 1, 0), reinit("on-horizon-and-sync"))
+
+
+def test_a_segmenter_that_heeds_no_prior_is_not_prompted_with_points_that_look_like_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The square jumps to the right on frame 3, half of the points stay behind."""
+    frames = np.full((8, 96, 144, 3), 90, np.uint8)
+    gt = np.zeros((8, 1, 96, 144), bool)
+    for i in range(8):
+        x = 32 if i < 3 else 48
+        frames[i, 32:64, x : x + 32] = (220, 30, 20)
+        gt[i, 0, 32:64, x : x + 32] = True
+        frames[i, 0, i] = 255  # no two frames are equal
+
+    def is_red(frame: Any) -> Any:
+        red = (frame[4::8, 4::8, 0] > 200).astype(np.float32)
+        return np.stack([red, 1 - red])
+
+    class Noting(ExactSegmenter):
+        points: ClassVar[dict[int, np.ndarray]] = {}
+
+        def decode(self, embedding: Any, prompts: Any, *, full_size: bool = True) -> list[MaskPrediction]:
+            found = super().decode(embedding, prompts, full_size=full_size)
+            for prompt in prompts:
+                assert prompt.prior is None
+                self.points[self.calls[-1].frame_idx] = prompt.xy[prompt.is_positive]
+            return found
+
+    monkeypatch.setattr(object_memory_module, "bundled_features", lambda: is_red)
+    changes = {"reinit.horizon": 8, "reinit.tracker_horizon": 8, "protocol": "vos", "tracking.shot_cuts": False}
+    on = {}
+    for object_memory in (True, False):
+        config = with_settings(default_config(), changes | {"prompting.object_memory": object_memory})
+        query, segmenter = QueryMask(1, 0, gt[0, 0]), Noting(RecordedClip(frames, gt))
+        assert len(list(segment_video(frames, query, config=config, tracker=Still(), segmenter=segmenter))) == 8
+        on[object_memory] = {i: (xy[:, 0] >= 48) for i, xy in Noting.points.items()}
+    for i in range(1, 8):
+        assert 0.3 < on[False][i].mean() < 0.7
+        assert len(on[True][i]) == (len(on[False][i]) if i < 3 else on[False][i].sum())
+        assert i < 3 or on[True][i].all()

@@ -404,3 +404,18 @@ def test_random_weights_are_always_the_same_and_leave_the_global_state_alone() -
     for (name, first), second in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
         assert torch.equal(first, second), name
     assert one.mask_decoder.mask_tokens.weight.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_what_the_object_memory_says_is_a_mask_prompt_where_there_is_none() -> None:
+    """The frame of 480 x 854 takes 1024 x 576 of the square, a quarter of that in logits."""
+    prior = np.full((14, 28), -4, np.float32)
+    prior[7:, 14:] = 5
+    prompt = ObjectPrompt(1, np.zeros((1, 2), np.float32), np.ones(1, np.bool_), prior=prior)
+    own = torch.full((256, 256), 3.0)
+    batch = make_batch([prompt, replace(prompt, mask_logits=own)], Fit.of((480, 854), 1024), 256, CPU, "test")
+    assert batch.has_mask.tolist() == [True, True]
+    assert batch.masks is not None
+    (first,), (second,) = batch.masks
+    assert torch.equal(second, own)
+    assert first[80:144, 140:].min() == 10
+    assert first[:64].max() == first[144:].max() == first[:, :116].max() == -8

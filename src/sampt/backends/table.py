@@ -43,8 +43,15 @@ def _opencv(name: str, function: str, method: str, source: str) -> BackendSpec[T
 
 def _sam(name: str, function: str, method: str, source: str) -> BackendSpec[SegmenterInfo]:
     """A segmenter of the Segment Anything family."""
-    info = SegmenterInfo(name, _APACHE, _APACHE, has_refinement=True, has_candidates=True, source=source)
+    flags = {"has_refinement": True, "has_candidates": True, "uses_prior": True}
+    info = SegmenterInfo(name, _APACHE, _APACHE, source=source, **flags)
     return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", (name,))
+
+
+def _nano(name: str, source: str) -> SegmenterInfo:
+    """The thresholds of generated masks are those of docs/benchmarks.md, "Automatic masks"."""
+    flags = {"has_candidates": True, "has_mask_logits": True, "uses_prior": True}
+    return SegmenterInfo(name, _APACHE, _APACHE, mask_thresholds=(0.6, 0.8), source=source, **flags)
 
 
 def _by_name(*specs: BackendSpec[Info]) -> dict[str, BackendSpec[Info]]:
@@ -181,15 +188,13 @@ SEGMENTERS = _by_name(
     BackendSpec(
         "nano",
         "sampt.segmenters.nano:create",
-        SegmenterInfo("nano", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO),
+        _nano("nano", _NANO),
         "small network on windows, trained here, and U2-Net-p",
     ),
     BackendSpec(
         "nano-fast",
         "sampt.segmenters.nano:create_fast",
-        SegmenterInfo(
-            "nano-fast", _APACHE, _APACHE, has_candidates=True, has_mask_logits=True, uses_prior=True, source=_NANO_FAST
-        ),
+        _nano("nano-fast", _NANO_FAST),
         "small network on windows, trained here",
     ),
     BackendSpec(

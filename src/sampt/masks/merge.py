@@ -19,6 +19,9 @@ __all__ = ["ObjectMask", "contest", "merge_objects"]
 _MARGIN_PX = 2
 """Logits kept around the mask, so that resizing interpolates across its edge."""
 
+_JUST = np.float32(1e-3)
+"""Logit of a pixel that an object has although its own was 0."""
+
 _LARGE = 0.25
 """Of the smallest of the masks that claim a part; one that is as large is decided as a whole."""
 
@@ -103,10 +106,9 @@ class ObjectMask:
 
 
 def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[ObjectMask]:
-    """The objects without the pixels that another one has the larger logit for, as :func:`merge_objects` gives them to those
-    that compete.
+    """The objects with the pixels that :func:`merge_objects` gives them when they compete.
 
-    There a logit is not above 0 any more, but as far below as it was above; an object that has nothing left is hidden.
+    Where that is not what its logit says, an object's logit is as far on the other side of 0; one that has nothing left is hidden.
     """
     ordered = sorted((o for o in objects if o.logits is not None), key=lambda o: o.object_id)
     if len(ordered) < 2:
@@ -115,10 +117,11 @@ def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[Obj
     results = {o.object_id: o for o in objects}
     for i, item in enumerate(ordered):
         assert item.logits is not None
-        lost = (item.logits > 0) & (owner[item.area] != i)
-        if not lost.any():
+        is_own = owner[item.area] == i
+        wrong = (item.logits > 0) != is_own
+        if not wrong.any():
             continue
-        left = np.where(lost, -item.logits, item.logits)
+        left = np.where(wrong, np.where(is_own, np.maximum(-item.logits, _JUST), -item.logits), item.logits)
         if (left > 0).any():
             results[item.object_id] = dataclasses.replace(item, logits=left)
         else:
@@ -138,8 +141,30 @@ def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int], *, compete:
         np.copyto(best[area], strength, where=wins)
         np.copyto(owner[area], np.int32(i), where=wins)
     if compete:
+        _close_gaps(ordered, owner)
         _decide_large_parts(ordered, owner)
     return owner
+
+
+def _close_gaps(ordered: Sequence[ObjectMask], owner: npt.NDArray[np.int32]) -> None:
+    """Give background that is probably some object, though no single one reaches it, to the likeliest, in place.
+
+    Soft aggregation (Oh et al., "Fast Video Object Segmentation by Reference-Guided Mask Propagation", CVPR 2018): the background's
+    probability is the product of 1 - p over the objects, and where only one may be that changes nothing.
+    """
+    log_background = np.zeros(owner.shape, np.float32)
+    best, likeliest = np.full(owner.shape, -np.inf, np.float32), np.zeros(owner.shape, np.int32)
+    for i, item in enumerate(ordered):
+        if item.logits is None or item.is_given:  # what the user gave has no probability
+            continue
+        log_background[item.area] -= np.logaddexp(np.float32(0), item.logits)
+        better = item.logits > best[item.area]
+        np.copyto(best[item.area], item.logits, where=better)
+        np.copyto(likeliest[item.area], np.int32(i), where=better)
+    near = np.nonzero((owner < 0) & (best > -1))  # further below, the background is likelier with up to four objects
+    background = log_background[near].astype(np.float64)
+    wins = best[near] > background - np.log(-np.expm1(background))
+    owner[near] = np.where(wins, likeliest[near], owner[near])
 
 
 def _decide_large_parts(ordered: Sequence[ObjectMask], owner: npt.NDArray[np.int32]) -> None:

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.memory.features import bundled_features
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectMemory", "is_needed", "log_odds"]
+__all__ = ["ObjectMemory", "at_points", "is_needed", "log_odds"]
 
 # Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
 _SHARPNESS = 40.0
@@ -169,9 +169,14 @@ def is_needed(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> bo
     """
     if not len(xy):
         return True
+    return bool((at_points(prior, xy, size_hw) < 0).mean() >= _ELSEWHERE)
+
+
+def at_points(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+    """(k,) log odds of the cells in which (k, 2) points lie, pixels of the frame."""
     cells = np.array(prior.shape[::-1])
     columns, rows = np.clip((xy + 0.5) / np.array(size_hw[::-1]) * cells, 0, cells - 1).astype(int).T
-    return bool((prior[rows, columns] < 0).mean() >= _ELSEWHERE)
+    return prior[rows, columns]
 
 
 def log_odds(

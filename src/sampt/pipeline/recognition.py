@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 
 from sampt.masks.merge import ObjectMask
-from sampt.memory import ObjectMemory, is_needed
+from sampt.memory import Lookalikes, ObjectMemory, at_points, is_needed
 from sampt.pipeline.propagation import ObjectPrediction
 from sampt.types import BoolArray, FloatArray, ObjectPrompt, UInt8Array
 from sampt.video.base import Video
@@ -21,6 +22,9 @@ __all__ = ["Recognition"]
 _LEARNT_SCORE = 0.9
 """Predicted IoU of a mask from which the object memory learns; chosen on davis2016_train (docs/benchmarks.md)."""
 
+_CERTAIN_SCORE = 0.7
+"""And from which an object is where its mask is, so that what looks like it elsewhere is something else."""
+
 
 class Recognition:
     """The object memory of one run over a video.
@@ -28,12 +32,15 @@ class Recognition:
     Args:
         video: of the run.
         iou_threshold: an object whose score is below it is absent.
+        uses_prior: whether the segmenter heeds priors; prompts for another one lose the points that they speak against.
     """
 
-    def __init__(self, video: Video, iou_threshold: float) -> None:
+    def __init__(self, video: Video, iou_threshold: float, *, uses_prior: bool = True) -> None:
         self._video = video
+        self._uses_prior = uses_prior
         self._iou_threshold = iou_threshold
         self._memory = ObjectMemory()
+        self._lookalikes: dict[int, Lookalikes] = {}
 
     def learn(self, frame_idx: int, masks: Mapping[int, BoolArray]) -> None:
         """What objects look like, by their (h, w) masks on a frame."""
@@ -49,26 +56,65 @@ class Recognition:
         return self._memory.priors(frame_idx, self._frame(frame_idx), object_ids)
 
     def with_priors(self, prompts: Sequence[ObjectPrompt], priors: Mapping[int, FloatArray]) -> list[ObjectPrompt]:
-        """The prompts, with the object's prior where its points disagree with it."""
+        """The prompts, with the object's prior where its points disagree with it, or without the points that do."""
+        return [self._with_prior(prompt, priors.get(prompt.object_id)) for prompt in prompts]
 
-        def prior(prompt: ObjectPrompt) -> FloatArray | None:
-            known = priors.get(prompt.object_id)
-            needed = known is not None and is_needed(known, prompt.xy[prompt.is_positive], self._video.size_hw)
-            return known if needed else None
+    def _with_prior(self, prompt: ObjectPrompt, prior: FloatArray | None) -> ObjectPrompt:
+        size_hw = self._video.size_hw
+        if prior is None or not is_needed(prior, prompt.xy[prompt.is_positive], size_hw):
+            return prompt
+        if self._uses_prior:
+            return dataclasses.replace(prompt, prior=prior)
+        kept = ~prompt.is_positive | prompt.is_certain | (at_points(prior, prompt.xy, size_hw) >= 0)
+        if not prompt.is_positive[kept].any():  # whether it is the object at all is another question
+            return prompt
+        values = {name: getattr(prompt, name)[kept] for name in ("xy", "is_positive", "is_certain")}
+        return dataclasses.replace(prompt, **values)
 
-        return [dataclasses.replace(prompt, prior=prior(prompt)) for prompt in prompts]
-
-    def judge(self, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
-        """The prediction, its score times the probability that what it shows is the object."""
+    def judge(self, frame_idx: int, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
+        """The prediction, its score times the probability that what it shows is the object; 0 where it is a lookalike."""
         mask, logits = prediction
         if mask.logits is None or mask.object_id not in priors:
             return prediction
-        presence = self._memory.presence(mask.object_id, priors[mask.object_id], mask.mask(self._video.size_hw))
+        prior = priors[mask.object_id]
+        pixels = mask.mask(self._video.size_hw)
+        presence = self._memory.presence(mask.object_id, prior, pixels)
+        if self._lookalikes_of(mask.object_id).is_mask_of_one(frame_idx, _by_cells(pixels, prior)):
+            presence = 0.0
         return ObjectPrediction(mask.with_score(mask.score * presence, self._iou_threshold), logits)
+
+    def follow_lookalikes(self, frame_idx: int, found: Sequence[ObjectMask], priors: Mapping[int, FloatArray]) -> None:
+        """Note what looks like the objects on a frame and is none of them, where these are certain or not seen."""
+        size_hw = self._video.size_hw
+        for object_id, prior in priors.items():
+            cells = {m.object_id: _by_cells(m.mask(size_hw), prior) for m in found if m.logits is not None}
+            own = cells.pop(object_id, None)
+            if own is not None and self._score(found, object_id) < _CERTAIN_SCORE:
+                own = None
+            others = np.max(np.stack(list(cells.values())), axis=0) if cells else None
+            self._lookalikes_of(object_id).follow(frame_idx, prior, own, others)
+
+    def follows(self, object_ids: Sequence[int]) -> bool:
+        """Whether any of the objects has lookalikes, which are followed while the object is not seen, too."""
+        return any(o in self._lookalikes and self._lookalikes[o].any for o in object_ids)
+
+    def _lookalikes_of(self, object_id: int) -> Lookalikes:
+        return self._lookalikes.setdefault(object_id, Lookalikes())
+
+    @staticmethod
+    def _score(found: Sequence[ObjectMask], object_id: int) -> float:
+        return next(m.score for m in found if m.object_id == object_id)
 
     def forget(self, before: int) -> None:
         """Features of frames before this one are no longer wanted."""
         self._memory.forget(before)
+        for lookalikes in self._lookalikes.values():
+            lookalikes.forget(before)
 
     def _frame(self, frame_idx: int) -> UInt8Array:
         return np.asarray(self._video.read(frame_idx, frame_idx + 1)[0])
+
+
+def _by_cells(mask: BoolArray, prior: FloatArray) -> FloatArray:
+    """Fraction of each cell of the (h', w') prior that the mask covers."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), prior.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)

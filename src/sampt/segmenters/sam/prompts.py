@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.checks import shape_repr
@@ -21,6 +22,9 @@ from sampt.segmenters.sam.resizing import Fit
 from sampt.types import FloatArray, IntArray, ObjectPrompt
 
 __all__ = ["FILLER", "NOTHING", "PromptBatch", "make_batch"]
+
+PRIOR_SCALE = 2.0
+"""Log odds of the object memory, at most 6, times this are like the network's own logits, which reach 10 to 20."""
 
 FILLER, NOTHING, NEGATIVE, POSITIVE, FIRST_CORNER, LAST_CORNER = range(-2, 4)
 
@@ -97,7 +101,7 @@ def make_batch(
     kinds = np.full((len(prompts), limit), FILLER, np.int64)
     for k, (locations, of_kind) in enumerate(tokens):
         xy[k, : len(locations)], kinds[k, : len(locations)] = locations, of_kind
-    masks = [_mask(prompt, mask_side, device, name) for prompt in prompts]
+    masks = [_mask(prompt, fit, mask_side, device, name) for prompt in prompts]
     some = any(mask is not None for mask in masks)
     zero = torch.zeros(1, mask_side, mask_side, device=device) if some else None
     return PromptBatch(
@@ -120,10 +124,10 @@ def _tokens(prompt: ObjectPrompt, fit: Fit, name: str, ends_boxes: bool) -> tupl
     return xy, np.array(kinds + [FIRST_CORNER, LAST_CORNER][: len(corners)], np.int64)
 
 
-def _mask(prompt: ObjectPrompt, side: int, device: torch.device, name: str) -> Tensor | None:
-    """(1, side, side) previous logits of a prompt, if it has any."""
+def _mask(prompt: ObjectPrompt, fit: Fit, side: int, device: torch.device, name: str) -> Tensor | None:
+    """(1, side, side) previous logits of a prompt, if it has any; else what the object memory says, as such."""
     if prompt.mask_logits is None:
-        return None
+        return None if prompt.prior is None else _prior_logits(torch.tensor(prompt.prior), fit, side).to(device)
     logits = torch.as_tensor(prompt.mask_logits)
     if tuple(logits.shape) != (side, side):
         raise BackendError(
@@ -131,3 +135,11 @@ def _mask(prompt: ObjectPrompt, side: int, device: torch.device, name: str) -> T
             "pass low_res_logits that it gave."
         )
     return logits.to(device, torch.float32)[None]
+
+
+def _prior_logits(prior: Tensor, fit: Fit, side: int) -> Tensor:
+    """(1, side, side) low-resolution logits by the (h', w') log odds of the object memory; beside the frame, the lowest of these."""
+    height, width = (max(1, round(length * side / fit.side)) for length in fit.resized_hw)
+    seen = F.interpolate(prior[None, None].float(), (height, width), mode="bilinear", align_corners=False)[0]
+    padded = F.pad(seen, (0, side - width, 0, side - height), value=float(prior.min()))
+    return PRIOR_SCALE * padded
