@@ -5,8 +5,8 @@
 
 Frames: the held-out images of several objects and the first frames of the held-out training sequences; of DAVIS the first frame
 of each sequence. The grid prompts once, and the thresholds are applied to what it gives: printed is, for each pair of them, how
-many masks stay on average, on how many frames none does, and the fraction of the objects that one of them meets with an IoU above
-0.5 and above 0.7. Few things in a frame have ground truth, so that nothing is said of masks that meet none.
+many masks stay on average, on how many frames none does, and the fraction of the objects that one of them meets with an IoU
+above 0.5 and above 0.7. Few things in a frame have ground truth, so that nothing is said of masks that meet none.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def measure(
 ) -> dict[str, list[float]]:
     """For each pair of thresholds: masks a frame, frames without one, fraction of objects met above 0.5 and above 0.7."""
     found: dict[str, list[tuple[int, list[float]]]] = {}
-    everything = AutomaticMaskConfig(score_threshold=0.0, stability_threshold=0.0, nms_threshold=1.0, max_masks=10**6)
+    unfiltered = AutomaticMaskConfig(score_threshold=0.0, stability_threshold=0.0, nms_threshold=1.0, max_masks=10**6)
     settings = AutomaticMaskConfig.for_segmenter(segmenter.info)
     for frame, masks in frames:
-        made = generate_masks(frame, segmenter, everything)
+        made = generate_masks(frame, segmenter, unfiltered)
         ious = np.array([[jaccard(m.mask, mask) for mask in masks] for m in made])
         boxes = np.stack([m.box_xyxy for m in made]).astype(np.int64)
         scores, stability = (np.array([getattr(m, name) for m in made]) for name in ("score", "stability"))
@@ -87,8 +87,8 @@ def main(arguments: list[str]) -> None:
     frames = first_frames(davis_sequences(options.davis)) if options.davis else training_frames(options.train)
     figures = measure(segmenter, frames, THRESHOLDS)
     print("score, stability   masks a frame   frames without   objects met above 0.5   above 0.7")
-    for pair, (count, none, half, most) in figures.items():
-        print(f"{pair:18s} {count:13.1f} {none:16.0f} {half:23.2f} {most:11.2f}")
+    for pair, (count, none, half, high) in figures.items():
+        print(f"{pair:18s} {count:13.1f} {none:16.0f} {half:23.2f} {high:11.2f}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 from sampt.errors import ConfigError, did_you_mean
 
 __all__ = [
+    "MemoryConfig",
     "PromptConfig",
     "ReinitConfig",
     "SamplerName",
@@ -204,6 +205,16 @@ class ReinitConfig(_Checked):
             )
 
 
+@dataclass(frozen=True)
+class MemoryConfig(_Checked):
+    """Parts of the object memory, where ``prompting.object_memory`` has it (docs/algorithm.md, "Object memory")."""
+
+    priors: bool = _setting(True, "where an object may be, by its looks, enters its prompt when its points disagree")
+    absence: bool = _setting(True, "a score counts by the probability that the mask shows the object; wrong ones are absent")
+    later_masks: bool = _setting(True, "learn from certain masks of later frames, too")
+    lookalikes: bool = _setting(True, "what was seen beside an object on a frame is not taken for it later")
+
+
 # What SegmentConfig() and the preset "default" are. Chosen on davis2016_train (docs/benchmarks.md, "How the default was
 # chosen"), on those of its sequences that the bundled segmenter was not trained on.
 _SAMPLING = SamplingConfig(
@@ -240,6 +251,7 @@ class SegmentConfig(_Checked):
     tracking: TrackingConfig = _TRACKING
     prompting: PromptConfig = _PROMPTING
     reinit: ReinitConfig = _REINIT
+    memory: MemoryConfig = MemoryConfig()
     protocol: Protocol = _setting(
         "bidirectional", "bidirectional: masks before an object's prompt frame too; vos: none before it"
     )

@@ -27,7 +27,7 @@ def both_seen(frames: int = 4, last_column: int = 20) -> Lookalikes:
     for i in range(frames):
         own, other = square(last_column - frames + 1 + i), square(-2 + i)
         assert not lookalikes.is_mask_of_one(i, own)
-        lookalikes.follow(i, prior(own, other), own)
+        lookalikes.update(i, prior(own, other), own)
     return lookalikes
 
 
@@ -36,16 +36,16 @@ def test_what_was_seen_beside_the_object_is_a_lookalike_when_the_object_has_gone
     for i in range(4, 10):
         other = square(-2 + i)
         assert lookalikes.is_mask_of_one(i, other)
-        lookalikes.follow(i, prior(other), None)
+        lookalikes.update(i, prior(other), None)
     assert not lookalikes.is_mask_of_one(10, square(20))  # back where it left
 
 
 def test_a_lookalike_may_be_out_of_sight_for_a_few_frames() -> None:
     lookalikes = both_seen()
     for i in range(4, 9):
-        lookalikes.follow(i, prior(), None)
+        lookalikes.update(i, prior(), None)
     assert lookalikes.is_mask_of_one(9, square(1))
-    lookalikes.follow(9, prior(), None)
+    lookalikes.update(9, prior(), None)
     assert not lookalikes.is_mask_of_one(10, square(1))
 
 
@@ -57,7 +57,7 @@ def test_one_or_two_frames_are_not_enough(frames: int) -> None:
 def test_what_lies_beside_the_object_may_be_a_part_of_it() -> None:
     lookalikes = Lookalikes()
     for i in range(5):
-        lookalikes.follow(i, prior(square(4), square(9)), square(4))  # a cell between them
+        lookalikes.update(i, prior(square(4), square(9)), square(4))  # a cell between them
     assert not lookalikes.is_mask_of_one(5, square(9))
     assert not lookalikes.any
 
@@ -65,7 +65,7 @@ def test_what_lies_beside_the_object_may_be_a_part_of_it() -> None:
 def test_other_named_objects_are_no_lookalikes() -> None:
     lookalikes = Lookalikes()
     for i in range(5):
-        lookalikes.follow(i, prior(square(2), square(16)), square(2), others=square(16))
+        lookalikes.update(i, prior(square(2), square(16)), square(2), others=square(16))
     assert not lookalikes.any
 
 
@@ -78,10 +78,10 @@ def test_a_mask_that_is_partly_where_the_object_was_is_the_objects() -> None:
 def test_the_object_comes_back_beside_a_lookalike_that_stayed() -> None:
     lookalikes = both_seen()
     for i in range(4, 8):
-        lookalikes.follow(i, prior(square(1)), None)
+        lookalikes.update(i, prior(square(1)), None)
     assert lookalikes.is_mask_of_one(8, square(1))
     assert not lookalikes.is_mask_of_one(8, square(9))
-    lookalikes.follow(8, prior(square(1), square(9)), square(9))
+    lookalikes.update(8, prior(square(1), square(9)), square(9))
     assert not lookalikes.is_mask_of_one(9, square(9))
     assert lookalikes.is_mask_of_one(9, square(1))
 
@@ -89,7 +89,7 @@ def test_the_object_comes_back_beside_a_lookalike_that_stayed() -> None:
 def test_a_frame_that_is_looked_at_again_counts_once() -> None:
     lookalikes = both_seen(2)
     for _ in range(3):
-        lookalikes.follow(1, prior(square(20), square(-1)), square(20))
+        lookalikes.update(1, prior(square(20), square(-1)), square(20))
     assert not lookalikes.is_mask_of_one(2, square(0))
 
 

@@ -43,15 +43,22 @@ def _opencv(name: str, function: str, method: str, source: str) -> BackendSpec[T
 
 def _sam(name: str, function: str, method: str, source: str) -> BackendSpec[SegmenterInfo]:
     """A segmenter of the Segment Anything family."""
-    flags = {"has_refinement": True, "has_candidates": True, "uses_prior": True}
-    info = SegmenterInfo(name, _APACHE, _APACHE, source=source, **flags)
+    info = SegmenterInfo(name, _APACHE, _APACHE, has_refinement=True, has_candidates=True, uses_prior=True, source=source)
     return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", (name,))
 
 
 def _nano(name: str, source: str) -> SegmenterInfo:
     """The thresholds of generated masks are those of docs/benchmarks.md, "Automatic masks"."""
-    flags = {"has_candidates": True, "has_mask_logits": True, "uses_prior": True}
-    return SegmenterInfo(name, _APACHE, _APACHE, mask_thresholds=(0.6, 0.8), source=source, **flags)
+    return SegmenterInfo(
+        name,
+        _APACHE,
+        _APACHE,
+        has_candidates=True,
+        has_mask_logits=True,
+        uses_prior=True,
+        mask_thresholds=(0.6, 0.8),
+        source=source,
+    )
 
 
 def _by_name(*specs: BackendSpec[Info]) -> dict[str, BackendSpec[Info]]:

@@ -33,6 +33,7 @@ _GROUPS = {
     "tracking": "tracked points",
     "prompting": "prompting the segmenter",
     "reinit": "re-initialisation",
+    "memory": "parts of the object memory",
 }
 
 
@@ -89,7 +90,7 @@ def add_damage_option(parser: argparse._ActionsContainer) -> None:
 
 
 def add_setting_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--preset`` and an option for every setting; ``reinit`` settings carry the prefix ``--reinit-``.
+    """Add ``--preset`` and an option for every setting; those of ``reinit`` and ``memory`` carry it as prefix.
 
     The defaults shown are those of the preset ``default``.
     """
@@ -132,8 +133,10 @@ def is_given(arguments: argparse.Namespace, name: str) -> bool:
 
 def _find_option(name: str) -> str:
     section, _, key = name.rpartition(".")
-    if section == "reinit":
-        return "--reinit" if key == "enabled" else f"--reinit-{key.replace('_', '-')}"
+    if section == "reinit" and key == "enabled":
+        return "--reinit"
+    if section in ("reinit", "memory"):
+        return f"--{section}-{key.replace('_', '-')}"
     return f"--{key.replace('_', '-')}"
 
 

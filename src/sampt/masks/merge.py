@@ -108,7 +108,7 @@ class ObjectMask:
 def contest(objects: Sequence[ObjectMask], size_hw: tuple[int, int]) -> list[ObjectMask]:
     """The objects with the pixels that :func:`merge_objects` gives them when they compete.
 
-    Where that is not what its logit says, an object's logit is as far on the other side of 0; one that has nothing left is hidden.
+    Where that is not what its logit says, an object's logit is as far on the other side of 0; without any pixel it is hidden.
     """
     ordered = sorted((o for o in objects if o.logits is not None), key=lambda o: o.object_id)
     if len(ordered) < 2:
@@ -149,8 +149,8 @@ def _owners(ordered: Sequence[ObjectMask], size_hw: tuple[int, int], *, compete:
 def _close_gaps(ordered: Sequence[ObjectMask], owner: npt.NDArray[np.int32]) -> None:
     """Give background that is probably some object, though no single one reaches it, to the likeliest, in place.
 
-    Soft aggregation (Oh et al., "Fast Video Object Segmentation by Reference-Guided Mask Propagation", CVPR 2018): the background's
-    probability is the product of 1 - p over the objects, and where only one may be that changes nothing.
+    Soft aggregation (Oh et al., "Fast Video Object Segmentation by Reference-Guided Mask Propagation", CVPR 2018): the
+    background's probability is the product of 1 - p over the objects, and where only one may be that changes nothing.
     """
     log_background = np.zeros(owner.shape, np.float32)
     best, likeliest = np.full(owner.shape, -np.inf, np.float32), np.zeros(owner.shape, np.int32)

@@ -1,8 +1,8 @@
 """What looks like an object and is not: it was seen beside it, on the same frames (docs/algorithm.md, "Object memory").
 
-Features cannot tell two of a kind apart, but nothing is in two places at once. So what the memory takes for the object elsewhere,
-while the object itself is certain, is a lookalike, and it stays one while it can be followed from frame to frame by its cells,
-also when the object has gone: then a mask of it is no mask of the object.
+Features cannot tell two of a kind apart, but nothing is in two places at once. So what the memory takes for the object
+elsewhere, while the object itself is certain, is a lookalike. It stays one while it can be followed from frame to frame by its
+cells, also when the object has gone: then a mask of it is no mask of the object.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Lookalikes:
         at_last = 0.0 if before.last is None else float(mask[_grown(before.last, 1)].sum())
         return on_lookalikes >= _MOSTLY * total and at_last <= _BARELY * total
 
-    def follow(self, frame_idx: int, prior: FloatArray, mask: FloatArray | None, others: FloatArray | None = None) -> None:
+    def update(self, frame_idx: int, prior: FloatArray, mask: FloatArray | None, others: FloatArray | None = None) -> None:
         """Note what is seen on a frame.
 
         Args:
@@ -110,10 +110,10 @@ class Lookalikes:
             elif mask is None and known.seen >= _SEEN and known.missed < _KEPT:
                 found.append(_Lookalike(known.cells, known.seen, known.missed + 1))
         if mask is not None:
-            near, least = _grown(mask > _TOUCHED, _BESIDE), max(2.0, _SMALLEST * float(mask.sum()))
+            near, min_cells = _grown(mask > _TOUCHED, _BESIDE), max(2.0, _SMALLEST * float(mask.sum()))
             found = [a for a in found if not (a.cells & near).any()]
             parts = _parts((prior > _ALIKE) & free)
-            found += [_Lookalike(part, 1) for part in parts if part.sum() >= least and not (part & near).any()]
+            found += [_Lookalike(part, 1) for part in parts if part.sum() >= min_cells and not (part & near).any()]
         last = mask > _TOUCHED if mask is not None else before.last
         self._states[frame_idx] = _State(tuple(found), last)
 

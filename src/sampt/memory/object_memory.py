@@ -176,7 +176,7 @@ def at_points(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> Fl
     """(k,) log odds of the cells in which (k, 2) points lie, pixels of the frame."""
     cells = np.array(prior.shape[::-1])
     columns, rows = np.clip((xy + 0.5) / np.array(size_hw[::-1]) * cells, 0, cells - 1).astype(int).T
-    return prior[rows, columns]
+    return np.asarray(prior[rows, columns])
 
 
 def log_odds(

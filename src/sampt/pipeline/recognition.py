@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from sampt.config import SegmentConfig
 from sampt.masks.merge import ObjectMask
 from sampt.memory import Lookalikes, ObjectMemory, at_points, is_needed
 from sampt.pipeline.propagation import ObjectPrediction
@@ -31,14 +32,15 @@ class Recognition:
 
     Args:
         video: of the run.
-        iou_threshold: an object whose score is below it is absent.
+        config: which parts of the memory are on, and the score below which an object is absent.
         uses_prior: whether the segmenter heeds priors; prompts for another one lose the points that they speak against.
     """
 
-    def __init__(self, video: Video, iou_threshold: float, *, uses_prior: bool = True) -> None:
+    def __init__(self, video: Video, config: SegmentConfig, *, uses_prior: bool) -> None:
         self._video = video
         self._uses_prior = uses_prior
-        self._iou_threshold = iou_threshold
+        self._parts = config.memory
+        self._iou_threshold = config.prompting.iou_threshold
         self._memory = ObjectMemory()
         self._lookalikes: dict[int, Lookalikes] = {}
 
@@ -48,7 +50,7 @@ class Recognition:
 
     def learn_if_sure(self, frame_idx: int, found: ObjectMask) -> None:
         """A predicted object, when the segmenter is sure of it."""
-        if found.score >= _LEARNT_SCORE:
+        if self._parts.later_masks and found.score >= _LEARNT_SCORE:
             self.learn(frame_idx, {found.object_id: found.mask(self._video.size_hw)})
 
     def priors(self, frame_idx: int, object_ids: Sequence[int]) -> dict[int, FloatArray]:
@@ -57,6 +59,8 @@ class Recognition:
 
     def with_priors(self, prompts: Sequence[ObjectPrompt], priors: Mapping[int, FloatArray]) -> list[ObjectPrompt]:
         """The prompts, with the object's prior where its points disagree with it, or without the points that do."""
+        if not self._parts.priors:
+            return list(prompts)
         return [self._with_prior(prompt, priors.get(prompt.object_id)) for prompt in prompts]
 
     def _with_prior(self, prompt: ObjectPrompt, prior: FloatArray | None) -> ObjectPrompt:
@@ -66,7 +70,7 @@ class Recognition:
         if self._uses_prior:
             return dataclasses.replace(prompt, prior=prior)
         kept = ~prompt.is_positive | prompt.is_certain | (at_points(prior, prompt.xy, size_hw) >= 0)
-        if not prompt.is_positive[kept].any():  # whether it is the object at all is another question
+        if not prompt.is_positive[kept].any():  # whether it is the object at all, its score tells
             return prompt
         values = {name: getattr(prompt, name)[kept] for name in ("xy", "is_positive", "is_certain")}
         return dataclasses.replace(prompt, **values)
@@ -78,13 +82,15 @@ class Recognition:
             return prediction
         prior = priors[mask.object_id]
         pixels = mask.mask(self._video.size_hw)
-        presence = self._memory.presence(mask.object_id, prior, pixels)
-        if self._lookalikes_of(mask.object_id).is_mask_of_one(frame_idx, _by_cells(pixels, prior)):
+        presence = self._memory.presence(mask.object_id, prior, pixels) if self._parts.absence else 1.0
+        if self._parts.lookalikes and self._lookalikes_of(mask.object_id).is_mask_of_one(frame_idx, _by_cells(pixels, prior)):
             presence = 0.0
         return ObjectPrediction(mask.with_score(mask.score * presence, self._iou_threshold), logits)
 
-    def follow_lookalikes(self, frame_idx: int, found: Sequence[ObjectMask], priors: Mapping[int, FloatArray]) -> None:
+    def update_lookalikes(self, frame_idx: int, found: Sequence[ObjectMask], priors: Mapping[int, FloatArray]) -> None:
         """Note what looks like the objects on a frame and is none of them, where these are certain or not seen."""
+        if not self._parts.lookalikes:
+            return
         size_hw = self._video.size_hw
         for object_id, prior in priors.items():
             cells = {m.object_id: _by_cells(m.mask(size_hw), prior) for m in found if m.logits is not None}
@@ -92,9 +98,9 @@ class Recognition:
             if own is not None and self._score(found, object_id) < _CERTAIN_SCORE:
                 own = None
             others = np.max(np.stack(list(cells.values())), axis=0) if cells else None
-            self._lookalikes_of(object_id).follow(frame_idx, prior, own, others)
+            self._lookalikes_of(object_id).update(frame_idx, prior, own, others)
 
-    def follows(self, object_ids: Sequence[int]) -> bool:
+    def has_lookalikes(self, object_ids: Sequence[int]) -> bool:
         """Whether any of the objects has lookalikes, which are followed while the object is not seen, too."""
         return any(o in self._lookalikes and self._lookalikes[o].any for o in object_ids)
 

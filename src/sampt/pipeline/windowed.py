@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
@@ -96,8 +97,7 @@ class _WindowedRun:
         self._appearances: dict[int, ObjectAppearance] = {}
         self._recognition: Recognition | None = None
         if engine.config.prompting.object_memory:
-            uses_prior = engine.segmenter.info.uses_prior
-            self._recognition = Recognition(self._video, engine.config.prompting.iou_threshold, uses_prior=uses_prior)
+            self._recognition = Recognition(self._video, engine.config, uses_prior=engine.segmenter.info.uses_prior)
         self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
@@ -247,17 +247,15 @@ class _WindowedRun:
         prompts = self._engine.prompts(frame_idx, FramePoints.concat([row, *others]), prompted)
         if self._config.reinit.previous_mask:
             prompts = [dataclasses.replace(p, mask_logits=self._last_logits(p.object_id, frame_idx)) for p in prompts]
-        if self._recognition is None or not (prompts or self._recognition.follows(prompted)):
+        if self._recognition is None or not (prompts or self._recognition.has_lookalikes(prompted)):
             found = self._predictions(frame_idx, prompts)
         else:
             priors = self._recognition.priors(frame_idx, prompted)
             found = self._predictions(frame_idx, self._recognition.with_priors(prompts, priors))
+            judge = functools.partial(self._recognition.judge, frame_idx)
             # Where the user named an object it is, whatever it looks like.
-            found = [
-                p if self._is_named(p.mask.object_id, frame_idx) else self._recognition.judge(frame_idx, p, priors)
-                for p in found
-            ]
-            self._recognition.follow_lookalikes(frame_idx, [p.mask for p in found], priors)
+            found = [p if self._is_named(p.mask.object_id, frame_idx) else judge(p, priors) for p in found]
+            self._recognition.update_lookalikes(frame_idx, [p.mask for p in found], priors)
         predictions = collect_predictions(found, group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
 

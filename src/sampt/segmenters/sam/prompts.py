@@ -138,7 +138,7 @@ def _mask(prompt: ObjectPrompt, fit: Fit, side: int, device: torch.device, name:
 
 
 def _prior_logits(prior: Tensor, fit: Fit, side: int) -> Tensor:
-    """(1, side, side) low-resolution logits by the (h', w') log odds of the object memory; beside the frame, the lowest of these."""
+    """(1, side, side) low-resolution logits by the (h', w') log odds of the object memory; outside the frame, the lowest."""
     height, width = (max(1, round(length * side / fit.side)) for length in fit.resized_hw)
     seen = F.interpolate(prior[None, None].float(), (height, width), mode="bilinear", align_corners=False)[0]
     padded = F.pad(seen, (0, side - width, 0, side - height), value=float(prior.min()))
