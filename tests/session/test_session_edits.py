@@ -316,15 +316,17 @@ def test_a_negative_point_where_nothing_is_known_waits_for_a_positive_one(bench:
     assert session.stale() == {1: (range(40),)}
 
 
-def test_clicks_on_nothing_show_an_empty_mask(bench: Any) -> None:
+def test_a_click_on_nothing_has_its_pixel_and_is_propagated(bench: Any) -> None:
+    """The segmenter finds nothing there; the person does."""
     session = bench.create()
     session.add_object()
     session.add_point(1, 0, (1, 1))
     found = session.preview(0)[1]
-    assert (found.state, found.rle, found.mask((64, 96)).any()) == (ObjectState.EMPTY, None, False)
+    assert (found.state, np.argwhere(found.mask((64, 96))).max()) == (ObjectState.PRESENT, 2)
+    assert found.mask((64, 96))[1, 1]
     for _ in session.propagate():
         pass
-    assert session.results(0)[1].state == ObjectState.EMPTY
+    assert session.results(0)[1].rle == found.rle
     assert session.count_missing() == 0
 
 
@@ -414,6 +416,7 @@ def test_steps_to_undo_hold_masks_of_a_certain_size_only(bench: Any, monkeypatch
 
 def test_previews_are_remembered_up_to_a_size(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sampt.session.session._MAX_PREVIEW_BYTES", 500)
+    monkeypatch.setattr("sampt.session.steps._CACHED_BYTES", 500)
     session = bench.create()
     session.add_object()
     for frame_idx in range(12):

@@ -19,6 +19,7 @@ def make_timeline(scores: list[float]) -> ObjectTimeline:
         num_visible_points=np.arange(n),
         area_px=np.arange(n) * 100_000,
         has_input=np.array([False, True, True][:n]),
+        is_reviewed=np.zeros(n, np.bool_),
         flags=np.array([0, 5, 0][:n], np.uint8),
     )
 

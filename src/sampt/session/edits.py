@@ -14,7 +14,7 @@ from sampt.files.limits import MAX_CLICKS, check_pixels
 from sampt.files.palette import pick_display_color
 from sampt.geometry import inside_frame
 from sampt.masks.rle import Rle, code_runs, encode_mask
-from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.signs import parse_sign
 from sampt.types import BoolArray
 
@@ -28,7 +28,9 @@ __all__ = [
     "check_frame",
     "check_inputs",
     "check_items",
+    "check_unlocked",
     "delete_point",
+    "drop_review",
     "move_point",
     "remove_object",
     "set_box",
@@ -64,6 +66,7 @@ class Inputs:
     boxes: tuple[BoxInput, ...] = ()
     masks: tuple[MaskInput, ...] = ()
     carried: tuple[Carried, ...] = ()
+    reviewed: tuple[Reviewed, ...] = ()
     next_object_id: int = 1
     next_point_id: int = 1
 
@@ -192,7 +195,7 @@ def update_object(
 
 def remove_object(inputs: Inputs, object_id: int) -> Inputs:
     """Without the object and all that was given for it."""
-    _check_unlocked(inputs, object_id)
+    check_unlocked(inputs, object_id)
     return dataclasses.replace(
         inputs,
         objects=tuple(o for o in inputs.objects if o.object_id != object_id),
@@ -200,7 +203,14 @@ def remove_object(inputs: Inputs, object_id: int) -> Inputs:
         boxes=tuple(b for b in inputs.boxes if b.object_id != object_id),
         masks=tuple(m for m in inputs.masks if m.object_id != object_id),
         carried=tuple(c for c in inputs.carried if c.object_id != object_id),
+        reviewed=tuple(r for r in inputs.reviewed if r.object_id != object_id),
     )
+
+
+def drop_review(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
+    """Without the mark that the result there is good: it is about to be another one."""
+    kept = tuple(r for r in inputs.reviewed if (r.object_id, r.frame_idx) != (object_id, frame_idx))
+    return inputs if len(kept) == len(inputs.reviewed) else dataclasses.replace(inputs, reviewed=kept)
 
 
 def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
@@ -208,48 +218,52 @@ def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float
 
     A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it.
     """
-    _check_unlocked(inputs, object_id)
+    check_unlocked(inputs, object_id)
     check_items(len(inputs.clicks) + 1, "clicks")
     frame_idx = check_frame(inputs, frame_idx)
     made = Click(inputs.next_point_id, object_id, frame_idx, _check_xy(inputs, xy), parse_sign(is_positive))
     carried = inputs.carried
     if not _is_prompt_frame(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
         carried = (*carried, base)
+    inputs = drop_review(inputs, object_id, frame_idx)
     return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), carried=carried, next_point_id=inputs.next_point_id + 1)
 
 
 def move_point(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
     """With a click somewhere else on its frame."""
     old = inputs.click(point_id)
-    _check_unlocked(inputs, old.object_id)
+    check_unlocked(inputs, old.object_id)
     new = dataclasses.replace(old, xy=_check_xy(inputs, xy))
+    inputs = drop_review(inputs, old.object_id, old.frame_idx)
     return dataclasses.replace(inputs, clicks=tuple(new if c is old else c for c in inputs.clicks))
 
 
 def delete_point(inputs: Inputs, point_id: int) -> Inputs:
     """Without a click; what the frame's clicks started from goes with the last of them."""
     old = inputs.click(point_id)
-    _check_unlocked(inputs, old.object_id)
+    check_unlocked(inputs, old.object_id)
     clicks = tuple(c for c in inputs.clicks if c is not old)
-    clicked = {(c.object_id, c.frame_idx) for c in clicks}
-    carried = tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) in clicked)
+    inputs = drop_review(inputs, old.object_id, old.frame_idx)
+    here = old.object_id, old.frame_idx
+    is_last = all((c.object_id, c.frame_idx) != here for c in clicks)
+    carried = tuple(c for c in inputs.carried if not is_last or (c.object_id, c.frame_idx) != here)
     return dataclasses.replace(inputs, clicks=clicks, carried=carried)
 
 
 def set_box(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> Inputs:
     """With the object's box on the frame replaced, or taken away."""
-    _check_unlocked(inputs, object_id)
+    check_unlocked(inputs, object_id)
     frame_idx = check_frame(inputs, frame_idx)
     kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
     if box_xyxy is not None:
         check_items(len(kept) + 1, "boxes")
         kept = (*kept, BoxInput(object_id, frame_idx, _check_box(inputs, box_xyxy)))
-    return dataclasses.replace(inputs, boxes=kept)
+    return dataclasses.replace(drop_review(inputs, object_id, frame_idx), boxes=kept)
 
 
 def set_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | None) -> Inputs:
     """With the object's given mask on the frame replaced, or taken away."""
-    _check_unlocked(inputs, object_id)
+    check_unlocked(inputs, object_id)
     frame_idx = check_frame(inputs, frame_idx)
     kept = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
     if mask is not None:
@@ -263,7 +277,7 @@ def set_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | N
                 f"{inputs.size_hw} with a pixel set."
             )
         kept = (*kept, MaskInput(object_id, frame_idx, encode_mask(given)))
-    return dataclasses.replace(inputs, masks=kept)
+    return dataclasses.replace(drop_review(inputs, object_id, frame_idx), masks=kept)
 
 
 def check_inputs(inputs: Inputs) -> Inputs:
@@ -284,7 +298,7 @@ def check_inputs(inputs: Inputs) -> Inputs:
         _check_name(item.name)
         _check_color(item.color_rgb)
     known = set(ids)
-    for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried):
+    for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried, inputs.reviewed):
         for given in group:
             if given.object_id not in known:
                 raise QueryError(f"something is said of an object {given.object_id}, which there is not")
@@ -299,6 +313,8 @@ def check_inputs(inputs: Inputs) -> Inputs:
     for base in inputs.carried:
         if len(base.xy) != len(base.is_positive) or not np.isfinite(np.array(base.xy)).all():
             raise QueryError("the points that a correction starts from are broken")
+        if base.rle is not None and (base.rle.size_hw != inputs.size_hw or not _shows_anything(base.rle)):
+            raise QueryError("the mask that a correction starts from is empty or has another size than the video")
     return inputs
 
 
@@ -321,7 +337,7 @@ def _is_prompt_frame(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
     return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
 
 
-def _check_unlocked(inputs: Inputs, object_id: int) -> None:
+def check_unlocked(inputs: Inputs, object_id: int) -> None:
     item = inputs.object(object_id)
     if item.is_locked:
         raise QueryError(f"Object {object_id} ({item.name}) is locked; unlock it to change it.")

@@ -199,7 +199,7 @@ def _digest(
         "settings": settings_digest,
         "object": object_id,  # the randomness depends on it
         "frame": frame_idx,
-        "clicks": [(*c.xy, c.is_positive) for c in clicks],
+        "clicks": [(*c.xy, c.is_positive, c.is_whole) for c in clicks],
         "box": box_xyxy,
         "mask": mask_counts,
         "carried": None if carried is None else dataclasses.astuple(carried),

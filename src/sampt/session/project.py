@@ -27,7 +27,7 @@ from sampt.pipeline.backends import setting_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.segmenters.create import create_segmenter
 from sampt.session.edits import Inputs, check_inputs, check_items
-from sampt.session.types import BoxInput, Carried, Click, MaskInput, SessionObject
+from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.trackers.create import create_tracker
 from sampt.video.base import Video
@@ -152,7 +152,8 @@ def write_project(project: Path, content: ProjectFile) -> None:
         "clicks": [dataclasses.asdict(c) for c in inputs.clicks],
         "boxes": [dataclasses.asdict(b) for b in inputs.boxes],
         "masks": [{"object_id": m.object_id, "frame_idx": m.frame_idx, "counts": m.rle.counts} for m in inputs.masks],
-        "carried": [dataclasses.asdict(c) for c in inputs.carried],
+        "carried": [_carried_entry(c) for c in inputs.carried],
+        "reviewed": [dataclasses.asdict(r) for r in inputs.reviewed],
         "next_object_id": inputs.next_object_id,
         "next_point_id": inputs.next_point_id,
     }
@@ -231,8 +232,10 @@ def _parse(data: Mapping[str, Any]) -> ProjectFile:
     facts = VideoFacts(
         str(entry["path"]), beside, str(entry["sha256"]), _whole(entry["num_frames"]), size_hw, float(entry["fps"])
     )
+    reviewed = data.get("reviewed", [])  # an older sampt has none
     for part in ("objects", "clicks", "boxes", "masks", "carried"):
         check_items(len(data[part]), part)
+    check_items(len(reviewed), "marks of good frames")
     inputs = Inputs(
         facts.num_frames,
         size_hw,
@@ -240,7 +243,8 @@ def _parse(data: Mapping[str, Any]) -> ProjectFile:
         tuple(_click(c) for c in data["clicks"]),
         tuple(BoxInput(**{**b, **_location(b), "box_xyxy": _reals(b["box_xyxy"], 4)}) for b in data["boxes"]),
         tuple(MaskInput(**_location(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
-        tuple(_carry(c) for c in data["carried"]),
+        tuple(_carry(c, size_hw) for c in data["carried"]),
+        tuple(_reviewed(r) for r in reviewed),
         _whole(data["next_object_id"]),
         _whole(data["next_point_id"]),
     )
@@ -256,13 +260,26 @@ def _object(entry: Mapping[str, Any]) -> SessionObject:
 
 def _click(entry: Mapping[str, Any]) -> Click:
     changed = {"point_id": _whole(entry["point_id"]), "xy": _reals(entry["xy"], 2), "is_positive": _flag(entry["is_positive"])}
-    return Click(**{**entry, **_location(entry), **changed})
+    is_whole = _flag(entry.get("is_whole", False))  # an older sampt has none
+    return Click(**{**entry, **_location(entry), **changed, "is_whole": is_whole})
 
 
-def _carry(entry: Mapping[str, Any]) -> Carried:
+def _reviewed(entry: Mapping[str, Any]) -> Reviewed:
+    return Reviewed(**_location(entry), digest=bytes.fromhex(entry["digest"]).hex())
+
+
+def _carried_entry(carried: Carried) -> dict[str, Any]:
+    counts = None if carried.rle is None else carried.rle.counts
+    return {**dataclasses.asdict(dataclasses.replace(carried, rle=None)), "rle": counts}
+
+
+def _carry(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> Carried:
     xy = tuple(_reals(pair, 2) for pair in entry["xy"])
     signs = tuple(_flag(s) for s in entry["is_positive"])
-    return Carried(**_location(entry), xy=xy, is_positive=signs, area_px=_whole(entry["area_px"]))
+    counts = entry.get("rle")  # an older sampt kept none
+    rle = None if counts is None else Rle(size_hw, str(counts))
+    score = None if entry.get("score") is None else _reals([entry["score"]], 1)[0]
+    return Carried(**_location(entry), xy=xy, is_positive=signs, area_px=_whole(entry["area_px"]), rle=rle, score=score)
 
 
 def _location(entry: Mapping[str, Any]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from sampt.segmenters.base import PromptableSegmenter, RefinementPlan, Segmenter
 from sampt.session.edits import Inputs
 from sampt.session.plan import Span
 from sampt.session.preview import Previewer, sample_prompt_frame
+from sampt.session.rejoining import Rejoining
 from sampt.session.state import SessionState
 from sampt.session.types import FrameUpdate, ObjectResult, Record
 from sampt.types import FloatArray, FramePoints, IntArray, MaskPrediction, ObjectPrompt, ObjectState, Points, UInt8Array
@@ -71,6 +72,7 @@ class _SpanRun:
         self._video = owner._video
         self._working = WatchedVideo(owner._working, self._check)
         self._next = span.start
+        self._rejoining = Rejoining(owner._state, span)
         self._point_ids: dict[int, int] = {}
         self._begin_run()
 
@@ -97,7 +99,8 @@ class _SpanRun:
 
     def _check(self) -> None:
         """Whether to go on: nobody has cancelled, and the next frame is still wanted of one object at least."""
-        if self._is_cancelled() or not any(self._state.is_current(p, self._next) for p in self._span.prompt_frames.values()):
+        going_on = [p for o, p in self._span.prompt_frames.items() if o not in self._rejoining.object_ids]
+        if self._is_cancelled() or not any(self._state.is_current(p, self._next) for p in going_on):
             raise Stopped
 
     def _begin_run(self) -> None:
@@ -166,15 +169,22 @@ class _SpanRun:
         self._check()
         by_id, points = {m.object_id: m for m in masks}, self._named(points)
         sizes = self._working.size_hw, self._video.size_hw
-        found = {}
+        found, rejoined = {}, []
         for object_id, prompt_frame in self._span.prompt_frames.items():
             mask = by_id.get(object_id) or ObjectMask(object_id, ObjectState.RETIRED)
             own = points.select(points.object_id == object_id)
             record = Record.of(mask.resized(*sizes), frame_idx, prompt_frame.digest, self._run, own, sizes[1])
-            if self._state.write(record, prompt_frame):
-                found[object_id] = record.to_result()
+            seen = self._state.seen_from_elsewhere(prompt_frame, frame_idx)
+            chosen = record if seen is None else self._rejoining.choose(record, seen)
+            if self._state.write(chosen, prompt_frame):
+                found[object_id] = chosen.to_result()
+                if seen is not None and self._rejoining.begins(record, seen):
+                    rejoined.append(object_id)
         if found:
             yield FrameUpdate(frame_idx, found)
+        for object_id in rejoined:
+            for kept in self._rejoining.keep_rest(object_id, frame_idx):
+                yield FrameUpdate(kept.frame_idx, {object_id: kept.to_result()})
 
 
 def _visible(record: Record) -> FramePoints:

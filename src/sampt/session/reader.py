@@ -66,6 +66,15 @@ class SessionReader:
         """The masks that were given, likewise."""
         return _select(self._state.inputs.masks, frame_idx, object_id)
 
+    def clicks_alone(self) -> tuple[tuple[int, int], ...]:
+        """Objects and frames where the clicks alone count (:meth:`sampt.session.Session.use_clicks_alone`)."""
+        return tuple((c.object_id, c.frame_idx) for c in self._state.inputs.carried if not c.xy and c.rle is None)
+
+    def reviewed(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
+        """The frames on which a person has marked each object's result good."""
+        with self._state.lock:
+            return {o: list_ranges(self._state.reviewed_frames(o)) for o in self._state.checked_ids(object_ids)}
+
     def results(self, frame_idx: int, object_ids: Iterable[int] | None = None) -> dict[int, ObjectResult]:
         """What is known of objects on a frame, read from disk; objects of which nothing is known are left out."""
         with self._state.lock:

@@ -15,7 +15,7 @@ from sampt.files.folder_lock import FolderLock
 from sampt.pipeline.preparation import working_video
 from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.session import edits
+from sampt.session import choices, edits
 from sampt.session.edits import Inputs
 from sampt.session.plan import checked_config, session_settings, settings_digest
 from sampt.session.preview import Previewer
@@ -69,10 +69,12 @@ class Session(SessionReader):
     makes the frames out of date that belong to it, a new one those up to the middles towards its neighbours
     (:mod:`sampt.session.plan`). The result on a prompt frame is what :meth:`preview` shows there.
 
-    A click on a frame that shows a propagated mask corrects it, positive or negative: the mask's visible tracked points are
-    carried into the new prompt frame and kept there with the click, but for those of the other sign close to it. The points
-    that are tracked from a corrected frame are the clicks and new ones from the corrected mask. A negative point on a frame
-    without any result is kept and has no effect until a positive one joins it.
+    A click on a frame that shows a mask corrects it (:mod:`sampt.session.corrections`): the clicked pixel takes the click's
+    sign, whatever was tracked there, and what is near the click changes with it. Where the segmenter would change much
+    elsewhere, too, the preview has that mask beside its own (``whole_rle``), and :meth:`take_whole_change` takes it.
+    :meth:`use_clicks_alone` leaves what was propagated out. The points that are tracked from a corrected frame are the clicks
+    and new ones from the corrected mask. A negative point on a frame without any result has no effect until a positive one
+    joins it.
 
     Attributes:
         video: frames at their own size; may be read from any thread.
@@ -253,6 +255,35 @@ class Session(SessionReader):
         known = self._state.carried
         return self._edit(lambda now: edits.add_point(now, object_id, frame_idx, xy, is_positive, known)).clicks[-1]
 
+    def take_whole_change(self, object_id: int, frame_idx: int) -> None:
+        """Take over all that the last click on the frame changes: :attr:`ObjectResult.whole_rle` becomes the mask there.
+
+        Raises:
+            QueryError: there is no such object, frame or click, or the object is locked.
+            OutputError: as :meth:`add_point`.
+        """
+        self._edit(lambda now: choices.take_whole_change(now, object_id, frame_idx))
+
+    def use_clicks_alone(self, object_id: int, frame_idx: int) -> None:
+        """Start anew on a frame: what was known of the object there before it was clicked does not count, only the clicks (and
+        the box) do. Errors as :meth:`take_whole_change`."""
+        self._edit(lambda now: choices.use_clicks_alone(now, object_id, frame_idx))
+
+    def set_reviewed(self, object_id: int, frame_idx: int, is_good: bool = True) -> None:
+        """Mark the result that is seen on a frame good, or take the mark away. It stays then, whatever is said on other frames;
+        an input on the frame itself takes the mark away.
+
+        Raises:
+            QueryError: there is no such object or frame, or no result of it that could be marked.
+            OutputError: as :meth:`add_point`.
+        """
+
+        def edit(now: Inputs) -> Inputs:
+            digest = self._state.seen_digest(object_id, frame_idx) if is_good else None
+            return choices.set_reviewed(now, object_id, frame_idx, digest)
+
+        self._edit(edit)
+
     def move_point(self, point_id: int, xy: Sequence[float]) -> Click:
         """Put a point somewhere else on its frame; errors as :meth:`add_point`."""
         return self._edit(lambda now: edits.move_point(now, point_id, xy)).click(point_id)
@@ -291,7 +322,8 @@ class Session(SessionReader):
         with self._state.lock:
             for prompt_frame in new:
                 result = found[prompt_frame.object_id]
-                self._previews.put(prompt_frame.digest, result, 0 if result.rle is None else len(result.rle.counts))
+                codes = [rle.counts for rle in (result.rle, result.whole_rle) if rle is not None]
+                self._previews.put(prompt_frame.digest, result, sum(map(len, codes)))
         return dict(sorted({**known, **seen, **found}.items()))
 
     def propagate(

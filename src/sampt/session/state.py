@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from sampt.errors import OutputError
+from sampt.errors import OutputError, QueryError
 from sampt.session.edits import History, Inputs, check_frame
 from sampt.session.plan import ObjectPlan, PromptFrame, Span, plan_object, plan_spans
 from sampt.session.review import find_flags
@@ -33,6 +33,7 @@ class SessionState:
         self.revision = 0
         self.is_closed = False
         self._plans: dict[int, ObjectPlan] = {}
+        self._reviewed: dict[tuple[int, int], bytes] = {}
         self._planned_for: Inputs | None = None
 
     @property
@@ -45,6 +46,7 @@ class SessionState:
             if self._planned_for is not self.inputs:
                 ids = [o.object_id for o in self.inputs.objects]
                 self._plans = {o: plan_object(self.inputs, o, self.settings_digest) for o in ids}
+                self._reviewed = {(r.object_id, r.frame_idx): bytes.fromhex(r.digest) for r in self.inputs.reviewed}
                 self._planned_for = self.inputs
             return self._plans
 
@@ -110,7 +112,7 @@ class SessionState:
             prompt_frame = None if plan is None else plan.at(frame_idx)
             if prompt_frame is None:
                 return None, False
-            good = self.store.find(object_id, frame_idx, prompt_frame.digest)
+            good = self._marked(prompt_frame, frame_idx) or self.store.find(object_id, frame_idx, prompt_frame.digest)
             return (good, False) if good is not None else (self.store.newest(object_id, frame_idx), True)
 
     def record(self, object_id: int, frame_idx: int) -> tuple[Record | None, bool]:
@@ -119,16 +121,54 @@ class SessionState:
         return (None if entry is None else self.store.read(entry)), is_stale
 
     def carried(self, object_id: int, frame_idx: int) -> Carried | None:
-        """What a correction on a frame would start from: the visible points of the result that is seen there."""
+        """What a correction on a frame would start from: mask and visible points of the result that is seen there."""
         record, _ = self.record(object_id, frame_idx)
-        if record is None or record.state is not ObjectState.PRESENT or not record.num_visible:
+        if record is None or record.state is not ObjectState.PRESENT:
             return None
         seen = record.points.select(record.points.visible)
         xy = tuple((float(x), float(y)) for x, y in np.round(seen.xy.astype(np.float64), 2))
-        return Carried(object_id, frame_idx, xy, tuple(bool(s) for s in seen.is_positive), record.area_px)
+        signs = tuple(bool(s) for s in seen.is_positive)
+        return Carried(object_id, frame_idx, xy, signs, record.area_px, record.rle, record.score)
+
+    def seen_from_elsewhere(self, prompt_frame: PromptFrame, frame_idx: int) -> Record | None:
+        """What the nearest other prompt frame of the object, as it is now, was propagated to on a frame of ``prompt_frame``."""
+        with self.lock:
+            others = [p for p in self.plans()[prompt_frame.object_id].prompt_frames if p.digest != prompt_frame.digest]
+            for other in sorted(others, key=lambda p: abs(p.frame_idx - frame_idx)):
+                if (entry := self.store.find(prompt_frame.object_id, frame_idx, other.digest)) is not None:
+                    return self.store.read(entry)
+        return None
 
     def is_done(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
+        """Whether there is a good result: one of the inputs as they are, or one that a person has marked good."""
+        if self._marked(prompt_frame, frame_idx) is not None:
+            return True
         return self.store.find(prompt_frame.object_id, frame_idx, prompt_frame.digest) is not None
+
+    def _marked(self, prompt_frame: PromptFrame, frame_idx: int) -> Entry | None:
+        """The result that a person has marked good, whatever has changed elsewhere since; what is said on a prompt frame itself
+        is the stronger word."""
+        if frame_idx == prompt_frame.frame_idx:
+            return None
+        self.plans()  # and with them the marks
+        digest = self._reviewed.get((prompt_frame.object_id, frame_idx))
+        return None if digest is None else self.store.find(prompt_frame.object_id, frame_idx, digest)
+
+    def reviewed_frames(self, object_id: int) -> list[int]:
+        """Frames whose result a person has marked good, ascending."""
+        return sorted(r.frame_idx for r in self.inputs.reviewed if r.object_id == object_id)
+
+    def seen_digest(self, object_id: int, frame_idx: int) -> bytes:
+        """Of what the result that is seen on a frame was made from; raises QueryError where there is none."""
+        with self.lock:
+            name, frame_idx = self.inputs.object(object_id).name, self.check_frame(frame_idx)
+            here = self.open_prompt_frames(frame_idx, [object_id])  # a preview of it is seen
+            entry, _ = self.entry(object_id, frame_idx)
+        if here:
+            return here[0].digest
+        if entry is None:
+            raise QueryError(f"{name} has no result on frame {frame_idx} yet that could be marked; propagate it first.")
+        return entry.digest
 
     def stale_frames(self, object_id: int) -> list[int]:
         """Frames without a good result, ascending."""
@@ -195,4 +235,6 @@ class SessionState:
                     score[frame_idx], area[frame_idx] = entry.score, entry.area_px
                     points[frame_idx] = entry.num_visible
             has_input[sorted(self.inputs.frames_with_input(object_id))] = True
-        return ObjectTimeline(state, area > 0, score, points, area, has_input, find_flags(state, score, points, area))
+            reviewed = np.isin(np.arange(num_frames), self.reviewed_frames(object_id))
+        flags = np.where(reviewed, np.uint8(0), find_flags(state, score, points, area))
+        return ObjectTimeline(state, area > 0, score, points, area, has_input, reviewed, flags)

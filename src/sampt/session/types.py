@@ -27,6 +27,7 @@ __all__ = [
     "ObjectResult",
     "ObjectTimeline",
     "Record",
+    "Reviewed",
     "SessionBusyError",
     "SessionObject",
     "Strength",
@@ -85,13 +86,19 @@ class SessionObject:
 
 @dataclass(frozen=True)
 class Click:
-    """A point that a person gave; ``xy`` in pixels of the video."""
+    """A point that a person gave.
+
+    Attributes:
+        xy: in pixels of the video.
+        is_whole: all that the click changes is taken over, also far from it.
+    """
 
     point_id: int
     object_id: int
     frame_idx: int
     xy: tuple[float, float]
     is_positive: bool
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,13 +125,29 @@ class MaskInput:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What a correction starts from: the visible tracked points of the result that was seen when the frame was first clicked.
+class Reviewed:
+    """A person has marked a result good; it stays as it is.
 
     Attributes:
-        xy: in pixels of the video.
+        digest: of what the result was made from (:attr:`Record.digest`), as hexadecimal digits.
+    """
+
+    object_id: int
+    frame_idx: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a correction starts from: the result that was seen when the frame was first clicked. One of nothing: the person
+    wants the clicks there alone.
+
+    Attributes:
+        xy: its visible tracked points, in pixels of the video.
         is_positive: as many signs.
         area_px: of the mask then.
+        rle: the mask, at the video's size; None: there was none, or an older sampt did not keep it.
+        score: its predicted IoU.
     """
 
     object_id: int
@@ -132,6 +155,8 @@ class Carried:
     xy: tuple[tuple[float, float], ...]
     is_positive: tuple[bool, ...]
     area_px: int
+    rle: Rle | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +169,8 @@ class ObjectResult:
         rle: the mask at the video's size, before overlaps with other objects are resolved; None where the object is absent.
         num_visible_points: positive points of the prompt.
         is_stale: the inputs have changed since.
+        whole_rle: where the last click would change much far from it, the mask with all of that, which
+            :meth:`sampt.session.Session.take_whole_change` takes over; only previews have it.
     """
 
     object_id: int
@@ -153,6 +180,7 @@ class ObjectResult:
     rle: Rle | None
     num_visible_points: int
     is_stale: bool = False
+    whole_rle: Rle | None = None
 
     def mask(self, size_hw: tuple[int, int]) -> BoolArray:
         """(h, w) bool; empty where the object is absent."""
@@ -177,7 +205,8 @@ class ObjectTimeline:
         num_visible_points: (t,) int64.
         area_px: (t,) int64.
         has_input: (t,) bool: a person clicked there, or gave a box or a mask.
-        flags: (t,) uint8, bits of :class:`NeedsReview`.
+        is_reviewed: (t,) bool: a person has marked the result good.
+        flags: (t,) uint8, bits of :class:`NeedsReview`; none where it is marked good.
     """
 
     state: UInt8Array
@@ -186,6 +215,7 @@ class ObjectTimeline:
     num_visible_points: IntArray
     area_px: IntArray
     has_input: BoolArray
+    is_reviewed: BoolArray
     flags: UInt8Array
 
     __repr__ = shape_repr

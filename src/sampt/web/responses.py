@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from sampt.masks.rle import Rle
 from sampt.session import types
 from sampt.types import FramePoints
 from sampt.web.schemas.base import RleMask
@@ -34,7 +35,13 @@ def point_model(click: types.Click) -> Point:
     """A click of a session."""
     x, y = click.xy
     return Point(
-        point_id=click.point_id, object_id=click.object_id, frame=click.frame_idx, x=x, y=y, is_positive=click.is_positive
+        point_id=click.point_id,
+        object_id=click.object_id,
+        frame=click.frame_idx,
+        x=x,
+        y=y,
+        is_positive=click.is_positive,
+        is_whole=click.is_whole,
     )
 
 
@@ -56,10 +63,15 @@ def _mask_model(result: types.ObjectResult) -> ObjectMask:
         object_id=result.object_id,
         state=result.state.name.lower(),
         score=None if result.score is None or not np.isfinite(result.score) else round(float(result.score), 4),
-        rle=None if result.rle is None else RleMask(size=result.rle.size_hw, counts=result.rle.counts),
+        rle=_rle_model(result.rle),
         num_visible_points=result.num_visible_points,
         is_stale=result.is_stale,
+        whole_rle=_rle_model(result.whole_rle),
     )
+
+
+def _rle_model(rle: Rle | None) -> RleMask | None:
+    return None if rle is None else RleMask(size=rle.size_hw, counts=rle.counts)
 
 
 def _tracked_models(points: FramePoints) -> list[TrackedPoint]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from sampt.session import types
 from sampt.web.open_session import OpenSession
 from sampt.web.responses import object_model, point_model
-from sampt.web.schemas.session import Box, GivenMask, SessionResponse, VideoInfo
+from sampt.web.schemas.session import Box, ClicksAlone, GivenMask, SessionResponse, VideoInfo
 
 __all__ = ["session_response"]
 
@@ -25,9 +27,16 @@ def session_response(held: OpenSession) -> SessionResponse:
         points=[point_model(c) for c in session.clicks()],
         boxes=[_box_model(b) for b in session.boxes()],
         masks=[GivenMask(object_id=m.object_id, frame=m.frame_idx) for m in session.given_masks()],
-        stale={str(o): [(r.start, r.stop) for r in ranges] for o, ranges in session.stale().items()},
+        clicks_alone=[ClicksAlone(object_id=o, frame=f) for o, f in session.clicks_alone()],
+        stale=_range_models(session.stale()),
+        reviewed=_range_models(session.reviewed()),
         propagation=None if task is None else task.to_response(),
     )
+
+
+def _range_models(ranges: Mapping[int, Sequence[range]]) -> dict[str, list[tuple[int, int]]]:
+    """[start, stop) by object."""
+    return {str(o): [(r.start, r.stop) for r in own] for o, own in ranges.items()}
 
 
 def _video_model(held: OpenSession) -> VideoInfo:

@@ -139,6 +139,34 @@ def delete_point(point_id: PointId, held: Held) -> SessionResponse:
     return _publish_change(held)
 
 
+@router.post("/objects/{object_id}/frames/{frame}/whole-change", responses=ERRORS)
+def take_whole_change(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Take over all that the last click there changes, also far from it: what ``whole_rle`` of the frame's masks shows."""
+    held.session.take_whole_change(known_object(held, object_id), known_frame(held, frame))
+    return _publish_change(held)
+
+
+@router.post("/objects/{object_id}/frames/{frame}/clicks-alone", responses=ERRORS)
+def use_clicks_alone(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Start anew on a frame from the clicks there: what was propagated to it does not count any more."""
+    held.session.use_clicks_alone(known_object(held, object_id), known_frame(held, frame))
+    return _publish_change(held)
+
+
+@router.put("/objects/{object_id}/frames/{frame}/reviewed", responses=ERRORS)
+def mark_reviewed(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Mark the object's result on a frame good: it stays, whatever is said on other frames."""
+    held.session.set_reviewed(known_object(held, object_id), known_frame(held, frame))
+    return _publish_change(held)
+
+
+@router.delete("/objects/{object_id}/frames/{frame}/reviewed", responses=ERRORS)
+def unmark_reviewed(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Take that mark away."""
+    held.session.set_reviewed(known_object(held, object_id), known_frame(held, frame), False)
+    return _publish_change(held)
+
+
 @router.put("/objects/{object_id}/frames/{frame}/box", responses=ERRORS)
 def set_box(object_id: ObjectId, frame: FrameNumber, box: BoxUpdate, held: Held) -> SessionResponse:
     """Give the object's box on a frame."""

@@ -14,6 +14,7 @@ from sampt.web.schemas.tasks import PropagationResponse
 __all__ = [
     "Box",
     "BoxUpdate",
+    "ClicksAlone",
     "FrameMasksResponse",
     "GivenMask",
     "ObjectCreate",
@@ -73,7 +74,8 @@ class SessionObject(ResponseModel):
 
 
 class Point(ResponseModel):
-    """A click; pixels of the video, (0, 0) is the centre of the top-left pixel."""
+    """A click; pixels of the video, (0, 0) is the centre of the top-left pixel. ``is_whole``: all that it changes was taken
+    over, also far from it."""
 
     point_id: int
     object_id: int
@@ -81,6 +83,7 @@ class Point(ResponseModel):
     x: float
     y: float
     is_positive: bool
+    is_whole: bool
 
 
 class Box(ResponseModel):
@@ -101,8 +104,16 @@ class GivenMask(ResponseModel):
     frame: int
 
 
+class ClicksAlone(ResponseModel):
+    """That on a frame the clicks alone count, not what was propagated there."""
+
+    object_id: int
+    frame: int
+
+
 class SessionResponse(ResponseModel):
-    """All of a session but its masks; ``stale`` has ranges [start, stop) of frames by object."""
+    """All of a session but its masks; ``stale`` has ranges [start, stop) of frames by object, and so has ``reviewed`` of those
+    that a person has marked good."""
 
     revision: int
     video: VideoInfo
@@ -115,7 +126,9 @@ class SessionResponse(ResponseModel):
     points: list[Point]
     boxes: list[Box]
     masks: list[GivenMask]
+    clicks_alone: list[ClicksAlone]
     stale: dict[str, list[tuple[int, int]]]
+    reviewed: dict[str, list[tuple[int, int]]]
     propagation: PropagationResponse | None
 
 
@@ -184,7 +197,8 @@ class BoxUpdate(RequestModel):
 
 
 class ObjectMask(ResponseModel):
-    """An object on a frame; ``score`` is the predicted IoU, ``rle`` is null where the object is absent."""
+    """An object on a frame; ``score`` is the predicted IoU, ``rle`` is null where the object is absent. ``whole_rle``: where
+    the last click would change much far from it, the mask with all of that (only in previews); else null."""
 
     object_id: int
     state: StateName
@@ -192,6 +206,7 @@ class ObjectMask(ResponseModel):
     rle: RleMask | None
     num_visible_points: int
     is_stale: bool
+    whole_rle: RleMask | None
 
 
 class TrackedPoint(ResponseModel):

@@ -173,6 +173,26 @@ export const api = {
    */
   deleteMask: (id, frame) => json("DELETE", `/session/objects/${id}/frames/${frame}/mask`),
 
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @returns {Promise<SessionResponse>}
+   */
+  takeWholeChange: (id, frame) => json("POST", `/session/objects/${id}/frames/${frame}/whole-change`),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @returns {Promise<SessionResponse>}
+   */
+  useClicksAlone: (id, frame) => json("POST", `/session/objects/${id}/frames/${frame}/clicks-alone`),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @param {boolean} isGood
+   * @returns {Promise<SessionResponse>}
+   */
+  setReviewed: (id, frame, isGood) => json(isGood ? "PUT" : "DELETE", `/session/objects/${id}/frames/${frame}/reviewed`),
+
   /** @returns {Promise<SessionResponse>} */
   undo: () => json("POST", "/session/undo"),
   /** @returns {Promise<SessionResponse>} */

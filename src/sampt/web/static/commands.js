@@ -1,19 +1,27 @@
 /** Everything that changes the session; edits are sent one after the other, in the order they were made. */
 
-import { api } from "./api.js";
+import { ApiError, api } from "./api.js";
 import { report, showNote } from "./messages.js";
+
+const TRY_AGAIN_MS = 1500;
 
 /** @import {SessionResponse} from "./schema.d.ts" */
 
 export class Commands {
   /** @type {Promise<unknown>} */
   #queue = Promise.resolve();
+  /** The object that is being added, which is what clicks are for from then on. @type {Promise<number | null> | null} */
+  #adding = null;
+  /** What waits for the connection. @type {(() => void)[]} */
+  #waiting = [];
 
-  /** @param {{store: import("./store.js").Store, navigator: import("./navigator.js").Navigator, updates: import("./updates.js").Updates}} app */
-  constructor({ store, navigator, updates }) {
+  /** @param {Pick<import("./app.js").App, "store" | "masks" | "navigator" | "updates">} app */
+  constructor({ store, masks, navigator, updates }) {
     this.store = store;
+    this.masks = masks;
     this.navigator = navigator;
     this.updates = updates;
+    store.watch(["isOnline"], () => this.#wake());
   }
 
   /**
@@ -41,6 +49,33 @@ export class Commands {
     return done;
   }
 
+  #wake() {
+    if (!this.store.get("isOnline")) return;
+    for (const run of this.#waiting.splice(0)) run();
+  }
+
+  /**
+   * Send what must not be lost: again and again while the server is not reached. It may have been reached though its response was
+   * lost, so that every time but the first it is looked up whether the edit is made already.
+   * @template {{state: SessionResponse}} Response
+   * @param {() => Promise<Response>} send
+   * @param {(state: SessionResponse) => Response | null} find the response, when the state shows that the edit is made
+   * @returns {Promise<Response>}
+   */
+  async #sendUntilReached(send, find) {
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        return (isFirst ? null : find(await api.session())) ?? (await send());
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 0)) throw error;
+      }
+      await new Promise((resolve) => {
+        this.#waiting.push(() => resolve(null));
+        window.setTimeout(resolve, TRY_AGAIN_MS);
+      });
+    }
+  }
+
   /** @param {number | null} objectId */
   object(objectId) {
     return this.store.get("session")?.objects.find((one) => one.object_id === objectId) ?? null;
@@ -58,7 +93,13 @@ export class Commands {
 
   /** @param {number} objectId */
   select(objectId) {
+    this.#adding = null;
     if (this.object(objectId)) this.store.set({ selectedId: objectId });
+  }
+
+  /** The object that a click is for; null while it is being added. */
+  get targetId() {
+    return this.#adding ? null : this.store.get("selectedId");
   }
 
   /** @param {number} index from 0, in the order of the list */
@@ -67,9 +108,25 @@ export class Commands {
     if (object) this.select(object.object_id);
   }
 
-  async addObject() {
-    const response = await this.edit(() => api.addObject());
-    if (response) this.select(response.object.object_id);
+  addObject() {
+    const adding = this.#addObject();
+    this.#adding = adding;
+    adding.then((id) => {
+      if (this.#adding !== adding) return; // another one has been selected meanwhile
+      this.#adding = null;
+      if (id !== null) this.select(id);
+    });
+    return adding;
+  }
+
+  /** @returns {Promise<number | null>} */
+  async #addObject() {
+    const known = new Set(this.store.get("session")?.objects.map((one) => one.object_id));
+    const find = (/** @type {SessionResponse} */ state) => {
+      const object = state.objects.find((one) => !known.has(one.object_id));
+      return object ? { object, state } : null;
+    };
+    const response = await this.edit(() => this.#sendUntilReached(() => api.addObject(), find));
     return response?.object.object_id ?? null;
   }
 
@@ -88,8 +145,12 @@ export class Commands {
     if (response) showNote(`${name} was deleted. Ctrl+Z brings it back.`);
   }
 
-  /** The object that a click is for: the selected one, or a first one; null, with a message, when it cannot be clicked. */
+  /**
+   * The object that an input is for: the one being added, the selected one, or a first one; null, with a message, when it cannot
+   * be changed. What is selected later has no part in it.
+   */
   async #target() {
+    if (this.#adding) return this.#adding;
     const object = this.selected;
     if (!object) return this.store.get("session")?.objects.length ? this.#noSelection() : this.addObject();
     if (object.is_locked) report(new Error(`${object.name} is locked. Unlock it (L) to change it.`));
@@ -103,18 +164,67 @@ export class Commands {
   }
 
   /**
-   * Say that a location belongs to the selected object, or does not.
+   * Say that a location belongs to the selected object, or does not. While the server is not reached, clicks wait.
    * @param {{x: number, y: number}} at in pixels of the video
    * @param {boolean} isPositive
    */
   async click(at, isPositive) {
     const frame = this.store.get("shownFrame");
     if (frame === null) return;
-    const ghost = { object_id: this.store.get("selectedId"), frame, ...at, is_positive: isPositive };
+    const ghost = { object_id: this.targetId, frame, ...at, is_positive: isPositive };
     this.store.set({ pending: [...this.store.get("pending"), ghost] });
     const objectId = await this.#target();
-    if (objectId !== null) await this.edit(() => api.addPoint({ object_id: objectId, frame, ...at, is_positive: isPositive }));
+    if (objectId !== null) await this.edit(() => this.#sendPoint({ object_id: objectId, frame, ...at, is_positive: isPositive }));
     this.store.set({ pending: this.store.get("pending").filter((one) => one !== ghost) });
+  }
+
+  /** @param {Omit<import("./schema.d.ts").Point, "point_id" | "is_whole">} wanted */
+  #sendPoint(wanted) {
+    const known = new Set(this.store.get("session")?.points.map((one) => one.point_id));
+    return this.#sendUntilReached(
+      () => api.addPoint(wanted),
+      (state) => {
+        const isIt = (/** @type {import("./schema.d.ts").Point} */ one) =>
+          !known.has(one.point_id) && one.object_id === wanted.object_id && one.frame === wanted.frame && one.x === wanted.x && one.y === wanted.y;
+        const point = state.points.find(isIt);
+        return point ? { point, state } : null;
+      },
+    );
+  }
+
+  /** The selected object's mask on the shown frame with all that the last click would change, where that was not taken over. */
+  get wholeChange() {
+    const found = this.masks.get(this.store.get("shownFrame"))?.objects.get(this.store.get("selectedId") ?? 0);
+    return found?.whole_rle ? found : null;
+  }
+
+  takeWholeChange() {
+    const [found, frame] = [this.wholeChange, this.store.get("shownFrame")];
+    return found && frame !== null ? this.edit(() => api.takeWholeChange(found.object_id, frame)) : null;
+  }
+
+  /** Start anew on this frame from the clicks there: what was propagated does not count. */
+  useClicksAlone() {
+    const [object, frame] = [this.selected, this.store.get("shownFrame")];
+    if (!object || frame === null) return null;
+    const isHere = (/** @type {import("./schema.d.ts").Point} */ one) => one.object_id === object.object_id && one.frame === frame;
+    if (this.store.get("session")?.points.some(isHere)) return this.edit(() => api.useClicksAlone(object.object_id, frame));
+    report(new Error("There is no click on this frame yet. Click the object first."));
+    return null;
+  }
+
+  /** Whether the selected object's result on the shown frame is marked good. */
+  get isReviewed() {
+    const [ranges, frame] = [this.store.get("session")?.reviewed[String(this.store.get("selectedId"))], this.store.get("shownFrame")];
+    return frame !== null && Boolean(ranges?.some(([start, stop]) => start <= frame && frame < stop));
+  }
+
+  /** Mark the selected object's result on the shown frame good, so that it stays, or take the mark away. */
+  toggleReviewed() {
+    const [object, frame] = [this.selected, this.store.get("shownFrame")];
+    if (!object || frame === null) return null;
+    const isGood = !this.isReviewed;
+    return this.edit(() => api.setReviewed(object.object_id, frame, isGood));
   }
 
   /**

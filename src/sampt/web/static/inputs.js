@@ -49,6 +49,7 @@ function draw({ store, navigator, commands }) {
   byId("input-list").replaceChildren(...rows);
   byId("no-inputs").hidden = rows.length > 0;
   byId("clear-inputs-button").disabled = rows.length === 0;
+  byId("clicks-alone-button").disabled = !points.some(here);
   byId("mask-button").disabled = store.get("selectedId") === null;
   byId("inputs-title").textContent = `Clicks on frame ${frame}`;
   drawFrames([...points, ...boxes, ...masks].map((input) => input.frame), frame, navigator);

@@ -3,6 +3,7 @@
 import { mountAbout, mountDialogs } from "./about.js";
 import { ApiError, api } from "./api.js";
 import { Commands } from "./commands.js";
+import { mountCorrections } from "./corrections.js";
 import { byId } from "./dom.js";
 import { Events } from "./events.js";
 import { mountExport } from "./exporting.js";
@@ -33,7 +34,7 @@ function makeApp() {
   const navigator = new Navigator(store, frames, masks, stage);
   const player = new Player(store, frames, masks, navigator);
   const updates = new Updates(store, events, masks, navigator);
-  const commands = new Commands({ store, navigator, updates });
+  const commands = new Commands({ store, masks, navigator, updates });
   const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands }));
   const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
   return { store, events, frames, masks, stage, navigator, player, commands, updates, pointer, dialogs };
@@ -52,6 +53,7 @@ function mount(app) {
   const transport = mountTransport(app);
   const objects = mountObjects(app);
   mountInputs(app);
+  mountCorrections(app);
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
   app.events.addEventListener("offline", comingBack(app, adopt));

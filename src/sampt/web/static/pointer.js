@@ -36,7 +36,7 @@ export class Pointer {
     canvas.addEventListener("pointerleave", () => store.set({ hover: null, cursor: null }));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    store.watch(["tool", "hover"], () => this.#dress());
+    store.watch(["tool", "hover", "selectedId"], () => this.#dress());
   }
 
   /** @param {boolean} isHeld */
@@ -81,11 +81,20 @@ export class Pointer {
     if (event.button === 1 || this.isSpaceHeld || tool === "pan") return { kind: "pan", ...base };
     if (event.button > 2) return { kind: "done", ...base };
     const hit = this.#hit(position, event.pointerType === "touch");
-    if (isPlain && hit?.kind === "point" && this.commands.isEditable(hit.point.object_id)) {
+    if (isPlain && hit?.kind === "point" && this.#isOwn(hit.point)) {
       return { kind: "point", point: hit.point, ...base };
     }
     if (isPlain && tool === "box") return { kind: "box", ...base };
     return { kind: "press", isPositive: isPlain && tool !== "exclude", ...base };
+  }
+
+  /**
+   * Whether a press on a point is about that point. One on another object's is a click for the selected object: it may well be
+   * meant for what lies beside.
+   * @param {import("./schema.d.ts").Point} point
+   */
+  #isOwn({ object_id: objectId }) {
+    return objectId === this.commands.targetId && this.commands.isEditable(objectId);
   }
 
   /** @param {PointerEvent} event */
@@ -170,7 +179,7 @@ export class Pointer {
   #drop(point, hasMoved) {
     const drag = this.store.get("drag");
     if (hasMoved && drag) this.commands.movePoint(point, { x: drag.x, y: drag.y });
-    else this.store.set({ selectedId: point.object_id, drag: null });
+    else this.store.set({ drag: null });
   }
 
   /**
@@ -286,7 +295,8 @@ export class Pointer {
     const kind = this.#gesture?.kind;
     const tool = this.store.get("tool");
     const isHand = this.isSpaceHeld || tool === "pan";
-    const isOnPoint = this.store.get("hover")?.kind === "point";
+    const hover = this.store.get("hover");
+    const isOnPoint = hover?.kind === "point" && this.#isOwn(hover.point);
     const resting = isHand ? "grab" : isOnPoint ? "move" : "crosshair";
     this.stage.canvas.style.cursor = kind === "pan" || kind === "pinch" ? "grabbing" : resting;
   }

@@ -49,6 +49,12 @@ export interface ChangedEvent {
   revision: number;
 }
 
+/** That on a frame the clicks alone count, not what was propagated there. */
+export interface ClicksAlone {
+  object_id: number;
+  frame: number;
+}
+
 /** The reply to a message that could not be handled; `request` is that of a preview. */
 export interface ErrorEvent {
   type: "error";
@@ -163,7 +169,10 @@ export interface ObjectCreateResponse {
   state: SessionResponse;
 }
 
-/** An object on a frame; `score` is the predicted IoU, `rle` is null where the object is absent. */
+/**
+ * An object on a frame; `score` is the predicted IoU, `rle` is null where the object is absent. `whole_rle`: where the last
+ * click would change much far from it, the mask with all of that (only in previews); else null.
+ */
 export interface ObjectMask {
   object_id: number;
   state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty";
@@ -171,6 +180,7 @@ export interface ObjectMask {
   rle: RleMask | null;
   num_visible_points: number;
   is_stale: boolean;
+  whole_rle: RleMask | null;
 }
 
 /**
@@ -206,7 +216,10 @@ export interface PingMessage {
   type: "ping";
 }
 
-/** A click; pixels of the video, (0, 0) is the centre of the top-left pixel. */
+/**
+ * A click; pixels of the video, (0, 0) is the centre of the top-left pixel. `is_whole`: all that it changes was taken over,
+ * also far from it.
+ */
 export interface Point {
   point_id: number;
   object_id: number;
@@ -214,6 +227,7 @@ export interface Point {
   x: number;
   y: number;
   is_positive: boolean;
+  is_whole: boolean;
 }
 
 /**
@@ -325,7 +339,10 @@ export interface SessionObject {
   is_locked: boolean;
 }
 
-/** All of a session but its masks; `stale` has ranges [start, stop) of frames by object. */
+/**
+ * All of a session but its masks; `stale` has ranges [start, stop) of frames by object, and so has `reviewed` of those that a
+ * person has marked good.
+ */
 export interface SessionResponse {
   revision: number;
   video: VideoInfo;
@@ -338,7 +355,9 @@ export interface SessionResponse {
   points: Point[];
   boxes: Box[];
   masks: GivenMask[];
+  clicks_alone: ClicksAlone[];
   stale: Record<string, [number, number][]>;
+  reviewed: Record<string, [number, number][]>;
   propagation: PropagationResponse | null;
 }
 

@@ -196,6 +196,6 @@ export class Updates {
  * All that masks depend on.
  * @param {SessionResponse} state
  */
-function inputsText({ objects, points, boxes, masks }) {
-  return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks]);
+function inputsText({ objects, points, boxes, masks, clicks_alone }) {
+  return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks, clicks_alone]);
 }

@@ -1,0 +1,223 @@
+"""Clicks in the page: to the object that the person sees, kept while offline, and choices about what they come to.
+
+The server is a real one with exact backends; its segmenter jumps to the other object when it is clicked in a corner.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Route, expect
+from pycocotools import mask as coco
+
+from sampt.segmenters.base import SegmenterView
+from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
+from sampt.testing.scenes import slow_scene
+from sampt.types import MaskPrediction, ObjectPrompt
+from sampt.web.serving import make_server
+from sampt.web.settings import WebSettings
+from tests.web.browser.conftest import SIZE, Served, Ui
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+
+FRAMES = 6
+CORNER = 6
+
+
+class Jumping(SegmenterView):
+    """Exact, unless a positive click is in the upper left corner: then it means that corner and object 2."""
+
+    def __init__(self, scene: Any) -> None:
+        super().__init__(ExactSegmenter(scene))
+        self.scene = scene
+
+    def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
+        found = super().decode(embedding, prompts, full_size=full_size)
+        jumped = np.array(self.scene.masks(embedding[1])[1])
+        jumped[:CORNER, :CORNER] = True
+        for i, prompt in enumerate(prompts):
+            if (prompt.is_positive & (prompt.xy < CORNER).all(1)).any() and full_size:
+                logits = np.where(jumped, np.float32(4), np.float32(-4))
+                found[i] = MaskPrediction(prompt.object_id, 0.9, None, None, logits)
+        return found
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return slow_scene(FRAMES)
+
+
+@pytest.fixture(scope="module")
+def exact(scene: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server in this process."""
+    home = tmp_path_factory.mktemp("exact")
+    folder = home / "videos"
+    folder.mkdir()
+    settings = WebSettings({"videos": folder}, home / "work", lambda _: (ExactStreamTracker(scene), Jumping(scene)))
+    bound = socket.create_server(("127.0.0.1", 0))
+    server = make_server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Served(f"http://127.0.0.1:{bound.getsockname()[1]}", folder)
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def ui(chromium: Browser, exact: Served, scene: Any, request: pytest.FixtureRequest) -> Iterator[Ui]:
+    """The page with the scene open, for one test."""
+    name = request.node.name
+    (exact.folder / name).mkdir()
+    for index in range(FRAMES):
+        Image.fromarray(scene.frame(index)).save(exact.folder / name / f"{index:03}.png")
+    context = chromium.new_context(viewport=SIZE)
+    made = Ui(context.new_page(), exact.address)
+    made.watch()
+    made.open(name)
+    yield made
+    made.page.unroute_all()
+    made.leave()
+    context.close()
+    assert made.faults == []
+
+
+def _centre(scene: Any, number: int, frame: int) -> tuple[int, int]:
+    ys, xs = np.nonzero(scene.masks(frame)[number - 1])
+    return round(xs.mean()), round(ys.mean())
+
+
+def _mask(ui: Ui, frame: int, key: str = "rle", preview: bool = True) -> npt.NDArray[np.bool_]:
+    (found,) = ui.api(f"/session/frames/{frame}/masks?preview={str(preview).lower()}")["objects"]
+    return coco.decode(found[key]).astype(bool)
+
+
+def test_n_and_a_quick_click_go_to_the_new_object(ui: Ui, scene: Any) -> None:
+    """Also where the click is within ten pixels of the old object's point, where adding takes its time, and where another
+    object is selected after the click."""
+    x, y = _centre(scene, 1, 0)
+    ui.click(x, y)
+    at = ui.location_of(x, y)
+
+    def add_slowly(route: Route) -> None:
+        time.sleep(0.3)
+        route.continue_()
+
+    ui.page.route("**/session/objects", add_slowly)
+    ui.page.keyboard.press("n")
+    ui.page.locator("#stage").click(position={"x": at["x"] + 6, "y": at["y"]})
+    ui.page.keyboard.press("1")
+    ui.until(lambda: len(ui.state["points"]) == 2)
+    ui.rest()
+    assert [p["object_id"] for p in ui.state["points"]] == [1, 2]
+    expect(ui.page.locator("li[data-id='1']")).to_have_class("object selected")
+
+
+def test_a_click_beside_another_objects_point_is_for_the_selected_one(ui: Ui, scene: Any) -> None:
+    x, y = _centre(scene, 1, 0)
+    ui.click(x, y)
+    ui.page.keyboard.press("n")
+    ui.page.wait_for_selector("li[data-id='2'].selected")
+    at = ui.location_of(x, y)
+    ui.page.locator("#stage").click(position={"x": at["x"] - 5, "y": at["y"] + 5})
+    ui.until(lambda: len(ui.state["points"]) == 2)
+    ui.rest()
+    assert [p["object_id"] for p in ui.state["points"]] == [1, 2]
+    expect(ui.page.locator("li[data-id='2']")).to_have_class("object selected")
+
+
+def test_clicks_while_offline_wait_and_come_once(ui: Ui, scene: Any) -> None:
+    """Of the first click one request is lost on its way and one response on the way back; it and the second one arrive once."""
+    ui.expected = "net::ERR_|Failed to load resource"
+    x, y = _centre(scene, 1, 0)
+    ui.click(x, y)
+    tries = []
+
+    def lose(route: Route) -> None:
+        tries.append(route.request.post_data_json["x"])
+        if len(tries) == 1:
+            route.abort("internetdisconnected")
+        elif len(tries) == 2:
+            route.fetch()
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    ui.page.route("**/session/points", lose)
+    ui.page.locator("#stage").click(position=ui.location_of(x + 4, y))
+    ui.page.locator("#stage").click(position=ui.location_of(90, 10), button="right")
+    ui.until(lambda: len(ui.state["points"]) == 3)
+    ui.rest()
+    assert [round(p["x"]) for p in ui.state["points"]] == [x, x + 4, 90]
+    assert [p["is_positive"] for p in ui.state["points"]] == [True, True, False]
+    assert [round(number) for number in tries] == [x + 4, x + 4, 90]
+    expect(ui.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_correction_has_its_pixel_and_u_leaves_only_the_clicks(ui: Ui, scene: Any) -> None:
+    """On a propagated frame, where the exact segmenter says the same whatever is clicked."""
+    ui.click(*_centre(scene, 1, 0))
+    ui.page.keyboard.press("p")
+    expect(ui.page.get_by_text("Done: ")).to_be_visible(timeout=60_000)
+    ui.go_to(3)
+    (x, y), (other_x, other_y) = _centre(scene, 1, 3), _centre(scene, 2, 3)
+    assert _mask(ui, 3, preview=False)[y, x]
+    ui.click(x, y, button="right")
+    corrected = _mask(ui, 3)
+    assert not corrected[y, x]
+    assert (corrected ^ scene.masks(3)[0]).sum() < 10
+    ui.click(other_x, other_y)
+    ui.page.keyboard.press("u")
+    ui.until(lambda: ui.state["clicks_alone"] == [{"object_id": 1, "frame": 3}])
+    ui.rest()
+    np.testing.assert_array_equal(_mask(ui, 3), scene.masks(3)[1])
+
+
+def test_v_marks_a_frame_that_stays(ui: Ui, scene: Any) -> None:
+    ui.click(*_centre(scene, 1, 0))
+    ui.page.keyboard.press("p")
+    expect(ui.page.get_by_text("Done: ")).to_be_visible(timeout=60_000)
+    ui.go_to(1)
+    ui.page.keyboard.press("v")
+    button = ui.page.get_by_role("button", name="Looks right")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    ui.go_to(0)
+    expect(button).to_have_attribute("aria-pressed", "false")
+    ui.click(*_centre(scene, 2, 0))
+    ui.click(*_centre(scene, 1, 0), button="right", modifiers=["Shift"])
+    assert ui.state["reviewed"] == {"1": [[1, 2]]}
+    assert ui.state["stale"] == {"1": [[0, 1], [2, FRAMES]]}
+    ui.go_to(1)
+    button.click()
+    ui.until(lambda: ui.state["stale"] == {"1": [[0, FRAMES]]})
+
+
+def test_a_large_change_elsewhere_is_offered_and_w_takes_it(ui: Ui, scene: Any) -> None:
+    x, y = _centre(scene, 1, 0)
+    ui.click(x, y)
+    notice = ui.page.get_by_text("The last click would change much elsewhere, too.")
+    expect(notice).to_be_hidden()
+    ui.click(2, 2)
+    expect(notice).to_be_visible()
+    corner = np.zeros_like(scene.masks(0)[0])
+    corner[:CORNER, :CORNER] = True
+    np.testing.assert_array_equal(_mask(ui, 0), scene.masks(0)[0] | corner)
+    whole = _mask(ui, 0, "whole_rle")
+    assert whole[y, x], "the first click has its pixel in either mask"
+    assert (whole ^ (scene.masks(0)[1] | corner)).sum() == 5
+    ui.page.keyboard.press("w")
+    ui.until(lambda: ui.state["points"][-1]["is_whole"])
+    ui.rest()
+    np.testing.assert_array_equal(_mask(ui, 0), whole)
+    expect(notice).to_be_hidden()
+    ui.page.keyboard.press("Control+z")
+    expect(notice).to_be_visible()
