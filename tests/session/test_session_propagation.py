@@ -72,7 +72,7 @@ def test_frames_in_the_middle_go_to_the_earlier_query_frame(two: Session, bench:
 
 
 def test_what_is_corrected_is_what_the_person_saw(two: Session, bench: Any, pairs: Pairs) -> None:
-    """Object 1 is the other object of the scene after all: the whole of that is the correction's mask, and propagated to the middle."""
+    """Object 1 is the other object of the scene after all: all of that is the mask, and propagated to the middle."""
     point = two.points(30, [1])
     two.add_point(1, 30, bench.centre(1, 30), False)
     (carried,) = two._state.inputs.carried

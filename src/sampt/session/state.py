@@ -133,7 +133,8 @@ class SessionState:
     def seen_from_elsewhere(self, prompt_frame: PromptFrame, frame_idx: int) -> Record | None:
         """What the nearest other prompt frame of the object, as it is now, was propagated to on a frame of ``prompt_frame``."""
         with self.lock:
-            others = [p for p in self.plans()[prompt_frame.object_id].prompt_frames if p.digest != prompt_frame.digest]
+            plan = self.plans().get(prompt_frame.object_id)  # none when the object has been removed meanwhile
+            others = [p for p in plan.prompt_frames if p.digest != prompt_frame.digest] if plan is not None else []
             for other in sorted(others, key=lambda p: abs(p.frame_idx - frame_idx)):
                 if (entry := self.store.find(prompt_frame.object_id, frame_idx, other.digest)) is not None:
                     return self.store.read(entry)
