@@ -28,7 +28,7 @@ _REACH = 2.5
 """Else only what is no farther from the click than so many times the change's depth there: the change lies mainly elsewhere."""
 _MIN_DEPTH_PX = 6.0
 _LARGE = 0.1
-"""Of the larger mask: a change elsewhere that a person is asked about."""
+"""Of the larger mask: a change elsewhere that a person is to know of."""
 _FORCED = 0.006
 """Radius of what a click changes that the segmenter does not obey, over the frame's longer side."""
 
