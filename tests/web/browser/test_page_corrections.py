@@ -163,6 +163,27 @@ def test_clicks_while_offline_wait_and_come_once(ui: Ui, scene: Any) -> None:
     expect(ui.page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_click_waits_until_the_server_has_the_session_open_again(ui: Ui, scene: Any) -> None:
+    ui.expected = r"a status of 404 .*/api/v1/session[/?']|closed before the connection is established"
+    x, y = _centre(scene, 1, 0)
+    ui.click(x, y)
+
+    def open_slowly(route: Route) -> None:
+        if route.request.method == "POST":
+            expect(ui.page.locator("#offline")).to_be_visible()
+            ui.page.locator("#stage").click(position=ui.location_of(x + 4, y))
+            expect(ui.page.locator("#offline")).to_contain_text("Clicks that wait: 1.")
+        route.continue_()
+
+    ui.page.route("**/api/v1/session", open_slowly)
+    assert ui.page.context.request.delete(f"{ui.address}/api/v1/session", headers={"Origin": ui.address}).ok
+    ui.until(lambda: ui.page.context.request.get(f"{ui.address}/api/v1/session").ok)
+    ui.until(lambda: len(ui.state["points"]) == 2)
+    ui.rest()
+    assert round(ui.state["points"][1]["x"]) == x + 4
+    expect(ui.page.locator("#offline")).to_be_hidden()
+
+
 def test_a_correction_has_its_pixel_and_u_leaves_only_the_clicks(ui: Ui, scene: Any) -> None:
     """On a propagated frame, where the exact segmenter says the same whatever is clicked."""
     ui.click(*_centre(scene, 1, 0))

@@ -55,8 +55,8 @@ export class Commands {
   }
 
   /**
-   * Send what must not be lost: again and again while the server is not reached. It may have been reached though its response was
-   * lost, so that every time but the first it is looked up whether the edit is made already.
+   * Send what must not be lost: again and again while the server is not reached, or has the session not open again. It may have
+   * been reached though its response was lost, so that every time but the first it is looked up whether the edit is made already.
    * @template {{state: SessionResponse}} Response
    * @param {() => Promise<Response>} send
    * @param {(state: SessionResponse) => Response | null} find the response, when the state shows that the edit is made
@@ -67,7 +67,8 @@ export class Commands {
       try {
         return (isFirst ? null : find(await api.session())) ?? (await send());
       } catch (error) {
-        if (!(error instanceof ApiError && error.status === 0)) throw error;
+        const isLost = error instanceof ApiError && (error.status === 0 || (error.status === 404 && !this.store.get("isOnline")));
+        if (!isLost) throw error;
       }
       await new Promise((resolve) => {
         this.#waiting.push(() => resolve(null));
