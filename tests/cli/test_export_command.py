@@ -73,9 +73,23 @@ def test_objects_and_frames_can_be_chosen(call, project, tmp_path):
     assert {(row["object_id"], row["frame_idx"]) for row in rows} == {("2", "1"), ("2", "2")}
 
 
+def test_labels_classes_and_frames_go_into_the_archive(call, project, tmp_path):
+    (tmp_path / "names.txt").write_text("1=dog, small\n2=cat\n")
+    arguments = ["--labels", "names.txt", "--classes", "names-of-all.txt", "--images", "jpg", "--quiet"]
+    (tmp_path / "names-of-all.txt").write_text("cat\nhorse\ndog, small\n")
+    done = call("export", project, "coco-instances", *arguments)
+    assert (done.status, done.out) == (0, "scene-coco-instances.zip\n")
+    with zipfile.ZipFile(tmp_path / "scene-coco-instances.zip") as archive:
+        data = json.loads(archive.read("annotations/instances_default.json"))
+        assert [c["name"] for c in data["categories"]] == ["cat", "horse", "dog, small"]
+        assert {(a["attributes"]["track_id"], a["category_id"]) for a in data["annotations"]} == {(1, 3), (2, 1)}
+        assert {i["file_name"] for i in data["images"]} == {f"{i:05d}.jpg" for i in FRAMES}
+        assert {n for n in archive.namelist() if n.endswith(".jpg")} == {f"images/default/{i:05d}.jpg" for i in FRAMES}
+
+
 def test_results_that_are_missing_are_told_of(call, project, caplog):
     assert call("export", project, "youtube-vis").status == 0
-    assert "4 results of objects on frames are missing" in caplog.text  # two objects on two frames
+    assert "4 of 6 frames have masks that are up to date, 0 are out of date and 2 not propagated" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -83,6 +97,14 @@ def test_results_that_are_missing_are_told_of(call, project, caplog):
     [
         (["cvta"], "Did you mean 'cvat'?"),
         (["cvat", "--objects", "7"], "no object 7"),
+        (["cvat", "--labels", "1=dog"], "no name for object 2"),
+        (["cvat", "--labels", "1=dog,2=cat,3=cow"], "object 3, which there is not"),
+        (["cvat", "--labels", "dog,cat"], "expected ID=NAME"),
+        (["cvat", "--labels", "1=dog,1=cat"], "two labels"),
+        (["cvat", "--labels", "nowhere.json"], "cannot be read from nowhere.json"),
+        (["cvat", "--labels", "1=dog,2=cat", "--classes", "dog"], "'cat', which is none of the classes dog"),
+        (["cvat", "--classes", "dog,dog"], "listed twice"),
+        (["overlay", "--images", "png"], "no place for the frames"),
         (["cvat", "--objects", "one"], "no list of object ids"),
         (["cvat", "--stop", "99"], "range within 0 to 5"),
         (["cvat", "--start", "5"], "no frame"),

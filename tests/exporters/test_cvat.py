@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sampt.exporters.base import ExportObject
+from tests.exporters.test_polygons import fill, iou
 
 
 def read_head(root, mode):
@@ -124,3 +125,37 @@ def test_foreign_datumaro_imports_the_boxes(case, foreign):
             else:
                 left, top, right, bottom = edges(case.mask(number, object_id))
                 assert box.get_bbox() == pytest.approx([left, top, right - left, bottom - top])
+
+
+def cvat_polygon(element, size_hw):
+    return fill(np.array([pair.split(",") for pair in element.get("points").split(";")], np.float64), size_hw)
+
+
+def test_polygons_fill_the_masks(case):
+    root = ElementTree.parse(case.export("cvat-polygons", "o.xml")).getroot()
+    read_head(root, "annotation")
+    for number, image in enumerate(root.findall("image")):
+        found = {}
+        for element in image:
+            assert (element.tag, element.get("label")) == ("polygon", case.name[int(element.get("group_id"))])
+            mask = found.setdefault(int(element.get("group_id")), np.zeros((47, 85), np.bool_))
+            mask |= cvat_polygon(element, (47, 85))
+        assert set(found) == {i for i in case.name if case.mask(number, i).any()}
+        for object_id, mask in found.items():
+            assert iou(mask, case.mask(number, object_id)) >= 0.98
+
+
+def test_tracks_of_polygons_are_shown_where_the_objects_are(case):
+    root = ElementTree.parse(case.export("cvat-tracks", "o.xml")).getroot()
+    read_head(root, "interpolation")
+    tracks = {int(track.get("group_id")): track for track in root.findall("track")}
+    assert set(tracks) == {1, 2, 5}
+    for object_id, track in tracks.items():
+        keys = {int(element.get("frame")): element for element in track}
+        current = None
+        for frame in range(6):
+            current = keys.get(frame, current)
+            mask = case.mask(frame, object_id)
+            assert (current.get("outside") == "0") == mask.any()
+            if mask.any():
+                assert iou(cvat_polygon(current, (47, 85)), mask) >= 0.98

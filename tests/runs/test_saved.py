@@ -36,7 +36,8 @@ CONFIG = SegmentConfig(
     reinit=ReinitConfig(),
     protocol="vos",
 )
-SINGLE_FILES = sorted(set(BUILT_IN) - {"png", "cutout-png"})
+FOLDERS = ["png", "cutout-png", "yolo-seg", "mots", "image-folder"]
+SINGLE_FILES = sorted(set(BUILT_IN) - set(FOLDERS))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +64,7 @@ def make(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
     """Runs of the frames."""
 
     def run(formats: Any, **changes: Any) -> Path:
-        folder = tmp_path_factory.mktemp("runs") / "run"
+        folder: Path = changes.pop("folder", None) or tmp_path_factory.mktemp("runs") / "run"
         queries = [QueryMask(o, 0, m) for o, m in enumerate(SCENE.masks(0), 1)]
         given: dict[str, Any] = {"video": str(frames), "queries": queries, "config": CONFIG}
         run_job(Job(**given | changes, output=folder, options=RunOptions(formats=tuple(formats))))
@@ -85,11 +86,12 @@ def exported(run: SavedRun, kind: str, folder: Path) -> Path:
         kind,
         run.frames(range(run.video.num_frames), run.object_ids),
         run.video,
-        [object_named(object_id) for object_id in run.object_ids],
+        [object_named(object_id, run.labels.get(object_id)) for object_id in run.object_ids],
         folder / f"out{BUILT_IN[kind].suffix}",
         overlapping=run.overlapping,
         num_frames=run.video.num_frames,
         mean_scores=run.mean_scores,
+        classes=run.classes,
     )
 
 
@@ -112,7 +114,40 @@ def test_an_export_is_the_file_that_the_run_itself_writes(whole: Path, tmp_path:
     assert exported(SavedRun(whole), kind, tmp_path).read_bytes() == (whole / output_name(kind)).read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["png", "cutout-png"])
+def test_names_and_classes_of_a_run_are_those_of_its_exports(make: Callable[..., Path], tmp_path: Path) -> None:
+    kinds = ["coco-instances", "mots", "youtube-vis"]
+    folder = make(["png", "coco", *kinds], labels={1: "bee", 2: "wasp"}, classes=["wasp", "ant", "bee"])
+    run = SavedRun(folder)
+    assert (run.labels, run.classes) == ({1: "bee", 2: "wasp"}, ("wasp", "ant", "bee"))
+    categories = json.loads((folder / "coco-instances.json").read_text())["categories"]
+    assert [c["name"] for c in categories] == ["wasp", "ant", "bee"]
+    assert (folder / "mots" / "train" / "instances" / "labels.txt").read_text() == "wasp\nant\nbee\n"
+    for kind in kinds:
+        path = exported(run, kind, tmp_path)
+        if kind == "mots":
+            assert members(path) == files_below(folder / "mots")
+        else:
+            assert path.read_bytes() == (folder / output_name(kind)).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "text"),
+    [
+        ({1: "bee"}, [], "no name for object 2"),
+        ({1: "bee", 2: "wasp", 3: "ant"}, [], "object 3, which there is not"),
+        ({1: "bee", 2: "wasp"}, ["bee"], "'wasp', which is none of the classes bee"),
+    ],
+)
+def test_labels_that_do_not_fit_the_run_leave_nothing(
+    make: Callable[..., Path], tmp_path: Path, labels: dict[int, str], classes: list[str], text: str
+) -> None:
+    with pytest.raises((OutputError, QueryError), match=text) as info:
+        make(["coco-instances"], labels=labels, classes=classes, folder=tmp_path / "run")
+    assert "\n" not in str(info.value)
+    assert not list(tmp_path.glob("run/*.json"))
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
 def test_an_archive_holds_the_files_of_the_runs_folder(whole: Path, tmp_path: Path, kind: str) -> None:
     assert members(exported(SavedRun(whole), kind, tmp_path)) == files_below(whole / output_name(kind))
 

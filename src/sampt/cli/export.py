@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sampt.errors import OutputError
-from sampt.exporters.base import Exporter, ExportObject, object_named
-from sampt.exporters.registry import describe_exporters, export, find_exporter
+from sampt.exporters.base import IMAGE_FORMATS, Exporter, ExportObject, object_named
+from sampt.exporters.labels import check_labels, parse_classes, parse_labels
+from sampt.exporters.registry import check_images, describe_exporters, export, find_exporter
+from sampt.exporters.table import BUILT_IN
 from sampt.files.names import real_path
 from sampt.runs.manifest import MANIFEST_NAME
 from sampt.runs.saved import SavedRun, is_run
@@ -28,6 +30,7 @@ examples:
   sampt export sampt-output/clip cvat                  # clip-cvat.xml
   sampt export clip.sampt cvat -o annotations.xml --objects 1,3
   sampt export clip.sampt overlay --start 20 --stop 80
+  sampt export sampt-output/clip yolo-seg --labels 1=dog,2=cat --classes cat,dog,horse --images jpg
 """
 
 
@@ -48,16 +51,30 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--objects", type=_ids, metavar="ID,...", help="default: all")
     parser.add_argument("--start", type=int, default=0, metavar="FRAME", help="first frame (default: 0)")
     parser.add_argument("--stop", type=int, metavar="FRAME", help="one past the last frame (default: the video's end)")
+    parser.add_argument(
+        "--labels", metavar="ID=NAME,...", help="what objects are called, which is their class; or a .txt or .json file of it"
+    )
+    parser.add_argument(
+        "--classes", metavar="NAME,...", help="all classes in the order of their numbers (default: the names, by object id)"
+    )
+    parser.add_argument(
+        "--images", choices=IMAGE_FORMATS, help="write the frames beside, in one ZIP; for: " + ", ".join(_with_images())
+    )
     parser.add_argument("--quiet", action="store_true", help="print the path alone")
     parser.set_defaults(run=_run)
     return parser
 
 
+def _with_images() -> list[str]:
+    return [name for name, exporter in BUILT_IN.items() if exporter.images_at]
+
+
 def _run(arguments: argparse.Namespace) -> int:
     exporter = find_exporter(arguments.kind)
+    check_images(arguments.kind, exporter, arguments.images)
     run = is_run(arguments.source)
     source = real_path(arguments.source)
-    name = f"{source.name if run else source.stem}-{arguments.kind}{exporter.suffix}"
+    name = f"{source.name if run else source.stem}-{arguments.kind}{exporter.suffix_with(arguments.images)}"
     path = arguments.output or Path(name)
     if run:
         _export_run(arguments, exporter, path)
@@ -75,17 +92,20 @@ def _export_run(arguments: argparse.Namespace, exporter: Exporter, path: Path) -
     results = run.frames(frames, ids)  # refuses unknown frames and objects
     if exporter.shows_points and not run.has_points:
         _LOG.warning("The run in %s has saved no points (npz in --formats), so none are drawn.", arguments.source)
+    names = _labels(arguments, run.object_ids, run.labels)
     is_whole = frames == range(run.video.num_frames)
     with _progress(arguments) as show:
         export(
             arguments.kind,
             _shown(results, frames, show),
             run.video,
-            [object_named(object_id) for object_id in ids],
+            [object_named(object_id, names.get(object_id)) for object_id in ids],
             path,
             overlapping=run.overlapping,
             num_frames=len(frames) if is_whole else None,
             mean_scores=run.mean_scores,
+            classes=_classes(arguments) or run.classes,
+            images=arguments.images,
         )
 
 
@@ -102,10 +122,25 @@ def _export_project(arguments: argparse.Namespace, path: Path) -> None:
         frames = _frames(arguments, session.num_frames)
         ids = [o.object_id for o in session.objects] if arguments.objects is None else arguments.objects
         results = session.merged_masks(frames, ids)  # refuses unknown frames and objects
-        objects = [ExportObject(o.object_id, o.name, o.color_rgb) for o in session.objects if o.object_id in ids]
-        with _progress(arguments) as show:
-            export(arguments.kind, _shown(results, frames, show), session.video, objects, path)
+        names = _labels(arguments, [o.object_id for o in session.objects], {o.object_id: o.name for o in session.objects})
+        objects = [ExportObject(o.object_id, names[o.object_id], o.color_rgb) for o in session.objects if o.object_id in ids]
         _warn_of_missing(session, frames, ids)
+        more: dict[str, Any] = {"classes": _classes(arguments), "images": arguments.images}
+        with _progress(arguments) as show:
+            export(arguments.kind, _shown(results, frames, show), session.video, objects, path, **more)
+
+
+def _labels(arguments: argparse.Namespace, object_ids: Iterable[int], known: Mapping[int, str]) -> Mapping[int, str]:
+    """Object id -> name: as given, or as known before."""
+    if arguments.labels is None:
+        return known
+    labels = parse_labels(arguments.labels)
+    check_labels(labels, object_ids)
+    return labels
+
+
+def _classes(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return () if arguments.classes is None else parse_classes(arguments.classes)
 
 
 def _frames(arguments: argparse.Namespace, num_frames: int) -> range:
@@ -125,12 +160,16 @@ def _shown(results: Iterator[FrameMasks], frames: range, show: Callable[[int, in
 
 
 def _warn_of_missing(session: Session, frames: range, ids: list[int]) -> None:
-    """A warning when results that were exported are not what the page would show after a propagation."""
-    missing = session.count_missing(frames, ids)
-    if missing:
+    """A warning when results that are exported are not what the page would show after a propagation."""
+    found = session.coverage(frames, ids)
+    if not found.is_complete:
         _LOG.warning(
-            "%d results of objects on frames are missing or older than the clicks; propagate in 'sampt ui' to have them.",
-            missing,
+            "%d of %d frames have masks that are up to date, %d are out of date and %d not propagated; propagate in 'sampt ui' "
+            "to have them.",
+            found.num_with_masks,
+            found.num_frames,
+            found.num_out_of_date,
+            found.num_missing,
         )
 
 

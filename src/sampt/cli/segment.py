@@ -18,6 +18,7 @@ from sampt.cli.settings import (
 )
 from sampt.cli.streaming import run_streaming_with_progress
 from sampt.errors import ConfigError, QueryError
+from sampt.exporters.labels import parse_classes, parse_labels
 from sampt.exporters.registry import exporter_names
 from sampt.files.names import real_path
 from sampt.pipeline.queries import Queries, parse_queries
@@ -117,6 +118,12 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=describe_formats(),
     )
+    group.add_argument(
+        "--labels", metavar="ID=NAME,...", help="what objects are called, which is their class; or a .txt or .json file of it"
+    )
+    group.add_argument(
+        "--classes", metavar="NAME,...", help="all classes in the order of their numbers (default: the names, by object id)"
+    )
     group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
     add_running_options(group)
     group.add_argument("--quiet", action="store_true", help="no word of weights to load, no progress bar and no summary")
@@ -140,6 +147,8 @@ def _run(arguments: argparse.Namespace) -> int:
         start=arguments.start,
         stop=arguments.stop,
         stride=arguments.stride,
+        labels=None if arguments.labels is None else parse_labels(arguments.labels),
+        classes=() if arguments.classes is None else parse_classes(arguments.classes),
     )
     if is_streaming(arguments.video):
         return run_streaming_with_progress(job, arguments)

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
@@ -22,17 +22,24 @@ from sampt.types import FrameMasks, UInt8Array
 from sampt.video.base import Video
 
 __all__ = [
+    "IMAGE_FORMATS",
     "ExportContext",
     "ExportFrame",
     "ExportObject",
     "ExportWriter",
     "Exporter",
+    "ImageFormat",
     "MeanScores",
+    "color_hex",
     "named_by_id",
     "object_named",
 ]
 
 _NOT_IN_XML = ("\ufffe", "\uffff")
+
+ImageFormat = Literal["png", "jpg"]
+IMAGE_FORMATS: Final[tuple[ImageFormat, ...]] = ("png", "jpg")
+"""How frames are written beside a result: exactly, or small."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,12 @@ class ExportObject:
     @property
     def color_hex(self) -> str:
         """``#rrggbb``."""
-        return "#{:02x}{:02x}{:02x}".format(*self.color_rgb)
+        return color_hex(self.color_rgb)
+
+
+def color_hex(color_rgb: tuple[int, int, int]) -> str:
+    """``#rrggbb`` of three numbers from 0 to 255."""
+    return "#{:02x}{:02x}{:02x}".format(*color_rgb)
 
 
 def object_named(object_id: int, name: str | None = None) -> ExportObject:
@@ -102,6 +114,12 @@ class ExportContext:
         num_frames: how many frames will be written when these are the first of the video without a gap; None: not known.
         mean_scores: object id -> mean predicted IoU, or 0 of an object that was never prompted; where that is known, while the
             frames' own scores are not, or not all.
+        classes: all names that objects may have, in the order in which formats number them, so that results of several videos
+            go together; left out: the names of ``objects``, by id.
+        images: the frames are written beside the result, in this format.
+
+    Raises:
+        OutputError: an object's name is not among the classes, or a class occurs twice.
     """
 
     video: Video
@@ -109,6 +127,40 @@ class ExportContext:
     overlapping: bool = False
     num_frames: int | None = None
     mean_scores: Mapping[int, float] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+    images: ImageFormat | None = None
+
+    def __post_init__(self) -> None:
+        if twice := [name for i, name in enumerate(self.classes) if name in self.classes[:i]]:
+            raise OutputError(f"The class {twice[0]!r} is listed twice; expected every class once: remove one.")
+        for item in self.objects:
+            if self.classes and item.name not in self.classes:
+                raise OutputError(
+                    f"Object {item.object_id} is named {item.name!r}, which is none of the classes "
+                    f"{', '.join(self.classes)}; rename it, or add its name to the classes."
+                )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All classes in order; their numbers are positions in it."""
+        ordered = sorted(self.objects, key=lambda item: item.object_id)
+        return tuple(self.classes) or tuple(dict.fromkeys(item.name for item in ordered))
+
+    @property
+    def class_colors(self) -> dict[str, tuple[int, int, int]]:
+        """The same, each with the color of its first object; of one without an object the color of that number."""
+        ordered = sorted(self.objects, key=lambda item: -item.object_id)
+        colors = {item.name: item.color_rgb for item in ordered}
+        return {name: colors.get(name) or pick_display_color(number) for number, name in enumerate(self.class_names, 1)}
+
+    def class_numbers(self) -> dict[int, int]:
+        """Object id -> number of its class, from 0."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        return {item.object_id: numbers[item.name] for item in self.objects}
+
+    def image_name(self, frame: ExportFrame) -> str:
+        """What the file of a frame is called in a result, whether it is written or not."""
+        return f"{frame.name}.{self.images or 'png'}"
 
 
 class MeanScores:
@@ -203,6 +255,11 @@ class Exporter:
             ending is a folder of files, and ``open`` makes that when it is given such a path.
         needs: what nothing can be made without.
         shows_points: points are drawn where they are known.
+        images_at: the folder that frames get which are written beside the result, for the programs that read it; left out: it
+            cannot be had with frames. With frames a result is a ZIP archive.
+        image_stem: what frames are called there, of ``{name}`` and ``{frame_idx}``.
+        result_at: what the file is called in that archive; left out: ``open`` makes an archive itself, and adds the frames.
+        extras: further files of that archive: name -> what makes its text.
     """
 
     title: str
@@ -211,3 +268,11 @@ class Exporter:
     run_name: str = ""
     needs: tuple[Literal["masks", "points"], ...] = ("masks",)
     shows_points: bool = False
+    images_at: str = ""
+    image_stem: str = "{name}"
+    result_at: str = ""
+    extras: Mapping[str, Callable[[ExportContext], str]] = field(default_factory=dict)
+
+    def suffix_with(self, images: ImageFormat | None) -> str:
+        """How the file's name ends when the frames are written beside, or not."""
+        return ".zip" if images else self.suffix

@@ -17,24 +17,27 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from sampt.errors import OutputError
-from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, MeanScores, named_by_id
+from sampt.exporters.base import ExportContext, ExportFrame, ExportObject, MeanScores, color_hex, named_by_id
 from sampt.exporters.boxes import BoxTables, clip_name, run_lengths
 from sampt.exporters.files import TextExport
 from sampt.types import BoolArray, IntArray
 from sampt.video.base import Video
 
 __all__ = [
+    "BUNDLE_URL",
     "IMAGE_URL",
     "VIDEO_URL",
     "LabelStudioBoxes",
     "LabelStudioMasks",
     "brush_rle",
+    "image_config",
     "label_studio_config",
 ]
 
 IMAGE_URL = "/data/local-files/?d={clip}/{frame}.jpg"
+BUNDLE_URL = "/data/local-files/?d={clip}/images/{frame}."
 VIDEO_URL = "/data/local-files/?d={clip}"
-"""Where Label Studio's local storage serves a frame, and the video."""
+"""Where Label Studio's local storage serves a frame, one of an archive unpacked in the folder ``{clip}``, and the video."""
 
 _CHANNELS = 4  # the brush stores RGBA, all four alike
 _LENGTH_BITS = (3, 4, 8, 16)  # of the four kinds of run; Label Studio's own encoder takes the same
@@ -61,12 +64,14 @@ def brush_rle(mask: BoolArray) -> list[int]:
     return list(int(text.ljust(num_bytes * 8, "0"), 2).to_bytes(num_bytes, "big"))
 
 
-def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Literal["image", "video"]) -> str:
+def label_studio_config(
+    objects: Sequence[ExportObject], video: Video, kind: Literal["image", "video"], classes: Sequence[str] = ()
+) -> str:
     """The labelling interface (XML) for a project that takes the exported tasks: of the brush or of the video."""
-    labels: dict[str, str] = {}
-    for item in named_by_id(objects).values():
-        labels.setdefault(item.name, item.color_hex)
-    listed = "".join(f'    <Label value="{html.escape(name)}" background="{color}"/>\n' for name, color in labels.items())
+    labels = ExportContext(video, objects, classes=classes).class_colors
+    listed = "".join(
+        f'    <Label value="{html.escape(name)}" background="{color_hex(color)}"/>\n' for name, color in labels.items()
+    )
     if kind == "image":
         return (
             f'<View>\n  <Image name="image" value="$image"/>\n  <BrushLabels name="brush" toName="image">\n{listed}'
@@ -79,23 +84,30 @@ def label_studio_config(objects: Sequence[ExportObject], video: Video, kind: Lit
     )
 
 
+def image_config(context: ExportContext) -> str:
+    """:func:`label_studio_config` of masks, for an archive with frames."""
+    return label_studio_config(context.objects, context.video, "image", context.classes)
+
+
 class LabelStudioMasks(TextExport):
     """Writes a JSON list of tasks, one a frame, with the masks as a prediction that a person accepts or corrects.
 
     A region's ``score`` is the predicted IoU, its ``meta`` names the object's id; the ``score`` of a prediction, by which Label
     Studio sorts tasks, is the lowest of its regions'. Where none is known there is no ``score``. The frames themselves are not
-    part of it.
+    part of it, unless they are written beside.
 
     Args:
         path, context: see :class:`sampt.exporters.base.Exporter`.
         image_url: where a frame's image will be; ``{clip}`` and ``{frame}`` become the names of the video and of the frame.
+            Left out: :data:`IMAGE_URL`, or with frames beside :data:`BUNDLE_URL`.
 
     Raises:
         OutputError: it cannot be written, or ``image_url`` has another placeholder.
     """
 
-    def __init__(self, path: Path, context: ExportContext, *, image_url: str = IMAGE_URL) -> None:
-        self._video, self._named, self._image_url = context.video, named_by_id(context.objects), image_url
+    def __init__(self, path: Path, context: ExportContext, *, image_url: str | None = None) -> None:
+        default = f"{BUNDLE_URL}{context.images}" if context.images else IMAGE_URL
+        self._video, self._named, self._image_url = context.video, named_by_id(context.objects), image_url or default
         self._between = "\n"
         super().__init__(path)
         self.put("[")

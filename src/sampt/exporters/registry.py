@@ -14,12 +14,22 @@ from typing import Final
 import numpy as np
 
 from sampt.errors import ConfigError, OutputError, did_you_mean
-from sampt.exporters.base import ExportContext, Exporter, ExportFrame, ExportObject, named_by_id
+from sampt.exporters.base import ExportContext, Exporter, ExportFrame, ExportObject, ImageFormat, named_by_id
+from sampt.exporters.bundle import open_bundle
 from sampt.exporters.table import BUILT_IN
 from sampt.types import FrameMasks, IntArray
 from sampt.video.base import Video
 
-__all__ = ["GROUP", "all_exporters", "describe_exporters", "export", "exporter_names", "find_exporter", "run_name"]
+__all__ = [
+    "GROUP",
+    "all_exporters",
+    "check_images",
+    "describe_exporters",
+    "export",
+    "exporter_names",
+    "find_exporter",
+    "run_name",
+]
 
 _LOG = logging.getLogger(__name__)
 GROUP: Final = "sampt.exporters"
@@ -100,6 +110,8 @@ def export(
     overlapping: bool = False,
     num_frames: int | None = None,
     mean_scores: Mapping[int, float] | None = None,
+    classes: Sequence[str] = (),
+    images: ImageFormat | None = None,
 ) -> Path:
     """Write the result ``frames`` as a file.
 
@@ -110,23 +122,25 @@ def export(
         frames: read once; ascending, of ``video``; some frames may be missing, where formats of all frames say so.
         video: what was segmented, at the masks' size.
         objects: those to export, with names and colors; other objects of the frames are left out.
-        path: ends in the suffix of the kind; its folder exists; a file of that name is replaced.
-        overlapping, num_frames, mean_scores: see :class:`~sampt.exporters.base.ExportContext`.
+        path: ends in the suffix of the kind, with ``images`` in ``.zip``; its folder exists; a file of that name is replaced.
+        overlapping, num_frames, mean_scores, classes, images: see :class:`~sampt.exporters.base.ExportContext`.
 
     Returns:
         ``path``.
 
     Raises:
-        ConfigError: the kind is unknown.
+        ConfigError: the kind is unknown, or has no place for frames that ``images`` requests.
         OutputError: ``path`` has another suffix or cannot be written, or frames or objects cannot be exported.
     """
     exporter = find_exporter(kind) if isinstance(kind, str) else kind
-    target = Path(path)
-    if target.suffix.lower() != exporter.suffix:
-        name = kind if isinstance(kind, str) else exporter.title
-        raise OutputError(f"The export {name} was to be written to {target}; expected a name that ends in {exporter.suffix}.")
+    target, name = Path(path), kind if isinstance(kind, str) else exporter.title
+    check_images(name, exporter, images)
+    suffix = exporter.suffix_with(images)
+    if target.suffix.lower() != suffix:
+        raise OutputError(f"The export {name} was to be written to {target}; expected a name that ends in {suffix}.")
     ids = np.array(list(named_by_id(objects)), np.int64)
-    writer = exporter.open(target, ExportContext(video, objects, overlapping, num_frames, mean_scores or {}))
+    context = ExportContext(video, objects, overlapping, num_frames, mean_scores or {}, classes, images)
+    writer = open_bundle(exporter, target, context) if images and exporter.result_at else exporter.open(target, context)
     is_complete = False
     try:
         for frame in _select(frames, video, ids):
@@ -135,6 +149,13 @@ def export(
     finally:
         writer.close(is_complete)
     return target
+
+
+def check_images(name: str, exporter: Exporter, images: ImageFormat | None) -> None:
+    """Refuse frames beside the result of a kind that has no place for them; raises ConfigError."""
+    if images and not exporter.images_at:
+        others = ", ".join(other for other, item in all_exporters().items() if item.images_at)
+        raise ConfigError(f"The export {name} has no place for the frames; leave them out, or choose one of: {others}.")
 
 
 def _select(frames: Iterable[FrameMasks], video: Video, object_ids: IntArray) -> Iterator[FrameMasks]:

@@ -26,7 +26,7 @@ class NamedRleWriter(CocoRleWriter):
     """
 
     def __init__(self, path: Path, context: ExportContext) -> None:
-        self._named = named_by_id(context.objects)
+        self._named, self._context = named_by_id(context.objects), context
         super().__init__(path, context)
 
     def _pieces(self) -> Iterator[str]:
@@ -35,16 +35,15 @@ class NamedRleWriter(CocoRleWriter):
         head = {"id": 1, "width": width, "height": height, "length": length}
         yield '{"info": {"description": "sampt"}, "videos": [' + json.dumps(head)[:-1] + ', "file_names": ['
         yield from _list(json.dumps(f"{clip}/{self._video.frame_name(i)}.jpg") for i in range(length))
-        first_of = {item.name: item for item in reversed(self._named.values())}
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(i.name for i in self._named.values()), 1)}
         categories = [
-            {"id": number, "name": name, "supercategory": "object", "color": first_of[name].color_rgb}
-            for name, number in numbers.items()
+            {"id": number, "name": name, "supercategory": "object", "color": color}
+            for number, (name, color) in enumerate(self._context.class_colors.items(), 1)
         ]
+        numbers = self._context.class_numbers()
         yield f']}}], "categories": {json.dumps(categories)}, "annotations": ['
         for i, item in enumerate(self._named.values()):
             yield ",\n" if i else "\n"
-            yield from self._named_annotation(item.object_id, numbers[item.name], height, width)
+            yield from self._named_annotation(item.object_id, numbers[item.object_id] + 1, height, width)
         yield "\n]}\n"
 
     def _named_annotation(self, object_id: int, category_id: int, height: int, width: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Job:
         output: folder of the results.
         config: settings of the method; the preset ``default`` when left out, of a stream without re-initialisation.
         options: how it is run.
+        labels: object id -> what it is called in formats that have names or classes; of all objects, or none.
+        classes: all classes in the order of their numbers; left out: the names, by object id.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a stream all
             frames are, and these are left as they are.
     """
@@ -70,6 +72,8 @@ class Job:
     start: int
     stop: int | None
     stride: int
+    labels: Mapping[int, str]
+    classes: Sequence[str]
 
     def __init__(
         self,
@@ -82,10 +86,13 @@ class Job:
         start: int = 0,
         stop: int | None = None,
         stride: int = 1,
+        labels: Mapping[int, str] | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         chosen = config or default_config(streaming=isinstance(video, StreamingVideo))
         values = {"video": video, "queries": Queries.of(queries), "output": output, "config": chosen}
         values |= {"options": options or RunOptions(), "start": start, "stop": stop, "stride": stride}
+        values |= {"labels": dict(labels or {}), "classes": tuple(classes)}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 

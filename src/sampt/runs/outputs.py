@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from sampt.errors import ConfigError, OutputError
 from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter, object_named
+from sampt.exporters.labels import check_labels
 from sampt.exporters.masks import check_label_ids
 from sampt.exporters.registry import all_exporters, exporter_names, find_exporter, run_name
 from sampt.files.atomic import make_folder
@@ -92,8 +93,12 @@ class OutputSet:
         self.close(success=kind is None)
 
 
-def check_outputs(formats: Sequence[str], object_ids: Iterable[int], *, overlapping: bool) -> None:
+def check_outputs(
+    formats: Sequence[str], object_ids: Iterable[int], *, overlapping: bool, labels: Mapping[int, str] | None = None
+) -> None:
     """Whether :func:`open_outputs` would take these, before a file is touched; raises as it does."""
+    if labels:
+        check_labels(labels, object_ids)
     if not formats:
         raise ConfigError(f"No output format is given; expected some of: {', '.join(exporter_names())}.")
     for name in formats:
@@ -103,7 +108,14 @@ def check_outputs(formats: Sequence[str], object_ids: Iterable[int], *, overlapp
 
 
 def open_outputs(
-    folder: Path | str, formats: Sequence[str], video: Video, *, object_ids: Iterable[int] = (), overlapping: bool = False
+    folder: Path | str,
+    formats: Sequence[str],
+    video: Video,
+    *,
+    object_ids: Iterable[int] = (),
+    overlapping: bool = False,
+    labels: Mapping[int, str] | None = None,
+    classes: Sequence[str] = (),
 ) -> OutputSet:
     """Prepare ``folder`` for the results of one run; what tells of an earlier one is gone already.
 
@@ -113,14 +125,17 @@ def open_outputs(
         video: the frames that will be written, all of them; gives names, times, size and number.
         object_ids: the run's objects.
         overlapping: masks may overlap: one PNG an object instead of one label map.
+        labels, classes: see :class:`sampt.runs.job.Job`.
 
     Raises:
         ConfigError: a format is unknown.
+        QueryError: the labels do not fit the objects.
         OutputError: the folder is a file or cannot be written, or an id does not fit.
     """
     ids = sorted(object_ids)
-    check_outputs(formats, ids, overlapping=overlapping)
+    check_outputs(formats, ids, overlapping=overlapping, labels=labels)
     root = make_folder(Path(folder))
     files = {name: root / output_name(name) for name in dict.fromkeys(formats)}
     num_frames = None if video.is_streaming else video.num_frames
-    return OutputSet(files, ExportContext(video, [object_named(i) for i in ids], overlapping, num_frames))
+    objects = [object_named(i, (labels or {}).get(i)) for i in ids]
+    return OutputSet(files, ExportContext(video, objects, overlapping, num_frames, classes=classes))

@@ -33,6 +33,8 @@ def identify(
     return {
         "config": {name: value for name, value in flatten_settings(config).items() if not name.endswith("_weights")},
         "formats": list(options.formats),
+        **({"labels": {str(i): name for i, name in sorted(job.labels.items())}} if job.labels else {}),
+        **({"classes": list(job.classes)} if job.classes else {}),
         "frames": frames,
         "inputs": {
             "video_sha256": video_sha256,

@@ -83,7 +83,8 @@ def run_job(
     with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _check_one_input(video):
         num_resumed = len(journal)
         results = _segment(job, run, cached, clock, journal, parts)
-        with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping) as outputs:
+        named: dict[str, Any] = {"labels": job.labels, "classes": job.classes}
+        with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping, **named) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
     seconds, licenses, objects = time.perf_counter() - started, collect_licenses(*run.infos), list(summaries.values())
@@ -212,7 +213,7 @@ def prepare_run(
 
 def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
     """All else that can be known to fail before a file is touched and before any work is done."""
-    check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping)
+    check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping, labels=job.labels)
     video.check_complete(video.num_frames)
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
         name = Path(job.video)

@@ -37,7 +37,8 @@ def run_streaming(
     started, clock = time.perf_counter(), StageClock()
     queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
     object_ids = queries.object_ids
-    check_outputs(options.formats, object_ids, overlapping=config.overlapping)
+    check_outputs(options.formats, object_ids, overlapping=config.overlapping, labels=job.labels)
+    named: dict[str, Any] = {"labels": job.labels, "classes": job.classes, "overlapping": config.overlapping}
     tracker, segmenter = make_backends(config, options, on_weights)
     infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
     identity = identify(job, f"stream {uuid.uuid4().hex}", video.describe_frames(), infos)
@@ -56,7 +57,7 @@ def run_streaming(
 
     with (
         folder.started(overwrite=options.overwrite, has_results=lambda: done > 0),
-        open_outputs(job.output, options.formats, video, object_ids=object_ids, overlapping=config.overlapping) as outputs,
+        open_outputs(job.output, options.formats, video, object_ids=object_ids, **named) as outputs,
     ):
         report(0, None)
         write_all(results, video, outputs, summaries, clock, count)
