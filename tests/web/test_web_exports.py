@@ -68,8 +68,49 @@ def test_names_and_colors_go_with_the_export(followed: TestClient, site: Any) ->
     assert "Bee" in {item["name"] for item in data["categories"]}
 
 
-def test_an_export_of_nothing_says_why(opened: TestClient, site: Any) -> None:
+def test_a_frame_that_was_only_clicked_is_exported(opened: TestClient, site: Any) -> None:
+    site.click(opened, 1, frame=3)
+    body = finished(opened, site, format="image-folder", images="png")
+    assert (body["error"], body["file_name"]) == (None, "clip-image-folder.zip")
+    archive = zipfile.ZipFile(BytesIO(opened.get(f"{S}/exports/{body['export_id']}/file").content))
+    assert [n for n in archive.namelist() if n.startswith("masks/")] == ["masks/00003.png"]
+    assert np.array_equal(np.asarray(Image.open(BytesIO(archive.read("masks/00003.png")))) == 1, site.masks(3)[0])
+    assert np.array_equal(np.asarray(Image.open(BytesIO(archive.read("images/00003.png")))), site.frames[3])
+
+
+def test_what_an_export_would_have_is_told_before(opened: TestClient, site: Any) -> None:
+    def coverage(**wanted: Any) -> dict[str, Any]:
+        response = opened.post(f"{S}/exports/coverage", json=wanted)
+        assert response.status_code == 200
+        body: dict[str, Any] = response.json()
+        return body
+
     site.click(opened, 1)
+    counts = {"num_frames": 8, "with_masks": 1, "up_to_date": 1, "out_of_date": 0, "missing": 7, "is_complete": False}
+    assert coverage() == counts
+    site.propagate(opened, start=0, stop=5)
+    assert coverage() == counts | {"with_masks": 5, "up_to_date": 5, "missing": 3}
+    assert coverage(start=1, stop=4, object_ids=[1])["is_complete"]
+    opened.post(f"{S}/points", json={"object_id": 1, "frame": 4, "is_positive": True, **site.inside(1, 4)})
+    assert coverage() == counts | {"with_masks": 4, "up_to_date": 4, "out_of_date": 1, "missing": 3}
+    assert opened.post(f"{S}/exports/coverage", json={"object_ids": [7]}).status_code == 400
+
+
+def test_classes_and_frames_can_be_requested(followed: TestClient, site: Any) -> None:
+    followed.patch(f"{S}/objects/1", json={"name": "bee"})
+    followed.patch(f"{S}/objects/2", json={"name": "bee"})
+    body = finished(followed, site, format="coco-instances", images="jpg", classes=["wasp", "bee"])
+    archive = zipfile.ZipFile(BytesIO(followed.get(f"{S}/exports/{body['export_id']}/file").content))
+    data = json.loads(archive.read("annotations/instances_default.json"))
+    assert [c["name"] for c in data["categories"]] == ["wasp", "bee"]
+    assert {a["category_id"] for a in data["annotations"]} == {2}
+    assert len([n for n in archive.namelist() if n.endswith(".jpg")]) == 8
+    body = finished(followed, site, format="cvat", classes=["wasp"])
+    assert "none of the classes wasp" in body["error"]
+
+
+def test_an_export_of_nothing_says_why(opened: TestClient, site: Any) -> None:
+    opened.post(f"{S}/objects", json={})
     body = finished(opened, site, format="png")
     assert body["error"]
     assert "\n" not in body["error"]
@@ -81,7 +122,12 @@ def test_an_export_of_nothing_says_why(opened: TestClient, site: Any) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"format": "pgn"}, {"format": "png", "start": 9}, {"format": "png", "object_ids": [7]}],
+    [
+        {"format": "overlay", "images": "png"},
+        {"format": "pgn"},
+        {"format": "png", "start": 9},
+        {"format": "png", "object_ids": [7]},
+    ],
 )
 def test_wrong_exports_are_refused(followed: TestClient, wanted: dict[str, Any]) -> None:
     answer = followed.post(f"{S}/exports", json=wanted)

@@ -82,9 +82,17 @@ class Previewer:
         shown = self._show(inputs, frame_idx, prompt_frames) if prompt_frames else {}
         return {p.object_id: self._to_result(p, shown[p.object_id]) for p in prompt_frames}
 
-    def _to_result(self, prompt_frame: PromptFrame, shown: Shown) -> ObjectResult:
+    def records(self, inputs: Inputs, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, Record]:
+        """:meth:`predict` as a propagation would store it, but for the points."""
+        masks = self.predict(inputs, frame_idx, prompt_frames)
+        return {p.object_id: self._record(p, masks[p.object_id]) for p in prompt_frames}
+
+    def _record(self, prompt_frame: PromptFrame, mask: ObjectMask) -> Record:
         no_points = FramePoints.concat([])
-        record = Record.of(shown.mask, prompt_frame.frame_idx, prompt_frame.digest, 0, no_points, self._video.size_hw)
+        return Record.of(mask, prompt_frame.frame_idx, prompt_frame.digest, 0, no_points, self._video.size_hw)
+
+    def _to_result(self, prompt_frame: PromptFrame, shown: Shown) -> ObjectResult:
+        record = self._record(prompt_frame, shown.mask)
         num_positive = 0 if prompt_frame.mask_at is not None else sum(c.is_positive for c in prompt_frame.clicks)
         whole = None if shown.whole is None else encode_mask(shown.whole)
         return dataclasses.replace(record.to_result(), num_visible_points=num_positive, whole_rle=whole)

@@ -1,4 +1,4 @@
-"""What a session tells of what it knows, without computing anything."""
+"""What a session tells of what it knows; nothing is computed, but for previews among exported masks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from sampt.config import SegmentConfig
 from sampt.errors import QueryError
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.session.plan import list_ranges
+from sampt.session.preview import Previewer
 from sampt.session.state import SessionState
-from sampt.session.types import BoxInput, Click, MaskInput, ObjectResult, ObjectTimeline, SessionObject
+from sampt.session.types import BoxInput, Click, Coverage, MaskInput, ObjectResult, ObjectTimeline, Record, SessionObject
 from sampt.types import FrameMasks, FramePoints, ObjectState
 
 __all__ = ["SessionReader"]
@@ -27,6 +28,7 @@ class SessionReader:
 
     config: SegmentConfig
     _state: SessionState
+    _previewer: Previewer
 
     @property
     def revision(self) -> int:
@@ -105,13 +107,21 @@ class SessionReader:
         return {o: self._state.timeline(o) for o in self._state.checked_ids(object_ids)}
 
     def merged_masks(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> Iterator[FrameMasks]:
-        """Known results as the pipeline gives them: no pixel is two objects' (unless ``config.overlapping``).
+        """Results as the pipeline gives them: no pixel is two objects' (unless ``config.overlapping``).
+
+        On a prompt frame whose inputs have not been propagated yet they are what :meth:`Session.preview` shows there; on other
+        frames what is known, out of date or not (:meth:`coverage` tells).
 
         Args:
             frames: all when left out; those without any result are left out.
             object_ids: all when left out, hidden ones included. One without a result on a frame is absent there.
         """
         return self._merge(self._check_frames(frames), self._state.checked_ids(object_ids))
+
+    def coverage(self, frames: range | None = None, object_ids: Iterable[int] | None = None) -> Coverage:
+        """What :meth:`merged_masks` would give of these frames and objects, without computing any of it."""
+        wanted, ids = self._check_frames(frames), self._state.checked_ids(object_ids)
+        return self._state.coverage(wanted, ids)
 
     def _check_frames(self, frames: range | None) -> range:
         if frames is None:
@@ -122,9 +132,7 @@ class SessionReader:
 
     def _merge(self, frames: range, object_ids: list[int]) -> Iterator[FrameMasks]:
         for frame_idx in frames:
-            with self._state.lock:
-                found = {o: self._state.record(o, frame_idx)[0] for o in object_ids}
-            known = {o: record for o, record in found.items() if record is not None}
+            known = self._find_records(frame_idx, object_ids)
             if not known:
                 continue
             missing = [ObjectMask(o, ObjectState.BEFORE_QUERY) for o in object_ids if o not in known]
@@ -134,6 +142,14 @@ class SessionReader:
             yield merge_objects(
                 frame_idx, masks, self.size_hw, points, overlapping=config.overlapping, compete=config.reinit.compete
             )
+
+    def _find_records(self, frame_idx: int, object_ids: list[int]) -> dict[int, Record]:
+        """What there is of objects on a frame, with previews; objects of which there is nothing are left out."""
+        with self._state.lock:
+            found = {o: self._state.record(o, frame_idx)[0] for o in object_ids}
+            inputs, said = self._state.inputs, self._state.open_prompt_frames(frame_idx, object_ids)
+        found |= self._previewer.records(inputs, frame_idx, said) if said else {}
+        return {o: record for o, record in found.items() if record is not None}
 
 
 def _select(items: tuple[_Given, ...], frame_idx: int | None, object_id: int | None) -> tuple[_Given, ...]:

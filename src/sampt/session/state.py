@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -12,7 +13,7 @@ from sampt.session.edits import History, Inputs, check_frame
 from sampt.session.plan import ObjectPlan, PromptFrame, Span, plan_object, plan_spans
 from sampt.session.review import find_flags
 from sampt.session.store import Entry, ResultStore
-from sampt.session.types import Carried, FrameStatus, ObjectTimeline, Record
+from sampt.session.types import Carried, Coverage, FrameStatus, ObjectTimeline, Record
 from sampt.types import ObjectState
 
 __all__ = ["SessionState"]
@@ -190,6 +191,30 @@ class SessionState:
             _, spans = self.spans(wanted, object_ids)
             parts = ((p, f) for span in spans for p in span.prompt_frames.values() for f in span.frames)
             return len({(p.object_id, f) for p, f in parts if not self.is_done(p, f)})
+
+    def coverage(self, wanted: range, object_ids: Iterable[int]) -> Coverage:
+        """See :meth:`sampt.session.session.Session.coverage`."""
+        with self.lock:
+            ids = [o for o in object_ids if self.plans()[o].prompt_frames]
+            found = [[self._status(o, frame_idx) for o in ids] for frame_idx in wanted]
+        count = Counter(min(status for status, _ in frame) for frame in found if frame)
+        return Coverage(
+            len(wanted),
+            sum(any(has_mask for _, has_mask in frame) for frame in found),
+            count[FrameStatus.DONE],
+            count[FrameStatus.STALE],
+            count[FrameStatus.UNKNOWN],
+        )
+
+    def _status(self, object_id: int, frame_idx: int) -> tuple[FrameStatus, bool]:
+        """What an export has of an object on a frame, and whether that is a mask that is up to date."""
+        prompt_frame = self.plans()[object_id].at(frame_idx)
+        entry, is_stale = self.entry(object_id, frame_idx)
+        if entry is not None and not is_stale:
+            return FrameStatus.DONE, entry.area_px > 0
+        if prompt_frame is not None and prompt_frame.frame_idx == frame_idx:
+            return FrameStatus.DONE, True  # previewed
+        return (FrameStatus.UNKNOWN if entry is None else FrameStatus.STALE), False
 
     def close(self) -> None:
         """Close the file of results; a second call does nothing."""

@@ -20,6 +20,7 @@ __all__ = [
     "BoxInput",
     "Carried",
     "Click",
+    "Coverage",
     "FrameStatus",
     "FrameUpdate",
     "MaskInput",
@@ -192,6 +193,33 @@ class FrameUpdate(NamedTuple):
 
     frame_idx: int
     results: dict[int, ObjectResult]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What results there are of some frames and objects.
+
+    Every frame is counted once in all of these but ``num_with_masks``, and as the worst of its objects: missing before out of
+    date before up to date. Objects of which nothing was said yet do not count; where none does, no frame is any of them.
+
+    Attributes:
+        num_frames: in all.
+        num_with_masks: where an object has a mask that is up to date or previewed.
+        num_up_to_date: where every object has a result of the inputs as they are, or a preview of them.
+        num_out_of_date: where an object has a result of inputs that have changed since.
+        num_missing: where an object has no result at all.
+    """
+
+    num_frames: int
+    num_with_masks: int
+    num_up_to_date: int
+    num_out_of_date: int
+    num_missing: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether propagation would change nothing here."""
+        return not self.num_out_of_date and not self.num_missing
 
 
 @dataclass(frozen=True, eq=False)

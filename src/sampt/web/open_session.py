@@ -19,7 +19,7 @@ from sampt.web.responses import frame_event
 from sampt.web.roots import Roots
 from sampt.web.schemas.stream import ChangedEvent, ExportEvent, ProgressEvent
 from sampt.web.settings import Limits, WebSettings
-from sampt.web.tasks import Courtesy, ExportTask, PropagationTask
+from sampt.web.tasks import Courtesy, ExportKind, ExportTask, PropagationTask
 
 __all__ = ["OpenSession"]
 
@@ -92,7 +92,7 @@ class OpenSession:
             task.end(_CANCEL_S)
         return task
 
-    def export(self, kind: str, frames: range, object_ids: list[int] | None) -> ExportTask:
+    def export(self, kind: ExportKind, frames: range, object_ids: list[int] | None) -> ExportTask:
         """Start an export; one runs at a time.
 
         Raises:

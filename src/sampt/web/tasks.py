@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from sampt.errors import OutputError, SamptError
-from sampt.exporters.base import ExportObject
+from sampt.exporters.base import ExportObject, ImageFormat
 from sampt.exporters.registry import export, find_exporter
 from sampt.session.session import Session
 from sampt.session.types import FrameUpdate
@@ -22,7 +23,7 @@ from sampt.video.base import VideoView
 from sampt.web.disk import has_room
 from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 
-__all__ = ["Courtesy", "ExportTask", "PropagationTask"]
+__all__ = ["Courtesy", "ExportKind", "ExportTask", "PropagationTask"]
 
 _LOG = logging.getLogger(__name__)
 _NOTIFY_S = 0.1
@@ -188,13 +189,21 @@ class _CancelledError(SamptError):
     """The export was cancelled."""
 
 
+class ExportKind(NamedTuple):
+    """What is made: ``format``, of :func:`sampt.exporters.registry.exporter_names`; with the frames beside, or not; classes."""
+
+    format: str
+    images: ImageFormat | None = None
+    classes: tuple[str, ...] = ()
+
+
 class ExportTask(_Task):
     """One file being made, in a folder of its own.
 
     Args:
         number: its id.
         session: whose results are exported.
-        kind: of :func:`sampt.exporters.registry.exporter_names`.
+        kind: what to make.
         frames, object_ids: what to export; None: all objects.
         folder: made here, and removed by :meth:`remove`.
         on_progress, courtesy, message: as for :class:`PropagationTask`.
@@ -205,7 +214,7 @@ class ExportTask(_Task):
         self,
         number: int,
         session: Session,
-        kind: str,
+        kind: ExportKind,
         frames: range,
         object_ids: list[int] | None,
         folder: Path,
@@ -226,7 +235,7 @@ class ExportTask(_Task):
         self._folder, self._on_progress, self._courtesy = folder, on_progress, courtesy
         self._describe = 0.0
         self.total = len(frames)
-        self.file_name = f"{_stem(session)}-{kind}{find_exporter(kind).suffix}"
+        self.file_name = f"{_stem(session)}-{kind.format}{find_exporter(kind.format).suffix_with(kind.images)}"
         folder.mkdir(parents=True)
 
     @property
@@ -240,7 +249,7 @@ class ExportTask(_Task):
         path = self.path
         return ExportResponse(
             export_id=self.number,
-            format=self.kind,
+            format=self.kind.format,
             is_done=not self.is_running,
             error=self.error,
             file_name=None if path is None else self.file_name,
@@ -255,7 +264,9 @@ class ExportTask(_Task):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _work(self) -> None:
-        export(self.kind, self._results(), _NamedVideo(self._session.video), self._objects, self._folder / self.file_name)
+        path, kind = self._folder / self.file_name, self.kind
+        video = _NamedVideo(self._session.video)
+        export(kind.format, self._results(), video, self._objects, path, classes=kind.classes, images=kind.images)
         self.done = self.total
 
     def _results(self) -> Iterator[FrameMasks]:

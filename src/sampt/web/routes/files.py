@@ -40,7 +40,10 @@ def about(parts: Parts, request: Request) -> AboutResponse:
         token_required=settings.token is not None,
         limits=AboutLimits(upload_bytes=settings.limits.upload_bytes, sessions=settings.limits.sessions),
         upload_types=list(VIDEO_SUFFIXES),
-        exporters=[ExporterInfo(name=name, suffix=e.suffix, title=e.title) for name, e in all_exporters().items()],
+        exporters=[
+            ExporterInfo(name=name, suffix=e.suffix, title=e.title, takes_images=bool(e.images_at))
+            for name, e in all_exporters().items()
+        ],
         tracker=settings.config.tracker,
         segmenter=settings.config.segmenter,
         licenses=_licenses(parts),

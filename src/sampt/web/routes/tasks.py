@@ -9,11 +9,17 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from sampt.errors import ConfigError
-from sampt.exporters.registry import find_exporter
+from sampt.exporters.registry import check_images, find_exporter
 from sampt.web.dependencies import ERRORS, Held, Parts, errors, frames_wanted
 from sampt.web.open_session import OpenSession
-from sampt.web.schemas.tasks import ExportCreate, ExportResponse, PropagationCreate, PropagationResponse
-from sampt.web.tasks import ExportTask
+from sampt.web.schemas.tasks import (
+    CoverageResponse,
+    ExportCreate,
+    ExportResponse,
+    PropagationCreate,
+    PropagationResponse,
+)
+from sampt.web.tasks import ExportKind, ExportTask
 
 __all__ = ["router"]
 
@@ -42,15 +48,30 @@ def cancel_propagation(held: Held) -> PropagationResponse | None:
     return None if task is None else task.to_response()
 
 
+@router.post("/exports/coverage", responses=ERRORS)
+def describe_coverage(wanted: PropagationCreate, held: Held) -> CoverageResponse:
+    """What an export would have now, so that a person can propagate first; nothing is computed."""
+    _check_objects(held, wanted.object_ids)
+    found = held.session.coverage(frames_wanted(held, wanted.start, wanted.stop), wanted.object_ids)
+    return CoverageResponse(
+        num_frames=found.num_frames,
+        with_masks=found.num_with_masks,
+        up_to_date=found.num_up_to_date,
+        out_of_date=found.num_out_of_date,
+        missing=found.num_missing,
+        is_complete=found.is_complete,
+    )
+
+
 @router.post("/exports", status_code=202, responses={**ERRORS, **errors(503)})
 def start_export(wanted: ExportCreate, held: Held) -> ExportResponse:
     """Make a file of the results; GET /about lists the formats."""
-    find_exporter(wanted.format, "format")  # an unknown one is refused
-    known = {o.object_id for o in held.session.objects}
-    if unknown := sorted(set(wanted.object_ids or ()) - known):
-        raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")
+    exporter = find_exporter(wanted.format, "format")  # an unknown one is refused
+    check_images(wanted.format, exporter, wanted.images)
+    _check_objects(held, wanted.object_ids)
     frames = frames_wanted(held, wanted.start, wanted.stop)
-    return held.export(wanted.format, frames, wanted.object_ids).to_response()
+    kind = ExportKind(wanted.format, wanted.images, tuple(wanted.classes or ()))
+    return held.export(kind, frames, wanted.object_ids).to_response()
 
 
 @router.get("/exports/{export_id}", responses=ERRORS)
@@ -80,6 +101,12 @@ def remove_export(export_id: ExportId, request: Request, parts: Parts) -> None:
     """End an export, and remove its file."""
     with parts.find_browser(request).use() as held:
         held.remove_export(_known(held, export_id).number)
+
+
+def _check_objects(held: OpenSession, object_ids: list[int] | None) -> None:
+    known = {o.object_id for o in held.session.objects}
+    if unknown := sorted(set(object_ids or ()) - known):
+        raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")
 
 
 def _known(held: OpenSession, export_id: int) -> ExportTask:

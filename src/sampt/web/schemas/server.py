@@ -29,11 +29,12 @@ class AboutLimits(ResponseModel):
 
 
 class ExporterInfo(ResponseModel):
-    """A format that results can be exported in."""
+    """A format that results can be exported in; ``takes_images``: with the frames beside, too."""
 
     name: str
     suffix: str
     title: str
+    takes_images: bool
 
 
 class LicenseInfo(ResponseModel):
