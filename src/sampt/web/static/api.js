@@ -1,7 +1,7 @@
 /** The server's interface, version 1: one method a request. Every failure is an ApiError of one readable line. */
 
 /**
- * @import {AboutResponse, BoxUpdate, Box, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
+ * @import {AboutResponse, BoxUpdate, Box, CoverageResponse, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
  * @import {ObjectCreateResponse, ObjectUpdate, OpenRequest, PointCreate, PointCreateResponse, PointUpdate} from "./schema.d.ts"
  * @import {PropagationCreate, PropagationResponse, SessionResponse, TimelinesResponse, UploadResponse} from "./schema.d.ts"
  * @import {FrameRange} from "./types.js"
@@ -208,13 +208,20 @@ export const api = {
   cancelPropagation: () => json("DELETE", "/session/propagations"),
 
   /**
+   * @param {FrameRange | null} range
+   * @param {number[] | null} objectIds
+   * @returns {Promise<CoverageResponse>}
+   */
+  exportCoverage: (range, objectIds) => json("POST", "/session/exports/coverage", rangeBody(range, objectIds)),
+  /**
    * @param {string} format
+   * @param {"png" | "jpg" | null} images
    * @param {FrameRange | null} range
    * @param {number[] | null} objectIds
    * @returns {Promise<ExportResponse>}
    */
-  startExport: (format, range, objectIds) =>
-    json("POST", "/session/exports", /** @satisfies {ExportCreate} */ ({ format, ...rangeBody(range, objectIds) })),
+  startExport: (format, images, range, objectIds) =>
+    json("POST", "/session/exports", /** @satisfies {ExportCreate} */ ({ format, images, ...rangeBody(range, objectIds) })),
   /**
    * @param {number} id
    * @returns {Promise<ExportResponse>}

@@ -299,10 +299,17 @@ export class Commands {
     await this.#queue;
     const { selected } = this;
     if (scope === "selected" && !selected) return void this.#noSelection();
+    await this.propagateFrames(this.store.get("range"), scope === "selected" && selected ? [selected.object_id] : null);
+  }
+
+  /**
+   * @param {import("./types.js").FrameRange | null} range
+   * @param {number[] | null} ids
+   */
+  async propagateFrames(range, ids) {
     this.updates.expect();
     try {
-      const ids = scope === "selected" && selected ? [selected.object_id] : null;
-      this.updates.progressed(await api.propagate(this.store.get("range"), ids));
+      this.updates.progressed(await api.propagate(range, ids));
     } catch (error) {
       this.updates.forget();
       report(error);

@@ -1,14 +1,17 @@
-/** The dialog that exports: what, which frames, which objects; progress; the download. */
+/** The dialog that exports: what, which frames, which objects; what there is of them; progress; the download. */
 
 import { api } from "./api.js";
 import { byId, bytesText, el } from "./dom.js";
 
 const POLL_MS = 250;
 
-/** @import {ExportResponse} from "./schema.d.ts" */
+/** @import {CoverageResponse, ExportResponse} from "./schema.d.ts" */
 
-/** @param {import("./store.js").Store} store */
-export function mountExport(store) {
+/**
+ * @param {import("./store.js").Store} store
+ * @param {import("./commands.js").Commands} commands
+ */
+export function mountExport(store, commands) {
   const dialog = byId("export-dialog");
   const form = byId("export-form");
   /** @type {ExportResponse | null} */
@@ -19,12 +22,14 @@ export function mountExport(store) {
     if (job) await api.removeExport(job.export_id).catch(() => {});
     showProgress(null);
   };
-  store.watch(["about"], () => fillFormats(store.get("about")));
-  form.addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
+  const start = async (/** @type {boolean} */ isSure) => {
     showResult("", null);
+    showCoverage(null);
     try {
-      running = await api.startExport(...readChoices(form, store));
+      const { format, images, range, ids } = readChoices(form, store);
+      const coverage = isSure ? null : await api.exportCoverage(range, ids);
+      if (coverage && !coverage.is_complete) return showCoverage(coverage);
+      running = await api.startExport(format, images, range, ids);
       showProgress(running);
       while (running && !running.is_done) {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -38,6 +43,22 @@ export function mountExport(store) {
       running = null;
       showProgress(null);
     }
+  };
+  store.watch(["about"], () => fillFormats(store.get("about")));
+  form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    start(false);
+  });
+  form.addEventListener("change", () => {
+    showCoverage(null);
+    const format = String(new FormData(form).get("format"));
+    byId("export-images").disabled = !store.get("about")?.exporters.find((item) => item.name === format)?.takes_images;
+  });
+  byId("export-anyway").addEventListener("click", () => start(true));
+  byId("export-propagate").addEventListener("click", () => {
+    const { range, ids } = readChoices(form, store);
+    dialog.close();
+    commands.propagateFrames(range, ids);
   });
   byId("export-cancel").addEventListener("click", stop);
   dialog.addEventListener("close", stop);
@@ -45,6 +66,7 @@ export function mountExport(store) {
     const session = store.get("session");
     if (!session || dialog.open) return;
     showChoices(store, session);
+    form.dispatchEvent(new Event("change"));
     showResult("", null);
     showProgress(null);
     dialog.showModal();
@@ -83,10 +105,23 @@ function showChoices(store, { video, objects }) {
   byId("export-objects").replaceChildren(...(boxes.length ? boxes : [el("span", { className: "muted", textContent: "There are no objects yet." })]));
 }
 
+/** @param {CoverageResponse | null} coverage of what would be exported; null: nothing to say of it */
+function showCoverage(coverage) {
+  byId("export-coverage").hidden = !coverage;
+  if (!coverage) return;
+  const parts = [
+    `${coverage.with_masks} of ${coverage.num_frames} frames have masks that are up to date`,
+    ...(coverage.out_of_date ? [`${coverage.out_of_date} ${coverage.out_of_date === 1 ? "is" : "are"} out of date`] : []),
+    ...(coverage.missing ? [`${coverage.missing} ${coverage.missing === 1 ? "is" : "are"} not propagated`] : []),
+  ];
+  byId("export-coverage-text").textContent = `${parts.join(", ")}.`;
+  byId("export-propagate").focus();
+}
+
 /**
  * @param {HTMLFormElement} form
  * @param {import("./store.js").Store} store
- * @returns {[string, import("./types.js").FrameRange | null, number[] | null]}
+ * @returns {{format: string, images: "png" | "jpg" | null, range: import("./types.js").FrameRange | null, ids: number[] | null}}
  */
 function readChoices(form, store) {
   const data = new FormData(form);
@@ -96,7 +131,9 @@ function readChoices(form, store) {
   /** @type {Record<string, import("./types.js").FrameRange | null>} */
   const ranges = { all: null, range: store.get("range"), frame: { start: frame, stop: frame + 1 } };
   const isAll = ids.length === store.get("session")?.objects.length;
-  return [String(data.get("format")), ranges[byId("export-range").value], isAll ? null : ids];
+  const { disabled, value } = byId("export-images");
+  const images = !disabled && (value === "png" || value === "jpg") ? value : null;
+  return { format: String(data.get("format")), images, range: ranges[byId("export-range").value], ids: isAll ? null : ids };
 }
 
 /** @param {ExportResponse} job */

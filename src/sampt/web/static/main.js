@@ -46,7 +46,7 @@ function mount(app) {
   const adopt = (/** @type {import("./schema.d.ts").SessionResponse} */ state) => adoptSession(app, timeline, state);
   mountDialogs();
   app.dialogs.open = mountFiles(app.store, adopt);
-  app.dialogs.export = mountExport(app.store);
+  app.dialogs.export = mountExport(app.store, app.commands);
   app.dialogs.about = mountAbout(app.store);
   app.dialogs.help = () => byId("help-dialog").showModal();
   const zoom = mountTools(app);

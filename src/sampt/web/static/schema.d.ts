@@ -55,6 +55,19 @@ export interface ClicksAlone {
   frame: number;
 }
 
+/**
+ * What an export of these frames and objects would have: `with_masks` frames with a mask that is up to date or previewed. The
+ * others count every frame once, by the worst of its objects: `missing` before `out_of_date` before `up_to_date`.
+ */
+export interface CoverageResponse {
+  num_frames: number;
+  with_masks: number;
+  up_to_date: number;
+  out_of_date: number;
+  missing: number;
+  is_complete: boolean;
+}
+
 /** The reply to a message that could not be handled; `request` is that of a preview. */
 export interface ErrorEvent {
   type: "error";
@@ -67,12 +80,17 @@ export interface ErrorResponse {
   error: string;
 }
 
-/** The same, and the format's name as GET /about lists it. */
+/**
+ * The same, and the format's name as GET /about lists it. `images`: the frames are written beside, in one archive. `classes`:
+ * all classes in the order of their numbers; left out: the names of the objects, by id.
+ */
 export interface ExportCreate {
   start?: number | null;
   stop?: number | null;
   object_ids?: number[] | null;
   format: string;
+  images?: "png" | "jpg" | null;
+  classes?: string[] | null;
 }
 
 /** How an export stands. */
@@ -100,11 +118,12 @@ export interface ExportResponse {
   total: number;
 }
 
-/** A format that results can be exported in. */
+/** A format that results can be exported in; `takes_images`: with the frames beside, too. */
 export interface ExporterInfo {
   name: string;
   suffix: string;
   title: string;
+  takes_images: boolean;
 }
 
 /** Something that can be opened, or a folder to look into. */
