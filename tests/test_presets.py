@@ -26,6 +26,12 @@ def test_paper_presets() -> None:
     assert [p.reinit.enabled for p in (one, two)] == [False, False]
 
 
+def test_the_papers_second_version_has_the_papers_tracker_and_a_variant_its_successor() -> None:
+    two, newer = preset("paper-v2"), preset("paper-v2-cotracker3")
+    assert (two.tracker, two.segmenter, two.tracking.support_grid) == ("cotracker-v1", "hq-sam-vit-h", "paper")
+    assert newer == with_settings(two, {"tracker": "cotracker3-offline"})
+
+
 def test_presets_that_need_nothing_from_the_network() -> None:
     assert preset("offline") == preset("default")
     assert (preset("default").tracker, preset("default").segmenter) == ("nano", "nano")

@@ -33,6 +33,17 @@ def _configure_fetched(segmenter: str, steps: int) -> SegmentConfig:
     )
 
 
+_PAPER_V2 = SegmentConfig(
+    tracker="cotracker-v1",
+    segmenter="hq-sam-vit-h",
+    sampling=SamplingConfig(positive_points=16, negative_points=1),
+    tracking=TrackingConfig(support_grid="paper"),
+    prompting=PromptConfig(),
+    reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
+    full_precision=True,
+    longest_side=1024,
+)
+
 PRESETS: dict[str, SegmentConfig] = {
     "default": _BUNDLED,
     "offline": _BUNDLED,
@@ -56,18 +67,11 @@ PRESETS: dict[str, SegmentConfig] = {
         full_precision=True,
         longest_side=1024,
     ),
-    "paper-v2": SegmentConfig(
-        tracker="cotracker3-offline",
-        segmenter="hq-sam-vit-h",
-        sampling=SamplingConfig(positive_points=16, negative_points=1),
-        tracking=TrackingConfig(support_grid="paper"),
-        prompting=PromptConfig(),
-        reinit=ReinitConfig(variant="at-median-area", horizon=24, tracker_horizon=24, negative_points=1),
-        full_precision=True,
-        longest_side=1024,
-    ),
+    "paper-v2": _PAPER_V2,
+    "paper-v2-cotracker3": dataclasses.replace(_PAPER_V2, tracker="cotracker3-offline"),
 }
 """``paper-v1`` and ``paper-v2`` are the paper's two versions; their re-initialisation is set but off, as in its main rows.
+``paper-v2-cotracker3`` is the second with its tracker's successor.
 
 ``best``, ``balanced`` and ``fast`` fetch official weights, of permissive licences, and were not tuned here.
 """
@@ -81,7 +85,8 @@ PRESET_SUMMARIES: dict[str, str] = {
     "balanced": "sam2.1-base-plus behind the tracker nano; 323 MB of weights; not tuned here either",
     "fast": "mobile-sam behind the tracker nano; 41 MB of weights; not tuned here either",
     "paper-v1": "PIPS and SAM ViT-H, with the numbers of the paper's first version",
-    "paper-v2": "CoTracker3 (weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
+    "paper-v2": "CoTracker (weights not for commercial use) and HQ-SAM ViT-H, with the numbers of its second version",
+    "paper-v2-cotracker3": "the same with CoTracker3 (weights not for commercial use), which the paper did not have",
 }
 """What the presets are, in a line each."""
 

@@ -34,7 +34,9 @@ LEARNED = {
     "tapir": {"resnet_torch", "torch_pips_mixer"},
     "bootstapir": {"resnet_torch", "extra_convs", "torch_pips_mixer"},
     "bootstapir-causal": {"resnet_torch", "extra_convs", "torch_pips_mixer"},
+    "tapnet": {"resnet"},
     "tapnext": {"blocks.0", "blocks.11"},
+    "cotracker-v1": {"fnet", "updateformer"},
     "cotracker3-offline": {"fnet", "updateformer", "corr_mlp"},
     "cotracker3-online": {"fnet", "updateformer", "corr_mlp"},
 }

@@ -44,6 +44,7 @@ def numbers(config: SegmentConfig) -> tuple[int, int, int]:
         ("paper-v2", "davis-2017", {}, (16, 1, 12)),
         ("paper-v1", "mose", {}, (8, 1, 0)),
         ("paper-v2", "bdd100k", {}, (16, 1, 0)),
+        ("paper-v2-cotracker3", "mose", {}, (16, 1, 0)),
         ("paper-v1", "uvo", {}, (8, 1, 0)),
         ("paper-v1", "davis-2017", {"reinit__enabled": True}, (8, 72, 12)),
         ("paper-v1", "davis-2017", {"tracker": "tapir"}, (32, 72, 24)),

@@ -29,7 +29,7 @@ def test_the_papers_presets_are_in_float32_throughout_and_no_others(name: str) -
 
 
 def test_support_points_are_as_official_by_default_and_as_in_the_paper_in_its_preset() -> None:
-    for tracker in ("cotracker3-offline", "cotracker3-online"):
+    for tracker in ("cotracker-v1", "cotracker3-offline", "cotracker3-online"):
         assert setting_options("tracker", tracker, SegmentConfig())["support_grid"] == "official"
         assert setting_options("tracker", tracker, preset("paper-v2"))["support_grid"] == "paper"
         off = with_settings(SegmentConfig(), {"tracking.support_grid": "none"})

@@ -25,6 +25,8 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.prompts.refine import segment_prompts  # noqa: E402
 from sampt.segmenters.base import RefinementPlan  # noqa: E402
 from sampt.segmenters.create import create_segmenter  # noqa: E402
+from sampt.segmenters.edgetam.network import RepVitSizes  # noqa: E402
+from sampt.segmenters.edgetam.network import build as build_repvit  # noqa: E402
 from sampt.segmenters.hq_sam.network import build_vit as build_hq_vit  # noqa: E402
 from sampt.segmenters.mobile_sam.network import build_light_hq_sam, build_mobile_sam  # noqa: E402
 from sampt.segmenters.sam import export  # noqa: E402
@@ -50,6 +52,7 @@ BUILDERS = {
     "mobile-sam": lambda: build_mobile_sam(128),
     "light-hq-sam": lambda: build_light_hq_sam(128),
     "sam2.1-tiny": lambda: build_hiera(HIERA),
+    "edgetam": lambda: build_repvit(RepVitSizes((16, 16, 16, 16), (1, 1, 2, 1), side=128)),
 }
 FRAME = np.random.default_rng(0).integers(0, 256, (1, 90, 160, 3), dtype=np.uint8)
 

@@ -44,7 +44,7 @@ def test_a_session_makes_back_ends_as_its_settings_say(
     monkeypatch.setattr(project, "create_segmenter", maker(made))
     project.make_session_backends(PRESETS["paper-v2"], None, None, "cpu", last_names)
     (tracker, of_tracker), (segmenter, of_segmenter) = made
-    assert (tracker, segmenter) == (last_names or ("cotracker3-offline", "hq-sam-vit-h"))
+    assert (tracker, segmenter) == (last_names or ("cotracker-v1", "hq-sam-vit-h"))
     assert of_tracker.get("support_grid") == "paper"
     assert of_tracker["precision"] == of_segmenter["precision"] == "float32"
 

@@ -25,8 +25,8 @@ from sampt.video.array import ArrayVideo  # noqa: E402
 CPU = torch.device("cpu")
 CLASSICAL = ("dis-flow", "lucas-kanade")
 FROM_FILES = (
-    *("bootstapir", "bootstapir-causal", "cotracker3-offline", "cotracker3-online", "pips", "pips-pp", "raft", "raft-small"),
-    *("tapir", "tapnext", "tapnext-pp", "tapnext-pp-512"),
+    *("bootstapir", "bootstapir-causal", "cotracker-v1", "cotracker3-offline", "cotracker3-online", "pips", "pips-pp"),
+    *("raft", "raft-small", "tapir", "tapnet", "tapnext", "tapnext-pp", "tapnext-pp-512"),
 )
 """A checkpoint file each; those of keypoint matchers are folders (test_keypoints.py), the bundled one is in the package."""
 
@@ -69,6 +69,18 @@ def reduced(name: str) -> PointTracker:
         network = tapir.load_network(name, None, replace(tapir._SIZES[name], **changes))
         view = tapir.FrameView(name, network, CPU)
         return tapir.CausalTapirTracker(view) if network.sizes.is_causal else tapir.TapirTracker(view)
+    if name == "tapnet":
+        from sampt.trackers.tapnet.adapter import TapNetTracker
+        from sampt.trackers.tapnet.network import TapNetNetwork, TapNetSizes
+
+        return TapNetTracker(TapNetNetwork(TapNetSizes((64, 64), (8, 8, 16))).eval(), CPU)
+    if name == "cotracker-v1":
+        from sampt.trackers.cotracker_v1.adapter import CoTrackerV1, CoTrackerV1Settings
+        from sampt.trackers.cotracker_v1.network import CoTrackerV1Network, CoTrackerV1Sizes
+        from sampt.trackers.pips.encoder import EncoderSizes
+
+        small = CoTrackerV1Sizes(8, (48, 64), EncoderSizes(4, (8, 8, 8, 8), 8), hidden=16, heads=2, depth=1)
+        return CoTrackerV1(CoTrackerV1Network(small).eval(), CPU, CoTrackerV1Settings(iterations=1))
     if name.startswith("cotracker3"):
         from sampt.trackers.cotracker.adapter import CoTracker, CoTrackerSettings
         from sampt.trackers.cotracker.network import CoTrackerNetwork, CoTrackerSizes

@@ -15,8 +15,19 @@ from sampt.trackers.create import create_tracker
 RANDOM = {"raft-small"}
 """No weights in the package: everything but accuracy is prompted of random ones, with one iteration for speed."""
 CHECKED_ELSEWHERE = {
-    *("raft", "pips", "pips-pp", "tapnext", "tapnext-pp", "tapnext-pp-512", "tapir", "bootstapir", "bootstapir-causal"),
-    *("cotracker3-offline", "cotracker3-online"),
+    *(
+        "raft",
+        "pips",
+        "pips-pp",
+        "tapnet",
+        "tapnext",
+        "tapnext-pp",
+        "tapnext-pp-512",
+        "tapir",
+        "bootstapir",
+        "bootstapir-causal",
+    ),
+    *("cotracker-v1", "cotracker3-offline", "cotracker3-online"),
     *("superglue", "lightglue", "lightglue-superpoint"),
 }
 """Large networks, whose clauses are kept by reduced ones in the tests of their own."""

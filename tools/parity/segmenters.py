@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.sam.adapter import SamSegmenter
 from sampt.segmenters.sam.prompts import make_batch
+from sampt.segmenters.sam2 import network as sam2
 from sampt.types import ObjectPrompt
 from tools.parity.fixtures import ALLOWED, Comparison, Fixture
 
-__all__ = ["CHECKS", "SamCase"]
+__all__ = ["CHECKS", "Sam2Case", "SamCase"]
 
 CPU = torch.device("cpu")
 
@@ -76,14 +79,76 @@ class SamCase:
         return Comparison("1 - mask IoU", difference, ALLOWED["1 - mask IoU"])
 
 
+class Sam2Case(SamCase):
+    """The same for SAM 2's family: also with a box alone, and the mask of the first token without the fall-back."""
+
+    def comparisons(self) -> list[Comparison]:
+        """Those of Segment Anything, and what only this family has."""
+        near, prompted = self.fixture.near, self.points
+        features = self.embedding.features
+        assert features.fine is not None
+        assert features.middle is not None
+        found = [each for each in super().comparisons() if each.what != "embedding"]
+        samples = (
+            ("embedding_sample", features.embedding[0, ::16, ::4, ::4]),
+            ("high_res_0_sample", features.fine[0, ::4, ::16, ::16]),
+            ("high_res_1_sample", features.middle[0, ::8, ::8, ::8]),
+        )
+        for key, sample in samples:
+            greatest = float(np.abs(self.fixture.expected[key]).max())
+            what = f"embedding by its greatest value, {key.removesuffix('_sample')}"
+            difference = near(what, sample.numpy(), key)
+            found.append(replace(difference, difference=difference.difference / greatest))
+        box = np.concatenate([prompted.xy.min(0), prompted.xy.max(0)])
+        alone = ObjectPrompt(1, prompted.xy[:0], prompted.is_positive[:0], box)
+        with _no_fall_back():
+            single = self.predict(prompted)
+        for which, (logits, iou) in (("box", self.predict(alone)), ("single", single)):
+            found.append(near(f"logits, {which}", logits[:, ::2, ::2], f"low_res_{which}"))
+            found.append(near(f"IoU, {which}", iou, f"iou_{which}"))
+        return found
+
+    def predict(self, prompt: ObjectPrompt, multimask: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """As the official predictor gives them, which cuts logits to -32 ... 32."""
+        network = self.segmenter.runtime
+        with torch.inference_mode():
+            fit, side = self.embedding.fit, network.mask_side
+            batch = make_batch([prompt], fit, side, CPU, "parity", ends_boxes=network.ends_boxes)
+            logits, iou = network.predict(self.embedding.features, batch, multimask=multimask)
+        return logits[0].clamp(-32, 32).numpy(), iou[0].numpy()
+
+
+def _always_stable(logits: Tensor) -> Tensor:
+    return torch.ones(logits.shape[:2], dtype=torch.bool)
+
+
+@contextmanager
+def _no_fall_back() -> Iterator[None]:
+    """Within, every single mask counts as stable."""
+    is_stable = sam2._is_stable
+    sam2._is_stable = _always_stable
+    try:
+        yield
+    finally:
+        sam2._is_stable = is_stable
+
+
+def sam_2(name: str, fixture: Fixture) -> list[Comparison]:
+    """See :class:`Sam2Case`."""
+    return Sam2Case(name, fixture).comparisons()
+
+
 def sam(name: str, fixture: Fixture) -> list[Comparison]:
     """See :class:`SamCase`."""
     return SamCase(name, fixture).comparisons()
 
 
+_SIZES = {"tiny": "tiny", "small": "small", "base_plus": "base-plus", "large": "large"}
 CHECKS: dict[str, Callable[[Fixture], list[Comparison]]] = {
     "mobile_sam": partial(sam, "mobile-sam"),
     "sam_hq_vit_tiny": partial(sam, "light-hq-sam"),
+    "edgetam_image": partial(sam_2, "edgetam"),
+    **{f"sam2.1_{short}_image": partial(sam_2, f"sam2.1-{size}") for short, size in _SIZES.items()},
     **{f"sam_vit_{letter}": partial(sam, f"sam-vit-{letter}") for letter in "blh"},
     **{f"sam_hq_vit_{letter}": partial(sam, f"hq-sam-vit-{letter}") for letter in "blh"},
 }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,8 +25,10 @@ from sampt.trackers.pips_pp.network import PipsPpSizes
 from sampt.trackers.raft.adapter import load_network as load_raft
 from sampt.trackers.tapir import adapter as tapir_adapter
 from sampt.trackers.tapir.network import BOOTSTAPIR, BOOTSTAPIR_CAUSAL, TAPIR
+from sampt.trackers.tapnet.adapter import load_network as load_tapnet
 from sampt.trackers.tapnext.adapter import load_network as load_tapnext
 from sampt.trackers.tapnext.network import TapNextSizes
+from tools.parity.cotracker_v1 import cotracker_v1
 from tools.parity.fixtures import Comparison, Fixture
 
 __all__ = ["CHECKS"]
@@ -112,6 +118,41 @@ def tapir(name: str, fixture: Fixture) -> list[Comparison]:
     ]
 
 
+def tapnet(fixture: Fixture) -> list[Comparison]:
+    """The whole clip at once; the weights are read as the official checkpoint is, nested dictionaries saved by NumPy."""
+    images, points = video_and_points(fixture)
+    with jax_checkpoint(fixture) as path:
+        network = load_tapnet(path)
+    with torch.inference_mode():
+        scaled, frame_idx, xy = images / 127.5 - 1, points[:, 0].long(), points[:, 1:]
+        tracks, occluded = network(scaled, xy, frame_idx)
+        features = network.encode(scaled)
+        templates = network.sample(features, frame_idx, xy)
+    return [
+        fixture.near("TAP-Net tracks", tracks.numpy(), "tracks"),
+        fixture.near("TAP-Net logits, of occlusion", occluded.numpy(), "occlusion"),
+        fixture.near("TAP-Net features, of points", templates.numpy(), "query_feats"),
+        fixture.near("TAP-Net features", features[:, ::4, ::4, ::8].numpy(), "feature_grid_sample"),
+    ]
+
+
+@contextmanager
+def jax_checkpoint(fixture: Fixture) -> Iterator[str]:
+    """Path of a file as the official program of TAP-Net saves it, as long as the block lasts."""
+    parts: dict[str, dict[str, dict[str, np.ndarray]]] = {"params": {}, "state": {}}
+    for key, value in fixture.source.state_dict(fixture.path).items():
+        module, _, name = key.removesuffix("/running_var").rpartition("/")
+        is_vector = name in ("scale", "offset", "average")
+        where = parts["state" if name == "average" else "params"].setdefault(module, {})
+        where[name] = value.reshape(1, 1, 1, -1) if is_vector else value
+        if name == "average":
+            where |= {"hidden": where[name] * 0.5, "counter": np.array(7, np.int32)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.npy"
+        np.save(path, np.array(parts, dtype=object), allow_pickle=True)
+        yield str(path)
+
+
 def tapnext(fixture: Fixture) -> list[Comparison]:
     """All frames at once, points as frame, y, x."""
     made, (images, points) = fixture.spec["constructor"], video_and_points(fixture)
@@ -131,12 +172,14 @@ def tapnext(fixture: Fixture) -> list[Comparison]:
 CHECKS: dict[str, Callable[[Fixture], list[Comparison]]] = {
     "raft": partial(raft, "raft"),
     "raft_small": partial(raft, "raft-small"),
+    "cotracker": cotracker_v1,
     "cotracker3": cotracker3,
     "pips": pips,
     "pips++": pips_pp,
     "tapir": partial(tapir, "tapir"),
     "bootstapir": partial(tapir, "bootstapir"),
     "causal_bootstapir": partial(tapir, "bootstapir-causal"),
+    "tap-net": tapnet,
     "tapnext": tapnext,
 }
 """By kind of fixture."""

@@ -69,6 +69,7 @@ _CHAINED = "chained, forward-backward check"
 _RAFT = "Teed and Deng, ECCV 2020 (arXiv 2003.12039)"
 _BOOTSTAPIR = "Doersch et al., ACCV 2024 (arXiv 2402.00847)"
 _TAPNEXT_PP = "Jung et al., CVPR Findings 2026 (arXiv 2604.10582)"
+_COTRACKER_V1 = "Karaev et al., CoTracker (arXiv 2307.07635v1)"
 _COTRACKER = "Karaev et al., CoTracker3 (arXiv 2410.11831)"
 _ALIKED_LICENSES = "Apache-2.0; ALIKED: BSD-3-Clause"
 
@@ -103,6 +104,12 @@ TRACKERS = _by_name(
         "pips-pp", "pips_pp:create", "windows", source="Zheng et al., ICCV 2023 (arXiv 2307.15055)", license=_MIT, window=128
     ),
     _tracker(
+        "tapnet",
+        "tapnet:create",
+        "matched in every frame",
+        source="Doersch et al., TAP-Vid, NeurIPS 2022 (arXiv 2211.03726)",
+    ),
+    _tracker(
         "tapir",
         "tapir:create",
         "matched in every frame, refined over time",
@@ -133,6 +140,15 @@ TRACKERS = _by_name(
         source=_TAPNEXT_PP,
         is_causal=True,
         is_joint=True,
+    ),
+    _tracker(
+        "cotracker-v1",
+        "cotracker_v1:create",
+        "windows, half overlapping",
+        source=_COTRACKER_V1,
+        license=_NC,
+        is_joint=True,
+        window=8,
     ),
     _tracker(
         "cotracker3-online",
@@ -189,6 +205,7 @@ _GRABCUT = "Rother, Kolmogorov, Blake, GrabCut, SIGGRAPH 2004: the cut; kernel d
 _MOBILE_SAM = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ_SAM = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
+_EDGETAM = "Zhou et al., EdgeTAM: On-Device Track Anything Model, CVPR 2025 (arXiv 2501.07256)"
 _SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
 
 SEGMENTERS = _by_name(
@@ -218,6 +235,7 @@ SEGMENTERS = _by_name(
     _sam("hq-sam-vit-b", "hq_sam:create_vit_b", "ViT-B encoder, decoder for fine edges", _HQ_SAM),
     _sam("hq-sam-vit-l", "hq_sam:create_vit_l", "ViT-L encoder, decoder for fine edges", _HQ_SAM),
     _sam("hq-sam-vit-h", "hq_sam:create_vit_h", "ViT-H encoder, decoder for fine edges", _HQ_SAM),
+    _sam("edgetam", "edgetam:create", "RepViT encoder, SAM 2's decoder; single frames", _EDGETAM),
     _sam("sam2.1-tiny", "sam2:create_tiny", "Hiera encoder, tiny; single frames", _SAM2),
     _sam("sam2.1-small", "sam2:create_small", "Hiera encoder, small; single frames", _SAM2),
     _sam("sam2.1-base-plus", "sam2:create_base_plus", "Hiera encoder, base+; single frames", _SAM2),

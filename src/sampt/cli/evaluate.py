@@ -83,9 +83,9 @@ def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     description = """\
 Segment the objects of every sequence of a dataset from the masks that its protocol gives, or find them on
 the first frame where none are given. A run that was stopped goes on; a broken sequence is recorded, and the
-others go on (exit status 1). Where a server scores, submission.zip is what it takes. With the presets paper-v1
-and paper-v2, what the paper set otherwise for a dataset, tracker or segmenter holds, too, unless it is given; this
-is printed, and noted in eval.json."""
+others go on (exit status 1). Where a server scores, submission.zip is what it takes. With the presets paper-v1,
+paper-v2 and paper-v2-cotracker3, what the paper set otherwise for a dataset, tracker or segmenter holds, too,
+unless it is given; this is printed, and noted in eval.json."""
     parser = _action(
         actions, _run, "run", "segment the objects of every sequence of a dataset", description, describe_presets()
     )

@@ -15,7 +15,7 @@ from sampt.config import SegmentConfig, with_settings
 
 __all__ = ["PAPER_RULES", "AppliedRule", "PaperRule", "applied_rules", "with_rules"]
 
-_PRESETS = ("paper-v1", "paper-v2")
+_PRESETS = ("paper-v1", "paper-v2", "paper-v2-cotracker3")
 
 
 @dataclass(frozen=True)

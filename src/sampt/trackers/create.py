@@ -29,9 +29,9 @@ def create_tracker(
         runtime: what runs the network, of :mod:`sampt.backends.options`; other values than "auto" only for backends with that
             choice. "compiled": PyTorch compiles the heavy parts of the network when they are first called.
         precision: of products and convolutions in these parts, likewise.
-        support_grid: points that are tracked beside those requested and left out of the result, likewise. Of CoTracker:
-            "official", which "auto" means, 6 x 6 on the first frame; "paper", 2 x 2 on every 12th frame, as in SAM-PT's
-            program; "none".
+        support_grid: points that are tracked beside those requested and left out of the result, likewise. Of CoTracker,
+            each version: "official", which "auto" means, 6 x 6 on the first frame; "paper", 2 x 2 on every 12th frame, as in
+            SAM-PT's program; "none".
 
     Raises:
         BackendError: the name or a value is unknown, the backend has no such choice, or cannot be

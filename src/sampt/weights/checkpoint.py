@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeGuard, TypeVar
 from sampt.errors import BackendError
 from sampt.files.limits import parse_json
 from sampt.weights.cache import compute_digest, locked, make_partial_path, weights_folder, write_json
+from sampt.weights.numpy_pickled import read_arrays
 from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opened
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
     """Name -> tensor on the CPU, as they stand in the file.
 
     Args:
-        path: .safetensors, .npz of NumPy, or a file of PyTorch with any other suffix; a table of weights under "model",
-            "state_dict", "model_state_dict" or "state_dict_ema" is taken out.
+        path: .safetensors, .npz of NumPy, .npy of nested dictionaries (:mod:`sampt.weights.numpy_pickled`), or a file of
+            PyTorch with any other suffix; a table of weights under "model", "state_dict", "model_state_dict" or
+            "state_dict_ema" is taken out.
 
     Raises:
         BackendError: it is not there, no checkpoint, incomplete, or holds something else; or a package is missing.
@@ -93,7 +95,13 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         return _table({name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}, torch.Tensor, path)
 
 
-_READERS = {".safetensors": _read_safetensors, ".npz": _read_npz}
+def _read_npy(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    return _table({name: torch.from_numpy(array) for name, array in read_arrays(path).items()}, torch.Tensor, path)
+
+
+_READERS = {".safetensors": _read_safetensors, ".npz": _read_npz, ".npy": _read_npy}
 
 
 def _table(found: object, kind: type[T], path: Path) -> dict[str, T]:

@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Foreign", "NotReadableError", "PickledFile", "StoredTensor", "opened"]
+__all__ = ["Foreign", "NotReadableError", "PickledFile", "StoredTensor", "next_pickle", "opened"]
 
 _MAX_PICKLE_BYTES = 1 << 28
 """Of the pickle without its tensors; official ones take some 100 kB."""
@@ -186,7 +186,7 @@ def _unpickle(data: bytes) -> tuple[Any, dict[str, _Storage]]:
         raise NotReadableError("it is no file of PyTorch, or damaged") from error
 
 
-def _next_pickle(file: IO[bytes], limit: int) -> bytes:
+def next_pickle(file: IO[bytes], limit: int) -> bytes:
     """The next pickle in a file, looked through for what its operations claim, before any of them is done.
 
     An operation can claim memory that the file has nothing for: a slot with an enormous number, a text without an end.
@@ -291,7 +291,7 @@ class _ZipLayout:
             _check_order(self._member("byteorder", 16).read(16) == b"little")
         with self._member("data.pkl", _MAX_PICKLE_BYTES) as member:
             data = member.read()
-        self.tree, _ = _unpickle(_next_pickle(io.BytesIO(data), len(data)))
+        self.tree, _ = _unpickle(next_pickle(io.BytesIO(data), len(data)))
 
     def open(self, storage: _Storage, num_bytes: int) -> IO[bytes]:
         return self._member(f"data/{storage.key}", minimum=num_bytes)
@@ -346,4 +346,4 @@ class _LegacyLayout:
         return starts
 
     def _next(self) -> tuple[Any, dict[str, _Storage]]:
-        return _unpickle(_next_pickle(self._file, min(self._size, _MAX_PICKLE_BYTES)))
+        return _unpickle(next_pickle(self._file, min(self._size, _MAX_PICKLE_BYTES)))

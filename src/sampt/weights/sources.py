@@ -27,7 +27,7 @@ _HUB = re.compile(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/[^/]+/(.+)")
 _HUB_ID = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 """As the hub allows names; what it forbids, "--", keeps the names of files made from them apart."""
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".onnx", ".zip")
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".onnx", ".zip")
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,13 @@ def _cotracker(kind: str) -> WeightsSource:
     return WeightsSource(name, name, file, _hub("facebook/cotracker3", file), page, license, license, num_bytes=100_000_000)
 
 
+def _cotracker_v1() -> WeightsSource:
+    name, file, license = "cotracker-v1", "cotracker_stride_4_wind_8.pth", "CC-BY-NC-4.0"
+    page = "https://github.com/facebookresearch/co-tracker"
+    url = f"https://dl.fbaipublicfiles.com/cotracker/{file}"
+    return WeightsSource(name, name, file, url, page, license, license, num_bytes=97_000_000)
+
+
 def _raft(name: str, backend: str, md5: str, num_bytes: int, is_exact_size: bool) -> WeightsSource:
     file, page, license = f"{name}.pth", "https://github.com/princeton-vl/RAFT", "BSD-3-Clause"
     return WeightsSource(
@@ -227,13 +234,33 @@ _TABLE = (
         num_bytes=40_728_226,
         is_exact_size=True,
     ),
-    # The sizes of these follow from the published numbers of parameters, 4 bytes each.
+    WeightsSource(
+        "edgetam",
+        "edgetam",
+        "edgetam.pt",
+        "https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
+        "https://github.com/facebookresearch/EdgeTAM",
+        "Apache-2.0",
+        "Apache-2.0",
+        num_bytes=56_000_000,
+    ),
+    # The sizes of these, and of that one, follow from the published numbers of parameters, 4 bytes each.
     _from_hub("sam2.1-tiny", "facebook/sam2.1-hiera-tiny", 156_000_000),
     _from_hub("sam2.1-small", "facebook/sam2.1-hiera-small", 184_000_000),
     _from_hub("sam2.1-base-plus", "facebook/sam2.1-hiera-base-plus", 323_000_000),
     _from_hub("sam2.1-large", "facebook/sam2.1-hiera-large", 898_000_000),
+    _cotracker_v1(),  # its size follows from the number of parameters
     _cotracker("offline"),
     _cotracker("online"),
+    WeightsSource(
+        "tapnet",
+        "tapnet",
+        "tapnet-checkpoint.npy",
+        f"{_DEEPMIND}/checkpoint.npy",
+        "https://github.com/google-deepmind/tapnet",
+        "Apache-2.0",
+        "Apache-2.0",
+    ),
     _deepmind("tapir", "tapir_checkpoint_panning.pt"),
     _deepmind("bootstapir", "bootstap/bootstapir_checkpoint_v2.pt"),
     _deepmind("bootstapir-causal", "bootstap/causal_bootstapir_checkpoint.pt"),

@@ -126,6 +126,8 @@ def _find_model(converted: Mapping[str, Tensor]) -> str | None:
     is_hq = "mask_decoder.hq_token.weight" in converted
     if "vision_encoder.patch_embed.seq.0.c.weight" in converted:
         return "light-hq-sam" if is_hq else "mobile-sam"
+    if "vision_encoder.backbone.body.stem.conv1.c.weight" in converted:
+        return "edgetam"
     hiera = converted.get("vision_encoder.backbone.pos_embed")
     if hiera is not None:
         shorter = "small" if "vision_encoder.backbone.blocks.12.layer_norm1.weight" in converted else "tiny"

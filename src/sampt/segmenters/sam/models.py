@@ -62,6 +62,7 @@ MODELS = {
         _vit("hq-sam", "h"),
         _tiny("light-hq-sam"),
         _tiny("mobile-sam"),
+        SamModel("edgetam", "sampt.segmenters.edgetam.network:build_edgetam"),
         *(_hiera(size) for size in ("tiny", "small", "base-plus", "large")),
     )
 }

@@ -1,4 +1,4 @@
-"""Names of SAM 2's parameters: those of the official program, and those of files for `transformers`, to this network's.
+"""Names of the parameters of SAM 2 and EdgeTAM: from those of the official programs and of `transformers` to this network's.
 
 Both kinds of file hold the whole model for video. Its memory, which a single frame does not use, is left out by name.
 """
@@ -17,7 +17,7 @@ __all__ = ["convert_state_dict", "is_sam2"]
 
 _ONLY_FOR_VIDEO = re.compile(
     # of the official program
-    r"(memory_attention|memory_encoder|obj_ptr_proj|obj_ptr_tpos_proj|mask_downsample)\..+"
+    r"(memory_attention|memory_encoder|spatial_perceiver|obj_ptr_proj|obj_ptr_tpos_proj|mask_downsample)\..+"
     r"|maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial"
     # of transformers, where they are called differently
     r"|(object_pointer_proj|temporal_positional_encoding_projection_layer)\..+"
@@ -49,7 +49,7 @@ _KINDS = [f"prompt_encoder.point_embed.{k}.weight" for k in range(4)]
 
 
 def is_sam2(state: Mapping[str, Tensor]) -> bool:
-    """Whether a checkpoint is one of SAM 2, of whatever size and with either kind of names."""
+    """Whether a checkpoint is one of SAM 2, of whatever size and with either kind of names, or of EdgeTAM."""
     return any(name.startswith(("image_encoder.trunk.", "vision_encoder.backbone.")) for name in state)
 
 

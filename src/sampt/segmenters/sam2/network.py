@@ -30,6 +30,7 @@ __all__ = [
     "build_large",
     "build_small",
     "build_tiny",
+    "decoder_and_prompts",
     "vision_config",
 ]
 
@@ -160,9 +161,14 @@ def build(sizes: HieraSizes) -> Sam2Network:
     with torch.device("meta"):
         vision = Sam2VisionModel(vision_config(sizes))
     vision.neck.position_encoding = _NoPositions()
-    prompts = Sam2PromptEncoder(Sam2PromptEncoderConfig(image_size=sizes.side))
-    decoder = Sam2MaskDecoder(Sam2MaskDecoderConfig(attn_implementation="sdpa"))
+    prompts, decoder = decoder_and_prompts(sizes.side)
     return Sam2Network(vision, prompts, decoder, sizes.side)
+
+
+def decoder_and_prompts(side: int) -> tuple[nn.Module, nn.Module]:
+    """Encoder of prompts and decoder of masks for images of this side, which the whole family has alike."""
+    prompts = Sam2PromptEncoder(Sam2PromptEncoderConfig(image_size=side))
+    return prompts, Sam2MaskDecoder(Sam2MaskDecoderConfig(attn_implementation="sdpa"))
 
 
 def build_tiny() -> Sam2Network:

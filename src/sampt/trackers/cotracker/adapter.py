@@ -152,5 +152,7 @@ def load_network(name: str, weights: Path | str | None, sizes: CoTrackerSizes | 
     state = load_checkpoint(weights)
     steps = state["time_emb"].shape[1:2] if "time_emb" in state else ()
     other = next((kind for kind, its in _SIZES.items() if (its.window,) == tuple(steps)), None)
+    if "updateformer.space_blocks.0.attn.qkv.weight" in state:
+        other = "cotracker-v1"
     load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official {name} checkpoint")
     return network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sampt.trackers.base import FrameSource, frames_at_once
-from sampt.trackers.cotracker.network import STRIDE, CoTrackerNetwork
+from sampt.trackers.cotracker.network import STRIDE
 from sampt.trackers.frame_key import frame_key
 from sampt.types import UInt8Array
 
@@ -22,14 +23,40 @@ _AT_ONCE_ELSEWHERE = 8
 """Frames encoded together."""
 
 
+class FeatureSizes(Protocol):
+    """What is to be known of a network to make room for its features."""
+
+    @property
+    def model_hw(self) -> tuple[int, int]: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def levels(self) -> int: ...
+
+
+class FeatureNetwork(Protocol):
+    """A network whose features are cached: CoTracker3, or the first CoTracker."""
+
+    @property
+    def sizes(self) -> FeatureSizes: ...
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """(k, 3, *model_hw) RGB in [0, 255] to (k, h, w, c) for each level."""
+        ...
+
+
 class FrameCache:
     """Room for the features of some frames, known by their content; those not used for longest make way.
 
     At the published size a frame takes 8 MiB.
+
+    Args:
+        network: encodes them.
+        device: where frames are sent.
+        keeps_corners: frames are resized with the centres of the corner pixels kept in place; else with the corners themselves.
     """
 
-    def __init__(self, network: CoTrackerNetwork, device: torch.device) -> None:
-        self._network, self._device = network, device
+    def __init__(self, network: FeatureNetwork, device: torch.device, *, keeps_corners: bool = True) -> None:
+        self._network, self._device, self._keeps_corners = network, device, keeps_corners
         self._slots: OrderedDict[bytes, int] = OrderedDict()
         self._capacity = 0
         self.pyramid: list[Tensor] = []
@@ -82,9 +109,9 @@ class FrameCache:
         return self.slots(keys)
 
     def _image(self, frame: UInt8Array) -> Tensor:
-        """(1, 3, *model_hw), the corners' centres on the corners' centres as the official program resizes."""
+        """(1, 3, *model_hw), resized as the official program of this network does."""
         whole = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
-        return F.interpolate(whole, self._network.sizes.model_hw, mode="bilinear", align_corners=True)
+        return F.interpolate(whole, self._network.sizes.model_hw, mode="bilinear", align_corners=self._keeps_corners)
 
 
 class ClipFeatures:

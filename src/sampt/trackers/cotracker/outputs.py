@@ -43,14 +43,16 @@ class TrackOutputs(NamedTuple):
 class FrameScale:
     """Between frames of a size and the image that the network sees.
 
-    The official program resizes with the centres of the corner pixels kept in place, and (0, 0) is the centre of the top-left
-    pixel there as here, so locations are multiplied by a ratio of sides less one.
+    CoTracker3's program resizes with the centres of the corner pixels kept in place, and (0, 0) is the centre of the top-left
+    pixel there as here, so locations are multiplied by a ratio of sides less one. That of the first CoTracker, and SAM-PT's,
+    multiply by the ratio of the sides without ``keeps_corners``, although (0, 0) is a centre in their network, too.
     """
 
-    def __init__(self, size_hw: SizeHW, model_hw: SizeHW) -> None:
+    def __init__(self, size_hw: SizeHW, model_hw: SizeHW, *, keeps_corners: bool = True) -> None:
         self._size_hw = size_hw
-        height, width = (max(side - 1, 1) for side in size_hw)
-        self._ratio_xy = np.array([(model_hw[1] - 1) / width, (model_hw[0] - 1) / height])
+        less = 1 if keeps_corners else 0
+        height, width = (max(side - less, 1) for side in size_hw)
+        self._ratio_xy = np.array([(model_hw[1] - less) / width, (model_hw[0] - less) / height])
 
     def to_network(self, xy: FloatArray, device: torch.device) -> Tensor:
         """(n, 2) pixels of the frame to pixels of the finest features."""
