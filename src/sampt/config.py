@@ -243,7 +243,7 @@ class SegmentConfig(_Checked):
     numbers where it leaves something out; :func:`with_settings` changes single settings and leaves all others.
     """
 
-    tracker: str = _setting("nano", "point tracker, by name (see `sampt backends`)")
+    tracker: str = _setting("nano", "point tracker, by name (see `sampt backends`), or tracks:FILE for tracks made elsewhere")
     segmenter: str = _setting("nano", "promptable segmenter, by name (see `sampt backends`)")
     tracker_weights: str = _setting("default", f"weights of the tracker: {_WEIGHTS}")
     segmenter_weights: str = _setting("default", f"weights of the segmenter: {_WEIGHTS}")
@@ -261,6 +261,15 @@ class SegmentConfig(_Checked):
         None, "frames are worked on at this longest side in pixels (default: as they are)", low=16
     )
     seed: int = _setting(72, "seed of all sampling", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind, colon, file = self.tracker.partition(":")
+        if kind == "tracks" and colon:  # a file takes the place of weights, and is recorded like them
+            if self.tracker_weights not in ("default", file):
+                raise ConfigError(f"tracker is {self.tracker!r}, which names a file; leave tracker_weights out.")
+            object.__setattr__(self, "tracker", kind)
+            object.__setattr__(self, "tracker_weights", file)
 
     @functools.cached_property
     def effective_sampling(self) -> SamplingConfig:

@@ -201,7 +201,7 @@ def checked(name: str, num_frames: int, points: Points) -> Tracks:
 SAME_CODE = {"raft-small", "bootstapir", "cotracker3-offline", "tapnext-pp", "tapnext-pp-512"}
 """Reduced, they are what `raft`, `tapir`, `cotracker3-online` and `tapnext` are."""
 # The matchers have this in test_keypoints.py.
-ALL = [name for name in available("tracker") if "glue" not in name and name not in SAME_CODE]
+ALL = [name for name in available("tracker") if "glue" not in name and name not in {*SAME_CODE, "tracks"}]
 
 
 @pytest.mark.parametrize("num_frames", [1, 3])

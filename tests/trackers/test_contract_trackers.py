@@ -29,8 +29,9 @@ CHECKED_ELSEWHERE = {
     ),
     *("cotracker-v1", "cotracker3-offline", "cotracker3-online"),
     *("superglue", "lightglue", "lightglue-superpoint"),
+    "tracks",
 }
-"""Large networks, whose clauses are kept by reduced ones in the tests of their own."""
+"""Large networks, whose clauses are kept by reduced ones in the tests of their own; and `tracks`, which needs a file."""
 
 
 @cache

@@ -87,6 +87,12 @@ TRACKERS = _by_name(
         "dis-flow", "dis_flow:create", f"dense flow, {_CHAINED}", "Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV"
     ),
     _opencv("lucas-kanade", "lucas_kanade:create", f"sparse flow, {_CHAINED}", "Bouguet, Intel 2001, by OpenCV"),
+    BackendSpec(
+        "tracks",
+        "sampt.trackers.tracks_file:create",
+        TrackerInfo("tracks", _APACHE, None, source="whatever made the file"),
+        "tracks made elsewhere, from a file: `tracks:FILE`",
+    ),
     _tracker(
         "raft",
         "raft:create",

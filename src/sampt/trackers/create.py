@@ -20,7 +20,7 @@ def create_tracker(
     """Make the tracker called ``name``.
 
     Args:
-        name: a name of :func:`sampt.backends.registry.available`.
+        name: a name of :func:`sampt.backends.registry.available`, or tracks:FILE for tracks made elsewhere.
         weights: "default" for its official checkpoint, found or fetched as :func:`sampt.weights.fetch` says, or for what is in
             the package; the path of such a checkpoint; OWNER/NAME on the Hugging Face hub, for backends that say so;
             "random" or None for random ones without any download.
@@ -38,6 +38,9 @@ def create_tracker(
             imported or made: a package is missing, the weights cannot be fetched or are of another network, the device is
             not there or cannot compute so.
     """
+    kind, colon, file = name.partition(":")
+    if kind == "tracks" and colon:
+        name, weights = kind, file
     options = {"runtime": runtime, "precision": precision, "support_grid": support_grid}
     tracker: PointTracker = create_backend("tracker", name, weights, device, options)
     return tracker

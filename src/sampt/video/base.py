@@ -63,6 +63,15 @@ class Video(ABC):
             VideoError: the range lies outside the video, or a frame cannot be read.
         """
 
+    def source_frame(self, frame_idx: int) -> int:
+        """The number of a frame in the video that was opened, of which this one may be a part, or the time-reversed copy."""
+        return frame_idx
+
+    @property
+    def source_size_hw(self) -> tuple[int, int]:
+        """Size of the frames of that video, of which these may be resized copies."""
+        return self.size_hw
+
     def frame_name(self, frame_idx: int) -> str:
         """The name that files about this frame carry: the image's own stem, else its five-digit number."""
         return f"{frame_idx:05d}"
@@ -129,6 +138,13 @@ class VideoView(Video):
     def fps(self) -> float:
         return self.video.fps
 
+    def source_frame(self, frame_idx: int) -> int:
+        return self.video.source_frame(frame_idx)
+
+    @property
+    def source_size_hw(self) -> tuple[int, int]:
+        return self.video.source_size_hw
+
     @property
     def label(self) -> str:
         return self.video.label
@@ -182,6 +198,9 @@ class SubVideo(VideoView):
             return self.video.fps / abs(self.indices.step)
         last = len(self.indices) - 1
         return last / self.time_s(last) if last else self.video.fps
+
+    def source_frame(self, frame_idx: int) -> int:
+        return self.video.source_frame(self.indices[frame_idx])
 
     def frame_name(self, frame_idx: int) -> str:
         return self.video.frame_name(self.indices[frame_idx])

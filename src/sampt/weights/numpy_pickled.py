@@ -18,7 +18,7 @@ import numpy as np
 
 from sampt.weights.pickled import Foreign, NotReadableError, next_pickle
 
-__all__ = ["read_arrays"]
+__all__ = ["read_arrays", "read_pickle"]
 
 _MAX_BYTES = 1 << 31
 """Of such a file; the official one takes less than a hundredth."""
@@ -48,6 +48,29 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     for part in parts:
         _collect(part, "", found, 0)
     return found
+
+
+def read_pickle(path: Path) -> Any:
+    """What a pickle holds: dictionaries, lists, numbers, texts, and arrays; what is not known is an inert thing, or None.
+
+    Raises:
+        NotReadableError: it is no pickle, is damaged, or too large.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise NotReadableError("it is larger than what is read")
+    with path.open("rb") as file:
+        return _plain(_unpickle(next_pickle(file, path.stat().st_size)), 0)
+
+
+def _plain(tree: Any, depth: int) -> Any:
+    """The same with arrays in the place of what stands for them."""
+    if isinstance(tree, _Array):
+        return tree.array
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(tree, dict):
+        return {key: _plain(value, depth + 1) for key, value in tree.items()}
+    return [_plain(value, depth + 1) for value in tree] if isinstance(tree, list | tuple) else tree
 
 
 def _skip_header(file: Any) -> None:
