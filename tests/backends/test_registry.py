@@ -217,7 +217,7 @@ def test_licenses_of_weights_are_those_of_the_checkpoints() -> None:
     assert len(found) > 20
     assert {name: specs[name].info.license_weights for name in found} == found
     assert specs["nano"].info.license_weights == "Apache-2.0"
-    assert [n for n, s in specs.items() if s.info.license_weights is None] == ["dis-flow", "lucas-kanade", "grabcut"]
+    assert [n for n, s in specs.items() if s.info.license_weights is None] == ["dis-flow", "lucas-kanade", "tracks", "grabcut"]
 
 
 def test_checkpoints_are_those_that_are_known_for_a_back_end() -> None:
