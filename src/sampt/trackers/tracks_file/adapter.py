@@ -54,17 +54,17 @@ class FileTracker:
         """
         t, n = video.num_frames, len(points)
         frames = self._source_frames(video)
-        places = self._places(video)
+        locations = self._locations(video)
         xy = np.broadcast_to(points.xy, (t, n, 2)).astype(np.float32)
         confidence = np.zeros((t, n), np.float32)
         hidden_by = np.full((t, n), HiddenBy.TRACKER, np.uint8)
-        columns, distance = self._nearest(places, frames[points.frame_idx], points.xy)
+        columns, distance = self._nearest(locations, frames[points.frame_idx], points.xy)
         limit = _NEAR * float(np.hypot(*video.size_hw))
         self._check_any_near(distance, limit, frames[points.frame_idx])
         near = distance <= limit
         rows, own = frames[:, None], columns[near]
         known, seen = self._tracks.known[rows, own], self._tracks.visible[rows, own]
-        moved = places[rows, own] + (points.xy[near] - places[frames[points.frame_idx[near]], own])
+        moved = locations[rows, own] + (points.xy[near] - locations[frames[points.frame_idx[near]], own])
         xy[:, near] = np.where(known[..., None], moved, points.xy[near])
         confidence[:, near] = np.where(known, self._tracks.confidence[rows, own], 0)
         is_visible = seen & inside_frame(xy[:, near], video.size_hw)
@@ -85,7 +85,7 @@ class FileTracker:
             )
         return frames
 
-    def _places(self, video: FrameSource) -> FloatArray:
+    def _locations(self, video: FrameSource) -> FloatArray:
         """(t, n, 2) locations of the file in pixels of the frames that are tracked on."""
         own: SizeHW = getattr(video, "source_size_hw", video.size_hw)
         size_hw = own if self._tracks.size_hw is None else self._tracks.size_hw
@@ -93,11 +93,11 @@ class FileTracker:
             return np.asarray(self._tracks.xy * np.array(video.size_hw[::-1], np.float32) - np.float32(0.5))
         return self._tracks.xy if size_hw == video.size_hw else rescale_xy(self._tracks.xy, size_hw, video.size_hw)
 
-    def _nearest(self, places: FloatArray, frame_idx: IntArray, xy: FloatArray) -> tuple[IntArray, FloatArray]:
+    def _nearest(self, locations: FloatArray, frame_idx: IntArray, xy: FloatArray) -> tuple[IntArray, FloatArray]:
         """For points (n, 2) on frames (n,): the nearest track that is visible there, and how far it is, infinite for none."""
         columns, distance = np.zeros(len(xy), np.int64), np.full(len(xy), np.inf)
         for i, (frame, own) in enumerate(zip(frame_idx, xy, strict=True)):
-            away = np.where(self._tracks.visible[frame], np.linalg.norm(places[frame] - own, axis=-1), np.inf)
+            away = np.where(self._tracks.visible[frame], np.linalg.norm(locations[frame] - own, axis=-1), np.inf)
             columns[i] = away.argmin()
             distance[i] = away[columns[i]]
         return columns, distance

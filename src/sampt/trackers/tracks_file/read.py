@@ -155,17 +155,17 @@ def _read_tapvid(path: Path, name: str | None) -> FileTracks:
 
 
 def _checked(xy: Any, visible: Any, confidence: Any, size_hw: tuple[int, int] | None) -> FileTracks:
-    places, seen = np.asarray(xy, np.float64), np.asarray(visible, np.bool_)
-    if places.ndim != 3 or places.shape[2] != 2 or seen.shape != places.shape[:2]:
-        raise ValueError(f"locations are {places.shape} and visibility {seen.shape}, expected (t, n, 2) and (t, n)")
-    known: BoolArray = np.asarray(np.isfinite(places).all(-1))
+    locations, seen = np.asarray(xy, np.float64), np.asarray(visible, np.bool_)
+    if locations.ndim != 3 or locations.shape[2] != 2 or seen.shape != locations.shape[:2]:
+        raise ValueError(f"locations are {locations.shape} and visibility {seen.shape}, expected (t, n, 2) and (t, n)")
+    known: BoolArray = np.asarray(np.isfinite(locations).all(-1))
     if not known.any():
         raise ValueError("it says of no point where it is")
     seen = seen & known
     sure = seen.astype(np.float32) if confidence is None else np.clip(np.nan_to_num(np.asarray(confidence, np.float32)), 0, 1)
     if sure.shape != seen.shape:
         raise ValueError(f"confidence is {sure.shape}, expected {seen.shape}")
-    return FileTracks(np.where(known[..., None], places, 0).astype(np.float32), known, seen, sure, size_hw)
+    return FileTracks(np.where(known[..., None], locations, 0).astype(np.float32), known, seen, sure, size_hw)
 
 
 _READERS: dict[str, Callable[[Path, str | None], FileTracks]] = {
