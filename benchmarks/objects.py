@@ -3,8 +3,11 @@
 Examples:
     python -m benchmarks.objects                          # 5, 10, 20 and 40 objects on 20 frames
     python -m benchmarks.objects --objects 100 --frames 20
+    python -m benchmarks.objects --davis ../shared/davis  # frames per second with 1, 3 and 7 objects
 
-The clip is one image seen by a camera that moves two pixels a frame; the clicks lie on a grid.
+The clip is one image seen by a camera that moves two pixels a frame; the clicks lie on a grid. Frames per second are those of
+the first 24 frames of DAVIS' camel (854x480), its mask on the first one cut into upright parts of equal area; networks are
+loaded and have run before.
 """
 
 from __future__ import annotations
@@ -14,11 +17,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 import sampt
+from sampt.evaluation.datasets import davis_sequences
 from sampt.presets import PRESETS
 
 SIZE_HW = (360, 640)
@@ -29,7 +35,11 @@ def main() -> int:
     parser.add_argument("--objects", type=int, nargs="+", default=[5, 10, 20, 40], help="numbers of objects")
     parser.add_argument("--frames", type=int, default=20, help="length of the clip")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--davis", type=Path, help="measure frames per second on this DAVIS folder's camel instead")
     args = parser.parse_args()
+    if args.davis:
+        measure_speed(args.davis)
+        return 0
     if args.alone:
         measure(args.objects[0], args.frames)
         return 0
@@ -50,6 +60,25 @@ def measure(count: int, num_frames: int) -> None:
     assert num_results == count * num_frames
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(f"| {count} | {peak_mb:.0f} | {time.process_time():.0f} |", flush=True)
+
+
+def measure_speed(davis: Path, counts: Sequence[int] = (1, 3, 7), num_frames: int = 24) -> None:
+    (camel,) = (s for s in davis_sequences(davis) if s.name == "camel")
+    video, mask = camel.open(), camel.label_map(0) > 0
+    frames = np.concatenate([video.read(i, i + 1) for i in range(num_frames)])
+    tracker, segmenter = sampt.create_tracker("nano"), sampt.create_segmenter("nano")
+    columns = np.sort(np.nonzero(mask)[1])
+    print("| objects | frames per second |\n|---|---|", flush=True)
+    for k, count in enumerate((1, *counts)):
+        edges = columns[np.linspace(0, len(columns) - 1, count + 1).astype(int)]
+        part = np.searchsorted(edges[1:-1], np.arange(mask.shape[1]), side="right")
+        queries = [sampt.QueryMask(i + 1, 0, mask & (part == i)) for i in range(count)]
+        start = time.perf_counter()
+        results = list(sampt.segment_video(frames, queries, tracker=tracker, segmenter=segmenter, config=PRESETS["default"]))
+        seconds = time.perf_counter() - start
+        assert len(results[-1].masks) == count
+        if k:  # the first time is not counted
+            print(f"| {count} | {num_frames / seconds:.1f} |", flush=True)
 
 
 def moving(num_frames: int) -> np.ndarray:
