@@ -28,6 +28,9 @@ from training.segmenter.augment import Batch, Maker, Prompts
 from training.segmenter.evaluate import crop_iou
 from training.segmenter.recorded import load_recorded
 
+_MIN_KEPT = 0.3
+"""What is left of features with channels missing is scaled up as if this fraction of them were there, if fewer are."""
+
 
 class Trainer(Run):
     """A run of the click segmenter."""
@@ -101,7 +104,7 @@ class Trainer(Run):
         s = self.settings["train"]
         b = len(features[0])
         missing = self.maker.uniform(b, 1, high=s["doubt"]) * self.maker.switch(s["doubted"], b, 1)
-        kept = ((self.maker.uniform(b, m.shape[1]) >= missing).float() / (1 - missing) for m in features)
+        kept = ((self.maker.uniform(b, m.shape[1]) >= missing).float() / (1 - missing).clamp(min=_MIN_KEPT) for m in features)
         return tuple(m * k[..., None, None] for m, k in zip(features, kept, strict=True))
 
     def _at_first(self, salient: tuple[Tensor, ...], first: Prompts) -> tuple[Tensor, ...]:
