@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sampt.backends.table import SEGMENTERS
 from sampt.errors import ConfigError, VideoError
 from sampt.geometry import find_mask_box, mask_at
 from sampt.segmenters.automatic import (
@@ -377,3 +379,30 @@ def test_the_family_proposes_what_the_rules_say_of_all_its_masks(
     likely = [score for score in every if score > 0.1]
     assert len(kept) < len(expected) < len(likely) < len(every) <= masks_a_point * _SIDE**2  # every rule matters
     assert len(set(every)) > 0.9 * len(every)  # the masks of one point have scores of their own
+
+
+def test_every_segmenter_has_thresholds_of_its_own() -> None:
+    """What a network is sure of differs: one that never says more than 0.7 gives masks where its own threshold is lower."""
+    scene = static_scene()
+
+    class Modest(ExactSegmenter):
+        @property
+        def info(self) -> SegmenterInfo:
+            return replace(super().info, mask_thresholds=(0.6, 0.9))
+
+    official = AutomaticMaskConfig()
+    assert (official.score_threshold, official.stability_threshold) == (0.88, 0.95)
+    assert generate_masks(scene.frame(0), ExactSegmenter(scene, score=0.7)) == []
+    assert len(generate_masks(scene.frame(0), Modest(scene, score=0.7))) == 2
+    assert generate_masks(scene.frame(0), Modest(scene, score=0.55)) == []
+    config = AutomaticMaskConfig.for_segmenter(Modest(scene).info, score_threshold=0.5)
+    assert (config.score_threshold, config.stability_threshold) == (0.5, 0.9)
+    assert len(generate_masks(scene.frame(0), Modest(scene, score=0.55), config)) == 2
+
+
+def test_those_of_nano_are_not_segment_anythings() -> None:
+    """With 0.88 and 0.95 it finds nothing on most frames (docs/benchmarks.md, "Automatic masks")."""
+    for name in ("nano", "nano-fast"):
+        score, stability = SEGMENTERS[name].info.mask_thresholds
+        assert score < 0.88
+        assert stability < 0.95

@@ -56,7 +56,7 @@ def _nano(name: str, source: str) -> SegmenterInfo:
         has_candidates=True,
         has_mask_logits=True,
         uses_prior=True,
-        mask_thresholds=(0.6, 0.8),
+        mask_thresholds=(0.5, 0.8),
         source=source,
     )
 

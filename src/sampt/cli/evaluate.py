@@ -98,7 +98,7 @@ unless it is given; this is printed, and noted in eval.json."""
         "--mask-score",
         type=finite_number,
         metavar="X",
-        help="predicted IoU that a mask generated on the first frame has to exceed (default: 0.88; nano: 0.6)",
+        help="predicted IoU that a mask generated on the first frame has to exceed (default: 0.88; nano: 0.5)",
     )
     stability = "least stability of such a mask (default: 0.95; nano: 0.8)"
     group.add_argument("--mask-stability", type=finite_number, metavar="X", help=stability)
