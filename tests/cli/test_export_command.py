@@ -38,6 +38,7 @@ def run(project):
     folder = project.parent / "run"
     click = ",".join(str(int(v)) for v in np.argwhere(SCENE.masks(0)[0]).mean(0)[::-1])
     arguments = ["segment", project.parent / "frames", "--points", f"3,0,{click}", "--formats", "png", "-o", folder, "--quiet"]
+    arguments += ["--labels", "3=ball", "--classes", "bat,ball"]
     assert main([str(a) for a in arguments]) == 0
     return folder
 
@@ -136,7 +137,10 @@ def test_a_run_is_exported_like_a_project(call, run, tmp_path):
         }
     done = call("export", run, "youtube-vis", "-o", "part.json", "--start", "2", "--stop", "4", "--objects", "3")
     assert done.status == 0
-    (track,) = json.loads((tmp_path / "part.json").read_text())["annotations"]
+    data = json.loads((tmp_path / "part.json").read_text())
+    assert [c["name"] for c in data["categories"]] == ["bat", "ball"]  # as the run was told
+    (track,) = data["annotations"]
+    assert track["category_id"] == 2
     assert [i for i, area in enumerate(track["areas"]) if area] == [2, 3]
 
 
