@@ -2,7 +2,7 @@
 
 A prompt frame of an object is one with a mask, a box, a positive click, or a click on what was carried there. Every frame
 belongs to the nearest prompt frame, ties to the earlier. A result is good when it was made from what its frame's prompt frame
-says now (:attr:`PromptFrame.digest`). So an edit invalidates, of its object alone:
+says now (:attr:`PromptFrame.digest`), or when a person has marked it good. So an edit invalidates, of its object alone:
 
 - at a prompt frame: the frames that belong to it;
 - a new prompt frame: those that now belong to it, up to the middles towards its neighbours;

@@ -73,8 +73,9 @@ class Session(SessionReader):
     sign, whatever was tracked there, and what is near the click changes with it. Where the segmenter would change much
     elsewhere, too, the preview has that mask beside its own (``whole_rle``), and :meth:`take_whole_change` takes it.
     :meth:`use_clicks_alone` leaves what was propagated out. The points that are tracked from a corrected frame are the clicks
-    and new ones from the corrected mask. A negative point on a frame without any result has no effect until a positive one
-    joins it.
+    and new ones from the corrected mask; what another keyframe was propagated to stays where the correction changes nothing or
+    is less sure (:mod:`sampt.session.rejoining`), and so does what a person marks good (:meth:`set_reviewed`). A negative
+    point on a frame without any result has no effect until a positive one joins it.
 
     Attributes:
         video: frames at their own size; may be read from any thread.
