@@ -14,6 +14,7 @@ from sampt.errors import BackendError
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.create import create_segmenter
 from sampt.segmenters.nano import BUNDLED_WEIGHTS, NanoSegmenter
+from sampt.segmenters.nano.low_res_logits import LowResLogits, enforce_clicks
 from sampt.segmenters.nano.onnx_runtime import OnnxRuntime
 from sampt.segmenters.nano.runtime import FILES, INT8_SALIENCY, EncodedWindow, PromptArrays, lay_over, saliency_side
 from sampt.segmenters.nano.sharpen import guided_upsample
@@ -116,6 +117,17 @@ def test_clicks_at_one_place_count_once(nano: NanoSegmenter) -> None:
     assert thrice.logits is not None
     np.testing.assert_array_equal(once.logits, thrice.logits)
     assert iou(thrice, mask) > 0.8
+
+
+def test_a_click_that_the_network_disobeys_is_enforced_once_however_often_it_is_repeated() -> None:
+    window = make_window((120, 160), np.array([80.0, 60.0]), 100.0, 160, 453)
+    low_res = LowResLogits(np.full((160, 160), -3, np.float32), window, (120, 160))
+    once, thrice = (enforce_clicks(prompt([(70, 50)] * count), low_res, 2.5).logits for count in (1, 3))
+    assert np.array_equal(once, thrice)
+    assert once.max() > 0
+    beside = enforce_clicks(prompt([(70, 50), (71, 50)]), low_res, 2.5)
+    assert 0 < (once > 0).sum() < (beside.logits > 0).sum() < 2 * (once > 0).sum()
+    assert beside.logits.max() == pytest.approx(once.max(), abs=0.1)
 
 
 def test_a_negative_click_takes_an_alike_neighbour_away(nano: NanoSegmenter) -> None:

@@ -77,19 +77,25 @@ def convert_mask(mask: BoolArray, settings: NanoSettings) -> LowResLogits:
 
 
 def enforce_clicks(prompt: ObjectPrompt, low_res: LowResLogits, click_radius: float) -> LowResLogits:
-    """The logits with the sign of every certain click that they contradict around that click."""
+    """The logits with the sign of every certain click that they contradict around that click.
+
+    What clicks beside each other add is not summed: a click that is repeated adds nothing.
+    """
     xy, signs = select_certain_points(prompt)
     at = low_res.window.to_window(xy + 0.5)
     side = low_res.logits.shape[0]
-    logits = low_res.logits
+    more, less = np.zeros((2, side, side), np.float32)
     for (x, y), sign in zip(at, np.where(signs, 1.0, -1.0), strict=True):
         column, row = math.floor(x), math.floor(y)
         if not (0 <= column < side and 0 <= row < side) or sign * low_res.logits[row, column] > 0:
             continue
         axis = np.arange(side) + 0.5
         near = np.exp(-((axis - x)[None] ** 2 + (axis - y)[:, None] ** 2) / (2 * click_radius**2))
-        logits = logits + np.float32(sign * CLICK_LOGIT - low_res.logits[row, column]) * near.astype(np.float32)
-    return low_res if logits is low_res.logits else replace(low_res, logits=np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
+        added = np.float32(sign * CLICK_LOGIT - low_res.logits[row, column]) * near.astype(np.float32)
+        more, less = np.maximum(more, added), np.minimum(less, added)
+    if not more.any() and not less.any():
+        return low_res
+    return replace(low_res, logits=np.clip(low_res.logits + more + less, -MAX_LOGIT, MAX_LOGIT))
 
 
 def upsample_to_frame(frame: UInt8Array, low_res: LowResLogits, settings: NanoSettings) -> FloatArray:
