@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from sampt.presets import PRESETS
+
 needs_torch = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "transformers", "kornia", "safetensors")),
     reason="PyTorch, transformers, kornia and safetensors are the [sam] extras",
@@ -205,7 +207,8 @@ def test_help_explains_every_preset(call: Any, monkeypatch: pytest.MonkeyPatch) 
     text = call("segment", "--help").out
     presets = text.partition("presets:\n")[2].partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in presets][:3] == ["default", "offline", "fast-offline"]
-    assert len(presets) == 9
+    assert {line.split()[0] for line in presets} == set(PRESETS)
+    assert len(presets) == len(PRESETS)
     for words in ("auto, cpu, cuda, mps", "auto, torch, compiled, onnxruntime, openvino", "auto, float32, bfloat16, float16"):
         assert words in text
     assert "weights of the tracker: default, random (to try something out), a file or folder, or OWNER/NAME" in text
