@@ -2,6 +2,6 @@
 
 from sampt.memory.features import FrameFeatures
 from sampt.memory.lookalikes import Lookalikes
-from sampt.memory.object_memory import ObjectMemory, at_points, is_needed
+from sampt.memory.object_memory import ObjectMemory, at_points, cover_cells, is_needed
 
-__all__ = ["FrameFeatures", "Lookalikes", "ObjectMemory", "at_points", "is_needed"]
+__all__ = ["FrameFeatures", "Lookalikes", "ObjectMemory", "at_points", "cover_cells", "is_needed"]

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.memory.features import bundled_features
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectMemory", "at_points", "is_needed", "log_odds"]
+__all__ = ["ObjectMemory", "at_points", "cover_cells", "is_needed", "log_odds"]
 
 # Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
 _SHARPNESS = 40.0
@@ -73,14 +73,11 @@ class ObjectMemory:
             frame: (h, w, 3) uint8 RGB.
             masks: (h, w) bool by object; empty ones are left out.
         """
-        there = {o: mask.astype(np.float32) for o, mask in masks.items() if mask.any()}
+        there = {o: mask for o, mask in masks.items() if mask.any()}
         if not there:
             return
         values = self._values(frame_idx, frame)
-        cells = values.shape[:0:-1]  # (w', h')
-        fractions = {
-            o: np.asarray(cv2.resize(m, cells, interpolation=cv2.INTER_AREA), np.float32).ravel() for o, m in there.items()
-        }
+        fractions = {o: cover_cells(mask, values.shape[1:]).ravel() for o, mask in there.items()}
         for known in self._entries:
             if known.frame_idx == frame_idx:
                 known.fractions |= fractions
@@ -116,7 +113,7 @@ class ObjectMemory:
         Returns:
             1 where the object was always too thin for the cells.
         """
-        fractions = cv2.resize(mask.astype(np.float32), prior.shape[::-1], interpolation=cv2.INTER_AREA)
+        fractions = cover_cells(mask, prior.shape)
         had_whole_cells = any(e.fractions[object_id].max() >= _WHOLE for e in self._entries if object_id in e.fractions)
         if not had_whole_cells or not fractions.any():
             return 1.0
@@ -170,6 +167,11 @@ def is_needed(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> bo
     if not len(xy):
         return True
     return bool((at_points(prior, xy, size_hw) < 0).mean() >= _ELSEWHERE)
+
+
+def cover_cells(mask: BoolArray, cells_hw: tuple[int, ...]) -> FloatArray:
+    """(h', w') fraction that an (h, w) mask covers of each of the cells of its frame."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), cells_hw[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
 def at_points(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> FloatArray:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from sampt.config import SegmentConfig
 from sampt.masks.merge import ObjectMask
-from sampt.memory import Lookalikes, ObjectMemory, at_points, is_needed
+from sampt.memory import Lookalikes, ObjectMemory, at_points, cover_cells, is_needed
 from sampt.pipeline.propagation import ObjectPrediction
 from sampt.types import BoolArray, FloatArray, ObjectPrompt, UInt8Array
 from sampt.video.base import Video
@@ -83,21 +82,24 @@ class Recognition:
         prior = priors[mask.object_id]
         pixels = mask.mask(self._video.size_hw)
         presence = self._memory.presence(mask.object_id, prior, pixels) if self._parts.absence else 1.0
-        if self._parts.lookalikes and self._lookalikes_of(mask.object_id).is_mask_of_one(frame_idx, _by_cells(pixels, prior)):
+        if self._parts.lookalikes and self._lookalikes_of(mask.object_id).is_mask_of_one(
+            frame_idx, cover_cells(pixels, prior.shape)
+        ):
             presence = 0.0
         return ObjectPrediction(mask.with_score(mask.score * presence, self._iou_threshold), logits)
 
     def update_lookalikes(self, frame_idx: int, found: Sequence[ObjectMask], priors: Mapping[int, FloatArray]) -> None:
         """Note what looks like the objects on a frame and is none of them, where these are certain or not seen."""
-        if not self._parts.lookalikes:
+        if not (self._parts.lookalikes and priors):
             return
-        size_hw = self._video.size_hw
+        some_prior = next(iter(priors.values()))  # cells are those of the frame
+        there = [m for m in found if m.logits is not None]
+        cells = {m.object_id: cover_cells(m.mask(self._video.size_hw), some_prior.shape) for m in there}
+        uncertain = {m.object_id for m in there if m.score < _CERTAIN_SCORE}
         for object_id, prior in priors.items():
-            cells = {m.object_id: _by_cells(m.mask(size_hw), prior) for m in found if m.logits is not None}
-            own = cells.pop(object_id, None)
-            if own is not None and self._score(found, object_id) < _CERTAIN_SCORE:
-                own = None
-            others = np.max(np.stack(list(cells.values())), axis=0) if cells else None
+            own = None if object_id in uncertain else cells.get(object_id)
+            beside = [covered for o, covered in cells.items() if o != object_id]
+            others = np.max(np.stack(beside), axis=0) if beside else None
             self._lookalikes_of(object_id).update(frame_idx, prior, own, others)
 
     def has_lookalikes(self, object_ids: Sequence[int]) -> bool:
@@ -107,10 +109,6 @@ class Recognition:
     def _lookalikes_of(self, object_id: int) -> Lookalikes:
         return self._lookalikes.setdefault(object_id, Lookalikes())
 
-    @staticmethod
-    def _score(found: Sequence[ObjectMask], object_id: int) -> float:
-        return next(m.score for m in found if m.object_id == object_id)
-
     def forget(self, before: int) -> None:
         """Features of frames before this one are no longer wanted."""
         self._memory.forget(before)
@@ -119,8 +117,3 @@ class Recognition:
 
     def _frame(self, frame_idx: int) -> UInt8Array:
         return np.asarray(self._video.read(frame_idx, frame_idx + 1)[0])
-
-
-def _by_cells(mask: BoolArray, prior: FloatArray) -> FloatArray:
-    """Fraction of each cell of the (h', w') prior that the mask covers."""
-    return np.asarray(cv2.resize(mask.astype(np.float32), prior.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
