@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError, VideoError
-from sampt.session import FrameStatus, FrameUpdate, Session, SessionBusyError
+from sampt.session import FrameStatus, FrameUpdate, PropagationWatch, Session, SessionBusyError
 
 Pairs = Callable[[Iterable[FrameUpdate]], list[tuple[int, int]]]
 BOTH = pytest.mark.parametrize("which", ["bench", "renewed_bench"])
@@ -49,6 +49,36 @@ def test_a_cancelled_propagation_goes_on_where_it_stopped(which: str, request: A
         following = [session.points(f, [object_id]) for f in (20, 21)]
         start = following[0].select(following[0].visible)
         assert set(start.point_id.tolist()) <= set(following[1].point_id.tolist())
+
+
+def test_a_cancel_is_heeded_between_the_objects_of_a_frame(renewed_bench: Any) -> None:
+    """With 22 objects a frame takes seconds, and a window of frames, whose masks are final together, a minute."""
+    session, cancel, decode = renewed_bench.create(), threading.Event(), renewed_bench.segmenter.segmenter.decode
+    for object_id in range(1, 23):
+        session.add_object()
+        renewed_bench.click(session, object_id, 0, 1 + object_id % 2)
+    counts: list[int] = []
+
+    def count(embedding: Any, prompts: Any, **options: Any) -> Any:
+        counts.append(len(prompts))
+        if sum(counts) > 100:
+            cancel.set()
+        return decode(embedding, prompts, **options)
+
+    renewed_bench.segmenter.segmenter.decode = count
+    stages, early = [], []
+    watch = PropagationWatch(stages.append, early.append)
+    found = list(session.propagate(cancel=cancel, watch=watch))
+    assert cancel.is_set()
+    assert sum(counts[:-1]) <= 100, "nothing is begun after the cancel"
+    assert max(counts) <= 4
+    assert [len(u.results) for u in found[:6]] == [4, 4, 4, 4, 4, 2], "the first masks are there before the last ones"
+    assert [s for i, s in enumerate(stages) if s and s not in stages[:i]] == ["preparing", "segmenting", "tracking"]
+    for update in early:
+        for object_id, result in update.results.items():
+            expected = renewed_bench.scene.masks(update.frame_idx)[object_id % 2]
+            assert np.array_equal(result.mask(session.size_hw), expected)
+    assert early, "masks of a window are seen while it is made"
 
 
 def test_a_cancel_that_is_set_already_computes_nothing(bench: Any) -> None:

@@ -80,6 +80,10 @@ class ObjectPrediction(NamedTuple):
         return shape_repr(self)
 
 
+def _go_on() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Engine:
     """A run's backends and settings, and the one part that prompts the segmenter.
@@ -87,6 +91,9 @@ class Engine:
     Attributes:
         cache_bytes: room for embeddings of frames that another window may need again; used with re-initialisation.
         waiting_bytes: room for masks that wait until their window is done; those of more objects wait on disk.
+        check: called between objects and frames; whoever wants the end raises.
+        on_masks: called with a frame's number and its masks, at the working size, before they are final: those of a window are
+            final together.
     """
 
     tracker: PointTracker
@@ -94,6 +101,8 @@ class Engine:
     config: SegmentConfig
     cache_bytes: int = 64 << 20
     waiting_bytes: int = 128 << 20
+    check: Callable[[], None] = _go_on
+    on_masks: Callable[[int, Sequence[ObjectMask]], None] | None = None
 
     def prompts(self, frame_idx: int, points: FramePoints, object_ids: Sequence[int]) -> list[ObjectPrompt]:
         """The prompts of the objects that have a visible positive point."""

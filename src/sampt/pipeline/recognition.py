@@ -6,7 +6,7 @@ docs/algorithm.md, "Object memory".
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,10 +33,11 @@ class Recognition:
         video: of the run.
         config: which parts of the memory are on, and the score below which an object is absent.
         uses_prior: whether the segmenter heeds priors; prompts for another one lose the points that they speak against.
+        check: called between objects; whoever wants the end raises.
     """
 
-    def __init__(self, video: Video, config: SegmentConfig, *, uses_prior: bool) -> None:
-        self._video = video
+    def __init__(self, video: Video, config: SegmentConfig, *, uses_prior: bool, check: Callable[[], None]) -> None:
+        self._video, self._check = video, check
         self._uses_prior = uses_prior
         self._parts = config.memory
         self._iou_threshold = config.prompting.iou_threshold
@@ -76,6 +77,7 @@ class Recognition:
 
     def judge(self, frame_idx: int, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
         """The prediction, its score times the probability that what it shows is the object; 0 where it is a lookalike."""
+        self._check()
         mask, logits = prediction
         if mask.logits is None or mask.object_id not in priors:
             return prediction
@@ -97,6 +99,7 @@ class Recognition:
         cells = {m.object_id: cover_cells(m.mask(self._video.size_hw), some_prior.shape) for m in there}
         uncertain = {m.object_id for m in there if m.score < _CERTAIN_SCORE}
         for object_id, prior in priors.items():
+            self._check()
             own = None if object_id in uncertain else cells.get(object_id)
             beside = [covered for o, covered in cells.items() if o != object_id]
             others = np.max(np.stack(beside), axis=0) if beside else None

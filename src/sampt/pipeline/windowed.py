@@ -97,7 +97,8 @@ class _WindowedRun:
         self._appearances: dict[int, ObjectAppearance] = {}
         self._recognition: Recognition | None = None
         if engine.config.prompting.object_memory:
-            self._recognition = Recognition(self._video, engine.config, uses_prior=engine.segmenter.info.uses_prior)
+            uses_prior = engine.segmenter.info.uses_prior
+            self._recognition = Recognition(self._video, engine.config, uses_prior=uses_prior, check=engine.check)
         self._found: Shelf[tuple[int, int], ObjectPrediction] = Shelf(engine.waiting_bytes, _num_bytes)  # by object and frame
         self._next_frame = 0
         # The earliest frames make way: later ones are in more of the windows to come, and no window drives out what it needs.
@@ -174,6 +175,8 @@ class _WindowedRun:
         """Put what was found on a frame aside; how many pixels each object has there."""
         for prediction in predictions:  # a frame may be looked at again, from another window: the last word counts
             self._found.put((prediction.mask.object_id, frame_idx), prediction)
+        if self._engine.on_masks is not None:
+            self._engine.on_masks(frame_idx, [prediction.mask for prediction in predictions])
         return [_area(prediction.mask) for prediction in predictions]
 
     def _recall(self, object_id: int, frame_idx: int) -> ObjectPrediction:
@@ -347,6 +350,7 @@ class _WindowedRun:
 
     def _renew(self, object_id: int, frame_idx: int) -> Points:
         """Points to go on with, sampled from the predicted mask."""
+        self._engine.check()
         size_hw, start = self._video.size_hw, self._active[object_id].start
         found = self._recall(object_id, frame_idx).mask
         mask = found.mask(size_hw)

@@ -12,6 +12,7 @@ from sampt.session.types import (
     NeedsReview,
     ObjectResult,
     ObjectTimeline,
+    PropagationWatch,
     SessionBusyError,
     SessionObject,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "NeedsReview",
     "ObjectResult",
     "ObjectTimeline",
+    "PropagationWatch",
     "Session",
     "SessionBusyError",
     "SessionObject",

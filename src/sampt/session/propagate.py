@@ -5,29 +5,32 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from sampt.geometry import rescale_xy
 from sampt.masks.merge import ObjectMask
+from sampt.masks.rle import encode_mask
 from sampt.pipeline.propagation import Engine, segmented_frames, tracked_frames
 from sampt.pipeline.windowed import run_windows
-from sampt.segmenters.base import PromptableSegmenter, RefinementPlan, SegmenterView
 from sampt.session.edits import Inputs
-from sampt.session.plan import Span
+from sampt.session.plan import PromptFrame, Span
 from sampt.session.preview import Previewer, sample_prompt_frame
 from sampt.session.rejoining import Rejoining
 from sampt.session.state import SessionState
-from sampt.session.types import FrameUpdate, ObjectResult, Record
-from sampt.types import FloatArray, FramePoints, IntArray, MaskPrediction, ObjectPrompt, ObjectState, Points, UInt8Array
-from sampt.video.base import SubVideo, Video, VideoView
+from sampt.session.types import FrameUpdate, ObjectResult, PropagationStage, PropagationWatch, Record
+from sampt.session.watched import TOGETHER, Stopped, WatchedSegmenter, WatchedVideo, watched_tracker
+from sampt.types import FloatArray, FramePoints, IntArray, ObjectState, Points
+from sampt.video.base import SubVideo, Video
 
 __all__ = ["Propagation"]
 
 _POINTS_A_RUN_BITS = 20
 """Points of one run have fewer numbers than two to this power; results of other runs have others."""
+_PROVISIONAL_S = 0.2
+"""Between two provisional results: a person sees that it goes on, and making them costs little."""
 
 
 class Propagation:
@@ -39,11 +42,20 @@ class Propagation:
         previewer: predicts on prompt frames.
         video: read by nobody else meanwhile.
         working: the same at the size worked on.
+        watch: hears what goes on.
     """
 
-    def __init__(self, state: SessionState, engine: Engine, previewer: Previewer, video: Video, working: Video) -> None:
+    def __init__(
+        self,
+        state: SessionState,
+        engine: Engine,
+        previewer: Previewer,
+        video: Video,
+        working: Video,
+        watch: PropagationWatch,
+    ) -> None:
         self._state, self._engine, self._previewer = state, engine, previewer
-        self._video, self._working = video, working
+        self._video, self._working, self._watch = video, working, watch
 
     def run(self, wanted: range, object_ids: Iterable[int], is_cancelled: Callable[[], bool]) -> Iterator[FrameUpdate]:
         """Until nothing is missing, with edits that come meanwhile; what brings nothing is not tried again."""
@@ -69,8 +81,9 @@ class _SpanRun:
     def __init__(self, owner: Propagation, inputs: Inputs, span: Span, is_cancelled: Callable[[], bool]) -> None:
         self._state, self._engine, self._previewer = owner._state, owner._engine, owner._previewer
         self._inputs, self._span, self._is_cancelled = inputs, span, is_cancelled
-        self._video = owner._video
+        self._video, self._watch = owner._video, owner._watch
         self._working = WatchedVideo(owner._working, self._check)
+        self._reported_s = 0.0
         self._next = span.start
         self._rejoining = Rejoining(owner._state, span)
         self._point_ids: dict[int, int] = {}
@@ -78,7 +91,7 @@ class _SpanRun:
 
     def updates(self) -> Iterator[FrameUpdate]:
         span = self._span
-        if first := self._at_prompt_frame():
+        for first in self._at_prompt_frame():
             yield FrameUpdate(span.start, first)
         records = {o: self._at_start(o) for o in span.prompt_frames}
         starts = {o: _visible(record) for o, record in records.items()}
@@ -97,8 +110,9 @@ class _SpanRun:
                     else:
                         yield from self._write(frame_idx, masks, rows)
 
-    def _check(self) -> None:
+    def _check(self, stage: PropagationStage | None = None) -> None:
         """Whether to go on: nobody has cancelled, and the next frame is still wanted of one object at least."""
+        self._watch.on_step(stage)
         going_on = [p for o, p in self._span.prompt_frames.items() if o not in self._rejoining.object_ids]
         if self._is_cancelled() or not any(self._state.is_current(p, self._next) for p in going_on):
             raise Stopped
@@ -115,18 +129,47 @@ class _SpanRun:
         if any(p.frame_idx == self._span.start for p in self._span.prompt_frames.values()):
             frame = self._working.read(self._span.start, self._span.start + 1)[0]
             known = (np.array(frame), functools.partial(self._previewer.embedding, self._span.start))
-        return dataclasses.replace(self._engine, segmenter=WatchedSegmenter(self._engine.segmenter, self._check, known))
+        return dataclasses.replace(
+            self._engine,
+            tracker=watched_tracker(self._engine.tracker, self._check),
+            segmenter=WatchedSegmenter(self._engine.segmenter, self._check, known),
+            check=lambda: self._check("segmenting"),
+            on_masks=self._report_provisional if self._watch.on_provisional is not None else None,
+        )
 
-    def _at_prompt_frame(self) -> dict[int, ObjectResult]:
+    def _report_provisional(self, number: int, masks: Sequence[ObjectMask]) -> None:
+        """Tell of masks on the span's frame of that number, which may still change."""
+        now = time.monotonic()
+        if self._watch.on_provisional is None or not number or now - self._reported_s < _PROVISIONAL_S:
+            return
+        self._reported_s = now
+        frame_idx, sizes = self._span.frames[number], (self._working.size_hw, self._video.size_hw)
+        results = {}
+        for found in masks:
+            prompt_frame = self._span.prompt_frames.get(found.object_id)
+            if prompt_frame is None or self._state.is_done(prompt_frame, frame_idx):
+                continue
+            mask = found.resized(*sizes).mask(sizes[1])
+            score = None if np.isnan(found.score) else float(found.score)
+            results[found.object_id] = ObjectResult(
+                found.object_id, frame_idx, found.state, score, encode_mask(mask) if mask.any() else None, 0
+            )
+        if results:
+            self._watch.on_provisional(FrameUpdate(frame_idx, results))
+
+    def _at_prompt_frame(self) -> Iterator[dict[int, ObjectResult]]:
         """Where the span starts on its prompt frame: results missing there; what a preview shows is what is written."""
         start = self._span.start
         prompt_frames = [
             p for p in self._span.prompt_frames.values() if p.frame_idx == start and not self._state.is_done(p, start)
         ]
-        if not prompt_frames:
-            return {}
-        self._check()
-        config, size_hw = self._engine.config, self._video.size_hw
+        for first in range(0, len(prompt_frames), TOGETHER):
+            self._check("segmenting")
+            if written := self._write_prompted(prompt_frames[first : first + TOGETHER]):
+                yield written
+
+    def _write_prompted(self, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectResult]:
+        start, config, size_hw = self._span.start, self._engine.config, self._video.size_hw
         masks = self._previewer.predict(self._inputs, start, prompt_frames)
         written = {}
         for prompt_frame in prompt_frames:
@@ -197,51 +240,6 @@ def _resize(xy: FloatArray, from_video: Video, to_video: Video) -> FloatArray:
     """Locations on the frames of another video; to the last bit where these have one size."""
     from_hw, to_hw = from_video.size_hw, to_video.size_hw
     return xy if from_hw == to_hw else rescale_xy(xy, from_hw, to_hw)
-
-
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """What runs is not wanted any more."""
-
-
-class WatchedVideo(VideoView):
-    """``video``, whose reading calls ``check`` first, which may raise."""
-
-    def __init__(self, video: Video, check: Callable[[], None]) -> None:
-        super().__init__(video)
-        self._check = check
-
-    def read(self, start: int, stop: int) -> UInt8Array:
-        self._check()
-        return super().read(start, stop)
-
-
-class WatchedSegmenter(SegmenterView):
-    """``segmenter``, which calls ``check`` before all it does, and does not encode the one frame whose embedding is known."""
-
-    def __init__(
-        self, segmenter: PromptableSegmenter, check: Callable[[], None], known: tuple[UInt8Array, Callable[[], Any]] | None
-    ) -> None:
-        super().__init__(segmenter)
-        self._check, self._known = check, known
-
-    def encode(self, frames: UInt8Array) -> Sequence[Any]:
-        self._check()
-        if self._known is None:
-            return super().encode(frames)
-        known_frame, known = self._known
-        new = [i for i, frame in enumerate(frames) if not np.array_equal(frame, known_frame)]
-        made = dict(zip(new, super().encode(frames[new]), strict=True)) if new else {}
-        return [made[i] if i in made else known() for i in range(len(frames))]
-
-    def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
-        self._check()
-        return super().decode(embedding, prompts, full_size=full_size)
-
-    def decode_with_refinement(
-        self, embedding: Any, prompts: Sequence[ObjectPrompt], plan: RefinementPlan
-    ) -> list[MaskPrediction]:
-        self._check()
-        return super().decode_with_refinement(embedding, prompts, plan)
 
 
 def propagate_points(

@@ -35,7 +35,7 @@ from sampt.session.propagate import Propagation
 from sampt.session.reader import SessionReader
 from sampt.session.state import SessionState
 from sampt.session.store import ResultStore
-from sampt.session.types import Click, FrameUpdate, ObjectResult, SessionBusyError, SessionObject
+from sampt.session.types import Click, FrameUpdate, ObjectResult, PropagationWatch, SessionBusyError, SessionObject
 from sampt.trackers.base import PointTracker
 from sampt.types import BoolArray
 from sampt.video.base import Video
@@ -333,6 +333,7 @@ class Session(SessionReader):
         object_ids: Iterable[int] | None = None,
         *,
         cancel: threading.Event | None = None,
+        watch: PropagationWatch | None = None,
     ) -> Iterator[FrameUpdate]:
         """Propagate objects from their prompt frames to all frames that belong to these and have no good result.
 
@@ -342,7 +343,8 @@ class Session(SessionReader):
         Args:
             frames: wanted; all when left out. Frames between these and what is known already are computed, too.
             object_ids: all that there are now when left out; locked ones are left alone.
-            cancel: when set, the iterator ends, within a frame or so.
+            cancel: when set, the iterator ends, within a few objects of a frame.
+            watch: hears of stages, and of masks that may still change.
 
         Yields:
             results in the order in which they become final, each once.
@@ -355,7 +357,7 @@ class Session(SessionReader):
         wanted, ids = self._check_frames(frames), self._state.checked_ids(object_ids)
         if self._running.locked():
             raise _busy()
-        return self._propagate(wanted, ids, cancel or threading.Event())
+        return self._propagate(wanted, ids, cancel or threading.Event(), watch or PropagationWatch())
 
     def _edit(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
         return self._state.change(edit, self._save)
@@ -373,15 +375,18 @@ class Session(SessionReader):
         write_project(self.project, content)
         self._content = content
 
-    def _propagate(self, wanted: range, ids: list[int], cancel: threading.Event) -> Iterator[FrameUpdate]:
+    def _propagate(
+        self, wanted: range, ids: list[int], cancel: threading.Event, watch: PropagationWatch
+    ) -> Iterator[FrameUpdate]:
         if not self._running.acquire(blocking=False):
             raise _busy()
         try:
+            watch.on_step("preparing")
             self.video.check_unchanged()
             if self._own_video is None:  # looking at frames does not wait for propagation, nor the other way round
                 self._own_video = LockedVideo(open_again(self._content.video))
             working = working_video(self._own_video, self._engine.config.longest_side)
-            run = Propagation(self._state, self._engine, self._previewer, self._own_video, working)
+            run = Propagation(self._state, self._engine, self._previewer, self._own_video, working, watch)
             yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)
         finally:
             if self._state.is_closed and self._own_video is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "NeedsReview",
     "ObjectResult",
     "ObjectTimeline",
+    "PropagationStage",
+    "PropagationWatch",
     "Record",
     "Reviewed",
     "SessionBusyError",
@@ -188,11 +191,33 @@ class ObjectResult:
         return np.zeros(size_hw, np.bool_) if self.rle is None else decode_mask(self.rle)
 
 
+PropagationStage: TypeAlias = Literal["preparing", "tracking", "segmenting"]
+"""What a propagation is at."""
+
+
 class FrameUpdate(NamedTuple):
     """Results that have become final: objects by id."""
 
     frame_idx: int
     results: dict[int, ObjectResult]
+
+
+def _do_nothing(_: PropagationStage | None) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class PropagationWatch:
+    """Who hears what a propagation does; both are called from the thread that iterates, and are to be quick.
+
+    Attributes:
+        on_step: called before every part of the work, between objects and frames, with what it is (None: as before).
+        on_provisional: called with masks that may still change and are not kept: a window of frames is final as a whole, and a
+            person would wait for it. None: nobody wants them.
+    """
+
+    on_step: Callable[[PropagationStage | None], None] = _do_nothing
+    on_provisional: Callable[[FrameUpdate], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from sampt.web.tasks import Courtesy, ExportKind, ExportTask, PropagationTask
 
 __all__ = ["OpenSession"]
 
-_CANCEL_S = 2.0
+_CANCEL_S = 0.3
+"""Whoever cancels a propagation waits for its end no longer."""
 
 
 class OpenSession:
@@ -86,7 +87,7 @@ class OpenSession:
         return task
 
     def cancel(self) -> PropagationTask | None:
-        """End the propagation, if one runs."""
+        """End the propagation, if one runs; a long part of its work may end a little later."""
         task = self.propagation
         if task is not None and task.is_running:
             task.end(_CANCEL_S)
@@ -141,9 +142,9 @@ class OpenSession:
         self.images.close()
         self.session.close()
 
-    def _on_frame(self, update: FrameUpdate) -> None:
+    def _on_frame(self, update: FrameUpdate, is_provisional: bool) -> None:
         if self._hub.wants_frames:
-            self._hub.publish(frame_event(update))
+            self._hub.publish(frame_event(update, is_provisional=is_provisional))
 
     def _on_progress(self) -> None:
         task = self.propagation

@@ -53,9 +53,10 @@ def masks_response(
     return FrameMasksResponse(frame=frame_idx, revision=revision, objects=objects, points=_tracked_models(points))
 
 
-def frame_event(update: types.FrameUpdate) -> FrameEvent:
+def frame_event(update: types.FrameUpdate, *, is_provisional: bool) -> FrameEvent:
     """A propagated frame for the event stream."""
-    return FrameEvent(frame=update.frame_idx, objects=[_mask_model(update.results[o]) for o in sorted(update.results)])
+    objects = [_mask_model(update.results[o]) for o in sorted(update.results)]
+    return FrameEvent(frame=update.frame_idx, objects=objects, is_provisional=is_provisional)
 
 
 def _mask_model(result: types.ObjectResult) -> ObjectMask:

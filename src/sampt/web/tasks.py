@@ -17,7 +17,7 @@ from sampt.errors import OutputError, SamptError
 from sampt.exporters.base import ExportObject, ImageFormat
 from sampt.exporters.registry import export, find_exporter
 from sampt.session.session import Session
-from sampt.session.types import FrameUpdate
+from sampt.session.types import FrameUpdate, PropagationStage, PropagationWatch
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
 from sampt.web.disk import has_room
@@ -54,7 +54,7 @@ class Courtesy:
                 self._free.notify_all()
 
     def make_way(self) -> None:
-        """Called in the background between two frames: waits for blocks that run, a second at most."""
+        """Called in the background between two parts of the work: waits for blocks that run, a second at most."""
         with self._free:
             self._free.wait_for(lambda: not self._waiting, _LONGEST_WAIT_S)
 
@@ -105,7 +105,7 @@ class PropagationTask(_Task):
         number: its id.
         session: of which at most one runs.
         frames, object_ids: what to segment; None: all.
-        on_frame: called with each result.
+        on_frame: called with each result, and whether it may still change.
         on_progress: called when there is something to tell.
         courtesy: towards clicks.
         message: makes an error's text fit to be reported.
@@ -117,7 +117,7 @@ class PropagationTask(_Task):
         session: Session,
         frames: range,
         object_ids: list[int] | None,
-        on_frame: Callable[[FrameUpdate], None],
+        on_frame: Callable[[FrameUpdate, bool], None],
         on_progress: Notify,
         courtesy: Courtesy,
         message: Callable[[str], str],
@@ -126,6 +126,7 @@ class PropagationTask(_Task):
         self.number, self._session, self._frames, self._object_ids = number, session, frames, object_ids
         self._on_frame, self._on_progress, self._courtesy = on_frame, on_progress, courtesy
         self.frame: int | None = None
+        self.stage: PropagationStage = "preparing"
         self.is_cancelled = False
         self._began = self._counted = self._describe = time.monotonic()
         self.total = session.count_missing(frames, object_ids)
@@ -141,6 +142,7 @@ class PropagationTask(_Task):
             done=self.done,
             total=max(self.total, self.done),
             frame=self.frame,
+            stage=self.stage,
             seconds_left=self._seconds_left(),
             is_running=self.is_running,
             is_cancelled=self.is_cancelled,
@@ -155,12 +157,21 @@ class PropagationTask(_Task):
 
     def _work(self) -> None:
         self._on_progress()
-        for update in self._session.propagate(self._frames, self._object_ids, cancel=self.cancel):
+        watch = PropagationWatch(self._step, lambda update: self._on_frame(update, True))
+        for update in self._session.propagate(self._frames, self._object_ids, cancel=self.cancel, watch=watch):
             self.frame = update.frame_idx
             self.done += len(update.results)
-            self._on_frame(update)
+            self._on_frame(update, False)
             self._keep_count()
+
+    def _step(self, stage: PropagationStage | None) -> None:
+        """Before every part of the work, between objects and frames."""
+        if not self.cancel.is_set():
             self._courtesy.make_way()
+        if stage is not None and stage != self.stage:
+            self.stage = stage
+            self._describe = time.monotonic()
+            self._on_progress()
 
     def _keep_count(self) -> None:
         now = time.monotonic()

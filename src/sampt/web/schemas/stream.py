@@ -48,10 +48,12 @@ class ChangedEvent(ResponseModel):
 
 
 class FrameEvent(ResponseModel):
-    """Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some."""
+    """Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some. Provisional ones may
+    still change and are not kept: a window of frames is final as a whole."""
 
     type: Literal["frame"] = "frame"
     frame: int
+    is_provisional: bool
     objects: list[ObjectMask]
 
 

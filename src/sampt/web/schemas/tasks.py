@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sampt.session.types import PropagationStage
 from sampt.web.schemas.base import FrameIdx, Id, RequestModel, ResponseModel
 
 __all__ = ["CoverageResponse", "ExportCreate", "ExportResponse", "PropagationCreate", "PropagationResponse"]
@@ -20,12 +21,13 @@ class PropagationCreate(RequestModel):
 
 
 class PropagationResponse(ResponseModel):
-    """A propagation; ``done`` and ``total`` count frames of objects."""
+    """A propagation; ``done`` and ``total`` count frames of objects. One that was cancelled may run a moment longer."""
 
     propagation_id: int
     done: int
     total: int
     frame: int | None
+    stage: PropagationStage
     seconds_left: float | None
     is_running: bool
     is_cancelled: bool

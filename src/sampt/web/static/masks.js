@@ -16,6 +16,8 @@ export class Masks extends EventTarget {
   #underWay = new Map();
   #epoch = 0;
   #request = 0;
+  /** Of a propagation that runs, by frame: they may still change. @type {Map<number, Map<number, ObjectMask>>} */
+  #provisional = new Map();
   /** @type {Map<number, number>} frame -> number of the last preview that was requested */
   #lastRequest = new Map();
 
@@ -29,6 +31,7 @@ export class Masks extends EventTarget {
     this.#cached.clear();
     this.#underWay.clear();
     this.#lastRequest.clear();
+    this.#provisional.clear();
     this.#epoch++;
   }
 
@@ -43,7 +46,26 @@ export class Masks extends EventTarget {
    * @returns {Entry | null}
    */
   get(frame) {
-    return (frame === null ? null : this.#cached.get(frame)) ?? null;
+    const [entry, early] = frame === null ? [null, null] : [this.#cached.get(frame), this.#provisional.get(frame)];
+    if (!early) return entry ?? null;
+    return { epoch: -1, points: [], ...entry, objects: new Map([...(entry?.objects ?? []), ...early]) };
+  }
+
+  /**
+   * Show masks that may still change, until final ones are here.
+   * @param {number} frame
+   * @param {ObjectMask[]} objects
+   */
+  offer(frame, objects) {
+    this.#provisional.set(frame, new Map([...(this.#provisional.get(frame) ?? []), ...objects.map((one) => /** @type {const} */ ([one.object_id, one]))]));
+    this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
+  }
+
+  /** Nothing that may still change is to come. */
+  dropOffered() {
+    const frames = [...this.#provisional.keys()];
+    this.#provisional.clear();
+    for (const frame of frames) this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 
   /** @param {number} frame */
@@ -94,7 +116,10 @@ export class Masks extends EventTarget {
   merge(frame, objects) {
     const before = this.#cached.get(frame);
     const known = new Map(before?.objects ?? []);
-    for (const found of objects) known.set(found.object_id, found);
+    for (const found of objects) {
+      known.set(found.object_id, found);
+      this.#provisional.get(frame)?.delete(found.object_id);
+    }
     // Its points are not known yet: an old epoch makes them be requested when the frame is shown.
     this.#keep(frame, { epoch: this.#epoch - 1, objects: known, points: before?.points ?? [] });
   }

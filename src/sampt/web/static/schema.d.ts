@@ -141,10 +141,14 @@ export interface FilesResponse {
   entries: FileEntry[];
 }
 
-/** Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some. */
+/**
+ * Masks of some objects on a frame, as they are propagated. A page that reads slowly misses some. Provisional ones may still
+ * change and are not kept: a window of frames is final as a whole.
+ */
 export interface FrameEvent {
   type: "frame";
   frame: number;
+  is_provisional: boolean;
   objects: ObjectMask[];
 }
 
@@ -301,6 +305,7 @@ export interface ProgressEvent {
   done: number;
   total: number;
   frame: number | null;
+  stage: "preparing" | "tracking" | "segmenting";
   seconds_left: number | null;
   is_running: boolean;
   is_cancelled: boolean;
@@ -315,12 +320,13 @@ export interface PropagationCreate {
   object_ids?: number[] | null;
 }
 
-/** A propagation; `done` and `total` count frames of objects. */
+/** A propagation; `done` and `total` count frames of objects. One that was cancelled may run a moment longer. */
 export interface PropagationResponse {
   propagation_id: number;
   done: number;
   total: number;
   frame: number | null;
+  stage: "preparing" | "tracking" | "segmenting";
   seconds_left: number | null;
   is_running: boolean;
   is_cancelled: boolean;

@@ -137,5 +137,10 @@ function showPropagation(store) {
   bar.max = Math.max(1, progress.total);
   bar.value = progress.done;
   const left = progress.seconds_left === null ? "" : ` · about ${durationText(progress.seconds_left)} left`;
-  byId("progress-text").textContent = `${progress.done} of ${progress.total} masks${left}`;
+  const stage = progress.is_cancelled ? "Stopping …" : STAGES[progress.stage];
+  byId("progress-text").textContent = progress.stage === "preparing" ? stage : `${stage} ${progress.done} of ${progress.total} masks${left}`;
+  byId("cancel-button").disabled = progress.is_cancelled;
 }
+
+/** @type {Record<import("./schema.d.ts").PropagationResponse["stage"], string>} */
+const STAGES = { preparing: "Preparing …", tracking: "Tracking …", segmenting: "Segmenting …" };

@@ -121,7 +121,18 @@ export class Updates {
   }
 
   /** @param {import("./schema.d.ts").FrameEvent} message */
-  #computed({ frame, objects }) {
+  #computed({ frame, objects, is_provisional: isProvisional }) {
+    if (isProvisional) this.masks.offer(frame, objects);
+    else this.#keep(frame, objects);
+    this.#newest = frame;
+    if (this.#isTracking) this.#goOn();
+  }
+
+  /**
+   * @param {number} frame
+   * @param {import("./schema.d.ts").ObjectMask[]} objects whose masks are final
+   */
+  #keep(frame, objects) {
     this.masks.merge(frame, objects);
     for (const result of objects) {
       const timeline = this.store.get("timelines").get(result.object_id);
@@ -133,8 +144,6 @@ export class Updates {
     this.#redrawTimelines();
     this.#refetchTimelinesSlowly();
     if (frame === this.store.get("frame")) this.masks.load(frame).catch(() => {});
-    this.#newest = frame;
-    if (this.#isTracking) this.#goOn();
   }
 
   /** A propagation is being started here: watch it propagate, and tell how it ended however soon that is. */
@@ -184,6 +193,7 @@ export class Updates {
     else if (progress.is_cancelled) showNote(`Stopped after ${progress.done} of ${progress.total} masks; they are kept.`);
     else showNote(progress.total ? `Done: ${progress.done} masks.` : "Everything here is up to date already.");
     this.masks.invalidate();
+    this.masks.dropOffered();
     this.#refetch();
     this.#refetchTimelines();
     if (this.#isTracking) this.navigator.goTo(this.#origin);
