@@ -1,4 +1,4 @@
-"""Backends and a video that ask, again and again while they work for a propagation, whether it is still wanted."""
+"""Backends and a video that check, again and again while they work for a propagation, whether it is still wanted."""
 
 from __future__ import annotations
 
