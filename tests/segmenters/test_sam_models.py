@@ -70,6 +70,10 @@ def test_weights_on_the_hub_are_fetched_and_those_of_another_model_are_told(
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_leaves_the_choice_of_runtime_and_precision(name: str) -> None:
     assert list_options("segmenter", name) == {"runtime", "precision"}
+    if not MODELS[name].is_exportable:
+        with pytest.raises(BackendError, match=rf"'{name}' got runtime 'openvino', expected 'torch' or"):
+            create_segmenter(name, weights="random", runtime="openvino")
+        return
     with pytest.raises(BackendError, match=rf"'{name}' with runtime 'onnxruntime' got random weights, expected"):
         create_segmenter(name, weights="random", runtime="onnxruntime")
     with pytest.raises(BackendError, match=rf"'{name}' with runtime 'openvino' got precision 'float16', expected"):

@@ -41,10 +41,12 @@ def _opencv(name: str, function: str, method: str, source: str) -> BackendSpec[T
     return BackendSpec(name, f"sampt.trackers.{function}", info, method)
 
 
-def _sam(name: str, function: str, method: str, source: str) -> BackendSpec[SegmenterInfo]:
-    """A segmenter of the Segment Anything family."""
-    info = SegmenterInfo(name, _APACHE, _APACHE, has_refinement=True, has_candidates=True, uses_prior=True, source=source)
-    return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", (name,))
+def _sam(
+    name: str, function: str, method: str, source: str, license: str = _APACHE, weights: tuple[str, ...] = ()
+) -> BackendSpec[SegmenterInfo]:
+    """A segmenter of the Segment Anything family; weights of its own name unless they are named, of licence ``license``."""
+    info = SegmenterInfo(name, _APACHE, license, has_refinement=True, has_candidates=True, uses_prior=True, source=source)
+    return BackendSpec(name, f"sampt.segmenters.{function}", info, method, "sam", weights or (name,))
 
 
 def _nano(name: str, source: str) -> SegmenterInfo:
@@ -212,6 +214,7 @@ _MOBILE_SAM = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ_SAM = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
 _EDGETAM = "Zhou et al., EdgeTAM: On-Device Track Anything Model, CVPR 2025 (arXiv 2501.07256)"
+_SAM3 = "Carion et al., SAM 3: Segment Anything with Concepts (arXiv 2511.16719)"
 _SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
 
 SEGMENTERS = _by_name(
@@ -246,6 +249,14 @@ SEGMENTERS = _by_name(
     _sam("sam2.1-small", "sam2:create_small", "Hiera encoder, small; single frames", _SAM2),
     _sam("sam2.1-base-plus", "sam2:create_base_plus", "Hiera encoder, base+; single frames", _SAM2),
     _sam("sam2.1-large", "sam2:create_large", "Hiera encoder, large; single frames", _SAM2),
+    _sam(
+        "sam3",
+        "sam3:create",
+        "ViT-L encoder; single frames; finds what words name",
+        _SAM3,
+        "SAM License (Meta)",
+        ("sam3", "sam3-tokenizer"),
+    ),
 )
 
 BUILT_IN: Mapping[str, dict[str, BackendSpec[Any]]] = {"tracker": TRACKERS, "segmenter": SEGMENTERS}

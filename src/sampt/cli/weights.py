@@ -73,7 +73,7 @@ def _list(arguments: argparse.Namespace) -> int:
     for source in SOURCES.values():
         size = "?" if source.num_bytes is None else describe_bytes(source.num_bytes)
         is_here = cached_path(source) is not None
-        cached = "yes" if is_here else "no" if source.url else "no; by hand"
+        cached = "yes" if is_here else "no" if source.url and not source.is_gated else "no; by hand"
         rows.append((source.name, size, source.license_code, source.license_weights, cached))
     headings = ("name", "size", "licence of code", "licence of weights", "cached")
     print_table(f"official checkpoints; the cache is {weights_folder()}", headings, rows)

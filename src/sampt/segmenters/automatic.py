@@ -31,6 +31,7 @@ __all__ = [
     "Candidate",
     "CandidateSegmenter",
     "GeneratedMask",
+    "check_frame",
     "compute_stability",
     "distinct_boxes",
     "generate_masks",
@@ -173,7 +174,7 @@ def generate_masks(
         BackendError: from the segmenter.
     """
     config = config or AutomaticMaskConfig.for_segmenter(segmenter.info)
-    size_hw = _check_size(frame_rgb)
+    size_hw = check_frame(frame_rgb, "generate_masks")
     embedding = segmenter.encode(frame_rgb[None])[0]
     found: list[Candidate] = []
     points_xy = grid_points(size_hw, config.points_per_side)
@@ -255,10 +256,15 @@ def _box_iou(box: IntArray, others: IntArray) -> npt.NDArray[np.float64]:
     return iou
 
 
-def _check_size(frame: UInt8Array) -> tuple[int, int]:
+def check_frame(frame: UInt8Array, name: str) -> tuple[int, int]:
+    """(h, w) of one frame for what is called ``name``.
+
+    Raises:
+        VideoError: it is no (h, w, 3) uint8 image with pixels.
+    """
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         got = f"shape {frame.shape}, {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise VideoError(f"generate_masks got a frame of {got}; expected (h, w, 3) uint8 RGB with pixels: pass one frame.")
+        raise VideoError(f"{name} got a frame of {got}; expected (h, w, 3) uint8 RGB with pixels: pass one frame.")
     return frame.shape[0], frame.shape[1]
 
 

@@ -71,7 +71,7 @@ def describe_weights(backend: str, weights: str | None) -> WeightsFacts | None:
         if path := cached_path(source):
             return WeightsFacts(str(path), path.stat().st_size, source.license_weights, "cached")
     source = sources[0]
-    if source.url is None:
+    if source.url is None or source.is_gated:
         return WeightsFacts(source.page, source.num_bytes, source.license_weights, "by hand")
     state = "offline" if is_offline() else "to download"
     return WeightsFacts(at_endpoint(source.url), source.num_bytes, source.license_weights, state)

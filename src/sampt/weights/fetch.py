@@ -125,6 +125,12 @@ def _refuse_without_network(source: WeightsSource) -> None:
         raise BackendError(
             f"{source.name!r} cannot be downloaded directly; get it as {source.page} says and put it at {target}."
         )
+    if source.is_gated and source.hub_file is not None:
+        repository, file = source.hub_file
+        raise BackendError(
+            f"{source.name!r} is given only to admitted accounts; request access at {source.page}, then run: hf download"
+            f" {repository} {file} (the hub's cache is used), or put {at_endpoint(source.url)} at {target}."
+        )
     if is_offline():
         part = f"{source.member} out of " if source.member else ""
         raise BackendError(

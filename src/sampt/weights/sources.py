@@ -6,7 +6,7 @@ A digest stands here only where one is published with the checkpoint; the others
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampt.errors import BackendError, did_you_mean
 from sampt.weights.archive import archive_suffix
@@ -47,6 +47,7 @@ class WeightsSource:
         num_bytes: size of the file, or None.
         is_exact_size: False when ``num_bytes`` is rounded: then it is shown and not checked.
         member: name of the file in the archive, without folders; None when ``url`` is the file itself.
+        is_gated: True where the hub gives it only to accounts that its authors admitted; then no program fetches it here.
 
     Raises:
         ValueError: a name that is no plain file name, a digest that is none, or a member of what is no archive.
@@ -64,6 +65,7 @@ class WeightsSource:
     num_bytes: int | None = None
     is_exact_size: bool = False
     member: str | None = None
+    is_gated: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]*", self.file):
@@ -179,6 +181,25 @@ def _from_hub(name: str, repository: str, num_bytes: int | None, license_weights
     )
 
 
+def _sam3() -> tuple[WeightsSource, WeightsSource]:
+    """The model for images and video in one, and the numbers of words."""
+    repository, license = "facebook/sam3", "SAM License (Meta)"
+    page = f"https://huggingface.co/{repository}"
+    model = WeightsSource(
+        "sam3",
+        "sam3",
+        "sam3.safetensors",
+        _hub(repository),
+        page,
+        license,
+        license,
+        num_bytes=3_440_000_000,
+        is_gated=True,
+    )
+    words = _hub(repository, "tokenizer.json")
+    return model, replace(model, name="sam3-tokenizer", file="sam3-tokenizer.json", url=words, num_bytes=None)
+
+
 def _deepmind(name: str, path: str, num_bytes: int | None = None, folder: str = _DEEPMIND) -> WeightsSource:
     page, license = "https://github.com/google-deepmind/tapnet", "Apache-2.0"
     return WeightsSource(name, name, path.rpartition("/")[2], f"{folder}/{path}", page, license, license, num_bytes=num_bytes)
@@ -249,6 +270,7 @@ _TABLE = (
     _from_hub("sam2.1-small", "facebook/sam2.1-hiera-small", 184_000_000),
     _from_hub("sam2.1-base-plus", "facebook/sam2.1-hiera-base-plus", 323_000_000),
     _from_hub("sam2.1-large", "facebook/sam2.1-hiera-large", 898_000_000),
+    *_sam3(),  # likewise
     _cotracker_v1(),  # its size follows from the number of parameters
     _cotracker("offline"),
     _cotracker("online"),

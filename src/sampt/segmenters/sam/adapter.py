@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from sampt.backends.options import check_option
 from sampt.backends.table import SEGMENTERS
 from sampt.backends.torch_networks import running_on
 from sampt.errors import BackendError
-from sampt.files.limits import is_short_of_memory
 from sampt.files.names import name_bytes
 from sampt.segmenters.automatic import AutomaticMaskConfig, Candidate
 from sampt.segmenters.base import RefinementPlan, SegmenterInfo
@@ -30,7 +29,7 @@ from sampt.segmenters.sam.network import FrameFeatures
 from sampt.segmenters.sam.prompts import PromptBatch, make_batch
 from sampt.segmenters.sam.refinement import PromptContext, predict_with_refinement
 from sampt.segmenters.sam.resizing import Fit, find_boxes, find_boxes_low_res, to_square, upsample
-from sampt.segmenters.sam.runtime import TorchRuntime, default_precision
+from sampt.segmenters.sam.runtime import TorchRuntime, default_precision, reporting_memory
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 from sampt.weights import weights_folder
 
@@ -114,6 +113,8 @@ class SamSegmenter:
     def _exported(cls, model: SamModel, path: Path | None, device: str, engine: str, precision: str) -> SamSegmenter:
         from sampt.segmenters.sam.exported import NOTE, ExportedRuntime, ExportNote, check_precision
 
+        if not model.is_exportable:
+            raise BackendError(f"{model.name!r} got runtime {engine!r}, expected 'torch' or 'compiled': it is not exported.")
         check_precision(engine, precision, model.name)
         if device not in ("auto", "cpu"):
             raise BackendError(f"{model.name!r} with runtime {engine!r} got device {device!r}, expected 'auto' or 'cpu'.")
@@ -281,20 +282,8 @@ class SamSegmenter:
             prompts, embedding.fit, runtime.mask_side, self._device, self._model.name, ends_boxes=runtime.ends_boxes
         )
 
-    @contextmanager
-    def _memory(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # of several runtimes, each with classes of its own
-            is_short = isinstance(error, torch.OutOfMemoryError) or is_short_of_memory(error)
-            if isinstance(error, BackendError) or not is_short:
-                raise
-            advice = "a smaller model, 'mobile-sam' say, or for large frames a smaller longest_side"
-            if self._device.type != "cpu":
-                advice = f"precision 'bfloat16', {advice}, or device 'cpu'"
-            raise BackendError(
-                f"{self._model.name!r} needs more memory than {self._device} has free; choose {advice}."
-            ) from error
+    def _memory(self) -> AbstractContextManager[None]:
+        return reporting_memory(self._model.name, self._device)
 
 
 def _predictions(

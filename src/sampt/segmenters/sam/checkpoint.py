@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sampt.backends.torch_networks import load_exactly, repeatable
 from sampt.errors import BackendError
@@ -46,14 +46,13 @@ def load_network(model: SamModel, path: Path | None) -> SamNetwork:
     return network
 
 
-def fill_random(network: SamNetwork, deviation: float = _RANDOM_DEVIATION, seed: int = 0) -> None:
+def fill_random(network: nn.Module, deviation: float = _RANDOM_DEVIATION, seed: int = 0) -> None:
     """Give every parameter a random value: normal with this deviation (1 for the positional encoding's frequencies).
 
     Factors of norms are 1 and offsets 0. `transformers` would draw the vision encoder's with a deviation of 1e-10, which makes
     it nearly constant.
     """
-    if any(parameter.is_meta for parameter in network.vision_encoder.parameters()):
-        network.vision_encoder.to_empty(device="cpu")
+    _give_memory(network)
     generator = torch.Generator().manual_seed(seed)
     frequencies = ((name, value) for name, value in network.named_buffers() if name.endswith("positional_embedding"))
     with torch.no_grad():
@@ -64,6 +63,14 @@ def fill_random(network: SamNetwork, deviation: float = _RANDOM_DEVIATION, seed:
                 parameter.normal_(0, deviation, generator=generator)
             else:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+
+
+def _give_memory(network: nn.Module) -> None:
+    """Parameters that are on PyTorch's "meta" device get memory; buffers, which follow from the sizes, stay as they are."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.is_meta:
+                setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu"), requires_grad=False))
 
 
 def read_state(path: Path, model: SamModel) -> dict[str, Tensor]:
@@ -115,8 +122,11 @@ def load_weights(network: SamNetwork, state: Mapping[str, Tensor], path: Path, m
     """
     from sampt.segmenters.sam.network import convert_state_dict
     from sampt.segmenters.sam2 import names as sam2
+    from sampt.segmenters.sam3 import names as sam3
 
-    converted = sam2.convert_state_dict(state) if sam2.is_sam2(state) else convert_state_dict(state)
+    families = ((sam3.is_sam3, sam3.convert_state_dict), (sam2.is_sam2, sam2.convert_state_dict))
+    convert = next((convert for is_one, convert in families if is_one(state)), convert_state_dict)
+    converted = convert(state)
     expected = f"those of the official {model.file}"
     load_exactly(network, converted, name=model.name, path=path, other=_find_model(converted), expected=expected)
 
@@ -128,6 +138,8 @@ def _find_model(converted: Mapping[str, Tensor]) -> str | None:
         return "light-hq-sam" if is_hq else "mobile-sam"
     if "vision_encoder.backbone.body.stem.conv1.c.weight" in converted:
         return "edgetam"
+    if "vision_encoder.neck.fpn_layers.0.proj1.weight" in converted:
+        return "sam3"
     hiera = converted.get("vision_encoder.backbone.pos_embed")
     if hiera is not None:
         shorter = "small" if "vision_encoder.backbone.blocks.12.layer_norm1.weight" in converted else "tiny"

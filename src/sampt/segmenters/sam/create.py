@@ -56,8 +56,11 @@ def export_model(name: str, weights: str | None = "default", folder: Path | None
         BackendError: there is no such model, a package is missing, the weights are not at hand or not those of this model, the
             folder cannot be written, random weights have no folder, or the graphs do not compute what PyTorch does.
     """
+    exportable = [model.name for model in MODELS.values() if model.is_exportable]
     if name not in MODELS:
-        raise BackendError(f"Unknown model {name!r}.{did_you_mean(name, MODELS)} Can be exported: {', '.join(MODELS)}.")
+        raise BackendError(f"Unknown model {name!r}.{did_you_mean(name, exportable)} Can be exported: {', '.join(exportable)}.")
+    if name not in exportable:
+        raise BackendError(f"{name!r} runs by PyTorch alone and is not exported. Can be exported: {', '.join(exportable)}.")
     model = MODELS[name]
     check_sam_packages(name, *model.packages, "onnx")
     path = local_weights(name, weights)

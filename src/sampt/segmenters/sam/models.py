@@ -20,11 +20,13 @@ class SamModel:
         name: of the backend.
         builder: "module:function"; the function takes no arguments and returns the network without its weights.
         packages: what the network is built from, besides PyTorch.
+        is_exportable: False when it runs by PyTorch alone.
     """
 
     name: str
     builder: str
     packages: tuple[str, ...] = ("transformers",)
+    is_exportable: bool = True
 
     @property
     def file(self) -> str:
@@ -64,6 +66,7 @@ MODELS = {
         _tiny("mobile-sam"),
         SamModel("edgetam", "sampt.segmenters.edgetam.network:build_edgetam"),
         *(_hiera(size) for size in ("tiny", "small", "base-plus", "large")),
+        SamModel("sam3", "sampt.segmenters.sam3.network:build_sam3", is_exportable=False),
     )
 }
 """By name of the backend."""

@@ -89,7 +89,7 @@ class FrameFeatures:
     """What the decoder needs of b frames.
 
     Attributes:
-        embedding: (b, 256, s, s), s locations of 16 pixels.
+        embedding: (b, 256, s, s), s locations of 16 pixels, in SAM 3 of 14.
         fine: (b, 32, 4 s, 4 s) features that HQ-SAM and SAM 2 add, or None.
         middle: (b, 64, 2 s, 2 s) features that SAM 2 adds, or None.
     """
@@ -126,8 +126,10 @@ class SamNetwork(nn.Module):
         ends_boxes: prompts with a box have a token that stands for nothing, too.
         single_tokens: of the output tokens, that many are what a single mask is made from.
         logit_limit: low-resolution logits are given back cut to within plus and minus this; None as they are.
+        patch: pixels along a side of one location of the embedding; low-resolution logits are four times as fine.
     """
 
+    patch = PATCH
     ends_boxes = False
     single_tokens = 2
     logit_limit: float | None = None
@@ -146,7 +148,7 @@ class SamNetwork(nn.Module):
     @property
     def mask_side(self) -> int:
         """Of low-resolution logits."""
-        return self.side // 4
+        return self.side // self.patch * 4
 
     def fit(self, size_hw: tuple[int, int]) -> Fit:
         """How frames of this size lie in the images."""
@@ -165,7 +167,7 @@ class SamNetwork(nn.Module):
             multimask: give the three masks for ambiguous prompts instead of the single one.
 
         Returns:
-            Low-resolution logits (n, k, side / 4, side / 4) and predicted IoU (n, k), k = 1 or 3; HQ-SAM always gives one.
+            Low-resolution logits (n, k, mask_side, mask_side) and predicted IoU (n, k), k = 1 or 3; HQ-SAM always gives one.
         """
         if self._seen is None or self._seen[0] is not image:
             self._seen = (image, self.parts(image))
@@ -219,7 +221,7 @@ class SamNetwork(nn.Module):
         """Masks and IoU from the decoded mask tokens (n, k, 256) and rows of features (n, 16 p, 32)."""
         chosen = range(1, tokens.shape[1]) if multimask else range(1)
         kernels = torch.stack([self.mask_decoder.output_hypernetworks_mlps[k](tokens[:, k]) for k in chosen], 1)
-        masks = from_blocks(features @ kernels.transpose(1, 2), self.side // PATCH)
+        masks = from_blocks(features @ kernels.transpose(1, 2), self.side // self.patch)
         return masks, iou[:, chosen.start : chosen.stop]
 
     def _mask_rows(self, masks: Tensor) -> Tensor:
@@ -267,7 +269,7 @@ class SamNetwork(nn.Module):
 
     def _positions(self) -> Tensor:
         """(p, 256): the encoding of every location of the embedding, the same for every frame."""
-        locations = self.side // PATCH
+        locations = self.side // self.patch
         at = (
             torch.arange(locations, device=self.prompt_encoder.shared_embedding.positional_embedding.device) + 0.5
         ) / locations

@@ -23,6 +23,8 @@ __all__ = ["Fit", "find_boxes", "find_boxes_low_res", "resize_bilinear", "to_squ
 
 _MEAN_RGB = (123.675, 116.28, 103.53)
 _DEVIATION_RGB = (58.395, 57.12, 57.375)
+_HALF = (127.5, 127.5, 127.5)
+"""Both mean and deviation of SAM 3, whose images lie between -1 and 1."""
 _FRACTION_BITS = 22
 """Of Pillow's integer weights for 8-bit images: 8 bits of the value, 2 to spare, the rest of 32."""
 _LOGIT_STRIDE = 4
@@ -40,12 +42,14 @@ class Fit:
         resized_hw: what it takes of the square, from its top left corner.
         side: of the square.
         is_stretched: True when it is resized as SAM 2 does it, to all of the square.
+        is_centered: True when values lie between -1 and 1, as in SAM 3; else they are divided by their usual deviation.
     """
 
     size_hw: tuple[int, int]
     resized_hw: tuple[int, int]
     side: int
     is_stretched: bool = False
+    is_centered: bool = False
 
     @classmethod
     def of(cls, size_hw: tuple[int, int], side: int) -> Fit:
@@ -55,9 +59,9 @@ class Fit:
         return cls(size_hw, (height, width), side)
 
     @classmethod
-    def stretched(cls, size_hw: tuple[int, int], side: int) -> Fit:
+    def stretched(cls, size_hw: tuple[int, int], side: int, *, is_centered: bool = False) -> Fit:
         """Both sides fill the square."""
-        return cls(size_hw, (side, side), side, is_stretched=True)
+        return cls(size_hw, (side, side), side, is_stretched=True, is_centered=is_centered)
 
     def scale_xy(self, xy: FloatArray) -> FloatArray:
         """(..., 2) pixels of the frame to those of the square, as the official program does it.
@@ -77,7 +81,8 @@ class Fit:
 def to_square(frames: UInt8Array, fit: Fit, device: torch.device) -> Tensor:
     """(b, 3, side, side) float32, normalised, of (b, h, w, 3) uint8 RGB frames."""
     height, width = fit.resized_hw
-    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN_RGB, _DEVIATION_RGB))
+    scale = (_HALF, _HALF) if fit.is_centered else (_MEAN_RGB, _DEVIATION_RGB)
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) for values in scale)
     if fit.is_stretched:
         whole = torch.from_numpy(np.array(frames)).to(device).permute(0, 3, 1, 2).float()
         return (F.interpolate(whole, fit.resized_hw, mode="bilinear", antialias=True) - mean) / deviation

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sampt.backends.torch_networks import compiling, computing
+from sampt.errors import BackendError
+from sampt.files.limits import is_short_of_memory
 from sampt.segmenters.sam.network import FrameFeatures, SamNetwork
 from sampt.segmenters.sam.prompts import PromptBatch
 from sampt.segmenters.sam.resizing import Fit
 
-__all__ = ["SamRuntime", "TorchRuntime", "default_precision"]
+__all__ = ["SamRuntime", "TorchRuntime", "default_precision", "reporting_memory"]
 
 
 class SamRuntime(Protocol):
@@ -38,6 +41,25 @@ class SamRuntime(Protocol):
 def default_precision(device: torch.device) -> str:
     """What a network computes with where nobody says: bfloat16 on a GPU of NVIDIA that has it, float32 elsewhere."""
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+@contextmanager
+def reporting_memory(name: str, device: torch.device) -> Iterator[None]:
+    """Around what the backend ``name`` computes on ``device``.
+
+    Raises:
+        BackendError: the device's memory is too small, whatever library says so.
+    """
+    try:
+        yield
+    except Exception as error:  # of several runtimes, each with classes of its own
+        is_short = isinstance(error, torch.OutOfMemoryError) or is_short_of_memory(error)
+        if isinstance(error, BackendError) or not is_short:
+            raise
+        advice = "a smaller model, 'mobile-sam' say, or for large frames a smaller longest_side"
+        if device.type != "cpu":
+            advice = f"precision 'bfloat16', {advice}, or device 'cpu'"
+        raise BackendError(f"{name!r} needs more memory than {device} has free; choose {advice}.") from error
 
 
 class TorchRuntime:

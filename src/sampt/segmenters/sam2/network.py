@@ -32,6 +32,7 @@ __all__ = [
     "build_tiny",
     "decoder_and_prompts",
     "vision_config",
+    "without_positions",
 ]
 
 _WIDTH = 256
@@ -133,6 +134,11 @@ class _NoPositions(nn.Module):
         return torch.empty(0, device=device, dtype=dtype)
 
 
+def without_positions(vision: Any) -> None:
+    """Leave out the encodings of locations that only a memory of the video uses."""
+    vision.neck.position_encoding = _NoPositions()
+
+
 def vision_config(sizes: HieraSizes) -> Any:
     """What the vision encoder is made with."""
     widths, heads = ([first << stage for stage in range(4)] for first in (sizes.width, sizes.heads))
@@ -160,7 +166,7 @@ def build(sizes: HieraSizes) -> Sam2Network:
     """SAM 2.1 of these sizes; the vision encoder's parameters are still without memory (PyTorch's "meta" device)."""
     with torch.device("meta"):
         vision = Sam2VisionModel(vision_config(sizes))
-    vision.neck.position_encoding = _NoPositions()
+    without_positions(vision)
     prompts, decoder = decoder_and_prompts(sizes.side)
     return Sam2Network(vision, prompts, decoder, sizes.side)
 
