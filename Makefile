@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PARSERS := .venv-parsers
+# The tests start hundreds of processes: each would compile our sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 NODE_TOOLS := node_modules/.package-lock.json
 
 .PHONY: demo test test-slow test-installs coverage lint types layers page page-types pytest parsers clean

@@ -19,6 +19,7 @@ import token
 import tokenize
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -192,6 +193,9 @@ def _page_spans(text: str) -> Iterator[tuple[int, int]]:
 _SPANS = {".py": _python_spans, ".md": _document_spans, ".html": _page_spans}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_PHRASES = "|".join(phrase for rival in RIVALS for phrase in rival.phrases)
+_ANY_PHRASE = re.compile(rf"(?<!\w)(?:{_PHRASES})(?!\w)", re.IGNORECASE)
+"""Few pieces hold one: for those alone it is found out which."""
 
 
 # ---- the search ----------------------------------------------------------------------------------------------------------
@@ -214,14 +218,21 @@ def _search(piece: Piece) -> Iterator[tuple[int, str, str]]:
         is_property_of_css = name.group() == "place" and after == "-"
         if not is_method_of_str and not is_property_of_css:
             yield from ((name.start(), name.group(), write) for write in _rivals_in_name(name.group(), piece.is_prose))
+    if not piece.is_prose or not _ANY_PHRASE.search(piece.text):
+        return
     for rival in RIVALS:
-        for phrase in rival.phrases if piece.is_prose else ():
+        for phrase in rival.phrases:
             for match in re.finditer(rf"(?<!\w)(?:{phrase})(?!\w)", piece.text, re.IGNORECASE):
                 yield match.start(), match.group(), rival.write
 
 
-def _rivals_in_name(name: str, is_prose: bool) -> Iterator[str]:
-    """What to write instead of parts of a name, or of a word in prose."""
+@cache
+def _rivals_in_name(name: str, is_prose: bool) -> tuple[str, ...]:
+    """What to write instead of parts of a name, or of a word in prose. Kept, as a few thousand names make up all files."""
+    return tuple(_find_in_name(name, is_prose))
+
+
+def _find_in_name(name: str, is_prose: bool) -> Iterator[str]:
     parts = _PART.findall(name)
     lower, is_name = {part.lower() for part in parts}, not is_prose or len(parts) > 1
     for rival in RIVALS:
