@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -13,18 +14,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.segmenter import more_images
+from training.segmenter.clones import Clone, Repository
 from training.segmenter.more_images import (
-    Clone,
     Dataset,
-    Repository,
     Sample,
     check_clones,
     load_datasets,
     main,
     make_dataset,
+    read_caltech_animals,
     read_coco,
+    read_coco_people,
     read_coco_subsets,
+    read_endangered_animals,
     read_feral_cats,
+    read_id_images,
     read_mask_images,
     read_yolo,
     write_sample,
@@ -65,7 +69,7 @@ def rectangle(x0: int, y0: int, x1: int, y1: int) -> list[int]:
 
 
 def coco_json(annotations: list[dict[str, object]], *names: str) -> str:
-    images = [{"id": i, "file_name": name, "license": 4 + i} for i, name in enumerate(names)]
+    images = [{"id": i, "file_name": name, "license": 4 + i, "width": 60, "height": 40} for i, name in enumerate(names)]
     return json.dumps({"images": images, "annotations": annotations})
 
 
@@ -105,6 +109,52 @@ def test_no_coco_image_comes_twice(tmp_path: Path) -> None:
         ),
     ]
     assert [(s.stem, s.license_id) for s in read_coco_subsets(*clones)] == [("1", 4), ("2", 5), ("3", None)]
+
+
+def test_small_people_are_left_out(tmp_path: Path) -> None:
+    outline = [rectangle(10, 10, 19, 19)]
+    areas = [(0, 23.9), (0, 24.0), (1, 23.9)]
+    annotations: list[dict[str, object]] = [{"image_id": i, "segmentation": outline, "area": area} for i, area in areas]
+    table, none = coco_json(annotations, "1.jpg", "2.jpg"), coco_json([])
+    images = {f"data/coco/images/train2017/{i}.jpg": encode(GREY) for i in (1, 2)}
+    one = make_clone(tmp_path / "a", {"data/coco/annotations/instances_train2017.json": table, **images})
+    other = make_clone(tmp_path / "b", {"coco/annotations/instances_val2017.json": none})
+    (sample,) = read_coco_people(one, other)
+    assert (sample.stem, sample.ids.max()) == ("1", 1)
+
+
+def test_a_photo_exported_twice_comes_once_under_its_name(tmp_path: Path) -> None:
+    root, names = "dataset", ("000000000312_jpg.rf.aa.jpg", "000000000312_jpg.rf.bb.jpg", "tiger-84_jpg.rf.cc.jpg")
+    table = coco_json([{"image_id": i, "segmentation": [rectangle(3, 3, 20, 20)]} for i in range(3)], *names)
+    files: dict[str, bytes | str] = {f"{root}/train/{name}": encode(GREY) for name in names}
+    files |= {f"{root}/{split}/_annotations.coco.json": coco_json([]) for split in ("test", "valid")}
+    clone = make_clone(tmp_path / "a", {**files, f"{root}/train/_annotations.coco.json": table})
+    found = list(read_endangered_animals(clone))
+    assert [(sample.stem, sample.license_id) for sample in found] == [("000000000312", None), ("tiger-84", None)]
+
+
+def test_kinds_that_number_their_images_alike_keep_apart_and_want_a_mask(tmp_path: Path) -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[3:9] = 255
+    files: dict[str, bytes | str] = {f"data/images/{kind}/image_0002.jpg": encode(GREY) for kind in ("emu", "rhino")}
+    files |= {f"data/masks/{kind}/mask_0002.png": encode(mask, "PNG") for kind in ("emu", "rhino")}
+    found = list(read_caltech_animals(make_clone(tmp_path / "a", {**files, "data/images/emu/image_0003.jpg": encode(GREY)})))
+    assert [sample.stem for sample in found] == ["emu_0002", "rhino_0002"]
+    assert np.unique(np.argwhere(found[0].ids)[:, 0]).tolist() == list(range(3, 9))
+
+
+def test_index_images_give_their_values_not_their_colors(tmp_path: Path) -> None:
+    ids = np.zeros((40, 60), np.uint8)
+    ids[5:10], ids[20:30] = 1, 2
+    palette, file = Image.fromarray(ids), io.BytesIO()
+    palette.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
+    palette.save(file, "PNG")
+    files: dict[str, bytes | str] = {f"i/{name}.png": encode(GREY, "PNG") for name in "xy"}
+    clone = make_clone(tmp_path / "a", {**files, "m/x_mask.png": file.getvalue(), "m/y_mask.png": encode(GREY, "PNG")})
+    samples = read_id_images(clone, "i/*.png", "m/*_mask.png")
+    np.testing.assert_array_equal(next(samples).ids, ids)
+    with pytest.raises(SystemExit, match=r"m/y_mask\.png .* mode RGB; expected L or P"):
+        next(samples)
 
 
 def test_yolo_polygons_are_fractions_and_boxes_are_left_out(tmp_path: Path) -> None:
@@ -182,18 +232,21 @@ def test_a_folder_is_made_from_the_commit_and_only_once(tmp_path: Path, monkeypa
     assert source[0] == f"From: github.com/me/masks at commit {repository.commit}"
     assert source[3] == "Licence: none stated"
     assert make_dataset(dataset, tmp_path / "none", tmp_path / "out").endswith("complete already")
+    again = dataclasses.replace(dataset, name="again", distinct_from=("made",))
+    monkeypatch.setitem(more_images.READERS, "again", more_images.READERS["made"])
+    assert make_dataset(again, tmp_path / "clones", tmp_path / "out").endswith("again: 0 images, 0 objects")
     (tmp_path / "out" / "made" / "SOURCE.txt").write_text("From: elsewhere\n")
     with pytest.raises(SystemExit, match="something else"):
         make_dataset(dataset, tmp_path / "clones", tmp_path / "out")
 
 
 def test_missing_clones_are_named_with_their_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=r"lacks 7 of 7 clones") as caught:
+    with pytest.raises(SystemExit, match=r"lacks 15 of 15 clones") as caught:
         main(["--clones", str(tmp_path), "--out", str(tmp_path / "out")])
     assert "\n" not in str(caught.value)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
-    assert f"git clone https://github.com/ardamavi/Cat-Segmentation '{tmp_path}/ardamavi+Cat-Segmentation'" in lines[-1]
+    assert len(lines) == 15
+    assert f"git clone https://github.com/gmguarino/PennFudan '{tmp_path}/gmguarino+PennFudan'" in lines[-3]
     assert not (tmp_path / "out").exists()
 
 
@@ -204,11 +257,13 @@ def test_a_clone_without_the_commit_is_missing(tmp_path: Path) -> None:
         check_clones(tmp_path, [there, Repository("a/b", "0" * 40, ["."])])
 
 
-def test_every_folder_names_its_licence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_folder_names_its_license(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--licenses"])
     printed = capsys.readouterr().out
     names = [dataset.name for dataset in load_datasets()]
     assert names == list(more_images.READERS)
+    for k, dataset in enumerate(load_datasets()):
+        assert set(dataset.distinct_from) <= set(names[:k])  # folders are made in this order
     assert [name for name in printed.splitlines() if name in names] == names
     assert printed.count("\nLicence: ") == len(names)
     assert "authors state NO licence" in printed

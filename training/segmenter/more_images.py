@@ -1,23 +1,21 @@
-"""Make five more folders of training images from clones of public repositories: photos, index-PNG masks, SOURCE.txt.
+"""Make more folders of training images from clones of public repositories: photos, index-PNG masks, SOURCE.txt.
 
     python -m training.segmenter.more_images --clones FOLDER --out training-runs/extra
     python -m training.segmenter.more_images --licenses
 
 FOLDER holds plain clones named OWNER+NAME. Where one is missing, the ``git clone`` commands are printed; nothing is downloaded.
 Files are read from git's objects at the commits in more_images.toml, whatever is checked out. Every folder is written beside
-its place and renamed when it is complete; complete ones are left as they are.
+its place and renamed when it is complete; complete ones are left as they are. They are made in the order of more_images.toml,
+as some leave out what others before them have.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
 import json
 import re
 import shutil
-import subprocess
-import tarfile
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sampt.files.atomic import make_partial_path
+from training.segmenter.clones import Bytes, Clone, Repository, is_clone
 
 MAX_SIDE = 1024  # pixels
 MAX_OBJECTS = 250  # an index PNG holds 255
@@ -41,83 +40,7 @@ MASK_NOTE = (
     "image were dropped."
 )
 
-Bytes = NDArray[np.uint8]
 Polygon = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A repository on GitHub, ``owner/name``, at one commit; ``folders``: those that are read."""
-
-    name: str
-    commit: str
-    folders: Sequence[str]
-
-    @property
-    def folder_name(self) -> str:
-        return self.name.replace("/", "+")
-
-
-class Clone:
-    """The files of a repository at its commit, from the objects of a clone.
-
-    Args:
-        folder: of the clone, with or without a work tree.
-        repository: the commit and the folders that are read; they are held in memory.
-
-    Raises:
-        SystemExit: they are not all there.
-    """
-
-    def __init__(self, folder: Path, repository: Repository) -> None:
-        done = run_git(folder, "archive", "--format=tar", repository.commit, "--", *repository.folders)
-        if done.returncode:
-            reason = " ".join(done.stderr.decode(errors="replace").split())
-            raise SystemExit(f"{folder} cannot be read ({reason}); expected a complete clone: clone it again.")
-        self.folder = folder
-        self._tar = tarfile.open(fileobj=io.BytesIO(done.stdout))  # noqa: SIM115
-        self.paths = sorted(member.name for member in self._tar if member.isfile())
-
-    def list_files(self, pattern: str) -> list[str]:
-        """Paths, sorted, that match a pattern such as ``data/images*/*.jpg``; ``*`` stays within a folder."""
-        expression = re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
-        return [path for path in self.paths if expression.fullmatch(path)]
-
-    def read(self, path: str) -> bytes:
-        """The contents of a file.
-
-        Raises:
-            SystemExit: the clone lacks it.
-        """
-        try:
-            file = self._tar.extractfile(path)
-        except KeyError:
-            file = None
-        if file is None:
-            raise SystemExit(f"{self.folder} lacks the file {path}; expected a complete clone: clone it again.")
-        return file.read()
-
-    def read_image(self, path: str, mode: str = "RGB") -> Bytes:
-        """Pixels (h, w, 3) of an image in RGB, or (h, w) in mode ``L``.
-
-        Raises:
-            SystemExit: it is no image.
-        """
-        try:
-            return np.array(Image.open(io.BytesIO(self.read(path))).convert(mode))
-        except OSError as error:
-            raise SystemExit(f"{path} of {self.folder} is not an image that can be read; clone it again.") from error
-
-
-def run_git(folder: Path, *command: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", "-C", str(folder), *command], capture_output=True, check=False)  # noqa: S603, S607
-
-
-def is_clone(folder: Path, commit: str) -> bool:
-    """Whether a folder is a clone that holds the commit."""
-    # A folder that is no clone is not to be taken for a part of the repository that it lies in.
-    is_repository = (folder / ".git").exists() or (folder / "HEAD").exists()
-    return is_repository and run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +73,7 @@ class Dataset:
         kinds: what the objects are.
         license: what the repository and the makers say, and what they do not say.
         masks: how the masks came about.
+        distinct_from: folders that come before it; images of a name that one of them has are left out.
     """
 
     name: str
@@ -158,6 +82,7 @@ class Dataset:
     kinds: str
     license: str
     masks: str
+    distinct_from: Sequence[str] = ()
 
     @property
     def origin(self) -> str:
@@ -212,17 +137,26 @@ def read_yolo(clone: Clone, images: Iterable[str]) -> Iterator[tuple[str, Sample
             yield path, make_sample(clone, path, ids, image)
 
 
-def read_coco(clone: Clone, annotations: str, images: str) -> Iterator[Sample]:
+def read_id_images(clone: Clone, images: str, masks: str) -> Iterator[Sample]:
+    """Images that match a pattern, and index images, ``masks`` with the stem for ``*``, of the object at every pixel."""
+    for path in clone.list_files(images):
+        yield make_sample(clone, path, clone.read_ids(masks.replace("*", PurePosixPath(path).stem)))
+
+
+def read_coco(clone: Clone, annotations: str, images: str, min_fraction: float = 0.0) -> Iterator[Sample]:
     """Images of a folder with their polygons in a COCO JSON file; crowds, which are run lengths, are left out.
 
-    Images that the folder lacks are skipped, and those without polygons.
+    Images that the folder lacks are skipped, and those without polygons; objects of less than ``min_fraction`` of their image,
+    by the file, are left out.
     """
     table = json.loads(clone.read(annotations))
     listed = set(clone.list_files(f"{images}/*"))
     objects: dict[int, list[list[Polygon]]] = defaultdict(list)
+    min_areas = {row["id"]: min_fraction * row["width"] * row["height"] for row in table["images"]} if min_fraction else {}
     for row in table["annotations"]:
         parts = row.get("segmentation")
-        if isinstance(parts, list) and parts and not row.get("iscrowd"):
+        large = row.get("area", 0.0) >= min_areas.get(row["image_id"], 0.0)
+        if isinstance(parts, list) and parts and not row.get("iscrowd") and large:
             objects[row["image_id"]].append([np.asarray(part, float).reshape(-1, 2) for part in parts])
     for row in table["images"]:
         path = f"{images}/{row['file_name']}"
@@ -246,6 +180,24 @@ def read_coco_subsets(tiny: Clone, mini: Clone, coco128: Clone) -> Iterator[Samp
             yield sample
 
 
+def read_coco_more(tiny: Clone, other: Clone) -> Iterator[Sample]:
+    """The training and validation images of two more subsets of COCO; no image of one is in the other."""
+    for clone, root in ((tiny, ""), (other, "images/")):
+        for split in ("train2017", "val2017"):
+            yield from read_coco(clone, f"annotations/instances_{split}.json", root + split)
+
+
+def read_coco_street(clone: Clone) -> Iterator[Sample]:
+    for split in ("train2017", "val2017"):
+        yield from read_coco(clone, f"data/annotations/instances_{split}.json", "data/images")
+
+
+def read_coco_people(one: Clone, other: Clone) -> Iterator[Sample]:
+    """People of a hundredth of the image and more: in the crowd nobody knows what a click means."""
+    yield from read_coco(one, "data/coco/annotations/instances_train2017.json", "data/coco/images/train2017", 0.01)
+    yield from read_coco(other, "coco/annotations/instances_val2017.json", "coco/images/val2017", 0.01)
+
+
 def read_feral_cats(clone: Clone) -> Iterator[Sample]:
     """One of the augmented copies of every photo, the first by name; those for training have salt and pepper, and a median."""
     copies: dict[str, str] = {}
@@ -256,6 +208,28 @@ def read_feral_cats(clone: Clone) -> Iterator[Sample]:
         if "/train/" in path:
             sample = dataclasses.replace(sample, image=np.asarray(cv2.medianBlur(sample.image, 3), np.uint8), jpeg=None)
         yield sample
+
+
+def read_endangered_animals(clone: Clone) -> Iterator[Sample]:
+    """All three parts; of the few photos that come more than once, the first by name. Photos of COCO keep their name there."""
+    seen = set()
+    for split in ("test", "train", "valid"):
+        for sample in read_coco(clone, f"dataset/{split}/_annotations.coco.json", f"dataset/{split}"):
+            stem = sample.stem.split(".rf.")[0].removesuffix("_jpg")
+            if stem not in seen:
+                seen.add(stem)
+                yield dataclasses.replace(sample, stem=stem, license_id=None)
+
+
+def read_caltech_animals(clone: Clone) -> Iterator[Sample]:
+    """Four kinds of Caltech 101, which number their images alike: the kind is put before the number."""
+    listed = set(clone.paths)
+    for path in clone.list_files("data/images/*/image_*.jpg"):
+        kind, number = PurePosixPath(path).parent.name, PurePosixPath(path).stem.removeprefix("image_")
+        mask = f"data/masks/{kind}/mask_{number}.png"
+        if mask in listed:
+            sample = make_sample(clone, path, (clone.read_image(mask, "L") > 127).astype(np.uint8))
+            yield dataclasses.replace(sample, stem=f"{kind}_{number}")
 
 
 def read_butterflies(clone: Clone) -> Iterator[Sample]:
@@ -273,12 +247,22 @@ def read_cats_ardamavi(clone: Clone) -> Iterator[Sample]:
     return read_mask_images(clone, "Data/Train_Data/input/*.jpg", "Data/Train_Data/mask/mask_*.jpg")
 
 
+def read_pennfudan(clone: Clone) -> Iterator[Sample]:
+    return read_id_images(clone, "data/PennFudanPed/PNGImages/*.png", "data/PennFudanPed/PedMasks/*_mask.png")
+
+
 READERS: dict[str, Callable[..., Iterator[Sample]]] = {
     "coco_subsets": read_coco_subsets,
+    "coco_more": read_coco_more,
+    "coco_street": read_coco_street,
+    "coco_people": read_coco_people,
     "ecssd": read_ecssd,
     "feral_cats": read_feral_cats,
     "butterflies": read_butterflies,
     "cats_ardamavi": read_cats_ardamavi,
+    "pennfudan": read_pennfudan,
+    "endangered_animals": read_endangered_animals,
+    "caltech_animals": read_caltech_animals,
 }
 
 
@@ -343,8 +327,9 @@ def make_dataset(dataset: Dataset, clones: Path, out: Path) -> str:
     counts: list[int] = []
     license_ids: dict[str, int | None] = {}
     opened = [Clone(clones / item.folder_name, item) for item in dataset.repositories]
+    taken = {path.stem for name in dataset.distinct_from for path in (out / name).glob("*.jpg")}
     for sample in READERS[dataset.name](*opened):
-        if count := write_sample(partial, sample):
+        if sample.stem not in taken and (count := write_sample(partial, sample)):
             counts.append(count)
             license_ids[sample.stem] = sample.license_id
     if any(license_ids.values()):
@@ -374,7 +359,7 @@ def check_clones(folder: Path, repositories: Sequence[Repository]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clones", type=Path, help="folder of clones, each named OWNER+NAME")
-    parser.add_argument("--out", type=Path, help="where the five folders are made")
+    parser.add_argument("--out", type=Path, help="where the folders are made")
     parser.add_argument("--licenses", action="store_true", help="print the licence of every folder, and make none")
     args = parser.parse_args(arguments)
     datasets = load_datasets()
