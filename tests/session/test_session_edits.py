@@ -59,14 +59,36 @@ def test_edits_and_the_way_back_and_forth(bench: Any) -> None:
         revisions.append(session.revision)
     assert revisions == sorted(set(revisions))
     assert len({repr(s) for s in seen}) == len(seen)
-    for expected in reversed(seen[:-1]):
+
+    def reopened() -> Session:
+        session.close()
+        again: Session = bench.open()
+        return again
+
+    for i, expected in enumerate(reversed(seen[:-1])):
+        session = reopened() if i in (0, 5, 9) else session  # steps outlive the program
         assert session.undo()
         assert describe(session) == expected
+    session = reopened()
     assert (session.undo(), session.can_undo, session.can_redo) == (False, False, True)
-    for expected in seen[1:]:
+    for i, expected in enumerate(seen[1:]):
+        session = reopened() if i in (3, 8) else session
         assert session.redo()
         assert describe(session) == expected
     assert (session.redo(), session.can_redo) == (False, False)
+
+
+@pytest.mark.parametrize("steps", ["none", [1], {"undo": [{"kept": {"clicks": [9, 0]}, "items": {"clicks": []}}]}, {"undo": 5}])
+def test_steps_that_are_damaged_are_left_out(bench: Any, steps: Any) -> None:
+    with bench.create() as session:
+        session.add_object()
+        before = describe(session)
+    path = bench.project / "project.json"
+    data = json.loads(path.read_text())
+    assert len(data["steps"]["undo"]) == 1
+    path.write_text(json.dumps({**data, "steps": steps}))
+    again = bench.open()
+    assert (describe(again), again.can_undo) == (before, False)
 
 
 def test_what_edits_answer_and_questions_about_inputs(bench: Any) -> None:

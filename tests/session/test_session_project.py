@@ -58,7 +58,7 @@ def test_a_project_opens_as_it_was_left(bench: Any) -> None:
     again = bench.open()
     assert state_of(again) == before
     assert again.config == bench.config
-    assert (again.can_undo, again.can_redo, again.revision) == (False, False, 0)
+    assert (again.can_undo, again.can_redo, again.revision) == (True, False, 0)
     assert list(again.propagate()) == []
     assert (bench.segmenter.encoded, bench.tracker.calls) == ([], [])
     again.update_object(2, is_locked=False)

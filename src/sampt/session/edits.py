@@ -98,67 +98,49 @@ class Inputs:
         return {i.frame_idx for group in (self.clicks, self.boxes, self.masks) for i in group if i.object_id == object_id}
 
 
+@dataclass(frozen=True, eq=False)
 class History:
-    """Steps back and forth between inputs."""
+    """Inputs, and the steps back and forth between them; every edit makes the next one.
 
-    def __init__(self, now: Inputs) -> None:
-        self.now = now
-        self._before: list[Inputs] = []
-        self._after: list[Inputs] = []
+    Attributes:
+        now: the inputs.
+        before: those of the steps that can be undone; the last one is undone first.
+        after: those of the steps that were undone; the last one is done again first.
+    """
 
-    @property
-    def can_undo(self) -> bool:
-        return bool(self._before)
+    now: Inputs
+    before: tuple[Inputs, ...] = ()
+    after: tuple[Inputs, ...] = ()
 
-    @property
-    def can_redo(self) -> bool:
-        return bool(self._after)
+    def step(self, new: Inputs) -> History:
+        """After a new edit; what was undone cannot be done again."""
+        return History(new, _drop_large(new, (*self.before[1 - MAX_STEPS :], self.now)))
 
-    @property
-    def previous(self) -> Inputs:
-        """The inputs a step ago; ids that were given since are not given again."""
-        return self._with_newer_ids(self._before[-1])
+    def undo(self) -> History:
+        """A step ago; ids that were given since are not given again."""
+        return History(self._with_newer_ids(self.before[-1]), self.before[:-1], (*self.after, self.now))
 
-    @property
-    def next(self) -> Inputs:
-        """The inputs before the last undo."""
-        return self._with_newer_ids(self._after[-1])
-
-    def step(self, new: Inputs) -> None:
-        """A new edit; what was undone cannot be done again."""
-        self._before = [*self._before[1 - MAX_STEPS :], self.now]
-        self._after = []
-        self.now = new
-        self._drop_large()
-
-    def undo(self) -> None:
-        new = self.previous
-        self._after.append(self.now)
-        self._before.pop()
-        self.now = new
-
-    def redo(self) -> None:
-        new = self.next
-        self._before.append(self.now)
-        self._after.pop()
-        self.now = new
-
-    def _drop_large(self) -> None:
-        """Forget the oldest steps while masks that were replaced or taken away since need too much room."""
-        later, held = self.now, 0
-        for i in range(len(self._before) - 1, -1, -1):
-            step = self._before[i]
-            if step.masks is not later.masks:
-                known = {id(mask) for mask in later.masks}
-                held += sum(len(mask.rle.counts) for mask in step.masks if id(mask) not in known)
-            if held > MAX_STEP_BYTES:
-                self._before = self._before[i + 1 :]
-                return
-            later = step
+    def redo(self) -> History:
+        """Before the last undo."""
+        return History(self._with_newer_ids(self.after[-1]), (*self.before, self.now), self.after[:-1])
 
     def _with_newer_ids(self, inputs: Inputs) -> Inputs:
         ids = {name: max(getattr(inputs, name), getattr(self.now, name)) for name in ("next_object_id", "next_point_id")}
         return dataclasses.replace(inputs, **ids)
+
+
+def _drop_large(now: Inputs, before: tuple[Inputs, ...]) -> tuple[Inputs, ...]:
+    """The steps without the oldest, while masks that were replaced or taken away since need too much room."""
+    later, held = now, 0
+    for i in range(len(before) - 1, -1, -1):
+        step = before[i]
+        if step.masks is not later.masks:
+            known = {id(mask) for mask in later.masks}
+            held += sum(len(mask.rle.counts) for mask in step.masks if id(mask) not in known)
+        if held > MAX_STEP_BYTES:
+            return before[i + 1 :]
+        later = step
+    return before
 
 
 def add_object(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None) -> Inputs:

@@ -26,7 +26,8 @@ from sampt.masks.rle import Rle
 from sampt.pipeline.backends import setting_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.segmenters.create import create_segmenter
-from sampt.session.edits import Inputs, check_inputs, check_items
+from sampt.session.edits import History, Inputs, check_inputs, check_items
+from sampt.session.steps_on_disk import pack_steps, unpack_steps
 from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.trackers.create import create_tracker
@@ -79,13 +80,18 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class ProjectFile:
-    """What ``project.json`` says; the steps to undo are not kept."""
+    """What ``project.json`` says."""
 
     video: VideoFacts
     config: SegmentConfig
     tracker: str
     segmenter: str
-    inputs: Inputs
+    history: History
+
+    @property
+    def inputs(self) -> Inputs:
+        """What was given, as it is now."""
+        return self.history.now
 
 
 def video_facts(video: Video, path: Path | str, project: Path) -> VideoFacts:
@@ -148,6 +154,19 @@ def write_project(project: Path, content: ProjectFile) -> None:
         "video": dataclasses.asdict(content.video),
         "config": flatten_settings(content.config),
         "backends": {"tracker": content.tracker, "segmenter": content.segmenter},
+        **_inputs_entry(inputs),
+        "steps": pack_steps(content.history, _inputs_entry),
+    }
+    # A line for each part: to be read by people, and written fast.
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}" for name, part in data.items())
+    text = f"{{\n{lines}\n}}\n".encode()
+    if len(text) > MAX_PROJECT_BYTES:  # it could not be read again
+        raise LimitError(f"{project} would have {len(text)} bytes; expected at most {MAX_PROJECT_BYTES}: take masks away.")
+    write_atomic(project / PROJECT_NAME, text, sync=True)
+
+
+def _inputs_entry(inputs: Inputs) -> dict[str, Any]:
+    return {
         "objects": [dataclasses.asdict(o) for o in inputs.objects],
         "clicks": [dataclasses.asdict(c) for c in inputs.clicks],
         "boxes": [dataclasses.asdict(b) for b in inputs.boxes],
@@ -157,12 +176,6 @@ def write_project(project: Path, content: ProjectFile) -> None:
         "next_object_id": inputs.next_object_id,
         "next_point_id": inputs.next_point_id,
     }
-    # A line for each part: to be read by people, and written fast.
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}" for name, part in data.items())
-    text = f"{{\n{lines}\n}}\n".encode()
-    if len(text) > MAX_PROJECT_BYTES:  # it could not be read again
-        raise LimitError(f"{project} would have {len(text)} bytes; expected at most {MAX_PROJECT_BYTES}: take masks away.")
-    write_atomic(project / PROJECT_NAME, text, sync=True)
 
 
 def read_project(project: Path) -> ProjectFile:
@@ -232,11 +245,22 @@ def _parse(data: Mapping[str, Any]) -> ProjectFile:
     facts = VideoFacts(
         str(entry["path"]), beside, str(entry["sha256"]), _whole(entry["num_frames"]), size_hw, float(entry["fps"])
     )
+    backends = data["backends"]
+    now = check_inputs(_parse_inputs(data, facts))
+    ids = {"next_object_id": now.next_object_id, "next_point_id": now.next_point_id}
+    steps = data.get("steps", {})  # an older sampt has none
+    history = unpack_steps(now, steps, lambda items: _parse_inputs({**items, **ids}, facts))
+    config = with_settings(default_config(), _flat(data["config"]))
+    return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), history)
+
+
+def _parse_inputs(data: Mapping[str, Any], facts: VideoFacts) -> Inputs:
+    size_hw = facts.size_hw
     reviewed = data.get("reviewed", [])  # an older sampt has none
     for part in ("objects", "clicks", "boxes", "masks", "carried"):
         check_items(len(data[part]), part)
     check_items(len(reviewed), "marks of good frames")
-    inputs = Inputs(
+    return Inputs(
         facts.num_frames,
         size_hw,
         tuple(_object(o) for o in data["objects"]),
@@ -248,9 +272,6 @@ def _parse(data: Mapping[str, Any]) -> ProjectFile:
         _whole(data["next_object_id"]),
         _whole(data["next_point_id"]),
     )
-    backends = data["backends"]
-    config = with_settings(default_config(), _flat(data["config"]))
-    return ProjectFile(facts, config, str(backends["tracker"]), str(backends["segmenter"]), check_inputs(inputs))
 
 
 def _object(entry: Mapping[str, Any]) -> SessionObject:

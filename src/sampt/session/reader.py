@@ -45,11 +45,11 @@ class SessionReader:
 
     @property
     def can_undo(self) -> bool:
-        return self._state.history.can_undo
+        return bool(self._state.history.before)
 
     @property
     def can_redo(self) -> bool:
-        return self._state.history.can_redo
+        return bool(self._state.history.after)
 
     @property
     def objects(self) -> tuple[SessionObject, ...]:

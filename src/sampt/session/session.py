@@ -16,7 +16,7 @@ from sampt.pipeline.preparation import working_video
 from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import choices, edits
-from sampt.session.edits import Inputs
+from sampt.session.edits import History, Inputs
 from sampt.session.plan import checked_config, session_settings, settings_digest
 from sampt.session.preview import Previewer
 from sampt.session.project import (
@@ -105,7 +105,7 @@ class Session(SessionReader):
             backends[1], settings, self.video, working_video(self.video, settings.longest_side), cache_bytes
         )
         store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
-        self._state = SessionState(content.inputs, store, settings_digest(content, settings))
+        self._state = SessionState(content.history, store, settings_digest(content, settings))
         self._previews: LruCache[bytes, ObjectResult] = LruCache(_MAX_PREVIEW_BYTES, _MAX_PREVIEWS)
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
@@ -148,7 +148,7 @@ class Session(SessionReader):
         try:
             check_new(folder)  # nobody else was quicker
             inputs = Inputs(facts.num_frames, facts.size_hw)
-            content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, inputs)
+            content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, History(inputs))
             with disk_errors(folder):
                 (folder / RESULTS_NAME).unlink(missing_ok=True)
             return cls(folder, lock, content, opened, backends, cache_bytes)._save_first()
@@ -167,7 +167,7 @@ class Session(SessionReader):
         device: str = "auto",
         cache_bytes: int = 256 << 20,
     ) -> Session:
-        """Go on with a project. Steps made before cannot be undone any more.
+        """Go on with a project, with the steps to undo and to do again that its file has room for.
 
         Args:
             project: its folder.
@@ -370,8 +370,8 @@ class Session(SessionReader):
             raise
         return self
 
-    def _save(self, inputs: Inputs) -> None:
-        content = dataclasses.replace(self._content, inputs=inputs)
+    def _save(self, history: History) -> None:
+        content = dataclasses.replace(self._content, history=history)
         write_project(self.project, content)
         self._content = content
 

@@ -28,9 +28,9 @@ class SessionState:
         is_closed: nothing can be changed or written any more.
     """
 
-    def __init__(self, inputs: Inputs, store: ResultStore, settings_digest: str) -> None:
+    def __init__(self, history: History, store: ResultStore, settings_digest: str) -> None:
         self.lock = threading.RLock()
-        self.history, self.store, self.settings_digest = History(inputs), store, settings_digest
+        self.history, self.store, self.settings_digest = history, store, settings_digest
         self.revision = 0
         self.is_closed = False
         self._plans: dict[int, ObjectPlan] = {}
@@ -51,38 +51,37 @@ class SessionState:
                 self._planned_for = self.inputs
             return self._plans
 
-    def change(self, edit: Callable[[Inputs], Inputs], save: Callable[[Inputs], None]) -> Inputs:
+    def change(self, edit: Callable[[Inputs], Inputs], save: Callable[[History], None]) -> Inputs:
         """Make an edit one step, once it is saved, and give the inputs then; an edit that changes nothing is none."""
         with self.lock:
             self._check_open()
             new = edit(self.inputs)
             if new != self.inputs:
-                save(new)
-                self.history.step(new)
-                self.revision += 1
+                self._go(self.history.step(new), save)
             return self.inputs
 
-    def go_back(self, save: Callable[[Inputs], None]) -> bool:
+    def go_back(self, save: Callable[[History], None]) -> bool:
         """Undo a step."""
         with self.lock:
             self._check_open()
-            if not self.history.can_undo:
+            if not self.history.before:
                 return False
-            save(self.history.previous)
-            self.history.undo()
-            self.revision += 1
+            self._go(self.history.undo(), save)
             return True
 
-    def go_forth(self, save: Callable[[Inputs], None]) -> bool:
+    def go_forth(self, save: Callable[[History], None]) -> bool:
         """Do again what was undone last."""
         with self.lock:
             self._check_open()
-            if not self.history.can_redo:
+            if not self.history.after:
                 return False
-            save(self.history.next)
-            self.history.redo()
-            self.revision += 1
+            self._go(self.history.redo(), save)
             return True
+
+    def _go(self, history: History, save: Callable[[History], None]) -> None:
+        save(history)
+        self.history = history
+        self.revision += 1
 
     def checked_ids(self, object_ids: Iterable[int] | None) -> list[int]:
         """The objects meant: all for None.
