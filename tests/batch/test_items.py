@@ -108,6 +108,7 @@ GOOD = {"video": "a.mp4", "points": ["1,0,2,3"]}
         ([{**GOOD, "loader": "os:system", "arguments": {"command": "true"}}], "unknown key 'loader'"),
         ([{**GOOD, "stride": "2"}], "has \"2\" for 'stride'; expected a whole number"),
         ([{**GOOD, "stop": 1.5}], "has 1.5 for 'stop'; expected a whole number or null"),
+        ([{**GOOD, "labels": {"dog": "1"}}], 'has {"dog": "1"} among its labels; expected an object id and a name'),
         ([{**GOOD, "start": True}], "has true for 'start'"),
         ([{**GOOD, "name": "../up"}], "has the name '../up'; expected the name of a folder"),
         ([{**GOOD, "name": ".hidden"}], "has the name '.hidden'"),

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from sampt.errors import OutputError
+from sampt.exporters.base import ExportContext, object_named
 from sampt.exporters.overlay import OverlayStyle, OverlayWriter, draw_overlay
+from sampt.exporters.sheet import ContactSheet
 from sampt.files.palette import pick_display_color
 from sampt.runs.outputs import open_outputs
 from sampt.types import FrameMasks, FramePoints, HiddenBy
@@ -201,6 +203,17 @@ def test_each_frame_lasts_as_long_as_in_its_source_and_the_last_one_too(tmp_path
         assert all(pts == dts for pts, dts, _ in packets)
         assert [float(duration * stream.time_base) for _, _, duration in packets] == pytest.approx(lasting)
         assert float(stream.duration * stream.time_base) == pytest.approx(times[-1] + last_s)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_points_of_many_objects_do_not_hide_the_image(tmp_path, count):
+    """A person who chose nothing sees the points of two objects, and the masks alone of seven."""
+    video = open_video(np.zeros((1, 48, 64, 3), np.uint8))
+    given = ExportContext(video, [object_named(i + 1, None) for i in range(count)])
+    assert OverlayStyle.of(given) == OverlayStyle(points=count <= 2)
+    for writer in (OverlayWriter(tmp_path / "o.mp4", given), ContactSheet(tmp_path / "o.png", given)):
+        assert writer._style == OverlayStyle.of(given)
+        writer.close(False)
 
 
 def test_the_overlay_of_a_run_ends_when_its_video_does(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import resource
+import zipfile
 
 import numpy as np
 import pytest
@@ -43,6 +44,22 @@ def test_overlapping_output_has_a_folder_an_object(tmp_path, kit, video):
     with open_outputs(tmp_path, ["png"], video, object_ids=[1, 2, 999], overlapping=True) as outputs:
         feed(outputs, video, kit, 1)
     assert kit.names_in(tmp_path) == {f"masks/{i}/00000.png" for i in (1, 2, 7)}
+
+
+def test_frames_are_written_beside_by_the_formats_that_have_a_place_for_them(tmp_path, kit, video):
+    formats, labels = ["coco", "coco-instances", "yolo-seg"], {1: "bat", 2: "ball", 7: "bat"}
+    named = {"object_ids": [1, 2, 7], "labels": labels, "classes": ["ball", "bat"], "images": "png"}
+    with open_outputs(tmp_path, formats, video, **named) as outputs:
+        feed(outputs, video, kit, 2)
+    assert {path.name for path in outputs.files.values()} == {"masks.json", "coco-instances.zip", "yolo-seg"}
+    with zipfile.ZipFile(outputs.files["coco-instances"]) as archive:
+        with archive.open("images/default/00001.png") as file:
+            assert np.array_equal(np.asarray(Image.open(file)), video.read(1, 2)[0])
+        data = json.loads(archive.read("annotations/instances_default.json"))
+    assert [c["name"] for c in data["categories"]] == ["ball", "bat"]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "yolo-seg/images/train/00001.png")), video.read(1, 2)[0])
+    with pytest.raises(ConfigError, match="None of the formats png, coco has a place for the frames"):
+        open_outputs(tmp_path, ["png", "coco"], video, images="jpg")
 
 
 def test_failure_leaves_finished_masks_only(tmp_path, kit, video):

@@ -55,6 +55,7 @@ class BatchItem:
         mask_frame: the frame of ``mask``; None for ``start``.
         start, stop, stride: see :class:`sampt.runs.job.Job`.
         settings: settings of the method by dotted name, which replace those of the batch.
+        labels: object id -> what it is called, of all its objects; left out: as the batch says.
         loader: "package.module:function" that gives the video and its queries for ``arguments``, instead of all the
             above but ``settings``; a manifest cannot name one. One that has a parameter ``segmenter`` is given the item's.
         arguments: plain values.
@@ -75,6 +76,7 @@ class BatchItem:
     stop: int | None = None
     stride: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
     loader: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     part: tuple[int, int] | None = None
@@ -273,6 +275,10 @@ def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem
         raise BatchError(f'{where} names no object; give "points", "boxes", "queries", "mask" or "masks".')
     masks = [_at_location(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
+    for object_id, label in values.get("labels", {}).items():
+        if not object_id.isdecimal() or not isinstance(label, str) or not label.strip():
+            shown = json.dumps({object_id: label})
+            raise BatchError(f'{where} has {shown} among its labels; expected an object id and a name, such as {{"1": "dog"}}.')
     name = values.get("name") or _list_names(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")

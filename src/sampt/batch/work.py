@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, make_mark
 from sampt.config import SegmentConfig, default_config, flatten_settings, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
+from sampt.exporters.base import object_named
 from sampt.runs.backends import Backends, backend_options, make_backends
 from sampt.runs.job import Job, RunOptions
 from sampt.runs.manifest import config_digest, versions
@@ -39,6 +40,8 @@ class BatchSettings:
         config: settings of the method; the preset ``default`` when left out.
         options: how each is run.
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
+        labels: object id -> what it is called, in all videos that say nothing else; an object without one keeps its number.
+        classes: all classes in the order of their numbers; left out: the names of each video, by object id.
         upload: address that results are copied to; ``output`` is then only a location to work in. None: they stay there.
     """
 
@@ -46,6 +49,8 @@ class BatchSettings:
     config: SegmentConfig = field(default_factory=default_config)
     options: RunOptions = RunOptions()
     shared_frames: int = 1000
+    labels: Mapping[int, str] = field(default_factory=dict)
+    classes: Sequence[str] = ()
     upload: str | None = None
 
     def check(self) -> None:
@@ -55,13 +60,14 @@ class BatchSettings:
             ConfigError: an output is unknown.
             BackendError: a backend is unknown, or has no such choice.
         """
-        check_outputs(self.options.formats, (), overlapping=self.config.overlapping)
+        check_outputs(self.options.formats, (), overlapping=self.config.overlapping, images=self.options.images)
         backend_options(self.config, self.options.runtime, self.options.precision)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which :meth:`from_json` makes the settings again."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         options = {**dataclasses.asdict(self.options), "formats": list(self.options.formats)}
+        values |= {"labels": {str(o): name for o, name in self.labels.items()}, "classes": list(self.classes)}
         return values | {"output": str(self.output), "config": flatten_settings(self.config), "options": options}
 
     @classmethod
@@ -72,7 +78,8 @@ class BatchSettings:
             flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
         config = with_settings(default_config(), flat)
         options = RunOptions(**{**values["options"], "formats": tuple(values["options"]["formats"])})
-        return cls(**{**values, "output": Path(values["output"]), "config": config, "options": options})
+        named = {"labels": {int(o): name for o, name in values["labels"].items()}, "classes": tuple(values["classes"])}
+        return cls(**{**values, **named, "output": Path(values["output"]), "config": config, "options": options})
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,8 @@ class Worker:
                     weights_identity(config.tracker, config.tracker_weights),
                     weights_identity(config.segmenter, config.segmenter_weights),
                 ],
-                "formats": list(options.formats),
+                "formats": [*options.formats, options.images],
+                "names": [sorted(self._settings.labels.items()), list(self._settings.classes)],
                 "choices": [options.device, options.runtime, options.precision, options.on_damage],
                 "versions": versions(),
             }
@@ -191,7 +199,16 @@ class Worker:
         config, settings, options = self._config(item), self._settings, self._settings.options
         video, queries = item.load(lambda: self._backends(config, options)[1])
         output = settings.output / item.name
-        return Job(video, queries, output, config, options, start=item.start, stop=item.stop, stride=item.stride)
+        frames: dict[str, Any] = {"start": item.start, "stop": item.stop, "stride": item.stride}
+        labels = self._labels(item, queries.object_ids)
+        return Job(video, queries, output, config, options, **frames, labels=labels, classes=settings.classes)
+
+    def _labels(self, item: BatchItem, object_ids: Sequence[int]) -> dict[int, str]:
+        """The names of the item's objects; none where nobody gave any."""
+        if item.labels:
+            return {int(o): str(name) for o, name in item.labels.items()}
+        known = self._settings.labels
+        return {o: known.get(o) or object_named(o, None).name for o in object_ids} if known else {}
 
     def _config(self, item: BatchItem) -> SegmentConfig:
         return with_settings(self._settings.config, item.settings)

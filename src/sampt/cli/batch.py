@@ -17,6 +17,7 @@ from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
 from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
+from sampt.cli.labels import add_image_option, add_label_options
 from sampt.cli.segment import describe_formats, parse_formats
 from sampt.cli.settings import (
     add_damage_option,
@@ -28,6 +29,7 @@ from sampt.cli.settings import (
 )
 from sampt.config import SegmentConfig
 from sampt.errors import BatchError
+from sampt.exporters.labels import parse_classes, parse_labels
 from sampt.files.names import real_path
 from sampt.runs.job import RunOptions
 from sampt.runs.outputs import DEFAULT_FORMATS
@@ -48,10 +50,12 @@ a manifest has a JSON object a line; paths begin at its folder:
   {"video": "b/frames", "mask": "b/first.png", "name": "b", "settings": {"seed": 1}}
   {"video": "c.mp4", "boxes": ["1,0,400,200,460,310"], "masks": ["first.png@0", "later.png@40"]}
   {"video": "c.mp4", "queries": "c.json", "start": 20, "stop": 80, "stride": 2}
+  {"video": "d.mp4", "points": ["1,0,420,250"], "labels": {"1": "dog"}}
 
 examples:
   sampt batch videos.jsonl -o results
   sampt batch folder/ -o results --workers 8          # folder/a.mp4 with folder/a.json, or a mask folder/a.png
+  sampt batch videos.jsonl -o results --formats yolo-seg --images jpg --labels 1=dog,2=cat
   sampt batch videos.jsonl -o results --workers 2 --device cuda:0,cuda:1
   sampt batch videos.jsonl -o /shared/results --ray      # on a Ray cluster
   sampt batch s3://bucket/videos.jsonl -o s3://bucket/results    # with sampt[remote] and s3fs
@@ -88,6 +92,9 @@ def add_output_options(
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", type=kind, required=True, metavar="DIR", help=help_text)
     group.add_argument("--formats", default=formats, metavar="LIST", help=saved)
+    if formats is not None:  # what evaluations write is their business
+        add_label_options(group)
+        add_image_option(group)
     group.add_argument("--overwrite", action="store_true", help="do again what is complete, and replace other results")
     group.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
@@ -174,8 +181,11 @@ def settings_from(arguments: argparse.Namespace, config: SegmentConfig) -> Batch
             runtime=arguments.runtime,
             precision=arguments.precision,
             overwrite=arguments.overwrite,
+            images=getattr(arguments, "images", None),
         ),
         shared_frames=arguments.shared_frames,
+        labels=parse_labels(arguments.labels) if getattr(arguments, "labels", None) else {},
+        classes=parse_classes(arguments.classes) if getattr(arguments, "classes", None) else (),
     )
     settings.check()
     return settings

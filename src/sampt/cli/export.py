@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sampt.cli.labels import add_image_option, add_label_options
 from sampt.errors import OutputError
-from sampt.exporters.base import IMAGE_FORMATS, Exporter, ExportObject, object_named
+from sampt.exporters.base import Exporter, ExportObject, object_named
 from sampt.exporters.labels import check_labels, parse_classes, parse_labels
 from sampt.exporters.registry import check_images, describe_exporters, export, find_exporter
-from sampt.exporters.table import BUILT_IN
 from sampt.files.names import real_path
 from sampt.runs.manifest import MANIFEST_NAME
 from sampt.runs.saved import SavedRun, is_run
@@ -51,22 +51,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--objects", type=_ids, metavar="ID,...", help="default: all")
     parser.add_argument("--start", type=int, default=0, metavar="FRAME", help="first frame (default: 0)")
     parser.add_argument("--stop", type=int, metavar="FRAME", help="one past the last frame (default: the video's end)")
-    parser.add_argument(
-        "--labels", metavar="ID=NAME,...", help="what objects are called, which is their class; or a .txt or .json file of it"
-    )
-    parser.add_argument(
-        "--classes", metavar="NAME,...", help="all classes in the order of their numbers (default: the names, by object id)"
-    )
-    parser.add_argument(
-        "--images", choices=IMAGE_FORMATS, help="write the frames beside, in one ZIP; for: " + ", ".join(_with_images())
-    )
+    add_label_options(parser)
+    add_image_option(parser)
     parser.add_argument("--quiet", action="store_true", help="print the path alone")
     parser.set_defaults(run=_run)
     return parser
-
-
-def _with_images() -> list[str]:
-    return [name for name, exporter in BUILT_IN.items() if exporter.images_at]
 
 
 def _run(arguments: argparse.Namespace) -> int:

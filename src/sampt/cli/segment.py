@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from sampt.cli.labels import add_image_option, add_label_options
 from sampt.cli.running import run_with_progress
 from sampt.cli.settings import (
     add_damage_option,
@@ -118,12 +119,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=describe_formats(),
     )
-    group.add_argument(
-        "--labels", metavar="ID=NAME,...", help="what objects are called, which is their class; or a .txt or .json file of it"
-    )
-    group.add_argument(
-        "--classes", metavar="NAME,...", help="all classes in the order of their numbers (default: the names, by object id)"
-    )
+    add_label_options(group)
+    add_image_option(group)
     group.add_argument("--overwrite", action="store_true", help="replace the results in the folder, this run's own too")
     add_running_options(group)
     group.add_argument("--quiet", action="store_true", help="no word of weights to load, no progress bar and no summary")
@@ -143,6 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
             runtime=arguments.runtime,
             precision=arguments.precision,
             overwrite=arguments.overwrite,
+            images=arguments.images,
         ),
         start=arguments.start,
         stop=arguments.stop,

@@ -26,6 +26,7 @@ _REFERENCE_HEIGHT = 480  # the frame height (shorter side) for which the sizes b
 _POINT_RADIUS = 5.0
 _MAX_POINTS = 24
 """Of an object and a sign on one frame: more hide the object that they are on. Every k-th is drawn."""
+_MAX_OBJECTS_WITH_POINTS = 2
 _FULL_SIZE_POINTS = 24  # with more points than this on a frame they shrink, so that their total area stays about the same
 _SMALLEST_POINT = 0.4
 _LABEL_SIZE = 17.0
@@ -40,6 +41,11 @@ class OverlayStyle:
     contours: bool = True
     points: bool = True
     labels: bool = True
+
+    @classmethod
+    def of(cls, context: ExportContext) -> OverlayStyle:
+        """What files show when nothing else is said: the points of a few objects, as those of many hide the image."""
+        return cls(points=len(context.objects) <= _MAX_OBJECTS_WITH_POINTS)
 
 
 def draw_overlay(frame_rgb: UInt8Array, frame_masks: FrameMasks, style: OverlayStyle | None = None) -> UInt8Array:
@@ -164,7 +170,7 @@ class OverlayWriter:
     """
 
     def __init__(self, path: Path, context: ExportContext, *, style: OverlayStyle | None = None) -> None:
-        self.path, self._style = path, style
+        self.path, self._style = path, style or OverlayStyle.of(context)
         self._first_s: float | None = None
         with output_errors(self.path):
             self._video = VideoWriter(self.path, context.video.fps, context.video.size_hw)

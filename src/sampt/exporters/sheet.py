@@ -37,7 +37,7 @@ class ContactSheet:
     def __init__(
         self, path: Path, context: ExportContext, *, columns: int = 4, rows: int = 3, style: OverlayStyle | None = None
     ) -> None:
-        self.path, self._columns, self._cells, self._style = path, columns, columns * rows, style
+        self.path, self._columns, self._cells, self._style = path, columns, columns * rows, style or OverlayStyle.of(context)
         self._wanted: set[int] | None = None
         num_frames = context.num_frames
         if num_frames is not None:

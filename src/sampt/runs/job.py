@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sampt.config import SegmentConfig, default_config
+from sampt.exporters.base import ImageFormat
 from sampt.pipeline.queries import Queries, QueryLike
 from sampt.runs.outputs import DEFAULT_FORMATS
 from sampt.types import ObjectState
@@ -36,6 +37,7 @@ class RunOptions:
             both when both do.
         overwrite: replace the results of another run in the output folder, and repeat this one when it is complete; when it is
             not, it goes on all the same.
+        images: "jpg" or "png": formats that have a place for the frames have them beside, in one archive.
     """
 
     formats: Sequence[str] = DEFAULT_FORMATS
@@ -45,6 +47,7 @@ class RunOptions:
     runtime: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+    images: ImageFormat | None = None
 
 
 @dataclass(frozen=True, init=False)

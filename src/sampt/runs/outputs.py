@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from sampt.errors import ConfigError, OutputError
-from sampt.exporters.base import ExportContext, ExportFrame, ExportWriter, object_named
+from sampt.exporters.base import ExportContext, Exporter, ExportFrame, ExportWriter, ImageFormat, object_named
+from sampt.exporters.bundle import open_bundle
 from sampt.exporters.labels import check_labels
 from sampt.exporters.masks import check_label_ids
 from sampt.exporters.registry import all_exporters, exporter_names, find_exporter, run_name
@@ -22,18 +24,21 @@ DEFAULT_FORMATS = ("png", "coco", "npz", "overlay", "sheet")
 """What a run writes when nothing else is said."""
 
 
-def output_name(name: str) -> str:
-    """The file or folder that a format makes in the output folder.
+def output_name(name: str, images: ImageFormat | None = None) -> str:
+    """The file or folder that a format makes in the output folder; with the frames beside, where ``images`` is given and the
+    format has a place for them.
 
     Raises:
         ConfigError: the format is unknown.
     """
-    return run_name(name, find_exporter(name, "output"))
+    exporter = find_exporter(name, "output")
+    return f"{name}.zip" if images and exporter.result_at else run_name(name, exporter)
 
 
 def all_run_names() -> list[str]:
-    """The same of all formats that there are."""
-    return [run_name(name, exporter) for name, exporter in all_exporters().items()]
+    """The same of all formats that there are, with frames and without."""
+    exporters = all_exporters().items()
+    return [run_name(name, item) for name, item in exporters] + [f"{name}.zip" for name, item in exporters if item.result_at]
 
 
 class OutputSet:
@@ -51,7 +56,7 @@ class OutputSet:
         self._writers: list[ExportWriter] = []
         try:
             for name, path in files.items():
-                self._writers.append(find_exporter(name, "output").open(path, context))
+                self._writers.append(_open_writer(find_exporter(name, "output"), path, context))
         except BaseException:
             self.close(success=False)
             raise
@@ -93,16 +98,31 @@ class OutputSet:
         self.close(success=kind is None)
 
 
+def _open_writer(exporter: Exporter, path: Path, context: ExportContext) -> ExportWriter:
+    if not (context.images and exporter.images_at):
+        return exporter.open(path, dataclasses.replace(context, images=None))
+    return open_bundle(exporter, path, context) if exporter.result_at else exporter.open(path, context)
+
+
 def check_outputs(
-    formats: Sequence[str], object_ids: Iterable[int], *, overlapping: bool, labels: Mapping[int, str] | None = None
+    formats: Sequence[str],
+    object_ids: Iterable[int],
+    *,
+    overlapping: bool,
+    labels: Mapping[int, str] | None = None,
+    images: ImageFormat | None = None,
 ) -> None:
     """Whether :func:`open_outputs` would take these, before a file is touched; raises as it does."""
     if labels:
         check_labels(labels, object_ids)
     if not formats:
         raise ConfigError(f"No output format is given; expected some of: {', '.join(exporter_names())}.")
-    for name in formats:
-        find_exporter(name, "output")
+    exporters = [find_exporter(name, "output") for name in formats]
+    if images and not any(exporter.images_at for exporter in exporters):
+        others = ", ".join(name for name, item in all_exporters().items() if item.images_at)
+        raise ConfigError(
+            f"None of the formats {', '.join(formats)} has a place for the frames; leave images out, or add one of: {others}."
+        )
     if "png" in formats and not overlapping:
         check_label_ids(object_ids)
 
@@ -116,6 +136,7 @@ def open_outputs(
     overlapping: bool = False,
     labels: Mapping[int, str] | None = None,
     classes: Sequence[str] = (),
+    images: ImageFormat | None = None,
 ) -> OutputSet:
     """Prepare ``folder`` for the results of one run; what tells of an earlier one is gone already.
 
@@ -126,6 +147,7 @@ def open_outputs(
         object_ids: the run's objects.
         overlapping: masks may overlap: one PNG an object instead of one label map.
         labels, classes: see :class:`sampt.runs.job.Job`.
+        images: frames are written beside, by the formats that have a place for them.
 
     Raises:
         ConfigError: a format is unknown.
@@ -133,9 +155,9 @@ def open_outputs(
         OutputError: the folder is a file or cannot be written, or an id does not fit.
     """
     ids = sorted(object_ids)
-    check_outputs(formats, ids, overlapping=overlapping, labels=labels)
+    check_outputs(formats, ids, overlapping=overlapping, labels=labels, images=images)
     root = make_folder(Path(folder))
-    files = {name: root / output_name(name) for name in dict.fromkeys(formats)}
+    files = {name: root / output_name(name, images) for name in dict.fromkeys(formats)}
     num_frames = None if video.is_streaming else video.num_frames
     objects = [object_named(i, (labels or {}).get(i)) for i in ids]
-    return OutputSet(files, ExportContext(video, objects, overlapping, num_frames, classes=classes))
+    return OutputSet(files, ExportContext(video, objects, overlapping, num_frames, classes=classes, images=images))

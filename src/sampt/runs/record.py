@@ -35,6 +35,7 @@ def identify(
         "formats": list(options.formats),
         **({"labels": {str(i): name for i, name in sorted(job.labels.items())}} if job.labels else {}),
         **({"classes": list(job.classes)} if job.classes else {}),
+        **({"images": options.images} if options.images else {}),
         "frames": frames,
         "inputs": {
             "video_sha256": video_sha256,

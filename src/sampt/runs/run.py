@@ -83,7 +83,7 @@ def run_job(
     with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _check_one_input(video):
         num_resumed = len(journal)
         results = _segment(job, run, cached, clock, journal, parts)
-        named: dict[str, Any] = {"labels": job.labels, "classes": job.classes}
+        named: dict[str, Any] = {"labels": job.labels, "classes": job.classes, "images": options.images}
         with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping, **named) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
@@ -213,7 +213,8 @@ def prepare_run(
 
 def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
     """All else that can be known to fail before a file is touched and before any work is done."""
-    check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping, labels=job.labels)
+    more: dict[str, Any] = {"labels": job.labels, "images": job.options.images}
+    check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping, **more)
     video.check_complete(video.num_frames)
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
         name = Path(job.video)
@@ -227,7 +228,7 @@ def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
 
 def _finished_result(job: Job, folder: RunFolder) -> JobResult | None:
     """The result of this very run, when its folder is complete."""
-    files = {name: job.output / output_name(name) for name in job.options.formats}
+    files = {name: job.output / output_name(name, job.options.images) for name in job.options.formats}
     manifest = None if job.options.overwrite else folder.complete_manifest(files.values())
     if manifest is None:
         return None

@@ -37,8 +37,13 @@ def run_streaming(
     started, clock = time.perf_counter(), StageClock()
     queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
     object_ids = queries.object_ids
-    check_outputs(options.formats, object_ids, overlapping=config.overlapping, labels=job.labels)
-    named: dict[str, Any] = {"labels": job.labels, "classes": job.classes, "overlapping": config.overlapping}
+    check_outputs(options.formats, object_ids, overlapping=config.overlapping, labels=job.labels, images=options.images)
+    named: dict[str, Any] = {
+        "labels": job.labels,
+        "classes": job.classes,
+        "images": options.images,
+        "overlapping": config.overlapping,
+    }
     tracker, segmenter = make_backends(config, options, on_weights)
     infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
     identity = identify(job, f"stream {uuid.uuid4().hex}", video.describe_frames(), infos)
