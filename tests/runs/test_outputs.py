@@ -46,7 +46,7 @@ def test_overlapping_output_has_a_folder_an_object(tmp_path, kit, video):
     assert kit.names_in(tmp_path) == {f"masks/{i}/00000.png" for i in (1, 2, 7)}
 
 
-def test_frames_are_written_beside_by_the_formats_that_have_a_place_for_them(tmp_path, kit, video):
+def test_frames_are_written_beside_by_the_formats_that_can_have_them(tmp_path, kit, video):
     formats, labels = ["coco", "coco-instances", "yolo-seg"], {1: "bat", 2: "ball", 7: "bat"}
     named = {"object_ids": [1, 2, 7], "labels": labels, "classes": ["ball", "bat"], "images": "png"}
     with open_outputs(tmp_path, formats, video, **named) as outputs:
@@ -58,7 +58,7 @@ def test_frames_are_written_beside_by_the_formats_that_have_a_place_for_them(tmp
         data = json.loads(archive.read("annotations/instances_default.json"))
     assert [c["name"] for c in data["categories"]] == ["ball", "bat"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "yolo-seg/images/train/00001.png")), video.read(1, 2)[0])
-    with pytest.raises(ConfigError, match="None of the formats png, coco has a place for the frames"):
+    with pytest.raises(ConfigError, match="None of the formats png, coco can have the frames beside"):
         open_outputs(tmp_path, ["png", "coco"], video, images="jpg")
 
 

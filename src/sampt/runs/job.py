@@ -37,7 +37,7 @@ class RunOptions:
             both when both do.
         overwrite: replace the results of another run in the output folder, and repeat this one when it is complete; when it is
             not, it goes on all the same.
-        images: "jpg" or "png": formats that have a place for the frames have them beside, in one archive.
+        images: "jpg" or "png": formats that can have the frames beside do, in one archive.
     """
 
     formats: Sequence[str] = DEFAULT_FORMATS

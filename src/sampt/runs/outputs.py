@@ -26,7 +26,7 @@ DEFAULT_FORMATS = ("png", "coco", "npz", "overlay", "sheet")
 
 def output_name(name: str, images: ImageFormat | None = None) -> str:
     """The file or folder that a format makes in the output folder; with the frames beside, where ``images`` is given and the
-    format has a place for them.
+    format can have them.
 
     Raises:
         ConfigError: the format is unknown.
@@ -121,7 +121,7 @@ def check_outputs(
     if images and not any(exporter.images_at for exporter in exporters):
         others = ", ".join(name for name, item in all_exporters().items() if item.images_at)
         raise ConfigError(
-            f"None of the formats {', '.join(formats)} has a place for the frames; leave images out, or add one of: {others}."
+            f"None of the formats {', '.join(formats)} can have the frames beside; leave images out, or add one of: {others}."
         )
     if "png" in formats and not overlapping:
         check_label_ids(object_ids)
@@ -147,7 +147,7 @@ def open_outputs(
         object_ids: the run's objects.
         overlapping: masks may overlap: one PNG an object instead of one label map.
         labels, classes: see :class:`sampt.runs.job.Job`.
-        images: frames are written beside, by the formats that have a place for them.
+        images: frames are written beside, by the formats that can have them.
 
     Raises:
         ConfigError: a format is unknown.
