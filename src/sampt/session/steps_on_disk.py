@@ -90,7 +90,7 @@ def _difference(newer: Inputs, older: Inputs, write: Write) -> dict[str, Any]:
 
 def _apply(newer: Inputs, step: Mapping[str, Any], read: Read) -> Inputs:
     between = read({part: step["items"].get(part, []) for part in _PARTS})
-    changes = {}
+    changes: dict[str, Any] = {}
     for part, (start, end) in step["kept"].items():
         items = getattr(newer, part)
         if part not in _PARTS or not 0 <= start <= len(items) - end <= len(items):
