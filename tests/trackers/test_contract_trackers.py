@@ -28,7 +28,7 @@ CHECKED_ELSEWHERE = {
         "bootstapir-causal",
     ),
     *("cotracker-v1", "cotracker3-offline", "cotracker3-online"),
-    *("superglue", "lightglue", "lightglue-superpoint"),
+    *("superglue", "lightglue", "lightglue-superpoint", "xfeat"),
     "tracks",
 }
 """Large networks, whose clauses are kept by reduced ones in the tests of their own; and `tracks`, which needs a file."""

@@ -188,6 +188,13 @@ TRACKERS = _by_name(
         is_causal=True,
     ),
     _tracker(
+        "xfeat",
+        "xfeat:create",
+        "keypoints of XFeat, matched where each is the other's nearest",
+        source="Potje et al., XFeat, CVPR 2024 (arXiv 2404.19174)",
+        is_causal=True,
+    ),
+    _tracker(
         "lightglue-superpoint",
         "keypoints:create_lightglue_superpoint",
         "keypoints of SuperPoint, matched by LightGlue",

@@ -1,4 +1,4 @@
-"""The one file that is wanted out of a zip or tar archive. Names in an archive are compared and never used as paths."""
+"""The one file that is wanted out of a zip or tar archive, or a Python wheel, which is a zip. Names in an archive are compared and never used as paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from sampt.files.limits import MAX_WEIGHTS_BYTES
 
 __all__ = ["WrongArchiveError", "archive_suffix", "opened_member"]
 
-_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
+_ZIPS = (".zip", ".whl")
+_SUFFIXES = (*_ZIPS, ".tar.gz", ".tgz", ".tar")
 _MAX_BYTES = MAX_WEIGHTS_BYTES
 """Of an archive when it is unpacked; what a few bytes swell to beyond that is not gone through."""
 _MAX_MEMBERS = 10_000
@@ -58,7 +59,7 @@ def opened_member(archive: Path, name: str) -> Iterator[tuple[int, IO[bytes]]]:
     """
     suffix = archive_suffix(archive.name.removesuffix(".partial")) or "unknown"
     try:
-        with _zip_member(archive, name) if suffix == ".zip" else _tar_member(archive, name, suffix) as (size, file):
+        with _zip_member(archive, name) if suffix in _ZIPS else _tar_member(archive, name, suffix) as (size, file):
             yield size, file
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         text = " ".join(str(error).split())

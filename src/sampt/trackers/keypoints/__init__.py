@@ -43,6 +43,7 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
     with importing_sam_packages(name):
         from sampt.backends.torch_networks import running_on
         from sampt.trackers.keypoints.adapter import KeypointTracker
+        from sampt.trackers.keypoints.carry import WIDE_LIMITS
         from sampt.trackers.keypoints.matchers import LightGlueMatcher
         from sampt.trackers.keypoints.networks import build_aliked, load_pair
 
@@ -51,7 +52,7 @@ def create_lightglue(*, weights: str | None = "default", device: str = "auto") -
             load_pair(networks, files, name)
         with running_on(device, name) as location:
             matcher = LightGlueMatcher(networks[0].to(location), networks[1].to(location), location)
-        return KeypointTracker(replace(TRACKERS[name].info, device=str(location)), matcher)
+        return KeypointTracker(replace(TRACKERS[name].info, device=str(location)), matcher, limits=WIDE_LIMITS)
 
 
 def _create_whole(name: str, weights: str | None, device: str) -> KeypointTracker:

@@ -15,7 +15,7 @@ import numpy as np
 from sampt.checks import shape_repr
 from sampt.types import BoolArray, FloatArray
 
-__all__ = ["Carried", "CarryLimits", "Matches", "carry"]
+__all__ = ["WIDE_LIMITS", "Carried", "CarryLimits", "Matches", "carry"]
 
 _NEIGHBOURS = 16
 _AT_ONCE = 64
@@ -51,6 +51,10 @@ class CarryLimits:
     tolerance_px: float = 1.5
     min_agreeing: int = 3
     min_confidence: float = 0.3
+
+
+WIDE_LIMITS = CarryLimits(near=0.1, tolerance=0.008, tolerance_px=2.5, min_agreeing=2, min_confidence=0.1)
+"""Chosen on davis2016_train for the matchers whose real weights are at hand (README.md, "Measured with real weights")."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class GlueMatcher(KeypointMatcher):
     @torch.inference_mode()
     def extract(self, frame: UInt8Array) -> Features:
         size_hw = (frame.shape[0], frame.shape[1])
-        target_hw = network_size(size_hw, self._longest_side)
+        target_hw = self.network_size(size_hw)
         if min(target_hw) < _MIN_SIDE:
             none = torch.zeros(0, device=self._device)
             return Features(np.zeros((0, 2), np.float32), none.reshape(0, 2), target_hw, none, none.reshape(0, 1))
@@ -125,10 +125,14 @@ class GlueMatcher(KeypointMatcher):
         matched = np.flatnonzero((partner >= 0) & (score > 0))
         return Pairs(matched, partner[matched].astype(np.int64), score[matched].astype(np.float32))
 
+    def network_size(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size to which a frame of ``size_hw`` is resized."""
+        return network_size(size_hw, self._longest_side)
+
     def image(self, frame: UInt8Array) -> Tensor:
         """(1, 3, h, w) of an (h, w, 3) frame: resized, in [0, 1]."""
         image = torch.from_numpy(np.array(frame)).to(self._device).permute(2, 0, 1)[None].float()
-        target_hw = network_size((frame.shape[0], frame.shape[1]), self._longest_side)
+        target_hw = self.network_size((frame.shape[0], frame.shape[1]))
         if target_hw != image.shape[-2:]:
             image = F.interpolate(image, size=target_hw, mode="bilinear", align_corners=False, antialias=True)
         return image / 255
