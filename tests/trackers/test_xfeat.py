@@ -77,10 +77,9 @@ def test_keypoints_and_partners_equal_those_of_the_official_program() -> None:
     first = type(first)(found[0].xy.numpy(), found[0].xy, first.network_hw, found[0].score, found[0].descriptor)
     second = type(first)(found[1].xy.numpy(), found[1].xy, second.network_hw, found[1].score, found[1].descriptor)
     pairs = matcher().match(first, second)
-    ours = {(*a, *b) for a, b in zip(first.xy[pairs.first].tolist(), second.xy[pairs.second].tolist(), strict=True)}
-    theirs = {
-        (*a, *b) for a, b in zip(gt["xy_0"][gt["partners"][0]].tolist(), gt["xy_1"][gt["partners"][1]].tolist(), strict=True)
-    }
+    found_pairs = (first.xy[pairs.first], second.xy[pairs.second])
+    gt_pairs = [gt[f"xy_{i}"][gt["partners"][i]] for i in (0, 1)]
+    ours, theirs = (set(map(tuple, np.concatenate(both, 1).tolist())) for both in (found_pairs, gt_pairs))
     assert ours == theirs
     assert len(ours) > 20
 

@@ -1,4 +1,7 @@
-"""The one file that is wanted out of a zip or tar archive, or a Python wheel, which is a zip. Names in an archive are compared and never used as paths."""
+"""The one file that is wanted out of a zip or tar archive, or out of a Python wheel, which is a zip.
+
+Names in an archive are compared and never used as paths.
+"""
 
 from __future__ import annotations
 

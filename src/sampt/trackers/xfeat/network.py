@@ -83,7 +83,7 @@ class XFeatNetwork(nn.Module):
 def detect(network: XFeatNetwork, image: Tensor, max_keypoints: int) -> Found:
     """The keypoints of an image (1, 3, h, w) in [0, 1], both sides multiples of 32; the best so many.
 
-    A keypoint's score is its probability times its cell's reliability. The pixel (0, 0) is none, and all maps are looked up as
+    A keypoint's score is its probability times its cell's reliability. The pixel (0, 0) is none, and all maps are sampled as
     the official program does it, up to half a pixel beside: scores and descriptors are then its own.
     """
     descriptors, logits, reliability = network(image)
@@ -93,13 +93,13 @@ def detect(network: XFeatNetwork, image: Tensor, max_keypoints: int) -> Found:
     inner = (x > 0) | (y > 0)
     xy = torch.stack([x[inner], y[inner]], 1).to(image.dtype)
     grid = (2 * xy / xy.new_tensor([image.shape[-1] - 1, image.shape[-2] - 1]) - 1)[None, :, None]
-    score = _look_up(probability, grid, "nearest")[:, 0] * _look_up(reliability, grid, "bilinear")[:, 0]
+    score = _sample(probability, grid, "nearest")[:, 0] * _sample(reliability, grid, "bilinear")[:, 0]
     order = score.argsort(descending=True)[:max_keypoints]
     order = order[score[order] > 0]
-    found = _look_up(F.normalize(descriptors, dim=1), grid[:, order], "bicubic")
+    found = _sample(F.normalize(descriptors, dim=1), grid[:, order], "bicubic")
     return Found(xy[order], score[order], F.normalize(found, dim=1))
 
 
-def _look_up(values: Tensor, grid: Tensor, mode: str) -> Tensor:
+def _sample(values: Tensor, grid: Tensor, mode: str) -> Tensor:
     """(k, c) values of a map (1, c, h, w) at (1, k, 1, 2) locations from -1 to 1."""
     return F.grid_sample(values, grid, mode=mode, align_corners=False)[0, :, :, 0].T
