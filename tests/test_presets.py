@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
+from sampt.backends.table import SEGMENTERS, TRACKERS
 from sampt.config import with_settings
 from sampt.errors import ConfigError
 from sampt.presets import PRESET_SUMMARIES, PRESETS, preset
+from sampt.weights.sources import describe_bytes, find_source
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def test_paper_presets() -> None:
@@ -39,18 +45,36 @@ def test_presets_that_need_nothing_from_the_network() -> None:
     assert preset("fast-offline") == with_settings(preset("default"), changes)
 
 
-def test_presets_with_fetched_weights_prompt_as_the_paper_does() -> None:
-    chosen = {"best": ("hq-sam-vit-h", 12), "balanced": ("sam2.1-base-plus", 12), "fast": ("mobile-sam", 3)}
-    paper = preset("paper-v2")
-    for name, (segmenter, steps) in chosen.items():
+def test_presets_with_fetched_weights_prompt_as_the_paper_does_with_what_was_added_to_its_method() -> None:
+    chosen = {
+        "best": ("bootstapir", "sam2.1-large", 12),
+        "balanced": ("bootstapir-causal", "sam2.1-base-plus", 12),
+        "fast": ("nano", "light-hq-sam", 3),
+    }
+    paper, default = preset("paper-v2"), preset("default")
+    for name, (tracker, segmenter, steps) in chosen.items():
         found = preset(name)
-        assert (found.tracker, found.segmenter, found.longest_side) == ("nano", segmenter, None)
+        assert (found.tracker, found.segmenter, found.longest_side) == (tracker, segmenter, None)
         assert found.sampling == dataclasses.replace(paper.sampling, expand_clicks=True)
-        assert found.prompting == dataclasses.replace(paper.prompting, refinement_steps=steps)
+        changes = {"refinement_steps": steps, "iou_threshold": 0.5, "object_memory": True}
+        assert found.prompting == dataclasses.replace(paper.prompting, **changes)
         expected = dataclasses.replace(
-            paper.reinit, enabled=True, keep_queries=True, backward_consistency=True, negative_points=None
+            paper.reinit, enabled=True, keep_queries=True, backward_consistency=True, compete=True, negative_points=None
         )
         assert found.reinit == expected
+        assert (found.tracking, found.memory) == (default.tracking, default.memory)
+
+
+def test_weights_of_presets_that_are_the_best_are_permissive_and_as_large_as_the_document_says() -> None:
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+ [MG]B) \|", (DOCS / "presets.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for name in ("best", "balanced", "fast"):
+        config, total = preset(name), 0
+        for spec in (TRACKERS[config.tracker], SEGMENTERS[config.segmenter]):
+            assert spec.info.license_code == spec.info.license_weights == "Apache-2.0"
+            total += sum(find_source(source).num_bytes or 0 for source in spec.weights)
+        assert rows[name] == describe_bytes(total)
 
 
 def test_every_preset_has_a_summary_of_a_line() -> None:

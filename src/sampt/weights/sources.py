@@ -288,8 +288,9 @@ _TABLE = (
         "Apache-2.0",
     ),
     _deepmind("tapir", "tapir_checkpoint_panning.pt"),
-    _deepmind("bootstapir", "bootstap/bootstapir_checkpoint_v2.pt"),
-    _deepmind("bootstapir-causal", "bootstap/causal_bootstapir_checkpoint.pt"),
+    # The size of these two follows from the number of parameters.
+    _deepmind("bootstapir", "bootstap/bootstapir_checkpoint_v2.pt", 219_000_000),
+    _deepmind("bootstapir-causal", "bootstap/causal_bootstapir_checkpoint.pt", 219_000_000),
     _deepmind("tapnext", "tapnext/bootstapnext_ckpt.npz", 777_000_000),
     _deepmind("tapnext-pp", "tapnextpp/tapnextpp_ckpt.pt"),
     _deepmind("tapnext-pp-512", "tapnextpp/tapnextpp_512.ckpt", folder="https://storage.googleapis.com/gresearch"),
