@@ -25,6 +25,7 @@ def test_help_lists_the_commands(call: Any) -> None:
         "batch",
         "eval",
         "demo",
+        "doctor",
         "backends",
         "weights",
     ]
