@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sampt.session import FrameStatus, NeedsReview
-from sampt.session.review import find_flags
+from sampt.session import FrameStatus, NeedsReview, ReviewEvent
+from sampt.session.review import REVIEW_BELOW, find_doubts, find_events, find_flags
 
 DROP, FEW, JUMP = NeedsReview.SCORE_DROP, NeedsReview.FEW_POINTS, NeedsReview.AREA_JUMP
 NAN = float("nan")
@@ -74,6 +74,24 @@ def test_frames_without_a_result_have_no_flags_and_are_no_neighbours() -> None:
     assert flags(state=state, area=unknown, points=unknown, score=score) == {}
     state[30] = FrameStatus.STALE
     assert flags(state=state, area=unknown, points=unknown, score=score) == {30: JUMP | FEW}
+
+
+def test_doubts_are_events_with_one_frame_to_look_at_until_a_person_has() -> None:
+    good = np.full(40, 0.95, np.float32)
+    good[0], good[10:14], good[16], good[30] = np.nan, (0.4, 0.2, 0.2, 0.3), 0.1, REVIEW_BELOW
+    good[25] = 0.3
+    reasons = np.zeros(40, np.uint8)
+    reasons[10], reasons[12] = FEW, JUMP
+    found = find_doubts(good, reasons)
+    assert np.flatnonzero(found).tolist() == [10, 11, 12, 13, 16, 25]
+    assert (found[10], found[11], found[12]) == (FEW, DROP, JUMP)
+    reviewed = np.zeros(40, np.bool_)
+    reviewed[25] = True
+    assert find_events(found, good, reviewed) == (
+        ReviewEvent(10, 17, 16, FEW | DROP | JUMP, is_reviewed=False),
+        ReviewEvent(25, 26, 25, DROP, is_reviewed=True),
+    )
+    assert find_events(np.zeros(5, np.uint8), good[:5], reviewed[:5]) == ()
 
 
 def test_a_session_flags_the_frames_where_its_segmenter_is_unsure(bench: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_project_opens_as_it_was_left(bench: Any) -> None:
 
 def test_the_file_names_every_setting_and_holds_no_surprise(bench: Any) -> None:
     followed(bench).close()
-    assert sorted(p.name for p in bench.project.iterdir()) == ["masks.journal", "project.json"]
+    assert sorted(p.name for p in bench.project.iterdir()) == ["masks.journal", "progress.json", "project.json"]
     data = json.loads((bench.project / "project.json").read_text())
     assert (data["format"], data["version"]) == ("sampt-project", 1)
     assert data["backends"] == {"tracker": "exact", "segmenter": "exact"}

@@ -18,7 +18,7 @@ from sampt.errors import LimitError, OutputError, SamptError
 from sampt.masks.merge import ObjectMask, merge_objects
 from sampt.session import store as store_module
 from sampt.session.store import ResultStore, pack_record, read_summary, unpack_record
-from sampt.session.types import Record
+from sampt.session.types import NeedsReview, Record
 from sampt.types import FramePoints, ObjectState
 
 SIZE = (60, 80)
@@ -54,6 +54,18 @@ def test_a_record_comes_back_from_its_bytes() -> None:
     np.testing.assert_allclose(new.points.confidence, old.points.confidence, atol=1 / 255)
     summary = read_summary(pack_record(old))
     assert (summary.object_id, summary.area_px, summary.num_visible) == (7, int(old.mask().sum()), old.num_visible)
+    assert (new.good_probability, np.isnan(summary.good_probability)) == (None, True)
+
+
+def test_what_is_known_of_a_masks_quality_is_kept_and_an_older_record_has_none() -> None:
+    old = replace(record(), good_probability=0.25, reasons=NeedsReview.SHAPE_CHANGE | NeedsReview.FEW_POINTS)
+    data = pack_record(old)
+    new, summary = unpack_record(data), read_summary(data)
+    assert (new.good_probability, new.reasons) == (0.25, old.reasons)
+    assert (summary.good_probability, summary.reasons) == (0.25, int(old.reasons))
+    older = data[:-6]  # without its last two fields
+    assert (unpack_record(older).good_probability, unpack_record(older).reasons) == (None, NeedsReview(0))
+    assert np.isnan(read_summary(older).good_probability)
 
 
 @pytest.mark.parametrize("state", [ObjectState.NO_VISIBLE_POINT, ObjectState.RETIRED, ObjectState.LOW_SCORE])

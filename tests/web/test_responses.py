@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sampt.session.types import ObjectTimeline
+from sampt.session.types import NeedsReview, ObjectTimeline, ReviewEvent
 from sampt.web.responses import timelines_text
 from sampt.web.schemas.session import TimelinesResponse
 
@@ -21,6 +21,8 @@ def make_timeline(scores: list[float]) -> ObjectTimeline:
         has_input=np.array([False, True, True][:n]),
         is_reviewed=np.zeros(n, np.bool_),
         flags=np.array([0, 5, 0][:n], np.uint8),
+        good_probability=np.array([np.nan, 0.314, 1][:n], np.float32),
+        events=(ReviewEvent(1, 2, 1, NeedsReview(5), False),),
     )
 
 
@@ -36,4 +38,8 @@ def test_a_timeline_has_runs_of_states_and_scores_in_percent() -> None:
     response = TimelinesResponse.model_validate_json(timelines_text(1, {4: make_timeline([np.nan, 0.876, -0.25])}))
     (timeline,) = response.objects
     assert (timeline.state, timeline.flags) == ([(0, 1), (2, 2)], [(0, 1), (5, 1), (0, 1)])
+    assert (timeline.good, timeline.events[0].model_dump()) == (
+        [None, 31, 100],
+        {"start": 1, "stop": 2, "frame": 1, "reasons": 5, "is_reviewed": False},
+    )
     assert (timeline.score, timeline.inputs, timeline.area) == ([None, 88, 0], [1, 2], [0, 100_000, 200_000])

@@ -20,6 +20,7 @@ from sampt.exporters.table import BUILT_IN
 
 API = "/api/v1"
 S = f"{API}/session"
+EVENTS = "ws://127.0.0.1:7268/api/v1/session/events"
 
 
 def test_about_tells_back_ends_exporters_and_limits(browser: TestClient) -> None:
@@ -44,7 +45,7 @@ def test_files_are_listed_by_what_they_can_be_opened_as(browser: TestClient, sit
     body = browser.get(f"{API}/files", params={"path": "root"}).json()
     assert body["parent"] == ""
     size = (site.root / "clip.mp4").stat().st_size
-    assert [tuple(entry.values()) for entry in body["entries"]] == [
+    assert [tuple(entry.values())[:4] for entry in body["entries"]] == [
         ("clip", "root/clip", "frames", None),
         ("sub", "root/sub", "folder", None),
         ("clip.mp4", "root/clip.mp4", "video", size),
@@ -251,11 +252,58 @@ def test_an_open_project_is_busy_for_others_until_it_is_closed(
     other = browsing(app)
     busy = other.post(S, json={"video": "root/clip"})
     assert busy.status_code == 409
-    assert busy.json()["error"] == "The project root/clip.sampt is open in another session; close that one first."
+    assert busy.json() == {
+        "error": "The project root/clip.sampt is open in another browser; close it there, or take it over here.",
+        "can_take_over": True,
+    }
     assert other.get(S).status_code == 404
     assert opened.get(S).status_code == 200
     opened.delete(S)
     assert other.post(S, json={"video": "root/clip"}).status_code == 201
+
+
+def test_a_project_is_taken_over_with_all_that_was_said_and_its_stream_is_told(
+    app: FastAPI, opened: TestClient, browsing: Callable[..., TestClient], site: Any
+) -> None:
+    site.click(opened)
+    other = browsing(app)
+    with opened.websocket_connect(EVENTS) as stream:
+        assert stream.receive_json()["type"] == "hello"
+        taken = other.post(S, json={"project": "root/clip.sampt", "take_over": True})
+        assert (taken.status_code, len(taken.json()["points"])) == (201, 1)
+        assert stream.receive_json() == {"type": "taken", "project": "root/clip.sampt"}
+    assert opened.get(S).status_code == 404
+    assert opened.post(S, json={"video": "root/clip", "take_over": True}).status_code == 201
+    assert other.get(S).status_code == 404
+
+
+def test_the_list_tells_how_far_each_video_is(browser: TestClient, site: Any) -> None:
+    """New, partly done, complete; of a project by an older sampt, too; and no video is decoded for it."""
+
+    frames = len(site.frames)
+
+    def work(name: str) -> Any:
+        entries = browser.get("/api/v1/files", params={"path": "root"}).json()["entries"]
+        return next(entry["work"] for entry in entries if entry["name"] == name)
+
+    assert (work("clip")["state"], work("clip.mp4")["state"], work("clip")["project"]) == ("new", "new", None)
+    browser.post(S, json={"video": "root/clip"})
+    site.click(browser)
+    assert work("clip") == work("clip.sampt")
+    assert (work("clip")["state"], work("clip")["is_open"], work("clip")["num_frames"]) == ("partly", True, frames)
+    site.propagate(browser)
+    browser.delete(S)
+    done = {"state": "complete", "project": "root/clip.sampt", "is_open": False, "num_frames": frames, "num_done": frames}
+    assert work("clip") == {**done, "num_events": 0, "num_reviewed": 0}
+    assert work("clip.mp4")["state"] == "new", "the project is about the frames"
+    facts = site.root / "clip.sampt" / "progress.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"num_events": 3, "num_reviewed": 3}))
+    assert work("clip")["state"] == "reviewed"
+    for damaged in ('{"num_events": 1}', "[" * 5000, "7"):
+        facts.write_text(damaged)
+        assert (work("clip")["state"], work("clip")["num_done"]) == ("partly", 0)
+    facts.unlink()
+    assert work("clip")["state"] == "partly"
 
 
 def test_opening_another_video_replaces_the_session(opened: TestClient) -> None:

@@ -26,6 +26,7 @@ _NEEDED = ("fastapi", "uvicorn", "websockets")
 _EXAMPLES = """\
 examples:
   sampt ui clip.mp4
+  sampt ui clips/                        # which of its videos are new, partly done, complete, reviewed
   sampt ui --root ~/videos --root /data/clips
   sampt ui clip.mp4 --project work/clip.sampt --segmenter sam-vit-b --device cuda
   sampt ui --root /data --host 0.0.0.0 --port 7268 --no-browser
@@ -42,7 +43,13 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         epilog=f"{describe_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("video", metavar="VIDEO", nargs="?", type=Path, help="video file or folder of images to open first")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        nargs="?",
+        type=Path,
+        help="video file or folder of images to open first, or a folder of these: a list of work",
+    )
     files = parser.add_argument_group("files")
     files.add_argument("--project", type=Path, metavar="DIR", help="project to open first (default: NAME.sampt beside VIDEO)")
     files.add_argument(
@@ -107,7 +114,8 @@ def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> We
     backends = NamedBackends(arguments.device, arguments.runtime, arguments.precision)
     roots = named_roots(folders)
     known_roots = Roots(roots)
-    given = {"video": arguments.video, "project": arguments.project}
+    is_list = _is_list(arguments.video)
+    given = {"folder" if is_list else "video": arguments.video, "project": arguments.project}
     for name, path in given.items():
         if path is not None and not known_roots.contains(path):
             raise ConfigError(f"The {name} {path} lies in no --root; add its folder as one.")
@@ -127,15 +135,33 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
         if not project.is_dir():
             raise OutputError(f"There is no project {project}; give a video to begin one.")
         read_project(project)
-    if video is not None:
+    is_list = _is_list(video)
+    if is_list and project is not None:
+        raise ConfigError(
+            f"{video} is a folder of videos, and --project belongs to one video; leave it out, or name the video."
+        )
+    if video is not None and not is_list:
         open_video(video)  # what is no video is reported here, not in the page
     for folder in arguments.root:
         if not folder.is_dir():
             raise ConfigError(f"--root is {folder}, which is no folder; expected one.")
     if arguments.root:
         return list(arguments.root)
+    if is_list:
+        return [video]
     beside = [path.absolute().parent for path in (video, project) if path is not None]
     return beside or [Path.cwd()]
+
+
+def _is_list(folder: Path | None) -> bool:
+    """Whether what was given is a folder of videos, of folders of frames, or of projects, and no video itself."""
+    from sampt.web.roots import Roots, folder_kind, named_roots
+
+    if folder is None or not folder.is_dir():
+        return False
+    (name, root), *_ = named_roots([folder]).items()
+    roots = Roots({name: root})
+    return folder_kind(root) == "folder" and any(entry.kind != "folder" for entry in roots.list(name))
 
 
 def _bound(host: str, port: int | None) -> socket.socket:

@@ -13,6 +13,7 @@ from sampt.session.types import (
     ObjectResult,
     ObjectTimeline,
     PropagationWatch,
+    ReviewEvent,
     SessionBusyError,
     SessionObject,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "ObjectResult",
     "ObjectTimeline",
     "PropagationWatch",
+    "ReviewEvent",
     "Session",
     "SessionBusyError",
     "SessionObject",

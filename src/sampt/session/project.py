@@ -27,6 +27,7 @@ from sampt.pipeline.backends import setting_options
 from sampt.segmenters.base import PromptableSegmenter, SegmenterInfo
 from sampt.segmenters.create import create_segmenter
 from sampt.session.edits import History, Inputs, check_inputs, check_items
+from sampt.session.progress import PROGRESS_NAME
 from sampt.session.steps_on_disk import pack_steps, unpack_steps
 from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.trackers.base import PointTracker, TrackerInfo
@@ -131,7 +132,7 @@ def check_new(project: Path) -> None:
         raise OutputError(f"The project is to be {project}; expected a name that ends in {SUFFIX}, such as clip{SUFFIX}.")
     with disk_errors(project):
         if project.is_dir():
-            left = (RESULTS_NAME, PROJECT_NAME + ".partial")
+            left = (RESULTS_NAME, PROGRESS_NAME, PROJECT_NAME + ".partial")
             others = [p.name for p in visible_entries(project) if p.name not in left]
             if not others:
                 return

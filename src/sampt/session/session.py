@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from sampt.session import choices, edits
 from sampt.session.edits import History, Inputs
 from sampt.session.plan import checked_config, session_settings, settings_digest
 from sampt.session.preview import Previewer
+from sampt.session.progress import Progress, write_progress
 from sampt.session.project import (
     RESULTS_NAME,
     ProjectFile,
@@ -47,6 +49,9 @@ __all__ = ["Session"]
 _MAX_PREVIEWS = 256
 _MAX_PREVIEW_BYTES = 32 << 20
 """Previews that are cached, by what they were made from; each takes a few kilobytes as a rule."""
+
+_PROGRESS_S = 5.0
+"""So often at most the list of projects hears of a session that is being worked on."""
 
 _CACHED_FRAMES = 8
 """Frames looked at last; a click needs the one that is shown."""
@@ -109,6 +114,7 @@ class Session(SessionReader):
         self._previews: LruCache[bytes, ObjectResult] = LruCache(_MAX_PREVIEW_BYTES, _MAX_PREVIEWS)
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
+        self._noted_s = time.monotonic()
 
     @classmethod
     def create(
@@ -204,6 +210,8 @@ class Session(SessionReader):
     def close(self) -> None:
         """Free the project; a propagation that runs ends at its next frame. A second call does nothing."""
         with self._state.lock:
+            if not self._state.is_closed:
+                self._note_progress(0.0)
             self._state.close()
             self._lock.release()
         self._shown.close()
@@ -360,7 +368,17 @@ class Session(SessionReader):
         return self._propagate(wanted, ids, cancel or threading.Event(), watch or PropagationWatch())
 
     def _edit(self, edit: Callable[[Inputs], Inputs]) -> Inputs:
-        return self._state.change(edit, self._save)
+        inputs = self._state.change(edit, self._save)
+        self._note_progress(_PROGRESS_S)
+        return inputs
+
+    def _note_progress(self, min_s: float) -> None:
+        """Write down how far the project is, unless that was done less than ``min_s`` ago."""
+        if time.monotonic() - self._noted_s < min_s:
+            return
+        progress = Progress.of(Path(self._content.video.path).name, self.coverage(), self.timelines())
+        write_progress(self.project, progress)
+        self._noted_s = time.monotonic()
 
     def _save_first(self) -> Session:
         try:
@@ -387,8 +405,12 @@ class Session(SessionReader):
                 self._own_video = LockedVideo(open_again(self._content.video))
             working = working_video(self._own_video, self._engine.config.longest_side)
             run = Propagation(self._state, self._engine, self._previewer, self._own_video, working, watch)
-            yield from run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed)
+            for update in run.run(wanted, ids, lambda: cancel.is_set() or self._state.is_closed):
+                yield update
+                self._note_progress(_PROGRESS_S)
         finally:
+            if not self._state.is_closed:
+                self._note_progress(0.0)
             if self._state.is_closed and self._own_video is not None:
                 self._own_video.close()
             self._running.release()

@@ -11,7 +11,7 @@ import numpy as np
 from sampt.errors import OutputError, QueryError
 from sampt.session.edits import History, Inputs, check_frame
 from sampt.session.plan import ObjectPlan, PromptFrame, Span, plan_object, plan_spans
-from sampt.session.review import find_flags
+from sampt.session.review import find_doubts, find_events, find_flags
 from sampt.session.store import Entry, ResultStore
 from sampt.session.types import Carried, Coverage, FrameStatus, ObjectTimeline, Record
 from sampt.types import ObjectState
@@ -251,6 +251,7 @@ class SessionState:
         num_frames = self.inputs.num_frames
         state, points = np.zeros(num_frames, np.uint8), np.zeros(num_frames, np.int64)
         score, area = np.full(num_frames, np.nan, np.float32), np.zeros(num_frames, np.int64)
+        good, reasons = np.full(num_frames, np.nan, np.float32), np.zeros(num_frames, np.uint8)
         has_input = np.zeros(num_frames, np.bool_)
         with self.lock:
             for frame_idx in range(num_frames):
@@ -259,7 +260,12 @@ class SessionState:
                     state[frame_idx] = FrameStatus.STALE if is_stale else FrameStatus.DONE
                     score[frame_idx], area[frame_idx] = entry.score, entry.area_px
                     points[frame_idx] = entry.num_visible
+                    good[frame_idx], reasons[frame_idx] = entry.good_probability, entry.reasons
             has_input[sorted(self.inputs.frames_with_input(object_id))] = True
             reviewed = np.isin(np.arange(num_frames), self.reviewed_frames(object_id))
-        flags = np.where(reviewed, np.uint8(0), find_flags(state, score, points, area))
-        return ObjectTimeline(state, area > 0, score, points, area, has_input, reviewed, flags)
+        flags = find_flags(state, score, points, area)
+        if not np.isnan(good).all():  # a person's own inputs are no doubts where these are calibrated
+            flags = np.where(np.isnan(good), np.where(has_input, np.uint8(0), flags), find_doubts(good, reasons))
+        events = find_events(flags, good, reviewed)
+        shown = np.where(reviewed, np.uint8(0), flags)
+        return ObjectTimeline(state, area > 0, score, points, area, has_input, reviewed, shown, good, events)

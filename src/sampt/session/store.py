@@ -24,7 +24,7 @@ from sampt.errors import OutputError, ValueCheckError
 from sampt.files.atomic import disk_errors
 from sampt.files.limits import MAX_RECORD_BYTES
 from sampt.masks.rle import Rle
-from sampt.session.types import STRENGTH_CELL_PX, Record, Strength
+from sampt.session.types import STRENGTH_CELL_PX, NeedsReview, Record, Strength
 from sampt.types import FramePoints, ObjectState
 
 __all__ = ["Entry", "ResultStore", "Summary", "pack_record", "read_summary", "unpack_record"]
@@ -45,6 +45,8 @@ _STRENGTH = struct.Struct("<iiHHf")
 _POINT = np.dtype(
     [("id", "<i8"), ("sign", "u1"), ("code", "u1"), ("confidence", "u1"), ("x", "<f4"), ("y", "<f4")], align=False
 )
+_REVIEW = struct.Struct("<fH")
+"""At the end of a record: what is known of its quality. An older sampt wrote none."""
 _MAX_POINTS = 1 << 20
 
 
@@ -53,6 +55,8 @@ class Entry(NamedTuple):
 
     Attributes:
         can_start: it has visible positive points and a mask, so that propagation can go on from it.
+        good_probability: :attr:`sampt.session.types.Record.good_probability`; NaN for None.
+        reasons: bits of :class:`~sampt.session.types.NeedsReview`.
     """
 
     offset: int
@@ -63,6 +67,8 @@ class Entry(NamedTuple):
     area_px: int
     num_visible: int
     can_start: bool
+    good_probability: float
+    reasons: int
 
 
 class ResultStore:
@@ -156,7 +162,8 @@ class ResultStore:
 
     def _note(self, new: Summary, offset: int, num_bytes: int) -> None:
         can_start = new.state is ObjectState.PRESENT and new.num_visible > 0
-        entry = Entry(offset, num_bytes, new.digest, new.state, new.score, new.area_px, new.num_visible, can_start)
+        known = new.score, new.area_px, new.num_visible, can_start, new.good_probability, new.reasons
+        entry = Entry(offset, num_bytes, new.digest, new.state, *known)
         key = (new.object_id, new.frame_idx)
         others = tuple(e for e in self._entries.get(key, ()) if e.digest != new.digest)
         self._entries[key] = (*others[1 - _VERSIONS :], entry)
@@ -260,12 +267,16 @@ class Summary(NamedTuple):
     run: int
     area_px: int
     num_visible: int
+    good_probability: float
+    reasons: int
 
 
 def read_summary(payload: bytes) -> Summary:
     """The start of a record's bytes, without its parts; errors as :func:`unpack_record`."""
-    object_id, frame_idx, digest, state, _, score, run, area, num_visible, *_ = _FIXED.unpack_from(payload)
-    return Summary(object_id, frame_idx, digest, ObjectState(state), score, run, area, num_visible)
+    object_id, frame_idx, digest, state, _, score, run, area, num_visible, _, _, *sizes = _FIXED.unpack_from(payload)
+    return Summary(
+        object_id, frame_idx, digest, ObjectState(state), score, run, area, num_visible, *_unpack_review(payload, sizes)
+    )
 
 
 def pack_record(record: Record) -> bytes:
@@ -287,7 +298,8 @@ def pack_record(record: Record) -> bytes:
         len(strength),
         len(points),
     )
-    return b"".join((fixed, counts, strength, points))
+    review = _REVIEW.pack(np.nan if record.good_probability is None else record.good_probability, int(record.reasons))
+    return b"".join((fixed, counts, strength, points, review))
 
 
 def unpack_record(payload: bytes) -> Record:
@@ -297,8 +309,9 @@ def unpack_record(payload: bytes) -> Record:
         ValueError: (or of :mod:`struct` or :mod:`zlib`) they are none of this version.
     """
     object_id, frame_idx, digest, state, is_given, score, run, area, _, h, w, *sizes = _FIXED.unpack_from(payload)
-    if _FIXED.size + sum(sizes) != len(payload):
+    if _FIXED.size + sum(sizes) not in (len(payload), len(payload) - _REVIEW.size):
         raise ValueCheckError("A record has another length than its parts.")
+    good_probability, reasons = _unpack_review(payload, sizes)
     ends = np.cumsum([_FIXED.size, *sizes]).tolist()
     counts, strength, points = (payload[a:b] for a, b in itertools.pairwise(ends))
     return Record(
@@ -314,7 +327,17 @@ def unpack_record(payload: bytes) -> Record:
         _unpack_strength(strength, (h, w)),
         bool(is_given),
         _unpack_points(points, object_id),
+        None if np.isnan(good_probability) else good_probability,
+        NeedsReview(reasons),
     )
+
+
+def _unpack_review(payload: bytes, sizes: list[int]) -> tuple[float, int]:
+    """The probability that the mask is good, NaN where it is not known, and what speaks against it."""
+    if len(payload) != _FIXED.size + sum(sizes) + _REVIEW.size:
+        return float("nan"), 0
+    probability, reasons = _REVIEW.unpack_from(payload, len(payload) - _REVIEW.size)
+    return float(probability), int(reasons)
 
 
 def _pack_strength(strength: Strength | None) -> bytes:

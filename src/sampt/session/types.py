@@ -31,6 +31,7 @@ __all__ = [
     "PropagationStage",
     "PropagationWatch",
     "Record",
+    "ReviewEvent",
     "Reviewed",
     "SessionBusyError",
     "SessionObject",
@@ -62,11 +63,17 @@ class NeedsReview(enum.IntFlag):
     """Why an object on a frame needs review."""
 
     SCORE_DROP = 1
-    """The predicted IoU is well below that of the frames before or after."""
+    """The predicted IoU is low, or well below that of the frames before or after."""
     FEW_POINTS = 2
-    """Far fewer positive points are visible than on the frames before or after."""
+    """Positive points are lost: hidden, or beside the mask."""
     AREA_JUMP = 4
     """The area changes much from one frame to the next, or the object appears or disappears."""
+    SHAPE_CHANGE = 8
+    """The mask does not move with its points, is another shape than before, or falls to pieces."""
+    COLOR_CHANGE = 16
+    """The colours within the mask are others than on the keyframe."""
+    EARLIER_DOUBT = 32
+    """The mask was doubtful on a frame between the keyframe and this one, and may have gone wrong there."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,7 @@ class ObjectResult:
         is_stale: the inputs have changed since.
         whole_rle: where the last click would change much far from it, the mask with all of that, which
             :meth:`sampt.session.Session.take_whole_change` takes over; only previews have it.
+        good_probability: that the mask's IoU is at least 0.7 (:attr:`Record.good_probability`).
     """
 
     object_id: int
@@ -185,6 +193,7 @@ class ObjectResult:
     num_visible_points: int
     is_stale: bool = False
     whole_rle: Rle | None = None
+    good_probability: float | None = None
 
     def mask(self, size_hw: tuple[int, int]) -> BoolArray:
         """(h, w) bool; empty where the object is absent."""
@@ -247,6 +256,23 @@ class Coverage:
         return not self.num_out_of_date and not self.num_missing
 
 
+class ReviewEvent(NamedTuple):
+    """A run of frames on which an object needs review: one thing to look at.
+
+    Attributes:
+        start, stop: frames [start, stop); a few between may not need it.
+        frame_idx: the worst of them, where to look.
+        reasons: of all of them.
+        is_reviewed: a person has marked one of them good.
+    """
+
+    start: int
+    stop: int
+    frame_idx: int
+    reasons: NeedsReview
+    is_reviewed: bool
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectTimeline:
     """An object over all t frames.
@@ -260,6 +286,9 @@ class ObjectTimeline:
         has_input: (t,) bool: a person clicked there, or gave a box or a mask.
         is_reviewed: (t,) bool: a person has marked the result good.
         flags: (t,) uint8, bits of :class:`NeedsReview`; none where it is marked good.
+        good_probability: (t,) float32, that the mask's IoU is at least 0.7 (:mod:`sampt.session.quality`); NaN where that is
+            not known.
+        events: in order, the runs of frames that need review, or did before they were marked good.
     """
 
     state: UInt8Array
@@ -270,6 +299,8 @@ class ObjectTimeline:
     has_input: BoolArray
     is_reviewed: BoolArray
     flags: UInt8Array
+    good_probability: FloatArray
+    events: tuple[ReviewEvent, ...] = ()
 
     __repr__ = shape_repr
 
@@ -315,6 +346,9 @@ class Record:
         rle: the mask, before overlaps are resolved; None where the object is absent.
         strength: of the mask; None where it is given or absent.
         points: the object's own, tracked or given, at the video's size.
+        good_probability: that the mask's IoU is at least 0.7; None where that is not known (on prompt frames, with backends for
+            which it was not calibrated, and in what an older sampt wrote).
+        reasons: what speaks against the mask.
     """
 
     object_id: int
@@ -329,6 +363,8 @@ class Record:
     strength: Strength | None
     is_given: bool
     points: FramePoints
+    good_probability: float | None = None
+    reasons: NeedsReview = NeedsReview(0)
 
     __repr__ = shape_repr
 
@@ -379,4 +415,13 @@ class Record:
 
     def to_result(self, *, is_stale: bool = False) -> ObjectResult:
         """As a client sees it."""
-        return ObjectResult(self.object_id, self.frame_idx, self.state, self.score, self.rle, self.num_visible, is_stale)
+        return ObjectResult(
+            self.object_id,
+            self.frame_idx,
+            self.state,
+            self.score,
+            self.rle,
+            self.num_visible,
+            is_stale,
+            good_probability=self.good_probability,
+        )

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from sampt import __version__
 from sampt.errors import FolderBusyError, SamptError
 from sampt.web.backends import CachedBackends
-from sampt.web.browsers import Browsers
+from sampt.web.browsers import Browsers, ProjectTakenError
 from sampt.web.dependencies import Services
 from sampt.web.roots import Roots
 from sampt.web.routes import events, files, frames, session, tasks
@@ -134,14 +134,20 @@ class _Line(Response):
 
     media_type = "application/json"
 
+    def __init__(self, content: Any, *arguments: Any, can_take_over: bool = False, **keywords: Any) -> None:
+        self._can_take_over = can_take_over
+        super().__init__(content, *arguments, **keywords)
+
     def render(self, content: Any) -> bytes:
-        return json.dumps({"error": content}).encode("ascii")
+        more = {"can_take_over": True} if self._can_take_over else {}
+        return json.dumps({"error": content, **more}).encode("ascii")
 
 
 def _add_errors(app: FastAPI, roots: Roots) -> None:
     async def http_error(_: Request, error: HTTPException) -> Response:
         headers = None if error.headers is None else dict(error.headers)
-        return _Line(roots.message(str(error.detail)), error.status_code, headers)
+        can_take_over = isinstance(error, ProjectTakenError)
+        return _Line(roots.message(str(error.detail)), error.status_code, headers, can_take_over=can_take_over)
 
     async def user_error(_: Request, error: SamptError) -> Response:
         is_busy = isinstance(error, FolderBusyError) or type(error).__name__.startswith("SessionBusy")

@@ -20,9 +20,10 @@ from sampt.session.session import Session
 from sampt.web.events import EventHub
 from sampt.web.open_session import OpenSession
 from sampt.web.roots import Roots
+from sampt.web.schemas.stream import TakenEvent
 from sampt.web.settings import WebSettings
 
-__all__ = ["Browser", "Browsers", "project_for"]
+__all__ = ["Browser", "Browsers", "ProjectTakenError", "project_for"]
 
 _LOG = logging.getLogger(__name__)
 _NO_SESSION = "This browser has no open session; open a video or a project with POST /session."
@@ -30,6 +31,13 @@ _DRAIN_S = 30.0
 _MAX_OF_A_NAME = 100
 _MIN_IDLE_S = 60.0
 """A session without a page may be closed for another one after that time."""
+
+
+class ProjectTakenError(HTTPException):
+    """The project is open in another browser of this server, which may be taken over."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(409, f"The project {project} is open in another browser; close it there, or take it over here.")
 
 
 class Browser:
@@ -169,18 +177,27 @@ class Browsers:
         browser = self._by_id.get(cookie or "")
         return browser is not None and browser.project is not None
 
-    def open(self, cookie: str | None, make: Callable[[int], Session], project: Path) -> tuple[str, Browser]:
+    def open_projects(self) -> set[Path]:
+        """The projects that are open, links followed."""
+        with self._lock:
+            return {b.project for b in self._by_id.values() if b.project is not None}
+
+    def open(
+        self, cookie: str | None, make: Callable[[int], Session], project: Path, *, take_over: bool = False
+    ) -> tuple[str, Browser]:
         """Give a browser a session.
 
         Args:
             cookie: what the browser sent; an unknown one is replaced.
             make: opens the session, given the bytes that it may keep.
             project: its folder.
+            take_over: from another browser that has it open, whose pages get an event.
 
         Returns:
             The cookie and the browser.
 
         Raises:
+            ProjectTakenError: another browser has it open, and it is not to be taken over.
             HTTPException: 503 when there are too many sessions, 409 when the browser is opening one.
             SamptError: the session cannot be opened; the one before is still there, unless it was of the same project.
         """
@@ -188,7 +205,7 @@ class Browsers:
         if not browser.opening.acquire(blocking=False):
             raise HTTPException(409, "This browser is opening a session already; wait for it.")
         try:
-            self._make_room_for(browser, project.resolve())
+            self._make_room_for(browser, project.resolve(), take_over=take_over)
             limits = self._settings.limits
             session = make(limits.embedding_bytes // limits.sessions)
             try:
@@ -241,14 +258,24 @@ class Browsers:
                 gone = self._by_id.pop(oldest)
             gone.drop()
 
-    def _make_room_for(self, browser: Browser, project: Path) -> None:
-        """Close the session that has the project, when it is this browser's own, or one that nobody looks at any more."""
+    def _make_room_for(self, browser: Browser, project: Path, *, take_over: bool) -> None:
+        """Close the session that has the project: this browser's own, one that nobody looks at any more, or, taken over, any.
+
+        Raises:
+            ProjectTakenError: another browser looks at it.
+        """
+        shown = self._roots.describe(project)
         with self._lock:
-            idle = self._idle(_MIN_IDLE_S)
-            gone = [k for k in idle if self._by_id[k] is not browser and self._by_id[k].project == project]
-            left = [self._by_id.pop(k) for k in gone]
-        for other in [*left, *([browser] if browser.project == project else [])]:
+            others = [k for k, b in self._by_id.items() if b is not browser and b.project == project]
+            if not take_over and not set(others) <= set(self._idle(_MIN_IDLE_S)):
+                raise ProjectTakenError(shown)
+            left = [self._by_id.pop(k) for k in others]
+        for other in left:
+            other.hub.publish(TakenEvent(project=shown))
+            other.hub.close()
             other.drop()
+        if browser.project == project:
+            browser.drop()
 
     def _idle(self, min_s: float) -> list[str]:
         """Browsers without a page, a task or a recent request; the lock is held."""

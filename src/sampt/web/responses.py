@@ -8,13 +8,14 @@ import numpy as np
 
 from sampt.masks.rle import Rle
 from sampt.session import types
-from sampt.types import FramePoints
+from sampt.types import FloatArray, FramePoints
 from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import (
     FrameMasksResponse,
     ObjectMask,
     ObjectTimeline,
     Point,
+    ReviewEvent,
     SessionObject,
     TrackedPoint,
 )
@@ -64,6 +65,7 @@ def _mask_model(result: types.ObjectResult) -> ObjectMask:
         object_id=result.object_id,
         state=result.state.name.lower(),
         score=None if result.score is None or not np.isfinite(result.score) else round(float(result.score), 4),
+        good_probability=None if result.good_probability is None else round(result.good_probability, 4),
         rle=_rle_model(result.rle),
         num_visible_points=result.num_visible_points,
         is_stale=result.is_stale,
@@ -100,16 +102,32 @@ def timelines_text(revision: int, timelines: Mapping[int, types.ObjectTimeline])
 
 
 def _timeline_model(object_id: int, timeline: types.ObjectTimeline) -> ObjectTimeline:
-    percent = np.clip(np.nan_to_num(timeline.score) * 100, 0, 100).round().astype(int).tolist()
     return ObjectTimeline(
         object_id=object_id,
         state=_runs(timeline.state.tolist()),
-        score=[None if gone else value for gone, value in zip(np.isnan(timeline.score).tolist(), percent, strict=True)],
+        score=_percent(timeline.score),
+        good=_percent(timeline.good_probability),
         area=timeline.area_px.tolist(),
         points=timeline.num_visible_points.tolist(),
         flags=_runs(timeline.flags.tolist()),
         inputs=np.flatnonzero(timeline.has_input).tolist(),
+        events=[_event_model(event) for event in timeline.events],
     )
+
+
+def _event_model(event: types.ReviewEvent) -> ReviewEvent:
+    return ReviewEvent(
+        start=event.start,
+        stop=event.stop,
+        frame=event.frame_idx,
+        reasons=int(event.reasons),
+        is_reviewed=event.is_reviewed,
+    )
+
+
+def _percent(values: FloatArray) -> list[int | None]:
+    percent = np.clip(np.nan_to_num(values) * 100, 0, 100).round().astype(int).tolist()
+    return [None if gone else value for gone, value in zip(np.isnan(values).tolist(), percent, strict=True)]
 
 
 def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:

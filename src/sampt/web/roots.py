@@ -15,7 +15,7 @@ from sampt.video.frame_names import IMAGE_SUFFIXES
 from sampt.video.open import VIDEO_SUFFIXES
 from sampt.web.schemas.server import EntryKind, FileEntry
 
-__all__ = ["Roots", "named_roots"]
+__all__ = ["Roots", "folder_kind", "named_roots"]
 
 _MAX_ENTRIES = 5000
 _MAX_SAMPLED = 40
@@ -167,12 +167,13 @@ class Roots:
                 return None
             if entry.is_file():
                 return "video" if entry.name.lower().endswith(VIDEO_SUFFIXES) else None
-            return _folder_kind(Path(entry.path)) if entry.is_dir() else None
+            return folder_kind(Path(entry.path)) if entry.is_dir() else None
         except OSError:
             return None
 
 
-def _folder_kind(folder: Path) -> EntryKind:
+def folder_kind(folder: Path) -> EntryKind:
+    """What a folder can be opened as, by its name and its first files."""
     if folder.suffix == SUFFIX and (folder / PROJECT_NAME).is_file():
         return "project"
     try:

@@ -88,7 +88,7 @@ class WebSettings:
         work: folder of uploads, of projects that cannot lie beside their video, and of exports until they are fetched.
         config: of new projects.
         backends: makes those of a session.
-        start: what the page opens first: names ``video`` and ``project`` with paths as the interface has them.
+        start: what the page opens first: names ``video`` and ``project``, or ``folder``, with paths as the interface has them.
         host, port: what the server is bound to.
         token: needed from every browser and script; None: no token.
     """

@@ -24,6 +24,7 @@ from sampt.web.schemas.server import (
     StartPaths,
     UploadResponse,
 )
+from sampt.web.work_list import add_work
 
 __all__ = ["router"]
 
@@ -47,7 +48,7 @@ def about(parts: Parts, request: Request) -> AboutResponse:
         tracker=settings.config.tracker,
         segmenter=settings.config.segmenter,
         licenses=_licenses(parts),
-        start=StartPaths(video=start.get("video"), project=start.get("project")) if start else None,
+        start=StartPaths(**{name: start.get(name) for name in ("video", "project", "folder")}) if start else None,
         has_session=parts.browsers.has_session(find_cookie(request, settings)),
     )
 
@@ -66,8 +67,8 @@ def _license(info: TrackerInfo | SegmenterInfo, role: Literal["tracker", "segmen
 
 @router.get("/files", responses=errors(404, 422))
 def files(parts: Parts, path: Annotated[str, Query(max_length=4000)] = "") -> FilesResponse:
-    """What can be opened in a folder; without a path, the folders that there are."""
-    entries = parts.roots.list(path)
+    """What can be opened in a folder, and how far each is; without a path, the folders that there are."""
+    entries = add_work(parts.roots.list(path), parts.roots, parts.settings.work, parts.browsers.open_projects())
     parent = None if not path else path.rpartition("/")[0]
     return FilesResponse(path=path, parent=parent, entries=entries)
 

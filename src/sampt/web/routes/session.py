@@ -54,7 +54,8 @@ def open_session(wanted: OpenRequest, request: Request, response: Response, part
     """Open a video or a project; it replaces the session that this browser has. The response sets a cookie."""
     settings = parts.settings
     found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.backends)
-    key, browser = parts.browsers.open(find_cookie(request, settings), found.open, found.project)
+    cookie = find_cookie(request, settings)
+    key, browser = parts.browsers.open(cookie, found.open, found.project, take_over=wanted.take_over)
     response.set_cookie(settings.cookie("session"), key, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict")
     with browser.use() as held:
         held.notify_changed()

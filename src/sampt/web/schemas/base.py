@@ -25,9 +25,11 @@ class ResponseModel(BaseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """What went wrong, in one line."""
+    """What went wrong, in one line; ``can_take_over``: the project is open in another browser of this server, and POST /session
+    with ``take_over`` opens it all the same."""
 
     error: str
+    can_take_over: bool = False
 
 
 class RleMask(BaseModel):

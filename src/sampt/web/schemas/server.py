@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sampt.session.progress import WorkState
 from sampt.web.schemas.base import ResponseModel
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LicenseInfo",
     "StartPaths",
     "UploadResponse",
+    "WorkInfo",
 ]
 
 EntryKind = Literal["folder", "video", "project", "frames"]
@@ -47,10 +49,11 @@ class LicenseInfo(ResponseModel):
 
 
 class StartPaths(ResponseModel):
-    """What to open first: the body of POST /session."""
+    """What to open first: the body of POST /session, or the folder to list."""
 
     video: str | None
     project: str | None
+    folder: str | None
 
 
 class AboutResponse(ResponseModel):
@@ -68,13 +71,28 @@ class AboutResponse(ResponseModel):
     has_session: bool
 
 
+class WorkInfo(ResponseModel):
+    """How far the project of a video is, as it was saved last. ``new``: nothing is said yet; ``partly``: frames are missing or
+    out of date; ``complete``: all are there; ``reviewed``: and a person has looked at every event that needed it.
+    ``num_frames`` is 0 where that is not known. ``is_open``: in a browser of this server."""
+
+    state: WorkState
+    project: str | None
+    is_open: bool
+    num_frames: int
+    num_done: int
+    num_events: int
+    num_reviewed: int
+
+
 class FileEntry(ResponseModel):
-    """Something that can be opened, or a folder to look into."""
+    """Something that can be opened, or a folder to look into; of the former, ``work`` is how far it is."""
 
     name: str
     path: str
     kind: EntryKind
     num_bytes: int | None
+    work: WorkInfo | None = None
 
 
 class FilesResponse(ResponseModel):

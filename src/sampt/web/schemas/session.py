@@ -27,6 +27,7 @@ __all__ = [
     "PointCreate",
     "PointCreateResponse",
     "PointUpdate",
+    "ReviewEvent",
     "SessionObject",
     "SessionResponse",
     "TimelinesResponse",
@@ -45,10 +46,12 @@ Runs = list[tuple[int, int]]
 
 
 class OpenRequest(RequestModel):
-    """A video, a project, or both."""
+    """A video, a project, or both. ``take_over``: also when the project is open in another browser, which loses it then and
+    says so; all that was done there is saved."""
 
     video: Path | None = None
     project: Path | None = None
+    take_over: bool = False
 
 
 class VideoInfo(ResponseModel):
@@ -197,12 +200,14 @@ class BoxUpdate(RequestModel):
 
 
 class ObjectMask(ResponseModel):
-    """An object on a frame; ``score`` is the predicted IoU, ``rle`` is null where the object is absent. ``whole_rle``: where
-    the last click would change much far from it, the mask with all of that (only in previews); else null."""
+    """An object on a frame; ``score`` is the predicted IoU, ``good_probability`` that the IoU is at least 0.7 (null where that
+    is not known), ``rle`` is null where the object is absent. ``whole_rle``: where the last click would change much far from
+    it, the mask with all of that (only in previews); else null."""
 
     object_id: int
     state: StateName
     score: float | None
+    good_probability: float | None
     rle: RleMask | None
     num_visible_points: int
     is_stale: bool
@@ -229,17 +234,32 @@ class FrameMasksResponse(ResponseModel):
     points: list[TrackedPoint]
 
 
+class ReviewEvent(ResponseModel):
+    """Frames [start, stop) on which an object needs review; ``frame`` is the worst, ``reasons`` are bits as in ``flags``,
+    ``is_reviewed``: a person has marked one of them good."""
+
+    start: int
+    stop: int
+    frame: int
+    reasons: int
+    is_reviewed: bool
+
+
 class ObjectTimeline(ResponseModel):
     """An object over all frames; ``state`` (0 unknown, 1 stale, 2 done) and ``flags`` (bits: 1 score drop, 2 few points, 4 area
-    jump) are runs of [value, count]; ``score`` is in whole percent; ``inputs`` are the frames with a click, box or mask."""
+    jump, 8 shape change, 16 colour change, 32 earlier doubt) are runs of [value, count]; ``score``, the predicted IoU, and
+    ``good``, the probability that the mask's IoU is at least 0.7, are in whole percent; ``inputs`` are the frames with a click,
+    box or mask; ``events`` the runs of frames that need review."""
 
     object_id: int
     state: Runs
     score: list[int | None]
+    good: list[int | None]
     area: list[int]
     points: list[int]
     flags: Runs
     inputs: list[int]
+    events: list[ReviewEvent]
 
 
 class TimelinesResponse(ResponseModel):

@@ -25,6 +25,7 @@ __all__ = [
     "ProgressEvent",
     "SessionEvent",
     "SessionMessage",
+    "TakenEvent",
     "WatchMessage",
     "component_schemas",
     "parse_message",
@@ -45,6 +46,13 @@ class ChangedEvent(ResponseModel):
 
     type: Literal["changed"] = "changed"
     revision: int
+
+
+class TakenEvent(ResponseModel):
+    """Another browser has taken the project over; the stream ends. ``project`` may be taken over again."""
+
+    type: Literal["taken"] = "taken"
+    project: str
 
 
 class FrameEvent(ResponseModel):
@@ -119,7 +127,7 @@ class PingMessage(RequestModel):
 
 
 SessionEvent: TypeAlias = (
-    HelloEvent | ChangedEvent | FrameEvent | ProgressEvent | ExportEvent | PreviewEvent | PongEvent | ErrorEvent
+    HelloEvent | ChangedEvent | TakenEvent | FrameEvent | ProgressEvent | ExportEvent | PreviewEvent | PongEvent | ErrorEvent
 )
 SessionMessage: TypeAlias = PreviewMessage | WatchMessage | CancelMessage | PingMessage
 

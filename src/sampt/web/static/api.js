@@ -14,10 +14,12 @@ export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} status
+   * @param {boolean} [canTakeOver] the project is open in another browser, and may be taken over
    */
-  constructor(message, status) {
+  constructor(message, status, canTakeOver = false) {
     super(message);
     this.status = status;
+    this.canTakeOver = canTakeOver;
   }
 }
 
@@ -43,19 +45,19 @@ async function send(method, path, body, signal) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError("The server does not respond. Is sampt still running?", 0);
   }
-  if (!response.ok) throw new ApiError(await errorText(response), response.status);
+  if (!response.ok) throw await errorOf(response);
   return response;
 }
 
 /** @param {Response} response */
-async function errorText(response) {
+async function errorOf(response) {
   try {
-    const { error } = await response.json();
-    if (typeof error === "string") return error;
+    const { error, can_take_over: canTakeOver } = await response.json();
+    if (typeof error === "string") return new ApiError(error, response.status, canTakeOver === true);
   } catch {
     // Not a response of sampt itself.
   }
-  return `The server responded with ${response.status} ${response.statusText}.`;
+  return new ApiError(`The server responded with ${response.status} ${response.statusText}.`, response.status);
 }
 
 /**

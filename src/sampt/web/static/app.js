@@ -12,7 +12,7 @@
  *   commands: import("./commands.js").Commands,
  *   updates: import("./updates.js").Updates,
  *   pointer: import("./pointer.js").Pointer,
- *   dialogs: {open: (error?: unknown) => void, export: () => void, help: () => void, about: () => void},
+ *   dialogs: {open: (error?: unknown, wanted?: import("./schema.d.ts").OpenRequest | null) => void, export: () => void, help: () => void, about: () => void},
  * }} App
  */
 export {};

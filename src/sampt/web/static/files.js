@@ -3,8 +3,10 @@
 import { api } from "./api.js";
 import { byId, bytesText, el, icon } from "./dom.js";
 import { report, showError } from "./messages.js";
+import { isTaken } from "./takeover.js";
+import { isWanted, summaryText, withoutOwnProjects, workText } from "./worklist.js";
 
-/** @import {FileEntry} from "./schema.d.ts" */
+/** @import {FileEntry, OpenRequest} from "./schema.d.ts" */
 
 /** @type {Record<FileEntry["kind"], [string, string]>} */
 const KINDS = { folder: ["folder", "Folder"], video: ["film", "Video"], project: ["project", "Project"], frames: ["images", "Folder of frames"] };
@@ -16,7 +18,10 @@ const KINDS = { folder: ["folder", "Folder"], video: ["film", "Video"], project:
 export function mountFiles(store, adopt) {
   const dialog = byId("open-dialog");
   const picker = byId("upload-file");
-  const ways = { dialog, store, adopt };
+  /** @type {Ways} */
+  const ways = { dialog, store, adopt, entries: [], refused: null };
+  byId("work-filter").addEventListener("change", () => showEntries(ways));
+  byId("take-over-button").addEventListener("click", () => ways.refused && open({ ...ways.refused, take_over: true }, ways));
   byId("upload-button").addEventListener("click", () => picker.click());
   picker.addEventListener("change", () => {
     if (picker.files[0]) sendFile(picker.files[0], ways);
@@ -24,15 +29,23 @@ export function mountFiles(store, adopt) {
   });
   mountDrop(ways);
   store.watch(["about"], () => showLimits(store.get("about")));
-  return (/** @type {unknown} */ error = null) => {
+  return (/** @type {unknown} */ error = null, /** @type {OpenRequest | null} */ wanted = null) => {
     if (!dialog.open) dialog.showModal();
-    browse("", ways);
-    byId("open-error").hidden = true;
-    if (error) showDialogError(error);
+    browse(store.get("about")?.start?.folder ?? "", ways);
+    clearDialogError();
+    if (error) showDialogError(error, wanted, ways);
   };
 }
 
-/** @typedef {{dialog: any, store: import("./store.js").Store, adopt: (state: import("./schema.d.ts").SessionResponse) => void}} Ways */
+/**
+ * @typedef {{
+ *   dialog: any,
+ *   store: import("./store.js").Store,
+ *   adopt: (state: import("./schema.d.ts").SessionResponse) => void,
+ *   entries: FileEntry[],
+ *   refused: OpenRequest | null,
+ * }} Ways `entries` of the folder that is shown; `refused`: what another browser has open
+ */
 
 /** @param {import("./schema.d.ts").AboutResponse | null} about */
 function showLimits(about) {
@@ -51,14 +64,25 @@ async function browse(path, ways) {
   try {
     const response = await api.files(path);
     showCrumbs(response, ways);
-    const rows = response.entries.map((entry) => createRow(entry, ways));
-    list.replaceChildren(...(rows.length ? rows : [el("li", { className: "empty", textContent: "Nothing here that can be opened." })]));
+    ways.entries = withoutOwnProjects(response.entries);
+    showEntries(ways);
     list.scrollTop = 0;
     const first = list.querySelector("button");
     if (path && document.activeElement === document.body) first?.focus();
   } catch (error) {
     showDialogError(error);
   }
+}
+
+/** The entries of the folder that the filter lets through. @param {Ways} ways */
+function showEntries(ways) {
+  const summary = summaryText(ways.entries);
+  byId("work-bar").hidden = !summary;
+  byId("work-summary").textContent = summary;
+  const wanted = summary ? byId("work-filter").value : "";
+  const rows = ways.entries.filter((entry) => isWanted(entry, wanted)).map((entry) => createRow(entry, ways));
+  const none = ways.entries.length ? "Nothing here is in that state." : "Nothing here that can be opened.";
+  byId("file-list").replaceChildren(...(rows.length ? rows : [el("li", { className: "empty", textContent: none })]));
 }
 
 /**
@@ -82,6 +106,7 @@ function createRow(entry, ways) {
   const run = () => (entry.kind === "folder" ? browse(entry.path, ways) : openEntry(entry, ways));
   const button = el("button", { type: "button", className: "file-row", onclick: run }, icon(iconName));
   button.append(el("span", { className: "file-name", textContent: entry.name }));
+  if (entry.work) button.append(el("span", { className: `work-state ${entry.work.state}`, textContent: workText(entry.work) }));
   button.append(el("span", { className: "file-kind", textContent: entry.num_bytes === null ? kind : bytesText(entry.num_bytes) }));
   return el("li", {}, button);
 }
@@ -90,26 +115,47 @@ function createRow(entry, ways) {
  * @param {FileEntry} entry
  * @param {Ways} ways
  */
-async function openEntry(entry, { dialog, adopt }) {
-  byId("open-error").hidden = true;
+function openEntry(entry, ways) {
+  return open(entry.kind === "project" ? { project: entry.path } : { video: entry.path }, ways);
+}
+
+/**
+ * @param {OpenRequest} wanted
+ * @param {Ways} ways
+ */
+async function open(wanted, ways) {
+  clearDialogError();
   byId("opening").hidden = false;
   byId("file-list").inert = true;
   try {
-    adopt(await api.open(entry.kind === "project" ? { project: entry.path } : { video: entry.path }));
-    dialog.close();
+    ways.adopt(await api.open(wanted));
+    ways.dialog.close();
   } catch (error) {
-    showDialogError(error);
+    showDialogError(error, wanted, ways);
   } finally {
     byId("opening").hidden = true;
     byId("file-list").inert = false;
   }
 }
 
-/** In the dialog itself: what is behind it cannot be read. @param {unknown} error */
-function showDialogError(error) {
+function clearDialogError() {
+  byId("open-error").hidden = true;
+  byId("open-taken").hidden = true;
+}
+
+/**
+ * In the dialog itself: what is behind it cannot be read. What another browser has open can be taken over.
+ * @param {unknown} error
+ * @param {OpenRequest | null} [wanted] what could not be opened
+ * @param {Ways | null} [ways]
+ */
+function showDialogError(error, wanted = null, ways = null) {
   if (!byId("open-dialog").open) return report(error);
   byId("open-error").textContent = error instanceof Error ? error.message : String(error);
   byId("open-error").hidden = false;
+  const isOffered = wanted !== null && isTaken(error);
+  byId("open-taken").hidden = !isOffered;
+  if (ways && isOffered) ways.refused = wanted;
 }
 
 /**
@@ -137,13 +183,13 @@ async function sendFile(file, ways) {
   if (reason) return showDialogError(new Error(reason));
   const abort = new AbortController();
   stop.onclick = () => abort.abort();
-  byId("open-error").hidden = true;
+  clearDialogError();
   byId("upload-name").textContent = file.name;
   bar.value = 0;
   group.hidden = false;
   try {
     const { path } = await api.upload(file, (fraction) => (bar.value = fraction), abort.signal);
-    await openEntry({ name: file.name, path, kind: "video", num_bytes: file.size }, ways);
+    await open({ video: path }, ways);
   } catch (error) {
     if (!abort.signal.aborted) showDialogError(error);
   } finally {

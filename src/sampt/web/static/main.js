@@ -20,6 +20,7 @@ import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { Stage } from "./stage.js";
 import { makeStore } from "./store.js";
+import { isTaken, mountTakeOver } from "./takeover.js";
 import { Timeline } from "./timeline.js";
 import { mountTheme, mountTools } from "./tools.js";
 import { mountTransport } from "./transport.js";
@@ -56,7 +57,7 @@ function mount(app) {
   mountCorrections(app);
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
-  app.events.addEventListener("offline", comingBack(app, adopt));
+  app.events.addEventListener("offline", comingBack(app, adopt, mountTakeOver(app, adopt)));
   mountPosition(app.store);
   return adopt;
 }
@@ -89,8 +90,9 @@ function adoptSession({ store, events, frames, masks, stage, navigator, player, 
  * Every try to connect ends with the connection lost, and opening may take longer than the next try.
  * @param {import("./app.js").App} app
  * @param {(state: import("./schema.d.ts").SessionResponse) => void} adopt
+ * @param {() => void} taken tells that another browser has it
  */
-function comingBack({ store }, adopt) {
+function comingBack({ store }, adopt, taken) {
   let isUnderWay = false;
   return async () => {
     const project = store.get("session")?.project;
@@ -99,7 +101,7 @@ function comingBack({ store }, adopt) {
     try {
       await api.session();
     } catch (error) {
-      if (isNothingOpen(error)) await api.open({ project }).then(adopt, () => {});
+      if (isNothingOpen(error)) await api.open({ project }).then(adopt, (refused) => isTaken(refused) && taken());
     } finally {
       isUnderWay = false;
     }
@@ -116,7 +118,7 @@ async function start() {
     if (state) adopt(state);
     else app.dialogs.open();
   } catch (error) {
-    app.dialogs.open(isNothingOpen(error) ? null : error);
+    app.dialogs.open(isNothingOpen(error) ? null : error, startRequest(app.store.get("about")?.start));
   }
   document.body.dataset.ready = "true";
 }
@@ -131,8 +133,18 @@ async function firstSession({ start, has_session: hasSession }) {
   } catch (error) {
     if (!(isNothingOpen(error) && start)) throw error;
   }
-  if (!start) return null;
-  return start.project ? api.open({ project: start.project }) : api.open({ video: start.video ?? "" });
+  const wanted = startRequest(start);
+  return wanted && api.open(wanted);
+}
+
+/**
+ * What the server was started for; null when that is nothing.
+ * @param {import("./schema.d.ts").StartPaths | null | undefined} start
+ * @returns {import("./schema.d.ts").OpenRequest | null}
+ */
+function startRequest(start) {
+  if (start?.project) return { project: start.project };
+  return start?.video ? { video: start.video } : null;
 }
 
 /** @param {unknown} error */

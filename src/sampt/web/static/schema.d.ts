@@ -75,9 +75,13 @@ export interface ErrorEvent {
   message: string;
 }
 
-/** What went wrong, in one line. */
+/**
+ * What went wrong, in one line; `can_take_over`: the project is open in another browser of this server, and POST /session with
+ * `take_over` opens it all the same.
+ */
 export interface ErrorResponse {
   error: string;
+  can_take_over: boolean;
 }
 
 /**
@@ -126,12 +130,13 @@ export interface ExporterInfo {
   takes_images: boolean;
 }
 
-/** Something that can be opened, or a folder to look into. */
+/** Something that can be opened, or a folder to look into; of the former, `work` is how far it is. */
 export interface FileEntry {
   name: string;
   path: string;
   kind: "folder" | "video" | "project" | "frames";
   num_bytes: number | null;
+  work: WorkInfo | null;
 }
 
 /** What is in a folder; `parent` is the folder above it. */
@@ -193,13 +198,15 @@ export interface ObjectCreateResponse {
 }
 
 /**
- * An object on a frame; `score` is the predicted IoU, `rle` is null where the object is absent. `whole_rle`: where the last
- * click would change much far from it, the mask with all of that (only in previews); else null.
+ * An object on a frame; `score` is the predicted IoU, `good_probability` that the IoU is at least 0.7 (null where that is not
+ * known), `rle` is null where the object is absent. `whole_rle`: where the last click would change much far from it, the mask
+ * with all of that (only in previews); else null.
  */
 export interface ObjectMask {
   object_id: number;
   state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty";
   score: number | null;
+  good_probability: number | null;
   rle: RleMask | null;
   num_visible_points: number;
   is_stale: boolean;
@@ -207,17 +214,21 @@ export interface ObjectMask {
 }
 
 /**
- * An object over all frames; `state` (0 unknown, 1 stale, 2 done) and `flags` (bits: 1 score drop, 2 few points, 4 area jump)
- * are runs of [value, count]; `score` is in whole percent; `inputs` are the frames with a click, box or mask.
+ * An object over all frames; `state` (0 unknown, 1 stale, 2 done) and `flags` (bits: 1 score drop, 2 few points, 4 area jump, 8
+ * shape change, 16 colour change, 32 earlier doubt) are runs of [value, count]; `score`, the predicted IoU, and `good`, the
+ * probability that the mask's IoU is at least 0.7, are in whole percent; `inputs` are the frames with a click, box or mask;
+ * `events` the runs of frames that need review.
  */
 export interface ObjectTimeline {
   object_id: number;
   state: [number, number][];
   score: (number | null)[];
+  good: (number | null)[];
   area: number[];
   points: number[];
   flags: [number, number][];
   inputs: number[];
+  events: ReviewEvent[];
 }
 
 /** Of an object; what is left out stays as it is. */
@@ -228,10 +239,14 @@ export interface ObjectUpdate {
   is_locked?: boolean | null;
 }
 
-/** A video, a project, or both. */
+/**
+ * A video, a project, or both. `take_over`: also when the project is open in another browser, which loses it then and says so;
+ * all that was done there is saved.
+ */
 export interface OpenRequest {
   video?: string | null;
   project?: string | null;
+  take_over?: boolean;
 }
 
 /** Requests a pong. */
@@ -333,6 +348,18 @@ export interface PropagationResponse {
   error: string | null;
 }
 
+/**
+ * Frames [start, stop) on which an object needs review; `frame` is the worst, `reasons` are bits as in `flags`, `is_reviewed`:
+ * a person has marked one of them good.
+ */
+export interface ReviewEvent {
+  start: number;
+  stop: number;
+  frame: number;
+  reasons: number;
+  is_reviewed: boolean;
+}
+
 /** A mask in COCO's compressed run lengths; `size` is [height, width]. Of requests and responses. */
 export interface RleMask {
   size: [number, number];
@@ -342,6 +369,7 @@ export interface RleMask {
 export type SessionEvent =
   | HelloEvent
   | ChangedEvent
+  | TakenEvent
   | FrameEvent
   | ProgressEvent
   | ExportEvent
@@ -386,10 +414,17 @@ export interface SessionResponse {
   propagation: PropagationResponse | null;
 }
 
-/** What to open first: the body of POST /session. */
+/** What to open first: the body of POST /session, or the folder to list. */
 export interface StartPaths {
   video: string | null;
   project: string | null;
+  folder: string | null;
+}
+
+/** Another browser has taken the project over; the stream ends. `project` may be taken over again. */
+export interface TakenEvent {
+  type: "taken";
+  project: string;
 }
 
 /** Every object over all frames. */
@@ -429,4 +464,19 @@ export interface WatchMessage {
   type: "watch";
   frame?: number | null;
   frames?: "all" | "none";
+}
+
+/**
+ * How far the project of a video is, as it was saved last. `new`: nothing is said yet; `partly`: frames are missing or out of
+ * date; `complete`: all are there; `reviewed`: and a person has looked at every event that needed it. `num_frames` is 0 where
+ * that is not known. `is_open`: in a browser of this server.
+ */
+export interface WorkInfo {
+  state: "new" | "partly" | "complete" | "reviewed";
+  project: string | null;
+  is_open: boolean;
+  num_frames: number;
+  num_done: number;
+  num_events: number;
+  num_reviewed: number;
 }
