@@ -124,6 +124,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         (["--segmenter", "nanno"], "Unknown segmenter 'nanno'. Did you mean 'nano'"),
         (["--runtime", "abacus"], "Unknown runtime 'abacus'"),
         (["{root}/.."], "holds no image"),
+        (["{root}", "--project", "{root}/clip.sampt"], "real/root is a folder of videos, and --project belongs to one video"),
         ([__file__], "cannot be read as a video"),
         (["--project", "{root}/clip"], "is no project: there is no project.json in it"),
     ],
@@ -139,6 +140,13 @@ def test_a_port_that_is_taken_is_an_error_when_it_was_asked_for(capsys: Any) -> 
         assert f"127.0.0.1 port {port} cannot be used" in refused(capsys, "--port", str(port))
 
 
+def test_a_folder_of_videos_is_the_list_that_the_page_opens(start: Callable[..., Process], site: Any) -> None:
+    server = start(str(site.root), "--port", "0")
+    assert server.client.get("/about").json()["start"] == {"video": None, "project": None, "folder": "root"}
+    entries = server.client.get("/files", params={"path": "root"}).json()["entries"]
+    assert [(entry["name"], entry["work"]["state"]) for entry in entries] == [("clip", "new"), ("clip.mp4", "new")]
+
+
 def test_the_usual_port_gives_way_to_a_free_one(start: Callable[..., Process], site: Any) -> None:
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # it is taken already
@@ -146,7 +154,7 @@ def test_the_usual_port_gives_way_to_a_free_one(start: Callable[..., Process], s
         server = start(str(site.root / "clip"))
         assert ":7268/" not in server.url
         body = server.client.get("/about").json()
-        assert body["start"] == {"video": "root/clip", "project": None}
+        assert body["start"] == {"video": "root/clip", "project": None, "folder": None}
         assert body["segmenter"] == "nano"
 
 
