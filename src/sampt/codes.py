@@ -41,3 +41,5 @@ class ObjectState(enum.IntEnum):
     """Segmented, but every pixel went to other objects in the merge."""
     EMPTY = 6
     """Absent: the segmenter ran and set no pixel."""
+    GIVEN_ABSENT = 7
+    """Absent: a person said that it is not there."""

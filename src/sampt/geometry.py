@@ -16,6 +16,8 @@ from sampt.types import BoolArray, FloatArray
 
 __all__ = [
     "clip_xy",
+    "cover_polygon",
+    "cover_stroke",
     "find_mask_box",
     "inside_frame",
     "mask_at",
@@ -120,6 +122,94 @@ def pixels_around_box(box_xyxy: FloatArray, margin_px: float) -> tuple[slice, sl
     x0, y0 = (max(0, round(float(v) - margin_px)) for v in box_xyxy[:2])
     x1, y1 = (round(float(v) + margin_px) + 1 for v in box_xyxy[2:])
     return slice(y0, y1), slice(x0, x1)
+
+
+def cover_stroke(xy: np.ndarray, radius: float, size_hw: SizeHW) -> BoolArray:
+    """(h, w): the pixels whose centres a round brush covers, which are no farther than its radius from a line of points.
+
+    Args:
+        xy: (n, 2) float64, where the brush was, in order; it may leave the frame.
+        radius: in pixels, inclusive.
+        size_hw: of the frame.
+    """
+    covered = np.zeros(size_hw, np.bool_)
+    rows, columns = _pixels_inside(xy.min(0) - radius, xy.max(0) + radius, size_hw)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return covered
+    # Each piece of the line covers one interval in a row, as a disc drawn along it is convex: +1 where it begins, -1 after it.
+    changes = np.zeros((rows.stop - rows.start, columns.stop - columns.start + 1), np.int32)
+    for start, end in zip(xy[: max(1, len(xy) - 1)], xy[1:] if len(xy) > 1 else xy, strict=True):
+        own, _ = _pixels_inside(np.minimum(start, end) - radius, np.maximum(start, end) + radius, size_hw)
+        low, high = _cross_capsule(np.arange(own.start, own.stop, dtype=np.float64), start, end, radius)
+        first = np.clip(np.ceil(low), columns.start, columns.stop)
+        last = np.clip(np.floor(high), columns.start - 1, columns.stop - 1)
+        at = np.flatnonzero(first <= last)
+        changes[at + own.start - rows.start, first[at].astype(int) - columns.start] += 1
+        changes[at + own.start - rows.start, last[at].astype(int) + 1 - columns.start] -= 1
+    covered[rows, columns] = np.cumsum(changes, axis=1)[:, :-1] > 0
+    return covered
+
+
+def _cross_capsule(y: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Leftmost and rightmost x in the rows ``y`` that is no farther than ``radius`` from a line; none: infinities crossed."""
+    (ax, ay), (dx, dy) = start, end - start
+    low, high = np.full(len(y), np.inf), np.full(len(y), -np.inf)
+    for centre_x, centre_y in (start, end):
+        rest = radius * radius - (y - centre_y) ** 2
+        half = np.sqrt(np.maximum(rest, 0))
+        low = np.where(rest >= 0, np.minimum(low, centre_x - half), low)
+        high = np.where(rest >= 0, np.maximum(high, centre_x + half), high)
+    length = (dx * dx + dy * dy) ** 0.5
+    if not length:
+        return low, high
+    # Between the ends: along the line from 0 to its length, and across it no farther than the radius.
+    along, across = (y - ay) * dy, (y - ay) * dx
+    beside = [
+        _between(ax, dx, -along, length * length - along),
+        _between(ax, dy, across - radius * length, across + radius * length),
+    ]
+    left, right = np.maximum(beside[0][0], beside[1][0]), np.minimum(beside[0][1], beside[1][1])
+    is_there = left <= right
+    return np.where(is_there, np.minimum(low, left), low), np.where(is_there, np.maximum(high, right), high)
+
+
+def _between(origin: float, slope: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The x for which ``(x - origin) * slope`` lies from ``low`` to ``high``; none: infinities crossed."""
+    if slope:
+        ends = origin + low / slope, origin + high / slope
+        return np.minimum(*ends), np.maximum(*ends)
+    is_any = (low <= 0) & (high >= 0)
+    return np.where(is_any, -np.inf, np.inf), np.where(is_any, np.inf, -np.inf)
+
+
+def cover_polygon(xy: np.ndarray, size_hw: SizeHW) -> BoolArray:
+    """(h, w): the pixels whose centres lie in a closed polygon; where it crosses itself, in an odd number of its turns.
+
+    Args:
+        xy: (n, 2) float64 corners, in order; they may lie outside the frame.
+        size_hw: of the frame.
+    """
+    covered = np.zeros(size_hw, np.bool_)
+    rows, columns = _pixels_inside(xy.min(0), xy.max(0), size_hw)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return covered
+    crossed = np.zeros((rows.stop - rows.start, columns.stop - columns.start + 1), np.uint8)
+    for (ax, ay), (bx, by) in zip(xy, np.roll(xy, -1, axis=0), strict=True):
+        first = max(int(np.ceil(min(ay, by))), rows.start)
+        y = np.arange(first, min(int(np.ceil(max(ay, by))), rows.stop))  # an edge has its upper end and not its lower one
+        x = ax + (y - ay) * ((bx - ax) / (by - ay)) if len(y) else y
+        at = np.clip(np.ceil(x), columns.start, columns.stop).astype(int) - columns.start
+        crossed[y - rows.start, at] ^= 1
+    covered[rows, columns] = np.bitwise_xor.accumulate(crossed, axis=1)[:, :-1] > 0
+    return covered
+
+
+def _pixels_inside(low_xy: np.ndarray, high_xy: np.ndarray, size_hw: SizeHW) -> tuple[slice, slice]:
+    """Rows and columns of the frame whose centres lie from one (2,) location to another; there may be none."""
+    stop_xy = np.array(size_hw[::-1])
+    first = np.clip(np.ceil(low_xy), 0, stop_xy).astype(int)
+    stop = np.clip(np.floor(high_xy) + 1, 0, stop_xy).astype(int)
+    return slice(int(first[1]), int(stop[1])), slice(int(first[0]), int(stop[0]))
 
 
 def mask_at(mask: BoolArray, xy: FloatArray) -> BoolArray:

@@ -100,7 +100,7 @@ def test_what_edits_answer_and_questions_about_inputs(bench: Any) -> None:
     assert (click.xy, click.frame_idx, click.is_positive) == ((20.25, 30.5), 4, True)
     assert session.move_point(click.point_id, (1, 2)).xy == (1.0, 2.0)
     session.add_point(2, 4, (5, 5))
-    session.add_point(2, 6, (5, 5))
+    bench.click(session, 2, 6, 2)
     session.set_mask(2, 6, bench.scene.masks(6)[1])
     np.testing.assert_array_equal(session.given_masks(6, 2)[0].mask, bench.scene.masks(6)[1])
     assert [c.point_id for c in session.clicks(4)] == [1, 2]
@@ -320,8 +320,11 @@ def test_boxes_and_masks_are_previewed_too(bench: Any) -> None:
     assert (found[1].score, found[2].score) == (1, None)
     assert 3 not in found
     assert {c.object_id for c in bench.segmenter.segmenter.calls} == {1}
-    bench.click(session, 2, 4, 1)  # a click on a frame with a given mask does not change the mask
-    np.testing.assert_array_equal(session.preview(4)[2].mask((64, 96)), given)
+    bench.click(session, 2, 4, 1)  # a click on a frame with a given mask corrects that
+    np.testing.assert_array_equal(session.preview(4)[2].mask((64, 96)), given | bench.scene.masks(4)[0])
+    session.set_box(2, 4, (xs.min(), ys.min(), xs.max(), ys.max()))  # the last word, from which that click takes nothing
+    assert session.given_masks() == ()
+    assert session.preview(4)[2].mask((64, 96))[bench.scene.masks(4)[1]].all()
 
 
 def test_a_negative_point_where_nothing_is_known_waits_for_a_positive_one(bench: Any) -> None:

@@ -34,6 +34,7 @@ _REASONS = {
     ObjectState.BEFORE_QUERY: "before its prompt frame",
     ObjectState.HIDDEN_BY_OTHERS: "covered by other objects' masks",
     ObjectState.EMPTY: "the segmenter finds nothing at its points",
+    ObjectState.GIVEN_ABSENT: "you said that it is not there",
 }
 
 

@@ -14,6 +14,7 @@ from sampt.errors import LimitError
 
 __all__ = [
     "MAX_CLICKS",
+    "MAX_CORNERS",
     "MAX_DOWNLOAD_S",
     "MAX_IMAGE_PIXELS",
     "MAX_LIST_BYTES",
@@ -21,6 +22,8 @@ __all__ = [
     "MAX_PROJECT_BYTES",
     "MAX_QUERY_BYTES",
     "MAX_RECORD_BYTES",
+    "MAX_STROKE_POINTS",
+    "MAX_STROKE_RADIUS",
     "MAX_WEIGHTS_BYTES",
     "MIN_DOWNLOAD_BYTES_PER_S",
     "check_clicks",
@@ -36,6 +39,12 @@ MAX_IMAGE_PIXELS = 1 << 26
 """Of a frame or a mask: 8192 x 8192, twice the pixels of 8K video. A frame then takes 200 MB, a mask 67 MB."""
 MAX_CLICKS = 1 << 16
 """In one query file."""
+MAX_CORNERS = 1000
+"""Of one polygon."""
+MAX_STROKE_POINTS = 2000
+"""Of one stroke of a brush."""
+MAX_STROKE_RADIUS = 1000.0
+"""Of a brush, in pixels of the video."""
 MAX_QUERY_BYTES = 16 << 20
 """Of a query file; so many clicks take 5 MB."""
 MAX_LIST_BYTES = 64 << 20

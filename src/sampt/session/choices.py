@@ -30,12 +30,13 @@ def take_whole_change(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
 
 
 def use_clicks_alone(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
-    """Without what was known of the object on the frame before it was clicked there."""
+    """Without what was known of the object on the frame before it was clicked there, and without a mask there."""
     _find_clicks(inputs, object_id, frame_idx)
     base = [c for c in inputs.carried if (c.object_id, c.frame_idx) == (object_id, frame_idx)]
     nothing = Carried(object_id, frame_idx, (), (), 0)
     inputs = drop_review(inputs, object_id, frame_idx)
-    return dataclasses.replace(inputs, carried=tuple(nothing if c in base else c for c in inputs.carried))
+    masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
+    return dataclasses.replace(inputs, carried=tuple(nothing if c in base else c for c in inputs.carried), masks=masks)
 
 
 def _find_clicks(inputs: Inputs, object_id: int, frame_idx: int) -> list[Click]:

@@ -13,16 +13,16 @@ from sampt.errors import LimitError, QueryError
 from sampt.files.limits import MAX_CLICKS, check_pixels
 from sampt.files.palette import pick_display_color
 from sampt.geometry import inside_frame
-from sampt.masks.rle import Rle, code_runs, encode_mask
-from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
+from sampt.masks.rle import Rle, code_runs
+from sampt.session.types import AbsentInput, BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.signs import parse_sign
-from sampt.types import BoolArray
 
 __all__ = [
     "MAX_STEPS",
     "MAX_STEP_BYTES",
     "History",
     "Inputs",
+    "Known",
     "add_object",
     "add_point",
     "check_frame",
@@ -30,11 +30,11 @@ __all__ = [
     "check_items",
     "check_unlocked",
     "delete_point",
+    "drop_absence",
     "drop_review",
     "move_point",
     "remove_object",
     "set_box",
-    "set_mask",
     "update_object",
 ]
 
@@ -67,6 +67,7 @@ class Inputs:
     masks: tuple[MaskInput, ...] = ()
     carried: tuple[Carried, ...] = ()
     reviewed: tuple[Reviewed, ...] = ()
+    absent: tuple[AbsentInput, ...] = ()
     next_object_id: int = 1
     next_point_id: int = 1
 
@@ -94,8 +95,14 @@ class Inputs:
         raise QueryError(f"There is no point {point_id}; it was deleted, or belongs to another session.")
 
     def frames_with_input(self, object_id: int) -> set[int]:
-        """Frames on which the object has a click, a box or a mask."""
-        return {i.frame_idx for group in (self.clicks, self.boxes, self.masks) for i in group if i.object_id == object_id}
+        """Frames on which the object has a click, a box or a mask, or from which on it is said to be absent."""
+        groups = (self.clicks, self.boxes, self.masks, self.absent)
+        return {i.frame_idx for group in groups for i in group if i.object_id == object_id}
+
+    def mask_on(self, object_id: int, frame_idx: int) -> MaskInput | None:
+        """The mask that was given for the object on the frame."""
+        found = (m for m in self.masks if (m.object_id, m.frame_idx) == (object_id, frame_idx))
+        return next(found, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +193,7 @@ def remove_object(inputs: Inputs, object_id: int) -> Inputs:
         masks=tuple(m for m in inputs.masks if m.object_id != object_id),
         carried=tuple(c for c in inputs.carried if c.object_id != object_id),
         reviewed=tuple(r for r in inputs.reviewed if r.object_id != object_id),
+        absent=tuple(a for a in inputs.absent if a.object_id != object_id),
     )
 
 
@@ -195,10 +203,17 @@ def drop_review(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
     return inputs if len(kept) == len(inputs.reviewed) else dataclasses.replace(inputs, reviewed=kept)
 
 
+def drop_absence(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
+    """Without the word that the object is absent from the frame on: something else is said there now."""
+    kept = tuple(a for a in inputs.absent if (a.object_id, a.frame_idx) != (object_id, frame_idx))
+    return inputs if len(kept) == len(inputs.absent) else dataclasses.replace(inputs, absent=kept)
+
+
 def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
     """With one more click, whose id is the old ``next_point_id``.
 
-    A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it.
+    A first click on a frame that shows a result starts from that result (:class:`Carried`), so that it corrects it. A positive
+    one says that the object is there.
     """
     check_unlocked(inputs, object_id)
     check_items(len(inputs.clicks) + 1, "clicks")
@@ -208,58 +223,54 @@ def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float
     if not _is_prompt_frame(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
         carried = (*carried, base)
     inputs = drop_review(inputs, object_id, frame_idx)
+    if made.is_positive:
+        inputs = drop_absence(inputs, object_id, frame_idx)
     return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), carried=carried, next_point_id=inputs.next_point_id + 1)
 
 
 def move_point(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
-    """With a click somewhere else on its frame."""
+    """With a click somewhere else on its frame; what it did to a mask that was drawn since is in that mask, and stays."""
     old = inputs.click(point_id)
     check_unlocked(inputs, old.object_id)
     new = dataclasses.replace(old, xy=_check_xy(inputs, xy))
-    inputs = drop_review(inputs, old.object_id, old.frame_idx)
+    inputs = _let_go(drop_review(inputs, old.object_id, old.frame_idx), old)
     return dataclasses.replace(inputs, clicks=tuple(new if c is old else c for c in inputs.clicks))
 
 
 def delete_point(inputs: Inputs, point_id: int) -> Inputs:
-    """Without a click; what the frame's clicks started from goes with the last of them."""
+    """Without a click; what the frame's clicks started from goes with the last of them. What it did to a mask that was drawn
+    since stays."""
     old = inputs.click(point_id)
     check_unlocked(inputs, old.object_id)
     clicks = tuple(c for c in inputs.clicks if c is not old)
-    inputs = drop_review(inputs, old.object_id, old.frame_idx)
+    inputs = _let_go(drop_review(inputs, old.object_id, old.frame_idx), old)
     here = old.object_id, old.frame_idx
-    is_last = all((c.object_id, c.frame_idx) != here for c in clicks)
+    is_last = all((c.object_id, c.frame_idx) != here for c in clicks) and inputs.mask_on(*here) is None
     carried = tuple(c for c in inputs.carried if not is_last or (c.object_id, c.frame_idx) != here)
     return dataclasses.replace(inputs, clicks=clicks, carried=carried)
 
 
+def _let_go(inputs: Inputs, click: Click) -> Inputs:
+    """With the click no more among those that the frame's mask holds."""
+    mask = inputs.mask_on(click.object_id, click.frame_idx)
+    if mask is None or click.point_id not in mask.point_ids:
+        return inputs
+    new = dataclasses.replace(mask, point_ids=tuple(p for p in mask.point_ids if p != click.point_id))
+    return dataclasses.replace(inputs, masks=tuple(new if m is mask else m for m in inputs.masks))
+
+
 def set_box(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[float] | None) -> Inputs:
-    """With the object's box on the frame replaced, or taken away."""
+    """With the object's box on the frame replaced, or taken away. The last word counts: a box replaces a mask."""
     check_unlocked(inputs, object_id)
     frame_idx = check_frame(inputs, frame_idx)
     kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
     if box_xyxy is not None:
         check_items(len(kept) + 1, "boxes")
         kept = (*kept, BoxInput(object_id, frame_idx, _check_box(inputs, box_xyxy)))
+        inputs = drop_absence(inputs, object_id, frame_idx)
+        masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
+        inputs = dataclasses.replace(inputs, masks=masks)
     return dataclasses.replace(drop_review(inputs, object_id, frame_idx), boxes=kept)
-
-
-def set_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | None) -> Inputs:
-    """With the object's given mask on the frame replaced, or taken away."""
-    check_unlocked(inputs, object_id)
-    frame_idx = check_frame(inputs, frame_idx)
-    kept = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
-    if mask is not None:
-        check_items(len(kept) + 1, "masks")
-        given = np.asarray(mask)
-        if given.dtype != np.bool_ or given.shape != inputs.size_hw or not given.any():
-            is_empty = given.shape == inputs.size_hw and not given.any()
-            got = "empty" if is_empty else f"{given.dtype} of shape {given.shape}"
-            raise QueryError(
-                f"The mask of object {object_id} on frame {frame_idx} is {got}; expected a bool array of shape "
-                f"{inputs.size_hw} with a pixel set."
-            )
-        kept = (*kept, MaskInput(object_id, frame_idx, encode_mask(given)))
-    return dataclasses.replace(drop_review(inputs, object_id, frame_idx), masks=kept)
 
 
 def check_inputs(inputs: Inputs) -> Inputs:
@@ -280,7 +291,7 @@ def check_inputs(inputs: Inputs) -> Inputs:
         _check_name(item.name)
         _check_color(item.color_rgb)
     known = set(ids)
-    for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried, inputs.reviewed):
+    for group in (inputs.clicks, inputs.boxes, inputs.masks, inputs.carried, inputs.reviewed, inputs.absent):
         for given in group:
             if given.object_id not in known:
                 raise QueryError(f"something is said of an object {given.object_id}, which there is not")
@@ -290,21 +301,21 @@ def check_inputs(inputs: Inputs) -> Inputs:
     for box in inputs.boxes:
         _check_box(inputs, box.box_xyxy)
     for mask in inputs.masks:
-        if mask.rle.size_hw != inputs.size_hw or not _shows_anything(mask.rle):
+        if mask.rle.size_hw != inputs.size_hw or not _is_mask(mask.rle, is_empty_allowed=mask.is_edited):
             raise QueryError("a mask is empty or has another size than the video")
     for base in inputs.carried:
         if len(base.xy) != len(base.is_positive) or not np.isfinite(np.array(base.xy)).all():
             raise QueryError("the points that a correction starts from are broken")
-        if base.rle is not None and (base.rle.size_hw != inputs.size_hw or not _shows_anything(base.rle)):
+        if base.rle is not None and (base.rle.size_hw != inputs.size_hw or not _is_mask(base.rle)):
             raise QueryError("the mask that a correction starts from is empty or has another size than the video")
     return inputs
 
 
-def _shows_anything(code: Rle) -> bool:
+def _is_mask(code: Rle, *, is_empty_allowed: bool = False) -> bool:
     """Whether a code is one of a mask with a pixel set; read from its runs, as a short code may be of a mask of 67 MB."""
     check_pixels(code.size_hw[1], code.size_hw[0], "A mask")
     runs = code_runs(code.counts, code.size_hw)
-    return runs is not None and bool(runs[1::2].any())
+    return runs is not None and (is_empty_allowed or bool(runs[1::2].any()))
 
 
 def check_items(count: int, what: str) -> None:
@@ -315,7 +326,7 @@ def check_items(count: int, what: str) -> None:
 
 def _is_prompt_frame(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
     """Whether the frame is a prompt frame of the object already, or has what its clicks start from."""
-    groups = (inputs.boxes, inputs.masks, inputs.carried, [c for c in inputs.clicks if c.is_positive])
+    groups = (inputs.boxes, inputs.masks, inputs.carried, inputs.absent, [c for c in inputs.clicks if c.is_positive])
     return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
 
 

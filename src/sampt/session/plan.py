@@ -1,8 +1,11 @@
 """Which frames belong to which prompt frame, what they were made from, and what has to be computed.
 
-A prompt frame of an object is one with a mask, a box, a positive click, or a click on what was carried there. Every frame
-belongs to the nearest prompt frame, ties to the earlier. A result is good when it was made from what its frame's prompt frame
-says now (:attr:`PromptFrame.digest`), or when a person has marked it good. So an edit invalidates, of its object alone:
+A prompt frame of an object is one with a mask, a box, a positive click, or a click on what was carried there, and one from
+which on a person said that it is absent. Every frame belongs to the nearest prompt frame, ties to the earlier; but the frames
+from an absence to the next prompt frame are the absence's, and nothing is computed there. A mask without a pixel says
+something of its own frame alone: the others are propagated through it. A result is good when it was made from what its
+frame's prompt frame says now (:attr:`PromptFrame.digest`), or when a person has marked it good. So an edit invalidates, of
+its object alone:
 
 - at a prompt frame: the frames that belong to it;
 - a new prompt frame: those that now belong to it, up to the middles towards its neighbours;
@@ -17,17 +20,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sampt.config import SegmentConfig, flatten_settings, with_settings
 from sampt.errors import ConfigError
+from sampt.masks.rle import code_runs
 from sampt.session.edits import Inputs
 from sampt.session.project import ProjectFile
-from sampt.session.types import Carried, Click
+from sampt.session.types import Carried, Click, MaskInput
 from sampt.types import IntArray
 from sampt.weights import weights_identity
 
@@ -44,6 +49,8 @@ __all__ = [
 ]
 
 _DIGEST_BYTES = 16
+_EMPTY_CHARS = 16
+"""A mask without a pixel has one number for a code, which is shorter than this."""
 _ALONE = {"prompting.other_objects_as_negatives": False, "tracking.group_size": 1}
 """Settings under which objects do not influence each other."""
 
@@ -56,10 +63,11 @@ class PromptFrame:
         frame_idx: the prompt frame.
         frames: those that belong to it.
         digest: of everything that decides the results on ``frames``.
-        clicks: those on the frame.
+        clicks: those on the frame, first those that the mask holds.
         box_xyxy: the box there, if any.
-        mask_at: position of the given mask in ``Inputs.masks``, if any.
-        carried: what the clicks start from; not used where there is a box or a mask.
+        mask: given or edited, if any; what the other clicks start from.
+        carried: what the clicks or the edited mask started from; none where there is a box or a given mask.
+        is_absent: the object is on none of ``frames``, as a person said.
     """
 
     object_id: int
@@ -68,18 +76,33 @@ class PromptFrame:
     digest: bytes
     clicks: tuple[Click, ...]
     box_xyxy: tuple[float, float, float, float] | None
-    mask_at: int | None
+    mask: MaskInput | None
     carried: Carried | None
+    is_absent: bool = False
+
+    @property
+    def num_held(self) -> int:
+        """How many of the clicks the mask holds."""
+        return 0 if self.mask is None else sum(c.point_id in self.mask.point_ids for c in self.clicks)
 
 
 @dataclass(frozen=True)
 class ObjectPlan:
-    """An object's prompt frames, ascending; their ``frames`` cover the video, unless there is none."""
+    """An object's prompt frames, ascending; their ``frames`` cover the video, unless there is none.
+
+    Attributes:
+        alone: those that say something of their own frame only, by frame.
+    """
 
     prompt_frames: tuple[PromptFrame, ...]
+    alone: Mapping[int, PromptFrame] = field(default_factory=dict)
 
     def at(self, frame_idx: int) -> PromptFrame | None:
-        """The prompt frame that a frame belongs to."""
+        """The prompt frame that the result on a frame is made from."""
+        return self.alone.get(frame_idx) or self.around(frame_idx)
+
+    def around(self, frame_idx: int) -> PromptFrame | None:
+        """The prompt frame among whose frames a frame is, also where another one says something of that frame alone."""
         location = bisect_right(self.prompt_frames, frame_idx, key=lambda p: p.frames.start) - 1
         return self.prompt_frames[location] if location >= 0 else None
 
@@ -144,17 +167,31 @@ def settings_digest(content: ProjectFile, settings: SegmentConfig) -> str:
 def plan_object(inputs: Inputs, object_id: int, settings_digest: str) -> ObjectPlan:
     """The object's prompt frames under settings that ``settings_digest`` names."""
     parts = _parts(inputs, object_id)
-    used = [f for f in sorted(parts) if _is_prompt_frame(parts[f])]
-    prompt_frames = []
-    for i, frame_idx in enumerate(used):
-        first = 0 if i == 0 else (used[i - 1] + frame_idx) // 2 + 1
-        stop = inputs.num_frames if i == len(used) - 1 else (frame_idx + used[i + 1]) // 2 + 1
+    alone = [f for f in sorted(parts) if _is_nothing(parts[f])]
+    used = [f for f in sorted(parts) if _is_prompt_frame(parts[f]) and f not in alone]
+    stops = [_first_frame_of(parts, *pair) for pair in itertools.pairwise(used)]
+    frames = [range(*pair) for pair in itertools.pairwise([0, *stops, inputs.num_frames])]
+
+    def make(frame_idx: int, own: range) -> PromptFrame:
         part = parts[frame_idx]
-        counts = None if part["mask_at"] is None else inputs.masks[part["mask_at"]].rle.counts
-        said = (part["clicks"], part["box_xyxy"], counts, part["carried"])
+        mask, clicks = part["mask"], part["clicks"]
+        held = () if mask is None else mask.point_ids
+        clicks = tuple(sorted(clicks, key=lambda c: c.point_id not in held))
+        counts = None if mask is None else mask.rle.counts
+        num_new = 0 if mask is None else sum(c.point_id not in held for c in clicks)
+        said = (clicks, part["box_xyxy"], counts, part["carried"], num_new, part["is_absent"])
         digest = _digest(settings_digest, object_id, frame_idx, *said)
-        prompt_frames.append(PromptFrame(object_id, frame_idx, range(first, stop), digest, **part))
-    return ObjectPlan(tuple(prompt_frames))
+        return PromptFrame(object_id, frame_idx, own, digest, **{**part, "clicks": clicks})
+
+    made = [make(f, own) for f, own in zip(used, frames, strict=bool(used))]
+    holes = {f: dataclasses.replace(make(f, range(f, f + 1)), is_absent=True) for f in alone}
+    return ObjectPlan(tuple(made), holes)
+
+
+def _first_frame_of(parts: Mapping[int, Mapping[str, Any]], before: int, frame_idx: int) -> int:
+    """The first frame that belongs to a prompt frame and not to the one before it."""
+    is_border = parts[before]["is_absent"] or parts[frame_idx]["is_absent"]
+    return frame_idx if is_border else (before + frame_idx) // 2 + 1
 
 
 def _parts(inputs: Inputs, object_id: int) -> dict[int, dict[str, Any]]:
@@ -162,7 +199,8 @@ def _parts(inputs: Inputs, object_id: int) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
 
     def at(frame_idx: int) -> dict[str, Any]:
-        return found.setdefault(frame_idx, {"clicks": (), "box_xyxy": None, "mask_at": None, "carried": None})
+        nothing = {"clicks": (), "box_xyxy": None, "mask": None, "carried": None, "is_absent": False}
+        return found.setdefault(frame_idx, nothing)
 
     for click in inputs.clicks:
         if click.object_id == object_id:
@@ -170,18 +208,30 @@ def _parts(inputs: Inputs, object_id: int) -> dict[int, dict[str, Any]]:
     for box in inputs.boxes:
         if box.object_id == object_id:
             at(box.frame_idx)["box_xyxy"] = box.box_xyxy
-    for i, mask in enumerate(inputs.masks):
+    for mask in inputs.masks:
         if mask.object_id == object_id:
-            at(mask.frame_idx)["mask_at"] = i
+            at(mask.frame_idx)["mask"] = mask
     for base in inputs.carried:
-        if base.object_id == object_id and (part := at(base.frame_idx))["box_xyxy"] is None and part["mask_at"] is None:
-            part["carried"] = base
+        if base.object_id == object_id and (part := at(base.frame_idx))["box_xyxy"] is None:
+            part["carried"] = base if part["mask"] is None or part["mask"].is_edited else None
+    for absence in inputs.absent:
+        if absence.object_id == object_id and not _is_prompt_frame(part := at(absence.frame_idx)):
+            part["is_absent"] = True
     return found
 
 
 def _is_prompt_frame(part: dict[str, Any]) -> bool:
     has_positive = any(c.is_positive for c in part["clicks"])
-    return has_positive or any(part[name] is not None for name in ("box_xyxy", "mask_at", "carried"))
+    return has_positive or part["is_absent"] or any(part[name] is not None for name in ("box_xyxy", "mask", "carried"))
+
+
+def _is_nothing(part: Mapping[str, Any]) -> bool:
+    """Whether a mask without a pixel is all that says something of the frame."""
+    mask: MaskInput | None = part["mask"]
+    if mask is None or any(c.is_positive and c.point_id not in mask.point_ids for c in part["clicks"]):
+        return False
+    runs = code_runs(mask.rle.counts, mask.rle.size_hw) if mask.is_edited and len(mask.rle.counts) < _EMPTY_CHARS else None
+    return runs is not None and not runs[1::2].any()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -193,6 +243,8 @@ def _digest(
     box_xyxy: tuple[float, float, float, float] | None,
     mask_counts: str | None,
     carried: Carried | None,
+    num_new: int,
+    is_absent: bool,
 ) -> bytes:
     """Cached, because every edit needs those of all prompt frames again."""
     said = {
@@ -204,6 +256,11 @@ def _digest(
         "mask": mask_counts,
         "carried": None if carried is None else dataclasses.astuple(carried),
     }
+    # Only where there are any, so that results of an older sampt stay good.
+    if num_new:
+        said["clicks_on_mask"] = num_new
+    if is_absent:
+        said["absent"] = True
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=_DIGEST_BYTES).digest()
 
 

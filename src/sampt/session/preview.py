@@ -15,11 +15,10 @@ from sampt.masks.rle import encode_mask
 from sampt.pipeline.preparation import prepare_queries
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.segmenters.cache import EmbeddingCache
-from sampt.session.edits import Inputs
 from sampt.session.plan import PromptFrame
 from sampt.session.steps import ClickSteps, Shown
-from sampt.session.types import Click, ObjectResult, Record
-from sampt.types import BoolArray, FloatArray, FramePoints, Points, QueryMask
+from sampt.session.types import Click, MaskInput, ObjectResult, Record
+from sampt.types import BoolArray, FloatArray, FramePoints, ObjectState, Points, QueryMask
 from sampt.video.base import Video
 
 __all__ = ["Previewer", "sample_prompt_frame"]
@@ -56,35 +55,31 @@ class Previewer:
                 self._cache.put_all({frame_idx: found})
         return found
 
-    def predict(self, inputs: Inputs, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectMask]:
+    def predict(self, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectMask]:
         """The masks, at the video's size, that objects' inputs on one frame mean, by object; each from its own inputs alone.
 
-        A given mask is the result itself. Clicks are gone through one after the other (:mod:`sampt.session.corrections`), and
-        no score is too low: a person sees the mask and decides. With a box, the segmenter is prompted twice, the second time
-        with the first prediction; the clicks correct that.
+        A given or edited mask is the result itself, and what further clicks correct. Clicks are gone through one after the
+        other (:mod:`sampt.session.corrections`), and no score is too low: a person sees the mask and decides. With a box, the
+        segmenter is prompted twice, the second time with the first prediction; the clicks correct that.
         """
-        return {o: shown.mask for o, shown in self._show(inputs, frame_idx, prompt_frames).items()}
+        return {o: shown.mask for o, shown in self._show(frame_idx, prompt_frames).items()}
 
-    def _show(self, inputs: Inputs, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, Shown]:
-        found = {
-            p.object_id: Shown(ObjectMask.of_given(p.object_id, inputs.masks[p.mask_at].mask))
-            for p in prompt_frames
-            if p.mask_at is not None
-        }
-        clicked = [p for p in prompt_frames if p.mask_at is None]
-        found |= self._steps.show(clicked, lambda: self.embedding(frame_idx))
+    def _show(self, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, Shown]:
+        found = self._steps.show(prompt_frames, lambda: self.embedding(frame_idx))
         with self._lock:
             self._cache.trim()  # an embedding may grow when it is decoded
         return found
 
-    def preview(self, inputs: Inputs, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectResult]:
+    def preview(self, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectResult]:
         """:meth:`predict` as a client sees it."""
-        shown = self._show(inputs, frame_idx, prompt_frames) if prompt_frames else {}
-        return {p.object_id: self._to_result(p, shown[p.object_id]) for p in prompt_frames}
+        drawn = {p.object_id: _drawn(p, p.mask) for p in prompt_frames if p.mask is not None and p.num_held == len(p.clicks)}
+        clicked = [p for p in prompt_frames if p.object_id not in drawn]
+        shown = self._show(frame_idx, clicked) if clicked else {}
+        return drawn | {p.object_id: self._to_result(p, shown[p.object_id]) for p in clicked}
 
-    def records(self, inputs: Inputs, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, Record]:
+    def records(self, frame_idx: int, prompt_frames: Sequence[PromptFrame]) -> dict[int, Record]:
         """:meth:`predict` as a propagation would store it, but for the points."""
-        masks = self.predict(inputs, frame_idx, prompt_frames)
+        masks = self.predict(frame_idx, prompt_frames)
         return {p.object_id: self._record(p, masks[p.object_id]) for p in prompt_frames}
 
     def _record(self, prompt_frame: PromptFrame, mask: ObjectMask) -> Record:
@@ -93,9 +88,14 @@ class Previewer:
 
     def _to_result(self, prompt_frame: PromptFrame, shown: Shown) -> ObjectResult:
         record = self._record(prompt_frame, shown.mask)
-        num_positive = 0 if prompt_frame.mask_at is not None else sum(c.is_positive for c in prompt_frame.clicks)
+        num_positive = sum(c.is_positive for c in prompt_frame.clicks[prompt_frame.num_held :])
         whole = None if shown.whole is None else encode_mask(shown.whole)
         return dataclasses.replace(record.to_result(), num_visible_points=num_positive, whole_rle=whole)
+
+
+def _drawn(prompt_frame: PromptFrame, mask: MaskInput) -> ObjectResult:
+    """The result where a mask is all that was said, which is not decoded for it: a brush makes one after the other."""
+    return ObjectResult(prompt_frame.object_id, prompt_frame.frame_idx, ObjectState.PRESENT, None, mask.rle, 0)
 
 
 def sample_prompt_frame(
@@ -110,7 +110,7 @@ def sample_prompt_frame(
     o, f = prompt_frame.object_id, prompt_frame.frame_idx
     xy, signs = _click(prompt_frame.clicks)
     items: list[Points | QueryMask] = [Points.of(o, f, xy, signs)] if len(xy) else []
-    is_plain = prompt_frame.mask_at is None and prompt_frame.box_xyxy is None and prompt_frame.carried is None
+    is_plain = prompt_frame.mask is None and prompt_frame.box_xyxy is None and prompt_frame.carried is None
     area = mask.mask(video.size_hw)
     if area.any() and (config.sampling.expand_clicks or not is_plain):
         items.append(QueryMask(o, f, area))

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from sampt.segmenters.create import create_segmenter
 from sampt.session.edits import History, Inputs, check_inputs, check_items
 from sampt.session.progress import PROGRESS_NAME
 from sampt.session.steps_on_disk import pack_steps, unpack_steps
-from sampt.session.types import BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
+from sampt.session.types import AbsentInput, BoxInput, Carried, Click, MaskInput, Reviewed, SessionObject
 from sampt.trackers.base import PointTracker, TrackerInfo
 from sampt.trackers.create import create_tracker
 from sampt.video.base import Video
@@ -171,9 +171,10 @@ def _inputs_entry(inputs: Inputs) -> dict[str, Any]:
         "objects": [dataclasses.asdict(o) for o in inputs.objects],
         "clicks": [dataclasses.asdict(c) for c in inputs.clicks],
         "boxes": [dataclasses.asdict(b) for b in inputs.boxes],
-        "masks": [{"object_id": m.object_id, "frame_idx": m.frame_idx, "counts": m.rle.counts} for m in inputs.masks],
+        "masks": [_mask_entry(m) for m in inputs.masks],
         "carried": [_carried_entry(c) for c in inputs.carried],
         "reviewed": [dataclasses.asdict(r) for r in inputs.reviewed],
+        "absent": [dataclasses.asdict(a) for a in inputs.absent],
         "next_object_id": inputs.next_object_id,
         "next_point_id": inputs.next_point_id,
     }
@@ -257,19 +258,22 @@ def _parse(data: Mapping[str, Any]) -> ProjectFile:
 
 def _parse_inputs(data: Mapping[str, Any], facts: VideoFacts) -> Inputs:
     size_hw = facts.size_hw
-    reviewed = data.get("reviewed", [])  # an older sampt has none
+    reviewed, absent = data.get("reviewed", []), data.get("absent", [])  # an older sampt has none
     for part in ("objects", "clicks", "boxes", "masks", "carried"):
         check_items(len(data[part]), part)
     check_items(len(reviewed), "marks of good frames")
+    check_items(len(absent), "absences")
+    clicks = tuple(_click(c) for c in data["clicks"])
     return Inputs(
         facts.num_frames,
         size_hw,
         tuple(_object(o) for o in data["objects"]),
-        tuple(_click(c) for c in data["clicks"]),
+        clicks,
         tuple(BoxInput(**{**b, **_location(b), "box_xyxy": _reals(b["box_xyxy"], 4)}) for b in data["boxes"]),
-        tuple(MaskInput(**_location(m), rle=Rle(size_hw, str(m["counts"]))) for m in data["masks"]),
+        _masks(data["masks"], size_hw, clicks),
         tuple(_carry(c, size_hw) for c in data["carried"]),
         tuple(_reviewed(r) for r in reviewed),
+        tuple(AbsentInput(**_location(a)) for a in absent),
         _whole(data["next_object_id"]),
         _whole(data["next_point_id"]),
     )
@@ -288,6 +292,26 @@ def _click(entry: Mapping[str, Any]) -> Click:
 
 def _reviewed(entry: Mapping[str, Any]) -> Reviewed:
     return Reviewed(**_location(entry), digest=bytes.fromhex(entry["digest"]).hex())
+
+
+def _mask_entry(mask: MaskInput) -> dict[str, Any]:
+    location = {"object_id": mask.object_id, "frame_idx": mask.frame_idx}
+    return {**location, "counts": mask.rle.counts, "point_ids": mask.point_ids, "is_edited": mask.is_edited}
+
+
+def _masks(entries: Sequence[Mapping[str, Any]], size_hw: tuple[int, int], clicks: Sequence[Click]) -> tuple[MaskInput, ...]:
+    """In a project of an older sampt clicks changed nothing of a mask on their frame, and so they do not now."""
+    own: dict[tuple[int, int], list[int]] = {}
+    for click in clicks:
+        own.setdefault((click.object_id, click.frame_idx), []).append(click.point_id)
+    found = []
+    for entry in entries:
+        location = _location(entry)
+        held = entry.get("point_ids", own.get((location["object_id"], location["frame_idx"]), []))
+        rle = Rle(size_hw, str(entry["counts"]))
+        is_edited = _flag(entry.get("is_edited", False))
+        found.append(MaskInput(**location, rle=rle, point_ids=tuple(_whole(p) for p in held), is_edited=is_edited))
+    return tuple(found)
 
 
 def _carried_entry(carried: Carried) -> dict[str, Any]:

@@ -170,7 +170,7 @@ class _SpanRun:
 
     def _write_prompted(self, prompt_frames: Sequence[PromptFrame]) -> dict[int, ObjectResult]:
         start, config, size_hw = self._span.start, self._engine.config, self._video.size_hw
-        masks = self._previewer.predict(self._inputs, start, prompt_frames)
+        masks = self._previewer.predict(start, prompt_frames)
         written = {}
         for prompt_frame in prompt_frames:
             mask = masks[prompt_frame.object_id]

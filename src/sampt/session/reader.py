@@ -65,12 +65,18 @@ class SessionReader:
         return _select(self._state.inputs.boxes, frame_idx, object_id)
 
     def given_masks(self, frame_idx: int | None = None, object_id: int | None = None) -> tuple[MaskInput, ...]:
-        """The masks that were given, likewise."""
+        """The masks that were given or edited, likewise."""
         return _select(self._state.inputs.masks, frame_idx, object_id)
 
     def clicks_alone(self) -> tuple[tuple[int, int], ...]:
         """Objects and frames where the clicks alone count (:meth:`sampt.session.Session.use_clicks_alone`)."""
         return tuple((c.object_id, c.frame_idx) for c in self._state.inputs.carried if not c.xy and c.rle is None)
+
+    def absent(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
+        """The frames on which each object is absent because a person said so (:meth:`sampt.session.Session.set_absent`): from
+        such a word to the next frame that says where it is."""
+        with self._state.lock:
+            return {o: tuple(self._state.absent_ranges(o)) for o in self._state.checked_ids(object_ids)}
 
     def reviewed(self, object_ids: Iterable[int] | None = None) -> dict[int, tuple[range, ...]]:
         """The frames on which a person has marked each object's result good."""
@@ -147,8 +153,8 @@ class SessionReader:
         """What there is of objects on a frame, with previews; objects of which there is nothing are left out."""
         with self._state.lock:
             found = {o: self._state.record(o, frame_idx)[0] for o in object_ids}
-            inputs, said = self._state.inputs, self._state.open_prompt_frames(frame_idx, object_ids)
-        found |= self._previewer.records(inputs, frame_idx, said) if said else {}
+            said = self._state.open_prompt_frames(frame_idx, object_ids)
+        found |= self._previewer.records(frame_idx, said) if said else {}
         return {o: record for o, record in found.items() if record is not None}
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from sampt.backends.lru_cache import LruCache
 from sampt.config import SegmentConfig, default_config
 from sampt.files.atomic import disk_errors
@@ -16,7 +18,7 @@ from sampt.files.folder_lock import FolderLock
 from sampt.pipeline.preparation import working_video
 from sampt.pipeline.propagation import Engine
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.session import choices, edits
+from sampt.session import choices, edits, mask_edits
 from sampt.session.edits import History, Inputs
 from sampt.session.plan import checked_config, session_settings, settings_digest
 from sampt.session.preview import Previewer
@@ -69,10 +71,11 @@ class Session(SessionReader):
     (:meth:`merged_masks`). Only the frames at which points are renewed may be agreed on by objects that run together, and a
     propagation that goes on where one was stopped goes on with the points that are visible there.
 
-    A frame with a positive point, a box or a mask is a prompt frame of its object. Every frame belongs to the nearest prompt
-    frame, ties to the earlier, and gets its masks by propagation from there, forward or backward; an edit at a prompt frame
-    makes the frames out of date that belong to it, a new one those up to the middles towards its neighbours
-    (:mod:`sampt.session.plan`). The result on a prompt frame is what :meth:`preview` shows there.
+    A frame with a positive point, a box or a mask, given or drawn (:meth:`paint`, :meth:`fill_polygon`), is a prompt frame of
+    its object. Every frame belongs to the nearest prompt frame, ties to the earlier, and gets its masks by propagation from
+    there, forward or backward; an edit at a prompt frame makes the frames out of date that belong to it, a new one those up
+    to the middles towards its neighbours (:mod:`sampt.session.plan`). The result on a prompt frame is what :meth:`preview`
+    shows there. From a frame on which an object is absent (:meth:`set_absent`) to the next prompt frame it has no masks.
 
     A click on a frame that shows a mask corrects it (:mod:`sampt.session.corrections`): the clicked pixel takes the click's
     sign, whatever was tracked there, and what is near the click changes with it. Where the segmenter would change much
@@ -306,8 +309,77 @@ class Session(SessionReader):
         self._edit(lambda now: edits.set_box(now, object_id, frame_idx, box_xyxy))
 
     def set_mask(self, object_id: int, frame_idx: int, mask: BoolArray | None) -> None:
-        """Give an object's (h, w) bool mask on a frame of the video; None takes it away. Errors as :meth:`add_point`."""
-        self._edit(lambda now: edits.set_mask(now, object_id, frame_idx, mask))
+        """Give an object's (h, w) bool mask on a frame of the video; None takes a given or edited one away. It takes the place
+        of what was said there before; clicks that come later correct it. Errors as :meth:`add_point`."""
+        self._edit(lambda now: mask_edits.set_mask(now, object_id, frame_idx, mask))
+
+    def edit_mask(self, object_id: int, frame_idx: int, area: BoolArray, is_added: bool = True) -> None:
+        """Add an area to the mask that :meth:`preview` shows on a frame, or take it away; the rest of that mask stays.
+
+        The frame becomes a prompt frame with that mask. It may be empty then: the object is not on this one frame, through
+        which it is propagated (:meth:`set_absent` says that it has gone). On a frame without a mask one begins. What changes
+        no pixel is no edit.
+
+        Args:
+            area: (h, w) bool, at the video's size.
+            is_added: False takes it away.
+
+        Raises:
+            QueryError: there is no such object or frame, the object is locked, or the area has another size than the video.
+            OutputError: as :meth:`add_point`.
+        """
+        area = np.asarray(area)
+        self.preview(frame_idx, [object_id])  # cached: what takes long is done before others have to wait for it
+
+        def edit(now: Inputs) -> Inputs:
+            found = self.preview(frame_idx, [object_id]).get(object_id)
+            shown = np.zeros(now.size_hw, np.bool_) if found is None else found.mask(now.size_hw)
+            return mask_edits.edit_mask(now, object_id, frame_idx, area, is_added, shown, self._state.carried)
+
+        self._edit(edit)
+
+    def paint(
+        self, object_id: int, frame_idx: int, xy: Sequence[Sequence[float]], radius: float, *, is_erasing: bool = False
+    ) -> None:
+        """A stroke of a round brush or eraser (:meth:`edit_mask`).
+
+        A pixel is painted, or erased, when its centre is no farther than ``radius`` from the line through the points.
+
+        Args:
+            xy: (n, 2) where the brush was, in pixels of the video; 1 to 2000 points, which may leave the frame.
+            radius: in pixels of the video, above 0, at most 1000.
+            is_erasing: take away instead of adding.
+
+        Raises:
+            QueryError: as :meth:`edit_mask`; or these are no points, or the stroke covers no pixel of the frame.
+            LimitError: the stroke has too many points, or is too wide.
+            OutputError: as :meth:`add_point`.
+        """
+        self.edit_mask(object_id, frame_idx, mask_edits.find_stroke(xy, radius, self.size_hw), not is_erasing)
+
+    def fill_polygon(self, object_id: int, frame_idx: int, xy: Sequence[Sequence[float]], *, is_cut: bool = False) -> None:
+        """Add what lies in a polygon, or cut it away (:meth:`edit_mask`): the pixels whose centres lie in it.
+
+        Args:
+            xy: (n, 2) corners in order, in pixels of the video; 3 to 1000, which may lie outside the frame. Where the polygon
+                crosses itself, what lies in an even number of its turns is outside.
+            is_cut: take away instead of adding.
+
+        Raises:
+            QueryError: as :meth:`edit_mask`; or these are no corners, or no pixel of the frame lies between them.
+            LimitError: there are too many corners.
+            OutputError: as :meth:`add_point`.
+        """
+        self.edit_mask(object_id, frame_idx, mask_edits.find_polygon(xy, self.size_hw), not is_cut)
+
+    def set_absent(self, object_id: int, frame_idx: int, is_absent: bool = True) -> None:
+        """Say that an object is not there from a frame on, until a later frame has a positive click, a box or a mask.
+
+        Its masks are empty there, and it is not tracked through these frames in either direction (:meth:`absent` has them).
+        What was said on the frame itself is gone, and so are marks of good frames among them. False takes away what makes the
+        object absent on the frame, from wherever on it was said. Errors as :meth:`add_point`.
+        """
+        self._edit(lambda now: mask_edits.set_absent(now, object_id, frame_idx, is_absent))
 
     def undo(self) -> bool:
         """Take the last edit back, whatever it was; False when there is none."""
@@ -323,11 +395,11 @@ class Session(SessionReader):
         Objects with nothing said on this frame have their known results (:meth:`results`).
         """
         with self._state.lock:
-            inputs, known = self._state.inputs, self.results(frame_idx, object_ids)
+            known = self.results(frame_idx, object_ids)
             prompt_frames = self._state.open_prompt_frames(frame_idx, self._state.checked_ids(object_ids))
             seen = {p.object_id: r for p in prompt_frames if (r := self._previews.get(p.digest)) is not None}
         new = [p for p in prompt_frames if p.object_id not in seen]
-        found = self._previewer.preview(inputs, frame_idx, new)
+        found = self._previewer.preview(frame_idx, new)
         with self._state.lock:
             for prompt_frame in new:
                 result = found[prompt_frame.object_id]

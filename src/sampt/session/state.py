@@ -13,10 +13,13 @@ from sampt.session.edits import History, Inputs, check_frame
 from sampt.session.plan import ObjectPlan, PromptFrame, Span, plan_object, plan_spans
 from sampt.session.review import find_doubts, find_events, find_flags
 from sampt.session.store import Entry, ResultStore
-from sampt.session.types import Carried, Coverage, FrameStatus, ObjectTimeline, Record
+from sampt.session.types import ABSENT, Carried, Coverage, FrameStatus, ObjectTimeline, Record
 from sampt.types import ObjectState
 
 __all__ = ["SessionState"]
+
+_ABSENT_ENTRY = Entry(0, 0, ABSENT, ObjectState.GIVEN_ABSENT, float("nan"), 0, 0, can_start=False)
+"""Of no record: where a person said that an object is absent, nothing is computed and nothing stored."""
 
 
 class SessionState:
@@ -112,12 +115,17 @@ class SessionState:
             prompt_frame = None if plan is None else plan.at(frame_idx)
             if prompt_frame is None:
                 return None, False
-            good = self._marked(prompt_frame, frame_idx) or self.store.find(object_id, frame_idx, prompt_frame.digest)
+            good = self._marked(prompt_frame, frame_idx)
+            if good is None and prompt_frame.is_absent:
+                good = _ABSENT_ENTRY
+            good = good or self.store.find(object_id, frame_idx, prompt_frame.digest)
             return (good, False) if good is not None else (self.store.newest(object_id, frame_idx), True)
 
     def record(self, object_id: int, frame_idx: int) -> tuple[Record | None, bool]:
         """The same, read from disk."""
         entry, is_stale = self.entry(object_id, frame_idx)
+        if entry is _ABSENT_ENTRY:
+            return Record.given_absent(object_id, frame_idx, self.inputs.size_hw), is_stale
         return (None if entry is None else self.store.read(entry)), is_stale
 
     def carried(self, object_id: int, frame_idx: int) -> Carried | None:
@@ -141,7 +149,11 @@ class SessionState:
         return None
 
     def is_done(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
-        """Whether there is a good result: one of the inputs as they are, or one that a person has marked good."""
+        """Whether there is a good result: one of the inputs as they are, or one that a person has marked good; or whether none
+        is needed, as a person said that the object is not on the frame."""
+        plan = self.plans().get(prompt_frame.object_id)
+        if prompt_frame.is_absent or (plan is not None and frame_idx in plan.alone):
+            return True
         if self._marked(prompt_frame, frame_idx) is not None:
             return True
         return self.store.find(prompt_frame.object_id, frame_idx, prompt_frame.digest) is not None
@@ -153,7 +165,13 @@ class SessionState:
             return None
         self.plans()  # and with them the marks
         digest = self._reviewed.get((prompt_frame.object_id, frame_idx))
+        if digest == ABSENT:
+            return _ABSENT_ENTRY
         return None if digest is None else self.store.find(prompt_frame.object_id, frame_idx, digest)
+
+    def absent_ranges(self, object_id: int) -> list[range]:
+        """The frames from each absence to the next prompt frame."""
+        return [p.frames for p in self.plans()[object_id].prompt_frames if p.is_absent]
 
     def reviewed_frames(self, object_id: int) -> list[int]:
         """Frames whose result a person has marked good, ascending."""
@@ -230,10 +248,11 @@ class SessionState:
         return entry is not None and entry.can_start
 
     def is_current(self, prompt_frame: PromptFrame, frame_idx: int) -> bool:
-        """Whether a result made from ``prompt_frame`` is a good one for the frame, as the inputs are now."""
+        """Whether results made from ``prompt_frame`` are good ones there, as the inputs are now; of the frame itself something
+        else may be said."""
         with self.lock:
             plan = self.plans().get(prompt_frame.object_id)
-            now = None if plan is None else plan.at(frame_idx)
+            now = None if plan is None else plan.around(frame_idx)
             return now is not None and now.digest == prompt_frame.digest
 
     def write(self, record: Record, prompt_frame: PromptFrame) -> bool:
@@ -252,10 +271,11 @@ class SessionState:
         state, points = np.zeros(num_frames, np.uint8), np.zeros(num_frames, np.int64)
         score, area = np.full(num_frames, np.nan, np.float32), np.zeros(num_frames, np.int64)
         good, reasons = np.full(num_frames, np.nan, np.float32), np.zeros(num_frames, np.uint8)
-        has_input = np.zeros(num_frames, np.bool_)
+        has_input, is_given_absent = np.zeros(num_frames, np.bool_), np.zeros(num_frames, np.bool_)
         with self.lock:
             for frame_idx in range(num_frames):
                 entry, is_stale = self.entry(object_id, frame_idx)
+                is_given_absent[frame_idx] = entry is _ABSENT_ENTRY
                 if entry is not None:
                     state[frame_idx] = FrameStatus.STALE if is_stale else FrameStatus.DONE
                     score[frame_idx], area[frame_idx] = entry.score, entry.area_px
@@ -263,7 +283,8 @@ class SessionState:
                     good[frame_idx], reasons[frame_idx] = entry.good_probability, entry.reasons
             has_input[sorted(self.inputs.frames_with_input(object_id))] = True
             reviewed = np.isin(np.arange(num_frames), self.reviewed_frames(object_id))
-        flags = find_flags(state, score, points, area)
+        seen = np.where(is_given_absent, np.uint8(FrameStatus.UNKNOWN), state)  # what a person said is no jump
+        flags = find_flags(seen, score, points, area)
         if not np.isnan(good).all():  # a person's own inputs are no doubts where these are calibrated
             flags = np.where(np.isnan(good), np.where(has_input, np.uint8(0), flags), find_doubts(good, reasons))
         events = find_events(flags, good, reviewed)

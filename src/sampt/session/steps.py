@@ -75,7 +75,7 @@ class ClickSteps:
         """What is shown in the end, by object.
 
         Args:
-            prompt_frames: of different objects on one frame, without given masks.
+            prompt_frames: of different objects on one frame.
             embedding: of the frame; not called where nothing has to be predicted.
         """
         shown = self._start(prompt_frames, embedding)
@@ -90,16 +90,16 @@ class ClickSteps:
     def _start(self, prompt_frames: Sequence[PromptFrame], embedding: Callable[[], Any]) -> dict[int, tuple[int, Shown]]:
         """How many clicks are dealt with already, and what is shown then."""
         found = {p.object_id: self._recall(p) for p in prompt_frames}
-        boxed = [p for p in prompt_frames if p.box_xyxy is not None and found[p.object_id] is None]
+        boxed = [p for p in prompt_frames if p.box_xyxy is not None and p.mask is None and found[p.object_id] is None]
         predictions = segment_box(self._segmenter, embedding(), [self._box_prompt(p) for p in boxed]) if boxed else []
         for p, prediction in zip(boxed, predictions, strict=True):
             mask = ObjectMask.of_prediction(prediction, 0.0).resized(self._working_hw, self._video_hw)
             found[p.object_id] = 0, self._keep(p, 0, Shown(mask, None, prediction.low_res_logits))
-        return {p.object_id: found[p.object_id] or (0, self._carry(p)) for p in prompt_frames}
+        return {p.object_id: found[p.object_id] or (p.num_held, self._carry(p)) for p in prompt_frames}
 
     def _recall(self, prompt_frame: PromptFrame) -> tuple[int, Shown] | None:
         with self._lock:
-            for count in range(len(prompt_frame.clicks), -1, -1):
+            for count in range(len(prompt_frame.clicks), prompt_frame.num_held - 1, -1):
                 if (step := self._cache.get(_key(prompt_frame, count))) is not None:
                     return count, step
         return None
@@ -113,6 +113,8 @@ class ClickSteps:
     def _carry(self, prompt_frame: PromptFrame) -> Shown:
         """What the correction starts from."""
         carried = prompt_frame.carried
+        if prompt_frame.mask is not None:
+            return Shown(ObjectMask.of_given(prompt_frame.object_id, prompt_frame.mask.mask))
         if carried is None or carried.rle is None:
             return Shown(ObjectMask(prompt_frame.object_id, ObjectState.NO_VISIBLE_POINT))
         given = ObjectMask.of_given(prompt_frame.object_id, decode_mask(carried.rle))
@@ -124,7 +126,11 @@ class ClickSteps:
 
     def _box(self, prompt_frame: PromptFrame) -> FloatArray | None:
         box = prompt_frame.box_xyxy
-        return None if box is None else rescale_box(np.array(box, np.float32), self._video_hw, self._working_hw)
+        return (
+            None
+            if box is None or prompt_frame.mask is not None
+            else rescale_box(np.array(box, np.float32), self._video_hw, self._working_hw)
+        )
 
     def _step(
         self,
@@ -171,7 +177,7 @@ class ClickSteps:
         """
         logits, box = self._mask_logits(shown), self._box(prompt_frame)
         signs = np.array([c.is_positive for c in clicks], np.bool_)
-        carried, more = prompt_frame.carried, []
+        carried, more = None if prompt_frame.mask is not None else prompt_frame.carried, []
         if carried is not None and logits is None:
             more = [_select_carried(carried, clicks, clearance) for clearance in CLEARANCES]
         if signs.any() or box is not None:
@@ -209,8 +215,9 @@ class ClickSteps:
         if has_mask and not click.is_whole:
             mask = force_signs(limit_change(before, predicted, click), clicks)
         is_segmenters = prediction is not None and np.array_equal(mask, predicted)
+        made = self._object_mask(prompt_frame.object_id, mask, prediction)
         return Shown(
-            self._object_mask(prompt_frame.object_id, mask, prediction),
+            dataclasses.replace(made, is_given=prompt_frame.mask is not None),
             whole if is_large_elsewhere(mask, whole) else None,
             prediction.low_res_logits if prediction is not None and is_segmenters else None,
         )
@@ -231,7 +238,7 @@ class ClickSteps:
 
 def _key(prompt_frame: PromptFrame, count: int) -> tuple[Any, ...]:
     p = prompt_frame
-    return p.object_id, p.frame_idx, p.box_xyxy, p.carried, p.clicks[:count]
+    return p.object_id, p.frame_idx, p.box_xyxy, p.mask, p.carried, p.clicks[:count]
 
 
 def _select_carried(carried: Carried, clicks: Sequence[Click], clearance: float) -> tuple[FloatArray, BoolArray]:

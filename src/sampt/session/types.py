@@ -17,7 +17,9 @@ from sampt.masks.rle import Rle, decode_mask, encode_mask
 from sampt.types import BoolArray, FloatArray, FramePoints, IntArray, ObjectState, UInt8Array
 
 __all__ = [
+    "ABSENT",
     "STRENGTH_CELL_PX",
+    "AbsentInput",
     "BoxInput",
     "Carried",
     "Click",
@@ -39,6 +41,8 @@ __all__ = [
 ]
 
 
+ABSENT = bytes(16)
+"""Takes the place of the digest where a person said that the object is absent: no such result is made from anything else."""
 STRENGTH_CELL_PX = 8
 """Strengths are stored for cells of so many pixels a side."""
 _WEAKEST = np.float32(1e-6)
@@ -123,16 +127,32 @@ class BoxInput:
 
 @dataclass(frozen=True)
 class MaskInput:
-    """A mask that a person gave, at the video's size."""
+    """A mask that a person gave or edited, at the video's size.
+
+    Attributes:
+        rle: an edited mask may be empty: the object is not on this frame.
+        point_ids: the frame's clicks that the mask holds already; the others correct it.
+        is_edited: drawn on what was shown, not given as a whole.
+    """
 
     object_id: int
     frame_idx: int
     rle: Rle
+    point_ids: tuple[int, ...] = ()
+    is_edited: bool = False
 
     @property
     def mask(self) -> BoolArray:
         """(h, w) bool."""
         return decode_mask(self.rle)
+
+
+@dataclass(frozen=True)
+class AbsentInput:
+    """A person said that the object is not there from this frame on, until a later frame says where it is."""
+
+    object_id: int
+    frame_idx: int
 
 
 @dataclass(frozen=True)
@@ -283,7 +303,7 @@ class ObjectTimeline:
         score: (t,) float32, NaN where there is none.
         num_visible_points: (t,) int64.
         area_px: (t,) int64.
-        has_input: (t,) bool: a person clicked there, or gave a box or a mask.
+        has_input: (t,) bool: a person clicked there, gave a box or a mask, or said that the object is absent from there.
         is_reviewed: (t,) bool: a person has marked the result good.
         flags: (t,) uint8, bits of :class:`NeedsReview`; none where it is marked good.
         good_probability: (t,) float32, that the mask's IoU is at least 0.7 (:mod:`sampt.session.quality`); NaN where that is
@@ -388,6 +408,25 @@ class Record:
             Strength.of(found) if area and not found.is_given else None,
             found.is_given,
             points,
+        )
+
+    @classmethod
+    def given_absent(cls, object_id: int, frame_idx: int, size_hw: tuple[int, int]) -> Record:
+        """Where a person said that the object is not there."""
+        nothing = FramePoints.concat([])
+        return cls(
+            object_id,
+            frame_idx,
+            ABSENT,
+            0,
+            size_hw,
+            ObjectState.GIVEN_ABSENT,
+            None,
+            0,
+            None,
+            None,
+            is_given=False,
+            points=nothing,
         )
 
     @property
