@@ -79,6 +79,7 @@ def set_absent(inputs: Inputs, object_id: int, frame_idx: int, is_absent: bool) 
         return inputs
     check_items(len(inputs.absent) + 1, "absences")
     here, stop = (object_id, frame_idx), min((f for f in said if f > frame_idx), default=inputs.num_frames)
+    later = AbsentInput(object_id, stop)  # says nothing new from now on, where there is one
     return dataclasses.replace(
         inputs,
         clicks=tuple(c for c in inputs.clicks if (c.object_id, c.frame_idx) != here),
@@ -86,7 +87,7 @@ def set_absent(inputs: Inputs, object_id: int, frame_idx: int, is_absent: bool) 
         masks=tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != here),
         carried=tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) != here),
         reviewed=tuple(r for r in inputs.reviewed if r.object_id != object_id or not frame_idx <= r.frame_idx < stop),
-        absent=(*inputs.absent, AbsentInput(object_id, frame_idx)),
+        absent=(*(a for a in inputs.absent if a != later), AbsentInput(object_id, frame_idx)),
     )
 
 

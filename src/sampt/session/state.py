@@ -18,7 +18,7 @@ from sampt.types import ObjectState
 
 __all__ = ["SessionState"]
 
-_ABSENT_ENTRY = Entry(0, 0, ABSENT, ObjectState.GIVEN_ABSENT, float("nan"), 0, 0, can_start=False)
+_ABSENT_ENTRY = Entry(0, 0, ABSENT, ObjectState.GIVEN_ABSENT, float("nan"), 0, 0, False, float("nan"), 0)
 """Of no record: where a person said that an object is absent, nothing is computed and nothing stored."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 from sampt.session import types
 from sampt.web.open_session import OpenSession
 from sampt.web.responses import object_model, point_model
-from sampt.web.schemas.session import Box, ClicksAlone, GivenMask, SessionResponse, VideoInfo
+from sampt.web.schemas.session import AbsentRange, Box, ClicksAlone, GivenMask, SessionResponse, VideoInfo
 
 __all__ = ["session_response"]
 
@@ -26,7 +27,10 @@ def session_response(held: OpenSession) -> SessionResponse:
         objects=[object_model(o) for o in session.objects],
         points=[point_model(c) for c in session.clicks()],
         boxes=[_box_model(b) for b in session.boxes()],
-        masks=[GivenMask(object_id=m.object_id, frame=m.frame_idx) for m in session.given_masks()],
+        masks=[_mask_model(m) for m in session.given_masks()],
+        absent=[
+            AbsentRange(object_id=o, frame=own.start, stop=own.stop) for o, found in session.absent().items() for own in found
+        ],
         clicks_alone=[ClicksAlone(object_id=o, frame=f) for o, f in session.clicks_alone()],
         stale=_range_models(session.stale()),
         reviewed=_range_models(session.reviewed()),
@@ -51,6 +55,11 @@ def _video_model(held: OpenSession) -> VideoInfo:
         times_s=held.times_s,
         key=held.key,
     )
+
+
+def _mask_model(mask: types.MaskInput) -> GivenMask:
+    key = zlib.crc32(mask.rle.counts.encode())
+    return GivenMask(object_id=mask.object_id, frame=mask.frame_idx, is_edited=mask.is_edited, key=key)
 
 
 def _box_model(box: types.BoxInput) -> Box:

@@ -35,7 +35,9 @@ from sampt.web.schemas.session import (
     PointCreate,
     PointCreateResponse,
     PointUpdate,
+    PolygonCreate,
     SessionResponse,
+    StrokeCreate,
 )
 from sampt.web.session_response import session_response
 
@@ -221,6 +223,41 @@ async def set_mask(object_id: ObjectId, frame: FrameNumber, request: Request, pa
 def delete_mask(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
     """Take the object's mask on a frame away."""
     held.session.set_mask(known_object(held, object_id), known_frame(held, frame), None)
+    return _publish_change(held)
+
+
+@router.post("/objects/{object_id}/frames/{frame}/strokes", responses=ERRORS)
+def paint(object_id: ObjectId, frame: FrameNumber, stroke: StrokeCreate, held: Held) -> SessionResponse:
+    """Paint on the mask that is shown on a frame, or erase: the pixels whose centres are no farther than ``radius`` from the
+    line through the points. The rest of the mask stays; on a frame without one it begins."""
+    check_room_for_mask(held)
+    with held.courtesy.first():
+        held.session.paint(
+            known_object(held, object_id), known_frame(held, frame), stroke.xy, stroke.radius, is_erasing=stroke.is_erasing
+        )
+    return _publish_change(held)
+
+
+@router.post("/objects/{object_id}/frames/{frame}/polygons", responses=ERRORS)
+def fill_polygon(object_id: ObjectId, frame: FrameNumber, polygon: PolygonCreate, held: Held) -> SessionResponse:
+    """Add a polygon to the mask that is shown on a frame, or cut it away: the pixels whose centres lie in it (even-odd)."""
+    check_room_for_mask(held)
+    with held.courtesy.first():
+        held.session.fill_polygon(known_object(held, object_id), known_frame(held, frame), polygon.xy, is_cut=polygon.is_cut)
+    return _publish_change(held)
+
+
+@router.put("/objects/{object_id}/frames/{frame}/absent", responses=ERRORS)
+def mark_absent(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Say that the object is not there from a frame on, until a later frame has a positive click, a box or a mask."""
+    held.session.set_absent(known_object(held, object_id), known_frame(held, frame))
+    return _publish_change(held)
+
+
+@router.delete("/objects/{object_id}/frames/{frame}/absent", responses=ERRORS)
+def unmark_absent(object_id: ObjectId, frame: FrameNumber, held: Held) -> SessionResponse:
+    """Take away what makes the object absent on a frame, from wherever on it was said."""
+    held.session.set_absent(known_object(held, object_id), known_frame(held, frame), False)
     return _publish_change(held)
 
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from sampt.files.limits import MAX_CORNERS, MAX_STROKE_POINTS, MAX_STROKE_RADIUS
 from sampt.signs import SIGN_KEYS, take_sign
 from sampt.types import ObjectState
 from sampt.web.schemas.base import FrameIdx, Id, RequestModel, ResponseModel, RleMask
 from sampt.web.schemas.tasks import PropagationResponse
 
 __all__ = [
+    "AbsentRange",
     "Box",
     "BoxUpdate",
     "ClicksAlone",
@@ -28,8 +30,10 @@ __all__ = [
     "PointCreateResponse",
     "PointUpdate",
     "ReviewEvent",
+    "PolygonCreate",
     "SessionObject",
     "SessionResponse",
+    "StrokeCreate",
     "TimelinesResponse",
     "TrackedPoint",
     "VideoInfo",
@@ -101,10 +105,21 @@ class Box(ResponseModel):
 
 
 class GivenMask(ResponseModel):
-    """That a mask was given."""
+    """That a mask was given, or edited: drawn on what was shown. ``key`` changes with the mask."""
 
     object_id: int
     frame: int
+    is_edited: bool
+    key: int
+
+
+class AbsentRange(ResponseModel):
+    """That somebody said that an object is absent from ``frame`` on; ``stop`` is the frame on which it comes back, or the
+    number of frames."""
+
+    object_id: int
+    frame: int
+    stop: int
 
 
 class ClicksAlone(ResponseModel):
@@ -129,6 +144,7 @@ class SessionResponse(ResponseModel):
     points: list[Point]
     boxes: list[Box]
     masks: list[GivenMask]
+    absent: list[AbsentRange]
     clicks_alone: list[ClicksAlone]
     stale: dict[str, list[tuple[int, int]]]
     reviewed: dict[str, list[tuple[int, int]]]
@@ -197,6 +213,24 @@ class BoxUpdate(RequestModel):
     y0: Finite
     x1: Finite
     y1: Finite
+
+
+Location = Annotated[list[Finite], Field(min_length=2, max_length=2)]
+
+
+class StrokeCreate(RequestModel):
+    """A stroke of a round brush, or of an eraser: where it was, as [x, y] in pixels of the video, and its radius."""
+
+    xy: Annotated[list[Location], Field(min_length=1, max_length=MAX_STROKE_POINTS)]
+    radius: Annotated[float, Field(gt=0, le=MAX_STROKE_RADIUS)]
+    is_erasing: bool = False
+
+
+class PolygonCreate(RequestModel):
+    """A closed polygon to be added, or cut away: its corners, as [x, y] in pixels of the video."""
+
+    xy: Annotated[list[Location], Field(min_length=3, max_length=MAX_CORNERS)]
+    is_cut: bool = False
 
 
 class ObjectMask(ResponseModel):

@@ -20,6 +20,16 @@ export interface AboutResponse {
   has_session: boolean;
 }
 
+/**
+ * That somebody said that an object is absent from `frame` on; `stop` is the frame on which it comes back, or the number of
+ * frames.
+ */
+export interface AbsentRange {
+  object_id: number;
+  frame: number;
+  stop: number;
+}
+
 /** A box that was given: first and last pixel, inclusive. */
 export interface Box {
   object_id: number;
@@ -165,10 +175,12 @@ export interface FrameMasksResponse {
   points: TrackedPoint[];
 }
 
-/** That a mask was given. */
+/** That a mask was given, or edited: drawn on what was shown. `key` changes with the mask. */
 export interface GivenMask {
   object_id: number;
   frame: number;
+  is_edited: boolean;
+  key: number;
 }
 
 /** The first of all. */
@@ -204,7 +216,7 @@ export interface ObjectCreateResponse {
  */
 export interface ObjectMask {
   object_id: number;
-  state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty";
+  state: "present" | "no_visible_point" | "low_score" | "retired" | "before_query" | "hidden_by_others" | "empty" | "given_absent";
   score: number | null;
   good_probability: number | null;
   rle: RleMask | null;
@@ -290,6 +302,12 @@ export interface PointCreateResponse {
 export interface PointUpdate {
   x: number;
   y: number;
+}
+
+/** A closed polygon to be added, or cut away: its corners, as [x, y] in pixels of the video. */
+export interface PolygonCreate {
+  xy: number[][];
+  is_cut?: boolean;
 }
 
 /** The reply to a ping. */
@@ -408,6 +426,7 @@ export interface SessionResponse {
   points: Point[];
   boxes: Box[];
   masks: GivenMask[];
+  absent: AbsentRange[];
   clicks_alone: ClicksAlone[];
   stale: Record<string, [number, number][]>;
   reviewed: Record<string, [number, number][]>;
@@ -425,6 +444,13 @@ export interface StartPaths {
 export interface TakenEvent {
   type: "taken";
   project: string;
+}
+
+/** A stroke of a round brush, or of an eraser: where it was, as [x, y] in pixels of the video, and its radius. */
+export interface StrokeCreate {
+  xy: number[][];
+  radius: number;
+  is_erasing?: boolean;
 }
 
 /** Every object over all frames. */
