@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 from pycocotools import mask as coco
 
+from sampt.geometry import cover_polygon, cover_stroke
 from sampt.segmenters.base import SegmenterView
 from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import slow_scene
@@ -242,3 +243,88 @@ def test_a_large_change_elsewhere_is_offered_and_w_takes_it(ui: Ui, scene: Any) 
     expect(notice).to_be_hidden()
     ui.page.keyboard.press("Control+z")
     expect(notice).to_be_visible()
+
+
+def test_brush_eraser_polygon_and_absence_survive_a_reload(ui: Ui, scene: Any) -> None:
+    """Each stroke is one request however far the mouse moves, is seen while it is drawn, and is exact."""
+    page, sent, ui.expected = ui.page, [], "willReadFrequently"  # colours are read here, and by nobody else
+    page.on("request", lambda r: sent.append(r.post_data_json) if "/strokes" in r.url or "/polygons" in r.url else None)
+    ui.click(*_centre(scene, 1, 0))
+    page.keyboard.press("p")
+    expect(page.get_by_text("Done: ")).to_be_visible(timeout=60_000)
+    ui.go_to(2)
+    expected = _mask(ui, 2)
+
+    def drag(*way: tuple[float, float]) -> None:
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+        for i, (x, y) in enumerate(way):
+            at = ui.location_of(x, y)
+            page.mouse.move(box["x"] + at["x"], box["y"] + at["y"], steps=12)
+            if i == 0:
+                page.mouse.down()
+
+    def color_at(x: float, y: float) -> list[int]:
+        at = ui.location_of(x, y)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return page.evaluate(
+            "([x, y]) => [...document.querySelector('#stage').getContext('2d').getImageData(x, y, 1, 1).data]",
+            [at["x"], at["y"]],
+        )
+
+    def drawn(count: int) -> dict[str, Any]:
+        ui.until(lambda: len(ui.state["masks"]) == 1 and len(sent) == count)
+        ui.rest()
+        return sent[-1]
+
+    page.keyboard.press("b")
+    radius = float(page.locator("#radius-text").inner_text().split()[0])
+    page.keyboard.press("]")
+    expect(page.locator("#radius-text")).not_to_have_text(f"{radius:g} px")
+    plain = color_at(20, 4)
+    drag((5, 4), (40, 4), (40, 10))
+    assert color_at(20, 4) != plain
+    assert sent == []
+    page.mouse.up()
+    stroke = drawn(1)
+    assert stroke["radius"] > radius
+    assert [round(v) for v in (*stroke["xy"][0], *stroke["xy"][-1])] == [5, 4, 40, 10]
+    expected |= cover_stroke(np.array(stroke["xy"]), stroke["radius"], expected.shape)
+    np.testing.assert_array_equal(_mask(ui, 2), expected)
+    x, y = _centre(scene, 1, 2)
+    page.keyboard.press("e")
+    drag((x, y), (x + 3, y))
+    page.mouse.up()
+    stroke = drawn(2)
+    expected &= ~cover_stroke(np.array(stroke["xy"]), stroke["radius"], expected.shape)
+    np.testing.assert_array_equal(_mask(ui, 2), expected)
+    page.keyboard.press("y")
+    for corner in ((60, 50), (60, 55)):
+        page.locator("#stage").click(position=ui.location_of(*corner))
+    page.keyboard.press("Escape")
+    for corner in ((60, 50), (80, 50), (80, 60), (5, 60)):
+        page.locator("#stage").click(position=ui.location_of(*corner))
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    polygon = drawn(3)["xy"]
+    assert len(polygon) == 3
+    expected |= cover_polygon(np.array(polygon), expected.shape)
+    np.testing.assert_array_equal(_mask(ui, 2), expected)
+    expect(page.get_by_text("Drawn mask")).to_be_visible()
+    ui.go_to(4)
+    ui.wait_shown("masks", "1")
+    page.keyboard.press("z")
+    ui.wait_shown("masks", "")
+    assert ui.state["absent"] == [{"object_id": 1, "frame": 4, "stop": FRAMES}]
+    page.reload()
+    page.wait_for_selector("body[data-ready=true]")
+    ui.wait_shown("frame", "4")
+    expect(page.get_by_role("button", name="Absent from here on", exact=True)).to_have_attribute("aria-pressed", "true")
+    ui.go_to(2)
+    ui.wait_shown("masks", "1")
+    np.testing.assert_array_equal(_mask(ui, 2), expected)
+    page.keyboard.press("Control+z")
+    ui.until(lambda: ui.state["absent"] == [])
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    ui.until(lambda: ui.state["masks"] == [])

@@ -103,7 +103,7 @@ def test_points_are_moved_deleted_and_boxes_drawn(new_ui: Callable[..., Any], sq
     [start, end] = [ui.location_of(586, 336), ui.location_of(640, 376)]
     ui.page.locator("#stage").drag_to(ui.page.locator("#stage"), source_position=start, target_position=end)
     ui.until(lambda: abs(ui.state["points"][0]["x"] - 640) < 1 and abs(ui.state["points"][0]["y"] - 376) < 1)
-    ui.page.keyboard.press("b")
+    ui.page.keyboard.press("r")
     corners = [ui.location_of(590, 330), ui.location_of(660, 390)]
     ui.page.locator("#stage").drag_to(ui.page.locator("#stage"), source_position=corners[0], target_position=corners[1])
     ui.until(lambda: len(ui.state["boxes"]) == 1)
@@ -188,7 +188,7 @@ def test_objects_are_renamed_hidden_colored_and_deleted(new_ui: Callable[..., An
     ui = new_ui()
     ui.open(squares)
     ui.click(586, 336)
-    ui.page.keyboard.press("r")
+    ui.page.keyboard.press("F2")
     field = ui.page.get_by_role("textbox", name="New name of Object 1")
     field.fill("Left square")
     field.press("Enter")

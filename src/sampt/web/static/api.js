@@ -3,7 +3,8 @@
 /**
  * @import {AboutResponse, BoxUpdate, Box, CoverageResponse, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
  * @import {ObjectCreateResponse, ObjectUpdate, OpenRequest, PointCreate, PointCreateResponse, PointUpdate} from "./schema.d.ts"
- * @import {PropagationCreate, PropagationResponse, SessionResponse, TimelinesResponse, UploadResponse} from "./schema.d.ts"
+ * @import {PolygonCreate, PropagationCreate, PropagationResponse, SessionResponse, StrokeCreate, TimelinesResponse} from "./schema.d.ts"
+ * @import {UploadResponse} from "./schema.d.ts"
  * @import {FrameRange} from "./types.js"
  */
 
@@ -194,6 +195,28 @@ export const api = {
    * @returns {Promise<SessionResponse>}
    */
   setReviewed: (id, frame, isGood) => json(isGood ? "PUT" : "DELETE", `/session/objects/${id}/frames/${frame}/reviewed`),
+
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @param {StrokeCreate} stroke
+   * @returns {Promise<SessionResponse>}
+   */
+  paint: (id, frame, stroke) => json("POST", `/session/objects/${id}/frames/${frame}/strokes`, stroke),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @param {PolygonCreate} polygon
+   * @returns {Promise<SessionResponse>}
+   */
+  fillPolygon: (id, frame, polygon) => json("POST", `/session/objects/${id}/frames/${frame}/polygons`, polygon),
+  /**
+   * @param {number} id
+   * @param {number} frame
+   * @param {boolean} isAbsent
+   * @returns {Promise<SessionResponse>}
+   */
+  setAbsent: (id, frame, isAbsent) => json(isAbsent ? "PUT" : "DELETE", `/session/objects/${id}/frames/${frame}/absent`),
 
   /** @returns {Promise<SessionResponse>} */
   undo: () => json("POST", "/session/undo"),

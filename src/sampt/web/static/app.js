@@ -11,6 +11,7 @@
  *   player: import("./player.js").Player,
  *   commands: import("./commands.js").Commands,
  *   updates: import("./updates.js").Updates,
+ *   drawing: import("./drawing.js").Drawing,
  *   pointer: import("./pointer.js").Pointer,
  *   dialogs: {open: (error?: unknown, wanted?: import("./schema.d.ts").OpenRequest | null) => void, export: () => void, help: () => void, about: () => void},
  * }} App

@@ -193,6 +193,39 @@ export class Commands {
     );
   }
 
+  /**
+   * Draw on the mask that is shown, or cut from it. It stays drawn until the server's mask is here; sent twice it comes to the same.
+   * @param {import("./types.js").Shape} shape
+   */
+  async draw(shape) {
+    this.store.set({ shapes: [...this.store.get("shapes"), shape] });
+    const { frame, xy, radius, isCut } = shape;
+    const objectId = await this.#target();
+    const send = async (/** @type {number} */ id) => ({
+      state: await (shape.kind === "stroke"
+        ? api.paint(id, frame, { xy, radius, is_erasing: isCut })
+        : api.fillPolygon(id, frame, { xy, is_cut: isCut })),
+    });
+    if (objectId !== null && (await this.edit(() => this.#sendUntilReached(() => send(objectId), () => null)))) await this.updates.shown;
+    this.store.set({ shapes: this.store.get("shapes").filter((one) => one !== shape) });
+  }
+
+  /** Whether the selected object is absent on the shown frame because somebody said so. */
+  get isAbsent() {
+    const [id, frame] = [this.store.get("selectedId"), this.store.get("shownFrame")];
+    const covers = (/** @type {import("./schema.d.ts").AbsentRange} */ one) =>
+      one.object_id === id && frame !== null && one.frame <= frame && frame < one.stop;
+    return Boolean(this.store.get("session")?.absent.some(covers));
+  }
+
+  /** Say that the selected object is not there from the shown frame on, or take that away. */
+  toggleAbsent() {
+    const [object, frame] = [this.selected, this.store.get("shownFrame")];
+    if (!object || frame === null) return null;
+    const isAbsent = !this.isAbsent;
+    return this.edit(() => api.setAbsent(object.object_id, frame, isAbsent));
+  }
+
   /** The selected object's mask on the shown frame with all that the last click would change, where that was not taken over. */
   get wholeChange() {
     const found = this.masks.get(this.store.get("shownFrame"))?.objects.get(this.store.get("selectedId") ?? 0);
@@ -338,7 +371,7 @@ export class Commands {
  * @returns {number | null}
  */
 function changedFrame(before, after, shown) {
-  const all = (/** @type {SessionResponse} */ state) => [...state.points, ...state.boxes, ...state.masks];
+  const all = (/** @type {SessionResponse} */ state) => [...state.points, ...state.boxes, ...state.masks, ...state.absent];
   const keys = (/** @type {SessionResponse} */ state) => new Set(all(state).map((input) => JSON.stringify(input)));
   const [old, now] = [keys(before), keys(after)];
   const frames = [

@@ -23,28 +23,30 @@ function selectedInputs(store) {
   const [session, id] = [store.get("session"), store.get("selectedId")];
   const own = (/** @type {any[]} */ inputs) => inputs.filter((input) => input.object_id === id);
   return session && id !== null
-    ? { points: own(session.points), boxes: own(session.boxes), masks: own(session.masks) }
-    : { points: [], boxes: [], masks: [] };
+    ? { points: own(session.points), boxes: own(session.boxes), masks: own(session.masks), absent: own(session.absent) }
+    : { points: [], boxes: [], masks: [], absent: [] };
 }
 
 /** @param {import("./app.js").App} app */
 function clearFrame({ store, commands }) {
   const frame = store.get("frame");
-  const { points, boxes, masks } = selectedInputs(store);
+  const { points, boxes, masks, absent } = selectedInputs(store);
   for (const point of points.filter((one) => one.frame === frame)) commands.deletePoint(point);
   for (const box of boxes.filter((one) => one.frame === frame)) commands.deleteBox(box);
   for (const mask of masks.filter((one) => one.frame === frame)) commands.deleteMask(mask);
+  if (absent.some((one) => one.frame === frame)) commands.toggleAbsent();
 }
 
 /** @param {import("./app.js").App} app */
 function draw({ store, navigator, commands }) {
   const frame = store.get("frame");
-  const { points, boxes, masks } = selectedInputs(store);
+  const { points, boxes, masks, absent } = selectedInputs(store);
   const here = (/** @type {any} */ input) => input.frame === frame;
   const rows = [
     ...points.filter(here).map((point) => pointRow(point, () => commands.deletePoint(point))),
     ...boxes.filter(here).map((box) => createRow("box", boxText(box), "box", () => commands.deleteBox(box))),
-    ...masks.filter(here).map((mask) => createRow("image", "Mask from a file", "mask", () => commands.deleteMask(mask))),
+    ...masks.filter(here).map((mask) => createRow("image", mask.is_edited ? "Drawn mask" : "Mask from a file", "mask", () => commands.deleteMask(mask))),
+    ...absent.filter(here).map(() => createRow("absent", "Absent from here on", "absence", () => commands.toggleAbsent())),
   ];
   byId("input-list").replaceChildren(...rows);
   byId("no-inputs").hidden = rows.length > 0;
@@ -52,7 +54,7 @@ function draw({ store, navigator, commands }) {
   byId("clicks-alone-button").disabled = !points.some(here);
   byId("mask-button").disabled = store.get("selectedId") === null;
   byId("inputs-title").textContent = `Clicks on frame ${frame}`;
-  drawFrames([...points, ...boxes, ...masks].map((input) => input.frame), frame, navigator);
+  drawFrames([...points, ...boxes, ...masks, ...absent].map((input) => input.frame), frame, navigator);
 }
 
 /**

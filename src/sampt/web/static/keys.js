@@ -40,7 +40,7 @@ function listObjectRows(commands, objects) {
   return [
     [["n"], "N", "New object", () => commands.addObject()],
     [[], "1 – 9", "Select an object", () => {}],
-    [["r", "f2"], "R", "Rename it", objects.rename],
+    [["f2"], "F2", "Rename it", objects.rename],
     [["h"], "H", "Hide or show it", () => selected((o) => commands.updateObject(o.object_id, { is_hidden: !o.is_hidden }))],
     [["l"], "L", "Lock or unlock it", () => selected((o) => commands.updateObject(o.object_id, { is_locked: !o.is_locked }))],
     [["shift+delete", "shift+backspace"], "Shift Delete", "Delete it", () => selected((o) => commands.removeObject(o.object_id))],
@@ -48,17 +48,22 @@ function listObjectRows(commands, objects) {
 }
 
 /** @param {import("./app.js").App} app @returns {Row[]} */
-function listEditingRows({ store, commands }) {
+function listEditingRows({ store, commands, drawing }) {
   const tool = (/** @type {import("./types.js").Tool} */ name) => store.set({ tool: name });
   return [
     [["a"], "A", "Points that belong to it", () => tool("include")],
     [["s"], "S", "Points that do not", () => tool("exclude")],
-    [["b"], "B", "Box", () => tool("box")],
+    [["r"], "R", "Box (rectangle)", () => tool("box")],
+    [["b"], "B", "Brush; with Alt or the right button it erases", () => tool("brush")],
+    [["e"], "E", "Eraser", () => tool("eraser")],
+    [["y"], "Y", "Polygon: click its corners; with Alt it cuts away", () => tool("polygon")],
+    [["enter"], "Enter", "Close the polygon", () => drawing.closePolygon()],
     [["m"], "M", "Move the view", () => tool("pan")],
     [["v"], "V", "Looks right: it stays as it is", () => commands.toggleReviewed()],
     [["u"], "U", "Use only my clicks on this frame", () => commands.useClicksAlone()],
     [["w"], "W", "Take all that the last click would change", () => commands.takeWholeChange()],
-    [["delete", "backspace"], "Delete", "Delete the click under the pointer", () => commands.deleteHovered()],
+    [["z"], "Z", "Absent from this frame on, or not", () => commands.toggleAbsent()],
+    [["delete", "backspace"], "Delete", "Delete the click under the pointer; take back a polygon's last corner", () => drawing.takeBack() || commands.deleteHovered()],
     [["ctrl+z"], "Ctrl Z", "Undo", () => commands.undo()],
     [["ctrl+shift+z", "ctrl+y"], "Ctrl Shift Z", "Redo", () => commands.redo()],
   ];
@@ -84,7 +89,7 @@ function listTimeRows(transport) {
     [["home"], "Home", "First frame", () => transport.go(0)],
     [["end"], "End", "Last frame", () => transport.go(Infinity)],
     [["q"], "Q", "Previous keyframe", () => transport.input(-1)],
-    [["e"], "E", "Next keyframe", () => transport.input(1)],
+    [["shift+q"], "Shift Q", "Next keyframe", () => transport.input(1)],
     [["g"], "G", "Next frame that needs review", () => transport.flagged(1)],
     [["shift+g"], "Shift G", "Previous one", () => transport.flagged(-1)],
     [["i"], "I", "Range begins here", transport.setIn],
@@ -104,7 +109,7 @@ function listZoomRows(zoom) {
 }
 
 /** @param {import("./app.js").App} app @returns {Row[]} */
-function listDrawingRows({ store }) {
+function listDrawingRows({ store, drawing }) {
   const toggle = (/** @type {import("./types.js").Switch} */ key) => store.set({ [key]: !store.get(key) });
   const opacity = (/** @type {number} */ by) => store.set({ opacity: Math.max(0, Math.min(1, store.get("opacity") + by)) });
   return [
@@ -112,8 +117,8 @@ function listDrawingRows({ store }) {
     [["d"], "D", "Plain frame beside it", () => toggle("sideBySide")],
     [["k"], "K", "Show clicks", () => toggle("showPoints")],
     [["t"], "T", "Show tracked points", () => toggle("showTracked")],
-    [["["], "[", "Masks fainter", () => opacity(-0.1)],
-    [["]"], "]", "Masks stronger", () => opacity(0.1)],
+    [["["], "[", "Masks fainter; with brush or eraser: a smaller one", () => drawing.resize(-1) || opacity(-0.1)],
+    [["]"], "]", "Masks stronger; with brush or eraser: a larger one", () => drawing.resize(1) || opacity(0.1)],
   ];
 }
 
@@ -148,7 +153,7 @@ export function mountKeys(app, transport, zoom, objects) {
     if (event.key === " ") return holdSpace(event, app);
     if (/^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) return app.commands.selectAt(Number(event.key) - 1);
     const run = runs.get(keyName(event));
-    if (!run) return;
+    if (!run || (event.key === "Enter" && !app.drawing.isPolygonOpen)) return; // it presses the button that has the focus
     event.preventDefault();
     run();
   });

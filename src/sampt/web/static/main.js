@@ -5,6 +5,7 @@ import { ApiError, api } from "./api.js";
 import { Commands } from "./commands.js";
 import { mountCorrections } from "./corrections.js";
 import { byId } from "./dom.js";
+import { Drawing, mountDrawing } from "./drawing.js";
 import { Events } from "./events.js";
 import { mountExport } from "./exporting.js";
 import { mountFiles } from "./files.js";
@@ -36,9 +37,10 @@ function makeApp() {
   const player = new Player(store, frames, masks, navigator);
   const updates = new Updates(store, events, masks, navigator);
   const commands = new Commands({ store, masks, navigator, updates });
-  const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands }));
+  const drawing = new Drawing(store, stage, commands);
+  const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands, drawing }));
   const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
-  return { store, events, frames, masks, stage, navigator, player, commands, updates, pointer, dialogs };
+  return { store, events, frames, masks, stage, navigator, player, commands, updates, drawing, pointer, dialogs };
 }
 
 /** @param {import("./app.js").App} app */
@@ -55,6 +57,7 @@ function mount(app) {
   const objects = mountObjects(app);
   mountInputs(app);
   mountCorrections(app);
+  mountDrawing(app);
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
   app.events.addEventListener("offline", comingBack(app, adopt, mountTakeOver(app, adopt)));

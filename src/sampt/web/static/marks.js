@@ -96,6 +96,61 @@ export function drawTracked(context, at, color, isPositive) {
 }
 
 /**
+ * Fill a stroke or a polygon in the context's colour; the context's units are pixels of the video, from the frame's corner.
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("./types.js").Shape} shape
+ */
+export function fillShape(context, { kind, xy, radius }) {
+  context.beginPath();
+  for (const [x, y] of xy) context.lineTo(x + 0.5, y + 0.5);
+  if (kind === "polygon") return context.fill("evenodd");
+  if (xy.length === 1) context.lineTo(xy[0][0] + 0.5, xy[0][1] + 0.5); // a point has round ends, too
+  context.lineWidth = 2 * radius;
+  context.lineCap = context.lineJoin = "round";
+  context.stroke();
+}
+
+/**
+ * A polygon that is being clicked: its corners, the first one larger, and the way to the pointer.
+ * @param {CanvasRenderingContext2D} context
+ * @param {{x: number, y: number}[]} corners
+ * @param {{x: number, y: number} | null} next
+ * @param {string} color
+ */
+export function drawCorners(context, corners, next, color) {
+  context.save();
+  for (const [width, style] of /** @type {[number, string][]} */ ([[4, "rgba(0, 0, 0, 0.55)"], [2, color]])) {
+    context.beginPath();
+    for (const { x, y } of next ? [...corners, next] : corners) context.lineTo(x, y);
+    context.lineWidth = width;
+    context.strokeStyle = style;
+    context.stroke();
+  }
+  corners.forEach(({ x, y }, i) => {
+    context.save();
+    context.translate(x, y);
+    disc(context, i ? 4.5 : 6.5, "rgba(0, 0, 0, 0.55)");
+    disc(context, i ? 3.5 : 5.5, i ? color : "#fff");
+    context.restore();
+  });
+  context.restore();
+}
+
+/**
+ * What the brush covers, around the pointer.
+ * @param {CanvasRenderingContext2D} context
+ * @param {{x: number, y: number}} at
+ * @param {number} radius
+ */
+export function drawBrush(context, { x, y }, radius) {
+  context.save();
+  context.translate(x, y);
+  ring(context, Math.max(2, radius), "rgba(0, 0, 0, 0.7)", 3);
+  ring(context, Math.max(2, radius), "#fff", 1.25);
+  context.restore();
+}
+
+/**
  * @param {CanvasRenderingContext2D} context
  * @param {{x: number, y: number}} topLeft outer corners
  * @param {{x: number, y: number}} bottomRight

@@ -138,6 +138,28 @@ function onDevicePixel(x) {
 }
 
 /**
+ * Where somebody said that the object is absent: a dashed line from its last frame on, with a stop before it.
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("./schema.d.ts").AbsentRange} range
+ * @param {string} color
+ * @param {{top: number, height: number}} row
+ * @param {{toX: (frame: number) => number, first: number, last: number}} axis
+ */
+export function drawAbsent(context, { frame, stop }, color, { top, height }, { toX, first, last }) {
+  if (stop <= first || frame > last) return;
+  const [left, right, middle] = [onDevicePixel(toX(Math.max(first, frame))), toX(Math.min(last + 1, stop)), top + height / 2];
+  context.save();
+  context.fillStyle = context.strokeStyle = color;
+  if (frame >= first) context.fillRect(left, top, 2, height);
+  context.setLineDash([4, 3]);
+  context.beginPath();
+  context.moveTo(left + 4, middle);
+  context.lineTo(right, middle);
+  context.stroke();
+  context.restore();
+}
+
+/**
  * Marks over a timeline: diamonds on frames with inputs, small triangles where a person should look.
  * @param {CanvasRenderingContext2D} context
  * @param {ExpandedTimeline} timeline

@@ -152,4 +152,5 @@ const STATE_TEXTS = {
   before_query: "absent, before its first click",
   hidden_by_others: "covered by other objects",
   empty: "absent, empty mask",
+  given_absent: "absent, as you said",
 };

@@ -9,7 +9,7 @@ const MAX_WHEEL = 800; // browsers join quick turns to one
 
 /**
  * @typedef {{x: number, y: number}} Position
- * @typedef {{kind: "pan" | "press" | "point" | "box" | "pinch" | "done", start: Position, last: Position, isPositive?: boolean,
+ * @typedef {{kind: "pan" | "press" | "point" | "box" | "stroke" | "corner" | "pinch" | "done", start: Position, last: Position, isPositive?: boolean,
  *   point?: import("./schema.d.ts").Point, hasMoved?: boolean, distance?: number}} Gesture
  */
 
@@ -24,10 +24,11 @@ export class Pointer {
   hasPannedWithSpace = false;
 
   /** @param {import("./app.js").App} app */
-  constructor({ store, stage, commands }) {
+  constructor({ store, stage, commands, drawing }) {
     this.store = store;
     this.stage = stage;
     this.commands = commands;
+    this.drawing = drawing;
     const { canvas } = stage;
     canvas.addEventListener("pointerdown", (event) => this.#press(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -46,8 +47,10 @@ export class Pointer {
     this.#dress();
   }
 
-  /** Give up a box or a drag that is under way; tells whether there was one. */
+  /** Give up a box, a drag, a stroke or a polygon that is under way; tells whether there was one. */
   abandon() {
+    if (this.#gesture?.kind === "stroke") this.#gesture.kind = "done";
+    if (this.drawing.abandon()) return true;
     const isUnderWay = this.#gesture?.kind === "box" || (this.#gesture?.kind === "point" && this.#gesture.hasMoved);
     if (isUnderWay && this.#gesture) this.#gesture.kind = "done";
     this.store.set({ draft: null, drag: null });
@@ -80,6 +83,11 @@ export class Pointer {
     const isPlain = event.button === 0 && !event.altKey && !event.ctrlKey;
     if (event.button === 1 || this.isSpaceHeld || tool === "pan") return { kind: "pan", ...base };
     if (event.button > 2) return { kind: "done", ...base };
+    if (tool === "brush" || tool === "eraser") {
+      this.drawing.beginStroke(this.stage.view.toImage(position.x, position.y), (tool === "eraser") === isPlain);
+      return { kind: "stroke", ...base };
+    }
+    if (tool === "polygon") return { kind: "corner", isPositive: isPlain, ...base };
     const hit = this.#hit(position, event.pointerType === "touch");
     if (isPlain && hit?.kind === "point" && this.#isOwn(hit.point)) {
       return { kind: "point", point: hit.point, ...base };
@@ -109,11 +117,12 @@ export class Pointer {
     }
     this.#down.set(event.pointerId, position);
     if (gesture.kind === "pinch") return this.#pinch(gesture);
+    if (gesture.kind === "stroke") return this.#extendStroke(event);
     if (!gesture.hasMoved && gesture.kind !== "pan") {
       if (Math.hypot(position.x - gesture.start.x, position.y - gesture.start.y) < STILL_PX) return;
       gesture.hasMoved = true;
       clearTimeout(this.#timer);
-      if (gesture.kind === "press") gesture.kind = "pan";
+      if (gesture.kind === "press" || gesture.kind === "corner") gesture.kind = "pan";
     }
     this.#drag(gesture, position);
   }
@@ -156,14 +165,29 @@ export class Pointer {
     if (gesture.kind === "press") this.#click(gesture);
     else if (gesture.kind === "point" && gesture.point) this.#drop(gesture.point, Boolean(gesture.hasMoved));
     else if (gesture.kind === "box") this.#endBox(gesture, position);
+    else if (gesture.kind === "stroke") this.drawing.endStroke(this.stage.view.toImage(position.x, position.y));
+    else if (gesture.kind === "corner") this.drawing.addCorner(this.stage.view.toImage(position.x, position.y), !gesture.isPositive);
   }
 
   /** @param {PointerEvent} event */
   #cancel(event) {
     this.#down.delete(event.pointerId);
+    if (this.#gesture?.kind === "stroke") this.drawing.abandon();
     this.#gesture = null;
     clearTimeout(this.#timer);
     this.store.set({ draft: null, drag: null });
+  }
+
+  /**
+   * All of the way since the last event, of which there is one a picture while the mouse moves fast.
+   * @param {PointerEvent} event
+   */
+  #extendStroke(event) {
+    const way = event.getCoalescedEvents();
+    for (const step of way.length ? way : [event]) {
+      const { x, y } = this.stage.findPosition(step);
+      this.drawing.extendStroke(this.stage.view.toImage(x, y));
+    }
   }
 
   /** @param {Gesture} gesture */
@@ -215,6 +239,7 @@ export class Pointer {
 
   #beginPinch() {
     clearTimeout(this.#timer);
+    if (this.#gesture?.kind === "stroke") this.drawing.abandon(); // the first finger began one
     this.store.set({ draft: null, drag: null });
     const { middle, distance } = this.#fingers();
     this.#gesture = { kind: "pinch", start: middle, last: middle, distance };
@@ -266,7 +291,7 @@ export class Pointer {
     if (!session || !this.store.get("showPoints")) return null;
     const reach = POINT_RADIUS + (isTouch ? 12 : 2);
     const shown = new Set(session.objects.filter((o) => !o.is_hidden).map((o) => o.object_id));
-    const isHere = (/** @type {import("./schema.d.ts").GivenMask} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
+    const isHere = (/** @type {{frame: number, object_id: number}} */ mark) => mark.frame === this.store.get("shownFrame") && shown.has(mark.object_id);
     /** @type {import("./schema.d.ts").Point | null} */
     let best = null;
     let minimum = reach;

@@ -1,7 +1,8 @@
 /** The canvas with the frame, its masks and its marks; one pane, or a plain one beside the other. */
 
 import { byId } from "./dom.js";
-import { drawBox, drawPoint, drawTracked } from "./marks.js";
+import { brushRadius } from "./drawing.js";
+import { drawBox, drawBrush, drawCorners, drawPoint, drawTracked, fillShape } from "./marks.js";
 import { Painter } from "./overlay.js";
 import { View } from "./view.js";
 
@@ -13,6 +14,8 @@ const SHARP_FROM = 3;
 export class Stage {
   view = new View();
   #painter = new Painter();
+  /** A mask with what is being drawn on it, or cut from it. */
+  #layer = document.createElement("canvas");
   #isDue = false;
   #size = { width: 1, height: 1 };
   /** @type {ImageBitmap | null} */
@@ -31,8 +34,9 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(/** @type {Element} */ (this.canvas.parentElement));
     masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && this.redraw());
     /** @type {(keyof import("./types.js").PageState)[]} */
-    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "theme"];
+    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "shape", "shapes", "tool", "radius", "theme"];
     store.watch(drawn, () => this.redraw());
+    store.watch(["cursor"], () => ["brush", "eraser", "polygon"].includes(store.get("tool")) && this.redraw());
     store.watch(["sideBySide"], () => this.#resize());
     this.#watchPixelRatio();
   }
@@ -155,13 +159,18 @@ export class Stage {
   #drawMasks(session) {
     const { context, store } = this;
     const entry = this.masks.get(store.get("shownFrame"));
-    if (!entry) return;
+    const shapes = this.#shapesHere();
     context.imageSmoothingEnabled = this.view.scale * devicePixelRatio < 1;
     const selectedId = store.get("selectedId");
     const thin = 1.5 / this.view.scale;
+    const isOf = (/** @type {import("./types.js").Shape} */ shape, /** @type {number} */ id) => (shape.objectId ?? selectedId) === id;
+    const begun = shapes.filter((shape) => !session.objects.some((object) => isOf(shape, object.object_id)));
+    if (begun.length > 0) this.#drawLayer(null, "#9aa4b1", begun); // of the object that is being added
     for (const object of session.objects) {
-      const result = entry.objects.get(object.object_id);
-      if (!result?.rle || object.is_hidden) continue;
+      const result = entry?.objects.get(object.object_id);
+      const own = shapes.filter((shape) => isOf(shape, object.object_id));
+      if (own.length > 0 && !object.is_hidden) this.#drawLayer(result?.rle ? result : null, object.color, own);
+      if (!result?.rle || object.is_hidden || own.length > 0) continue;
       const isSelected = object.object_id === selectedId;
       if (store.get("contours")) {
         this.#painter.stroke(context, result, "rgba(0, 0, 0, 0.5)", thin * (isSelected ? 2.6 : 2));
@@ -173,11 +182,56 @@ export class Stage {
     }
   }
 
+  /** Strokes and polygons on the frame that are sent, and the stroke that is being drawn. */
+  #shapesHere() {
+    const shape = this.store.get("shape");
+    const all = shape?.kind === "stroke" ? [...this.store.get("shapes"), shape] : this.store.get("shapes");
+    return all.filter((one) => one.frame === this.store.get("shownFrame"));
+  }
+
+  /**
+   * An object's mask with what is drawn on it, all as opaque as masks are.
+   * @param {import("./schema.d.ts").ObjectMask | null} result
+   * @param {string} color
+   * @param {import("./types.js").Shape[]} shapes
+   */
+  #drawLayer(result, color, shapes) {
+    const { context } = this;
+    Object.assign(this.#layer, { width: this.canvas.width, height: this.canvas.height });
+    const layer = /** @type {CanvasRenderingContext2D} */ (this.#layer.getContext("2d"));
+    layer.setTransform(context.getTransform());
+    layer.imageSmoothingEnabled = context.imageSmoothingEnabled;
+    if (result) this.#painter.fill(layer, result, color, 1);
+    layer.fillStyle = layer.strokeStyle = color;
+    for (const shape of shapes) {
+      layer.globalCompositeOperation = shape.isCut ? "destination-out" : "source-over";
+      fillShape(layer, shape);
+    }
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalAlpha = this.store.get("opacity");
+    context.drawImage(this.#layer, 0, 0);
+    context.restore();
+  }
+
+  /** The polygon that is being clicked, and what the brush covers. */
+  #drawTools() {
+    const [shape, cursor, tool] = [this.store.get("shape"), this.store.get("cursor"), this.store.get("tool")];
+    if (shape?.kind === "polygon" && shape.frame === this.store.get("shownFrame")) {
+      const corners = shape.xy.map(([x, y]) => this.view.toPane(x, y));
+      drawCorners(this.context, corners, cursor && this.view.toPane(cursor.x, cursor.y), shape.isCut ? "#ff7a76" : "#4cc38a");
+    }
+    if (cursor && (tool === "brush" || tool === "eraser")) {
+      drawBrush(this.context, this.view.toPane(cursor.x, cursor.y), brushRadius(this.store) * this.view.scale);
+    }
+  }
+
   /** @param {SessionResponse} session */
   #drawMarks(session) {
     const colors = new Map(session.objects.filter((o) => !o.is_hidden).map((o) => [o.object_id, o.color]));
     const frame = this.store.get("shownFrame");
     if (this.store.get("showTracked")) this.#drawTracked(colors, frame);
+    this.#drawTools();
     if (this.store.get("showPoints")) {
       this.#drawBoxes(session, colors, frame);
       this.#drawPoints(session, colors, frame);

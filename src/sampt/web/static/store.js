@@ -75,13 +75,16 @@ export const INITIAL = {
   pending: [],
   drag: null,
   draft: null,
+  shape: null,
+  shapes: [],
+  radius: null,
   cursor: null,
   scale: 1,
   theme: null,
 };
 
 /** @type {(keyof PageState)[]} */
-const SAVED = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope"];
+const SAVED = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope", "radius"];
 
 /**
  * A store with the view as it was left.

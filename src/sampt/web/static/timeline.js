@@ -1,7 +1,7 @@
 /** The timeline: a ruler with the playhead and the range, and a timeline per object. Drag to scrub, Shift-drag for a range. */
 
 import { byId, timeText } from "./dom.js";
-import { drawMarks, drawTimeline, timelineText } from "./object-timeline.js";
+import { drawAbsent, drawMarks, drawTimeline, timelineText } from "./object-timeline.js";
 
 const LABELS = 132;
 const RULER = 26;
@@ -235,6 +235,9 @@ export class Timeline {
       if (object.is_hidden) this.context.filter = "saturate(0.25) opacity(0.6)";
       drawTimeline(this.context, timeline, object.color, bar, axis);
       this.context.filter = "none";
+      for (const range of this.store.get("session")?.absent ?? []) {
+        if (range.object_id === object.object_id) drawAbsent(this.context, range, colors.muted, bar, axis);
+      }
       drawMarks(this.context, timeline, bar, axis, { warn: colors.warn, ink: colors.text, paper: colors.panel });
       this.context.restore();
     });

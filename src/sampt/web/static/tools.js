@@ -7,6 +7,9 @@ const TOOLS = [
   ["tool-include", "include"],
   ["tool-exclude", "exclude"],
   ["tool-box", "box"],
+  ["tool-brush", "brush"],
+  ["tool-eraser", "eraser"],
+  ["tool-polygon", "polygon"],
   ["tool-pan", "pan"],
 ];
 
@@ -92,7 +95,7 @@ function showCursor(store) {
 /** @param {import("./store.js").Store} store */
 function showBadges(store) {
   const session = store.get("session");
-  const isEmpty = Boolean(session && session.points.length + session.boxes.length + session.masks.length === 0);
+  const isEmpty = Boolean(session && session.points.length + session.boxes.length + session.masks.length + session.absent.length === 0);
   byId("hint").hidden = !isEmpty;
   byId("empty-stage").hidden = Boolean(session);
   byId("looking").hidden = !store.get("isBrowsing");

@@ -8,12 +8,14 @@
  *   object over all frames, with a value for each
  * @typedef {{start: number, stop: number}} FrameRange
  * @typedef {{x: number, y: number}} Position
- * @typedef {"include" | "exclude" | "box" | "pan"} Tool
+ * @typedef {"include" | "exclude" | "box" | "brush" | "eraser" | "polygon" | "pan"} Tool
  * @typedef {"contours" | "sideBySide" | "showPoints" | "showTracked"} Switch
  * @typedef {"all" | "selected"} Scope
  * @typedef {{kind: "point", point: Point} | {kind: "box", box: Box}} Hit
  * @typedef {{object_id: number | null, frame: number, x: number, y: number, is_positive: boolean}} PendingPoint a click that is
  *   being sent
+ * @typedef {{kind: "stroke" | "polygon", xy: [number, number][], radius: number, isCut: boolean, objectId: number | null,
+ *   frame: number}} Shape what is drawn on a mask, or cut from it; the radius is a stroke's
  *
  * @typedef {{
  *   session: SessionResponse | null,
@@ -39,6 +41,9 @@
  *   pending: PendingPoint[],
  *   drag: {point_id: number, x: number, y: number} | null,
  *   draft: Box | null,
+ *   shape: Shape | null,
+ *   shapes: Shape[],
+ *   radius: number | null,
  *   cursor: Position | null,
  *   scale: number,
  *   theme: string | null,

@@ -27,6 +27,8 @@ export class Updates {
   #newest = -1;
   #origin = 0;
   #poll = 0;
+  /** When what the last edit changed is shown. */
+  shown = Promise.resolve();
 
   /**
    * @param {import("./store.js").Store} store
@@ -103,7 +105,7 @@ export class Updates {
     if (state.propagation) this.progressed(state.propagation);
     if (!hasNewInputs) return;
     this.masks.invalidate();
-    if (!this.store.get("isPlaying")) this.navigator.refreshMasks();
+    if (!this.store.get("isPlaying")) this.shown = this.navigator.refreshMasks();
     this.#refetchTimelines();
   }
 
@@ -206,6 +208,6 @@ export class Updates {
  * All that masks depend on.
  * @param {SessionResponse} state
  */
-function inputsText({ objects, points, boxes, masks, clicks_alone }) {
-  return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks, clicks_alone]);
+function inputsText({ objects, points, boxes, masks, absent, clicks_alone }) {
+  return JSON.stringify([objects.map((object) => object.object_id), points, boxes, masks, absent, clicks_alone]);
 }
