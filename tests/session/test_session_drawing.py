@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,6 +252,18 @@ def test_projects_whose_clicks_changed_no_mask_stay_as_they_are(bench: Any) -> N
     again.delete_point(point_id)
     again.delete_point(1)
     assert again.count_missing() == 0
+
+
+def test_the_example_of_the_documents(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    session = bench.create()
+    session.add_object()
+    bench.click(session, 1, 0, 1)
+    session.close()
+    text = (Path(__file__).parents[2] / "docs" / "ui.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import sampt\n.*?)```", text, re.DOTALL)
+    opened = types.SimpleNamespace(Session=types.SimpleNamespace(open=lambda path: bench.open()))
+    exec(code.replace("import sampt\n", ""), {"sampt": opened})
+    assert len(capsys.readouterr().out.splitlines()) == 30
 
 
 MISTAKES: list[tuple[Callable[[Session], Any], str]] = [

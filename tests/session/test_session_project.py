@@ -284,7 +284,7 @@ def test_edits_stop_where_a_project_could_not_be_read_any_more(bench: Any, monke
         (lambda i: session.add_object(), session.objects),
         (lambda i: session.add_point(1, 0, (i, 0)), session.clicks),
         (lambda i: session.set_box(1, i, (0, 0, 5, 5)), session.boxes),
-        (lambda i: session.set_mask(1, i, bench.scene.masks(0)[0]), session.given_masks),
+        (lambda i: session.set_mask(1, i + 5, bench.scene.masks(0)[0]), session.given_masks),  # where no click contradicts it
     ):
         for i in range(3):
             edit(i)
