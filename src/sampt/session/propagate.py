@@ -15,7 +15,6 @@ from sampt.masks.merge import ObjectMask
 from sampt.masks.rle import encode_mask
 from sampt.pipeline.propagation import Engine, segmented_frames, tracked_frames
 from sampt.pipeline.windowed import run_windows
-from sampt.session.edits import Inputs
 from sampt.session.plan import PromptFrame, Span
 from sampt.session.preview import Previewer, sample_prompt_frame
 from sampt.session.rejoining import Rejoining
@@ -62,7 +61,7 @@ class Propagation:
         tried = set()
         ids = list(object_ids)
         while not is_cancelled():
-            inputs, spans = self._state.spans(wanted, ids)
+            spans = self._state.spans(wanted, ids)
             keys = [(span.start, span.last, *(p.digest for p in span.prompt_frames.values())) for span in spans]
             new = [(key, span) for key, span in zip(keys, spans, strict=True) if key not in tried]
             if not new:
@@ -70,7 +69,7 @@ class Propagation:
             key, span = new[0]
             tried.add(key)
             try:
-                yield from _SpanRun(self, inputs, span, is_cancelled).updates()
+                yield from _SpanRun(self, span, is_cancelled).updates()
             except Stopped:
                 tried.discard(key)  # an edit has overtaken it, and an undo may bring it back
 
@@ -78,9 +77,9 @@ class Propagation:
 class _SpanRun:
     """One span."""
 
-    def __init__(self, owner: Propagation, inputs: Inputs, span: Span, is_cancelled: Callable[[], bool]) -> None:
+    def __init__(self, owner: Propagation, span: Span, is_cancelled: Callable[[], bool]) -> None:
         self._state, self._engine, self._previewer = owner._state, owner._engine, owner._previewer
-        self._inputs, self._span, self._is_cancelled = inputs, span, is_cancelled
+        self._span, self._is_cancelled = span, is_cancelled
         self._video, self._watch = owner._video, owner._watch
         self._working = WatchedVideo(owner._working, self._check)
         self._reported_s = 0.0

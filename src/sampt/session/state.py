@@ -195,17 +195,17 @@ class SessionState:
             prompt_frames = self.plans()[object_id].prompt_frames
             return [f for prompt_frame in prompt_frames for f in prompt_frame.frames if not self.is_done(prompt_frame, f)]
 
-    def spans(self, wanted: range, object_ids: Iterable[int]) -> tuple[Inputs, list[Span]]:
-        """What has to be computed now, and the inputs that it is for; locked and removed objects are left out."""
+    def spans(self, wanted: range, object_ids: Iterable[int]) -> list[Span]:
+        """What has to be computed now; locked and removed objects are left out."""
         with self.lock:
             open_ids = {o.object_id for o in self.inputs.objects if not o.is_locked}.intersection(object_ids)
             plans = {o: self.plans()[o] for o in sorted(open_ids)}
-            return self.inputs, plan_spans(plans, wanted, self.is_done, self._can_start)
+            return plan_spans(plans, wanted, self.is_done, self._can_start)
 
     def count_missing(self, wanted: range, object_ids: Iterable[int]) -> int:
         """Results that have to be computed now: objects times frames."""
         with self.lock:
-            _, spans = self.spans(wanted, object_ids)
+            spans = self.spans(wanted, object_ids)
             parts = ((p, f) for span in spans for p in span.prompt_frames.values() for f in span.frames)
             return len({(p.object_id, f) for p, f in parts if not self.is_done(p, f)})
 
