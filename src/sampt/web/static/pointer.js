@@ -179,7 +179,7 @@ export class Pointer {
   }
 
   /**
-   * All of the way since the last event, of which there is one a picture while the mouse moves fast.
+   * All of the way since the last event, of which there is one each time the screen is drawn.
    * @param {PointerEvent} event
    */
   #extendStroke(event) {
