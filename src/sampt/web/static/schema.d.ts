@@ -440,17 +440,17 @@ export interface StartPaths {
   folder: string | null;
 }
 
-/** Another browser has taken the project over; the stream ends. `project` may be taken over again. */
-export interface TakenEvent {
-  type: "taken";
-  project: string;
-}
-
 /** A stroke of a round brush, or of an eraser: where it was, as [x, y] in pixels of the video, and its radius. */
 export interface StrokeCreate {
   xy: number[][];
   radius: number;
   is_erasing?: boolean;
+}
+
+/** Another browser has taken the project over; the stream ends. `project` may be taken over again. */
+export interface TakenEvent {
+  type: "taken";
+  project: string;
 }
 
 /** Every object over all frames. */
