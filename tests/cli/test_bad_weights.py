@@ -130,10 +130,10 @@ def test_offline_what_is_missing_is_told_for_both_back_ends_before_the_error(
     lines = outcome.err.splitlines()
     assert [line.partition(" needs ")[0] for line in lines[:2]] == [
         "sampt: tracker 'raft-small'",
-        "sampt: segmenter 'mobile-sam'",
+        "sampt: segmenter 'light-hq-sam'",
     ]
     assert "(4.0 MB, not in the cache), and SAMPT_OFFLINE is set; licence of the weights: BSD-3-Clause" in lines[0]
-    assert "(41 MB, not in the cache), and SAMPT_OFFLINE is set; licence of the weights: Apache-2.0" in lines[1]
+    assert "(42 MB, not in the cache), and SAMPT_OFFLINE is set; licence of the weights: Apache-2.0" in lines[1]
     assert lines[2].startswith("sampt: error: 'raft-small' is not in the cache and SAMPT_OFFLINE is set; fetch ")
     assert len(lines) == 3
     failed(call("segment", media.path("clip.mp4"), *options, "--quiet"), "SAMPT_OFFLINE is set")

@@ -209,10 +209,11 @@ def prompted(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
 
 
 def config_of(name: str, **changes: Any) -> SegmentConfig:
-    """The preset for MobileSAM with the oracle; random weights predict any IoU, so none is too low."""
+    """The preset for small networks with the oracle; random weights predict any IoU, so none is too low."""
     given = {"tracker": "oracle", "segmenter": name, "segmenter_weights": "random", "prompting.iou_threshold": 0.0}
     given |= {"sampling.positive_sampler": "random", "sampling.negative_sampler": "random"}
     given |= {"sampling.positive_points": 6, "prompting.refinement_steps": 2, "reinit.enabled": False}
+    given |= {"prompting.object_memory": False, "reinit.compete": False}  # which would change what is prompted
     return with_settings(PRESETS["fast"], given | changes)
 
 
@@ -263,6 +264,7 @@ def test_from_the_command_line_to_the_files(
 ) -> None:
     out = tmp_path / "out"
     options = ["--preset", "fast", "--tracker", "oracle", "--segmenter", name, "--segmenter-weights", "random", reinit]
+    options += ["--no-object-memory", "--no-reinit-compete"]
     options += ["--iou-threshold", "0", "--positive-points", "6", "--refinement-steps", "2", "--device", "cpu"]
     options += ["--reinit-horizon", "3", "--reinit-tracker-horizon", "3", "--stop", str(NUM_FRAMES), "--quiet"]
     options += ["--positive-sampler", "random", "--negative-sampler", "random"]
@@ -346,6 +348,7 @@ def test_networks_of_full_size_from_clicks(name: str, gt: Gt, oracle: Any, promp
         x, y = np.argwhere(mask.T)[mask.sum() // 2]
         clicks += ["--points", f"{object_id},0,{x},{y}"]
     options = ["--preset", "fast", "--tracker", "oracle", "--segmenter", name, "--segmenter-weights", "random", "--quiet"]
+    options += ["--no-object-memory", "--no-reinit-compete"]
     options += ["--iou-threshold", "0", "--refinement-steps", "1", "--positive-points", "4", "--device", "cpu"]
     options += ["--positive-sampler", "random", "--negative-sampler", "random"]
     options += ["--stop", "2", "--reinit-horizon", "2", "--formats", "png,npz"]
