@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -26,6 +27,9 @@ def test_display_colors_of_many_objects_differ_and_are_bright():
     colors = [pick_display_color(i) for i in range(1, 101)]
     assert len(set(colors)) == 100
     assert min(max(color) for color in colors) >= 200
+    lab = cv2.cvtColor(np.array([colors[:40]], np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2) + 1000 * np.eye(40)
+    assert apart.min() > 18  # of 2.3 that a person just sees
 
 
 def test_palette_is_what_pillow_reads_back(tmp_path):

@@ -26,7 +26,7 @@ from sampt.web.settings import WebSettings
 __all__ = ["Browser", "Browsers", "ProjectTakenError", "project_for"]
 
 _LOG = logging.getLogger(__name__)
-_NO_SESSION = "This browser has no open session; open a video or a project with POST /session."
+_NO_SESSION = "No video is open in this browser; open one, or its project."
 _DRAIN_S = 30.0
 _MAX_OF_A_NAME = 100
 _MIN_IDLE_S = 60.0

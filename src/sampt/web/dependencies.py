@@ -95,7 +95,7 @@ Held: TypeAlias = Annotated[OpenSession, Depends(_held, scope="function")]
 def known_object(held: OpenSession, object_id: int) -> int:
     """An object's id from a path; raises HTTPException 404 when there is none."""
     if all(o.object_id != object_id for o in held.session.objects):
-        raise HTTPException(404, f"There is no object {object_id}; GET /session lists those that there are.")
+        raise HTTPException(404, f"There is no object {object_id}; it was deleted, or undone.")
     return object_id
 
 

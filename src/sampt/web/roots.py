@@ -62,7 +62,7 @@ class Roots:
         is_plain = len(path) <= _LONGEST and "\\" not in path and path.isprintable() and name in self._real
         if not is_plain or any(p in ("", ".", "..") or len(p.encode()) > _LONGEST_PART for p in parts):
             raise HTTPException(
-                403, f"The path {_shown(path)} is not allowed; expected ROOT/folder/file as GET /files gives it."
+                403, f"The path {_shown(path)} is not allowed; expected ROOT/folder/file as the list of files gives it."
             )
         root = self._real[name]
         try:
@@ -83,7 +83,7 @@ class Roots:
         try:
             found.lstat()
         except OSError:
-            raise HTTPException(404, f"There is no {_shown(path)}; list its folder with GET /files.") from None
+            raise HTTPException(404, f"There is no {_shown(path)}; look into its folder for what there is.") from None
         return found
 
     def check_links(self, folder: Path) -> None:

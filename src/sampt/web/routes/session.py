@@ -268,7 +268,7 @@ def _publish_change(held: OpenSession) -> SessionResponse:
 
 def _known_point(held: OpenSession, point_id: int) -> int:
     if all(c.point_id != point_id for c in held.session.clicks()):
-        raise HTTPException(404, f"There is no point {point_id}; GET /session lists those that there are.")
+        raise HTTPException(404, f"There is no point {point_id}; it was deleted, or undone.")
     return point_id
 
 

@@ -106,7 +106,7 @@ def remove_export(export_id: ExportId, request: Request, parts: Parts) -> None:
 def _check_objects(held: OpenSession, object_ids: list[int] | None) -> None:
     known = {o.object_id for o in held.session.objects}
     if unknown := sorted(set(object_ids or ()) - known):
-        raise ConfigError(f"There is no object {unknown[0]}; GET /session lists those that there are.")
+        raise ConfigError(f"There is no object {unknown[0]}; it was deleted, or undone.")
 
 
 def _known(held: OpenSession, export_id: int) -> ExportTask:

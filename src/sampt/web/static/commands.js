@@ -1,9 +1,10 @@
 /** Everything that changes the session; edits are sent one after the other, in the order they were made. */
 
 import { ApiError, api } from "./api.js";
-import { report, showNote } from "./messages.js";
+import { clearErrors, report, showNote } from "./messages.js";
 
 const TRY_AGAIN_MS = 1500;
+const EDIT = "edit";
 
 /** @import {SessionResponse} from "./schema.d.ts" */
 
@@ -36,9 +37,10 @@ export class Commands {
       try {
         const response = await send();
         this.updates.accept("state" in response ? response.state : response);
+        clearErrors(EDIT); // a save that failed before does not matter any more
         return response;
       } catch (error) {
-        report(error);
+        report(error, EDIT);
         return null;
       } finally {
         this.store.set({ busy: this.store.get("busy") - 1 });
@@ -107,6 +109,14 @@ export class Commands {
   selectAt(index) {
     const object = this.store.get("session")?.objects[index];
     if (object) this.select(object.object_id);
+    return Boolean(object);
+  }
+
+  /** @param {1 | -1} direction in the list */
+  selectNext(direction) {
+    const objects = this.store.get("session")?.objects ?? [];
+    const index = objects.findIndex((one) => one.object_id === this.store.get("selectedId"));
+    this.selectAt((index + direction + objects.length) % objects.length);
   }
 
   addObject() {

@@ -3,6 +3,8 @@
 import { byId, el } from "./dom.js";
 import { dismissError } from "./messages.js";
 
+const TWO_DIGITS_MS = 700;
+
 /**
  * `keys` are names as KeyboardEvent.key has them, in lower case, with "ctrl+" and "shift+" before; `shown` is what people read.
  * @typedef {{keys: string[], shown: string, text: string, group: string, run: () => void}} Binding
@@ -15,7 +17,7 @@ import { dismissError } from "./messages.js";
  * @param {import("./app.js").App} app
  * @param {Transport} transport
  * @param {Zoom} zoom
- * @param {{rename: () => void}} objects
+ * @param {{rename: () => void, search: () => void}} objects
  * @returns {Binding[]}
  */
 function listBindings(app, transport, zoom, objects) {
@@ -32,14 +34,17 @@ function listBindings(app, transport, zoom, objects) {
 
 /**
  * @param {import("./commands.js").Commands} commands
- * @param {{rename: () => void}} objects
+ * @param {{rename: () => void, search: () => void}} objects
  * @returns {Row[]}
  */
 function listObjectRows(commands, objects) {
   const selected = (/** @type {(object: import("./schema.d.ts").SessionObject) => void} */ run) => commands.selected && run(commands.selected);
   return [
     [["n"], "N", "New object", () => commands.addObject()],
-    [[], "1 – 9", "Select an object", () => {}],
+    [[], "1 – 99", "Select an object; two digits quickly one after the other", () => {}],
+    [["arrowdown"], "↓", "Next object", () => commands.selectNext(1)],
+    [["arrowup"], "↑", "Previous object", () => commands.selectNext(-1)],
+    [["/"], "/", "Search the objects", objects.search],
     [["f2"], "F2", "Rename it", objects.rename],
     [["h"], "H", "Hide or show it", () => selected((o) => commands.updateObject(o.object_id, { is_hidden: !o.is_hidden }))],
     [["l"], "L", "Lock or unlock it", () => selected((o) => commands.updateObject(o.object_id, { is_locked: !o.is_locked }))],
@@ -142,16 +147,17 @@ function cancel({ store, pointer, commands }) {
  * @param {import("./app.js").App} app
  * @param {Transport} transport
  * @param {Zoom} zoom
- * @param {{rename: () => void}} objects
+ * @param {{rename: () => void, search: () => void}} objects
  */
 export function mountKeys(app, transport, zoom, objects) {
+  const digits = makeDigits(app.commands);
   const bindings = listBindings(app, transport, zoom, objects);
   const runs = new Map(bindings.flatMap(({ keys, run }) => keys.map((key) => [key, run])));
   fillHelp(bindings);
   window.addEventListener("keydown", (event) => {
     if (isForElement(event)) return;
     if (event.key === " ") return holdSpace(event, app);
-    if (/^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) return app.commands.selectAt(Number(event.key) - 1);
+    if (/^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && digits(Number(event.key))) return;
     const run = runs.get(keyName(event));
     if (!run || (event.key === "Enter" && !app.drawing.isPolygonOpen)) return; // it presses the button that has the focus
     event.preventDefault();
@@ -164,6 +170,22 @@ export function mountKeys(app, transport, zoom, objects) {
   });
   window.addEventListener("blur", () => app.pointer.holdSpace(false));
   leaveAfterMouse();
+}
+
+/**
+ * Selects by number: one digit at once, and by two of them when they come quickly and there are so many objects.
+ * @param {import("./commands.js").Commands} commands
+ */
+function makeDigits(commands) {
+  let [first, last] = [0, -Infinity];
+  return (/** @type {number} */ digit) => {
+    const number = performance.now() - last < TWO_DIGITS_MS ? 10 * first + digit : digit;
+    const isPair = number > 9 && commands.selectAt(number - 1);
+    if (!isPair && digit === 0) return false; // another key's
+    if (!isPair) commands.selectAt(digit - 1);
+    [first, last] = isPair ? [0, -Infinity] : [digit, performance.now()];
+    return true;
+  };
 }
 
 /** What was used with the mouse does not keep the keys; who uses the keyboard keeps the focus. */

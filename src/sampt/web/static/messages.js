@@ -5,9 +5,17 @@ import { byId, el, icon, iconButton } from "./dom.js";
 const NOTE_MS = 4000;
 const MAX_SHOWN = 3;
 
-/** @param {string} text */
-export function showError(text) {
-  show(text, "error", "alert");
+/**
+ * @param {string} text
+ * @param {string} [topic] what it is about: `clearErrors` takes it away when that works again
+ */
+export function showError(text, topic = "") {
+  show(text, "error", "alert").dataset.topic = topic;
+}
+
+/** What the errors about a topic say is not so any more. @param {string} topic */
+export function clearErrors(topic) {
+  for (const item of byId("messages").querySelectorAll(`.message.error[data-topic="${topic}"]`)) item.remove();
 }
 
 /** @param {string} text */
@@ -19,10 +27,11 @@ export function showNote(text) {
 /**
  * What went wrong; requests that were given up are nobody's business.
  * @param {unknown} error
+ * @param {string} [topic]
  */
-export function report(error) {
+export function report(error, topic = "") {
   if (error instanceof DOMException && error.name === "AbortError") return;
-  showError(error instanceof Error ? error.message : String(error));
+  showError(error instanceof Error ? error.message : String(error), topic);
 }
 
 /** Take away the newest error; tells whether there was one. */

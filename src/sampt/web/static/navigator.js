@@ -106,6 +106,7 @@ export class Navigator {
    * @param {number} frame
    */
   show(bitmap, frame) {
+    if (bitmap.width === 0) return; // closed: another video has been opened meanwhile
     this.frames.shown = bitmap;
     this.stage.show(bitmap, frame);
   }

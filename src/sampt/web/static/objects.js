@@ -4,14 +4,25 @@ import { byId, el, iconButton, press } from "./dom.js";
 
 /** @import {ObjectMask, SessionObject} from "./schema.d.ts" */
 
+const SEARCHED_FROM = 9;
+
 /** @param {import("./app.js").App} app */
 export function mountObjects(app) {
   const { store, commands, masks } = app;
   const list = byId("object-list");
   let drawn = "";
   byId("add-object-button").addEventListener("click", () => commands.addObject());
+  const search = byId("object-search");
+  search.addEventListener("input", () => draw());
+  search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Enter") /** @type {HTMLElement | null} */ (list.querySelector(".object-name"))?.click();
+    else if (event.key === "Escape") search.value = "";
+    else return;
+    draw();
+    search.blur();
+  });
   const draw = () => {
-    const text = JSON.stringify([store.get("session")?.objects, store.get("selectedId")]);
+    const text = JSON.stringify([store.get("session")?.objects, store.get("selectedId"), search.value]);
     if (text !== drawn && !list.querySelector("input[type=text]")) {
       drawn = text;
       drawList(list, app, draw);
@@ -22,7 +33,9 @@ export function mountObjects(app) {
   masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && showStates(list, app));
   return {
     /** Type a new name for the selected object. */
-    rename: () => list.querySelector(".object.selected .rename")?.click(),
+    rename: () => /** @type {HTMLElement | null} */ (list.querySelector(".object.selected .rename"))?.click(),
+    /** Type what the objects that are listed are called. */
+    search: () => search.hidden || search.focus(),
   };
 }
 
@@ -35,11 +48,25 @@ function drawList(list, app, redraw) {
   const objects = app.store.get("session")?.objects ?? [];
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
   const [label, id] = [focused?.dataset.action, focused?.closest("li")?.dataset.id];
-  list.replaceChildren(...objects.map((object, index) => createRow(object, index, app, redraw)));
+  const search = byId("object-search");
+  search.hidden = objects.length < SEARCHED_FROM && !search.value;
+  const wanted = search.value.trim().toLowerCase();
+  const rows = objects.map((object, index) => ({ object, index })).filter(({ object, index }) => isFound(object, index, wanted));
+  list.replaceChildren(...rows.map(({ object, index }) => createRow(object, index, app, redraw)));
+  byId("none-found").hidden = rows.length > 0 || objects.length === 0;
   if (label && id) /** @type {HTMLElement | null} */ (list.querySelector(`li[data-id="${id}"] [data-action="${label}"]`))?.focus();
   byId("no-objects").hidden = objects.length > 0 || !app.store.get("session");
   byId("object-count").textContent = objects.length ? String(objects.length) : "";
   list.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
+}
+
+/**
+ * @param {SessionObject} object
+ * @param {number} index from 0
+ * @param {string} wanted what was typed, in lower case
+ */
+function isFound(object, index, wanted) {
+  return object.name.toLowerCase().includes(wanted) || String(index + 1) === wanted;
 }
 
 /**
@@ -59,7 +86,7 @@ function createRow(object, index, { store, commands }, redraw) {
   const color = el("input", { type: "color", value: object.color, ...style });
   color.dataset.action = "color";
   color.addEventListener("change", () => commands.updateObject(id, { color: color.value }));
-  const title = index < 9 ? `Select (${index + 1})` : "Select";
+  const title = `Select (${index + 1})`;
   const select = el("button", { type: "button", className: "object-name", title, onclick: () => commands.select(id) });
   select.dataset.action = "select";
   press(select, isSelected);

@@ -243,7 +243,9 @@ export class Stage {
    * @param {number | null} frame
    */
   #drawTracked(colors, frame) {
+    const selectedId = this.store.get("selectedId");
     for (const point of this.masks.get(frame)?.points ?? []) {
+      if (selectedId !== null && point.object_id !== selectedId) continue; // those of all objects hide the image
       const color = colors.get(point.object_id);
       if (color && point.visible) drawTracked(this.context, this.view.toPane(point.x, point.y), color, point.is_positive);
     }
