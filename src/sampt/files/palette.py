@@ -52,8 +52,8 @@ def pick_color(object_id: int) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=1024)
 def pick_display_color(object_id: int) -> tuple[int, int, int]:
-    """RGB of ``object_id`` in overlays: bright, of the palette's hue for the first six objects, and as far as possible from those
-    of smaller ids."""
+    """RGB of ``object_id`` in overlays: bright, of the palette's hue for the first six objects, and as far as possible from
+    those of smaller ids."""
     known = _list_display_colors()
     if 1 <= object_id <= len(known):
         return known[object_id - 1]

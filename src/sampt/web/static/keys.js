@@ -17,7 +17,7 @@ const TWO_DIGITS_MS = 700;
  * @param {import("./app.js").App} app
  * @param {Transport} transport
  * @param {Zoom} zoom
- * @param {{rename: () => void, search: () => void}} objects
+ * @param {{rename: () => void, search: () => void, crosshair: () => void}} objects
  * @returns {Binding[]}
  */
 function listBindings(app, transport, zoom, objects) {
@@ -26,6 +26,7 @@ function listBindings(app, transport, zoom, objects) {
     Editing: listEditingRows(app),
     Propagation: listPropagationRows(app, transport),
     Time: listTimeRows(transport),
+    "Without a mouse": listCrosshairRows(objects),
     View: [...listZoomRows(zoom), ...listDrawingRows(app)],
     Page: listPageRows(app.dialogs),
   };
@@ -34,7 +35,7 @@ function listBindings(app, transport, zoom, objects) {
 
 /**
  * @param {import("./commands.js").Commands} commands
- * @param {{rename: () => void, search: () => void}} objects
+ * @param {{rename: () => void, search: () => void, crosshair: () => void}} objects
  * @returns {Row[]}
  */
 function listObjectRows(commands, objects) {
@@ -80,6 +81,16 @@ function listPropagationRows(app, transport) {
     [["p"], "P", "Propagate", transport.propagate],
     [["shift+p"], "Shift P", "Propagate the selected object", () => app.commands.propagate("selected")],
     [["escape"], "Esc", "Cancel", () => cancel(app)],
+  ];
+}
+
+/** @param {{crosshair: () => void}} ways @returns {Row[]} */
+function listCrosshairRows({ crosshair }) {
+  return [
+    [["j"], "J", "Crosshair on the frame", crosshair],
+    [[], "← → ↑ ↓", "move it; with Shift by a pixel", () => {}],
+    [[], "Enter", "Click there, or a corner of a box", () => {}],
+    [[], "Shift Enter", "Click: does not belong to it", () => {}],
   ];
 }
 
@@ -147,7 +158,7 @@ function cancel({ store, pointer, commands }) {
  * @param {import("./app.js").App} app
  * @param {Transport} transport
  * @param {Zoom} zoom
- * @param {{rename: () => void, search: () => void}} objects
+ * @param {{rename: () => void, search: () => void, crosshair: () => void}} objects
  */
 export function mountKeys(app, transport, zoom, objects) {
   const digits = makeDigits(app.commands);

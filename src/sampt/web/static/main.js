@@ -4,6 +4,7 @@ import { mountAbout, mountDialogs } from "./about.js";
 import { ApiError, api } from "./api.js";
 import { Commands } from "./commands.js";
 import { mountCorrections } from "./corrections.js";
+import { mountCrosshair } from "./crosshair.js";
 import { byId } from "./dom.js";
 import { Drawing, mountDrawing } from "./drawing.js";
 import { Events } from "./events.js";
@@ -54,7 +55,7 @@ function mount(app) {
   app.dialogs.help = () => byId("help-dialog").showModal();
   const zoom = mountTools(app);
   const transport = mountTransport(app);
-  const objects = mountObjects(app);
+  const objects = { ...mountObjects(app), crosshair: mountCrosshair(app).toggle };
   mountInputs(app);
   mountCorrections(app);
   mountDrawing(app);

@@ -151,6 +151,24 @@ export function drawBrush(context, { x, y }, radius) {
 }
 
 /**
+ * Two lines with a gap where they would cross, so that the pixel there is seen.
+ * @param {CanvasRenderingContext2D} context
+ * @param {{x: number, y: number}} at
+ */
+export function drawCrosshair(context, { x, y }) {
+  for (const [style, width] of /** @type {const} */ ([["rgba(0, 0, 0, 0.75)", 4], ["#fff", 1.5]])) {
+    context.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(x + 4 * dx, y + 4 * dy);
+      context.lineTo(x + 22 * dx, y + 22 * dy);
+    }
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.stroke();
+  }
+}
+
+/**
  * @param {CanvasRenderingContext2D} context
  * @param {{x: number, y: number}} topLeft outer corners
  * @param {{x: number, y: number}} bottomRight

@@ -23,11 +23,12 @@ export function mountObjects(app) {
   });
   const draw = () => {
     const text = JSON.stringify([store.get("session")?.objects, store.get("selectedId"), search.value]);
-    if (text !== drawn && !list.querySelector("input[type=text]")) {
-      drawn = text;
-      drawList(list, app, draw);
-    }
+    const isNew = text !== drawn && !list.querySelector("input[type=text]");
+    if (isNew) drawList(list, app, draw);
     showStates(list, app);
+    if (!isNew) return;
+    drawn = text;
+    list.querySelector(".selected")?.scrollIntoView({ block: "nearest" }); // once rows are as high as they will be
   };
   store.watch(["session", "selectedId", "shownFrame", "timelines"], draw);
   masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && showStates(list, app));
@@ -57,7 +58,6 @@ function drawList(list, app, redraw) {
   if (label && id) /** @type {HTMLElement | null} */ (list.querySelector(`li[data-id="${id}"] [data-action="${label}"]`))?.focus();
   byId("no-objects").hidden = objects.length > 0 || !app.store.get("session");
   byId("object-count").textContent = objects.length ? String(objects.length) : "";
-  list.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { brushRadius } from "./drawing.js";
-import { drawBox, drawBrush, drawCorners, drawPoint, drawTracked, fillShape } from "./marks.js";
+import { drawBox, drawBrush, drawCorners, drawCrosshair, drawPoint, drawTracked, fillShape } from "./marks.js";
 import { Painter } from "./overlay.js";
 import { View } from "./view.js";
 
@@ -34,7 +34,7 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(/** @type {Element} */ (this.canvas.parentElement));
     masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && this.redraw());
     /** @type {(keyof import("./types.js").PageState)[]} */
-    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "shape", "shapes", "tool", "radius", "theme"];
+    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "shape", "shapes", "tool", "radius", "crosshair", "theme"];
     store.watch(drawn, () => this.redraw());
     store.watch(["cursor"], () => ["brush", "eraser", "polygon"].includes(store.get("tool")) && this.redraw());
     store.watch(["sideBySide"], () => this.#resize());
@@ -230,6 +230,8 @@ export class Stage {
   #drawMarks(session) {
     const colors = new Map(session.objects.filter((o) => !o.is_hidden).map((o) => [o.object_id, o.color]));
     const frame = this.store.get("shownFrame");
+    const crosshair = this.store.get("crosshair");
+    if (crosshair) drawCrosshair(this.context, this.view.toPane(crosshair.x, crosshair.y));
     if (this.store.get("showTracked")) this.#drawTracked(colors, frame);
     this.#drawTools();
     if (this.store.get("showPoints")) {

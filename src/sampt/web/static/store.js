@@ -79,6 +79,7 @@ export const INITIAL = {
   shapes: [],
   radius: null,
   cursor: null,
+  crosshair: null,
   scale: 1,
   theme: null,
 };

@@ -45,6 +45,7 @@
  *   shapes: Shape[],
  *   radius: number | null,
  *   cursor: Position | null,
+ *   crosshair: Position | null,
  *   scale: number,
  *   theme: string | null,
  * }} PageState
