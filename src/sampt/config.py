@@ -152,8 +152,7 @@ class PromptConfig(_Checked):
     max_other_points: int | None = _setting(None, "at most this many of them, drawn at random (default: all)", low=0)
     object_memory: bool = _setting(
         False,
-        "with re-initialisation, what objects looked like where they were named tells where they may be on other frames; "
-        "for nano and nano-fast only",
+        "with re-initialisation, what objects looked like where they were named tells where they may be on other frames",
     )
     min_visible: float = _setting(
         0.0,
