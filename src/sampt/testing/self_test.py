@@ -14,13 +14,14 @@ from sampt.runs.job import RunOptions
 from sampt.testing.aquarium import demo_scene
 from sampt.testing.rendering import SceneVideo
 from sampt.types import QueryMask
-from sampt.video import SubVideo
 from sampt.video.array import ArrayVideo
 from sampt.weights import no_downloads
 
 __all__ = ["SelfTest", "run_self_test"]
 
-_NUM_FRAMES = 8
+_NUM_FRAMES = (2, 8)
+"""The longer clip only where the shorter one says that it ends within ``_MAX_S``."""
+_MAX_S = 10.0
 _SIZE_HW = (180, 320)
 _MIN_IOU = 0.6
 """Of each object, mean over the frames. `nano` reaches 0.8 and more; masks of random weights stay far below."""
@@ -59,18 +60,22 @@ def run_self_test(config: SegmentConfig, *, device: str = "auto") -> SelfTest:
         BackendError: weights are not at hand, or a package is missing.
     """
     scene = demo_scene(size_hw=_SIZE_HW)
-    video = SubVideo(SceneVideo(scene), range(_NUM_FRAMES + 1))
-    clip = ArrayVideo(video.read(0, video.num_frames))  # rendered before the clock starts
     queries = [QueryMask(o, 0, mask) for o, mask in enumerate(scene.masks(0), 1)]
+    frames = SceneVideo(scene).read(0, _NUM_FRAMES[-1] + 1)  # rendered before the clock starts
     start = time.perf_counter()
     with no_downloads("a self-test fetches nothing"):
         tracker, segmenter = make_backends(config, RunOptions(device=device))
-    ready = time.perf_counter()
-    results = list(segment_video(clip, queries, config=config, tracker=tracker, segmenter=segmenter))
-    seconds = time.perf_counter() - ready
+    seconds_ready = time.perf_counter() - start
+    for i, num_frames in enumerate(_NUM_FRAMES):
+        start = time.perf_counter()
+        clip = ArrayVideo(frames[: num_frames + 1])
+        results = list(segment_video(clip, queries, config=config, tracker=tracker, segmenter=segmenter))
+        seconds = time.perf_counter() - start
+        if i + 1 == len(_NUM_FRAMES) or seconds * _NUM_FRAMES[i + 1] / num_frames > _MAX_S:
+            break
     iou = np.array([_iou(result.masks, scene.masks(result.frame_idx)) for result in results[1:]]).mean(0)
-    passed = len(results) == clip.num_frames and bool((iou >= _MIN_IOU).all())
-    return SelfTest(_NUM_FRAMES, _SIZE_HW, tuple(map(float, iou)), ready - start, seconds, passed)
+    passed = len(results) == num_frames + 1 and bool((iou >= _MIN_IOU).all())
+    return SelfTest(num_frames, _SIZE_HW, tuple(map(float, iou)), seconds_ready, seconds, passed)
 
 
 def _iou(masks: np.ndarray, gt: np.ndarray) -> np.ndarray:
