@@ -147,7 +147,8 @@ def test_a_box_and_a_mask_are_given(opened: TestClient, site: Any) -> None:
         opened.delete(f"{S}/objects/1/frames/4/mask")
         answer = opened.put(f"{S}/objects/1/frames/4/mask", content=data, headers={"content-type": kind})
         assert answer.status_code == 200, answer.text
-        assert answer.json()["masks"] == [{"object_id": 1, "frame": 4}]
+        (given,) = answer.json()["masks"]
+        assert (given["object_id"], given["frame"], given["is_edited"]) == (1, 4, False)
         shown = opened.get(f"{S}/frames/4/masks", params={"preview": True}).json()["objects"][0]
         assert np.array_equal(site.mask(shown), mask)
 
