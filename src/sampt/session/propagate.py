@@ -17,6 +17,7 @@ from sampt.pipeline.propagation import Engine, segmented_frames, tracked_frames
 from sampt.pipeline.windowed import run_windows
 from sampt.session.plan import PromptFrame, Span
 from sampt.session.preview import Previewer, sample_prompt_frame
+from sampt.session.quality import QualityMeter, ReducedFrames, explain, good_probability, is_calibrated
 from sampt.session.rejoining import Rejoining
 from sampt.session.state import SessionState
 from sampt.session.types import FrameUpdate, ObjectResult, PropagationStage, PropagationWatch, Record
@@ -82,6 +83,8 @@ class _SpanRun:
         self._span, self._is_cancelled = span, is_cancelled
         self._video, self._watch = owner._video, owner._watch
         self._working = WatchedVideo(owner._working, self._check)
+        self._reduced = ReducedFrames(self._working)
+        self._meters: dict[int, QualityMeter] = {}
         self._reported_s = 0.0
         self._next = span.start
         self._rejoining = Rejoining(owner._state, span)
@@ -102,7 +105,8 @@ class _SpanRun:
         elif len(span.frames) > 1:
             sizes = self._video.size_hw, self._working.size_hw
             known = {o: record.object_mask().resized(*sizes) for o, record in records.items()}
-            with contextlib.closing(propagate_points(self._make_watched(), self._working, span.frames, points, known)) as found:
+            self._begin_quality(records)
+            with contextlib.closing(propagate_points(self._make_watched(), self._reduced, span.frames, points, known)) as found:
                 for frame_idx, masks, rows in found:
                     if frame_idx == span.start:
                         self._know_points(starts, rows)
@@ -115,6 +119,20 @@ class _SpanRun:
         going_on = [p for o, p in self._span.prompt_frames.items() if o not in self._rejoining.object_ids]
         if self._is_cancelled() or not any(self._state.is_current(p, self._next) for p in going_on):
             raise Stopped
+
+    def _begin_quality(self, records: Mapping[int, Record]) -> None:
+        """What the masks to come are compared with, where that tells how good they are."""
+        if is_calibrated(self._engine.tracker, self._engine.segmenter):
+            reduced = self._reduced.reduced(self._span.start)
+            self._meters = {o: QualityMeter(record, reduced) for o, record in records.items() if record.area_px}
+
+    def _judged(self, record: Record) -> Record:
+        """The result with the probability that it is good."""
+        meter = self._meters.get(record.object_id)
+        if meter is None:
+            return record
+        features = meter.measure(record, self._reduced.reduced(record.frame_idx))
+        return dataclasses.replace(record, good_probability=good_probability(features), reasons=explain(features))
 
     def _begin_run(self) -> None:
         """New points have ids that no others have."""
@@ -215,7 +233,7 @@ class _SpanRun:
         for object_id, prompt_frame in self._span.prompt_frames.items():
             mask = by_id.get(object_id) or ObjectMask(object_id, ObjectState.RETIRED)
             own = points.select(points.object_id == object_id)
-            record = Record.of(mask.resized(*sizes), frame_idx, prompt_frame.digest, self._run, own, sizes[1])
+            record = self._judged(Record.of(mask.resized(*sizes), frame_idx, prompt_frame.digest, self._run, own, sizes[1]))
             seen = self._state.seen_from_elsewhere(prompt_frame, frame_idx)
             chosen = record if seen is None else self._rejoining.choose(record, seen)
             if self._state.write(chosen, prompt_frame):

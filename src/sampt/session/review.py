@@ -23,8 +23,8 @@ __all__ = [
     "find_flags",
 ]
 
-REVIEW_BELOW = 0.5
-"""A mask that is good with a smaller probability needs review."""
+REVIEW_BELOW = 0.88
+"""A mask that is good with a smaller probability needs review: the best F1 on davis2016_train_480, across sequences."""
 MEDIAN_FRAMES = 15
 """Frames of the medians before and after a frame, of which the larger is what is normal: half a second of video or more. So the
 beginning of a change for the worse is noticed, in either direction of time, and what lasts becomes normal."""

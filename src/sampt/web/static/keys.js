@@ -106,7 +106,7 @@ function listTimeRows(transport) {
     [["end"], "End", "Last frame", () => transport.go(Infinity)],
     [["q"], "Q", "Previous keyframe", () => transport.input(-1)],
     [["shift+q"], "Shift Q", "Next keyframe", () => transport.input(1)],
-    [["g"], "G", "Next frame that needs review", () => transport.flagged(1)],
+    [["g"], "G", "Next that needs review: one stop for each run of frames", () => transport.flagged(1)],
     [["shift+g"], "Shift G", "Previous one", () => transport.flagged(-1)],
     [["i"], "I", "Range begins here", transport.setIn],
     [["o"], "O", "Range ends here", transport.setOut],

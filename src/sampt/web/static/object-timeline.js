@@ -5,10 +5,14 @@
 export const UNKNOWN = 0;
 export const STALE = 1;
 
-const FLAG_TEXTS = [
-  [1, "confidence drops"],
-  [2, "few points visible"],
+/** @type {[number, string][]} */
+const REASONS = [
+  [1, "confidence low"],
+  [2, "points lost"],
   [4, "area jumps"],
+  [8, "shape changed"],
+  [16, "colours changed"],
+  [32, "doubtful since earlier"],
 ];
 
 /**
@@ -52,14 +56,16 @@ export function timelineText(timeline, frame) {
   const score = timeline.score[frame];
   const parts = [timeline.area[frame] > 0 ? "present" : "absent"];
   if (score !== null && score !== undefined) parts.push(`confidence ${(score / 100).toFixed(2)}`);
+  const good = timeline.good[frame];
+  if (good !== null && good !== undefined) parts.push(`probably good ${good} %`);
   if (timeline.state[frame] === STALE) parts.push("out of date");
-  parts.push(...flagTexts(timeline.flags[frame]));
+  parts.push(...reasonTexts(timeline.flags[frame]));
   return parts.join(" · ");
 }
 
-/** @param {number} flags */
-function flagTexts(flags) {
-  return FLAG_TEXTS.filter(([bit]) => flags & Number(bit)).map(([, text]) => String(text));
+/** Why a frame needs review, in words. @param {number} reasons bits */
+export function reasonTexts(reasons) {
+  return REASONS.filter(([bit]) => reasons & bit).map(([, text]) => text);
 }
 
 /**
@@ -76,9 +82,18 @@ function summarizeCell(timeline, start, stop) {
     cell.isStale ||= timeline.state[frame] === STALE;
     cell.isPresent ||= timeline.area[frame] > 0;
     cell.isFlagged ||= timeline.flags[frame] !== 0;
-    cell.score = Math.min(cell.score, timeline.score[frame] ?? 100);
+    cell.score = Math.min(cell.score, sureness(timeline, frame));
   }
   return cell;
+}
+
+/**
+ * What the height of a bar shows, in percent: the probability that the mask is good where that is known, else the confidence.
+ * @param {ExpandedTimeline} timeline
+ * @param {number} frame
+ */
+function sureness({ good, score }, frame) {
+  return good[frame] ?? Math.max(0, Math.min(100, ((score[frame] ?? 100) - 40) / 0.6));
 }
 
 /** @type {Map<string, CanvasPattern | null>} */
@@ -108,7 +123,7 @@ function makeHatch(context, color) {
 }
 
 /**
- * Draw a timeline: bars as high as the confidence, hatched when out of date, a low line where the object is absent.
+ * Draw a timeline: bars as high as the mask is probably good, hatched when out of date, a low line where the object is absent.
  * @param {CanvasRenderingContext2D} context
  * @param {ExpandedTimeline} timeline
  * @param {string} color
@@ -123,7 +138,7 @@ export function drawTimeline(context, timeline, color, { top, height }, { toX, f
     if (!cell.isKnown) continue;
     const left = onDevicePixel(toX(frame)); // no gaps between frames
     const width = Math.max(1 / devicePixelRatio, onDevicePixel(toX(stop)) - left);
-    const fraction = cell.isPresent ? 0.3 + 0.7 * Math.max(0, Math.min(1, (cell.score - 40) / 60)) : 0;
+    const fraction = cell.isPresent ? 0.2 + 0.8 * (cell.score / 100) : 0;
     const tall = cell.isPresent ? Math.max(3, fraction * height) : 2;
     context.globalAlpha = cell.isPresent ? 1 : 0.55;
     context.fillStyle = cell.isStale ? makeHatch(context, color) : color;
@@ -160,14 +175,21 @@ export function drawAbsent(context, { frame, stop }, color, { top, height }, { t
 }
 
 /**
- * Marks over a timeline: diamonds on frames with inputs, small triangles where a person should look.
+ * Marks over a timeline: diamonds on frames with inputs, small triangles where a person should look, a line under frames that were
+ * marked good.
  * @param {CanvasRenderingContext2D} context
  * @param {ExpandedTimeline} timeline
  * @param {{top: number, height: number}} row
  * @param {{toX: (frame: number) => number, first: number, last: number}} axis
- * @param {{warn: string, ink: string, paper: string}} colors
+ * @param {{warn: string, ink: string, paper: string, good: string}} colors
+ * @param {[number, number][]} reviewed ranges [start, stop) of frames
  */
-export function drawMarks(context, timeline, { top, height }, { toX, first, last }, { warn, ink, paper }) {
+export function drawMarks(context, timeline, { top, height }, { toX, first, last }, { warn, ink, paper, good }, reviewed) {
+  context.fillStyle = good;
+  for (const [start, stop] of reviewed) {
+    if (stop <= first || start > last) continue;
+    context.fillRect(toX(start), top + height, Math.max(2, toX(stop) - toX(start)), 3);
+  }
   context.fillStyle = warn;
   let lastX = -Infinity;
   for (let frame = first; frame <= last; frame++) {

@@ -178,7 +178,7 @@ export class Timeline {
   #colors() {
     const style = getComputedStyle(this.canvas);
     const value = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
-    return Object.fromEntries(["panel", "raised", "line", "text", "muted", "accent", "warn", "track"].map((name) => [name, value(name)]));
+    return Object.fromEntries(["panel", "raised", "line", "text", "muted", "accent", "warn", "track", "good"].map((name) => [name, value(name)]));
   }
 
   #draw() {
@@ -238,7 +238,8 @@ export class Timeline {
       for (const range of this.store.get("session")?.absent ?? []) {
         if (range.object_id === object.object_id) drawAbsent(this.context, range, colors.muted, bar, axis);
       }
-      drawMarks(this.context, timeline, bar, axis, { warn: colors.warn, ink: colors.text, paper: colors.panel });
+      const inks = { warn: colors.warn, ink: colors.text, paper: colors.panel, good: colors.good };
+      drawMarks(this.context, timeline, bar, axis, inks, this.store.get("session")?.reviewed[object.object_id] ?? []);
       this.context.restore();
     });
     if (this.#objects.length > 0) return;

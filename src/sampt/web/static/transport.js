@@ -3,6 +3,7 @@
 import { byId, durationText, press, swapIcon, timeText } from "./dom.js";
 import { showNote } from "./messages.js";
 import { nextFrame } from "./object-timeline.js";
+import { mountReview } from "./review.js";
 
 /** @param {import("./app.js").App} app */
 export function mountTransport(app) {
@@ -24,7 +25,8 @@ export function mountTransport(app) {
 }
 
 /** @param {import("./app.js").App} app */
-function makeActions({ store, navigator, player, commands }) {
+function makeActions(app) {
+  const { store, navigator, player, commands } = app;
   const go = (/** @type {number} */ frame) => {
     player.stop();
     commands.stopTracking();
@@ -37,7 +39,7 @@ function makeActions({ store, navigator, player, commands }) {
     else go(frame);
   };
   const input = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => hasInput(store, frame), "No frame has a click yet.");
-  const flagged = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => isFlagged(store, frame), "No frame needs review.");
+  const flagged = mountReview(app);
   const setIn = () => store.set({ range: rangeFrom(store.get("frame"), store.get("range"), navigator.numFrames) });
   const setOut = () => store.set({ range: rangeTo(store.get("frame"), store.get("range")) });
   const clear = () => store.set({ range: null });
@@ -69,14 +71,6 @@ function makeActions({ store, navigator, player, commands }) {
 function hasInput(store, frame) {
   const session = store.get("session");
   return Boolean(session && [...session.points, ...session.boxes, ...session.masks].some((input) => input.frame === frame));
-}
-
-/**
- * @param {import("./store.js").Store} store
- * @param {number} frame
- */
-function isFlagged(store, frame) {
-  return [...store.get("timelines").values()].some((timeline) => timeline.flags[frame] !== 0);
 }
 
 /**

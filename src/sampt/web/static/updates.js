@@ -103,7 +103,10 @@ export class Updates {
     const selectedId = this.#selectionIn(state, before);
     this.store.set({ session: state, selectedId, hover: null });
     if (state.propagation) this.progressed(state.propagation);
-    if (!hasNewInputs) return;
+    if (!hasNewInputs) {
+      if (JSON.stringify(before.reviewed) !== JSON.stringify(state.reviewed)) this.#refetchTimelines();
+      return;
+    }
     this.masks.invalidate();
     if (!this.store.get("isPlaying")) this.shown = this.navigator.refreshMasks();
     this.#refetchTimelines();
@@ -141,6 +144,7 @@ export class Updates {
       if (!timeline || frame >= timeline.state.length) continue;
       timeline.state[frame] = 2;
       timeline.score[frame] = result.score === null ? null : Math.round(result.score * 100);
+      timeline.good[frame] = result.good_probability === null ? null : Math.round(result.good_probability * 100);
       timeline.area[frame] = result.rle ? Math.max(1, timeline.area[frame]) : 0;
     }
     this.#redrawTimelines();
