@@ -142,8 +142,8 @@ class ReducedFrames(VideoView):
         return self._reduced[frame_idx]
 
 
-class _Look:
-    """What a mask looks like: on a reduced frame, by its (h, w) mask at any size."""
+class _ReducedMask:
+    """A mask on a reduced frame, by its (h, w) mask at any size."""
 
     __repr__ = shape_repr
 
@@ -168,7 +168,7 @@ class _Look:
         self.colors = _histogram(reduced, self.mask)
         self.contrast = 1 - _likeness(self.colors, _histogram(reduced, around))
 
-    def moved_to(self, other: _Look) -> UInt8Array:
+    def moved_to(self, other: _ReducedMask) -> UInt8Array:
         """The mask with the other's centre and area."""
         zoom = (max(other.area, _MIN_AREA) / max(self.area, _MIN_AREA)) ** 0.5
         (x, y), (to_x, to_y) = self.center, other.center
@@ -193,12 +193,12 @@ class QualityMeter:
     """
 
     def __init__(self, start: Record, reduced: UInt8Array) -> None:
-        self._start = self._last = _Look(start.mask(), reduced)
+        self._start = self._last = _ReducedMask(start.mask(), reduced)
         self._mean_score = _GIVEN_SCORE if start.score is None else start.score
 
     def measure(self, record: Record, reduced: UInt8Array) -> FloatArray:
         """(n,) :data:`FEATURES` of the next result."""
-        look, start, last = _Look(record.mask(), reduced), self._start, self._last
+        found, start, last = _ReducedMask(record.mask(), reduced), self._start, self._last
         score = 0.0 if record.score is None else record.score
         self._mean_score += _RECENT * (score - self._mean_score)
         positive = record.points.select(record.points.is_positive)
@@ -208,15 +208,15 @@ class QualityMeter:
             "strength": _mean_strength(record),
             "mean_score": _logit(self._mean_score),
             "visible": len(visible) / len(positive) if len(positive) else 0.0,
-            "inside": look.inside(visible),
-            "shape_iou": _iou(last.moved_to(look), look.mask),
-            "compactness": -np.log(look.compactness / start.compactness),
-            "largest": look.largest,
-            "color": _likeness(look.colors, start.colors),
-            "contrast": look.contrast - start.contrast,
+            "inside": found.inside(visible),
+            "shape_iou": _iou(last.moved_to(found), found.mask),
+            "compactness": -np.log(found.compactness / start.compactness),
+            "largest": found.largest,
+            "color": _likeness(found.colors, start.colors),
+            "contrast": found.contrast - start.contrast,
         }
-        if look.area:
-            self._last = look
+        if found.area:
+            self._last = found
         return np.array([values[name] for name in FEATURES])
 
 
