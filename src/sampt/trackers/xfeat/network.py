@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sampt.checks import shape_repr
+
 __all__ = ["CELL", "MULTIPLE", "Found", "XFeatNetwork", "detect"]
 
 CELL = 8
@@ -29,6 +31,9 @@ class Found(NamedTuple):
     xy: Tensor
     score: Tensor
     descriptor: Tensor
+
+    def __repr__(self) -> str:
+        return shape_repr(self)
 
 
 class _Layer(nn.Module):
