@@ -27,6 +27,8 @@ def test_what_there_is_is_told_before_a_file_is_made(new_ui: Callable[..., Any],
     dialog.get_by_role("radio", name="Twelve frames on one page").check()
     expect(images).to_be_disabled()
     dialog.get_by_role("radio", name="images and annotations, RLE").check()
+    dialog.get_by_role("textbox", name="Class of object 1").fill("flower")
+    dialog.get_by_role("textbox", name="All classes").fill("bee, flower")
     images.select_option("jpg")
     dialog.get_by_role("button", name="Export", exact=True).click()
     told = f"1 of {num_frames} frames have masks that are up to date, {num_frames - 1} are not propagated."
@@ -42,7 +44,10 @@ def test_what_there_is_is_told_before_a_file_is_made(new_ui: Callable[..., Any],
     with zipfile.ZipFile(tmp_path / "o.zip") as archive:
         data = json.loads(archive.read("annotations/instances_default.json"))
         assert [name for name in archive.namelist() if name.endswith(".jpg")] == ["images/default/00000.jpg"]
+    assert [c["name"] for c in data["categories"]] == ["bee", "flower"]
+    assert ui.state["objects"][0]["name"] == "flower"
     (annotation,) = data["annotations"]
+    assert annotation["category_id"] == 2
     shown = ui.api("/session/frames/0/masks?preview=true")["objects"][0]["rle"]
     assert np.array_equal(coco.decode(annotation["segmentation"]), coco.decode(shown))
 

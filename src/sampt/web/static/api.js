@@ -243,10 +243,11 @@ export const api = {
    * @param {"png" | "jpg" | null} images
    * @param {FrameRange | null} range
    * @param {number[] | null} objectIds
+   * @param {string[] | null} classes
    * @returns {Promise<ExportResponse>}
    */
-  startExport: (format, images, range, objectIds) =>
-    json("POST", "/session/exports", /** @satisfies {ExportCreate} */ ({ format, images, ...rangeBody(range, objectIds) })),
+  startExport: (format, images, range, objectIds, classes) =>
+    json("POST", "/session/exports", /** @satisfies {ExportCreate} */ ({ format, images, classes, ...rangeBody(range, objectIds) })),
   /**
    * @param {number} id
    * @returns {Promise<ExportResponse>}

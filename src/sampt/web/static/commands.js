@@ -51,6 +51,11 @@ export class Commands {
     return done;
   }
 
+  /** When all edits so far are handled. */
+  get settled() {
+    return this.#queue;
+  }
+
   #wake() {
     if (!this.store.get("isOnline")) return;
     for (const run of this.#waiting.splice(0)) run();

@@ -27,9 +27,10 @@ export function mountExport(store, commands) {
     showCoverage(null);
     try {
       const { format, images, range, ids } = readChoices(form, store);
+      await commands.settled; // a class that has just been typed
       const coverage = isSure ? null : await api.exportCoverage(range, ids);
       if (coverage && !coverage.is_complete) return showCoverage(coverage);
-      running = await api.startExport(format, images, range, ids);
+      running = await api.startExport(format, images, range, ids, readClasses());
       showProgress(running);
       while (running && !running.is_done) {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -65,7 +66,7 @@ export function mountExport(store, commands) {
   return () => {
     const session = store.get("session");
     if (!session || dialog.open) return;
-    showChoices(store, session);
+    showChoices(store, session, (id, name) => name && commands.updateObject(id, { name }));
     form.dispatchEvent(new Event("change"));
     showResult("", null);
     showProgress(null);
@@ -87,8 +88,9 @@ function fillFormats(about) {
 /**
  * @param {import("./store.js").Store} store
  * @param {import("./schema.d.ts").SessionResponse} session
+ * @param {(id: number, name: string) => void} rename an object's name is its class
  */
-function showChoices(store, { video, objects }) {
+function showChoices(store, { video, objects }, rename) {
   const range = store.get("range");
   const group = byId("export-range");
   group.replaceChildren(
@@ -98,9 +100,13 @@ function showChoices(store, { video, objects }) {
   );
   const boxes = objects.map((object) => {
     const box = el("input", { type: "checkbox", name: "object", value: String(object.object_id), checked: true });
+    box.setAttribute("aria-label", `Export ${object.name}`);
     const swatch = el("span", { className: "dot" });
     swatch.style.background = object.color;
-    return el("label", { className: "check" }, box, swatch, el("span", { textContent: object.name }));
+    const label = `Class of object ${object.object_id}`;
+    const field = el("input", { type: "text", className: "class-field", value: object.name, maxLength: 100, "aria-label": label });
+    field.addEventListener("change", () => rename(object.object_id, field.value.trim()));
+    return el("span", { className: "check" }, box, swatch, field);
   });
   byId("export-objects").replaceChildren(...(boxes.length ? boxes : [el("span", { className: "muted", textContent: "There are no objects yet." })]));
 }
@@ -134,6 +140,12 @@ function readChoices(form, store) {
   const { disabled, value } = byId("export-images");
   const images = !disabled && (value === "png" || value === "jpg") ? value : null;
   return { format: String(data.get("format")), images, range: ranges[byId("export-range").value], ids: isAll ? null : ids };
+}
+
+/** All classes in order; none where the names of the objects say it. */
+function readClasses() {
+  const names = byId("export-classes").value.split(",").map((/** @type {string} */ name) => name.trim()).filter(Boolean);
+  return names.length ? names : null;
 }
 
 /** @param {ExportResponse} job */

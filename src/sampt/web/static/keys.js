@@ -168,7 +168,7 @@ export function mountKeys(app, transport, zoom, objects) {
   window.addEventListener("keydown", (event) => {
     if (isForElement(event)) return;
     if (event.key === " ") return holdSpace(event, app);
-    if (/^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && digits(Number(event.key))) return;
+    if (/^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && digits(event)) return;
     const run = runs.get(keyName(event));
     if (!run || (event.key === "Enter" && !app.drawing.isPolygonOpen)) return; // it presses the button that has the focus
     event.preventDefault();
@@ -189,12 +189,13 @@ export function mountKeys(app, transport, zoom, objects) {
  */
 function makeDigits(commands) {
   let [first, last] = [0, -Infinity];
-  return (/** @type {number} */ digit) => {
-    const number = performance.now() - last < TWO_DIGITS_MS ? 10 * first + digit : digit;
+  return (/** @type {KeyboardEvent} */ { key, timeStamp }) => {
+    const digit = Number(key);
+    const number = timeStamp - last < TWO_DIGITS_MS ? 10 * first + digit : digit;
     const isPair = number > 9 && commands.selectAt(number - 1);
     if (!isPair && digit === 0) return false; // another key's
     if (!isPair) commands.selectAt(digit - 1);
-    [first, last] = isPair ? [0, -Infinity] : [digit, performance.now()];
+    [first, last] = isPair ? [0, -Infinity] : [digit, timeStamp];
     return true;
   };
 }
