@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -12,12 +13,23 @@ from starlette.exceptions import HTTPException
 from sampt.config import SegmentConfig
 from sampt.session.project import PROJECT_NAME, PROJECT_NAMES_THEM, SUFFIX, read_project
 from sampt.session.session import Session
+from sampt.video.locked import LockedVideo
+from sampt.video.open import open_video
 from sampt.web.browsers import project_for
 from sampt.web.roots import Roots
 from sampt.web.settings import BackendFactory, WebSettings
 from sampt.weights import no_downloads
 
-__all__ = ["Wanted"]
+__all__ = ["Wanted", "working_side"]
+
+LARGE_FROM, LARGE_SIDE = 1920, 1280
+"""Frames with a longer side than the first, 4K say, are worked on at the second."""
+
+
+def working_side(config: SegmentConfig, size_hw: tuple[int, int]) -> int | None:
+    """The longest side of frames as they are worked on; None where that is the video's."""
+    side = config.longest_side
+    return None if side is None or side >= max(size_hw) else side
 
 
 class Wanted:
@@ -31,9 +43,15 @@ class Wanted:
     """
 
     def __init__(
-        self, video: str | None, project: str | None, roots: Roots, settings: WebSettings, backends: BackendFactory
+        self,
+        video: str | None,
+        project: str | None,
+        roots: Roots,
+        settings: WebSettings,
+        backends: BackendFactory,
+        longest_side: int | None = None,
     ) -> None:
-        self._roots, self._settings, self._backends = roots, settings, backends
+        self._roots, self._settings, self._backends, self._longest_side = roots, settings, backends, longest_side
         if video is None and project is None:
             raise HTTPException(400, "Neither a video nor a project is named; expected one of them.")
         self._video = None if video is None else roots.existing(video)
@@ -58,8 +76,8 @@ class Wanted:
             SamptError: as :class:`sampt.session.session.Session`.
         """
         if not (self.project / PROJECT_NAME).exists() and self._video is not None:
-            config = self._settings.config
-            tracker, segmenter = self._backends(config)
+            tracker, segmenter = self._backends(self._settings.config)
+            config = self._choose_size(self._video, (tracker.info.device, segmenter.info.device))
             return Session.create(
                 self._video, self.project, config=config, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes
             )
@@ -69,6 +87,16 @@ class Wanted:
         with no_downloads(PROJECT_NAMES_THEM) if self._names_weights(content.config) else nullcontext():
             tracker, segmenter = self._backends(content.config)
         return Session.open(self.project, video=video, tracker=tracker, segmenter=segmenter, cache_bytes=cache_bytes)
+
+    def _choose_size(self, video: Path, devices: tuple[str, str]) -> SegmentConfig:
+        """The settings of a new project, at the size that was requested, or one at which a CPU responds to a click at once."""
+        config, wanted = self._settings.config, self._longest_side
+        if wanted is None:
+            if config.longest_side is not None or not all(device == "cpu" for device in devices):
+                return config
+            with closing(LockedVideo(open_video(video))) as opened:
+                wanted = LARGE_SIDE if max(opened.size_hw) > LARGE_FROM else 0
+        return dataclasses.replace(config, longest_side=wanted or None)
 
     def _names_weights(self, config: SegmentConfig) -> bool:
         """Whether a project's file names backends or weights that whoever started the server did not; these are checked.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sampt.session import types
 from sampt.web.open_session import OpenSession
+from sampt.web.opening import working_side
 from sampt.web.responses import object_model, point_model
 from sampt.web.schemas.session import AbsentRange, Box, ClicksAlone, GivenMask, SessionResponse, VideoInfo
 
@@ -54,6 +55,7 @@ def _video_model(held: OpenSession) -> VideoInfo:
         fps=session.video.fps,
         times_s=held.times_s,
         key=held.key,
+        longest_side=working_side(session.config, session.size_hw),
     )
 
 

@@ -55,7 +55,7 @@ PointId = Annotated[int, Path(ge=1, lt=2**31)]
 def open_session(wanted: OpenRequest, request: Request, response: Response, parts: Parts) -> SessionResponse:
     """Open a video or a project; it replaces the session that this browser has. The response sets a cookie."""
     settings = parts.settings
-    found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.backends)
+    found = Wanted(wanted.video, wanted.project, parts.roots, settings, parts.backends, wanted.longest_side)
     cookie = find_cookie(request, settings)
     key, browser = parts.browsers.open(cookie, found.open, found.project, take_over=wanted.take_over)
     response.set_cookie(settings.cookie("session"), key, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict")

@@ -51,15 +51,18 @@ Runs = list[tuple[int, int]]
 
 class OpenRequest(RequestModel):
     """A video, a project, or both. ``take_over``: also when the project is open in another browser, which loses it then and
-    says so; all that was done there is saved."""
+    says so; all that was done there is saved. ``longest_side``: the working size of a new project in pixels, 0 for the video's
+    own; left out, large frames are worked on at a smaller size where no GPU is."""
 
     video: Path | None = None
     project: Path | None = None
     take_over: bool = False
+    longest_side: Annotated[int, Field(ge=0, le=16384)] | None = None
 
 
 class VideoInfo(ResponseModel):
-    """The video; ``key`` changes with its contents, so that ``?v=KEY`` makes images of it cacheable for long."""
+    """The video; ``key`` changes with its contents, so that ``?v=KEY`` makes images of it cacheable for long. ``longest_side``:
+    the working size, null for the video's own; masks have the video's size all the same."""
 
     name: str
     num_frames: int
@@ -68,6 +71,7 @@ class VideoInfo(ResponseModel):
     fps: float
     times_s: list[float] | None
     key: str
+    longest_side: int | None
 
 
 class SessionObject(ResponseModel):

@@ -116,7 +116,9 @@ function createRow(entry, ways) {
  * @param {Ways} ways
  */
 function openEntry(entry, ways) {
-  return open(entry.kind === "project" ? { project: entry.path } : { video: entry.path }, ways);
+  if (entry.kind === "project") return open({ project: entry.path }, ways);
+  const side = byId("working-size").value;
+  return open({ video: entry.path, ...(side ? { longest_side: Number(side) } : {}) }, ways);
 }
 
 /**

@@ -253,12 +253,14 @@ export interface ObjectUpdate {
 
 /**
  * A video, a project, or both. `take_over`: also when the project is open in another browser, which loses it then and says so;
- * all that was done there is saved.
+ * all that was done there is saved. `longest_side`: the working size of a new project in pixels, 0 for the video's own; left
+ * out, large frames are worked on at a smaller size where no GPU is.
  */
 export interface OpenRequest {
   video?: string | null;
   project?: string | null;
   take_over?: boolean;
+  longest_side?: number | null;
 }
 
 /** Requests a pong. */
@@ -474,7 +476,10 @@ export interface UploadResponse {
   path: string;
 }
 
-/** The video; `key` changes with its contents, so that `?v=KEY` makes images of it cacheable for long. */
+/**
+ * The video; `key` changes with its contents, so that `?v=KEY` makes images of it cacheable for long. `longest_side`: the
+ * working size, null for the video's own; masks have the video's size all the same.
+ */
 export interface VideoInfo {
   name: string;
   num_frames: number;
@@ -483,6 +488,7 @@ export interface VideoInfo {
   fps: number;
   times_s: number[] | null;
   key: string;
+  longest_side: number | null;
 }
 
 /** Whether masks are sent as they are propagated. */

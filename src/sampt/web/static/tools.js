@@ -81,7 +81,7 @@ function showSession(session) {
   byId("export-button").disabled = !session;
   byId("add-object-button").disabled = !session;
   byId("video-name").textContent = video?.name ?? "Open a video";
-  byId("video-facts").textContent = video ? `${video.width} × ${video.height} · ${Number(video.fps.toFixed(2))} fps` : "";
+  byId("video-facts").textContent = video ? `${video.width} × ${video.height}${video.longest_side ? `, worked on at ${video.longest_side}` : ""} · ${Number(video.fps.toFixed(2))} fps` : "";
   document.title = video ? `${video.name} – sampt` : "sampt";
 }
 
