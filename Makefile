@@ -7,12 +7,18 @@ PARSERS := .venv-parsers
 unexport PYTHONDONTWRITEBYTECODE
 NODE_TOOLS := node_modules/.package-lock.json
 
-.PHONY: demo test test-slow test-installs coverage lint types layers page page-types pytest parsers clean
+.PHONY: demo test checks test-slow test-installs coverage lint types layers page page-types pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
 
-test: $(VENV)/.installed-dev lint types layers page pytest parsers
+# What keeps one core busy runs two at a time: installing what pytest needs takes as long as all other checks together.
+test:
+	$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) checks
+	$(MAKE) --no-print-directory pytest
+
+# The order is the one in which they are begun.
+checks: $(VENV)/.installed-dev parsers types page layers lint
 
 # Throw-away environments: the lowest versions that pyproject.toml admits, and the newest ones on each Python at hand.
 test-installs:
@@ -39,7 +45,7 @@ page-types: $(VENV)/.installed-dev
 	$(BIN)/python tools/page_types.py
 
 pytest: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations 40 --ignore tests/batch/test_on_ray.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations 40 --ignore tests/batch/test_on_ray.py
 	# It starts clusters and kills parts of them, and wants the machine for itself.
 	$(BIN)/python -m pytest -m "not slow" tests/batch/test_on_ray.py
 
@@ -67,10 +73,11 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui]'
 	touch $@
 
+# Python compiles what is imported: a few modules in a hundred, where pip would spend a minute on all of them.
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	# TrackEval, which scores are compared with, asks for another build of OpenCV beside ours: without what it asks for.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps trackeval==1.3.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps trackeval==1.3.0
 	touch $@ $(VENV)/.installed
 
 $(NODE_TOOLS): package.json package-lock.json
@@ -82,5 +89,5 @@ $(NODE_TOOLS): package.json package-lock.json
 
 $(PARSERS)/.installed: pyproject.toml constraints-parsers.txt
 	$(PYTHON) -m venv $(PARSERS)
-	$(PARSERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-parsers.txt -e . pytest pytest-timeout datumaro label-studio-sdk
+	$(PARSERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints-parsers.txt -e . pytest pytest-timeout datumaro label-studio-sdk
 	touch $@

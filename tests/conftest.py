@@ -17,6 +17,15 @@ import pytest
 
 from sampt.weights import WeightsSource
 
+LONG_FILES = (
+    *("cli/test_interruption.py", "evaluation/instances/test_predict_instances.py", "evaluation/test_predict.py"),
+    *("web/browser/test_page_story.py", "web/browser/test_page_view.py", "web/browser/test_page_corrections.py"),
+    *("batch/test_local.py", "pipeline/test_official_pipeline.py", "pipeline/test_real_video.py", "test_readme.py"),
+    *("web/test_web_fuzz.py", "trackers/test_cotracker.py", "trackers/test_contract_trackers.py", "cli/test_bad_input.py"),
+    *("trackers/test_bad_input_trackers.py", "exporters/test_registry.py", "batch/test_remote.py", "evaluation/test_sweep.py"),
+    *("backends/test_registry.py", "backends/test_telemetry.py", "web/test_ui_command.py", "web/browser/test_page_export.py"),
+)
+"""Begun first: two processes take files in turns (`make test`), and one that came last would leave the other idle."""
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
 
@@ -118,6 +127,12 @@ class _Quiet(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are meant to."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    rank = {folder / name: i for i, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(autouse=True)

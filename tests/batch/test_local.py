@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from sampt.testing.scenes import SceneVideo, crossing_scene, slow_scene
+from tests.command import run_command
 
-NUM_CLIPS = 6
+NUM_CLIPS = 4
 OPTIONS = ("--formats", "png,npz,overlay", "--quiet")
 
 
@@ -42,7 +43,7 @@ def batch(clips: Path, output: Path, *options: str) -> list[str]:
 
 
 def run(clips: Path, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(batch(clips, output, *options), capture_output=True, text=True, timeout=300)
+    return run_command(*batch(clips, output, *options)[3:])
 
 
 def digests(output: Path) -> dict[str, str]:
@@ -88,9 +89,7 @@ def test_a_broken_video_is_recorded_and_the_others_go_on(clips: Path, tmp_path: 
         {"video": str(clips / "clip3"), "mask": str(clips / "clip3.png"), "settings": {"seed": 1}, "stop": 3},
     ]
     (tmp_path / "videos.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    done = subprocess.run(
-        batch(tmp_path / "videos.jsonl", tmp_path / "out", "--workers", "2")[:-3], capture_output=True, text=True, timeout=120
-    )
+    done = run_command(*batch(tmp_path / "videos.jsonl", tmp_path / "out", "--workers", "2")[3:-3])
     assert done.returncode == 1
     assert "2 videos (8 frames)" in done.stderr
     assert "nothing: There is no file or folder" in done.stderr
@@ -117,7 +116,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_workers_video_goes_to_another(clips: Path, single: dict[str, str], tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     with subprocess.Popen(batch(clips, tmp_path, "--workers", "2", "--retries", "5")) as driver:
@@ -130,7 +129,7 @@ def test_a_killed_workers_video_goes_to_another(clips: Path, single: dict[str, s
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_killed_driver_takes_its_workers_along_and_the_batch_goes_on(
     clips: Path, single: dict[str, str], tmp_path: Path, seed: int
 ) -> None:
@@ -155,7 +154,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_batch_goes_on(
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A manifest of one clip of two objects, and what one worker makes of it without re-initialisation."""
     folder = tmp_path_factory.mktemp("crossing")
-    scene = crossing_scene(24)
+    scene = crossing_scene(12)
     video = SceneVideo(scene)
     (folder / "clip").mkdir()
     for i in range(video.num_frames):
@@ -171,7 +170,7 @@ def results_of(output: Path) -> dict[str, str]:
     return {name: digest for name, digest in digests(output).items() if name != "batch.jsonl"}
 
 
-SHARING = ("--no-reinit", "--workers", "2", "--threads", "1", "--shared-frames", "24")
+SHARING = ("--no-reinit", "--workers", "2", "--threads", "1", "--shared-frames", "12")
 
 
 def test_two_workers_share_one_video_by_its_objects(crossing: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def test_two_workers_share_one_video_by_its_objects(crossing: tuple[Path, dict[s
     assert noted(tmp_path)[-1]["status"] == "was done"
 
 
-@pytest.mark.parametrize("option", ["--reinit", "--shared-frames=25"])
+@pytest.mark.parametrize("option", ["--reinit", "--shared-frames=13"])
 def test_what_would_change_or_is_short_is_not_shared(
     crossing: tuple[Path, dict[str, str]], tmp_path: Path, option: str
 ) -> None:
@@ -193,7 +192,7 @@ def test_what_would_change_or_is_short_is_not_shared(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-@pytest.mark.parametrize("seed", [5, 6])
+@pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
 def test_killed_workers_and_drivers_do_not_hurt_a_shared_video(
     crossing: tuple[Path, dict[str, str]], tmp_path: Path, seed: int
 ) -> None:

@@ -28,7 +28,7 @@ from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
 
 pytest.importorskip("ray")
-NUM_CLIPS = 6
+NUM_CLIPS = 4
 # Ray's own code warns and leaves what pytest takes for leaks; none of it is ours.
 # A thread can end a test that waits inside Ray; a signal waits with it.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180, method="thread")]
@@ -97,6 +97,7 @@ def test_a_killed_nodes_video_goes_to_another_and_results_are_those_of_local_wor
     assert digests(tmp_path / "ray") == local
 
 
+@pytest.mark.slow
 def test_more_workers_than_places_do_all_items(clips: Path, cluster: Any, tmp_path: Path) -> None:
     """As after the loss of a node: the actor that took the dead one's place gets none, and its items go to the other."""
     with RayPool(settings(tmp_path), cluster.address, num_workers=2) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -22,6 +21,7 @@ from sampt.errors import BatchError
 from sampt.presets import preset
 from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, slow_scene
+from tests.command import run_command
 
 fsspec = pytest.importorskip("fsspec")
 NUM_CLIPS = 2
@@ -54,8 +54,7 @@ def store(clips: Path) -> Iterator[Any]:
 
 
 def run(source: str, output: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sampt", "batch", source, "-o", output, "--formats", "png,npz", "--threads", "1", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200)
+    return run_command("batch", source, "-o", output, "--formats", "png,npz", "--threads", "1", *options)
 
 
 def results_of(folder: Path) -> dict[str, str]:

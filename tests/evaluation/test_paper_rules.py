@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from sampt.evaluation.predict import read_run
 from sampt.evaluation.sweep import read_sweep
 from sampt.presets import preset
 from sampt.testing.scenes import slow_scene
+from tests.command import run_command
 
 
 def ruled(name: str, dataset: str, **given: Any) -> SegmentConfig:
@@ -110,10 +109,8 @@ def mose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_eval_run_applies_prints_and_notes_the_rules(mose: Path, tmp_path: Path) -> None:
     backends = ("--tracker", "dis-flow", "--segmenter", "grabcut", "--longest-side", "64")
-    command = [sys.executable, "-m", "sampt", "eval", "run", "mose", "--root", str(mose), "--workers", "1"]
-    done = subprocess.run(
-        [*command, "-o", str(tmp_path / "a"), "--preset", "paper-v1", *backends], capture_output=True, text=True, timeout=100
-    )
+    command = ("eval", "run", "mose", "--root", str(mose), "--workers", "1")
+    done = run_command(*command, "-o", str(tmp_path / "a"), "--preset", "paper-v1", *backends)
     assert done.returncode == 0, done.stderr
     assert "prompting.refinement_steps 0 (dataset mose)" in done.stderr
     said = read_run(tmp_path / "a")

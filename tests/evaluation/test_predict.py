@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +21,13 @@ from sampt.evaluation.predict import DatasetChoice, predict_dataset, read_run, v
 from sampt.presets import preset
 from sampt.runs.job import RunOptions
 from sampt.testing.scenes import SceneVideo, crossing_scene, slow_scene
+from tests.command import run_command
 
 SEQUENCES = {"crossing": crossing_scene(8), "slow": slow_scene(6)}
 
 
 def eval_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "sampt", "eval", *arguments], capture_output=True, text=True, timeout=200)
+    return run_command("eval", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,11 @@ def test_masks_that_a_server_does_not_take_are_not_made(davis: Path, tmp_path: P
         (("report", "nowhere", "-o", "out"), "nowhere has no scores.json; expected scored predictions"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    command = [sys.executable, "-m", "sampt", "eval", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+def test_bad_input_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = eval_command(*arguments)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert message in line

@@ -61,7 +61,7 @@ def killed(bench: Any, work: str, after_lines: int, pause_s: float = 0.0) -> lis
     return [line for line in lines + rest[:-1] if line]
 
 
-@pytest.mark.parametrize("after", [0, 1, 25, 60, 111])
+@pytest.mark.parametrize("after", [1, 60, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 25, 111))])
 def test_kill_while_saving_loses_at_most_the_last_click(bench: Any, after: int) -> None:
     session = bench.create()
     for _ in range(2):
@@ -77,7 +77,7 @@ def test_kill_while_saving_loses_at_most_the_last_click(bench: Any, after: int) 
     bench.open().close()
 
 
-@pytest.mark.parametrize("after", [0, 1, 23, 50])
+@pytest.mark.parametrize("after", [0, 23, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 50))])
 def test_kill_while_propagating_keeps_all_that_was_told(bench: Any, after: int) -> None:
     session = bench.create()
     for object_id in (1, 2):

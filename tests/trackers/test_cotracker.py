@@ -140,7 +140,7 @@ def parity_call(kind: str, folder: Path) -> tuple[CoTrackerNetwork, Clip, Points
 
 
 @needs_shared
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(KINDS[0], marks=pytest.mark.slow), KINDS[1]])
 def test_tracks_equal_the_official_program(kind: str, tmp_path: Path) -> None:
     file = PARITY / f"{kind.replace('-', '_')}.npz"
     spec = json.loads(file.with_suffix(".json").read_text())
@@ -165,6 +165,7 @@ def test_tracks_equal_the_official_program(kind: str, tmp_path: Path) -> None:
 
 
 @needs_shared
+@pytest.mark.slow
 def test_with_support_points_tracks_equal_the_official_predictor(tmp_path: Path) -> None:
     """``CoTrackerPredictor`` of co-tracker 82e02e8 with the fixture's weights; ``backward_tracking`` for all ten points."""
     network, clip, points = parity_call(KINDS[0], tmp_path)

@@ -112,7 +112,12 @@ def some_points(num_frames: int, count: int = 7) -> tuple[torch.Tensor, torch.Te
 
 @needs_shared
 @pytest.mark.parametrize(
-    ("fixture", "sizes"), [("tapir", TAPIR), ("bootstapir", BOOTSTAPIR), ("causal_bootstapir", BOOTSTAPIR_CAUSAL)]
+    ("fixture", "sizes"),
+    [
+        pytest.param("tapir", TAPIR, marks=pytest.mark.slow),
+        ("bootstapir", BOOTSTAPIR),
+        ("causal_bootstapir", BOOTSTAPIR_CAUSAL),
+    ],
 )
 def test_network_equals_the_official_program(fixture: str, sizes: TapirSizes) -> None:
     source = parity()

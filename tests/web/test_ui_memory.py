@@ -56,6 +56,7 @@ def server(tmp_path):
         process.communicate(timeout=20)
 
 
+@pytest.mark.slow  # hundreds of frames of 1280x720 pixels
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_long_video_is_edited_in_bounded_memory(server):
     pid, address, root = server

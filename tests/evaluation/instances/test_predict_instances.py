@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from sampt.testing.scenes import SceneVideo, demo_scene
+from tests.command import run_command
 
 SCENE = demo_scene(num_frames=5, size_hw=(135, 240))
 
 
 def eval_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "sampt", "eval", *arguments], capture_output=True, text=True, timeout=300)
+    return run_command("eval", *arguments)
 
 
 def annotation(number: int, masks: list[np.ndarray]) -> dict[str, Any]:
@@ -100,7 +100,13 @@ def test_where_a_server_scores_there_is_an_archive_for_it(ovis: Path, tmp_path: 
     """And tracks carry a category that the dataset has, or every scorer would leave them out."""
     values = json.loads((ovis / "annotations_train.json").read_text())
     (tmp_path / "valid").symlink_to(ovis / "train")
-    kept_back = values | {"annotations": None, "categories": [{"id": 4, "name": "Fish"}, {"id": 9, "name": "Bird"}]}
+    video = values["videos"][0]
+    short = [video | {"length": 2, "file_names": video["file_names"][:2]}]
+    kept_back = values | {
+        "videos": short,
+        "annotations": None,
+        "categories": [{"id": 4, "name": "Fish"}, {"id": 9, "name": "Bird"}],
+    }
     (tmp_path / "annotations_valid.json").write_text(json.dumps(kept_back))
     options = ("--root", str(tmp_path), "-o", str(tmp_path / "out"), "--no-reinit", "--quiet", "--preset", "fast-offline")
     done = eval_command("run", "ovis", *options, "--mask-score", "0.8", "--mask-stability", "0.9")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sampt.testing.scenes import SceneVideo, crossing_scene
 from sampt.trackers.base import TrackerInfo
 from sampt.types import BoolArray, IntArray
 from sampt.video import Video
+from tests.command import run_command
 
 SCENE = crossing_scene(10)
 CONFIG = SegmentConfig(
@@ -179,8 +178,7 @@ def test_the_command_writes_every_step(tmp_path: Path) -> None:
         Image.fromarray(SCENE.frame(i)).save(tmp_path / "data" / "JPEGImages" / "a" / f"{i}.jpg", quality=97)
         labels = (SCENE.masks(i) * np.array([1, 2])[:, None, None]).max(0).astype(np.uint8)
         Image.fromarray(labels).save(tmp_path / "data" / "Annotations" / "a" / f"{i}.png")
-    command = [sys.executable, "-m", "sampt", "eval", "interactive", "folder", "--root", str(tmp_path / "data")]
-    done = subprocess.run([*command, "-o", str(tmp_path / "out")], capture_output=True, text=True, timeout=100)
+    done = run_command("eval", "interactive", "folder", "--root", str(tmp_path / "data"), "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert "a #1" in done.stdout
     assert "a #2" in done.stdout
