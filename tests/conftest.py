@@ -23,6 +23,7 @@ LONG_FILES = (
     *("batch/test_local.py", "pipeline/test_official_pipeline.py", "pipeline/test_real_video.py", "test_readme.py"),
     *("web/test_web_fuzz.py", "trackers/test_cotracker.py", "trackers/test_contract_trackers.py", "cli/test_bad_input.py"),
     *("trackers/test_bad_input_trackers.py", "exporters/test_registry.py", "batch/test_remote.py", "evaluation/test_sweep.py"),
+    *("web/browser/test_page_review.py", "web/browser/test_page_access.py", "web/browser/test_page_takeover.py"),
     *("backends/test_registry.py", "backends/test_telemetry.py", "web/test_ui_command.py", "web/browser/test_page_export.py"),
 )
 """Begun first: two processes take files in turns (`make test`), and one that came last would leave the other idle."""
