@@ -2,9 +2,9 @@
 
     python -m benchmarks.cancel                       # 22 objects on 20 frames of 640x360, 10 cancels at different moments
 
-The clip is that of `benchmarks.objects`; the clicks lie on a grid; preset `default`. "First new mask" is that of a frame without a
-click, from the call of `Session.propagate` on: masks that may still change count, for a person sees them. "First mask" is that of
-the clicked frame. Limits of issue 21: 1 s to the first masks, 0.5 s to the end after a cancel.
+The clip is that of `benchmarks.objects`; the clicks lie on a grid; preset `default`. "First mask" is that of the clicked frame,
+"first new mask" that of another one, from the call of `Session.propagate` on: masks that may still change count, as a person
+sees them. Limits of issue 21: 1 s to the first masks, 0.5 s to the end after a cancel.
 """
 
 from __future__ import annotations
