@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,11 @@ def measure(folder: Path, num_frames: int, options: list[str]) -> Peak:
     if process.returncode:
         raise SystemExit(f"sampt segment ended with status {process.returncode}; expected 0. Its message is above.")
     return Peak(num_frames, usage.ru_maxrss * 1024 / 1e6, time.perf_counter() - start_s)
+
+
+def peak_megabytes() -> float:
+    """The most resident memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def make_clip(clip: Path, mask: Path, num_frames: int) -> None:

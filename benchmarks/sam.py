@@ -120,7 +120,8 @@ def make_prompts(count: int, size_hw: Sequence[int]) -> list[ObjectPrompt]:
     rng = np.random.default_rng(0)
     height, width = size_hw
     step = width / count
-    own = [rng.uniform((k * step, 0), ((k + 1) * step - 1, height - 1), (POSITIVES + 1, 2)) for k in range(count)]
+    last = max(step - 1, 0)
+    own = [rng.uniform((k * step, 0), (k * step + last, height - 1), (POSITIVES + 1, 2)) for k in range(count)]
     prompts = []
     for k, points in enumerate(own):
         others = [other[:POSITIVES] for j, other in enumerate(own) if j != k]
