@@ -73,6 +73,7 @@ _BOOTSTAPIR = "Doersch et al., ACCV 2024 (arXiv 2402.00847)"
 _TAPNEXT_PP = "Jung et al., CVPR Findings 2026 (arXiv 2604.10582)"
 _COTRACKER_V1 = "Karaev et al., CoTracker (arXiv 2307.07635v1)"
 _COTRACKER = "Karaev et al., CoTracker3 (arXiv 2410.11831)"
+_TRACKS = "whatever made the file, such as OmniMotion (Wang et al., ICCV 2023, arXiv 2306.05422)"
 _ALIKED_LICENSES = "Apache-2.0; ALIKED: BSD-3-Clause"
 
 TRACKERS = _by_name(
@@ -92,7 +93,7 @@ TRACKERS = _by_name(
     BackendSpec(
         "tracks",
         "sampt.trackers.tracks_file:create",
-        TrackerInfo("tracks", _APACHE, None, source="whatever made the file"),
+        TrackerInfo("tracks", _APACHE, None, source=_TRACKS),
         "tracks made elsewhere, from a file: `tracks:FILE`",
     ),
     _tracker(
