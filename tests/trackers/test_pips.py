@@ -20,13 +20,13 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
 from sampt.trackers.pips.adapter import PipsTracker, load_network, next_links  # noqa: E402
-from sampt.trackers.pips.checkpoint import convert_state_dict  # noqa: E402
 from sampt.trackers.pips.clip import ClipFeatures, FeatureCache  # noqa: E402
 from sampt.trackers.pips.encoder import EncoderSizes, Pyramid, build_pyramid, lookup, sample_at  # noqa: E402
 from sampt.trackers.pips.network import FULL, PipsNetwork, PipsSizes  # noqa: E402
 from sampt.types import HiddenBy, Points, Tracks  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
 from sampt.video.base import SubVideo  # noqa: E402
+from sampt.weights.checkpoint import without_wrappers  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CPU = torch.device("cpu")
@@ -124,7 +124,7 @@ def test_window_equals_the_official_program() -> None:
     values = source.state_dict(SHARED / "parity" / "pips.json")
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
     network = PipsNetwork(FULL).eval()
-    network.load_state_dict(convert_state_dict(official), strict=True)
+    network.load_state_dict(without_wrappers(official), strict=True)
     images = torch.from_numpy(source.video(8, 96, 128)).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
         window, features = network(images, torch.from_numpy(source.queries(9, 8, 96, 128)[:, 1:]), 6)

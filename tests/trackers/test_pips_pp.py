@@ -18,11 +18,11 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.geometry import rescale_xy  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers import pips, pips_pp  # noqa: E402
-from sampt.trackers.pips.checkpoint import convert_state_dict  # noqa: E402
 from sampt.trackers.pips.encoder import EncoderSizes, Pyramid  # noqa: E402
 from sampt.trackers.pips_pp.adapter import PipsPpTracker, load_network  # noqa: E402
 from sampt.trackers.pips_pp.network import FULL, PipsPpNetwork, PipsPpSizes  # noqa: E402
 from sampt.types import Points  # noqa: E402
+from sampt.weights.checkpoint import without_wrappers  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CPU = torch.device("cpu")
@@ -118,7 +118,7 @@ def test_window_equals_the_official_program() -> None:
     values = source.state_dict(SHARED / "parity" / "pips_plus_plus.json")
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
     network = PipsPpNetwork(FULL).eval()
-    network.load_state_dict(convert_state_dict(official), strict=True)
+    network.load_state_dict(without_wrappers(official), strict=True)
     images = torch.from_numpy(source.video(12, 256, 320)).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
         xy = network(images, torch.from_numpy(source.queries(9, 12, 256, 320)[:, 1:]).expand(12, -1, -1), 6)

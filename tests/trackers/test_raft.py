@@ -18,9 +18,10 @@ from sampt.errors import BackendError  # noqa: E402
 from sampt.testing import TRACKER_CLAUSES, TrackerLimits  # noqa: E402
 from sampt.trackers.create import create_tracker  # noqa: E402
 from sampt.trackers.raft.adapter import RaftTracker, _on_frame, choose_fit, load_network  # noqa: E402
-from sampt.trackers.raft.network import FULL, SMALL, Encoded, RaftNetwork, RaftSizes, convert_state_dict  # noqa: E402
+from sampt.trackers.raft.network import FULL, SMALL, Encoded, RaftNetwork, RaftSizes  # noqa: E402
 from sampt.types import Points  # noqa: E402
 from sampt.video.array import ArrayVideo  # noqa: E402
+from sampt.weights.checkpoint import without_wrappers  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CHECKPOINT = SHARED / "weights" / "raft-small.pth"
@@ -73,7 +74,7 @@ def test_flow_equals_the_official_program(name: str, sizes: RaftSizes) -> None:
     values = source.state_dict(SHARED / "parity" / f"{name}.json")
     network = RaftNetwork(sizes).eval()
     official = {f"module.{key}": torch.from_numpy(np.asarray(value)) for key, value in values.items()}
-    network.load_state_dict(convert_state_dict(official), strict=True)
+    network.load_state_dict(without_wrappers(official), strict=True)
     with torch.inference_mode():
         flow = network(*images(source.video(2, 128, 160)).split(1), iterations=12)[0].numpy()
     expected = np.load(SHARED / "parity" / f"{name}.npz")["flow"]

@@ -76,9 +76,9 @@ def test_a_file_of_pips_pp_with_the_state_of_its_training_is_loaded(is_zip: bool
     saved = official_file(PipsPpNetwork(SMALL), path, is_zip)
     with pytest.raises(pickle.UnpicklingError):  # what stood in the way
         torch.load(path, weights_only=True)
-    assert_same(load_checkpoint(path), saved)
-    loaded = load_network(path, SMALL).state_dict()
-    assert_same(loaded, {name.removeprefix("module."): value for name, value in saved.items()})
+    plain = {name.removeprefix("module."): value for name, value in saved.items()}
+    assert_same(load_checkpoint(path), plain)
+    assert_same(load_network(path, SMALL).state_dict(), plain)
 
 
 def test_numbers_of_the_optimiser_are_not_read(tmp_path: Path) -> None:

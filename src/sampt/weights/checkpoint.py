@@ -23,7 +23,7 @@ from sampt.weights.pickled import Foreign, NotReadableError, StoredTensor, opene
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_checkpoint"]
+__all__ = ["load_checkpoint", "without_wrappers"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,13 @@ T = TypeVar("T")
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin")
 _NESTED = ("model", "state_dict", "model_state_dict", "state_dict_ema")
 """Where official files keep the weights when they keep other things, too; the first that is there counts."""
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
+"""What names begin with when a network was saved inside of another module: one for several GPUs, a compiled one, and the
+attributes by which modules of PyTorch Lightning mostly hold it. No official network of ours has names that all begin so."""
 
 
 def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
-    """Name -> tensor on the CPU, as they stand in the file.
+    """Name -> tensor on the CPU, as they stand in the file, but for what a module around the network put before every name.
 
     Args:
         path: .safetensors, .npz of NumPy, .npy of nested dictionaries (:mod:`sampt.weights.numpy_pickled`), or a file of
@@ -49,10 +52,17 @@ def load_checkpoint(path: Path | str) -> dict[str, Tensor]:
         raise BackendError(f"No file of weights is at {path}; expected a checkpoint (.pth, .pt, .safetensors, .npz).")
     is_cached = path.suffix in _PICKLES and path.absolute().parent == weights_folder()
     if is_cached and (state := _load_cached(path)) is not None:
-        return state
+        return without_wrappers(state)
     state = _read(path)
     if is_cached:
         _keep(path, state)
+    return without_wrappers(state)
+
+
+def without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors; a wrapper's name goes where all names begin with it, and then that of a wrapper inside of it."""
+    while wrapper := next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in state)), None):
+        state = {name.removeprefix(wrapper): value for name, value in state.items()}
     return state
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from sampt.backends.torch_networks import load_exactly, repeatable
 from sampt.weights import load_checkpoint
 
-__all__ = ["convert_state_dict", "load_official"]
+__all__ = ["load_official"]
 
 N = TypeVar("N", bound=nn.Module)
 _MARKS = {"delta_block.to_delta.0.weight": "pips", "delta_block.first_block_conv.conv.weight": "pips-pp"}
 """A parameter that only this network has."""
-
-
-def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of a network from an official one: saved from several GPUs, each name has a prefix there."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def load_official(make: Callable[[], N], name: str, weights: Path | str | None) -> N:
@@ -38,7 +33,7 @@ def load_official(make: Callable[[], N], name: str, weights: Path | str | None) 
         network = make().eval().requires_grad_(False)
     if weights is None:
         return network
-    state = convert_state_dict(load_checkpoint(weights))
+    state = load_checkpoint(weights)
     other = next((model for mark, model in _MARKS.items() if mark in state), None)
     load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official {name} checkpoint")
     return network

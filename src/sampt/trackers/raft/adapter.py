@@ -21,7 +21,7 @@ from sampt.geometry import sample_image
 from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.trackers.frame_key import frame_key
-from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork, convert_state_dict
+from sampt.trackers.raft.network import FULL, SMALL, STRIDE, Encoded, RaftNetwork
 from sampt.types import FloatArray, UInt8Array
 from sampt.weights import load_checkpoint
 
@@ -148,7 +148,7 @@ def load_network(name: str, weights: Path | str | None) -> RaftNetwork:
         network = RaftNetwork(_SIZES[name]).eval().requires_grad_(False)
     if weights is None:
         return network
-    state = convert_state_dict(load_checkpoint(weights))
+    state = load_checkpoint(weights)
     other = next((model for mark, model in _MARKS.items() if mark in state), None)
     load_exactly(network, state, name=name, path=weights, other=other, expected=f"an official {name} checkpoint")
     return network

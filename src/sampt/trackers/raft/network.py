@@ -6,7 +6,6 @@ Parameters are called as in the official program's checkpoints, so that those lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from sampt.checks import shape_repr
 
-__all__ = ["FULL", "SMALL", "Encoded", "RaftNetwork", "RaftSizes", "convert_state_dict"]
+__all__ = ["FULL", "SMALL", "Encoded", "RaftNetwork", "RaftSizes"]
 
 STRIDE = 8
 """Features and flow are computed on a grid this much coarser than the image."""
@@ -66,11 +65,6 @@ class Encoded(NamedTuple):
 
     def __repr__(self) -> str:
         return shape_repr(self)
-
-
-def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of :class:`RaftNetwork` from an official one: saved from several GPUs, each name has a prefix there."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
