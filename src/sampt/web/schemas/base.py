@@ -26,7 +26,9 @@ class ResponseModel(BaseModel):
 
 class ErrorResponse(ResponseModel):
     """What went wrong, in one line; ``can_take_over``: the project is open in another browser of this server, and POST /session
-    with ``take_over`` opens it all the same."""
+    with ``take_over`` opens it all the same; it is left out where it is false."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     error: str
     can_take_over: bool = False

@@ -87,11 +87,11 @@ export interface ErrorEvent {
 
 /**
  * What went wrong, in one line; `can_take_over`: the project is open in another browser of this server, and POST /session with
- * `take_over` opens it all the same.
+ * `take_over` opens it all the same; it is left out where it is false.
  */
 export interface ErrorResponse {
   error: string;
-  can_take_over: boolean;
+  can_take_over?: boolean;
 }
 
 /**

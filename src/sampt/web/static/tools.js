@@ -48,7 +48,7 @@ export function mountTools(app) {
   mountOpacity(store);
   store.watch(["session"], () => showSession(store.get("session")));
   store.watch(["cursor", "scale", "session"], () => showCursor(store));
-  store.watch(["session", "isBrowsing", "isOnline", "busy", "pending"], () => showBadges(store));
+  store.watch(["session", "isBrowsing", "isOnline", "busy", "pending", "shapes"], () => showBadges(store));
   return zoom;
 }
 
@@ -99,7 +99,7 @@ function showBadges(store) {
   byId("hint").hidden = !isEmpty;
   byId("empty-stage").hidden = Boolean(session);
   byId("looking").hidden = !store.get("isBrowsing");
-  const waiting = store.get("pending").length;
+  const waiting = store.get("pending").length + store.get("shapes").length;
   byId("offline").hidden = store.get("isOnline");
   byId("offline").textContent = `Connection lost, trying again …${waiting ? ` Clicks that wait: ${waiting}.` : ""}`;
   byId("stage").dataset.busy = String(store.get("busy") > 0 || store.get("isBrowsing"));
