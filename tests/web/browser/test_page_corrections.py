@@ -316,6 +316,7 @@ def test_brush_eraser_polygon_and_absence_survive_a_reload(ui: Ui, scene: Any) -
     page.keyboard.press("z")
     ui.wait_shown("masks", "")
     assert ui.state["absent"] == [{"object_id": 1, "frame": 4, "stop": FRAMES}]
+    page.wait_for_url("**#frame=4")  # it is written a moment later
     page.reload()
     page.wait_for_selector("body[data-ready=true]")
     ui.wait_shown("frame", "4")
