@@ -41,7 +41,8 @@ def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_rows_are_measured_and_written_as_json_and_markdown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    changes = {"tracker": "raft-small", "reinit.enabled": False, "prompting.object_memory": False}
+    changes = {"tracker": "raft-small", "segmenter": "mobile-sam", "prompting.refinement_steps": 3, "reinit.enabled": False}
+    changes |= {"prompting.object_memory": False}
     quick = with_settings(PRESETS["fast"], changes)
     monkeypatch.setattr(gpu, "PRESETS", {"quick": quick})
     status, report = run(tmp_path, "--only", "presets", "objects", "--rows", "quick", "mobile-sam 1")

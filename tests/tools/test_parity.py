@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is one of the [sam] extras"
 pytest.importorskip("transformers", reason="transformers is one of the [sam] extras")
 
 from sampt.trackers.raft.adapter import load_network  # noqa: E402
-from tools.parity.command import main  # noqa: E402
+from tools.parity.command import CHECKS, main  # noqa: E402
 from tools.parity.fixtures import Comparison, Fixture  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,3 +158,10 @@ def test_a_folder_without_fixtures_is_told_in_one_line(folder: Path, capsys: pyt
         text = capsys.readouterr().err
         assert text.startswith(message)
         assert text.count("\n") == 1
+
+
+@needs_shared
+def test_the_command_knows_every_fixture() -> None:
+    names = {path.stem for path in PARITY.glob("*.json")}
+    assert {"tapnet", "cotracker_v1", "edgetam_image", "sam_hq_vit_tiny"} <= names
+    assert {name for name in names if Fixture.read(PARITY, name).kind not in CHECKS} == set()
