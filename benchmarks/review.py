@@ -38,8 +38,9 @@ from sampt.evaluation.vos.jf import jaccard
 from sampt.presets import preset
 from sampt.session import Session
 from sampt.session.quality import FEATURES, GOOD_IOU, MODEL, Model, QualityMeter, good_probability, reduce_frame
-from sampt.session.review import REVIEW_BELOW
+from sampt.session.review import REVIEW_BELOW, find_flags
 from sampt.session.store import ResultStore
+from sampt.session.types import FrameStatus
 from sampt.types import BoolArray, FloatArray
 
 FRAMES = 40
@@ -135,48 +136,57 @@ def collect(folder: Path, train: Path, davis: Path) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frames:
-    """n propagated frames: features (n, k), IoU (n,), the sequence and the start of each."""
+    """n propagated frames: features (n, k), IoU (n,), the sequence and the start of each, and whether it is unlike those around
+    it (:func:`sampt.session.review.find_flags`)."""
 
     features: FloatArray
     iou: FloatArray
     sequence: np.ndarray
     start: np.ndarray
+    is_unlike: BoolArray
 
     @property
     def is_good(self) -> BoolArray:
         return np.asarray(self.iou >= GOOD_IOU)
 
     def select(self, keep: np.ndarray) -> Frames:
-        return Frames(self.features[keep], self.iou[keep], self.sequence[keep], self.start[keep])
+        parts = (self.features, self.iou, self.sequence, self.start, self.is_unlike)
+        return Frames(*(part[keep] for part in parts))
 
 
-def measure(folder: Path) -> Iterator[tuple[FloatArray, float]]:
-    """Features and IoU of the frames of one project, all but the first; none where the first one is bad."""
+def measure(folder: Path) -> Iterator[tuple[FloatArray, float, bool]]:
+    """Features, IoU and unlikeness of the frames of one project, all but the first; none where the first one is bad."""
     ious = {int(i): iou for i, iou in json.loads((folder / "ious.json").read_text()).items()}
     if ious.get(0, 1.0) < GOOD_IOU:
         return
     store, meter = ResultStore(folder / "clip.sampt" / "masks.journal"), None
-    for i in sorted(ious):
-        entry = store.newest(OBJECT, i)
-        assert entry is not None, "every frame that was reported has a result"
+    entries = [store.newest(OBJECT, i) for i in sorted(ious)]
+    assert None not in entries, "every frame that was reported has a result"
+    known = [(e.score, e.num_visible, e.area_px) for e in entries if e is not None]
+    score, points, area = (np.array(column) for column in zip(*known, strict=True))
+    state = np.full(len(known), FrameStatus.DONE, np.uint8)
+    is_unlike = find_flags(state, score.astype(np.float32), points, area) > 0
+    for i, entry in zip(sorted(ious), entries, strict=True):
+        assert entry is not None
         image = cv2.imread(str(folder / "frames" / f"{i:05d}.jpg"))
         record, reduced = store.read(entry), reduce_frame(np.ascontiguousarray(image[..., ::-1]))
         if meter is None:
             meter = QualityMeter(record, reduced)
         else:
-            yield meter.measure(record, reduced), ious[i]
+            yield meter.measure(record, reduced), ious[i], bool(is_unlike[i])
     store.close()
 
 
 def load(folder: Path, part: str) -> Frames:
-    rows, ious, sequences, starts = [], [], [], []
+    rows, ious, sequences, starts, unlike = [], [], [], [], []
     for path in sorted((folder / part).glob("*/*/ious.json")):
-        for features, iou in measure(path.parent):
+        for features, iou, is_unlike in measure(path.parent):
             rows.append(features)
+            unlike.append(is_unlike)
             ious.append(iou)
             sequences.append(path.parent.name)
             starts.append(path.parent.parent.name)
-    return Frames(np.array(rows), np.array(ious), np.array(sequences), np.array(starts))
+    return Frames(np.array(rows), np.array(ious), np.array(sequences), np.array(starts), np.array(unlike))
 
 
 # ---- fitting ---------------------------------------------------------------------------------------------------------------
@@ -323,6 +333,7 @@ def report(folder: Path) -> dict[str, object]:
     score = 1 / (1 + np.exp(-frames.features[:, list(FEATURES).index("score")]))
     figures["all"] = show("all", probability, frames, REVIEW_BELOW)
     figures["predicted IoU alone"] = show("predicted IoU below 0.7", score, frames, GOOD_IOU)
+    figures["unlike those around"] = show("unlike those around", 1.0 - frames.is_unlike, frames, 0.5)
     figures["reliability"] = reliability(probability, frames.is_good)
     for row in reliability(probability, frames.is_good):
         print("said {said:.2f}  good {good:.2f}  frames {frames:.0f}".format(**row))

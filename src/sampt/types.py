@@ -370,6 +370,8 @@ class FrameMasks:
         scores: (m,) float32: predicted IoU in [0, 1]; NaN where the object was not prompted on this frame.
         states: (m,) uint8 codes of :class:`ObjectState`.
         points: the tracked points on this frame.
+        good_probability: (m,) float32 in [0, 1]: that the IoU is at least 0.7, NaN where that is not known; None where it is of
+            no object, as in runs. Sessions of the bundled backends know it.
     """
 
     frame_idx: int
@@ -378,6 +380,7 @@ class FrameMasks:
     scores: FloatArray
     states: UInt8Array
     points: FramePoints = field(default_factory=lambda: FramePoints.concat([]))
+    good_probability: FloatArray | None = None
 
     __repr__ = shape_repr
 
@@ -386,6 +389,8 @@ class FrameMasks:
         frozen(self, "object_ids", self.object_ids, np.int64, "m", sizes)
         frozen(self, "scores", self.scores, np.float32, "m", sizes)
         frozen(self, "states", self.states, np.uint8, "m", sizes)
+        if self.good_probability is not None:
+            frozen(self, "good_probability", self.good_probability, np.float32, "m", sizes)
         masks = np.asarray(self.masks, np.bool_)  # not copied: the pipeline makes it for this value alone
         if masks.ndim != 3 or len(masks) != sizes["m"]:
             raise ValueCheckError(f"FrameMasks.masks has shape {masks.shape}, expected (m={sizes['m']}, h, w).")

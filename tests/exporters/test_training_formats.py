@@ -73,6 +73,16 @@ def test_coco_instances_are_read_by_pycocotools(case: Case, kind: str, at_least:
             assert (annotation["bbox"], annotation["iscrowd"]) == (box, 0)
             assert coco.cats[annotation["category_id"]]["name"] == case.name[object_id]
     assert len({a["id"] for a in coco.dataset["annotations"]}) == len(coco.dataset["annotations"])
+    assert not any("good_probability" in a["attributes"] for a in coco.dataset["annotations"])
+
+
+def test_coco_instances_have_the_probability_that_a_mask_is_good_where_it_is_known(case: Case) -> None:
+    frames = [
+        replace(f, good_probability=np.linspace(0.25, np.nan if f.frame_idx else 0.25, len(f.masks))) for f in case.frames
+    ]
+    coco = read_coco(written(case, "coco-instances", "o.json", frames=frames))
+    found = [{a["attributes"].get("good_probability") for a in coco.loadAnns(coco.getAnnIds(imgIds=[n + 1]))} for n in range(2)]
+    assert found == [{0.25}, {None}]
 
 
 def read_yolo(files: dict[str, bytes], frame: str) -> list[tuple[str, np.ndarray]]:

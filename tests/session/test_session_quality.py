@@ -115,6 +115,8 @@ def test_a_session_tells_of_bundled_backends_alone_and_keeps_it(bench: Any, monk
     timeline = session.timelines()[1]
     np.testing.assert_allclose(timeline.good_probability[4:8], [0.99, 0.5, 0.2, 0.99], rtol=1e-6)
     assert np.flatnonzero(timeline.flags).tolist() == [5, 6]
+    (merged,) = session.merged_masks(range(6, 7))
+    assert merged.good_probability == pytest.approx([0.2])
     (event,) = timeline.events
     assert (event.start, event.stop, event.frame_idx, event.is_reviewed) == (5, 7, 6, False)
     session.set_reviewed(1, 6)

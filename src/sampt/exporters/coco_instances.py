@@ -45,8 +45,9 @@ class CocoInstances(SpooledWriter):
 
     def write(self, frame: ExportFrame) -> None:
         self._frames.append(frame.frame_idx)
-        result = frame.result
-        for object_id, mask, score in zip(result.object_ids.tolist(), result.masks, result.scores.tolist(), strict=True):
+        result, ids = frame.result, frame.result.object_ids.tolist()
+        good = {} if result.good_probability is None else dict(zip(ids, result.good_probability.tolist(), strict=True))
+        for object_id, mask, score in zip(ids, result.masks, result.scores.tolist(), strict=True):
             box = find_box(mask)
             if box is None:
                 continue
@@ -62,6 +63,8 @@ class CocoInstances(SpooledWriter):
                 "attributes": {"track_id": object_id},
             }
             found |= {} if math.isnan(score) else {"score": round(score, 6)}
+            if not math.isnan(good.get(object_id, math.nan)):
+                found["attributes"]["good_probability"] = round(good[object_id], 4)
             text = ("\n" if self._num_annotations == 1 else ",\n") + json.dumps(found)
             with output_errors(self.path):
                 self._spool.write(text.encode("ascii"))

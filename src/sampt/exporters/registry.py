@@ -196,4 +196,5 @@ def _reduce(frame: FrameMasks, object_ids: IntArray) -> FrameMasks:
         frame.scores[keep],
         frame.states[keep],
         frame.points.select(keep_points),
+        None if frame.good_probability is None else frame.good_probability[keep],
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+import numpy as np
 
 from sampt.config import SegmentConfig
 from sampt.errors import QueryError
@@ -145,9 +148,12 @@ class SessionReader:
             masks = [record.object_mask() for record in known.values()] + missing
             points = FramePoints.concat([record.points for record in known.values()])
             config = self.config
-            yield merge_objects(
+            merged = merge_objects(
                 frame_idx, masks, self.size_hw, points, overlapping=config.overlapping, compete=config.reinit.compete
             )
+            good = {o: record.good_probability for o, record in known.items() if record.good_probability is not None}
+            values = np.array([good.get(o, np.nan) for o in merged.object_ids.tolist()])
+            yield dataclasses.replace(merged, good_probability=values) if good else merged
 
     def _find_records(self, frame_idx: int, object_ids: list[int]) -> dict[int, Record]:
         """What there is of objects on a frame, with previews; objects of which there is nothing are left out."""
