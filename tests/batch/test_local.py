@@ -20,7 +20,7 @@ from sampt.testing.scenes import SceneVideo, crossing_scene, slow_scene
 from tests.command import run_command
 
 NUM_CLIPS = 4
-OPTIONS = ("--formats", "png,npz,overlay", "--quiet")
+OPTIONS = ("--preset", "fast-offline", "--formats", "png,npz,overlay", "--quiet")
 
 
 @pytest.fixture(scope="module")
