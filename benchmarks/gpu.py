@@ -150,7 +150,7 @@ def measure_preset(name: str, bench: Bench, limit: Limit) -> Row:
     whole_s, num_frames, _ = time_pipeline(bench, config, queries, tracker, segmenter, limit, waits=False)
     memory = peak_memory(bench.device)
     row: Row = {
-        "tracker": config.tracker,
+        "tracker": tracker.info.name,
         "segmenter": config.segmenter,
         "steps": config.prompting.refinement_steps,
         "frames": num_frames,
