@@ -6,9 +6,10 @@ Examples:
     python -m benchmarks.identity --seeds 1 --sheet identity.png           # with a contact sheet of what was found
 
 `alike-crossing`: two objects that look alike cross; right when on the last frame each mask has an IoU above 0.5 with its own
-object. `exchange`: an object leaves while one that looks alike enters on the other side; right when the mask is empty on the
-last frame. `hidden`: behind a pillar for 20 to 60 frames, out again elsewhere; right when the IoU on the last frame is above
-0.5, and nothing was found on nine of ten frames while it was hidden.
+object. `unnamed-crossing`: the same scene, one of them named; right by the same rule. `exchange`: an object leaves while one
+that looks alike enters on the other side; right when the mask is empty on the last frame. `hidden`: behind a pillar for 20 to
+60 frames, out again elsewhere; right when the IoU on the last frame is above 0.5, and nothing was found on nine of ten frames
+while it was hidden.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def is_found_again(result: Result) -> bool:
 
 SCENES: dict[str, tuple[Callable[[int], Scene], tuple[int, ...], Callable[[Result], bool]]] = {
     "alike-crossing": (lambda seed: alike_crossing_scene(seed=seed), (1, 2), is_own),
+    "unnamed-crossing": (lambda seed: alike_crossing_scene(seed=seed), (1,), is_own),
     "exchange": (lambda seed: exchange_scene(seed=seed), (1,), is_gone),
     "hidden": (hidden, (1,), is_found_again),
 }

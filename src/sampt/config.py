@@ -212,6 +212,7 @@ class MemoryConfig(_Checked):
     absence: bool = _setting(True, "a score counts by the probability that the mask shows the object; wrong ones are absent")
     later_masks: bool = _setting(True, "learn from certain masks of later frames, too")
     lookalikes: bool = _setting(True, "what was seen beside an object on a frame is not taken for it later")
+    parts: bool = _setting(True, "a part of a mask that looks like something else is not the object's, when another part is")
 
 
 # What SegmentConfig() and the preset "default" are. Chosen on davis2016_train (docs/benchmarks.md, "How the default was

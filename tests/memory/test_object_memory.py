@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sampt.memory import FrameFeatures, ObjectMemory, is_needed
+from sampt.memory import FrameFeatures, ObjectMemory, is_known, is_needed
 from sampt.memory.object_memory import _MAX_FRAMES
 from sampt.types import FloatArray, UInt8Array
 
@@ -152,3 +152,14 @@ def test_bundled_features_of_frames_of_any_size(size: tuple[int, int]) -> None:
     if size == (480, 854):
         assert found.shape[1:] == (16, 28)
         np.testing.assert_allclose(np.linalg.norm(found, axis=0), 1, atol=1e-4)
+
+
+def test_a_mask_is_known_when_enough_of_it_looks_like_its_object() -> None:
+    prior, mask = np.full((4, 8), 3, np.float32), np.ones((64, 128), np.bool_)
+    assert is_known(prior, mask)
+    prior[:, :2] = -1  # a quarter
+    assert is_known(prior, mask)
+    prior[:, :4] = 0.5
+    assert not is_known(prior, mask)
+    mask[:, :64] = False
+    assert is_known(prior, mask)

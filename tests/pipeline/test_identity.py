@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sampt.evaluation.vos.jf import jaccard
 from sampt.pipeline.segment import segment_video
@@ -20,6 +21,13 @@ def test_alike_objects_that_cross_are_not_taken_for_each_other() -> None:
     scene = alike_crossing_scene(32, seed=102)
     found = found_in(scene, 2)
     assert min(jaccard(found[-1, o], scene.masks(31)[o]) for o in (0, 1)) > 0.9
+
+
+@pytest.mark.slow
+def test_what_crosses_the_object_and_looks_like_it_does_not_stay_in_its_mask() -> None:
+    scene = alike_crossing_scene(48, seed=103)
+    found = found_in(scene, 1)
+    assert jaccard(found[-1, 0], scene.masks(47)[0]) > 0.9  # without `memory.parts` 0.55: both
 
 
 def test_a_hidden_object_is_absent_and_found_again_elsewhere() -> None:

@@ -2,6 +2,16 @@
 
 from sampt.memory.features import FrameFeatures
 from sampt.memory.lookalikes import Lookalikes
-from sampt.memory.object_memory import ObjectMemory, at_points, cover_cells, is_needed
+from sampt.memory.object_memory import ObjectMemory, at_points, cover_cells, is_known, is_needed
+from sampt.memory.parts import find_foreign_parts
 
-__all__ = ["FrameFeatures", "Lookalikes", "ObjectMemory", "at_points", "cover_cells", "is_needed"]
+__all__ = [
+    "FrameFeatures",
+    "Lookalikes",
+    "ObjectMemory",
+    "at_points",
+    "cover_cells",
+    "find_foreign_parts",
+    "is_known",
+    "is_needed",
+]

@@ -17,7 +17,7 @@ from sampt.checks import shape_repr
 from sampt.memory.features import bundled_features
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["ObjectMemory", "at_points", "cover_cells", "is_needed", "log_odds"]
+__all__ = ["ObjectMemory", "at_points", "cover_cells", "is_known", "is_needed", "log_odds"]
 
 # Chosen on davis2016_train (docs/benchmarks.md, "Object memory").
 _SHARPNESS = 40.0
@@ -32,6 +32,8 @@ _WHOLE = 0.5
 _PRESENCE_GAIN, _PRESENCE_OFFSET = 1.5, 4.5
 """From mean log odds within a mask to the logit that it shows the object. Right and wrong masks of training clips and scenes do
 not overlap, so that no regression gives these: the middle was put between them (docs/benchmarks.md, "Object memory")."""
+_ALIKE, _UNLIKE = 1.0, 0.33
+"""Log odds below which a cell does not look like the object, and the highest fraction of such cells in a mask learnt."""
 _MAX_FRAMES = 8
 """Frames that are cached: the first one, and the last ones."""
 
@@ -167,6 +169,18 @@ def is_needed(prior: FloatArray, xy: FloatArray, size_hw: tuple[int, int]) -> bo
     if not len(xy):
         return True
     return bool((at_points(prior, xy, size_hw) < 0).mean() >= _ELSEWHERE)
+
+
+def is_known(prior: FloatArray, mask: BoolArray) -> bool:
+    """Whether a mask looks like its object as a whole, and not in a part only, as one does that holds two objects.
+
+    Args:
+        prior: (h', w') log odds of the object.
+        mask: (h, w) bool, a prediction of it, of the same frame.
+    """
+    fractions = cover_cells(mask, prior.shape)
+    whole = fractions >= _WHOLE
+    return not whole.any() or bool((prior[whole] < _ALIKE).mean() <= _UNLIKE)
 
 
 def cover_cells(mask: BoolArray, cells_hw: tuple[int, ...]) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sampt.config import SegmentConfig
 from sampt.masks.merge import ObjectMask
-from sampt.memory import Lookalikes, ObjectMemory, at_points, cover_cells, is_needed
+from sampt.memory import Lookalikes, ObjectMemory, at_points, cover_cells, find_foreign_parts, is_known, is_needed
 from sampt.pipeline.propagation import ObjectPrediction
 from sampt.types import BoolArray, FloatArray, ObjectPrompt, UInt8Array
 from sampt.video.base import Video
@@ -49,9 +49,13 @@ class Recognition:
         self._memory.learn(frame_idx, self._frame(frame_idx), masks)
 
     def learn_if_sure(self, frame_idx: int, found: ObjectMask) -> None:
-        """A predicted object, when the segmenter is sure of it."""
-        if self._parts.later_masks and found.score >= _LEARNT_SCORE:
-            self.learn(frame_idx, {found.object_id: found.mask(self._video.size_hw)})
+        """A predicted object, when the segmenter is sure of it, and the memory of it as a whole."""
+        if not self._parts.later_masks or found.score < _LEARNT_SCORE:
+            return
+        mask = found.mask(self._video.size_hw)
+        prior = self.priors(frame_idx, [found.object_id]).get(found.object_id)
+        if prior is None or is_known(prior, mask):
+            self.learn(frame_idx, {found.object_id: mask})
 
     def priors(self, frame_idx: int, object_ids: Sequence[int]) -> dict[int, FloatArray]:
         """(h', w') log odds of the objects that are known."""
@@ -89,6 +93,15 @@ class Recognition:
         ):
             presence = 0.0
         return ObjectPrediction(mask.with_score(mask.score * presence, self._iou_threshold), logits)
+
+    def without_foreign_parts(self, found: ObjectMask, priors: Mapping[int, FloatArray]) -> ObjectMask:
+        """The mask without the parts that look like something else, where another part looks like the object."""
+        if not self._parts.parts or found.logits is None or found.object_id not in priors:
+            return found
+        foreign = find_foreign_parts(priors[found.object_id], found.mask(self._video.size_hw))[found.area]
+        if not foreign.any():
+            return found
+        return dataclasses.replace(found, logits=np.where(foreign, -np.abs(found.logits), found.logits))
 
     def update_lookalikes(self, frame_idx: int, found: Sequence[ObjectMask], priors: Mapping[int, FloatArray]) -> None:
         """Note what looks like the objects on a frame and is none of them, where these are certain or not seen."""

@@ -23,7 +23,7 @@ from sampt.tracks.appearance import ObjectAppearance
 from sampt.tracks.feed import track_whole
 from sampt.tracks.reinit import next_prompt_frames, signs_by_origin
 from sampt.tracks.shots import ShotView
-from sampt.types import FramePoints, ObjectPrompt, ObjectState, Points
+from sampt.types import FloatArray, FramePoints, ObjectPrompt, ObjectState, Points
 from sampt.video.base import CachedVideo, SubVideo, Video
 
 __all__ = ["KnownMasks", "run_windows"]
@@ -258,9 +258,15 @@ class _WindowedRun:
             judge = functools.partial(self._recognition.judge, frame_idx)
             # Where the user named an object it is, whatever it looks like.
             found = [p if self._is_named(p.mask.object_id, frame_idx) else judge(p, priors) for p in found]
+            found = [self._without_foreign_parts(p, priors) for p in found]
             self._recognition.update_lookalikes(frame_idx, [p.mask for p in found], priors)
         predictions = collect_predictions(found, group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
+
+    def _without_foreign_parts(self, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
+        assert self._recognition is not None
+        own = self._recognition.without_foreign_parts(prediction.mask, priors)
+        return prediction if own is prediction.mask else self._with_mask(prediction, own)
 
     def _is_named(self, object_id: int, frame_idx: int) -> bool:
         return self._active[object_id].is_named and self._active[object_id].start == frame_idx
