@@ -15,7 +15,7 @@ _LARGE = 0.1
 """Of the mask; smaller parts are left alone."""
 _LESS_ALIKE = 1.5
 """By which mean log odds are lower than those of another part."""
-_AT_MOST = 1.0
+_MAX_LIKENESS = 1.0
 """Mean log odds of a part that is something else."""
 
 
@@ -37,6 +37,6 @@ def find_foreign_parts(prior: FloatArray, mask: BoolArray) -> BoolArray:
         weights = cover_cells(labels == k, prior.shape) ** 2  # a cell that is half the part's says little of it
         means.append(float(np.average(prior, weights=weights)))
     for k, mean in zip(large, means, strict=True):
-        if mean <= min(_AT_MOST, max(means) - _LESS_ALIKE):
+        if mean <= min(_MAX_LIKENESS, max(means) - _LESS_ALIKE):
             foreign |= labels == k
     return foreign
