@@ -81,6 +81,13 @@ def reduced(name: str) -> PointTracker:
 
         small = CoTrackerV1Sizes(8, (48, 64), EncoderSizes(4, (8, 8, 8, 8), 8), hidden=16, heads=2, depth=1)
         return CoTrackerV1(CoTrackerV1Network(small).eval(), CPU, CoTrackerV1Settings(iterations=1))
+    if name == "xfeat":
+        from sampt.trackers.keypoints.adapter import KeypointTracker
+        from sampt.trackers.xfeat.matcher import XFeatMatcher
+        from sampt.trackers.xfeat.network import XFeatNetwork
+
+        matcher = XFeatMatcher(XFeatNetwork().eval().requires_grad_(False), CPU, longest_side=96)
+        return KeypointTracker(create_tracker(name, weights=None, device="cpu").info, matcher)
     if name.startswith("cotracker3"):
         from sampt.trackers.cotracker.adapter import CoTracker, CoTrackerSettings
         from sampt.trackers.cotracker.network import CoTrackerNetwork, CoTrackerSizes
