@@ -64,7 +64,7 @@ FRAME_POINTS_TEXT = (
         (
             FrameMasks(3, [1], MASK[None], [0.5], [0], FRAME_POINTS),
             f"FrameMasks(frame_idx=3, object_ids=int64 (1,), masks=bool (1, 40, 60), {MASK.sum()} True, scores=float32 (1,), "
-            f"states=uint8 (1,), points={FRAME_POINTS_TEXT})",
+            f"states=uint8 (1,), points={FRAME_POINTS_TEXT}, good_probability=None)",
         ),
         (
             ObjectMask(1, ObjectState.PRESENT, 0.5, np.zeros((40, 60), np.float32), (3, 4)),

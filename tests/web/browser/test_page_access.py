@@ -28,9 +28,15 @@ LOST_JS = """
   return [seen.length > 25, innerWidth, lost.map(e => e.id || e.getAttribute("aria-label"))];
 }
 """
+# Contrast is measured when nothing fades any more.
 AXE_JS = """
-async selector => (await axe.run(selector, { resultTypes: ["violations"] })).violations
-  .map(({ id, nodes }) => `${id}: ${nodes.map(node => node.html.slice(0, 90)).join(", ")}`)
+async selector => {
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const ending = document.getAnimations().filter(one => Number.isFinite(one.effect.getComputedTiming().endTime));
+  await Promise.all(ending.map(one => one.finished.catch(() => null)));
+  return (await axe.run(selector, { resultTypes: ["violations"] })).violations
+    .map(({ id, nodes }) => `${id}: ${nodes.map(node => node.html.slice(0, 90)).join(", ")}`);
+}
 """
 
 
