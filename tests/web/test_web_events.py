@@ -194,7 +194,8 @@ def test_the_stream_goes_on_when_another_video_is_opened(opened: TestClient, sit
 
 def _frame(frame: int, *object_ids: int) -> FrameEvent:
     rle = RleMask(size=(2, 2), counts="x" * 100)
-    common = {"state": "present", "score": 1.0, "rle": rle, "num_visible_points": 1, "is_stale": False, "whole_rle": None, "good_probability": None}
+    common = {"state": "present", "score": 1.0, "good_probability": None, "rle": rle, "num_visible_points": 1}
+    common |= {"is_stale": False, "whole_rle": None}
     return FrameEvent(frame=frame, is_provisional=False, objects=[ObjectMask(object_id=o, **common) for o in object_ids])
 
 
