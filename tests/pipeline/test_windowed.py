@@ -406,3 +406,28 @@ def test_a_segmenter_that_heeds_no_prior_is_not_prompted_with_points_that_look_l
         assert 0.3 < on[False][i].mean() < 0.7
         assert len(on[True][i]) == (len(on[False][i]) if i < 3 else on[False][i].sum())
         assert i < 3 or on[True][i].all()
+
+
+def test_a_part_that_looks_like_something_else_goes_but_not_where_the_user_clicks() -> None:
+    frames = np.full((6, 96, 144, 3), 90, np.uint8)
+    red, blue = np.zeros((2, 96, 144), bool)
+    red[24:72, 16:64] = True
+    blue[24:72, 80:128] = True
+    frames[:, red], frames[:, blue] = (220, 30, 20), (20, 60, 230)
+    frames[:, 24:72:4, 16:128] = (250, 240, 60)
+    frames[:, :8, 0, 0] = np.arange(6)[:, None]  # the exact segmenter knows a frame by its pixels
+    gt = np.stack([red] + 5 * [red | blue])[:, None]
+    clicks = Points.of(1, 0, [[40, 48]]), Points.of(1, 3, [[40, 48], [104, 48]])
+
+    def found(parts: bool) -> list[np.ndarray]:
+        config = with_settings(default_config(), {"memory.parts": parts, "protocol": "vos"})
+        segmenter = WithPrior(RecordedClip(frames, gt))
+        results = segment_video(frames, Points.concat(clicks), config=config, tracker="lucas-kanade", segmenter=segmenter)
+        return [frame.masks[0] for frame in results]
+
+    kept, whole = found(parts=True), found(parts=False)
+    for i in (1, 2):
+        assert kept[i][red].all()
+        assert not kept[i][blue].any()
+        assert whole[i][blue].all()
+    assert kept[3][red | blue].all()

@@ -255,18 +255,20 @@ class _WindowedRun:
         else:
             priors = self._recognition.priors(frame_idx, prompted)
             found = self._predictions(frame_idx, self._recognition.with_priors(prompts, priors))
-            judge = functools.partial(self._recognition.judge, frame_idx)
+            recognise = functools.partial(self._recognised, self._recognition, frame_idx, priors)
             # Where the user named an object it is, whatever it looks like.
-            found = [p if self._is_named(p.mask.object_id, frame_idx) else judge(p, priors) for p in found]
-            found = [self._without_foreign_parts(p, priors) for p in found]
+            found = [p if self._is_named(p.mask.object_id, frame_idx) else recognise(p) for p in found]
             self._recognition.update_lookalikes(frame_idx, [p.mask for p in found], priors)
         predictions = collect_predictions(found, group)
         return self._contested([self._prefer_known(frame_idx, prediction) for prediction in predictions])
 
-    def _without_foreign_parts(self, prediction: ObjectPrediction, priors: Mapping[int, FloatArray]) -> ObjectPrediction:
-        assert self._recognition is not None
-        own = self._recognition.without_foreign_parts(prediction.mask, priors)
-        return prediction if own is prediction.mask else self._with_mask(prediction, own)
+    def _recognised(
+        self, recognition: Recognition, frame_idx: int, priors: Mapping[int, FloatArray], prediction: ObjectPrediction
+    ) -> ObjectPrediction:
+        """The prediction with the score that its looks leave it, without the parts that look like something else."""
+        judged = recognition.judge(frame_idx, prediction, priors)
+        own = recognition.without_foreign_parts(judged.mask, priors)
+        return judged if own is judged.mask else self._with_mask(judged, own)
 
     def _is_named(self, object_id: int, frame_idx: int) -> bool:
         return self._active[object_id].is_named and self._active[object_id].start == frame_idx
