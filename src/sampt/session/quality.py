@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sampt.checks import shape_repr
+from sampt.geometry import size_with_longest_side
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session.types import NeedsReview, Record
 from sampt.trackers.base import PointTracker
@@ -113,9 +114,8 @@ def _parts(features: FloatArray, model: Model) -> FloatArray:
 
 def reduce_frame(frame: UInt8Array) -> UInt8Array:
     """(h, w, 3) Lab of an (h, w, 3) uint8 RGB frame, at most 320 pixels a side."""
-    scale = min(1.0, _SIDE / max(frame.shape[:2]))
-    size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    height, width = size_with_longest_side((frame.shape[0], frame.shape[1]), min(_SIDE, max(frame.shape[:2])))
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
 
 
