@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from sampt.errors import QueryError
-from sampt.session.edits import Inputs, check_frame, check_items, check_unlocked, drop_review
+from sampt.session.edits import Inputs, check_frame, check_items, check_unlocked, drop, drop_review
 from sampt.session.types import Carried, Click, Reviewed
 
 __all__ = ["set_reviewed", "take_whole_change", "use_clicks_alone"]
@@ -34,9 +34,8 @@ def use_clicks_alone(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
     _find_clicks(inputs, object_id, frame_idx)
     base = [c for c in inputs.carried if (c.object_id, c.frame_idx) == (object_id, frame_idx)]
     nothing = Carried(object_id, frame_idx, (), (), 0)
-    inputs = drop_review(inputs, object_id, frame_idx)
-    masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
-    return dataclasses.replace(inputs, carried=tuple(nothing if c in base else c for c in inputs.carried), masks=masks)
+    inputs = drop(inputs, object_id, frame_idx, "reviewed", "masks")
+    return dataclasses.replace(inputs, carried=tuple(nothing if c in base else c for c in inputs.carried))
 
 
 def _find_clicks(inputs: Inputs, object_id: int, frame_idx: int) -> list[Click]:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -25,14 +26,17 @@ __all__ = [
     "Known",
     "add_object",
     "add_point",
+    "carry_base",
     "check_frame",
     "check_inputs",
     "check_items",
     "check_unlocked",
     "delete_point",
+    "drop",
     "drop_absence",
     "drop_review",
     "move_point",
+    "prompting_frames",
     "remove_object",
     "set_box",
     "update_object",
@@ -197,16 +201,43 @@ def remove_object(inputs: Inputs, object_id: int) -> Inputs:
     )
 
 
+Part: TypeAlias = Literal["clicks", "boxes", "masks", "carried", "reviewed", "absent"]
+
+
+def drop(inputs: Inputs, object_id: int, frame_idx: int, *parts: Part) -> Inputs:
+    """Without what these parts say of the object on the frame; the same inputs where they say nothing."""
+    here = object_id, frame_idx
+    changes: dict[str, Any] = {}
+    for part in parts:
+        old = getattr(inputs, part)
+        kept = tuple(item for item in old if (item.object_id, item.frame_idx) != here)
+        if len(kept) < len(old):
+            changes[part] = kept
+    return dataclasses.replace(inputs, **changes) if changes else inputs
+
+
 def drop_review(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
     """Without the mark that the result there is good: it is about to be another one."""
-    kept = tuple(r for r in inputs.reviewed if (r.object_id, r.frame_idx) != (object_id, frame_idx))
-    return inputs if len(kept) == len(inputs.reviewed) else dataclasses.replace(inputs, reviewed=kept)
+    return drop(inputs, object_id, frame_idx, "reviewed")
 
 
 def drop_absence(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
     """Without the word that the object is absent from the frame on: something else is said there now."""
-    kept = tuple(a for a in inputs.absent if (a.object_id, a.frame_idx) != (object_id, frame_idx))
-    return inputs if len(kept) == len(inputs.absent) else dataclasses.replace(inputs, absent=kept)
+    return drop(inputs, object_id, frame_idx, "absent")
+
+
+def prompting_frames(inputs: Inputs, object_id: int) -> set[int]:
+    """Frames on which something says where the object is, or that it is absent, or that have what their clicks start from."""
+    positive = [c for c in inputs.clicks if c.is_positive]
+    groups = (positive, inputs.boxes, inputs.masks, inputs.carried, inputs.absent)
+    return {item.frame_idx for group in groups for item in group if item.object_id == object_id}
+
+
+def carry_base(inputs: Inputs, object_id: int, frame_idx: int, known: Known) -> Inputs:
+    """With what a first edit of a frame that shows a result starts from."""
+    if frame_idx in prompting_frames(inputs, object_id) or (base := known(object_id, frame_idx)) is None:
+        return inputs
+    return dataclasses.replace(inputs, carried=(*inputs.carried, base))
 
 
 def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float], is_positive: bool, known: Known) -> Inputs:
@@ -219,13 +250,10 @@ def add_point(inputs: Inputs, object_id: int, frame_idx: int, xy: Sequence[float
     check_items(len(inputs.clicks) + 1, "clicks")
     frame_idx = check_frame(inputs, frame_idx)
     made = Click(inputs.next_point_id, object_id, frame_idx, _check_xy(inputs, xy), parse_sign(is_positive))
-    carried = inputs.carried
-    if not _is_prompt_frame(inputs, object_id, frame_idx) and (base := known(object_id, frame_idx)) is not None:
-        carried = (*carried, base)
-    inputs = drop_review(inputs, object_id, frame_idx)
+    inputs = drop_review(carry_base(inputs, object_id, frame_idx, known), object_id, frame_idx)
     if made.is_positive:
         inputs = drop_absence(inputs, object_id, frame_idx)
-    return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), carried=carried, next_point_id=inputs.next_point_id + 1)
+    return dataclasses.replace(inputs, clicks=(*inputs.clicks, made), next_point_id=inputs.next_point_id + 1)
 
 
 def move_point(inputs: Inputs, point_id: int, xy: Sequence[float]) -> Inputs:
@@ -242,12 +270,11 @@ def delete_point(inputs: Inputs, point_id: int) -> Inputs:
     since stays."""
     old = inputs.click(point_id)
     check_unlocked(inputs, old.object_id)
-    clicks = tuple(c for c in inputs.clicks if c is not old)
-    inputs = _let_go(drop_review(inputs, old.object_id, old.frame_idx), old)
     here = old.object_id, old.frame_idx
-    is_last = all((c.object_id, c.frame_idx) != here for c in clicks) and inputs.mask_on(*here) is None
-    carried = tuple(c for c in inputs.carried if not is_last or (c.object_id, c.frame_idx) != here)
-    return dataclasses.replace(inputs, clicks=clicks, carried=carried)
+    inputs = _let_go(drop_review(inputs, *here), old)
+    inputs = dataclasses.replace(inputs, clicks=tuple(c for c in inputs.clicks if c is not old))
+    is_last = all((c.object_id, c.frame_idx) != here for c in inputs.clicks) and inputs.mask_on(*here) is None
+    return drop(inputs, *here, "carried") if is_last else inputs
 
 
 def _let_go(inputs: Inputs, click: Click) -> Inputs:
@@ -263,14 +290,12 @@ def set_box(inputs: Inputs, object_id: int, frame_idx: int, box_xyxy: Sequence[f
     """With the object's box on the frame replaced, or taken away. The last word counts: a box replaces a mask."""
     check_unlocked(inputs, object_id)
     frame_idx = check_frame(inputs, frame_idx)
-    kept = tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != (object_id, frame_idx))
-    if box_xyxy is not None:
-        check_items(len(kept) + 1, "boxes")
-        kept = (*kept, BoxInput(object_id, frame_idx, _check_box(inputs, box_xyxy)))
-        inputs = drop_absence(inputs, object_id, frame_idx)
-        masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != (object_id, frame_idx))
-        inputs = dataclasses.replace(inputs, masks=masks)
-    return dataclasses.replace(drop_review(inputs, object_id, frame_idx), boxes=kept)
+    without = drop(inputs, object_id, frame_idx, "boxes", "reviewed")
+    if box_xyxy is None:
+        return without
+    check_items(len(without.boxes) + 1, "boxes")
+    box = BoxInput(object_id, frame_idx, _check_box(inputs, box_xyxy))
+    return dataclasses.replace(drop(without, object_id, frame_idx, "masks", "absent"), boxes=(*without.boxes, box))
 
 
 def check_inputs(inputs: Inputs) -> Inputs:
@@ -322,12 +347,6 @@ def check_items(count: int, what: str) -> None:
     """Refuse more objects, clicks, boxes or masks than a project can hold; raises LimitError."""
     if count > MAX_CLICKS:
         raise LimitError(f"A project with {count} {what} is too large; expected at most {MAX_CLICKS}: take some away.")
-
-
-def _is_prompt_frame(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
-    """Whether the frame is a prompt frame of the object already, or has what its clicks start from."""
-    groups = (inputs.boxes, inputs.masks, inputs.carried, inputs.absent, [c for c in inputs.clicks if c.is_positive])
-    return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
 
 
 def check_unlocked(inputs: Inputs, object_id: int) -> None:

@@ -14,7 +14,17 @@ from sampt.errors import LimitError, QueryError
 from sampt.files.limits import MAX_CORNERS, MAX_STROKE_POINTS, MAX_STROKE_RADIUS
 from sampt.geometry import cover_polygon, cover_stroke, mask_at
 from sampt.masks.rle import encode_mask
-from sampt.session.edits import Inputs, Known, check_frame, check_items, check_unlocked, drop_absence, drop_review
+from sampt.session.edits import (
+    Inputs,
+    Known,
+    carry_base,
+    check_frame,
+    check_items,
+    check_unlocked,
+    drop,
+    drop_absence,
+    prompting_frames,
+)
 from sampt.session.types import AbsentInput, MaskInput
 from sampt.types import BoolArray
 
@@ -35,8 +45,7 @@ def set_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray | N
             f"The mask of object {object_id} on frame {frame_idx} is {got}; expected a bool array of shape "
             f"{inputs.size_hw} with a pixel set."
         )
-    carried = tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) != (object_id, frame_idx))
-    return _with_mask(dataclasses.replace(inputs, carried=carried), object_id, frame_idx, given, is_edited=False)
+    return _with_mask(drop(inputs, object_id, frame_idx, "carried"), object_id, frame_idx, given, is_edited=False)
 
 
 def edit_mask(
@@ -58,36 +67,28 @@ def edit_mask(
     new = shown | area if is_added else shown & ~area
     if np.array_equal(new, shown):
         return inputs
-    is_first = frame_idx not in _prompting_frames(inputs, object_id)
-    if is_first and (base := known(object_id, frame_idx)) is not None:
-        inputs = dataclasses.replace(inputs, carried=(*inputs.carried, base))
-    return _with_mask(inputs, object_id, frame_idx, new, is_edited=True)
+    return _with_mask(carry_base(inputs, object_id, frame_idx, known), object_id, frame_idx, new, is_edited=True)
 
 
 def set_absent(inputs: Inputs, object_id: int, frame_idx: int, is_absent: bool) -> Inputs:
     """With the object absent from the frame on, whatever was said on that frame; or without what makes it absent there."""
     check_unlocked(inputs, object_id)
     frame_idx = check_frame(inputs, frame_idx)
-    said = sorted(_prompting_frames(inputs, object_id))
+    said = sorted(prompting_frames(inputs, object_id))
     start = max((f for f in said if f <= frame_idx), default=None)
     covering = [a for a in inputs.absent if (a.object_id, a.frame_idx) == (object_id, start)]
     if not is_absent:
-        return (
-            inputs if not covering else dataclasses.replace(inputs, absent=tuple(a for a in inputs.absent if a not in covering))
-        )
+        return inputs if start is None else drop_absence(inputs, object_id, start)
     if covering:
         return inputs
     check_items(len(inputs.absent) + 1, "absences")
-    here, stop = (object_id, frame_idx), min((f for f in said if f > frame_idx), default=inputs.num_frames)
-    later = AbsentInput(object_id, stop)  # says nothing new from now on, where there is one
+    stop = min((f for f in said if f > frame_idx), default=inputs.num_frames)
+    inputs = drop(inputs, object_id, frame_idx, "clicks", "boxes", "masks", "carried")
+    inputs = drop_absence(inputs, object_id, stop)  # one there says nothing new from now on
     return dataclasses.replace(
         inputs,
-        clicks=tuple(c for c in inputs.clicks if (c.object_id, c.frame_idx) != here),
-        boxes=tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != here),
-        masks=tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != here),
-        carried=tuple(c for c in inputs.carried if (c.object_id, c.frame_idx) != here),
         reviewed=tuple(r for r in inputs.reviewed if r.object_id != object_id or not frame_idx <= r.frame_idx < stop),
-        absent=(*(a for a in inputs.absent if a != later), AbsentInput(object_id, frame_idx)),
+        absent=(*inputs.absent, AbsentInput(object_id, frame_idx)),
     )
 
 
@@ -144,17 +145,16 @@ def _something(area: BoolArray, what: str) -> BoolArray:
 def _with_mask(inputs: Inputs, object_id: int, frame_idx: int, mask: BoolArray, *, is_edited: bool) -> Inputs:
     """With the mask as the last word on the frame: clicks that contradict it, a box and an absence there are gone."""
     here = object_id, frame_idx
-    masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != here)
-    check_items(len(masks) + 1, "masks")
+    without = drop(inputs, *here, "masks", "boxes", "reviewed", "absent")
+    check_items(len(without.masks) + 1, "masks")
     own = [c for c in inputs.clicks if (c.object_id, c.frame_idx) == here]
     signs = mask_at(mask, np.array([c.xy for c in own], np.float32).reshape(-1, 2)).tolist()
     wrong = {c.point_id for c, is_on in zip(own, signs, strict=True) if c.is_positive != is_on}
     held = tuple(c.point_id for c in own if c.point_id not in wrong)
     return dataclasses.replace(
-        drop_absence(drop_review(inputs, object_id, frame_idx), object_id, frame_idx),
+        without,
         clicks=tuple(c for c in inputs.clicks if c.point_id not in wrong),
-        boxes=tuple(b for b in inputs.boxes if (b.object_id, b.frame_idx) != here),
-        masks=(*masks, MaskInput(object_id, frame_idx, encode_mask(mask), held, is_edited)),
+        masks=(*without.masks, MaskInput(object_id, frame_idx, encode_mask(mask), held, is_edited)),
     )
 
 
@@ -162,21 +162,11 @@ def _without_mask(inputs: Inputs, object_id: int, frame_idx: int) -> Inputs:
     here = object_id, frame_idx
     if inputs.mask_on(*here) is None:
         return inputs
-    carried = inputs.carried
-    if not _is_clicked(inputs, object_id, frame_idx):  # nothing starts from it any more
-        carried = tuple(c for c in carried if (c.object_id, c.frame_idx) != here)
-    masks = tuple(m for m in inputs.masks if (m.object_id, m.frame_idx) != here)
-    return dataclasses.replace(drop_review(inputs, object_id, frame_idx), masks=masks, carried=carried)
+    inputs = drop(inputs, *here, "masks", "reviewed")
+    return inputs if _is_clicked(inputs, *here) else drop(inputs, *here, "carried")  # nothing starts from it any more
 
 
 def _is_clicked(inputs: Inputs, object_id: int, frame_idx: int) -> bool:
     """Whether a click or a box says something of the frame."""
     groups = (inputs.clicks, inputs.boxes)
     return any((i.object_id, i.frame_idx) == (object_id, frame_idx) for group in groups for i in group)
-
-
-def _prompting_frames(inputs: Inputs, object_id: int) -> set[int]:
-    """Frames on which something says where the object is, or that it is absent."""
-    positive = [c for c in inputs.clicks if c.is_positive]
-    groups = (positive, inputs.boxes, inputs.masks, inputs.carried, inputs.absent)
-    return {i.frame_idx for group in groups for i in group if i.object_id == object_id}

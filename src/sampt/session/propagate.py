@@ -105,8 +105,10 @@ class _SpanRun:
         elif len(span.frames) > 1:
             sizes = self._video.size_hw, self._working.size_hw
             known = {o: record.object_mask().resized(*sizes) for o, record in records.items()}
+            engine = self._make_watched()
             self._begin_quality(records)
-            with contextlib.closing(propagate_points(self._make_watched(), self._reduced, span.frames, points, known)) as found:
+            video = self._reduced if self._meters else self._working  # reducing costs milliseconds a frame
+            with contextlib.closing(propagate_points(engine, video, span.frames, points, known)) as found:
                 for frame_idx, masks, rows in found:
                     if frame_idx == span.start:
                         self._know_points(starts, rows)
@@ -144,7 +146,7 @@ class _SpanRun:
     def _make_watched(self) -> Engine:
         known = None
         if any(p.frame_idx == self._span.start for p in self._span.prompt_frames.values()):
-            frame = self._working.read(self._span.start, self._span.start + 1)[0]
+            frame = self._reduced.read(self._span.start, self._span.start + 1)[0]
             known = (np.array(frame), functools.partial(self._previewer.embedding, self._span.start))
         return dataclasses.replace(
             self._engine,
@@ -156,10 +158,8 @@ class _SpanRun:
 
     def _report_provisional(self, number: int, masks: Sequence[ObjectMask]) -> None:
         """Tell of masks on the span's frame of that number, which may still change."""
-        now = time.monotonic()
-        if self._watch.on_provisional is None or not number or now - self._reported_s < _PROVISIONAL_S:
+        if self._watch.on_provisional is None or not number or time.monotonic() - self._reported_s < _PROVISIONAL_S:
             return
-        self._reported_s = now
         frame_idx, sizes = self._span.frames[number], (self._working.size_hw, self._video.size_hw)
         results = {}
         for found in masks:
@@ -173,6 +173,7 @@ class _SpanRun:
             )
         if results:
             self._watch.on_provisional(FrameUpdate(frame_idx, results))
+        self._reported_s = time.monotonic()  # what it took does not count: with many objects it may be as long as the pause
 
     def _at_prompt_frame(self) -> Iterator[dict[int, ObjectResult]]:
         """Where the span starts on its prompt frame: results missing there; what a preview shows is what is written."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from sampt.checks import shape_repr
 from sampt.geometry import size_with_longest_side
+from sampt.memory import cover_cells
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session.types import NeedsReview, Record
 from sampt.trackers.base import PointTracker
@@ -150,8 +151,7 @@ class _ReducedMask:
     def __init__(self, mask: BoolArray, reduced: UInt8Array) -> None:
         height, width = reduced.shape[:2]
         self.scale = width / mask.shape[1], height / mask.shape[0]
-        covered = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-        self.mask = (covered >= 0.5).astype(np.uint8)
+        self.mask = (cover_cells(mask, (height, width)) >= 0.5).astype(np.uint8)
         self.area = int(np.count_nonzero(self.mask))
         edge = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         self.compactness = max(1, np.count_nonzero(edge)) / max(self.area, _MIN_AREA) ** 0.5

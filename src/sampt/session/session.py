@@ -117,7 +117,7 @@ class Session(SessionReader):
         self._previews: LruCache[bytes, ObjectResult] = LruCache(_MAX_PREVIEW_BYTES, _MAX_PREVIEWS)
         self._own_video: LockedVideo | None = None
         self._running = threading.Lock()
-        self._noted_s = time.monotonic()
+        self._noted_s, self._noted_revision = time.monotonic(), -1
 
     @classmethod
     def create(
@@ -445,12 +445,13 @@ class Session(SessionReader):
         return inputs
 
     def _note_progress(self, min_s: float) -> None:
-        """Write down how far the project is, unless that was done less than ``min_s`` ago."""
-        if time.monotonic() - self._noted_s < min_s:
+        """Write down how far the project is, unless that was done less than ``min_s`` ago, or nothing has changed since."""
+        revision = self._state.revision
+        if time.monotonic() - self._noted_s < min_s or revision == self._noted_revision:
             return
         progress = Progress.of(Path(self._content.video.path).name, self.coverage(), self.timelines())
         write_progress(self.project, progress)
-        self._noted_s = time.monotonic()
+        self._noted_s, self._noted_revision = time.monotonic(), revision
 
     def _save_first(self) -> Session:
         try:

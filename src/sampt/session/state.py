@@ -225,10 +225,10 @@ class SessionState:
 
     def _status(self, object_id: int, frame_idx: int) -> tuple[FrameStatus, bool]:
         """What an export has of an object on a frame, and whether that is a mask that is up to date."""
-        prompt_frame = self.plans()[object_id].at(frame_idx)
         entry, is_stale = self.entry(object_id, frame_idx)
         if entry is not None and not is_stale:
             return FrameStatus.DONE, entry.area_px > 0
+        prompt_frame = self.plans()[object_id].at(frame_idx)
         if prompt_frame is not None and prompt_frame.frame_idx == frame_idx:
             return FrameStatus.DONE, True  # previewed
         return (FrameStatus.UNKNOWN if entry is None else FrameStatus.STALE), False

@@ -80,7 +80,9 @@ def _difference(newer: Inputs, older: Inputs, write: Write) -> dict[str, Any]:
     for part in _PARTS:
         new, old = getattr(newer, part), getattr(older, part)
         if new is not old:
-            start = _count_same(zip(new, old, strict=False))
+            shorter = min(len(new), len(old))
+            is_longer = new[:shorter] == old[:shorter]  # as a rule: something was added, or taken away at the end
+            start = shorter if is_longer else _count_same(zip(new, old, strict=False))
             end = _count_same(zip(reversed(new[start:]), reversed(old[start:]), strict=False))
             kept[part] = [start, end]
             between[part] = old[start : len(old) - end]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from sampt.trackers.base import CausalTracker, PointTracker, TrackerInfo, Tracke
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 from sampt.video.base import Video, VideoView
 
-__all__ = ["Stopped", "WatchedSegmenter", "WatchedTracker", "WatchedVideo", "watched_tracker"]
+__all__ = ["TOGETHER", "Stopped", "WatchedSegmenter", "WatchedTracker", "WatchedVideo", "watched_tracker"]
 
 Check = Callable[[PropagationStage], None]
 """Called before every part of the work with what it is; raises :class:`Stopped`."""
@@ -42,7 +42,7 @@ class WatchedSegmenter(SegmenterView):
     """``segmenter``, checked between frames and a few objects, which does not encode a frame whose embedding is known."""
 
     def __init__(
-        self, segmenter: PromptableSegmenter, check: Check, known: tuple[UInt8Array, Callable[[], Any]] | None = None
+        self, segmenter: PromptableSegmenter, check: Check, known: tuple[UInt8Array, Callable[[], Any]] | None
     ) -> None:
         super().__init__(segmenter)
         self._check, self._known = check, known
@@ -70,7 +70,7 @@ class WatchedSegmenter(SegmenterView):
             found += super().decode_with_refinement(embedding, part, plan)
         return found
 
-    def _parts(self, prompts: Sequence[ObjectPrompt]) -> Any:
+    def _parts(self, prompts: Sequence[ObjectPrompt]) -> Iterator[Sequence[ObjectPrompt]]:
         for first in range(0, len(prompts), TOGETHER):
             self._check("segmenting")
             yield prompts[first : first + TOGETHER]

@@ -23,7 +23,7 @@ from sampt.web.roots import Roots
 from sampt.web.schemas.stream import TakenEvent
 from sampt.web.settings import WebSettings
 
-__all__ = ["Browser", "Browsers", "ProjectTakenError", "project_for"]
+__all__ = ["Browser", "Browsers", "ProjectTakenError", "project_for", "projects_of_name"]
 
 _LOG = logging.getLogger(__name__)
 _NO_SESSION = "No video is open in this browser; open one, or its project."
@@ -180,7 +180,7 @@ class Browsers:
     def open_projects(self) -> set[Path]:
         """The projects that are open, links followed."""
         with self._lock:
-            return {b.project for b in self._by_id.values() if b.project is not None}
+            return {project for b in self._by_id.values() if (project := b.project) is not None}
 
     def open(
         self, cookie: str | None, make: Callable[[int], Session], project: Path, *, take_over: bool = False
@@ -297,11 +297,9 @@ def project_for(video: Path, work: Path) -> Path:
     Where a project of that name is of another video (``clip.mov`` beside ``clip.mp4``, or a ``clip.mp4`` of another folder), a
     number is added.
     """
-    stem = video.name if video.is_dir() else video.stem
     is_writable = os.access(video.parent, os.W_OK | os.X_OK)
     for folder in (video.parent, work / "projects"):
-        for number in range(1, _MAX_OF_A_NAME):
-            project = folder / f"{stem}{SUFFIX if number == 1 else f'-{number}{SUFFIX}'}"
+        for project in projects_of_name(folder, video):
             is_there = (project / PROJECT_NAME).is_file()
             if is_there and _is_about(project, video, is_beside=folder == video.parent):
                 return project
@@ -309,7 +307,17 @@ def project_for(video: Path, work: Path) -> Path:
                 if folder != video.parent or is_writable:
                     return project
                 break
-    raise HTTPException(409, f"There are too many projects called {stem}; name one to open.")
+    raise HTTPException(409, f"There are too many projects called {_stem(video)}; name one to open.")
+
+
+def projects_of_name(folder: Path, video: Path) -> Iterator[Path]:
+    """What the projects of a video in a folder may be called, in the order in which the names are given."""
+    for number in range(1, _MAX_OF_A_NAME):
+        yield folder / f"{_stem(video)}{SUFFIX if number == 1 else f'-{number}{SUFFIX}'}"
+
+
+def _stem(video: Path) -> str:
+    return video.name if video.is_dir() else video.stem
 
 
 def _is_about(project: Path, video: Path, *, is_beside: bool) -> bool:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sampt.errors import SamptError
 from sampt.session.progress import Progress, read_progress
-from sampt.session.project import PROJECT_NAME, SUFFIX, read_project
+from sampt.session.project import PROJECT_NAME, read_project
+from sampt.web.browsers import projects_of_name
 from sampt.web.roots import Roots
 from sampt.web.schemas.server import FileEntry, WorkInfo
 
 __all__ = ["add_work"]
 
-_MAX_OF_A_NAME = 100
 _MAX_READ_BYTES = 1 << 18
 """A larger project.json without a file about its progress (an older sampt wrote none) is not read to tell of it."""
 
@@ -34,10 +34,10 @@ def _work_of(entry: FileEntry, roots: Roots, work: Path, is_open: set[Path]) -> 
     if entry.kind == "folder":
         return None
     path = roots.resolve(entry.path)
-    project = path if entry.kind == "project" else _find_project(path, roots, work)
-    if project is None:
+    found = (path, _progress_of(path)) if entry.kind == "project" else _find_project(path, roots, work)
+    if found is None:
         return entry.model_copy(update={"work": _NEW})
-    progress = read_progress(project) or _guess(project)
+    project, progress = found
     return entry.model_copy(
         update={
             "work": WorkInfo(
@@ -56,18 +56,21 @@ def _work_of(entry: FileEntry, roots: Roots, work: Path, is_open: set[Path]) -> 
 _NEW = WorkInfo(state="new", project=None, is_open=False, num_frames=0, num_done=0, num_events=0, num_reviewed=0)
 
 
-def _find_project(video: Path, roots: Roots, work: Path) -> Path | None:
-    """The project that opening the video opens, as :func:`sampt.web.browsers.project_for` finds it."""
-    stem = video.name if video.is_dir() else video.stem
+def _find_project(video: Path, roots: Roots, work: Path) -> tuple[Path, Progress | None] | None:
+    """The project that opening the video opens (:func:`sampt.web.browsers.project_for`), by its name and the video's alone, and
+    how far it is."""
     for folder in (video.parent, work / "projects"):
-        for number in range(1, _MAX_OF_A_NAME):
-            project = folder / f"{stem}{SUFFIX if number == 1 else f'-{number}{SUFFIX}'}"
+        for project in projects_of_name(folder, video):
             if not (project / PROJECT_NAME).is_file():
                 break
-            known = read_progress(project) or _guess(project)
+            known = _progress_of(project)
             if roots.contains(project) and (known is None or known.video == video.name):
-                return project
+                return project, known
     return None
+
+
+def _progress_of(project: Path) -> Progress | None:
+    return read_progress(project) or _guess(project)
 
 
 def _guess(project: Path) -> Progress | None:
