@@ -54,8 +54,9 @@ def add_objects(session: Session, count: int) -> None:
     session.preview(0)  # as the page does
 
 
-def cancelled(session: Session, after_s: float) -> tuple[float | None, float | None, float]:
-    """Seconds to the first mask and to the first on another frame, where they came, and from the cancel to the end."""
+def cancelled(session: Session, after_s: float) -> tuple[float | None, float | None, float | None]:
+    """Seconds to the first mask and to the first on another frame, where they came, and from the cancel to the end, where the
+    propagation had not ended before."""
     cancel, start = threading.Event(), time.perf_counter()
     seen: list[tuple[int, float]] = []
     at: list[float] = []
@@ -72,7 +73,7 @@ def cancelled(session: Session, after_s: float) -> tuple[float | None, float | N
     end = time.perf_counter()
     timer.join()
     first = min((s for frame, s in seen if frame == 0), default=None)
-    return first, min((s for frame, s in seen if frame), default=None), max(0.0, end - at[0])
+    return first, min((s for frame, s in seen if frame), default=None), end - at[0] if end > at[0] else None
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,6 @@ class Bench:
     device: str
     is_reduced: bool
     repeats: int = 5
-    made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def segmenter(self, name: str, **options: str) -> PromptableSegmenter:
         weights = "random" if SEGMENTERS[name].weights else "default"
@@ -130,7 +129,7 @@ Measure = Callable[[Bench, Limit], Row]
 
 
 class Waiting(SegmenterView):
-    """Waits for the GPU after every call, so that a stage's time is its own."""
+    """Waits for the GPU after the encoder, so that a stage's time is its own; a decoder's results are on the host anyway."""
 
     def encode(self, frames: Any) -> Any:
         embeddings = self.segmenter.encode(frames)
@@ -144,10 +143,11 @@ def measure_preset(name: str, bench: Bench, limit: Limit) -> Row:
     queries = [QueryMask(k + 1, 0, mask) for k, mask in enumerate(known.masks[0])]
     segmenter = bench.segmenter(config.segmenter, **setting_options("segmenter", config.segmenter, config))
     tracker = bench.tracker(config.tracker, **setting_options("tracker", config.tracker, config))
+    pipeline = Pipeline(bench, config, queries, tracker, segmenter)
     free_memory()
-    for _ in islice(run_pipeline(bench, config, queries, tracker, segmenter, StageClock(), waits=False), 2):  # to warm up
+    for _ in islice(pipeline.run(StageClock(), waits=False), 2):  # to warm up
         limit.check()
-    whole_s, num_frames, _ = time_pipeline(bench, config, queries, tracker, segmenter, limit, waits=False)
+    whole_s, num_frames, _ = pipeline.time(limit, waits=False)
     memory = peak_memory(bench.device)
     row: Row = {
         "tracker": tracker.info.name,
@@ -159,77 +159,61 @@ def measure_preset(name: str, bench: Bench, limit: Limit) -> Row:
     }
     if num_frames < video.num_frames:
         return row | {"note": "stopped at its limit"}
-    staged_s, _, clock = time_pipeline(bench, config, queries, tracker, segmenter, limit, waits=True)
+    staged_s, _, clock = pipeline.time(limit, waits=True)
     parts = {stage: clock.seconds[stage] / staged_s for stage in ("read", "track", "encode", "decode")}
     row["fraction"] = parts | {"rest": 1 - sum(parts.values())}
-    bare_s = time_bare(bench, config, queries, tracker, segmenter, limit)
+    bare_s = pipeline.time_bare(limit)
     return row | {"bare_frames_per_s": num_frames / bare_s, "over_bare": whole_s / bare_s}
 
 
-def run_pipeline(
-    bench: Bench,
-    config: SegmentConfig,
-    queries: Sequence[QueryMask],
-    tracker: PointTracker,
-    segmenter: PromptableSegmenter,
-    clock: StageClock,
-    *,
-    waits: bool,
-) -> Iterator[Any]:
-    timed_segmenter: Any = TimedSegmenter(Waiting(segmenter) if waits else segmenter, clock)
-    timed_tracker: Any = TimedTracker(tracker, clock)
-    if SEGMENTERS[config.segmenter].weights:
-        timed_segmenter = PlayedSegmenter(timed_segmenter, bench.known, clock)
-    if TRACKERS[config.tracker].weights:
-        timed_tracker = PlayedTracker(timed_tracker, bench.known, clock)
-    video = TimedVideo(ArrayVideo(bench.known.frames), clock)
-    return segment_video(video, list(queries), config=config, tracker=timed_tracker, segmenter=timed_segmenter)
+@dataclass(frozen=True)
+class Pipeline:
+    """One preset's, made and ready."""
 
+    bench: Bench
+    config: SegmentConfig
+    queries: Sequence[QueryMask]
+    tracker: PointTracker
+    segmenter: PromptableSegmenter
 
-def time_pipeline(
-    bench: Bench,
-    config: SegmentConfig,
-    queries: Sequence[QueryMask],
-    tracker: PointTracker,
-    segmenter: PromptableSegmenter,
-    limit: Limit,
-    *,
-    waits: bool,
-) -> tuple[float, int, StageClock]:
-    """Seconds without what plays, frames done, and the clock."""
-    clock, count = StageClock(), 0
-    synchronize()
-    start_s = time.perf_counter()
-    for _ in run_pipeline(bench, config, queries, tracker, segmenter, clock, waits=waits):
-        count += 1
-        if limit.is_over:
-            break
-    synchronize()
-    return time.perf_counter() - start_s - clock.seconds[PLAYED], count, clock
+    def run(self, clock: StageClock, *, waits: bool) -> Iterator[Any]:
+        known, config = self.bench.known, self.config
+        segmenter: Any = TimedSegmenter(Waiting(self.segmenter) if waits else self.segmenter, clock)
+        tracker: Any = TimedTracker(self.tracker, clock)
+        if SEGMENTERS[config.segmenter].weights:
+            segmenter = PlayedSegmenter(segmenter, known, clock)
+        if TRACKERS[config.tracker].weights:
+            tracker = PlayedTracker(tracker, known, clock)
+        video = TimedVideo(ArrayVideo(known.frames), clock)
+        return segment_video(video, list(self.queries), config=config, tracker=tracker, segmenter=segmenter)
 
+    def time(self, limit: Limit, *, waits: bool) -> tuple[float, int, StageClock]:
+        """Seconds without what plays, frames done, and the clock."""
+        clock, count = StageClock(), 0
+        synchronize()
+        start_s = time.perf_counter()
+        for _ in self.run(clock, waits=waits):
+            count += 1
+            if limit.is_over:
+                break
+        synchronize()
+        return time.perf_counter() - start_s - clock.seconds[PLAYED], count, clock
 
-def time_bare(
-    bench: Bench,
-    config: SegmentConfig,
-    queries: Sequence[QueryMask],
-    tracker: PointTracker,
-    segmenter: PromptableSegmenter,
-    limit: Limit,
-) -> float:
-    """Seconds of the encoder on every frame and of the tracker over the clip, at the working size."""
-    source = ArrayVideo(bench.known.frames)
-    working = working_video(source, config.longest_side)
-    points = prepare_queries(source, working, list(queries), config, segmenter).points
-    frames, batch = working.read(0, working.num_frames), segmenter.info.encode_batch
-    clip = ArrayVideo(frames)
-    synchronize()
-    start_s = time.perf_counter()
-    for k in range(0, len(frames), batch):
-        segmenter.encode(frames[k : k + batch])
-        limit.check()
-    tracker.track(clip, points)
-    synchronize()
-    return time.perf_counter() - start_s
+    def time_bare(self, limit: Limit) -> float:
+        """Seconds of the encoder on every frame and of the tracker over the clip, at the working size."""
+        source = ArrayVideo(self.bench.known.frames)
+        working = working_video(source, self.config.longest_side)
+        points = prepare_queries(source, working, list(self.queries), self.config, self.segmenter).points
+        frames, batch = working.read(0, working.num_frames), self.segmenter.info.encode_batch
+        clip = ArrayVideo(frames)
+        synchronize()
+        start_s = time.perf_counter()
+        for k in range(0, len(frames), batch):
+            self.segmenter.encode(frames[k : k + batch])
+            limit.check()
+        self.tracker.track(clip, points)
+        synchronize()
+        return time.perf_counter() - start_s
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sampt.runs.record import peak_memory_bytes
 from sampt.testing.scenes import demo_scene
 from sampt.video.writer import VideoWriter
 
@@ -84,7 +84,7 @@ def measure(folder: Path, num_frames: int, options: list[str]) -> Peak:
 
 def peak_megabytes() -> float:
     """The most resident memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return (peak_memory_bytes() or 0) / 1e6
 
 
 def make_clip(clip: Path, mask: Path, num_frames: int) -> None:

@@ -13,7 +13,6 @@ loaded and have run before.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 
 import sampt
+from benchmarks.memory import peak_megabytes
 from sampt.evaluation.datasets import davis_sequences
 from sampt.presets import PRESETS
 
@@ -58,7 +58,7 @@ def measure(count: int, num_frames: int) -> None:
     results = sampt.segment_video(clip, clicks, config=PRESETS["default"])
     num_results = sum(result.masks.shape[0] for result in results)
     assert num_results == count * num_frames
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak_mb = peak_megabytes()
     print(f"| {count} | {peak_mb:.0f} | {time.process_time():.0f} |", flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from sampt.weights import SOURCES, WeightsSource
 
 
 @pytest.fixture
-def offered(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, WeightsSource]:
-    """Two checkpoints, instead of the official ones: a published digest, and none."""
+def offered(server: Any, cache: Path) -> Iterator[dict[str, WeightsSource]]:
+    """Two checkpoints, instead of the official ones, which come back in their order: a published digest, and none."""
     sha256 = hashlib.sha256(server.content).hexdigest()
     made = {
         name: WeightsSource(
@@ -23,11 +24,12 @@ def offered(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
         )
         for name, digest in (("known", sha256), ("unknown", None))
     }
-    for name in list(SOURCES):
-        monkeypatch.delitem(SOURCES, name)
-    for name, source in made.items():
-        monkeypatch.setitem(SOURCES, name, source)
-    return made
+    before = dict(SOURCES)
+    SOURCES.clear()
+    SOURCES.update(made)
+    yield made
+    SOURCES.clear()
+    SOURCES.update(before)
 
 
 def test_list_shows_every_official_checkpoint(call: Any, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,11 +136,7 @@ def by_authors(state: State) -> State:
         part, _, rest = key.partition(".")
         if part == "vision_encoder":
             rest = rest.replace("backbone.", "trunk.").replace("patch_embed.projection.", "patch_embed.proj.")
-            rest = (
-                rest.replace("layer_norm", "norm")
-                .replace("mlp.proj_in.", "mlp.layers.0.")
-                .replace("mlp.proj_out.", "mlp.layers.1.")
-            )
+            rest = _as_block(rest)
             if rest.startswith("neck.convs."):
                 *start, kind = rest.split(".")
                 rest = ".".join([*start, "conv", kind])
@@ -175,11 +171,7 @@ def _part_of_decoder(name: str) -> str:
     ):
         name = name.replace(ours, theirs)
     if name.startswith("transformer."):
-        return (
-            name.replace("layer_norm", "norm")
-            .replace("mlp.proj_in.", "mlp.layers.0.")
-            .replace("mlp.proj_out.", "mlp.layers.1.")
-        )
+        return _as_block(name)
     return name.replace(".layers.0.", ".layers.1.").replace(".proj_in.", ".layers.0.").replace(".proj_out.", ".layers.2.")
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from sampt.backends.opencv import BUILDS
 from sampt.version import __version__
 
-__all__ = ["Extra", "Machine", "describe_machine", "list_extras"]
+__all__ = ["Extra", "Machine", "describe_machine", "list_extras", "num_cores"]
 
 _DISTRIBUTION = "sampt"
 _FOR_DEVELOPERS = ("dev", "training")
 _PACKAGES = ("numpy", "onnxruntime", "av", "torch", "transformers", "kornia", "openvino")
-_OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 """Files that a driver of NVIDIA's or AMD's makes on Linux, the last one in Windows' Linux."""
 _REQUIRED = re.compile(r"([\w.-]+)(?:\[([\w,-]+)\])?[^;]*;.*extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -65,7 +65,7 @@ def describe_machine() -> Machine:
     """Look at this machine; imports PyTorch where there may be a GPU, else nothing large."""
     gpus, note = _gpus()
     system = f"{platform.system()} {platform.release()}, {_processor()}"
-    return Machine(system, _cores(), _memory_bytes(), gpus, note, dict(_versions()))
+    return Machine(system, num_cores(), _memory_bytes(), gpus, note, dict(_versions()))
 
 
 def list_extras() -> tuple[Extra, ...]:
@@ -105,7 +105,7 @@ def _versions() -> Iterator[tuple[str, str]]:
     yield "Python", platform.python_version()
     yield "sampt", __version__
     yield "FFmpeg", _ffmpeg()
-    for name in (*_OPENCV, *_PACKAGES):
+    for name in (*BUILDS, *_PACKAGES):
         if version := _version(name):
             yield name, version
 
@@ -129,7 +129,8 @@ def _processor() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def num_cores() -> int:
+    """Processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

@@ -7,9 +7,9 @@ from importlib import metadata
 
 from sampt.errors import BackendError
 
-__all__ = ["check_opencv", "describe_builds"]
+__all__ = ["BUILDS", "check_opencv", "describe_builds"]
 
-_BUILDS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+BUILDS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 _WAY_ROUND = "docs/install.md, 'OpenCV'"
 
 
@@ -32,7 +32,7 @@ def check_opencv() -> None:
     """
     spec = importlib.util.find_spec("cv2")
     if spec is None or spec.origin is None:  # a folder without its __init__.py has no origin
-        build = next(iter(_installed()), _BUILDS[0]).partition(" ")[0]
+        build = next(iter(_installed()), BUILDS[0]).partition(" ")[0]
         raise BackendError(
             f"OpenCV (cv2) is {'missing' if spec is None else 'broken'}, as after the removal of another build of it. "
             f"Run: pip install --force-reinstall --no-deps {build} ({_WAY_ROUND})."
@@ -42,7 +42,7 @@ def check_opencv() -> None:
 def _installed() -> list[str]:
     """Name and version of the builds that pip knows of."""
     found = []
-    for name in _BUILDS:
+    for name in BUILDS:
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sampt.batch.remote import fetched, is_folder, is_url, listed
 from sampt.errors import BatchError, SamptError, did_you_mean
+from sampt.exporters.labels import is_label
 from sampt.files.limits import MAX_LIST_BYTES, parse_json
 from sampt.files.listing import is_leftover
 from sampt.files.names import real_path
@@ -276,7 +277,7 @@ def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem
     masks = [_at_location(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
     for object_id, label in values.get("labels", {}).items():
-        if not object_id.isdecimal() or not isinstance(label, str) or not label.strip():
+        if not is_label(object_id, label):
             shown = json.dumps({object_id: label})
             raise BatchError(f'{where} has {shown} among its labels; expected an object id and a name, such as {{"1": "dog"}}.')
     name = values.get("name") or _list_names(values["video"])[0]

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
+from sampt.backends.machine import num_cores
 from sampt.batch.driver import WorkerReply, check_counts
 from sampt.batch.items import BatchItem
 from sampt.batch.process import as_line
@@ -39,7 +40,7 @@ class LocalPool:
         check_counts(num_workers, threads)
         self.num_workers = num_workers
         self._settings = settings
-        self._threads = threads or max(1, _num_cores() // num_workers)
+        self._threads = threads or max(1, num_cores() // num_workers)
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -132,7 +133,3 @@ def _interruptions_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -206,7 +206,7 @@ class Worker:
     def _labels(self, item: BatchItem, object_ids: Sequence[int]) -> dict[int, str]:
         """The names of the item's objects; none where nobody gave any."""
         if item.labels:
-            return {int(o): str(name) for o, name in item.labels.items()}
+            return {int(o): name.strip() for o, name in item.labels.items()}
         known = self._settings.labels
         return {o: known.get(o) or object_named(o, None).name for o in object_ids} if known else {}
 

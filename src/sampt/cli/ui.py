@@ -108,13 +108,13 @@ def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> We
     from sampt.web.roots import Roots, named_roots
     from sampt.web.settings import WebSettings, default_work_folder
 
-    folders = _folders(arguments)
+    is_list = _is_list(arguments.video)
+    folders = _folders(arguments, is_list)
     config = config_from(arguments)
     backend_options(config, arguments.runtime, arguments.precision)  # unknown names are reported here, not in the page
     backends = NamedBackends(arguments.device, arguments.runtime, arguments.precision)
     roots = named_roots(folders)
     known_roots = Roots(roots)
-    is_list = _is_list(arguments.video)
     given = {"folder" if is_list else "video": arguments.video, "project": arguments.project}
     for name, path in given.items():
         if path is not None and not known_roots.contains(path):
@@ -123,7 +123,7 @@ def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> We
     return WebSettings(roots, default_work_folder(), backends, config, start=start, host=arguments.host, port=port, token=token)
 
 
-def _folders(arguments: argparse.Namespace) -> list[Path]:
+def _folders(arguments: argparse.Namespace, is_list: bool) -> list[Path]:
     """The roots; checked, as the video is."""
     from sampt.session.project import read_project
     from sampt.video.open import open_video
@@ -135,7 +135,6 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
         if not project.is_dir():
             raise OutputError(f"There is no project {project}; give a video to begin one.")
         read_project(project)
-    is_list = _is_list(video)
     if is_list and project is not None:
         raise ConfigError(
             f"{video} is a folder of videos, and --project belongs to one video; leave it out, or name the video."
@@ -155,13 +154,20 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
 
 def _is_list(folder: Path | None) -> bool:
     """Whether what was given is a folder of videos, of folders of frames, or of projects, and no video itself."""
+    from starlette.exceptions import HTTPException
+
     from sampt.web.roots import Roots, folder_kind, named_roots
 
     if folder is None or not folder.is_dir():
         return False
     (name, root), *_ = named_roots([folder]).items()
     roots = Roots({name: root})
-    return folder_kind(root) == "folder" and any(entry.kind != "folder" for entry in roots.list(name))
+    if folder_kind(root) != "folder":
+        return False
+    try:
+        return any(entry.kind != "folder" for entry in roots.list(name))
+    except HTTPException:  # it cannot be read; who opens it as a video gets the error
+        return False
 
 
 def _bound(host: str, port: int | None) -> socket.socket:

@@ -9,7 +9,7 @@ from sampt.errors import QueryError
 from sampt.files.limits import parse_json
 from sampt.files.text import read_text
 
-__all__ = ["check_labels", "parse_classes", "parse_labels"]
+__all__ = ["check_labels", "is_label", "parse_classes", "parse_labels"]
 
 _MAX_BYTES = 1 << 20
 _FILES = (".json", ".txt")
@@ -42,11 +42,14 @@ def parse_labels(text: str) -> dict[int, str]:
 
 def _from_json(path: str) -> dict[int, str]:
     read = _read(path, parse=True)
-    if not isinstance(read, dict) or not all(
-        str(key).isdecimal() and isinstance(name, str) and name.strip() for key, name in read.items()
-    ):
+    if not isinstance(read, dict) or not all(is_label(key, name) for key, name in read.items()):
         raise QueryError(f'{path} is no label list; expected an object of ids and names, such as {{"1": "dog"}}.')
     return {int(key): name.strip() for key, name in read.items()}
+
+
+def is_label(object_id: object, name: object) -> bool:
+    """Whether an entry of a JSON object is the label of an object: its id and its name."""
+    return str(object_id).isdecimal() and isinstance(name, str) and bool(name.strip())
 
 
 def parse_classes(text: str) -> tuple[str, ...]:

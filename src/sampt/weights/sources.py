@@ -139,9 +139,9 @@ def default_source(backend: str) -> WeightsSource:
     Raises:
         BackendError: there is none.
     """
-    own = [source for source in SOURCES.values() if source.backend == backend]
-    if own:  # the file of its own name, if there is one: others go with it
-        return next((source for source in own if source.name == backend), own[0])
+    for source in SOURCES.values():
+        if source.backend == backend:
+            return source
     raise BackendError(f"No weights are known for {backend!r}; give the path of a checkpoint.")
 
 

@@ -7,7 +7,6 @@ sequences.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
+from sampt.backends.machine import num_cores
 from sampt.errors import EvaluationError
 from sampt.evaluation.vos.jf import Statistics, db_statistics, region_and_contour
 from sampt.evaluation.vos.predicted import PredictedMasks, find_predictions
@@ -205,7 +205,7 @@ def _score(sequences: Sequence[LabelledSequence], root: Path, protocol: str, wor
 
 def _parse_number(workers: int | None) -> int:
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return num_cores()
     if workers < 1:
         raise EvaluationError(f"workers is {workers}, expected at least 1.")
     return workers

@@ -7,7 +7,6 @@ An exported folder holds three graphs and ``model.json``: ``encoder.onnx``, an i
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampt.backends.machine import num_cores
 from sampt.backends.telemetry import without_openvino_telemetry
 from sampt.errors import BackendError
 from sampt.files.limits import parse_json
@@ -201,7 +201,7 @@ def _open_openvino(path: Path, *, name: str, precision: str, beside: bool) -> Gr
         ) from error
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision], "NUM_STREAMS": 1}
     if beside:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = num_cores()
         settings |= {"NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores}
     try:
         model = openvino.Core().compile_model(str(path), "CPU", settings)
