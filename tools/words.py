@@ -69,7 +69,7 @@ RIVALS = (
         "look looks looked",
         (r"needs? a look", r"second look", r"look(?:s|ing)? back", r"looked back"),
     ),
-    Rival("automatic mask generation", "propose proposes proposed proposing proposal proposals", "everything"),
+    Rival("automatic mask generation", "", "everything"),
     Rival("refinement steps", "", "rounds", (r"rounds of refinement", r"refinement rounds?", r"passes and rounds")),
     Rival("ground truth, gt_", phrases=(r"(?<!ground[ -])truth", r"true_\w+", r"(?!ground_)\w+_truth")),
     Rival("max_, min_, fraction", "", "most least share shares", (r"(?:a|the|this|what|its) share", r"shares? of")),

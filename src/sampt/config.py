@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args, get_type_hints
 from sampt.errors import ConfigError, did_you_mean
 
 __all__ = [
+    "FindConfig",
     "MemoryConfig",
     "PromptConfig",
     "ReinitConfig",
@@ -284,6 +285,32 @@ class SegmentConfig(_Checked):
         """``prompting`` with the passes of this run: there are two where negative points are drawn, visible or not."""
         first = self.prompting.positives_first and self.effective_sampling.negative_points > 0
         return dataclasses.replace(self.prompting, positives_first=first)
+
+
+@dataclass(frozen=True)
+class FindConfig(_Checked):
+    """Which objects that nobody named are segmented, too (docs/algorithm.md, "Objects that nobody named")."""
+
+    proposer: str = _setting(
+        "objectness", "what proposes objects, by name (see `sampt backends`), or text:WORDS, or boxes:FILE of another program"
+    )
+    every: int = _setting(
+        24, "look for objects on every so many frames, and after cuts between shots; 0: on the first frame alone", low=0
+    )
+    max_objects: int = _setting(20, "at most so many objects are found, the best ones", low=1)
+    min_area: float = _setting(0.002, "smallest object, as a fraction of the frame", low=0, high=1)
+    min_score: float = _setting(0.0, "least score of a proposal, as its proposer scores", low=0, high=1)
+    region: tuple[float, ...] | None = _setting(
+        None, "objects count whose centre lies in this box of the frame: X0,Y0,X1,Y1, in pixels of the video"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.region is None:
+            return
+        fits = len(self.region) == 4 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in self.region)
+        if not fits or self.region[0] > self.region[2] or self.region[1] > self.region[3]:
+            raise ConfigError(f"region is {self.region!r}; expected X0,Y0,X1,Y1 with X0 up to X1 and Y0 up to Y1, in pixels.")
 
 
 def default_config(*, streaming: bool = False) -> SegmentConfig:

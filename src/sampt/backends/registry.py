@@ -1,7 +1,8 @@
 """Names of backends -> backends. A backend is imported when it is created, never before.
 
-Built-in backends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers`` and
-``sampt.segmenters``, each entry a factory ``create(*, weights, device)``. A factory that also takes ``runtime`` or
+Built-in backends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers``,
+``sampt.segmenters`` and ``sampt.proposers``, each entry a factory ``create(*, weights, device)``, with ``argument`` for proposers
+that take what comes after the colon of a name. A factory that also takes ``runtime`` or
 ``precision`` leaves its users that choice, of all values or of those that :func:`sampt.backends.options.offers` names.
 """
 
@@ -54,7 +55,7 @@ class BackendFacts:
 
 
 def describe_backends(kind: str) -> tuple[BackendFacts, ...]:
-    """All backends of ``kind`` ("tracker" or "segmenter"), sorted by name; none is imported.
+    """All backends of ``kind`` ("tracker", "segmenter" or "proposer"), sorted by name; none is imported.
 
     Of installed ones it is known what their package says of itself: its licence, and nothing of their weights'.
     """
@@ -78,7 +79,7 @@ def _describe_package(name: str, entry: metadata.EntryPoint) -> BackendFacts:
 
 
 def available(kind: str) -> tuple[str, ...]:
-    """Names of all backends of ``kind`` ("tracker" or "segmenter"), built-in and installed ones, sorted."""
+    """Names of all backends of ``kind`` ("tracker", "segmenter" or "proposer"), built-in and installed ones, sorted."""
     return tuple(sorted({*BUILT_IN[kind], *_entry_points(kind)}))
 
 
@@ -104,13 +105,16 @@ def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in metadata.entry_points(group=f"sampt.{kind}s")}
 
 
-def create_backend(kind: str, name: str, weights: str | None, device: str, options: Mapping[str, str]) -> Any:
+def create_backend(
+    kind: str, name: str, weights: str | None, device: str, options: Mapping[str, str], *, argument: str | None = None
+) -> Any:
     """Make the backend ``name``, whose type its kind decides: see :func:`sampt.trackers.create.create_tracker`.
 
     Args:
-        kind: "tracker" or "segmenter".
+        kind: "tracker", "segmenter" or "proposer".
         name, weights, device: as there.
         options: values of :data:`~sampt.backends.options.OPTIONS` and ``SETTING_OPTIONS``.
+        argument: what comes after the colon of a name, for a factory that takes an ``argument``; None: there is no colon.
 
     Raises:
         BackendError: as there.
@@ -125,8 +129,12 @@ def create_backend(kind: str, name: str, weights: str | None, device: str, optio
             raise BackendError(f"{name!r} has no choice of {what}, got {value!r}; leave the option out.")
         if value not in choices[what]:
             raise BackendError(f"{name!r} has no {what} {value!r}; expected one of: {', '.join(choices[what])}.")
+    takes_argument = "argument" in inspect.signature(factory).parameters
+    if argument is not None and not takes_argument:
+        raise BackendError(f"The {kind} {name!r} takes nothing after a colon, got {argument!r}; leave it out.")
+    words: dict[str, Any] = {"argument": argument} if takes_argument else {}
     try:
-        made = factory(weights=None if weights == "random" else weights, device=device, **given)
+        made = factory(weights=None if weights == "random" else weights, device=device, **given, **words)
     except SamptError:
         raise
     except Exception as error:

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["BackendSpec", "SegmenterInfo", "TrackerInfo"]
+__all__ = ["BackendSpec", "ProposerInfo", "SegmenterInfo", "TrackerInfo"]
 
 _PACKAGES = {"torch": ("torch",), "sam": ("torch", "transformers", "kornia")}
 """What an extra of sampt installs and a backend imports."""
@@ -81,7 +81,32 @@ class SegmenterInfo:
     source: str = ""
 
 
-Info = TypeVar("Info", TrackerInfo, SegmenterInfo)
+@dataclass(frozen=True)
+class ProposerInfo:
+    """What whoever looks for objects needs to know about a proposer.
+
+    Attributes:
+        name: the name under which it is created.
+        license_code: SPDX identifier of the code.
+        license_weights: SPDX identifier of the weights, or None when there are none of its own.
+        frames_after: later frames that it looks at; 0 for one that streamed frames can do with.
+        has_labels: True when it says what things are.
+        needs_argument: True when its name goes on after a colon: words, or a file.
+        device: where it runs.
+        source: paper or program that defines the method.
+    """
+
+    name: str
+    license_code: str
+    license_weights: str | None
+    frames_after: int = 0
+    has_labels: bool = False
+    needs_argument: bool = False
+    device: str = "cpu"
+    source: str = ""
+
+
+Info = TypeVar("Info", TrackerInfo, SegmenterInfo, ProposerInfo)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sampt.backends.spec import BackendSpec, Info, SegmenterInfo, TrackerInfo
+from sampt.backends.spec import BackendSpec, Info, ProposerInfo, SegmenterInfo, TrackerInfo
 
-__all__ = ["BUILT_IN", "SEGMENTERS", "TRACKERS"]
+__all__ = ["BUILT_IN", "PROPOSERS", "SEGMENTERS", "TRACKERS"]
 
 _APACHE, _BSD, _MIT, _NC = "Apache-2.0", "BSD-3-Clause", "MIT", "CC-BY-NC-4.0"
 _LIGHTGLUE = "Lindenberger et al., LightGlue, ICCV 2023 (arXiv 2306.13643)"
@@ -267,5 +267,11 @@ SEGMENTERS = _by_name(
     ),
 )
 
-BUILT_IN: Mapping[str, dict[str, BackendSpec[Any]]] = {"tracker": TRACKERS, "segmenter": SEGMENTERS}
+PROPOSERS: dict[str, BackendSpec[ProposerInfo]] = {}
+
+BUILT_IN: Mapping[str, dict[str, BackendSpec[Any]]] = {
+    "tracker": TRACKERS,
+    "segmenter": SEGMENTERS,
+    "proposer": PROPOSERS,
+}
 """By kind and name."""

@@ -1,0 +1,1 @@
+"""What proposes objects on a frame: interface, and one file or folder a proposer."""
