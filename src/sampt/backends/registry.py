@@ -1,9 +1,9 @@
 """Names of backends -> backends. A backend is imported when it is created, never before.
 
 Built-in backends stand in :mod:`sampt.backends.table`; others join by the entry-point groups ``sampt.trackers``,
-``sampt.segmenters`` and ``sampt.proposers``, each entry a factory ``create(*, weights, device)``, with ``argument`` for proposers
-that take what comes after the colon of a name. A factory that also takes ``runtime`` or
-``precision`` leaves its users that choice, of all values or of those that :func:`sampt.backends.options.offers` names.
+``sampt.segmenters`` and ``sampt.proposers``, each entry a factory ``create(*, weights, device)``. A factory with ``argument``
+takes what comes after the colon of a name; one that also takes ``runtime`` or ``precision`` leaves its users that choice, of
+all values or of those that :func:`sampt.backends.options.offers` names.
 """
 
 from __future__ import annotations

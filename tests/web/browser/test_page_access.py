@@ -20,7 +20,7 @@ LOST_JS = """
     e.scrollIntoView({ block: "center", inline: "nearest" });
     const { left, right, top, bottom } = e.getBoundingClientRect();
     const at = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
-    return left < 0 || right > innerWidth + 1 || !at || !(e === at || e.contains(at) || at.contains(e));
+    return left < 0 || right > innerWidth + 1 || !at || !(e === at || e.contains(at));
   });
   const isWide = e => e.checkVisibility() && e.getBoundingClientRect().right > screen.width + 1;
   const wide = [...document.body.querySelectorAll("*")].filter(isWide);

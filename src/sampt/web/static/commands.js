@@ -241,6 +241,11 @@ export class Commands {
     return this.edit(() => api.setAbsent(object.object_id, frame, isAbsent));
   }
 
+  /** @param {import("./schema.d.ts").AbsentRange} absence */
+  deleteAbsent(absence) {
+    return this.edit(() => api.setAbsent(absence.object_id, absence.frame, false));
+  }
+
   /** The selected object's mask on the shown frame with all that the last click would change, where that was not taken over. */
   get wholeChange() {
     const found = this.masks.get(this.store.get("shownFrame"))?.objects.get(this.store.get("selectedId") ?? 0);

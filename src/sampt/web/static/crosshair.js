@@ -1,6 +1,7 @@
 /** A crosshair that the keyboard moves: what a pointer does on the frame, for people who have or want none. */
 
 import { byId } from "./dom.js";
+import { boxBetween } from "./pointer.js";
 
 const STEP_PX = 10;
 const MARGIN_PX = 24;
@@ -15,9 +16,12 @@ export function mountCrosshair(app) {
   const { store, stage } = app;
   /** The first corner of a box that is being drawn. @type {{x: number, y: number} | null} */
   let corner = null;
-  const end = () => {
+  const dropCorner = () => {
     if (corner) store.set({ draft: null });
     corner = null;
+  };
+  const end = () => {
+    dropCorner();
     store.set({ crosshair: null });
     byId("crosshair-text").textContent = "";
   };
@@ -36,7 +40,7 @@ export function mountCrosshair(app) {
     { capture: true },
   );
   stage.canvas.addEventListener("pointerdown", end);
-  store.watch(["tool", "frame"], () => corner && store.set({ draft: null }) === undefined && (corner = null));
+  store.watch(["tool", "frame"], dropCorner);
   return { toggle: () => (store.get("crosshair") ? end() : begin(app)) };
 }
 
@@ -75,29 +79,17 @@ function move({ store, stage }, from, [dx, dy], count, corner) {
  */
 function act({ store, commands, drawing }, at, isNegative, corner) {
   const tool = store.get("tool");
-  if (tool === "polygon") drawing.addCorner(at, isNegative);
-  else if (drawing.isBrush) {
-    drawing.beginStroke(at, isNegative !== (tool === "eraser"));
-    drawing.endStroke(at);
-  } else if (tool !== "box") commands.click(at, !isNegative && tool !== "exclude");
-  if (tool !== "box") return null;
-  if (!corner) {
+  if (tool === "box" && !corner) {
     store.set({ draft: boxBetween(store, at, at) });
     return at;
   }
-  commands.setBox(boxBetween(store, corner, at));
+  if (tool === "box" && corner) commands.setBox(boxBetween(store, corner, at));
+  else if (tool === "polygon") drawing.addCorner(at, isNegative);
+  else if (drawing.isBrush) {
+    drawing.beginStroke(at, isNegative !== (tool === "eraser"));
+    drawing.endStroke(at);
+  } else commands.click(at, !isNegative && tool !== "exclude");
   return null;
-}
-
-/**
- * @param {import("./store.js").Store} store
- * @param {{x: number, y: number}} a
- * @param {{x: number, y: number}} b
- */
-function boxBetween(store, a, b) {
-  const [x0, x1] = [a.x, b.x].sort((p, q) => p - q);
-  const [y0, y1] = [a.y, b.y].sort((p, q) => p - q);
-  return { object_id: store.get("selectedId") ?? 0, frame: store.get("frame"), x0, y0, x1, y1 };
 }
 
 /**

@@ -116,9 +116,17 @@ function createRow(entry, ways) {
  * @param {Ways} ways
  */
 function openEntry(entry, ways) {
-  if (entry.kind === "project") return open({ project: entry.path }, ways);
+  return open(entry.kind === "project" ? { project: entry.path } : videoRequest(entry.path), ways);
+}
+
+/**
+ * A video as it is to be opened: a new project has the working size that is chosen.
+ * @param {string} path
+ * @returns {OpenRequest}
+ */
+function videoRequest(path) {
   const side = byId("working-size").value;
-  return open({ video: entry.path, ...(side ? { longest_side: Number(side) } : {}) }, ways);
+  return { video: path, ...(side ? { longest_side: Number(side) } : {}) };
 }
 
 /**
@@ -191,7 +199,7 @@ async function sendFile(file, ways) {
   group.hidden = false;
   try {
     const { path } = await api.upload(file, (fraction) => (bar.value = fraction), abort.signal);
-    await open({ video: path }, ways);
+    await open(videoRequest(path), ways);
   } catch (error) {
     if (!abort.signal.aborted) showDialogError(error);
   } finally {

@@ -34,7 +34,7 @@ function clearFrame({ store, commands }) {
   for (const point of points.filter((one) => one.frame === frame)) commands.deletePoint(point);
   for (const box of boxes.filter((one) => one.frame === frame)) commands.deleteBox(box);
   for (const mask of masks.filter((one) => one.frame === frame)) commands.deleteMask(mask);
-  if (absent.some((one) => one.frame === frame)) commands.toggleAbsent();
+  for (const one of absent.filter((input) => input.frame === frame)) commands.deleteAbsent(one);
 }
 
 /** @param {import("./app.js").App} app */
@@ -46,7 +46,7 @@ function draw({ store, navigator, commands }) {
     ...points.filter(here).map((point) => pointRow(point, () => commands.deletePoint(point))),
     ...boxes.filter(here).map((box) => createRow("box", boxText(box), "box", () => commands.deleteBox(box))),
     ...masks.filter(here).map((mask) => createRow("image", mask.is_edited ? "Drawn mask" : "Mask from a file", "mask", () => commands.deleteMask(mask))),
-    ...absent.filter(here).map(() => createRow("absent", "Absent from here on", "absence", () => commands.toggleAbsent())),
+    ...absent.filter(here).map((one) => createRow("absent", "Absent from here on", "absence", () => commands.deleteAbsent(one))),
   ];
   byId("input-list").replaceChildren(...rows);
   byId("no-inputs").hidden = rows.length > 0;

@@ -120,6 +120,7 @@ export class Masks extends EventTarget {
       known.set(found.object_id, found);
       this.#provisional.get(frame)?.delete(found.object_id);
     }
+    if (this.#provisional.get(frame)?.size === 0) this.#provisional.delete(frame);
     // Its points are not known yet: an old epoch makes them be requested when the frame is shown.
     this.#keep(frame, { epoch: this.#epoch - 1, objects: known, points: before?.points ?? [] });
   }

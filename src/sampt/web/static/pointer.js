@@ -223,9 +223,7 @@ export class Pointer {
   #boxBetween(from, to) {
     const { view } = this.stage;
     const [a, b] = [from, to].map((position) => view.clamped(view.toImage(position.x, position.y)));
-    const [xs, ys] = [[a.x, b.x], [a.y, b.y]].map((pair) => pair.map(Math.round).sort((p, q) => p - q));
-    const box = { x0: xs[0], y0: ys[0], x1: xs[1], y1: ys[1] };
-    return { object_id: this.store.get("selectedId") ?? 0, frame: this.store.get("frame"), ...box };
+    return boxBetween(this.store, a, b);
   }
 
   /** @param {Gesture} gesture */
@@ -331,4 +329,16 @@ export class Pointer {
 function hitMark(hit) {
   if (!hit) return null;
   return hit.kind === "point" ? hit.point : hit.box;
+}
+
+/**
+ * The selected object's box whose first and last pixel lie at two corners.
+ * @param {import("./store.js").Store} store
+ * @param {{x: number, y: number}} a
+ * @param {{x: number, y: number}} b
+ */
+export function boxBetween(store, a, b) {
+  const [xs, ys] = [[a.x, b.x], [a.y, b.y]].map((pair) => pair.map(Math.round).sort((p, q) => p - q));
+  const box = { x0: xs[0], y0: ys[0], x1: xs[1], y1: ys[1] };
+  return { object_id: store.get("selectedId") ?? 0, frame: store.get("frame"), ...box };
 }

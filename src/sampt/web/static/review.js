@@ -8,20 +8,21 @@ import { reasonTexts } from "./object-timeline.js";
 
 /**
  * @param {import("./app.js").App} app
+ * @param {(frame: number) => void} go to a frame
  * @returns {(direction: 1 | -1) => void} goes to the next event that nobody has looked at, or to the one before
  */
-export function mountReview(app) {
-  const { store, navigator, player, commands } = app;
-  store.watch(["timelines", "session", "shownFrame", "selectedId"], () => draw(app));
+export function mountReview(app, go) {
+  const { store, commands } = app;
+  store.watch(["timelines", "session"], () => showCount(store));
+  store.watch(["timelines", "shownFrame", "selectedId"], () => showNotice(store));
   byId("review-button").addEventListener("click", () => commands.toggleReviewed());
   return (direction) => {
-    const open = listStops(store).filter((stop) => !stop.is_reviewed);
+    const stops = listStops(store);
+    const open = stops.filter((stop) => !stop.is_reviewed);
     const stop = nextStop(open, orderOf(store, store.get("selectedId")), store.get("frame"), direction);
-    if (!stop) return showNote(listStops(store).length ? "All that needed review is reviewed." : "No frame needs review.");
-    player.stop();
-    commands.stopTracking();
+    if (!stop) return showNote(stops.length ? "All that needed review is reviewed." : "No frame needs review.");
     commands.select(stop.object_id);
-    navigator.goTo(stop.frame);
+    go(stop.frame);
   };
 }
 
@@ -59,17 +60,22 @@ function nextStop(stops, order, frame, direction) {
   return ordered.find((stop) => side(stop) > 0) ?? ordered[0];
 }
 
-/** @param {import("./app.js").App} app */
-function draw({ store }) {
+/** @param {import("./store.js").Store} store */
+function showCount(store) {
   const stops = listStops(store);
   const count = stops.filter((stop) => stop.is_reviewed).length;
   byId("review-count").textContent = stops.length ? `${count} of ${stops.length} reviewed` : "";
-  const [frame, selectedId] = [store.get("shownFrame") ?? -1, store.get("selectedId")];
-  const here = stops.find((stop) => stop.object_id === selectedId && stop.start <= frame && frame < stop.stop && !stop.is_reviewed);
+}
+
+/** @param {import("./store.js").Store} store */
+function showNotice(store) {
+  const frame = store.get("shownFrame") ?? -1;
+  const timeline = store.get("timelines").get(store.get("selectedId") ?? -1);
+  const here = timeline?.events.find((event) => event.start <= frame && frame < event.stop && !event.is_reviewed);
   byId("review-notice").hidden = !here;
-  if (!here) return;
+  if (!timeline || !here) return;
   const frames = here.stop - here.start > 1 ? `Frames ${here.start}–${here.stop - 1}` : `Frame ${here.start}`;
-  const good = store.get("timelines").get(here.object_id)?.good[frame] ?? null;
+  const good = timeline.good[frame] ?? null;
   const chance = good === null ? "" : ` Probably good here: ${good} %.`;
   byId("review-text").textContent = `${frames}: ${reasonTexts(here.reasons).join(", ")}.${chance}`;
 }

@@ -33,13 +33,12 @@ function makeActions(app) {
     navigator.goTo(frame);
   };
   const step = (/** @type {number} */ count) => go(store.get("frame") + count);
-  const seek = (/** @type {1 | -1} */ direction, /** @type {(frame: number) => boolean} */ test, /** @type {string} */ none) => {
-    const frame = nextFrame(store.get("frame"), direction, navigator.numFrames, test);
-    if (frame === null) showNote(none);
+  const input = (/** @type {1 | -1} */ direction) => {
+    const frame = nextFrame(store.get("frame"), direction, navigator.numFrames, (one) => hasInput(store, one));
+    if (frame === null) showNote("No frame has a click yet.");
     else go(frame);
   };
-  const input = (/** @type {1 | -1} */ direction) => seek(direction, (frame) => hasInput(store, frame), "No frame has a click yet.");
-  const flagged = mountReview(app);
+  const flagged = mountReview(app, go);
   const setIn = () => store.set({ range: rangeFrom(store.get("frame"), store.get("range"), navigator.numFrames) });
   const setOut = () => store.set({ range: rangeTo(store.get("frame"), store.get("range")) });
   const clear = () => store.set({ range: null });
@@ -70,7 +69,7 @@ function makeActions(app) {
  */
 function hasInput(store, frame) {
   const session = store.get("session");
-  return Boolean(session && [...session.points, ...session.boxes, ...session.masks].some((input) => input.frame === frame));
+  return Boolean(session && [...session.points, ...session.boxes, ...session.masks, ...session.absent].some((input) => input.frame === frame));
 }
 
 /**

@@ -3,7 +3,7 @@
 /** @import {FileEntry, WorkInfo} from "./schema.d.ts" */
 
 /** @type {Record<WorkInfo["state"], string>} */
-export const STATES = { new: "new", partly: "partly done", complete: "complete", reviewed: "reviewed" };
+const STATES = { new: "new", partly: "partly done", complete: "complete", reviewed: "reviewed" };
 
 /**
  * What can be opened, each once: a project whose video is in the folder, too, is opened by that.
