@@ -11,7 +11,7 @@ from sampt.geometry import SizeHW
 from sampt.proposers.base import Proposal
 from sampt.types import BoolArray
 
-__all__ = ["MAX_PROPOSALS", "SAME", "choose_new", "distinct", "overlap_fractions", "suitable"]
+__all__ = ["MAX_PROPOSALS", "SAME", "choose_new", "distinct", "is_about", "overlap_fractions", "suitable"]
 
 MAX_PROPOSALS = 100
 """Of a frame, the best ones; thousands of boxes of another program are not compared with each other."""
@@ -32,7 +32,7 @@ def choose_new(
         source_hw: size of the video's own frames, which ``config.region`` counts the pixels of.
     """
     fitting = distinct(suitable(proposals, config, source_hw))
-    return [p for p in fitting if not any(_is_about(p.mask, mask) for mask in known)][: config.max_objects]
+    return [p for p in fitting if not any(is_about(p.mask, mask) for mask in known)][: config.max_objects]
 
 
 def suitable(proposals: Sequence[Proposal], config: FindConfig, source_hw: SizeHW) -> list[Proposal]:
@@ -57,12 +57,12 @@ def distinct(proposals: Sequence[Proposal]) -> list[Proposal]:
     """Without proposals about the same thing as an earlier one."""
     kept: list[Proposal] = []
     for one in proposals:
-        if not any(_is_about(one.mask, other.mask) for other in kept):
+        if not any(is_about(one.mask, other.mask) for other in kept):
             kept.append(one)
     return kept
 
 
-def _is_about(one: BoolArray, other: BoolArray) -> bool:
+def is_about(one: BoolArray, other: BoolArray) -> bool:
     """Whether two masks are about the same thing: nearly equal, or one of them part of the other."""
     iou, own, others = overlap_fractions(one, other)
     return iou >= SAME or own >= INSIDE or others >= INSIDE

@@ -22,6 +22,8 @@ class RngPurpose(enum.IntEnum):
     """Points from a predicted mask, at re-initialisation; keys: object, frame."""
     SIMULATED_PERSON = 5
     """Where the person of an interactive study clicks; keys: frame, actions so far."""
+    FIND = 6
+    """Points from the mask of an object while objects are looked for; keys: object, frame."""
 
 
 def rng_for(seed: int, purpose: RngPurpose, *keys: int) -> np.random.Generator:

@@ -12,7 +12,7 @@ from sampt.testing.contracts import (
     check_tracker,
     contract_scenes,
 )
-from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker, ExactTracker, RecordedClip
+from sampt.testing.fakes import ExactProposer, ExactSegmenter, ExactStreamTracker, ExactTracker, RecordedClip
 from sampt.testing.rendering import Layer, Pose, Scene, SceneVideo
 from sampt.testing.scenes import (
     alike_crossing_scene,
@@ -30,6 +30,7 @@ __all__ = [
     "SEGMENTER_CLAUSES",
     "TRACKER_CLAUSES",
     "ContractError",
+    "ExactProposer",
     "ExactSegmenter",
     "ExactStreamTracker",
     "ExactTracker",

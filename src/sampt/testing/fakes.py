@@ -17,12 +17,22 @@ import numpy as np
 from sampt.checks import shape_repr
 from sampt.errors import BackendError
 from sampt.geometry import find_mask_box, mask_at
+from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
 from sampt.segmenters.base import SegmenterInfo
 from sampt.testing.rendering import Anchors, Scene
 from sampt.trackers.base import CausalTracker, FrameSource, TrackerInfo, TrackerStream, TrackStep
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 
-__all__ = ["ExactSegmenter", "ExactStreamTracker", "ExactTracker", "FrameFinder", "KnownClip", "RecordedClip", "SegmenterCall"]
+__all__ = [
+    "ExactProposer",
+    "ExactSegmenter",
+    "ExactStreamTracker",
+    "ExactTracker",
+    "FrameFinder",
+    "KnownClip",
+    "RecordedClip",
+    "SegmenterCall",
+]
 
 _LOGIT = 8.0
 _LOW_RES_SIDE = 4  # frame pixels per low-resolution pixel
@@ -307,3 +317,30 @@ def _box_iou(box: FloatArray | None, other: FloatArray) -> float:
     shared = float(np.prod(np.maximum(sides, 0)))
     areas = [float(np.prod(b[2:] - b[:2] + 1)) for b in (box, other)]
     return shared / max(sum(areas) - shared, 1e-9)
+
+
+class ExactProposer:
+    """Proposes what clips show of their objects, each with the same score.
+
+    Args:
+        *clips: scenes or recorded clips.
+        labels: what the objects are called, in their order.
+        min_pixels: smaller visible parts are not proposed.
+    """
+
+    info = ProposerInfo("exact", "Apache-2.0", None, source="for tests")
+
+    def __init__(self, *clips: KnownClip, labels: Sequence[str] = (), min_pixels: int = 1) -> None:
+        self._clips, self._labels, self._min_pixels = clips, labels, min_pixels
+        self._finder = FrameFinder(clips)
+
+    def propose(self, frame: ProposerFrame) -> list[Proposal]:
+        """See :meth:`~sampt.proposers.base.Proposer.propose`."""
+        clip, frame_idx = self._finder.find(frame.image)
+        found = []
+        for k, mask in enumerate(self._clips[clip].masks(frame_idx)):
+            if np.count_nonzero(mask) >= self._min_pixels:
+                own = mask.copy()
+                own.setflags(write=False)
+                found.append(Proposal(own, 0.9, self._labels[k] if self._labels else None))
+        return found
