@@ -16,7 +16,8 @@ from sampt.exporters.boxes import run_lengths
 from sampt.exporters.registry import export, run_name
 from sampt.exporters.table import BUILT_IN
 from sampt.files.palette import PALETTE, pick_display_color
-from sampt.runs.outputs import DEFAULT_FORMATS
+from sampt.pipeline.segment import segment_nothing
+from sampt.runs.outputs import DEFAULT_FORMATS, open_outputs
 from sampt.types import FrameMasks
 from sampt.video.array import ArrayVideo
 
@@ -147,9 +148,8 @@ def test_names_that_no_format_can_hold_are_refused(name):
 
 
 def test_objects_must_be_given_once(case):
-    for objects in ([], [case.objects[0], case.objects[0]]):
-        with pytest.raises(OutputError, match="at least one, each once"):
-            case.export("png", "o.zip", objects=objects)
+    with pytest.raises(OutputError, match="expected each once"):
+        case.export("png", "o.zip", objects=[case.objects[0], case.objects[0]])
 
 
 def test_object_without_a_name_is_called_by_its_id():
@@ -235,3 +235,18 @@ def test_the_document_lists_every_kind_with_its_files():
     }
     starred = [names.split("`")[1] for _, names, *_ in rows if names.rstrip().endswith("*")]
     assert starred == list(DEFAULT_FORMATS)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_result_without_objects_is_exported_all_the_same(name, case):
+    video = ArrayVideo(case.video.read(0, 3))
+    with open_outputs(case.folder, [name], video) as outputs:
+        for result in segment_nothing(video):
+            outputs.write(video.read(result.frame_idx, result.frame_idx + 1)[0], result)
+    path = outputs.files[name]
+    if path.suffix == ".json":
+        text = path.read_text(encoding="utf-8")
+        assert '"segmentation' not in text
+        json.loads(text)
+    assert not list(case.folder.rglob("*.partial"))
+    assert path.is_dir() or path.stat().st_size > 0

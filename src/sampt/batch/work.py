@@ -188,7 +188,7 @@ class Worker:
 
     def _num_parts(self, job: Job, num_free: int) -> int:
         """Into how many parts a job that is still to do can be shared: 1 where its results would be others."""
-        if job.config.reinit.enabled:
+        if job.config.reinit.enabled or job.find is not None:
             return 1
         run = prepare_run(job, make=self._backends)
         if run.finished is not None or run.video.num_frames < self._settings.shared_frames:

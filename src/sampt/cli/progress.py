@@ -116,7 +116,10 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
         f"({speed:.1f} frames/s{memory})"
     )
     for item in result.objects:
-        console.print(f"  object {item.object_id}: {_describe(item, result.num_frames)}")
+        name = "" if item.label is None else f" ({_shown(item.label)})"
+        console.print(f"  object {item.object_id}{name}: {_describe(item, result.num_frames)}")
+    if not result.objects:
+        console.print("  nothing was found that may be an object; name objects by --points, or try another --proposer")
     console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licenses.items())))
     console.print(f"results in {_shown(str(result.output))}: " + ", ".join(_shown(path.name) for path in result.files.values()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from sampt.runs.job import Job, JobResult
 from sampt.runs.run import run_job
@@ -23,8 +23,15 @@ def run_with_progress(job: Job, label: str, *, quiet: bool) -> JobResult:
     def show(source: WeightsSource) -> AbstractContextManager[Progress]:
         return bytes_bar(source.name, quiet=False)
 
-    with downloads_shown_by(show), progress_bar(label, quiet=False) as on_frame:
-        result = run_job(job, on_frame, print_note)
+    with downloads_shown_by(show), ExitStack() as first, progress_bar(label, quiet=False) as on_frame:
+        show_find = first.enter_context(progress_bar(f"{label}, finding objects", quiet=job.find is None))
+
+        def on_find(done: int, total: int | None) -> None:
+            show_find(done, total)
+            if done == total:
+                first.close()  # two bars at once disturb each other
+
+        result = run_job(job, on_frame, print_note, on_find=on_find)
     show_summary(result, quiet=False)
     return result
 

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from sampt.cli.finding import add_find_options, find_from
 from sampt.cli.labels import add_image_option, add_label_options
 from sampt.cli.running import run_with_progress
 from sampt.cli.settings import (
@@ -34,6 +35,7 @@ _EXAMPLES = """\
 examples:
   sampt segment clip.mp4 --points 1,0,420,250 --points 1,0,300,90,-
   sampt segment frames/ --mask first.png -o out
+  sampt segment clip.mp4 --find --find-max 5
   sampt segment clip.mp4 --box 1,0,400,200,460,310 --mask first.png@0 --mask later.png@40
   sampt segment 'frames/*.jpg' --queries clicks.json --stride 2 --tracker lucas-kanade
   sampt segment rtsp://camera/stream --points 1,0,420,250 --stop 3000
@@ -47,8 +49,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "segment",
         help="segment objects through a video and save their masks",
-        description="Segment objects, named by points, boxes or masks on any frame, and save a mask for every frame.",
-        usage="%(prog)s VIDEO (--points ... | --box ... | --queries FILE | --mask PNG) [-o DIR] [options]",
+        description="Segment objects, named by points, boxes or masks on any frame, or found, and save a mask for every frame.",
+        usage="%(prog)s VIDEO (--points ... | --box ... | --queries FILE | --mask PNG | --find) [-o DIR] [options]",
         epilog=f"{describe_presets()}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,6 +61,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "/dev/videoN, or an address such as rtsp://...",
     )
     _add_query_options(parser)
+    add_find_options(parser)
     _add_frame_options(parser)
     _add_output_options(parser)
     add_setting_options(parser)
@@ -67,7 +70,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_query_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("queries", "at least one; they may be mixed")
+    group = parser.add_argument_group("queries", "at least one, or --find; they may be mixed")
     group.add_argument(
         "--points",
         action="append",
@@ -147,6 +150,7 @@ def _run(arguments: argparse.Namespace) -> int:
         stride=arguments.stride,
         labels=None if arguments.labels is None else parse_labels(arguments.labels),
         classes=() if arguments.classes is None else parse_classes(arguments.classes),
+        find=find_from(arguments),
     )
     if is_streaming(arguments.video):
         return run_streaming_with_progress(job, arguments)
@@ -171,8 +175,8 @@ def _queries(arguments: argparse.Namespace) -> Queries:
         file=arguments.queries,
         masks=[(path, default if frame_idx is None else frame_idx) for path, frame_idx in masks],
     )
-    if not queries.object_ids:
-        raise QueryError("No object is named; give --points, --box, --queries or --mask.")
+    if not queries.object_ids and find_from(arguments) is None:
+        raise QueryError("No object is named; give --points, --box, --queries or --mask, or let --find find them.")
     return queries
 
 

@@ -92,13 +92,11 @@ def named_by_id(objects: Sequence[ExportObject]) -> dict[int, ExportObject]:
     """Objects by id, ascending.
 
     Raises:
-        OutputError: there is none, or an id occurs twice.
+        OutputError: an id occurs twice.
     """
     by_id = {item.object_id: item for item in sorted(objects, key=lambda item: item.object_id)}
-    if not objects or len(by_id) != len(objects):
-        raise OutputError(
-            f"The export was given the objects {[item.object_id for item in objects]}; expected at least one, each once."
-        )
+    if len(by_id) != len(objects):
+        raise OutputError(f"The export was given the objects {[item.object_id for item in objects]}; expected each once.")
     return by_id
 
 

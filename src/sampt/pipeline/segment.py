@@ -27,7 +27,7 @@ from sampt.video.array import ArrayVideo
 from sampt.video.base import SubVideo, Video, resize_frame
 from sampt.video.open import open_video
 
-__all__ = ["PartOfFrame", "merge_parts", "segment_part", "segment_stream", "segment_video"]
+__all__ = ["PartOfFrame", "merge_parts", "segment_nothing", "segment_part", "segment_stream", "segment_video"]
 
 
 class PartOfFrame(NamedTuple):
@@ -80,6 +80,13 @@ def segment_video(
     if engine.config.reinit.enabled:
         return _run_windows(engine, source, working, prepared)
     return _run_steady(engine, tracked_frames(engine, working, prepared.points), prepared, source.size_hw, memo)
+
+
+def segment_nothing(video: Video) -> Iterator[FrameMasks]:
+    """What :func:`segment_video` would give for no objects: where some were looked for, there may be none."""
+    ids, scores, states = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.uint8)
+    for frame_idx in range(video.num_frames):
+        yield FrameMasks(frame_idx, ids, np.zeros((0, *video.size_hw), np.bool_), scores, states)
 
 
 def segment_part(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sampt.config import SegmentConfig, default_config
+from sampt.config import FindConfig, SegmentConfig, default_config
 from sampt.exporters.base import ImageFormat
 from sampt.pipeline.queries import Queries, QueryLike
 from sampt.runs.outputs import DEFAULT_FORMATS
@@ -57,12 +57,14 @@ class Job:
     Attributes:
         video: what :func:`sampt.open_video` takes, or a :class:`sampt.video.streaming.StreamingVideo`, whose frames are
         streamed.
-        queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``.
+        queries: clicks, masks and boxes; frames count as in ``video``, whatever ``start`` and ``stride``. None need be given
+            where objects are found.
         output: folder of the results.
         config: settings of the method; the preset ``default`` when left out, of a stream without re-initialisation.
         options: how it is run.
         labels: object id -> what it is called in formats that have names or classes; of all objects, or none.
         classes: all classes in the order of their numbers; left out: the names, by object id.
+        find: which objects are segmented that nobody named; None: none.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a stream all
             frames are, and these are left as they are.
     """
@@ -77,6 +79,7 @@ class Job:
     stride: int
     labels: Mapping[int, str]
     classes: Sequence[str]
+    find: FindConfig | None
 
     def __init__(
         self,
@@ -91,24 +94,27 @@ class Job:
         stride: int = 1,
         labels: Mapping[int, str] | None = None,
         classes: Sequence[str] = (),
+        find: FindConfig | None = None,
     ) -> None:
         chosen = config or default_config(streaming=isinstance(video, StreamingVideo))
         values = {"video": video, "queries": Queries.of(queries), "output": output, "config": chosen}
         values |= {"options": options or RunOptions(), "start": start, "stop": stop, "stride": stride}
-        values |= {"labels": dict(labels or {}), "classes": tuple(classes)}
+        values |= {"labels": dict(labels or {}), "classes": tuple(classes), "find": find}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
 
 @dataclass
 class ObjectSummary:
-    """What became of one object: frames with a mask, the mean predicted IoU where it was requested, the last frame's state."""
+    """What became of one object: frames with a mask, the mean predicted IoU where it was requested, the last frame's state, and
+    what it is called, where it has a name."""
 
     object_id: int
     frames_present: int = 0
     score_sum: float = 0.0
     frames_scored: int = 0
     last_state: ObjectState = ObjectState.PRESENT
+    label: str | None = None
 
     @property
     def score(self) -> float | None:

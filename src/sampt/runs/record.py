@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sampt.backends.spec import ProposerInfo
 from sampt.config import flatten_settings
 from sampt.runs.job import Job, JobResult
 from sampt.runs.manifest import config_digest, versions
@@ -60,13 +61,16 @@ def identify(
     }
 
 
-def collect_licenses(tracker: TrackerInfo, segmenter: SegmenterInfo) -> dict[str, str]:
-    def both(info: TrackerInfo | SegmenterInfo) -> str:
+def collect_licenses(tracker: TrackerInfo, segmenter: SegmenterInfo, proposer: ProposerInfo | None = None) -> dict[str, str]:
+    """Which licences the backends of a run come under."""
+
+    def both(info: TrackerInfo | SegmenterInfo | ProposerInfo) -> str:
         weights = info.license_weights
         return f"code {info.license_code}, " + ("no weights" if weights is None else f"weights {weights}")
 
-    # The two may bear the same name.
-    return {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
+    # They may bear the same name.
+    found = {f"tracker {tracker.name}": both(tracker), f"segmenter {segmenter.name}": both(segmenter)}
+    return found if proposer is None else {**found, f"proposer {proposer.name}": both(proposer)}
 
 
 def build_manifest(job: Job, identity: dict[str, Any], video: Video, result: JobResult, clock: StageClock) -> dict[str, Any]:
@@ -81,7 +85,13 @@ def build_manifest(job: Job, identity: dict[str, Any], video: Video, result: Job
         "size_hw": list(video.size_hw),
         "fps": video.fps,
         "objects": [
-            {"id": o.object_id, "frames_present": o.frames_present, "score": o.score, "last_state": o.last_state.name}
+            {
+                "id": o.object_id,
+                **({} if o.label is None else {"label": o.label}),
+                "frames_present": o.frames_present,
+                "score": o.score,
+                "last_state": o.last_state.name,
+            }
             for o in result.objects
         ],
         "files": {name: path.name for name, path in result.files.items()},

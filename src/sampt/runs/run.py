@@ -16,9 +16,11 @@ from sampt.config import SegmentConfig
 from sampt.errors import OutputError, SamptError, one_line
 from sampt.files.atomic import make_folder
 from sampt.files.names import real_path
+from sampt.finding import FoundObjects
 from sampt.pipeline.queries import Queries
-from sampt.pipeline.segment import merge_parts, segment_part, segment_video
+from sampt.pipeline.segment import merge_parts, segment_nothing, segment_part, segment_video
 from sampt.runs.backends import Backends, describe_info, make_backends
+from sampt.runs.finding import Finding, describe_found, find_for, make_proposer
 from sampt.runs.folder import RunFolder
 from sampt.runs.frames import choose_frames
 from sampt.runs.job import Job, JobResult, ObjectSummary, RunOptions
@@ -50,6 +52,7 @@ def run_job(
     *,
     make: Callable[[SegmentConfig, RunOptions], Backends] | None = None,
     parts: Sequence[Path] = (),
+    on_find: Callable[[int, int | None], None] | None = None,
 ) -> JobResult:
     """Segment a video into ``job.output``.
 
@@ -65,6 +68,7 @@ def run_job(
             under which licence. All lines come before anything is fetched or loaded.
         make: makes the backends of the job's settings, or gives those that it made before; not for streams.
         parts: files of :func:`run_part` that make up all objects: the results are merged from these.
+        on_find: as ``on_frame``, for the way through the video on which objects are found, of a job that wants this.
 
     Raises:
         SamptError: wrong input, or results that cannot be written; nothing that looks complete is left.
@@ -76,8 +80,11 @@ def run_job(
     if run.finished is not None:
         return run.finished
     clock, video, options = StageClock(), run.video, job.options
+    found = None
+    if run.finding is not None:
+        job, run, found = _with_found(job, run, on_find or (lambda done, total: None))
     cached = CachedVideo(TimedVideo(video, clock), _cache_frames(job, video.size_hw))
-    summaries = {o: ObjectSummary(o) for o in run.object_ids}
+    summaries = {o: ObjectSummary(o, label=job.labels.get(o)) for o in run.object_ids}
     report = on_frame or (lambda done, total: None)
     ids, overlapping = run.object_ids, job.config.overlapping
     with run.folder.started(overwrite=options.overwrite, expected=(video.size_hw, ids)) as journal, _check_one_input(video):
@@ -87,10 +94,23 @@ def run_job(
         with open_outputs(job.output, options.formats, video, object_ids=ids, overlapping=overlapping, **named) as outputs:
             report(0, video.num_frames)
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
-    seconds, licenses, objects = time.perf_counter() - started, collect_licenses(*run.infos), list(summaries.values())
+    infos = run.infos if run.finding is None else (*run.infos, run.finding.info)
+    seconds, licenses, objects = time.perf_counter() - started, collect_licenses(*infos), list(summaries.values())
     result = JobResult(job.output, outputs.files, video.num_frames, objects, licenses, seconds, num_resumed=num_resumed)
-    run.folder.finish(build_manifest(job, run.identity, video, result, clock), outputs.files.values())
+    manifest = build_manifest(job, run.identity, video, result, clock)
+    if found is not None:
+        manifest["found"] = describe_found(found)
+    run.folder.finish(manifest, outputs.files.values())
     return result
+
+
+def _with_found(job: Job, run: Run, on_frame: Callable[[int, int], None]) -> tuple[Job, Run, FoundObjects]:
+    """Job and run with the objects that are found; what is to be made of them is checked once more."""
+    assert run.finding is not None
+    job, queries, found = find_for(job, run.video, run.queries, run.backends, run.finding, on_frame)
+    more: dict[str, Any] = {"labels": job.labels, "images": job.options.images}
+    check_outputs(job.options.formats, queries.object_ids, overlapping=job.config.overlapping, **more)
+    return job, dataclasses.replace(run, queries=queries), found
 
 
 def _segment(
@@ -99,6 +119,8 @@ def _segment(
     """The results, from the parts when there are any; each stage's time goes to the clock."""
     tracker, segmenter = TimedTracker(run.backends[0], clock), TimedSegmenter(run.backends[1], clock)
     backends: dict[str, Any] = {"tracker": tracker, "segmenter": segmenter, "config": job.config}
+    if not run.object_ids:
+        return segment_nothing(run.video)
     if parts:
         return merge_parts(cached, run.queries, [PartFile(path).frames() for path in parts], **backends)
     return segment_video(cached, run.queries, memo=_CheckedMemo(journal, run.video), **backends)
@@ -168,6 +190,7 @@ class Run:
         queries: checked, with frames counted among these.
         backends: tracker and segmenter.
         infos: what they say of themselves.
+        finding: how objects are found that nobody named, for a job that wants this.
         identity: see :func:`sampt.runs.record.identify`.
         folder: of the results.
         finished: the result, when the folder holds it complete.
@@ -177,6 +200,7 @@ class Run:
     queries: Queries
     backends: Backends
     infos: tuple[TrackerInfo, SegmenterInfo]
+    finding: Finding | None
     identity: dict[str, Any]
     folder: RunFolder
     finished: JobResult | None
@@ -202,13 +226,18 @@ def prepare_run(
     chosen = choose_frames(job)
     video = chosen.video
     video.read(video.num_frames - 1, video.num_frames)  # a file that was cut off is reported before any result is touched
-    queries = chosen.location(job).checked(video.num_frames, video.size_hw)
+    queries = chosen.location(job)
+    if job.find is None or queries.object_ids:
+        queries = queries.checked(video.num_frames, video.size_hw)
     _check_before(job, video, queries.object_ids)
     tracker, segmenter = (make or functools.partial(make_backends, on_weights=on_weights))(job.config, job.options)
     infos = (describe_info(job.config, tracker.info), describe_info(job.config, segmenter.info))
+    finding = None if job.find is None else make_proposer(job.find, job.options, on_weights)
     identity = identify(job, video.digest(), chosen.describe(job), infos)
+    if finding is not None:
+        identity["find"] = finding.facts()
     folder = RunFolder(job.output, config_digest(identity))
-    return Run(video, queries, (tracker, segmenter), infos, identity, folder, _finished_result(job, folder))
+    return Run(video, queries, (tracker, segmenter), infos, finding, identity, folder, _finished_result(job, folder))
 
 
 def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
@@ -246,7 +275,8 @@ def _describe_result(job: Job, files: dict[str, Path], manifest: dict[str, Any])
     for item in manifest["objects"]:
         score, state = item["score"], ObjectState[item["last_state"]]
         is_scored = score is not None
-        objects.append(ObjectSummary(int(item["id"]), int(item["frames_present"]), float(score or 0), int(is_scored), state))
+        values = (int(item["id"]), int(item["frames_present"]), float(score or 0), int(is_scored), state)
+        objects.append(ObjectSummary(*values, label=item.get("label")))
     licenses = {str(name): str(license) for name, license in manifest["licenses"].items()}
     num_frames, seconds = int(manifest["num_frames"]), float(manifest["seconds"]["total"])
     return JobResult(job.output, files, num_frames, objects, licenses, seconds, was_complete=True)

@@ -34,6 +34,10 @@ def run_streaming(
     """
     if (job.start, job.stop, job.stride) != (0, None, 1):
         raise ConfigError("Frames of a stream are chosen when it is opened; leave start, stop and stride of the job out.")
+    if job.find is not None:
+        raise ConfigError(
+            "Objects are found in a video that can be read again, not in a stream: name them, or record it first."
+        )
     started, clock = time.perf_counter(), StageClock()
     queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
     object_ids = queries.object_ids

@@ -1,0 +1,107 @@
+"""Objects of a run that nobody named: found before the first frame is segmented, and from then on as if they had been named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sampt.config import FindConfig
+from sampt.exporters.base import object_named
+from sampt.finding import FoundObjects, find_objects
+from sampt.pipeline.queries import Queries
+from sampt.proposers.base import Proposer, ProposerInfo
+from sampt.proposers.create import create_proposer
+from sampt.runs.backends import Backends
+from sampt.runs.job import Job, RunOptions
+from sampt.video.base import Video
+from sampt.weights import describe_source
+
+__all__ = ["Finding", "describe_found", "find_for", "make_proposer"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a job finds, and how.
+
+    Attributes:
+        proposer: what proposes objects.
+        config: where, and what counts.
+    """
+
+    proposer: Proposer
+    config: FindConfig
+
+    @property
+    def info(self) -> ProposerInfo:
+        """What the proposer says of itself."""
+        return self.proposer.info
+
+    def facts(self) -> dict[str, Any]:
+        """For the identity of a run."""
+        return {**dataclasses.asdict(self.config), "proposer_info": dataclasses.asdict(self.info)}
+
+
+def make_proposer(find: FindConfig, options: RunOptions, on_weights: Callable[[str], None] | None = None) -> Finding:
+    """The proposer of the settings; ``on_weights`` as in :func:`sampt.runs.run.run_job`.
+
+    Raises:
+        BackendError: it is unknown, or cannot be made.
+    """
+    name = find.proposer.partition(":")[0]
+    text = describe_source(name, "default")
+    if text is not None and on_weights is not None:
+        on_weights(f"proposer {name!r} {text}")
+    return Finding(create_proposer(find.proposer, device=options.device), find)
+
+
+def find_for(
+    job: Job,
+    video: Video,
+    queries: Queries,
+    backends: Backends,
+    finding: Finding,
+    on_frame: Callable[[int, int], None],
+) -> tuple[Job, Queries, FoundObjects]:
+    """The job with the names of all its objects, its queries with those of the objects found, and these.
+
+    Raises:
+        SamptError: a frame cannot be read, or a backend fails.
+    """
+    tracker, segmenter = backends
+    found = find_objects(
+        video,
+        proposer=finding.proposer,
+        tracker=tracker,
+        segmenter=segmenter,
+        config=job.config,
+        find=finding.config,
+        known=queries,
+        on_frame=on_frame,
+    )
+    everyone = Queries(queries.points, (*queries.masks, *found.queries.masks), queries.boxes)
+    labels = {**job.labels, **found.labels}
+    if labels:
+        labels = {o: labels.get(o) or object_named(o).name for o in everyone.object_ids}
+    return dataclasses.replace(job, labels=labels), everyone, found
+
+
+def describe_found(found: FoundObjects) -> dict[str, Any]:
+    """For the manifest: which objects were found, where they were named, and where there was a look."""
+    return {
+        "looked_at": list(found.looked_at),
+        "left_out": found.num_left_out,
+        "objects": [
+            {
+                "id": o.object_id,
+                "frame": o.frame_idx,
+                "score": o.score,
+                "label": o.label,
+                "frames": list(o.frames),
+                "num_pixels": int(np.count_nonzero(o.mask)),
+            }
+            for o in found.objects
+        ],
+    }
