@@ -46,7 +46,7 @@ def test_each_object_is_found_once_and_named_by_its_mask() -> None:
     scene = slow_scene(14)
     found = find_in(scene, proposer=ExactProposer(scene, labels=("warm", "cool")))
     assert [o.object_id for o in found.objects] == [1, 2]
-    assert found.looked_at == (0, 6, 12)
+    assert found.searched == (0, 6, 12)
     for item in found.objects:
         best = max(scene.masks(item.frame_idx), key=lambda mask: jaccard(item.mask, mask))
         assert np.array_equal(item.mask, best)
@@ -85,7 +85,7 @@ def test_known_objects_are_not_found_again() -> None:
     assert np.array_equal(found.objects[0].mask, scene.masks(found.objects[0].frame_idx)[1])
 
 
-def test_a_cut_is_looked_at_and_ends_what_was_there() -> None:
+def test_a_cut_is_searched_and_ends_what_was_there() -> None:
     one, other = slow_scene(8, seed=5), leave_and_return_scene(8, size_hw=slow_scene(1).size_hw, seed=9)
     frames = np.concatenate([np.stack([s.frame(i) for i in range(8)]) for s in (one, other)])
     frames[8:] = 255 - frames[8:, :, :, ::-1]
@@ -103,7 +103,7 @@ def test_a_cut_is_looked_at_and_ends_what_was_there() -> None:
         config=CONFIG,
         find=FindConfig(every=20),
     )
-    assert 8 in found.looked_at
+    assert 8 in found.searched
     assert len(found.objects) == 3
 
 
@@ -125,7 +125,7 @@ def test_filters(find: FindConfig, count: int) -> None:
 
 def test_first_frame_alone() -> None:
     found = find_in(exchange_scene(36, seed=3), FindConfig(every=0))
-    assert found.looked_at == (0,)
+    assert found.searched == (0,)
     assert len(found.objects) == 1
 
 

@@ -2,7 +2,7 @@
 
 Every so many frames, and after cuts, a proposer is heard. Between these frames points are tracked, and on them every object
 that was found is segmented from its points, so that proposals about it are recognised: by its mask there, or, where it was lost
-for a while, by what the object memory knows of its looks. What is left are new objects. In the end each object has one frame
+for a while, by what the object memory knows of its appearance. What is left are new objects. In the end each object has one frame
 on which proposal and propagated mask agree best; the mask there is what names it to the pipeline, as if a person had given it,
 and is propagated in both directions. docs/algorithm.md, "Objects that nobody named".
 """
@@ -75,12 +75,12 @@ class FoundObjects:
 
     Attributes:
         objects: best first.
-        looked_at: the frames on which the proposer was heard.
+        searched: the frames on which the proposer was heard.
         num_left_out: objects beyond the most that were wanted.
     """
 
     objects: tuple[FoundObject, ...]
-    looked_at: tuple[int, ...]
+    searched: tuple[int, ...]
     num_left_out: int = 0
 
     @property
@@ -190,7 +190,7 @@ class _Finder:
         self._known = known.points
         self._first_id = self._next_id = max(known.object_ids, default=0) + 1
         self._objects: dict[int, _Object] = {}
-        self._looked_at: list[int] = []
+        self._searched: list[int] = []
 
     # ---- through the video -------------------------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class _Finder:
             found[object_id] = mask
         self._drop_doubles(found)
         if is_due:
-            self._looked_at.append(frame_idx)
+            self._searched.append(frame_idx)
             proposals = distinct(suitable(self._proposer.propose(view), self._find, self._source_hw))
             self._take(frame_idx, proposals, found, priors)
         self._renew(frame_idx, view, found)
@@ -330,7 +330,7 @@ class _Finder:
             item.best = _Candidate(frame_idx, proposal.mask, quality)
 
     def _recognised(self, frame_idx: int, proposal: Proposal, lost: Sequence[int], priors: dict[int, FloatArray]) -> int | None:
-        """The object that was lost and looks like a proposal."""
+        """The object that was lost and that a proposal shows by its appearance."""
         if self._recognition is None:
             return None
         best: tuple[float, int] | None = None
@@ -366,11 +366,11 @@ class _Finder:
     def _chosen(self) -> FoundObjects:
         """The objects that more than one glance speaks for, best first."""
         found = [o for o in self._objects.values() if not o.is_named and o.best is not None and not _is_doubtful(o)]
-        looks = max(1, len(self._looked_at))
-        found.sort(key=lambda o: (-sum(o.scores.values()) / looks, o.object_id))
+        count = max(1, len(self._searched))
+        found.sort(key=lambda o: (-sum(o.scores.values()) / count, o.object_id))
         chosen = found[: self._find.max_objects]
         objects = tuple(self._finished(self._first_id + k, item) for k, item in enumerate(chosen))
-        return FoundObjects(objects, tuple(self._looked_at), len(found) - len(chosen))
+        return FoundObjects(objects, tuple(self._searched), len(found) - len(chosen))
 
     def _finished(self, object_id: int, item: _Object) -> FoundObject:
         assert item.best is not None

@@ -91,7 +91,7 @@ def find_for(
 def describe_found(found: FoundObjects) -> dict[str, Any]:
     """For the manifest: which objects were found, where they were named, and where there was a look."""
     return {
-        "looked_at": list(found.looked_at),
+        "searched": list(found.searched),
         "left_out": found.num_left_out,
         "objects": [
             {
