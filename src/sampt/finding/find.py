@@ -2,8 +2,8 @@
 
 Every so many frames, and after cuts, a proposer is heard. Between these frames points are tracked, and on them every object
 that was found is segmented from its points, so that proposals about it are recognised: by its mask there, or, where it was lost
-for a while, by what the object memory knows of its appearance. What is left are new objects. In the end each object has one frame
-on which proposal and propagated mask agree best; the mask there is what names it to the pipeline, as if a person had given it,
+for a while, by what the object memory knows of its appearance. What is left are new objects. In the end each object has one
+frame on which proposal and propagated mask agree best. The mask there names it to the pipeline, as if a person had given it,
 and is propagated in both directions. docs/algorithm.md, "Objects that nobody named".
 """
 
