@@ -267,7 +267,22 @@ SEGMENTERS = _by_name(
     ),
 )
 
-PROPOSERS: dict[str, BackendSpec[ProposerInfo]] = {}
+_U2NET = "Qin et al., U2-Net, Pattern Recognition 2020 (arXiv 2005.09007), its small variant"
+
+PROPOSERS = _by_name(
+    BackendSpec(
+        "objectness",
+        "sampt.proposers.objectness:create",
+        ProposerInfo("objectness", _APACHE, _APACHE, source=_U2NET),
+        "what stands out in the frame, by the bundled saliency network",
+    ),
+    BackendSpec(
+        "automatic",
+        "sampt.proposers.automatic:create",
+        ProposerInfo("automatic", _APACHE, None, source=_SAM),
+        "the segmenter, prompted with a grid of points",
+    ),
+)
 
 BUILT_IN: Mapping[str, dict[str, BackendSpec[Any]]] = {
     "tracker": TRACKERS,

@@ -1,4 +1,4 @@
-"""``sampt backends``: the trackers and segmenters at hand, with their licences."""
+"""``sampt backends``: the trackers, segmenters and proposers at hand, with their licences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from sampt.backends.opencv import describe_builds
 from sampt.backends.registry import describe_backends
+from sampt.backends.table import BUILT_IN
 from sampt.cli.running import print_note
 from sampt.cli.tables import print_table
 
@@ -16,9 +17,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the command."""
     parser = commands.add_parser(
         "backends",
-        help="list trackers and segmenters with their licences",
-        description="List the trackers and segmenters that --tracker and --segmenter take, with their licences, and what has "
-        "to be installed for them.",
+        help="list trackers, segmenters and proposers with their licences",
+        description="List the trackers, segmenters and proposers that --tracker, --segmenter and --find take, with their "
+        "licences, and what has to be installed for them.",
     )
     parser.set_defaults(run=_run)
     return parser
@@ -27,7 +28,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(_: argparse.Namespace) -> int:
     rows = [
         (facts.name, kind, facts.license_code, facts.license_weights, _needs(facts.missing), facts.source)
-        for kind in ("tracker", "segmenter")
+        for kind in BUILT_IN
         for facts in describe_backends(kind)
     ]
     headings = ("name", "kind", "code", "weights", "to be installed", "source")

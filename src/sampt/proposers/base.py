@@ -16,12 +16,12 @@ import numpy as np
 
 from sampt.backends.spec import ProposerInfo
 from sampt.checks import shape_repr
-from sampt.geometry import SizeHW, find_mask_box
+from sampt.geometry import SizeHW
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import FrameSource
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["Proposal", "Proposer", "ProposerFrame", "ProposerInfo", "masks_of_boxes"]
+__all__ = ["Proposal", "Proposer", "ProposerFrame", "ProposerInfo", "masks_of_boxes", "masks_of_prompts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Proposer(Protocol):
 
 
 _PARTS = 16
-"""Boxes whose full-size logits are in memory together."""
+"""Prompts whose full-size logits are in memory together."""
 _NO_POINTS = np.zeros((0, 2), np.float32), np.zeros(0, np.bool_)
 
 
@@ -130,14 +130,21 @@ def masks_of_boxes(
         labels: of each.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
-    found = []
-    for start in range(0, len(order), _PARTS):
-        part = order[start : start + _PARTS]
-        prompts = [ObjectPrompt(int(k) + 1, *_NO_POINTS, boxes_xyxy[k]) for k in part]
-        for k, prediction in zip(part, frame.predict(prompts), strict=True):
+    prompts = [ObjectPrompt(int(k) + 1, *_NO_POINTS, boxes_xyxy[k]) for k in order]
+    return [
+        Proposal(mask, float(scores[k]), None if labels is None else labels[k])
+        for k, mask in zip(order, masks_of_prompts(frame, prompts), strict=True)
+        if mask is not None
+    ]
+
+
+def masks_of_prompts(frame: ProposerFrame, prompts: Sequence[ObjectPrompt]) -> list[BoolArray | None]:
+    """The segmenter's (h, w) mask of each prompt, read-only; None where it is empty."""
+    found: list[BoolArray | None] = []
+    for start in range(0, len(prompts), _PARTS):
+        for prediction in frame.predict(prompts[start : start + _PARTS]):
             assert prediction.logits is not None, "full-size logits are requested"
             mask = np.asarray(prediction.logits > 0)
-            if find_mask_box(mask) is not None:
-                mask.setflags(write=False)
-                found.append(Proposal(mask, float(scores[k]), None if labels is None else labels[k]))
+            mask.setflags(write=False)
+            found.append(mask if mask.any() else None)
     return found

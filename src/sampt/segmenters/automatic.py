@@ -34,6 +34,7 @@ __all__ = [
     "check_frame",
     "compute_stability",
     "distinct_boxes",
+    "generate_encoded_masks",
     "generate_masks",
     "grid_points",
     "is_likely",
@@ -175,7 +176,13 @@ def generate_masks(
     """
     config = config or AutomaticMaskConfig.for_segmenter(segmenter.info)
     size_hw = check_frame(frame_rgb, "generate_masks")
-    embedding = segmenter.encode(frame_rgb[None])[0]
+    return generate_encoded_masks(segmenter.encode(frame_rgb[None])[0], size_hw, segmenter, config)
+
+
+def generate_encoded_masks(
+    embedding: Any, size_hw: tuple[int, int], segmenter: PromptableSegmenter, config: AutomaticMaskConfig
+) -> list[GeneratedMask]:
+    """:func:`generate_masks` for a frame (h, w) that ``segmenter`` has encoded as ``embedding``."""
     found: list[Candidate] = []
     points_xy = grid_points(size_hw, config.points_per_side)
     for start in range(0, len(points_xy), config.batch):

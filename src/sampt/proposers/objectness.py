@@ -1,0 +1,93 @@
+"""Proposer ``objectness``: what stands out in a frame, by the bundled saliency network (U2-Net-p, with `nano`'s weights).
+
+The network sees the whole frame, stretched into a square. Connected parts of what it finds are regions; the segmenter makes the
+mask of each. The score says how much of what is salient the mask holds, and nothing of what is not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from sampt.backends.onnx_files import check_inputs, open_session
+from sampt.backends.options import check_device
+from sampt.backends.table import PROPOSERS
+from sampt.errors import BackendError
+from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
+from sampt.proposers.regions import find_regions, masks_of_regions
+from sampt.segmenters.nano import BUNDLED_WEIGHTS
+from sampt.segmenters.nano.runtime import INT8_SALIENCY
+from sampt.types import BoolArray, FloatArray, UInt8Array
+
+__all__ = ["ObjectnessProposer", "create"]
+
+_SIDE = 416
+"""Pixels of the square, a multiple of 16; chosen on held-out training data (docs/proposers.md)."""
+
+
+def create(*, weights: str | None = "default", device: str = "auto") -> ObjectnessProposer:
+    """Make the proposer.
+
+    Args:
+        weights: "default" for those in the package, or a folder with what ``training/segmenter/export.py`` writes.
+        device: "auto" or "cpu".
+
+    Raises:
+        BackendError: the weights are not there or not those of this network, random ones are requested, or another device.
+    """
+    check_device(device, "objectness")
+    if weights is None:
+        raise BackendError("'objectness' has no random weights; leave the option out.")
+    file = (BUNDLED_WEIGHTS if weights == "default" else Path(weights)) / INT8_SALIENCY
+    if not file.is_file():
+        raise BackendError(
+            f"'objectness' found no {INT8_SALIENCY} in {file.parent}; expected what training/segmenter/export.py writes, or "
+            "'default'."
+        )
+    session = open_session(file, "objectness")
+    check_inputs(session, ["picture"], "objectness", INT8_SALIENCY)
+    return ObjectnessProposer(session)
+
+
+class ObjectnessProposer:
+    """Salient regions, each a mask by the segmenter of the frame.
+
+    Args:
+        session: the saliency network.
+    """
+
+    info: ProposerInfo = PROPOSERS["objectness"].info
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def propose(self, frame: ProposerFrame) -> list[Proposal]:
+        """See :meth:`sampt.proposers.base.Proposer.propose`."""
+        logits = self.find_salient(frame.image)
+        regions = find_regions(logits, 0.0)
+        probability = 1 / (1 + np.exp(-logits))
+        found = [
+            Proposal(mask, _score(mask, region, probability))
+            for mask, region in zip(masks_of_regions(frame, regions), regions, strict=True)
+            if mask is not None
+        ]
+        return sorted(found, key=lambda proposal: -proposal.score)
+
+    def find_salient(self, image: UInt8Array) -> FloatArray:
+        """(h, w) float32 log odds that something salient is there, of an (h, w, 3) uint8 RGB frame."""
+        height, width = image.shape[:2]
+        shrinks = height > _SIDE and width > _SIDE
+        square = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        values = square.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1)
+        logits = self._session.run(None, {"picture": np.ascontiguousarray(values, np.float32)})[0][0, 0]
+        return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _score(mask: BoolArray, region: BoolArray, probability: FloatArray) -> float:
+    """How much better what is salient is explained by the mask than by nothing: IoU of mask and map, of the region's part."""
+    around = np.where(region | mask, probability, 0)
+    inside = float(probability[mask].sum())
+    return inside / max(1.0, float(around.sum()) + float((1 - probability[mask]).sum()))

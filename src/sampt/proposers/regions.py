@@ -1,0 +1,69 @@
+"""Regions of a map of the frame, where something stands out, and what the segmenter makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from sampt.geometry import find_mask_box
+from sampt.proposers.base import ProposerFrame, masks_of_prompts
+from sampt.types import BoolArray, FloatArray, ObjectPrompt
+
+__all__ = ["find_regions", "masks_of_regions", "spread_points"]
+
+_MIN_AREA = 0.0005
+"""Of the frame; specks below it are noise of the map."""
+_MAX_REGIONS = 20
+_POINTS = 5
+"""Positive points in a region, beside its box."""
+_EDGE = 2.0
+"""Pixels that points keep from the border of a region, where it is wide enough: the map is coarse."""
+
+
+def find_regions(values: FloatArray, limit: float) -> list[BoolArray]:
+    """Connected parts of the frame where a map exceeds a limit; at most 20, those with the largest sum above it.
+
+    Args:
+        values: (h, w).
+        limit: above it is what stands out.
+    """
+    above = np.asarray(values > limit)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = [k for k in range(1, count) if areas[k] >= _MIN_AREA * values.size]
+    sums = np.bincount(labels.ravel(), (np.where(above, values, limit) - limit).ravel(), count)
+    return [np.asarray(labels == k) for k in sorted(kept, key=lambda k: -sums[k])[:_MAX_REGIONS]]
+
+
+def masks_of_regions(frame: ProposerFrame, regions: Sequence[BoolArray]) -> list[BoolArray | None]:
+    """The segmenter's mask of each region (h, w), prompted with its box and points in it; None where it makes none."""
+    prompts = []
+    for k, region in enumerate(regions):
+        xy = spread_points(region, _POINTS)
+        # Nobody has put the points there: a mask may leave them out.
+        prompts.append(
+            ObjectPrompt(k + 1, xy, np.ones(len(xy), np.bool_), find_mask_box(region), None, np.zeros(len(xy), np.bool_))
+        )
+    return masks_of_prompts(frame, prompts)
+
+
+def spread_points(region: BoolArray, count: int) -> FloatArray:
+    """(n, 2) float32 pixels in a region (h, w) that is not empty, at most ``count``, as far from each other as they can be.
+
+    The first one is the farthest from the region's border.
+    """
+    box = find_mask_box(region)
+    assert box is not None, "the region is not empty"
+    x0, y0, x1, y1 = box.astype(int)
+    part = np.pad(region[y0 : y1 + 1, x0 : x1 + 1], 1).astype(np.uint8)
+    depth = cv2.distanceTransform(part, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    ys, xs = np.nonzero(depth >= min(_EDGE, float(depth.max())))
+    xy = np.stack([xs, ys], 1).astype(np.float32)
+    chosen = [int(np.argmax(depth[ys, xs]))]
+    away = np.linalg.norm(xy - xy[chosen[0]], axis=1)
+    while len(chosen) < count and away.max() > 0:
+        chosen.append(int(np.argmax(away)))
+        away = np.minimum(away, np.linalg.norm(xy - xy[chosen[-1]], axis=1))
+    return np.asarray(xy[chosen] + np.array([x0, y0], np.float32))
