@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from sampt.backends.onnx_files import check_inputs, open_session
+from sampt.backends.onnx_files import open_session
 from sampt.backends.options import check_device
 from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
@@ -48,7 +48,6 @@ def create(*, weights: str | None = "default", device: str = "auto") -> Objectne
             "'default'."
         )
     session = open_session(file, "objectness")
-    check_inputs(session, ["picture"], "objectness", INT8_SALIENCY)
     return ObjectnessProposer(session)
 
 
@@ -63,6 +62,7 @@ class ObjectnessProposer:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
+        self._input = session.get_inputs()[0].name
 
     def propose(self, frame: ProposerFrame) -> list[Proposal]:
         """See :meth:`sampt.proposers.base.Proposer.propose`."""
@@ -82,7 +82,7 @@ class ObjectnessProposer:
         shrinks = height > _SIDE and width > _SIDE
         square = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         values = square.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1)
-        logits = self._session.run(None, {"picture": np.ascontiguousarray(values, np.float32)})[0][0, 0]
+        logits = self._session.run(None, {self._input: np.ascontiguousarray(values, np.float32)})[0][0, 0]
         return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
