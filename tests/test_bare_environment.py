@@ -82,12 +82,13 @@ def test_what_needs_nothing_is_made_and_what_needs_more_says_what(bare: Bare) ->
     code = """
 from sampt.errors import BackendError
 from sampt.backends.registry import describe_backends
+from sampt.proposers.create import create_proposer
 from sampt.segmenters.create import create_segmenter
 from sampt.trackers.create import create_tracker
-for kind, create in (("tracker", create_tracker), ("segmenter", create_segmenter)):
+for kind, create in (("tracker", create_tracker), ("segmenter", create_segmenter), ("proposer", create_proposer)):
     for facts in describe_backends(kind):
-        if facts.name == "tracks":
-            continue  # made of a file
+        if facts.name in ("tracks", "boxes", "text"):
+            continue  # made of a file, or of words
         try:
             made = create(facts.name, **({} if facts.missing is None else {"weights": None}))
         except BackendError as error:

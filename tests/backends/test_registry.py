@@ -16,8 +16,9 @@ import sampt
 from sampt.backends.options import check_device
 from sampt.backends.registry import available, describe_backends, list_options
 from sampt.backends.spec import BackendSpec, SegmenterInfo
-from sampt.backends.table import BUILT_IN
+from sampt.backends.table import BUILT_IN, PROPOSERS
 from sampt.errors import BackendError
+from sampt.proposers.create import create_proposer
 from sampt.segmenters.create import create_segmenter
 from sampt.trackers.create import create_tracker
 from sampt.weights import SOURCES
@@ -201,6 +202,9 @@ def test_every_back_end_answers_to_its_name() -> None:
             _check_said("tracker", name, create_tracker(name, weights=None).info)
     for name in available("segmenter"):
         _check_said("segmenter", name, create_segmenter(name, weights=None).info)
+    for name, spec in PROPOSERS.items():
+        if not spec.info.needs_argument:  # the others are made of a file or words (tests/proposers)
+            _check_said("proposer", name, create_proposer(name).info)
 
 
 def _check_said(kind: str, name: str, info: Any) -> None:
@@ -230,13 +234,14 @@ def test_describing_imports_no_back_end() -> None:
     code = """
 import sys
 from sampt.backends.registry import describe_backends
-found = {kind: describe_backends(kind) for kind in ("tracker", "segmenter")}
-assert not [m for m in sys.modules if m.startswith(("torch", "onnxruntime", "sampt.trackers", "sampt.segmenters"))]
+found = {kind: describe_backends(kind) for kind in ("tracker", "segmenter", "proposer")}
+backends = "torch", "onnxruntime", "sampt.trackers", "sampt.segmenters", "sampt.proposers"
+assert not [m for m in sys.modules if m.startswith(backends)]
 print(*(facts.name for kind in found for facts in found[kind]))
 """
     environment = os.environ | {"PYTHONPATH": str(Path(sampt.__file__).parents[1])}
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
-    assert shown.split() == [*available("tracker"), *available("segmenter")]
+    assert shown.split() == [*available("tracker"), *available("segmenter"), *available("proposer")]
 
 
 def test_an_installed_back_end_is_described_by_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

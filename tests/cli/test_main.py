@@ -90,7 +90,8 @@ def test_backends_lists_names_and_licenses(call: Any, monkeypatch: pytest.Monkey
     outcome = call("backends")
     assert outcome.status == 0
     lines = outcome.out.splitlines()
-    for kind, name in (("tracker", "dis-flow"), ("tracker", "nano"), ("segmenter", "grabcut"), ("segmenter", "nano")):
+    shown = (("tracker", "dis-flow"), ("tracker", "nano"), ("segmenter", "grabcut"), ("segmenter", "nano"))
+    for kind, name in (*shown, ("proposer", "objectness")):
         row = next(line for line in lines if name in line and kind in line)
         assert "Apache-2.0" in row
 

@@ -58,7 +58,7 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
         ({"device": "cuda"}, "'objectness' cannot run on device 'cuda'"),
     ):
         with pytest.raises(BackendError, match=message):
-            create_proposer("objectness", **given)  # type: ignore[arg-type]
+            create_proposer("objectness", **given)
     with pytest.raises(BackendError, match="The proposer 'objectness' takes nothing after a colon, got 'dogs'"):
         create_proposer("objectness:dogs")
     with pytest.raises(BackendError, match=r"Unknown proposer 'objectnes'. Did you mean 'objectness'\?"):

@@ -56,19 +56,20 @@ class ObjectnessProposer:
 
     Args:
         session: the saliency network.
+        side: pixels of the square that it sees, a multiple of 16.
     """
 
     info: ProposerInfo = PROPOSERS["objectness"].info
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
+    def __init__(self, session: onnxruntime.InferenceSession, *, side: int = _SIDE) -> None:
+        self.session, self._side = session, side
         self._input = session.get_inputs()[0].name
 
     def propose(self, frame: ProposerFrame) -> list[Proposal]:
         """See :meth:`sampt.proposers.base.Proposer.propose`."""
         logits = self.find_salient(frame.image)
         regions = find_regions(logits, 0.0)
-        probability = 1 / (1 + np.exp(-logits))
+        probability = np.asarray(1 / (1 + np.exp(-logits)), np.float32)
         found = [
             Proposal(mask, _score(mask, region, probability))
             for mask, region in zip(masks_of_regions(frame, regions), regions, strict=True)
@@ -79,10 +80,11 @@ class ObjectnessProposer:
     def find_salient(self, image: UInt8Array) -> FloatArray:
         """(h, w) float32 log odds that something salient is there, of an (h, w, 3) uint8 RGB frame."""
         height, width = image.shape[:2]
-        shrinks = height > _SIDE and width > _SIDE
-        square = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        side = self._side
+        shrinks = height > side and width > side
+        square = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         values = square.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1)
-        logits = self._session.run(None, {self._input: np.ascontiguousarray(values, np.float32)})[0][0, 0]
+        logits = self.session.run(None, {self._input: np.ascontiguousarray(values, np.float32)})[0][0, 0]
         return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sampt.testing.contracts import (
+    PROPOSER_CLAUSES,
     SEGMENTER_CLAUSES,
     TRACKER_CLAUSES,
     ContractError,
     SegmenterLimits,
     TrackerLimits,
+    check_proposer,
     check_segmenter,
     check_tracker,
     contract_scenes,
@@ -27,6 +29,7 @@ from sampt.testing.scenes import (
 )
 
 __all__ = [
+    "PROPOSER_CLAUSES",
     "SEGMENTER_CLAUSES",
     "TRACKER_CLAUSES",
     "ContractError",
@@ -42,6 +45,7 @@ __all__ = [
     "SegmenterLimits",
     "TrackerLimits",
     "alike_crossing_scene",
+    "check_proposer",
     "check_segmenter",
     "check_tracker",
     "contract_scenes",

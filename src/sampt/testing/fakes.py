@@ -328,9 +328,8 @@ class ExactProposer:
         min_pixels: smaller visible parts are not proposed.
     """
 
-    info = ProposerInfo("exact", "Apache-2.0", None, source="for tests")
-
     def __init__(self, *clips: KnownClip, labels: Sequence[str] = (), min_pixels: int = 1) -> None:
+        self.info = ProposerInfo("exact", "Apache-2.0", None, has_labels=bool(labels), source="for tests")
         self._clips, self._labels, self._min_pixels = clips, labels, min_pixels
         self._finder = FrameFinder(clips)
 
