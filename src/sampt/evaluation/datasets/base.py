@@ -1,7 +1,8 @@
 """What every dataset offers, however its files lie on disk.
 
-Two kinds exist. In video object segmentation (:class:`VosDataset`) masks of the objects are given and the objects are
-segmented; in video instance segmentation (:class:`InstanceDataset`) objects have to be found, too.
+Two kinds exist. In video object segmentation (:class:`VosDataset`) masks of the objects are given, except where it is
+unsupervised, and the objects are segmented; in video instance segmentation (:class:`InstanceDataset`) objects have to be found,
+too, and scored.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ class SubmissionLayout:
 
 @dataclass(frozen=True, eq=False)
 class VosDataset:
-    """Videos whose objects are given by their masks.
+    """Videos whose objects are given by their masks, or were annotated in the same way and have to be found.
 
     Attributes:
         name: as :func:`sampt.evaluation.datasets.open_dataset` calls it.
@@ -212,6 +213,7 @@ class VosDataset:
         sequences: in the order of the dataset's own list, else by name.
         is_server_scored: only the masks that are given are public.
         submission: what the benchmark's server takes.
+        finds_objects: nothing is given but the frames; objects have to be found.
     """
 
     name: str
@@ -220,6 +222,7 @@ class VosDataset:
     sequences: Sequence[VosSequence]
     is_server_scored: bool = False
     submission: SubmissionLayout = SubmissionLayout()
+    finds_objects: bool = False
 
 
 class InstanceVideo(ABC):

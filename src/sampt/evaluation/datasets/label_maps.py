@@ -66,7 +66,7 @@ class LabelMapSequence(VosSequence):
     Args:
         name: of the sequence.
         frames: a folder of images, a pattern such as ``FOLDER/NAME_*.jpg``, or a video file.
-        annotations: a folder of PNG images, or a pattern.
+        annotations: a folder of PNG images, or a pattern; None where none are public, so that nothing is known of objects.
         has_void: 255 is void.
         may_be_binary: annotations without other values than 0 and 255 are masks, and 255 is object 1, as in DAVIS-2016.
         is_merged: all objects of an annotation are one, with the id 1.
@@ -79,7 +79,7 @@ class LabelMapSequence(VosSequence):
         self,
         name: str,
         frames: Path,
-        annotations: Path,
+        annotations: Path | None,
         *,
         has_void: bool = False,
         may_be_binary: bool = False,
@@ -128,6 +128,8 @@ class LabelMapSequence(VosSequence):
 
     @cached_property
     def size_hw(self) -> tuple[int, int]:
+        if self.annotations is None:
+            return open_video(self.frames).size_hw if self._is_video_file else image_size_hw(self._frame_paths[0])
         return image_size_hw(self.annotation_paths[0])
 
     @cached_property
@@ -146,7 +148,7 @@ class LabelMapSequence(VosSequence):
 
     def open(self) -> Video:
         video = open_video(self.frames) if self._is_video_file else ImageVideo(self._frame_paths, str(self.frames))
-        if video.size_hw != self.size_hw:
+        if self.annotations is not None and video.size_hw != self.size_hw:
             raise EvaluationError(
                 f"{self.name} has {video.num_frames} frames of {size_text(video.size_hw)} but {len(self.annotation_paths)} "
                 f"annotations of {size_text(self.size_hw)}; expected both of one size."
@@ -197,6 +199,8 @@ class LabelMapSequence(VosSequence):
 
     @cached_property
     def _annotation_by_frame(self) -> dict[int, Path]:
+        if self.annotations is None:
+            return {}
         paths = _images(self.annotations, "annotations (*.png)", ".png")
         index = {name: i for i, name in enumerate(self.frame_names)}
         found = {index[path.stem]: path for path in paths if path.stem in index}

@@ -10,7 +10,15 @@ from pathlib import Path
 from sampt.errors import EvaluationError, did_you_mean
 from sampt.evaluation.datasets.base import InstanceDataset, VosDataset
 from sampt.evaluation.datasets.bdd100k import is_bdd100k, open_bdd100k
-from sampt.evaluation.datasets.davis import is_davis_2016, is_davis_2017, open_davis_2016, open_davis_2017
+from sampt.evaluation.datasets.davis import (
+    is_davis_2016,
+    is_davis_2017,
+    is_davis_2017_unsupervised,
+    open_davis_2016,
+    open_davis_2016_unsupervised,
+    open_davis_2017,
+    open_davis_2017_unsupervised,
+)
 from sampt.evaluation.datasets.folder import is_folder, open_folder
 from sampt.evaluation.datasets.long_video import is_long_video, open_long_video
 from sampt.evaluation.datasets.lvos import is_lvos, open_lvos
@@ -35,6 +43,8 @@ class _Format:
 _FORMATS = {
     "davis-2017": _Format(open_davis_2017, is_davis_2017, "DAVIS"),
     "davis-2016": _Format(open_davis_2016, is_davis_2016, "DAVIS-2016"),
+    "davis-2017-unsupervised": _Format(open_davis_2017_unsupervised, is_davis_2017_unsupervised, "DAVIS-2017 unsupervised"),
+    "davis-2016-unsupervised": _Format(open_davis_2016_unsupervised, is_davis_2016, "DAVIS-2016"),
     "lvos": _Format(open_lvos, is_lvos, "LVOS"),
     "youtube-vos-2019": _Format(partial(open_youtube_vos, year=2019), is_youtube_vos, "YouTube-VOS"),
     "youtube-vos-2018": _Format(partial(open_youtube_vos, year=2018), is_youtube_vos, "YouTube-VOS"),

@@ -16,6 +16,7 @@ from sampt.evaluation.instances.metrics import read_instance_results
 from sampt.evaluation.instances.tracks import Track, collect_shapes, gt_track, predicted_track
 from sampt.evaluation.reports.read import ScoredRun
 from sampt.evaluation.vos.predicted import find_predictions
+from sampt.evaluation.vos.protocols import scoring_rule
 from sampt.evaluation.vos.results import Scores
 from sampt.exporters.overlay import OverlayStyle, draw_overlay
 from sampt.masks.rle import Rle, decode_mask
@@ -87,11 +88,22 @@ def worst_instance_frames(run: ScoredRun[ScoredInstances], count: int) -> list[W
 
 def _mask_frame(run: ScoredRun[Scores], sequence: VosSequence, frame_idx: int, value: float) -> WorstFrame:
     names, ids = sequence.frame_names, sequence.object_ids
-    predicted = find_predictions(run.folder / sequence.name, sequence.name, names, ids).read(frame_idx, sequence.size_hw)
+    pairing = scoring_rule(run.scores.protocol).pairing
+    stored = find_predictions(run.folder / sequence.name, sequence.name, names, ids if pairing == "id" else None)
+    if pairing == "id":
+        read = stored.read(frame_idx, sequence.size_hw)
+        predicted = {object_id: read(object_id) for object_id in ids}
+    else:
+        predicted = stored.read_found(frame_idx, sequence.size_hw)
+        if pairing == "match":  # in the colors of the objects that they were matched with
+            (scored,) = (one for one in run.scores.sequences if one.name == sequence.name)
+            own = {one.found_id: one.object_id for one in scored.objects if one.found_id is not None}
+            predicted = {own[k]: mask for k, mask in predicted.items() if k in own}
+        predicted = predicted or {i: np.zeros(sequence.size_hw, np.bool_) for i in ids}
     labels = sequence.label_map(frame_idx)
     caption = f"{sequence.name}, frame {names[frame_idx]}, J&F {100 * value:.1f}"
     gt_masks = {object_id: np.asarray(labels == object_id) for object_id in ids}
-    return _draw(caption, sequence.open, frame_idx, gt_masks, {object_id: predicted(object_id) for object_id in ids})
+    return _draw(caption, sequence.open, frame_idx, gt_masks, predicted)
 
 
 def _instance_frame(

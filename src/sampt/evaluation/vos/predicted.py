@@ -29,14 +29,14 @@ class PredictedMasks:
     Attributes:
         sequence: its name.
         frame_names: of the sequence's frames, in order.
-        object_ids: the objects that were given.
+        object_ids: the objects that were given; None where objects were found, and may have any id.
         folder: where the masks lie.
         object_folders: object id -> its folder of black and white images; None where ``folder`` holds label maps.
     """
 
     sequence: str
     frame_names: tuple[str, ...]
-    object_ids: tuple[int, ...]
+    object_ids: tuple[int, ...] | None
     folder: Path
     object_folders: Mapping[int, Path] | None
     _describe: list[Path] = field(default_factory=list, compare=False, repr=False)
@@ -55,9 +55,33 @@ class PredictedMasks:
         folders = self.object_folders
         return lambda object_id: np.asarray(self._image(folders[object_id] / file_name, size_hw).ids() > 0)
 
+    def read_found(self, frame_idx: int, size_hw: tuple[int, int], max_id: int | None = None) -> dict[int, BoolArray]:
+        """Object id -> its (h, w) mask, of those that have one on a frame, whatever was given; ids ascending.
+
+        Raises:
+            EvaluationError: an image is missing, cannot be read, or is not of ``size_hw``; or an id is above ``max_id``.
+        """
+        file_name = f"{self.frame_names[frame_idx]}.png"
+        if self.object_folders is None:
+            path = self.folder / file_name
+            labels = self._image(path, size_hw).ids()
+            found = {int(i): np.asarray(labels == i) for i in np.unique(labels) if i}
+        else:
+            path = self.folder
+            masks = {i: self._image(f / file_name, size_hw).ids() > 0 for i, f in sorted(self.object_folders.items())}
+            found = {i: np.asarray(mask) for i, mask in masks.items() if mask.any()}
+        above = [i for i in found if max_id is not None and i > max_id]
+        if above:
+            raise EvaluationError(
+                f"{path} holds the id {above[0]}; expected ids from 1 to {max_id}, the number of objects that may be found."
+            )
+        return found
+
     def _label_map(self, path: Path, size_hw: tuple[int, int]) -> IntArray:
         image = self._image(path, size_hw)
         labels, present = image.values, image.present
+        if self.object_ids is None:
+            return image.ids()
         if VOID not in self.object_ids:
             if present == [VOID] and len(self.object_ids) == 1:
                 labels, present = np.where(labels == VOID, self.object_ids[0], 0), []
@@ -90,21 +114,26 @@ class PredictedMasks:
         return image
 
 
-def find_predictions(folder: Path, sequence: str, frame_names: Sequence[str], object_ids: Sequence[int]) -> PredictedMasks:
+def find_predictions(
+    folder: Path, sequence: str, frame_names: Sequence[str], object_ids: Sequence[int] | None
+) -> PredictedMasks:
     """Look how the masks lie in ``folder``: as label maps, or as one folder an object; there or in a folder ``masks``.
+
+    ``object_ids`` is None where objects were found, and may have any id.
 
     Raises:
         EvaluationError: the folder is missing, holds neither, or lacks an object, or has one that was not given.
     """
     if not folder.is_dir():
         raise EvaluationError(f"The predictions of {sequence} are missing: {folder} is not a folder.")
-    names, ids = tuple(frame_names), tuple(object_ids)
+    names, ids = tuple(frame_names), None if object_ids is None else tuple(object_ids)
     for location in (folder, folder / "masks"):
         if any(visible(location.glob("*.png"))):
             return PredictedMasks(sequence, names, ids, location, None)
         folders = {int(path.name): path for path in sorted(location.glob("*")) if path.name.isdecimal() and path.is_dir()}
         if folders:
-            _check_objects(folders, location, sequence, ids)
+            if ids is not None:
+                _check_objects(folders, location, sequence, ids)
             return PredictedMasks(sequence, names, ids, location, folders)
     raise EvaluationError(
         f"{folder} holds no masks of {sequence}; expected label maps FRAME.png, or a folder OBJECT_ID of FRAME.png for each "

@@ -5,7 +5,11 @@ protocol        scored frames of an object              figure                  
 ==============  ======================================  ============================  =====================================
 davis-2016/17   annotated, but the sequence's first     mean over objects             davisvideochallenge/
                 and last                                                              davis2017-evaluation
-mose            the same                                the same                      henghuiding/MOSE-api, ``score.py``
+davis-2016-     the same                                the same, of all objects      fperazzi/davis,
+unsupervised                                            as one                        ``davis/dataset/loader.py``
+davis-2017-     annotated                               mean over objects, matched    davisvideochallenge/
+unsupervised                                            with what was found           davis2017-evaluation
+mose            as davis                                as davis                      henghuiding/MOSE-api, ``score.py``
 lvos            annotated from its given frame to its   mean of J and F over seen     LingyiHongfd/lvos-evaluation,
                 end, but the first and last of these    and unseen videos             ``lvos/evaluation.py``
 youtube-vos     annotated, after its given frame        mean of J and F over seen     Xu et al., arXiv 1809.03327; the
@@ -14,16 +18,17 @@ long-video      annotated, after its given frame        mean over objects       
                                                                                       ``longvideo_evaluation``
 bdd100k         annotated, after its given frame        mean over objects, and        SysCV/sam-pt,
                                                         groups by visible length      ``vos_eval/bdd100keval.py``
-plain           annotated, after its given frame        mean over objects             ours; void pixels do not count
+plain           annotated, after its given frame        mean over objects             ours
 ==============  ======================================  ============================  =====================================
 
-All others take void pixels for background, as these programs do.
+In ``plain`` and ``davis-2017-unsupervised`` void pixels do not count; all others take them for background, as these programs do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +38,7 @@ from sampt.evaluation.vos.jf import Statistics
 __all__ = [
     "BDD_LONG_FRAMES",
     "BDD_MEDIUM_FRAMES",
+    "MAX_PROPOSALS",
     "SCORING_RULES",
     "GroupScore",
     "ObjectScore",
@@ -47,6 +53,9 @@ __all__ = [
 BDD_MEDIUM_FRAMES, BDD_LONG_FRAMES = 5, 30
 """From so many visible frames on, the given one among them, an object is medium, or long; below the first it is short."""
 
+MAX_PROPOSALS = 20
+"""What is matched has the ids from 1 to this one (Caelles et al., arXiv 1905.00737)."""
+
 
 @dataclass(frozen=True)
 class ScoringRule:
@@ -57,19 +66,25 @@ class ScoringRule:
         drops_last: the last annotated frame is left out.
         ignores_void: void pixels do not count; else they are background.
         perfect_if_unscored: an object without a scored frame has J = F = 1; else it is left out of the means.
+        drops_first: where they do not begin by object, the sequence's first annotated frame is left out.
+        pairing: which of the predicted objects belongs to a true one: that of the same "id"; "all" of them together, where
+            there is one true object; or by a "match", one to one, that makes the sequence's mean of J and F largest, as nobody
+            tells what found objects are.
     """
 
     is_per_object: bool
     drops_last: bool
     ignores_void: bool = False
     perfect_if_unscored: bool = False
+    drops_first: bool = True
+    pairing: Literal["id", "all", "match"] = "id"
 
     def frames(self, annotated: Sequence[int], first_frame: int, end_frame: int | None = None) -> tuple[int, ...]:
         """The scored ones of the ``annotated`` frames (ascending) for an object that is given on ``first_frame``.
 
         Where the dataset tells that the object leaves, ``end_frame`` is the first one that is not scored.
         """
-        after = [i for i in annotated if i > first_frame] if self.is_per_object else list(annotated[1:])
+        after = [i for i in annotated if i > first_frame] if self.is_per_object else list(annotated[self.drops_first :])
         if end_frame is not None:
             return tuple(i for i in after if i < end_frame)
         return tuple(after[:-1] if self.drops_last else after)
@@ -81,6 +96,10 @@ _AFTER_GIVEN = ScoringRule(is_per_object=True, drops_last=False)
 SCORING_RULES: Mapping[str, ScoringRule] = {
     "davis-2016": _DAVIS,
     "davis-2017": _DAVIS,
+    "davis-2016-unsupervised": ScoringRule(is_per_object=False, drops_last=True, pairing="all"),
+    "davis-2017-unsupervised": ScoringRule(
+        is_per_object=False, drops_first=False, drops_last=False, ignores_void=True, pairing="match"
+    ),
     "mose": _DAVIS,
     "lvos": ScoringRule(is_per_object=True, drops_last=True),
     "youtube-vos": _AFTER_GIVEN,
@@ -118,6 +137,7 @@ class ObjectScore:
         visible: whether the object is truly seen on it.
         group: "seen" or "unseen" where the dataset tells them apart.
         category: where the dataset names it.
+        found_id: of the found object that was matched with it; None where none was, or none is needed.
     """
 
     object_id: int
@@ -129,6 +149,7 @@ class ObjectScore:
     visible: tuple[bool, ...] = ()
     group: str | None = None
     category: str | None = None
+    found_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ class Scores:
 
 
 def _parse_object(values: Mapping[str, Any]) -> ObjectScore:
-    plain = {item.name: values[item.name] for item in fields(ObjectScore)}
+    plain = {"found_id": None, **values}  # scores of before objects could be found name none
+    plain = {item.name: plain[item.name] for item in fields(ObjectScore)}
     for name, kind in (("frames", int), ("j_frames", float), ("f_frames", float), ("visible", bool)):
         plain[name] = tuple(map(kind, plain[name]))
         if len(plain[name]) != len(plain["frames"]):

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
 
 from sampt.backends.machine import num_cores
 from sampt.errors import EvaluationError
 from sampt.evaluation.vos.jf import Statistics, db_statistics, region_and_contour
+from sampt.evaluation.vos.matching import best_matching
 from sampt.evaluation.vos.predicted import PredictedMasks, find_predictions
-from sampt.evaluation.vos.protocols import ObjectScore, ScoringRule, scoring_rule
+from sampt.evaluation.vos.protocols import MAX_PROPOSALS, ObjectScore, ScoringRule, scoring_rule
 from sampt.evaluation.vos.results import Scores, SequenceScore
 from sampt.types import BoolArray, IntArray
 
@@ -74,6 +77,9 @@ class GtDataset(Protocol):
 
 _Values: TypeAlias = tuple[float, float, bool]
 """J, F, and whether the object is truly seen."""
+_Pair: TypeAlias = tuple[int, int | None]
+"""Ids of a true object and of a predicted one; None for no mask at all."""
+_FrameValues: TypeAlias = dict[_Pair, _Values]
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,8 @@ def score_dataset(dataset: GtDataset, predictions: Path | str, *, workers: int |
         dataset: the ground truth.
         predictions: folder with one folder a sequence, of the sequence's name: label maps ``FRAME.png``, or one folder
             ``OBJECT_ID`` of black and white ``FRAME.png`` for each object where masks may overlap; either may lie in a folder
-            ``masks`` in it, as ``sampt segment`` writes them. Objects have the ids of the annotations.
+            ``masks`` in it, as ``sampt segment`` writes them. Objects have the ids of the annotations, or, where they had to be
+            found, any from 1 to :data:`sampt.evaluation.vos.protocols.MAX_PROPOSALS`.
         workers: frames scored at once; None for one a processor core.
 
     Raises:
@@ -216,24 +223,25 @@ def _work(labelled: LabelledSequence, folder: Path, rule: ScoringRule) -> _Work:
     if not sequence.object_ids:
         raise EvaluationError(f"{sequence.name} holds no object; expected at least one on the frames that are given.")
     annotated = sequence.annotated_frames
-    if not rule.is_per_object and len(annotated) < 3:
+    if not rule.is_per_object and rule.drops_first and len(annotated) < 3:
         raise EvaluationError(
             f"{sequence.name} has {len(annotated)} annotated frames; expected at least 3, of which the first and the last are "
             "not scored."
         )
     frames = {i: rule.frames(annotated, sequence.first_frame[i], sequence.end_frame.get(i)) for i in sequence.object_ids}
     names, ids = sequence.frame_names, sequence.object_ids
-    return _Work(sequence, find_predictions(folder, sequence.name, names, ids), rule, frames)
+    predictions = find_predictions(folder, sequence.name, names, ids if rule.pairing == "id" else None)
+    return _Work(sequence, predictions, rule, frames)
 
 
 def _in_order(
     pool: ThreadPoolExecutor, works: Iterable[_Work], workers: int
-) -> Iterator[tuple[_Work, dict[int, dict[int, _Values]]]]:
+) -> Iterator[tuple[_Work, dict[int, _FrameValues]]]:
     """Every work with frame -> object -> values; frames are scored across works, so that short ones keep all workers busy."""
-    waiting: deque[tuple[_Work, dict[int, Future[dict[int, _Values]]]]] = deque()
-    pending: deque[Future[dict[int, _Values]]] = deque()
+    waiting: deque[tuple[_Work, dict[int, Future[_FrameValues]]]] = deque()
+    pending: deque[Future[_FrameValues]] = deque()
     for work in works:
-        futures: dict[int, Future[dict[int, _Values]]] = {}
+        futures: dict[int, Future[_FrameValues]] = {}
         waiting.append((work, futures))
         for frame_idx, object_ids in work.objects_by_frame().items():
             while len(pending) >= _WAITING_PER_WORKER * workers:
@@ -246,31 +254,73 @@ def _in_order(
         yield _results(*waiting.popleft())
 
 
-def _results(work: _Work, futures: dict[int, Future[dict[int, _Values]]]) -> tuple[_Work, dict[int, dict[int, _Values]]]:
+def _results(work: _Work, futures: dict[int, Future[_FrameValues]]) -> tuple[_Work, dict[int, _FrameValues]]:
     return work, {frame_idx: future.result() for frame_idx, future in futures.items()}
 
 
-def _score_frame(work: _Work, frame_idx: int, object_ids: Sequence[int]) -> dict[int, _Values]:
+def _score_frame(work: _Work, frame_idx: int, object_ids: Sequence[int]) -> _FrameValues:
     gt = work.sequence.label_map(frame_idx)
     void = work.sequence.void_mask(frame_idx) if work.rule.ignores_void else None
-    height, width = gt.shape
-    masks = work.predictions.read(frame_idx, (height, width))
-    values = {}
-    for object_id in object_ids:
+    values: _FrameValues = {}
+    for (object_id, found_id), mask in _predicted(work, frame_idx, object_ids, gt.shape):
         gt_mask = gt == object_id
-        j, f = region_and_contour(masks(object_id), gt_mask, void)
-        values[object_id] = (j, f, bool(gt_mask.any()))
+        j, f = region_and_contour(mask, gt_mask, void)
+        values[object_id, found_id] = (j, f, bool(gt_mask.any()))
     return values
 
 
-def _sequence_score(work: _Work, values: Mapping[int, Mapping[int, _Values]]) -> SequenceScore | None:
+def _predicted(
+    work: _Work, frame_idx: int, object_ids: Sequence[int], shape: tuple[int, ...]
+) -> Iterator[tuple[_Pair, BoolArray]]:
+    """The predicted masks that the objects are compared with on a frame."""
+    size_hw = (shape[0], shape[1])
+    if work.rule.pairing == "id":
+        masks = work.predictions.read(frame_idx, size_hw)
+        yield from (((i, i), masks(i)) for i in object_ids)
+        return
+    nothing = np.zeros(size_hw, np.bool_)
+    if work.rule.pairing == "all":
+        found = work.predictions.read_found(frame_idx, size_hw)
+        whole = np.logical_or.reduce([nothing, *found.values()])
+        yield from (((i, None), whole) for i in object_ids)
+        return
+    found = work.predictions.read_found(frame_idx, size_hw, MAX_PROPOSALS)
+    yield from (((i, k), mask) for i in object_ids for k, mask in ((None, nothing), *found.items()))
+
+
+def _sequence_score(work: _Work, values: Mapping[int, _FrameValues]) -> SequenceScore | None:
     """The scores of the objects that have any; None when none has."""
     objects = []
+    found_ids = _pair(work, values)
     for object_id, frames in work.frames.items():
-        group, category = work.sequence.groups.get(object_id), work.sequence.categories.get(object_id)
+        named: dict[str, Any] = {
+            "group": work.sequence.groups.get(object_id),
+            "category": work.sequence.categories.get(object_id),
+            "found_id": found_ids[object_id] if work.rule.pairing == "match" else None,
+        }
         if frames:
-            j, f, visible = zip(*(values[i][object_id] for i in frames), strict=True)
-            objects.append(ObjectScore(object_id, db_statistics(j), db_statistics(f), frames, j, f, visible, group, category))
+            rows = (_pair_values(values[i], object_id, found_ids[object_id]) for i in frames)
+            j, f, visible = zip(*rows, strict=True)
+            objects.append(ObjectScore(object_id, db_statistics(j), db_statistics(f), frames, j, f, visible, **named))
         elif work.rule.perfect_if_unscored:
-            objects.append(ObjectScore(object_id, _PERFECT, _PERFECT, group=group, category=category))
+            objects.append(ObjectScore(object_id, _PERFECT, _PERFECT, **named))
     return SequenceScore(work.sequence.name, tuple(objects)) if objects else None
+
+
+def _pair_values(frame: _FrameValues, object_id: int, found_id: int | None) -> _Values:
+    """What is not on a frame has no mask there."""
+    return frame.get((object_id, found_id)) or frame[object_id, None]
+
+
+def _pair(work: _Work, values: Mapping[int, _FrameValues]) -> dict[int, int | None]:
+    """Object id -> that of the prediction it is scored by."""
+    if work.rule.pairing != "match":
+        return {i: i if work.rule.pairing == "id" else None for i in work.frames}
+    found: list[int | None] = sorted({k for frame in values.values() for _, k in frame if k is not None})
+    found += [None] * (len(work.frames) - len(found))  # so that every object has a partner
+    means = np.zeros((len(work.frames), len(found)))
+    for row, (object_id, frames) in enumerate(work.frames.items()):
+        for column, found_id in enumerate(found):
+            both = [_pair_values(values[i], object_id, found_id)[:2] for i in frames]
+            means[row, column] = np.mean(np.mean(both, axis=0))
+    return {i: found[column] for i, column in zip(work.frames, best_matching(means), strict=True)}
