@@ -16,6 +16,7 @@ from sampt.testing.rendering import Layer, Pose, Scene, SceneVideo, Wave
 from sampt.testing.scenes import (
     crossing_scene,
     demo_scene,
+    entering_scene,
     leave_and_return_scene,
     occlusion_scene,
     slow_scene,
@@ -232,3 +233,13 @@ def test_demo_of_another_size_shows_the_same_journey() -> None:
     for i in (0, 5, 9):
         fraction_large, fraction_small = (s.masks(i).mean((1, 2)) for s in (large, small))
         assert fraction_small == pytest.approx(fraction_large, rel=0.15, abs=0.001)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_what_enters_later_is_not_there_before_and_apart_in_the_end(seed: int) -> None:
+    scene = entering_scene(seed=seed)
+    areas = np.stack([scene.masks(i).sum((1, 2)) for i in (0, 10, scene.num_frames - 1)])
+    assert areas[0, 0] > 3000
+    assert not areas[:2, 1:].any()
+    assert np.array_equal(areas[-1], scene.amodal_masks(scene.num_frames - 1).sum((1, 2)))
+    assert scene.num_objects == {0: 3, 1: 2, 3: 3}[seed]

@@ -259,7 +259,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.sweep import read_sweep, run_sweep, sweep_table
 
     sweep = read_sweep(arguments.sweep)
-    num_sequences = len(sweep.choice.open_vos().sequences)
+    num_sequences = len(sweep.choice.open_given().sequences)
     settings = settings_from(arguments, next(iter(sweep.configs.values())))
 
     def open_pool(one: BatchSettings) -> LocalPool | RayPool:
@@ -279,7 +279,7 @@ def _interactive(arguments: argparse.Namespace) -> int:
 
     study = InteractiveConfig(arguments.mode, arguments.tracking, arguments.per_frame, arguments.actions)
     config = config_from(arguments)
-    dataset = _choice(arguments).open_vos()
+    dataset = _choice(arguments).open_given()
     tracker, segmenter = make_tracker(config, arguments.device), make_segmenter(config, arguments.device)
     for sequence in dataset.sequences:
         for object_id in sequence.object_ids:

@@ -76,15 +76,29 @@ class DatasetChoice:
         return replace(dataset, sequences=select_sequences(dataset.sequences, list(self.sequences)))
 
     def open_vos(self) -> VosDataset:
-        """The same, of a dataset whose objects are given by masks.
+        """The same, of a dataset whose objects are annotated by masks.
 
         Raises:
             EvaluationError: as :meth:`open`, or they are not.
         """
         dataset = self.open()
         if not isinstance(dataset, VosDataset):
-            raise EvaluationError(f"The objects of {self.name!r} are not given by masks but have to be found.")
+            raise self._not_given()
         return dataset
+
+    def open_given(self) -> VosDataset:
+        """The same, of a dataset whose objects are given by masks.
+
+        Raises:
+            EvaluationError: as :meth:`open_vos`, or they have to be found.
+        """
+        dataset = self.open_vos()
+        if dataset.finds_objects:
+            raise self._not_given()
+        return dataset
+
+    def _not_given(self) -> EvaluationError:
+        return EvaluationError(f"The objects of {self.name!r} are not given by masks but have to be found.")
 
 
 @lru_cache(maxsize=2)
@@ -128,7 +142,7 @@ def predict_dataset(
         EvaluationError: the dataset is not there, a server scores it and would not take the masks, or the output holds
             predictions for another one or by other settings.
     """
-    dataset = choice.open_vos()
+    dataset = choice.open_given()
     if dataset.is_server_scored and ("png" not in settings.options.formats or settings.config.overlapping):
         raise EvaluationError(
             f"{dataset.name} {dataset.split} is scored by a server, which wants label maps; expected png in --formats, and no "

@@ -191,7 +191,7 @@ def _check(name: str, seed: int, report: BatchReport) -> None:
 
 
 def _score(choice: DatasetChoice, output: Path) -> Scores:
-    scores = score_dataset(choice.open_vos(), output)
+    scores = score_dataset(choice.open_given(), output)
     write_scores(output / SCORES_NAME, choice, scores)
     return scores
 

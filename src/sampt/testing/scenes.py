@@ -27,6 +27,7 @@ __all__ = [
     "alike_crossing_scene",
     "crossing_scene",
     "demo_scene",
+    "entering_scene",
     "exchange_scene",
     "hidden_scene",
     "leave_and_return_scene",
@@ -160,7 +161,7 @@ def alike_crossing_scene(
 
 
 def exchange_scene(num_frames: int = 48, size_hw: tuple[int, int] = _LARGER, *, seed: int = 12, shaded: bool = True) -> Scene:
-    """Object 1 leaves the frame on one side while object 2, which looks alike, enters on the other and stays."""
+    """Object 1 leaves the frame on one side while object 2, which ramps alike, enters on the other and stays."""
     rng = np.random.default_rng(seed)
     colors, ground = _colors(rng)
     h, w = size_hw
@@ -219,6 +220,61 @@ def hidden_scene(
         Layer(_pillar(rng, half_width, h, _ROCK if ground is _STONE else _STONE), _still((w * 0.5, h * 0.5))),
     ]
     return Scene(layers, num_frames, size_hw, name="hidden", shaded=shaded)
+
+
+def entering_scene(num_frames: int = 72, size_hw: tuple[int, int] = _LARGER, *, seed: int = 14, shaded: bool = True) -> Scene:
+    """Object 1 is there from the start; object 2, and mostly an object 3, come in later and stay.
+
+    Object 2 comes over a side, or out from behind a pillar that hides it completely before; object 3 over the other side or the
+    top. Each resembles object 1 in one of two seeds; else its colors are others. In the end they do not overlap.
+    """
+    rng = np.random.default_rng(seed)
+    colors, ground = _colors(rng)
+    h, w = size_hw
+    side, has_pillar, has_third = rng.choice([-1, 1]), rng.random() < 0.4, rng.random() < 0.7
+    radius = 0.13 * h
+    half_width = 1.6 * radius
+    # Parts of the width from the side that object 2 comes from.
+    behind, second, first, third = (half_width / w, 0.34, 0.57, 0.83) if has_pillar else (-1.6 * radius / w, 0.2, 0.5, 0.8)
+
+    def centre(along: float, y: float) -> tuple[float, float]:
+        return w * (along if side > 0 else 1 - along), h * y
+
+    def coming(start_xy: tuple[float, float], end_xy: tuple[float, float], phase: int) -> Callable[[int], Pose]:
+        begin = rng.uniform(0.15, 0.45)
+        turn = rng.uniform(-0.3, 0.3)
+
+        def pose_at(i: int) -> Pose:
+            t = float(np.clip((i / num_frames - begin) / 0.35, 0.0, 1.0))
+            x, y = (a + (b - a) * t for a, b in zip(start_xy, end_xy, strict=True))
+            return _wobbling((x, y + 0.01 * h * np.sin(0.2 * i)), i + phase, turn * t, 1.0)
+
+        return pose_at
+
+    def staying(i: int) -> Pose:
+        drift = 0.03 * np.sin(0.1 * i)
+        return _wobbling(centre(first + drift, heights[0]), i, drift, 1.0)
+
+    def blob() -> Surface:
+        is_alike = not ramps or rng.random() < 0.5
+        ramps.append(colors if is_alike else next(c for c in (_WARM, _COOL) if c is not colors))
+        return _blob(rng, _radii(rng, radius), ramps[-1])
+
+    ramps: list[Colors] = []
+    heights = rng.uniform(0.35, 0.65, 3)
+    layers = [
+        _background(rng, size_hw, pan_xy=(0.2, 0.1), colors=ground),
+        Layer(blob(), staying, 1, _SHADOW),
+        Layer(blob(), coming(centre(behind, heights[1]), centre(second, heights[1]), 9), 2, _SHADOW),
+    ]
+    if has_third:
+        over_top = rng.random() < 0.5
+        beyond = centre(third, -1.6 * radius / h) if over_top else centre(1 + 1.6 * radius / w, heights[2])
+        layers.append(Layer(blob(), coming(beyond, centre(third, heights[2]), 17), 3, _SHADOW))
+    if has_pillar:
+        rock = _ROCK if ground is _STONE else _STONE
+        layers.append(Layer(_pillar(rng, half_width, h, rock), _still(centre(behind, 0.5))))
+    return Scene(layers, num_frames, size_hw, name="entering", shaded=shaded)
 
 
 def _colors(rng: np.random.Generator) -> tuple[Colors, Colors]:

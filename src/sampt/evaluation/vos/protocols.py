@@ -21,7 +21,7 @@ bdd100k         annotated, after its given frame        mean over objects, and  
 plain           annotated, after its given frame        mean over objects             ours
 ==============  ======================================  ============================  =====================================
 
-In ``plain`` and ``davis-2017-unsupervised`` void pixels do not count; all others take them for background, as these programs do.
+Void pixels do not count in ``plain`` and ``davis-2017-unsupervised``. Others take them for background, as these programs do.
 """
 
 from __future__ import annotations

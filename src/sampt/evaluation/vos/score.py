@@ -316,8 +316,11 @@ def _pair(work: _Work, values: Mapping[int, _FrameValues]) -> dict[int, int | No
     """Object id -> that of the prediction it is scored by."""
     if work.rule.pairing != "match":
         return {i: i if work.rule.pairing == "id" else None for i in work.frames}
-    found: list[int | None] = sorted({k for frame in values.values() for _, k in frame if k is not None})
-    found += [None] * (len(work.frames) - len(found))  # so that every object has a partner
+    used = {k for frame in values.values() for _, k in frame if k is not None}
+    # As in the official program, ids that are left out below the largest count as found objects without a mask, and so many
+    # more come to them that every true object has a partner.
+    found = [k if k in used else None for k in range(1, max(used, default=0) + 1)]
+    found += [None] * (len(work.frames) - len(found))
     means = np.zeros((len(work.frames), len(found)))
     for row, (object_id, frames) in enumerate(work.frames.items()):
         for column, found_id in enumerate(found):
