@@ -70,7 +70,7 @@ def add_find_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--proposer`` and ``--find-every``."""
     parser.add_argument("--proposer", default=FindConfig.proposer, help="what proposes objects (default: %(default)s)")
     parser.add_argument(
-        "--find-every", type=int, default=FindConfig.every, metavar="N", help="look on every so many frames (default: %(default)s)"
+        "--find-every", type=int, default=FindConfig.every, metavar="N", help="look so often, in frames (default: %(default)s)"
     )
 
 
