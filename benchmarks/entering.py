@@ -73,8 +73,8 @@ def main() -> int:
             scene = entering_scene(seed=seed)
             found, frames = run(scene, method)
             results.append(judge(scene, frames))
-            looks = [{"frame": item.frame_idx, "score": round(item.score, 3)} for item in found.objects]
-            print(json.dumps({"seed": seed, **vars(results[-1]), "objects": looks}), file=sys.stderr, flush=True)
+            named = [{"frame": item.frame_idx, "score": round(item.score, 3)} for item in found.objects]
+            print(json.dumps({"seed": seed, **vars(results[-1]), "objects": named}), file=sys.stderr, flush=True)
             if args.sheet:
                 sheet.append(drawn(scene, frames))
     except SamptError as error:
