@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from sampt.errors import EvaluationError
-from sampt.types import FloatArray
 
 __all__ = ["best_matching"]
 
 
-def best_matching(values: FloatArray) -> list[int]:
+def best_matching(values: npt.NDArray[np.float64]) -> list[int]:
     """The column of each row of (n, m) finite values, n <= m, no column twice, so that the sum of the values is largest.
 
     The Hungarian method in its form by shortest augmenting paths, O(n^2 m): rows join one by one, each along the path that
