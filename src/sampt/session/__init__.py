@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampt.session.session import Session
+from sampt.session.suggestions import Suggestion
 from sampt.session.types import (
     BoxInput,
     Click,
@@ -32,4 +33,5 @@ __all__ = [
     "Session",
     "SessionBusyError",
     "SessionObject",
+    "Suggestion",
 ]

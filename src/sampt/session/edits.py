@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from sampt.session.types import AbsentInput, BoxInput, Carried, Click, MaskInput
 from sampt.signs import parse_sign
 
 __all__ = [
+    "MAX_NAME_CHARS",
     "MAX_STEPS",
     "MAX_STEP_BYTES",
     "History",
@@ -35,6 +37,7 @@ __all__ = [
     "drop",
     "drop_absence",
     "drop_review",
+    "free_colors",
     "move_point",
     "prompting_frames",
     "remove_object",
@@ -42,7 +45,7 @@ __all__ = [
     "update_object",
 ]
 
-_MAX_NAME_CHARS = 100
+MAX_NAME_CHARS = 100
 MAX_STEPS = 200
 """Steps that can be undone; the oldest make way."""
 MAX_STEP_BYTES = 64 << 20
@@ -161,9 +164,16 @@ def add_object(inputs: Inputs, name: str | None, color_rgb: Sequence[int] | None
     made = SessionObject(
         object_id,
         _check_name(f"Object {object_id}" if name is None else name),
-        _check_color(pick_display_color(object_id) if color_rgb is None else color_rgb),
+        _check_color(next(free_colors(inputs)) if color_rgb is None else color_rgb),
     )
     return dataclasses.replace(inputs, objects=(*inputs.objects, made), next_object_id=object_id + 1)
+
+
+def free_colors(inputs: Inputs) -> Iterator[tuple[int, int, int]]:
+    """Colours for the objects to come, in their order, without those that an object has."""
+    taken = {item.color_rgb for item in inputs.objects}
+    candidates = (pick_display_color(i) for i in itertools.count(inputs.next_object_id))
+    return (color for color in candidates if color not in taken)
 
 
 def update_object(
@@ -392,8 +402,8 @@ def _check_box(inputs: Inputs, box_xyxy: Sequence[float]) -> tuple[float, float,
 
 
 def _check_name(name: str) -> str:
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= _MAX_NAME_CHARS or not name.isprintable():
-        raise QueryError(f"An object's name is {name!r}; expected one line of 1 to {_MAX_NAME_CHARS} characters.")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME_CHARS or not name.isprintable():
+        raise QueryError(f"An object's name is {name!r}; expected one line of 1 to {MAX_NAME_CHARS} characters.")
     return name.strip()
 
 

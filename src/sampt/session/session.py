@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,11 +13,13 @@ from types import TracebackType
 import numpy as np
 
 from sampt.backends.lru_cache import LruCache
-from sampt.config import SegmentConfig, default_config
+from sampt.config import FindConfig, SegmentConfig, default_config
 from sampt.files.atomic import disk_errors
 from sampt.files.folder_lock import FolderLock
+from sampt.masks.rle import encode_mask
 from sampt.pipeline.preparation import working_video
 from sampt.pipeline.propagation import Engine
+from sampt.proposers.base import Proposer
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.session import choices, edits, mask_edits
 from sampt.session.edits import History, Inputs
@@ -39,7 +42,9 @@ from sampt.session.propagate import Propagation
 from sampt.session.reader import SessionReader
 from sampt.session.state import SessionState
 from sampt.session.store import ResultStore
+from sampt.session.suggestions import Suggester, Suggestion, accept_suggestion
 from sampt.session.types import Click, FrameUpdate, ObjectResult, PropagationWatch, SessionBusyError, SessionObject
+from sampt.session.watched import Stopped
 from sampt.trackers.base import PointTracker
 from sampt.types import BoolArray
 from sampt.video.base import Video
@@ -102,6 +107,7 @@ class Session(SessionReader):
         video: Video,
         backends: tuple[PointTracker, PromptableSegmenter],
         cache_bytes: int,
+        device: str,
     ) -> None:
         """Not for callers; see :meth:`create` and :meth:`open`."""
         self.project, self.config, self._lock = project, content.config, lock
@@ -109,9 +115,9 @@ class Session(SessionReader):
         self.video = self._shown = LockedVideo(video, _CACHED_FRAMES)
         settings = session_settings(content.config)
         self._engine = Engine(*backends, settings)
-        self._previewer = Previewer(
-            backends[1], settings, self.video, working_video(self.video, settings.longest_side), cache_bytes
-        )
+        working = working_video(self.video, settings.longest_side)
+        self._previewer = Previewer(backends[1], settings, self.video, working, cache_bytes)
+        self._suggester = Suggester(backends[1], self.video, working, self._previewer.embedding, device)
         store = ResultStore(project / RESULTS_NAME, content.inputs.size_hw)
         self._state = SessionState(content.history, store, settings_digest(content, settings))
         self._previews: LruCache[bytes, ObjectResult] = LruCache(_MAX_PREVIEW_BYTES, _MAX_PREVIEWS)
@@ -160,7 +166,7 @@ class Session(SessionReader):
             content = ProjectFile(facts, chosen, backends[0].info.name, backends[1].info.name, History(inputs))
             with disk_errors(folder):
                 (folder / RESULTS_NAME).unlink(missing_ok=True)
-            return cls(folder, lock, content, opened, backends, cache_bytes)._save_first()
+            return cls(folder, lock, content, opened, backends, cache_bytes, device)._save_first()
         except BaseException:
             lock.release()
             raise
@@ -204,7 +210,7 @@ class Session(SessionReader):
                 tracker=backends[0].info.name,
                 segmenter=backends[1].info.name,
             )
-            session = cls(folder, lock, now, opened, backends, cache_bytes)
+            session = cls(folder, lock, now, opened, backends, cache_bytes, device)
             return session if now == content else session._save_first()
         except BaseException:
             lock.release()
@@ -380,6 +386,60 @@ class Session(SessionReader):
         object absent on the frame, from wherever on it was said. Errors as :meth:`add_point`.
         """
         self._edit(lambda now: mask_edits.set_absent(now, object_id, frame_idx, is_absent))
+
+    def suggest(
+        self,
+        frame_idx: int,
+        proposer: Proposer | str | None = None,
+        config: FindConfig | None = None,
+        *,
+        cancel: threading.Event | None = None,
+        on_step: Callable[[], None] | None = None,
+    ) -> list[Suggestion]:
+        """Look for objects on a frame that are not known there yet; nothing in the session changes.
+
+        What overlaps an object's mask there, a result or a preview, is no suggestion. Searches of a session are made one after
+        the other.
+
+        Args:
+            proposer: what looks for them, or its name (see `sampt backends`); that of ``config`` when left out.
+            config: what objects have to be like; ``every`` does not count here.
+            cancel: when set, the search ends soon, with nothing found.
+            on_step: called before every part of the work, from this thread.
+
+        Returns:
+            Suggestions, best first, which :meth:`accept` makes objects of.
+
+        Raises:
+            QueryError: there is no such frame.
+            BackendError: the proposer cannot be made, or cannot work on the frame.
+            OutputError: the session is closed.
+        """
+        self._state.check_open()
+        frame_idx, config = self._state.check_frame(frame_idx), config or FindConfig()
+
+        def check(_: object) -> None:
+            if (cancel is not None and cancel.is_set()) or self._state.is_closed:
+                raise Stopped
+            if on_step is not None:
+                on_step()
+
+        def known() -> Iterator[BoolArray]:
+            return (result.mask(self.size_hw) for result in self.preview(frame_idx).values())
+
+        try:
+            found = self._suggester.find(frame_idx, proposer or config.proposer, config, known, check)
+        except Stopped:
+            return []
+        colors = edits.free_colors(self._state.inputs)
+        return [Suggestion(frame_idx, encode_mask(mask), p.score, p.label, next(colors)) for p, mask in found]
+
+    def accept(self, *suggestions: Suggestion) -> list[SessionObject]:
+        """Make objects of suggestions, each a step to undo: as if a person had added one and given its mask there.
+
+        Clicks correct the mask like any given one. Errors as :meth:`set_mask`.
+        """
+        return [self._edit(functools.partial(accept_suggestion, suggestion=one)).objects[-1] for one in suggestions]
 
     def undo(self) -> bool:
         """Take the last edit back, whatever it was; False when there is none."""

@@ -57,7 +57,7 @@ class SessionState:
     def change(self, edit: Callable[[Inputs], Inputs], save: Callable[[History], None]) -> Inputs:
         """Make an edit one step, once it is saved, and give the inputs then; an edit that changes nothing is none."""
         with self.lock:
-            self._check_open()
+            self.check_open()
             new = edit(self.inputs)
             if new != self.inputs:
                 self._go(self.history.step(new), save)
@@ -66,7 +66,7 @@ class SessionState:
     def go_back(self, save: Callable[[History], None]) -> bool:
         """Undo a step."""
         with self.lock:
-            self._check_open()
+            self.check_open()
             if not self.history.before:
                 return False
             self._go(self.history.undo(), save)
@@ -75,7 +75,7 @@ class SessionState:
     def go_forth(self, save: Callable[[History], None]) -> bool:
         """Do again what was undone last."""
         with self.lock:
-            self._check_open()
+            self.check_open()
             if not self.history.after:
                 return False
             self._go(self.history.redo(), save)
@@ -239,7 +239,8 @@ class SessionState:
             self.is_closed = True
             self.store.close()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises OutputError when the session is closed."""
         if self.is_closed:
             raise OutputError(f"The session on {self.store.path.parent} is closed; open the project again.")
 
