@@ -20,8 +20,10 @@ from starlette.testclient import TestClient
 
 from sampt.config import SegmentConfig
 from sampt.masks.rle import Rle, decode_mask
+from sampt.proposers.base import Proposer
+from sampt.proposers.create import create_proposer
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.testing.fakes import ExactSegmenter, ExactStreamTracker
+from sampt.testing.fakes import ExactProposer, ExactSegmenter, ExactStreamTracker
 from sampt.testing.scenes import Scene, SceneVideo, slow_scene
 from sampt.trackers.base import PointTracker
 from sampt.types import UInt8Array
@@ -64,10 +66,13 @@ class Site:
         for i, frame in enumerate(self.frames):
             Image.fromarray(frame).save(self.root / "clip" / f"{i:05d}.png")
         write_video(self.root / "clip.mp4", self.frames)
-        self.settings = WebSettings({"root": self.root}, folder / "work", self._backends)
+        self.settings = WebSettings({"root": self.root}, folder / "work", self._backends, proposers=self._proposer)
 
     def _backends(self, _: SegmentConfig) -> tuple[PointTracker, PromptableSegmenter]:
         return ExactStreamTracker(self.scene), self.segmenter
+
+    def _proposer(self, name: str) -> Proposer:
+        return ExactProposer(self.scene) if name == "objectness" else create_proposer(name)
 
     def masks(self, frame_idx: int) -> np.ndarray:
         return np.asarray(self.scene.masks(frame_idx))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import secrets
 import socket
@@ -103,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> WebSettings:
+    from sampt.proposers.create import create_proposer
     from sampt.runs.backends import backend_options
     from sampt.web.backends import NamedBackends
     from sampt.web.roots import Roots, named_roots
@@ -120,7 +122,9 @@ def _settings(arguments: argparse.Namespace, port: int, token: str | None) -> We
         if path is not None and not known_roots.contains(path):
             raise ConfigError(f"The {name} {path} lies in no --root; add its folder as one.")
     start = {name: known_roots.describe(path) for name, path in given.items() if path is not None}
-    return WebSettings(roots, default_work_folder(), backends, config, start=start, host=arguments.host, port=port, token=token)
+    proposers = functools.partial(create_proposer, device=arguments.device)
+    address = {"host": arguments.host, "port": port, "token": token}
+    return WebSettings(roots, default_work_folder(), backends, config, start=start, proposers=proposers, **address)
 
 
 def _folders(arguments: argparse.Namespace, is_list: bool) -> list[Path]:

@@ -25,7 +25,7 @@ from sampt.web.backends import CachedBackends
 from sampt.web.browsers import Browsers, ProjectTakenError
 from sampt.web.dependencies import Services
 from sampt.web.roots import Roots
-from sampt.web.routes import events, files, frames, session, tasks
+from sampt.web.routes import events, files, frames, session, suggestions, tasks
 from sampt.web.schemas.stream import component_schemas
 from sampt.web.security import API, Guard
 from sampt.web.settings import WebSettings
@@ -75,7 +75,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    for module in (files, session, frames, tasks, events):
+    for module in (files, session, frames, suggestions, tasks, events):
         app.include_router(module.router, prefix=API)
     _add_page(app)
     _add_errors(app, services.roots)

@@ -9,17 +9,19 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
+from sampt.config import FindConfig
+from sampt.proposers.base import Proposer
 from sampt.session.project import read_project
 from sampt.session.session import Session
-from sampt.session.types import FrameUpdate
+from sampt.session.types import FrameUpdate, SessionObject
 from sampt.web.disk import check_free
 from sampt.web.events import EventHub
 from sampt.web.frame_images import FrameImages
 from sampt.web.responses import frame_event
 from sampt.web.roots import Roots
-from sampt.web.schemas.stream import ChangedEvent, ExportEvent, ProgressEvent
+from sampt.web.schemas.stream import ChangedEvent, ExportEvent, ProgressEvent, SuggestionsEvent
 from sampt.web.settings import Limits, WebSettings
-from sampt.web.tasks import Courtesy, ExportKind, ExportTask, PropagationTask
+from sampt.web.tasks import Courtesy, ExportKind, ExportTask, PropagationTask, SearchTask
 
 __all__ = ["OpenSession"]
 
@@ -39,6 +41,7 @@ class OpenSession:
         times_s: of frames, where they are not evenly spaced.
         key: changes with the video's contents.
         propagation: the last one.
+        search: the last one for objects that nobody has named.
         exports: by id.
         limits: of the server.
         previewing: held by whoever prompts the segmenter.
@@ -53,15 +56,17 @@ class OpenSession:
         self.key = read_project(session.project).video.sha256[:16]
         self.project, self.name = roots.describe(session.project), Path(session.video.label).name
         self.propagation: PropagationTask | None = None
+        self.search: SearchTask | None = None
         self.exports: dict[int, ExportTask] = {}
         self._roots, self._hub, self._folder = roots, hub, folder
+        self._make_proposer, self._proposers = settings.proposers, dict[str, Proposer]()
         self._numbers = itertools.count(1)
         self._lock, self.previewing = threading.Lock(), threading.Lock()
 
     @property
     def is_busy(self) -> bool:
         """Whether a task runs."""
-        tasks = [self.propagation, *self.exports.values()]
+        tasks = [self.propagation, self.search, *self.exports.values()]
         return any(task is not None and task.is_running for task in tasks)
 
     def propagate(self, frames: range, object_ids: list[int] | None) -> PropagationTask:
@@ -92,6 +97,41 @@ class OpenSession:
         if task is not None and task.is_running:
             task.end(_CANCEL_S)
         return task
+
+    def find_suggestions(self, frame_idx: int, config: FindConfig) -> SearchTask:
+        """Start a search for objects on a frame; one that runs is cancelled.
+
+        Raises:
+            BackendError: the proposer cannot be made.
+        """
+        with self._lock:
+            if config.proposer not in self._proposers:
+                self._proposers[config.proposer] = self._make_proposer(config.proposer)
+            if self.search is not None:
+                self.search.drop()
+            proposer, message = self._proposers[config.proposer], self._roots.message
+            self.search = task = SearchTask(
+                self._numbers, self.session, frame_idx, proposer, config, self._on_search, self.courtesy, message
+            )
+            task.start()
+        return task
+
+    def accept_suggestion(self, suggestion_id: int) -> SessionObject:
+        """Make an object of a suggestion of the last search, once.
+
+        Raises:
+            HTTPException: 404 when there is no such suggestion.
+            SamptError: it cannot be saved; it can be accepted later.
+        """
+        with self._lock:
+            found = {} if self.search is None else self.search.found
+            if suggestion_id not in found:
+                raise HTTPException(
+                    404, f"There is no suggestion {suggestion_id}; it was accepted or dropped. Find objects again."
+                )
+            (made,) = self.session.accept(found[suggestion_id])
+            del found[suggestion_id]
+        return made
 
     def export(self, kind: ExportKind, frames: range, object_ids: list[int] | None) -> ExportTask:
         """Start an export; one runs at a time.
@@ -135,10 +175,11 @@ class OpenSession:
 
     def close(self) -> None:
         """End all tasks, and close the session."""
-        for task in self.exports.values():
-            task.remove()
-        if self.propagation is not None:
-            self.propagation.end()
+        for export in self.exports.values():
+            export.remove()
+        for task in (self.propagation, self.search):
+            if task is not None:
+                task.end()
         self.images.close()
         self.session.close()
 
@@ -152,6 +193,11 @@ class OpenSession:
             self._hub.publish(ProgressEvent(**dict(task.to_response())))
             if not task.is_running:
                 self.notify_changed()
+
+    def _on_search(self) -> None:
+        task = self.search
+        if task is not None and not task.is_running:
+            self._hub.publish(SuggestionsEvent(**dict(task.to_response())))
 
     def _on_export(self, number: int) -> None:
         task = self.exports.get(number)

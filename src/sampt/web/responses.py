@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from sampt.masks.rle import Rle
-from sampt.session import types
+from sampt.session import suggestions, types
 from sampt.types import FloatArray, FramePoints
 from sampt.web.schemas.base import RleMask
 from sampt.web.schemas.session import (
@@ -20,16 +20,31 @@ from sampt.web.schemas.session import (
     TrackedPoint,
 )
 from sampt.web.schemas.stream import FrameEvent
+from sampt.web.schemas.suggestions import Suggestion
 
-__all__ = ["frame_event", "masks_response", "object_model", "point_model", "timelines_text"]
+__all__ = ["frame_event", "masks_response", "object_model", "point_model", "suggestion_model", "timelines_text"]
 
 
 def object_model(item: types.SessionObject) -> SessionObject:
     """An object of a session."""
-    color = "#{:02x}{:02x}{:02x}".format(*item.color_rgb)
     return SessionObject(
-        object_id=item.object_id, name=item.name, color=color, is_hidden=item.is_hidden, is_locked=item.is_locked
+        object_id=item.object_id,
+        name=item.name,
+        color=_color_text(item.color_rgb),
+        is_hidden=item.is_hidden,
+        is_locked=item.is_locked,
     )
+
+
+def suggestion_model(number: int, item: suggestions.Suggestion) -> Suggestion:
+    """A suggestion with its id."""
+    rle = RleMask(size=item.rle.size_hw, counts=item.rle.counts)
+    score, color = round(float(item.score), 4), _color_text(item.color_rgb)
+    return Suggestion(suggestion_id=number, score=score, label=item.label, color=color, rle=rle)
+
+
+def _color_text(color_rgb: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color_rgb)
 
 
 def point_model(click: types.Click) -> Point:

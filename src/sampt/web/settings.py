@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sampt.config import SegmentConfig, default_config
+from sampt.proposers.base import Proposer
+from sampt.proposers.create import create_proposer
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 
-__all__ = ["DEFAULT_PORT", "BackendFactory", "Limits", "WebSettings", "default_work_folder"]
+__all__ = ["DEFAULT_PORT", "BackendFactory", "Limits", "ProposerFactory", "WebSettings", "default_work_folder"]
 
 DEFAULT_PORT = 7268
 """SAMT on the keys of a telephone."""
 
 BackendFactory: TypeAlias = Callable[[SegmentConfig], tuple[PointTracker, PromptableSegmenter]]
 """Makes the backends of one session; what they share is its business."""
+ProposerFactory: TypeAlias = Callable[[str], Proposer]
+"""Makes a proposer by its name; a session uses it from one thread at a time."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class WebSettings:
         work: folder of uploads, of projects that cannot lie beside their video, and of exports until they are fetched.
         config: of new projects.
         backends: makes those of a session.
+        proposers: makes those of a session.
         start: what the page opens first: names ``video`` and ``project``, or ``folder``, with paths as the interface has them.
         host, port: what the server is bound to.
         token: needed from every browser and script; None: no token.
@@ -102,6 +107,7 @@ class WebSettings:
     port: int = DEFAULT_PORT
     token: str | None = None
     limits: Limits = field(default_factory=Limits)
+    proposers: ProposerFactory = create_proposer
 
     def cookie(self, name: str) -> str:
         """The cookie called ``name``; browsers do not tell ports apart, so servers on other ports have names of their own."""

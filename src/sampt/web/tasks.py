@@ -1,4 +1,4 @@
-"""What takes long: a propagation and exports, each in a thread of its own, with progress, time left, and an end on request."""
+"""What takes long: a propagation, searches and exports, each in a thread of its own, with an end on request."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from sampt.config import FindConfig
 from sampt.errors import OutputError, SamptError
 from sampt.exporters.base import ExportObject, ImageFormat
 from sampt.exporters.registry import export, find_exporter
+from sampt.proposers.base import Proposer
 from sampt.session.session import Session
+from sampt.session.suggestions import Suggestion
 from sampt.session.types import FrameUpdate, PropagationStage, PropagationWatch
 from sampt.types import FrameMasks
 from sampt.video.base import VideoView
 from sampt.web.disk import has_room
+from sampt.web.responses import suggestion_model
+from sampt.web.schemas.suggestions import SearchResponse
 from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 
-__all__ = ["Courtesy", "ExportKind", "ExportTask", "PropagationTask"]
+__all__ = ["Courtesy", "ExportKind", "ExportTask", "PropagationTask", "SearchTask"]
 
 _LOG = logging.getLogger(__name__)
 _NOTIFY_S = 0.1
@@ -186,6 +191,66 @@ class PropagationTask(_Task):
         if not self.is_cancelled and self.error is None:
             self.total = self.done
         self._on_progress()
+
+
+class SearchTask(_Task):
+    """One search for objects on a frame.
+
+    Args:
+        numbers: gives ids: its own, and those of suggestions.
+        session, frame_idx, proposer, config: as :meth:`sampt.session.session.Session.suggest` takes them.
+        on_end, courtesy, message: as for :class:`PropagationTask`.
+
+    Attributes:
+        found: what was found and is not accepted, by id.
+    """
+
+    def __init__(
+        self,
+        numbers: Iterator[int],
+        session: Session,
+        frame_idx: int,
+        proposer: Proposer,
+        config: FindConfig,
+        on_end: Notify,
+        courtesy: Courtesy,
+        message: Callable[[str], str],
+    ) -> None:
+        super().__init__(message)
+        self.number, self._numbers = next(numbers), numbers
+        self._session, self._frame_idx, self._proposer, self._config = session, frame_idx, proposer, config
+        self._on_end, self._courtesy = on_end, courtesy
+        self.found: dict[int, Suggestion] = {}
+
+    def drop(self) -> None:
+        """Nobody wants what it finds; it ends by itself."""
+        self.cancel.set()
+        self.found = {}
+
+    def to_response(self) -> SearchResponse:
+        """How it stands."""
+        is_running, found = self.is_running, self.found
+        return SearchResponse(
+            search_id=self.number,
+            frame=self._frame_idx,
+            proposer=self._config.proposer,
+            is_running=is_running,
+            is_cancelled=self.cancel.is_set(),
+            error=self.error,
+            suggestions=[suggestion_model(number, one) for number, one in list(found.items())],
+        )
+
+    def _work(self) -> None:
+        found = self._session.suggest(self._frame_idx, self._proposer, self._config, cancel=self.cancel, on_step=self._make_way)
+        if not self.cancel.is_set():
+            self.found = {next(self._numbers): one for one in found}
+
+    def _make_way(self) -> None:
+        if not self.cancel.is_set():
+            self._courtesy.make_way()
+
+    def _finish(self) -> None:
+        self._on_end()
 
 
 class _NamedVideo(VideoView):

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from sampt import __version__
+from sampt.backends.registry import available
+from sampt.backends.table import BUILT_IN
+from sampt.config import FindConfig
 from sampt.errors import SamptError
 from sampt.exporters.registry import all_exporters
 from sampt.segmenters.base import SegmenterInfo
@@ -21,6 +24,7 @@ from sampt.web.schemas.server import (
     ExporterInfo,
     FilesResponse,
     LicenseInfo,
+    ProposerInfo,
     StartPaths,
     UploadResponse,
 )
@@ -45,12 +49,23 @@ def about(parts: Parts, request: Request) -> AboutResponse:
             ExporterInfo(name=name, suffix=e.suffix, title=e.title, takes_images=bool(e.images_at))
             for name, e in all_exporters().items()
         ],
+        proposers=_proposers(),
         tracker=settings.config.tracker,
         segmenter=settings.config.segmenter,
         licenses=_licenses(parts),
         start=StartPaths(**{name: start.get(name) for name in ("video", "project", "folder")}) if start else None,
         has_session=parts.browsers.has_session(find_cookie(request, settings)),
     )
+
+
+def _proposers() -> list[ProposerInfo]:
+    """Those that are here and need nothing but a frame, the one first that settings name."""
+    default = FindConfig().proposer
+    known = [spec for spec in BUILT_IN["proposer"].values() if spec.missing is None and not spec.info.needs_argument]
+    found = {spec.name: spec.method for spec in known}
+    others = {name: "" for name in available("proposer") if name not in BUILT_IN["proposer"]}
+    ordered = sorted((found | others).items(), key=lambda item: item[0] != default)
+    return [ProposerInfo(name=name, method=method) for name, method in ordered]
 
 
 def _licenses(parts: Services) -> list[LicenseInfo]:

@@ -15,6 +15,7 @@ __all__ = [
     "FileEntry",
     "FilesResponse",
     "LicenseInfo",
+    "ProposerInfo",
     "StartPaths",
     "UploadResponse",
     "WorkInfo",
@@ -39,6 +40,13 @@ class ExporterInfo(ResponseModel):
     takes_images: bool
 
 
+class ProposerInfo(ResponseModel):
+    """What can look for objects on a frame, and how it does, in a few words."""
+
+    name: str
+    method: str
+
+
 class LicenseInfo(ResponseModel):
     """Of a backend."""
 
@@ -57,13 +65,14 @@ class StartPaths(ResponseModel):
 
 
 class AboutResponse(ResponseModel):
-    """What the server is, can, and allows."""
+    """What the server is, can, and allows; the first of ``proposers`` is the one that is used where none is named."""
 
     version: str
     token_required: bool
     limits: AboutLimits
     upload_types: list[str]
     exporters: list[ExporterInfo]
+    proposers: list[ProposerInfo]
     tracker: str
     segmenter: str
     licenses: list[LicenseInfo]

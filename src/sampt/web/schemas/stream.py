@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from sampt.web.schemas.base import FrameIdx, RequestModel, ResponseModel
 from sampt.web.schemas.session import FrameMasksResponse, ObjectMask
+from sampt.web.schemas.suggestions import SearchResponse
 from sampt.web.schemas.tasks import ExportResponse, PropagationResponse
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ProgressEvent",
     "SessionEvent",
     "SessionMessage",
+    "SuggestionsEvent",
     "TakenEvent",
     "WatchMessage",
     "component_schemas",
@@ -77,6 +79,12 @@ class ExportEvent(ExportResponse):
     type: Literal["export"] = "export"
 
 
+class SuggestionsEvent(SearchResponse):
+    """How a search for objects on a frame has ended."""
+
+    type: Literal["suggestions"] = "suggestions"
+
+
 class PreviewEvent(FrameMasksResponse):
     """The reply to a preview message with that ``request``."""
 
@@ -127,7 +135,16 @@ class PingMessage(RequestModel):
 
 
 SessionEvent: TypeAlias = (
-    HelloEvent | ChangedEvent | TakenEvent | FrameEvent | ProgressEvent | ExportEvent | PreviewEvent | PongEvent | ErrorEvent
+    HelloEvent
+    | ChangedEvent
+    | TakenEvent
+    | FrameEvent
+    | ProgressEvent
+    | ExportEvent
+    | SuggestionsEvent
+    | PreviewEvent
+    | PongEvent
+    | ErrorEvent
 )
 SessionMessage: TypeAlias = PreviewMessage | WatchMessage | CancelMessage | PingMessage
 

@@ -6,13 +6,14 @@ export interface AboutLimits {
   sessions: number;
 }
 
-/** What the server is, can, and allows. */
+/** What the server is, can, and allows; the first of `proposers` is the one that is used where none is named. */
 export interface AboutResponse {
   version: string;
   token_required: boolean;
   limits: AboutLimits;
   upload_types: string[];
   exporters: ExporterInfo[];
+  proposers: ProposerInfo[];
   tracker: string;
   segmenter: string;
   licenses: LicenseInfo[];
@@ -368,6 +369,12 @@ export interface PropagationResponse {
   error: string | null;
 }
 
+/** What can look for objects on a frame, and how it does, in a few words. */
+export interface ProposerInfo {
+  name: string;
+  method: string;
+}
+
 /**
  * Frames [start, stop) on which an object needs review; `frame` is the worst, `reasons` are bits as in `flags`, `is_reviewed`:
  * a person has marked one of them good.
@@ -386,6 +393,30 @@ export interface RleMask {
   counts: string;
 }
 
+/**
+ * How to look for objects on a frame; what is left out is as the server has it. `proposer`: one of those that GET /about lists.
+ * `max_objects`: at most so many, the best ones. `min_area`: of the smallest one, as a fraction of the frame. `min_score`:
+ * least score. `region`: a box [x0, y0, x1, y1] that their centres lie in.
+ */
+export interface SearchCreate {
+  proposer?: string | null;
+  max_objects?: number | null;
+  min_area?: number | null;
+  min_score?: number | null;
+  region?: number[] | null;
+}
+
+/** A search on a frame. `suggestions`, best first, are complete when it does not run any more; accepted ones are gone. */
+export interface SearchResponse {
+  search_id: number;
+  frame: number;
+  proposer: string;
+  is_running: boolean;
+  is_cancelled: boolean;
+  error: string | null;
+  suggestions: Suggestion[];
+}
+
 export type SessionEvent =
   | HelloEvent
   | ChangedEvent
@@ -393,6 +424,7 @@ export type SessionEvent =
   | FrameEvent
   | ProgressEvent
   | ExportEvent
+  | SuggestionsEvent
   | PreviewEvent
   | PongEvent
   | ErrorEvent;
@@ -447,6 +479,30 @@ export interface StrokeCreate {
   xy: number[][];
   radius: number;
   is_erasing?: boolean;
+}
+
+/**
+ * A mask that may be of an object. `score` is how sure the proposer is, from 0 to 1; `label` what it is, or null; `color` that
+ * of the object that it would become.
+ */
+export interface Suggestion {
+  suggestion_id: number;
+  score: number;
+  label: string | null;
+  color: string;
+  rle: RleMask;
+}
+
+/** How a search for objects on a frame has ended. */
+export interface SuggestionsEvent {
+  search_id: number;
+  frame: number;
+  proposer: string;
+  is_running: boolean;
+  is_cancelled: boolean;
+  error: string | null;
+  suggestions: Suggestion[];
+  type: "suggestions";
 }
 
 /** Another browser has taken the project over; the stream ends. `project` may be taken over again. */
