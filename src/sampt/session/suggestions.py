@@ -109,7 +109,7 @@ class Suggester:
         with self._lock:
             check(None)
             chosen = self._make(proposer) if isinstance(proposer, str) else proposer
-            proposals = chosen.propose(self._look_at(frame_idx, check))
+            proposals = chosen.propose(self._make_frame(frame_idx, check))
         check(None)
         own_hw, video_hw = self._working.size_hw, self._video.size_hw
         _check_proposals(proposals, chosen.info.name, own_hw)
@@ -123,7 +123,7 @@ class Suggester:
             self._made[name] = create_proposer(name, device=self._device)
         return self._made[name]
 
-    def _look_at(self, frame_idx: int, check: Callable[[object], None]) -> ProposerFrame:
+    def _make_frame(self, frame_idx: int, check: Callable[[object], None]) -> ProposerFrame:
         known = np.array(self._working.read(frame_idx, frame_idx + 1)[0]), lambda: self._embedding(frame_idx)
         return ProposerFrame(
             WatchedVideo(self._working, lambda: check(None)),
