@@ -5,19 +5,34 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from sampt.segmenters.base import SegmenterView
+from sampt.testing.fakes import ExactProposer, ExactSegmenter, ExactStreamTracker
+from sampt.testing.scenes import slow_scene
+from sampt.types import MaskPrediction, ObjectPrompt
+from sampt.web.serving import make_server
+from sampt.web.settings import WebSettings
 
 CHROMIUM = Path("/usr/bin/chromium")
 CLIP = Path(__file__).resolve().parents[4] / "shared" / "clips" / "bees.mp4"
 SIZE = {"width": 1440, "height": 900}
+FRAMES = 6
+"""Of the scene that the exact server has."""
+CORNER = 6
 
 
 def _installed_chromium() -> Path:
@@ -190,3 +205,67 @@ def bees(served: Served, request: pytest.FixtureRequest) -> str:
     name = f"{request.node.name}.mp4"
     shutil.copy(CLIP, served.folder / name)
     return name
+
+
+class Jumping(SegmenterView):
+    """Exact, unless a positive click is in the upper left corner: then it means that corner and object 2."""
+
+    def __init__(self, scene: Any) -> None:
+        super().__init__(ExactSegmenter(scene))
+        self.scene = scene
+
+    def decode(self, embedding: Any, prompts: Sequence[ObjectPrompt], *, full_size: bool = True) -> list[MaskPrediction]:
+        found = super().decode(embedding, prompts, full_size=full_size)
+        jumped = np.array(self.scene.masks(embedding[1])[1])
+        jumped[:CORNER, :CORNER] = True
+        for i, prompt in enumerate(prompts):
+            if (prompt.is_positive & (prompt.xy < CORNER).all(1)).any() and full_size:
+                logits = np.where(jumped, np.float32(4), np.float32(-4))
+                found[i] = MaskPrediction(prompt.object_id, 0.9, None, None, logits)
+        return found
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return slow_scene(FRAMES)
+
+
+@pytest.fixture(scope="module")
+def exact(scene: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server in this process, with exact backends; its segmenter jumps to the other object when it is clicked in a corner."""
+    home = tmp_path_factory.mktemp("exact")
+    folder = home / "videos"
+    folder.mkdir()
+    settings = WebSettings(
+        {"videos": folder},
+        home / "work",
+        lambda _: (ExactStreamTracker(scene), Jumping(scene)),
+        proposers=lambda _: ExactProposer(scene, labels=("left", "right")),
+    )
+    bound = socket.create_server(("127.0.0.1", 0))
+    server = make_server(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Served(f"http://127.0.0.1:{bound.getsockname()[1]}", folder)
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def ui(chromium: Browser, exact: Served, scene: Any, request: pytest.FixtureRequest) -> Iterator[Ui]:
+    """The page with the scene open, for one test, which may parametrize it with settings of the browser's context."""
+    name = request.node.originalname
+    (exact.folder / name).mkdir()
+    for index in range(FRAMES):
+        Image.fromarray(scene.frame(index)).save(exact.folder / name / f"{index:03}.png")
+    context = chromium.new_context(**{"viewport": SIZE} | getattr(request, "param", {}))
+    made = Ui(context.new_page(), exact.address)
+    made.watch()
+    made.open(name)
+    yield made
+    made.page.unroute_all()
+    made.leave()
+    context.close()
+    assert made.faults == []

@@ -3,7 +3,7 @@
 /**
  * @import {AboutResponse, BoxUpdate, Box, CoverageResponse, ExportCreate, ExportResponse, FilesResponse, FrameMasksResponse, ObjectCreate} from "./schema.d.ts"
  * @import {ObjectCreateResponse, ObjectUpdate, OpenRequest, PointCreate, PointCreateResponse, PointUpdate} from "./schema.d.ts"
- * @import {PolygonCreate, PropagationCreate, PropagationResponse, SessionResponse, StrokeCreate, TimelinesResponse} from "./schema.d.ts"
+ * @import {PolygonCreate, PropagationCreate, PropagationResponse, SearchCreate, SearchResponse, SessionResponse, StrokeCreate, TimelinesResponse} from "./schema.d.ts"
  * @import {UploadResponse} from "./schema.d.ts"
  * @import {FrameRange} from "./types.js"
  */
@@ -217,6 +217,22 @@ export const api = {
    * @returns {Promise<SessionResponse>}
    */
   setAbsent: (id, frame, isAbsent) => json(isAbsent ? "PUT" : "DELETE", `/session/objects/${id}/frames/${frame}/absent`),
+
+  /**
+   * @param {number} frame
+   * @param {SearchCreate} how
+   * @returns {Promise<SearchResponse>}
+   */
+  findSuggestions: (frame, how) => json("POST", `/session/frames/${frame}/suggestions`, how),
+  /** @returns {Promise<SearchResponse | null>} */
+  suggestions: () => json("GET", "/session/suggestions"),
+  /** @returns {Promise<SearchResponse | null>} */
+  dropSuggestions: () => json("DELETE", "/session/suggestions"),
+  /**
+   * @param {number} id
+   * @returns {Promise<ObjectCreateResponse>}
+   */
+  acceptSuggestion: (id) => json("POST", `/session/suggestions/${id}/accept`),
 
   /** @returns {Promise<SessionResponse>} */
   undo: () => json("POST", "/session/undo"),

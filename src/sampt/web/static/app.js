@@ -12,6 +12,7 @@
  *   commands: import("./commands.js").Commands,
  *   updates: import("./updates.js").Updates,
  *   drawing: import("./drawing.js").Drawing,
+ *   suggestions: import("./suggestions.js").Suggestions,
  *   pointer: import("./pointer.js").Pointer,
  *   dialogs: {open: (error?: unknown, wanted?: import("./schema.d.ts").OpenRequest | null) => void, export: () => void, help: () => void, about: () => void},
  * }} App

@@ -221,7 +221,7 @@ export class Commands {
         ? api.paint(id, frame, { xy, radius, is_erasing: isCut })
         : api.fillPolygon(id, frame, { xy, is_cut: isCut })),
     });
-    if (objectId !== null && (await this.edit(() => this.#sendUntilReached(() => send(objectId), () => null)))) await this.updates.shown;
+    if (objectId !== null && (await this.edit(() => this.#sendUntilReached(() => send(objectId), () => null)))) await this.updates.settledShown();
     this.store.set({ shapes: this.store.get("shapes").filter((one) => one !== shape) });
   }
 

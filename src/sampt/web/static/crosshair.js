@@ -71,13 +71,13 @@ function move({ store, stage }, from, [dx, dy], count, corner) {
 }
 
 /**
- * A click, a dot of the brush, a corner of a polygon or of a box; gives the box's corner that waits for the other.
+ * A click, the acceptance of a suggestion, a dot of the brush, a corner of a polygon or of a box; gives the box's corner that waits for the other.
  * @param {import("./app.js").App} app
  * @param {{x: number, y: number}} at
  * @param {boolean} isNegative
  * @param {{x: number, y: number} | null} corner
  */
-function act({ store, commands, drawing }, at, isNegative, corner) {
+function act({ store, commands, drawing, suggestions }, at, isNegative, corner) {
   const tool = store.get("tool");
   if (tool === "box" && !corner) {
     store.set({ draft: boxBetween(store, at, at) });
@@ -88,7 +88,8 @@ function act({ store, commands, drawing }, at, isNegative, corner) {
   else if (drawing.isBrush) {
     drawing.beginStroke(at, isNegative !== (tool === "eraser"));
     drawing.endStroke(at);
-  } else commands.click(at, !isNegative && tool !== "exclude");
+  } else if (!isNegative && tool === "include" && suggestions.at(at)) suggestions.accept(suggestions.at(at));
+  else commands.click(at, !isNegative && tool !== "exclude");
   return null;
 }
 

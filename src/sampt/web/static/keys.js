@@ -23,6 +23,7 @@ const TWO_DIGITS_MS = 700;
 function listBindings(app, transport, zoom, objects) {
   const groups = {
     Objects: listObjectRows(app.commands, objects),
+    "Objects that nobody named": listSuggestionRows(app),
     Editing: listEditingRows(app),
     Propagation: listPropagationRows(app, transport),
     Time: listTimeRows(transport),
@@ -54,7 +55,18 @@ function listObjectRows(commands, objects) {
 }
 
 /** @param {import("./app.js").App} app @returns {Row[]} */
-function listEditingRows({ store, commands, drawing }) {
+function listSuggestionRows({ suggestions }) {
+  return [
+    [["shift+n"], "Shift N", "Find objects on this frame, as suggestions", () => suggestions.find()],
+    [[], "Tab", "Next suggestion", () => {}],
+    [[], "Enter", "Accept the selected one", () => {}],
+    [["shift+enter"], "Shift Enter", "Accept all", () => suggestions.acceptAll()],
+    [[], "Esc", "Drop them", () => {}],
+  ];
+}
+
+/** @param {import("./app.js").App} app @returns {Row[]} */
+function listEditingRows({ store, commands, drawing, suggestions }) {
   const tool = (/** @type {import("./types.js").Tool} */ name) => store.set({ tool: name });
   return [
     [["a"], "A", "Points that belong to it", () => tool("include")],
@@ -63,7 +75,7 @@ function listEditingRows({ store, commands, drawing }) {
     [["b"], "B", "Brush; with Alt or the right button it erases", () => tool("brush")],
     [["e"], "E", "Eraser", () => tool("eraser")],
     [["y"], "Y", "Polygon: click its corners; with Alt it cuts away", () => tool("polygon")],
-    [["enter"], "Enter", "Close the polygon", () => drawing.closePolygon()],
+    [["enter"], "Enter", "Close the polygon", () => (drawing.isPolygonOpen ? drawing.closePolygon() : suggestions.accept())],
     [["m"], "M", "Move the view", () => tool("pan")],
     [["v"], "V", "Looks right: it stays as it is", () => commands.toggleReviewed()],
     [["u"], "U", "Use only my clicks on this frame", () => commands.useClicksAlone()],
@@ -148,8 +160,8 @@ function listPageRows(dialogs) {
 }
 
 /** Escape: what is under way, one thing at a time. @param {import("./app.js").App} app */
-function cancel({ store, pointer, commands }) {
-  if (pointer.abandon()) return;
+function cancel({ store, pointer, commands, suggestions }) {
+  if (pointer.abandon() || suggestions.drop()) return;
   if (store.get("progress")?.is_running) commands.cancelPropagation();
   else if (!dismissError()) store.set({ tool: "include" });
 }
@@ -170,7 +182,7 @@ export function mountKeys(app, transport, zoom, objects) {
     if (event.key === " ") return holdSpace(event, app);
     if (/^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey && digits(event)) return;
     const run = runs.get(keyName(event));
-    if (!run || (event.key === "Enter" && !app.drawing.isPolygonOpen)) return; // it presses the button that has the focus
+    if (!run || (event.key === "Enter" && !takesEnter(event, app))) return; // it presses the button that has the focus
     event.preventDefault();
     run();
   });
@@ -206,11 +218,12 @@ function leaveAfterMouse() {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (event.detail > 0 && button && !button.closest("dialog")) button.blur();
   });
-  const scope = byId("scope");
-  let isMouse = false;
-  scope.addEventListener("pointerdown", () => (isMouse = true));
-  scope.addEventListener("keydown", () => (isMouse = false));
-  scope.addEventListener("change", () => isMouse && scope.blur());
+  for (const choice of [byId("scope"), byId("proposer")]) {
+    let isMouse = false;
+    choice.addEventListener("pointerdown", () => (isMouse = true));
+    choice.addEventListener("keydown", () => (isMouse = false));
+    choice.addEventListener("change", () => isMouse && choice.blur());
+  }
 }
 
 /**
@@ -222,6 +235,17 @@ function holdSpace(event, { pointer }) {
   if (event.target instanceof HTMLButtonElement || event.target instanceof HTMLSelectElement) return;
   event.preventDefault();
   if (!event.repeat) pointer.holdSpace(true);
+}
+
+/**
+ * Whether Enter is a command: it closes a polygon, or accepts suggestions. On one of their buttons it presses that.
+ * @param {KeyboardEvent} event
+ * @param {import("./app.js").App} app
+ */
+function takesEnter({ target, shiftKey }, { drawing, suggestions }) {
+  if (drawing.isPolygonOpen) return true;
+  const isOnButton = target instanceof HTMLButtonElement && !(shiftKey && target.classList.contains("suggestion"));
+  return suggestions.open.length > 0 && !isOnButton;
 }
 
 /** @param {KeyboardEvent} event */

@@ -22,6 +22,7 @@ import { Player } from "./player.js";
 import { Pointer } from "./pointer.js";
 import { Stage } from "./stage.js";
 import { makeStore } from "./store.js";
+import { Suggestions, mountSuggestions } from "./suggestions.js";
 import { isTaken, mountTakeOver } from "./takeover.js";
 import { Timeline } from "./timeline.js";
 import { mountTheme, mountTools } from "./tools.js";
@@ -39,9 +40,10 @@ function makeApp() {
   const updates = new Updates(store, events, masks, navigator);
   const commands = new Commands({ store, masks, navigator, updates });
   const drawing = new Drawing(store, stage, commands);
-  const pointer = new Pointer(/** @type {any} */ ({ store, stage, commands, drawing }));
+  const suggestions = new Suggestions({ store, events, commands, updates });
+  const pointer = new Pointer({ store, stage, commands, drawing, suggestions });
   const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
-  return { store, events, frames, masks, stage, navigator, player, commands, updates, drawing, pointer, dialogs };
+  return { store, events, frames, masks, stage, navigator, player, commands, updates, drawing, suggestions, pointer, dialogs };
 }
 
 /** @param {import("./app.js").App} app */
@@ -59,6 +61,7 @@ function mount(app) {
   mountInputs(app);
   mountCorrections(app);
   mountDrawing(app);
+  mountSuggestions(app);
   mountKeys(app, transport, zoom, objects);
   mountTheme(app.store);
   app.events.addEventListener("offline", comingBack(app, adopt, mountTakeOver(app, adopt)));

@@ -71,6 +71,29 @@ function ring(context, radius, color, width) {
 }
 
 /**
+ * The number of a suggestion.
+ * @param {CanvasRenderingContext2D} context
+ * @param {{x: number, y: number}} at
+ * @param {number} number
+ * @param {string} color
+ * @param {boolean} isSelected
+ */
+export function drawNumber(context, at, number, color, isSelected) {
+  const radius = isSelected ? 12 : 10;
+  context.save();
+  context.translate(at.x, at.y);
+  disc(context, radius + 2.5, "rgba(0, 0, 0, 0.5)");
+  disc(context, radius + 1.5, "#fff");
+  disc(context, radius, color);
+  context.fillStyle = inkOn(color);
+  context.font = `600 ${radius + 2}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(String(number), 0, 1);
+  context.restore();
+}
+
+/**
  * Black or white, whichever is read better on a colour.
  * @param {string} color
  */

@@ -3,23 +3,25 @@
 import { decodeMask } from "./rle.js";
 
 const MAX_BYTES = 128e6;
+const STRIPE_PX = 12;
 
 /**
- * @import {ObjectMask} from "./schema.d.ts"
+ * @import {RleMask} from "./schema.d.ts"
+ * @typedef {{rle: RleMask | null}} Masked a result or a suggestion
  * @typedef {{shape: import("./rle.js").MaskShape | null, color: string, bitmap: HTMLCanvasElement | null,
  *   outline: Path2D | null, bytes: number}} Painted
  */
 
 /** Keeps what was made ready, the least recently used make way. */
 export class Painter {
-  /** @type {Map<ObjectMask, Painted>} */
+  /** @type {Map<Masked["rle"], Painted>} */
   #cached = new Map();
   #bytes = 0;
 
   /**
    * Fill the mask; the context's units are pixels of the video, from the frame's corner.
    * @param {CanvasRenderingContext2D} context
-   * @param {ObjectMask} result
+   * @param {Masked} result
    * @param {string} color
    * @param {number} opacity
    */
@@ -38,7 +40,7 @@ export class Painter {
   /**
    * Draw the mask's outline.
    * @param {CanvasRenderingContext2D} context
-   * @param {ObjectMask} result
+   * @param {Masked} result
    * @param {string} color
    * @param {number} width in pixels of the video
    */
@@ -53,30 +55,44 @@ export class Painter {
   }
 
   /**
-   * @param {ObjectMask} result
+   * @param {Masked} result
    * @returns {Painted}
    */
-  #painted(result) {
-    let painted = this.#cached.get(result);
+  #painted({ rle }) {
+    let painted = this.#cached.get(rle);
     if (painted) {
-      this.#cached.delete(result);
+      this.#cached.delete(rle);
     } else {
-      const shape = result.rle ? decodeMask(result.rle) : null;
+      const shape = rle ? decodeMask(rle) : null;
       painted = { shape, color: "", bitmap: null, outline: null, bytes: shape ? shape.data.length * 5 : 0 };
       this.#bytes += painted.bytes;
     }
-    this.#cached.set(result, painted);
+    this.#cached.set(rle, painted);
     this.#shrink();
     return painted;
   }
 
   #shrink() {
-    for (const [result, painted] of this.#cached) {
+    for (const [rle, painted] of this.#cached) {
       if (this.#bytes <= MAX_BYTES || this.#cached.size === 1) return;
-      this.#cached.delete(result);
+      this.#cached.delete(rle);
       this.#bytes -= painted.bytes;
     }
   }
+}
+
+/** Diagonal stripes, for what is only suggested. @param {CanvasRenderingContext2D} context */
+export function makeStripes(context) {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = STRIPE_PX;
+  const own = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
+  own.lineWidth = STRIPE_PX / 3;
+  for (const shift of [-STRIPE_PX, 0, STRIPE_PX]) {
+    own.moveTo(shift - 1, STRIPE_PX + 1);
+    own.lineTo(shift + STRIPE_PX + 1, -1);
+  }
+  own.stroke();
+  return /** @type {CanvasPattern} */ (context.createPattern(tile, "repeat"));
 }
 
 /**

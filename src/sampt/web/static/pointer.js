@@ -9,8 +9,8 @@ const MAX_WHEEL = 800; // browsers join quick turns to one
 
 /**
  * @typedef {{x: number, y: number}} Position
- * @typedef {{kind: "pan" | "press" | "point" | "box" | "stroke" | "corner" | "pinch" | "done", start: Position, last: Position, isPositive?: boolean,
- *   point?: import("./schema.d.ts").Point, hasMoved?: boolean, distance?: number}} Gesture
+ * @typedef {{kind: "pan" | "press" | "point" | "box" | "stroke" | "corner" | "suggestion" | "pinch" | "done", start: Position, last: Position, isPositive?: boolean,
+ *   point?: import("./schema.d.ts").Point, suggestion?: import("./types.js").ShownSuggestion, hasMoved?: boolean, distance?: number}} Gesture
  */
 
 export class Pointer {
@@ -19,25 +19,28 @@ export class Pointer {
   /** @type {Gesture | null} */
   #gesture = null;
   #timer = 0;
+  /** The suggestion under the pointer. @type {import("./types.js").ShownSuggestion | null} */
+  #suggestion = null;
   isSpaceHeld = false;
   /** Whether a drag happened while the space bar was held, which then is no command to play. */
   hasPannedWithSpace = false;
 
-  /** @param {import("./app.js").App} app */
-  constructor({ store, stage, commands, drawing }) {
+  /** @param {Pick<import("./app.js").App, "store" | "stage" | "commands" | "drawing" | "suggestions">} app */
+  constructor({ store, stage, commands, drawing, suggestions }) {
     this.store = store;
     this.stage = stage;
     this.commands = commands;
     this.drawing = drawing;
+    this.suggestions = suggestions;
     const { canvas } = stage;
     canvas.addEventListener("pointerdown", (event) => this.#press(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     canvas.addEventListener("pointerup", (event) => this.#release(event));
     canvas.addEventListener("pointercancel", (event) => this.#cancel(event));
-    canvas.addEventListener("pointerleave", () => store.set({ hover: null, cursor: null }));
+    canvas.addEventListener("pointerleave", () => this.#leave());
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    store.watch(["tool", "hover", "selectedId"], () => this.#dress());
+    store.watch(["tool", "hover", "selectedId", "suggestions"], () => this.#dress());
   }
 
   /** @param {boolean} isHeld */
@@ -92,6 +95,8 @@ export class Pointer {
     if (isPlain && hit?.kind === "point" && this.#isOwn(hit.point)) {
       return { kind: "point", point: hit.point, ...base };
     }
+    const suggestion = isPlain ? this.#suggestionAt(position) : null;
+    if (suggestion) return { kind: "suggestion", suggestion, ...base };
     if (isPlain && tool === "box") return { kind: "box", ...base };
     return { kind: "press", isPositive: isPlain && tool !== "exclude", ...base };
   }
@@ -103,6 +108,19 @@ export class Pointer {
    */
   #isOwn({ object_id: objectId }) {
     return objectId === this.commands.targetId && this.commands.isEditable(objectId);
+  }
+
+  /**
+   * What a click there would accept: with the tool that says where an object is.
+   * @param {Position} position
+   */
+  #suggestionAt({ x, y }) {
+    return this.store.get("tool") === "include" ? this.suggestions.at(this.stage.view.toImage(x, y)) : null;
+  }
+
+  #leave() {
+    this.#suggestion = null;
+    this.store.set({ hover: null, cursor: null });
   }
 
   /** @param {PointerEvent} event */
@@ -122,7 +140,7 @@ export class Pointer {
       if (Math.hypot(position.x - gesture.start.x, position.y - gesture.start.y) < STILL_PX) return;
       gesture.hasMoved = true;
       clearTimeout(this.#timer);
-      if (gesture.kind === "press" || gesture.kind === "corner") gesture.kind = "pan";
+      if (["press", "corner", "suggestion"].includes(gesture.kind)) gesture.kind = "pan";
     }
     this.#drag(gesture, position);
   }
@@ -132,6 +150,11 @@ export class Pointer {
     const [before, now] = [this.store.get("hover"), this.#hit(position, false)];
     const isSame = before?.kind === now?.kind && hitMark(before) === hitMark(now);
     if (!isSame) this.store.set({ hover: now });
+    const suggestion = now ? null : this.#suggestionAt(position);
+    if (suggestion === this.#suggestion) return;
+    this.#suggestion = suggestion;
+    if (suggestion) this.suggestions.select(suggestion.suggestion_id);
+    this.#dress();
   }
 
   /**
@@ -164,6 +187,7 @@ export class Pointer {
     this.#dress();
     if (gesture.kind === "press") this.#click(gesture);
     else if (gesture.kind === "point" && gesture.point) this.#drop(gesture.point, Boolean(gesture.hasMoved));
+    else if (gesture.kind === "suggestion") this.suggestions.accept(gesture.suggestion);
     else if (gesture.kind === "box") this.#endBox(gesture, position);
     else if (gesture.kind === "stroke") this.drawing.endStroke(this.stage.view.toImage(position.x, position.y));
     else if (gesture.kind === "corner") this.drawing.addCorner(this.stage.view.toImage(position.x, position.y), !gesture.isPositive);
@@ -320,7 +344,8 @@ export class Pointer {
     const isHand = this.isSpaceHeld || tool === "pan";
     const hover = this.store.get("hover");
     const isOnPoint = hover?.kind === "point" && this.#isOwn(hover.point);
-    const resting = isHand ? "grab" : isOnPoint ? "move" : "crosshair";
+    const isOnSuggestion = this.#suggestion !== null && this.suggestions.open.includes(this.#suggestion);
+    const resting = isHand ? "grab" : isOnPoint ? "move" : isOnSuggestion ? "pointer" : "crosshair";
     this.stage.canvas.style.cursor = kind === "pan" || kind === "pinch" ? "grabbing" : resting;
   }
 }

@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.js";
 import { brushRadius } from "./drawing.js";
-import { drawBox, drawBrush, drawCorners, drawCrosshair, drawPoint, drawTracked, fillShape } from "./marks.js";
-import { Painter } from "./overlay.js";
+import { drawBox, drawBrush, drawCorners, drawCrosshair, drawNumber, drawPoint, drawTracked, fillShape } from "./marks.js";
+import { Painter, makeStripes } from "./overlay.js";
 import { View } from "./view.js";
 
 const GAP = 2;
@@ -34,7 +34,7 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(/** @type {Element} */ (this.canvas.parentElement));
     masks.addEventListener("frame", (event) => /** @type {CustomEvent} */ (event).detail === store.get("shownFrame") && this.redraw());
     /** @type {(keyof import("./types.js").PageState)[]} */
-    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "shape", "shapes", "tool", "radius", "crosshair", "theme"];
+    const drawn = ["session", "selectedId", "opacity", "contours", "showPoints", "showTracked", "hover", "pending", "drag", "draft", "shape", "shapes", "tool", "radius", "crosshair", "theme", "suggestions", "suggestedId"];
     store.watch(drawn, () => this.redraw());
     store.watch(["cursor"], () => ["brush", "eraser", "polygon"].includes(store.get("tool")) && this.redraw());
     store.watch(["sideBySide"], () => this.#resize());
@@ -142,6 +142,7 @@ export class Stage {
     context.scale(view.scale, view.scale);
     this.#drawFrame(session);
     if (pane.isMasked) this.#drawMasks(session);
+    if (pane.isMasked) this.#drawSuggestions();
     context.restore();
     if (pane.isMasked) this.#drawMarks(session);
     context.restore();
@@ -165,11 +166,11 @@ export class Stage {
     const thin = 1.5 / this.view.scale;
     const isOf = (/** @type {import("./types.js").Shape} */ shape, /** @type {number} */ id) => (shape.objectId ?? selectedId) === id;
     const begun = shapes.filter((shape) => !session.objects.some((object) => isOf(shape, object.object_id)));
-    if (begun.length > 0) this.#drawLayer(null, "#9aa4b1", begun); // of the object that is being added
+    if (begun.length > 0) this.#drawShapes(null, "#9aa4b1", begun); // of the object that is being added
     for (const object of session.objects) {
       const result = entry?.objects.get(object.object_id);
       const own = shapes.filter((shape) => isOf(shape, object.object_id));
-      if (own.length > 0 && !object.is_hidden) this.#drawLayer(result?.rle ? result : null, object.color, own);
+      if (own.length > 0 && !object.is_hidden) this.#drawShapes(result?.rle ? result : null, object.color, own);
       if (!result?.rle || object.is_hidden || own.length > 0) continue;
       const isSelected = object.object_id === selectedId;
       if (store.get("contours")) {
@@ -180,6 +181,54 @@ export class Stage {
         if (isSelected) this.#painter.stroke(context, result, object.color, thin);
       }
     }
+  }
+
+  /** Those on the frame that is shown. */
+  get #suggestionsHere() {
+    return this.store.get("suggestions").filter((one) => one.frame === this.store.get("shownFrame"));
+  }
+
+  /** What is suggested is striped in the colour that it would have, and the outline dashed by that; the selected one is fuller. */
+  #drawSuggestions() {
+    const { context, store } = this;
+    const here = this.#suggestionsHere;
+    if (here.length === 0) return;
+    const [thin, selectedId] = [1.5 / this.view.scale, store.get("suggestedId")];
+    context.imageSmoothingEnabled = this.view.scale * devicePixelRatio < 1;
+    const layer = this.#cleanLayer();
+    for (const one of here) {
+      const isSelected = one.suggestion_id === selectedId;
+      if (one.isAccepted || isSelected) this.#painter.fill(context, one, one.color, store.get("opacity") * (one.isAccepted ? 1 : 0.6));
+      if (one.isAccepted) continue;
+      this.#painter.stroke(context, one, "rgba(0, 0, 0, 0.6)", thin * 2.6);
+      if (isSelected) this.#painter.stroke(context, one, one.color, thin * 1.6);
+      this.#painter.fill(layer, one, one.color, 0.6);
+      this.#painter.stroke(layer, one, one.color, thin * 2);
+    }
+    layer.setTransform(1, 0, 0, 1, 0, 0);
+    layer.globalCompositeOperation = "destination-in";
+    layer.fillStyle = makeStripes(layer);
+    layer.fillRect(0, 0, this.#layer.width, this.#layer.height);
+    this.#drawLayer(1);
+  }
+
+  /** The layer, empty, with the context's units. */
+  #cleanLayer() {
+    Object.assign(this.#layer, { width: this.canvas.width, height: this.canvas.height });
+    const layer = /** @type {CanvasRenderingContext2D} */ (this.#layer.getContext("2d"));
+    layer.setTransform(this.context.getTransform());
+    layer.imageSmoothingEnabled = this.context.imageSmoothingEnabled;
+    return layer;
+  }
+
+  /** Draw the layer over what is there. @param {number} opacity */
+  #drawLayer(opacity) {
+    const { context } = this;
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalAlpha = opacity;
+    context.drawImage(this.#layer, 0, 0);
+    context.restore();
   }
 
   /** Strokes and polygons on the frame that are sent, and the stroke that is being drawn. */
@@ -195,23 +244,15 @@ export class Stage {
    * @param {string} color
    * @param {import("./types.js").Shape[]} shapes
    */
-  #drawLayer(result, color, shapes) {
-    const { context } = this;
-    Object.assign(this.#layer, { width: this.canvas.width, height: this.canvas.height });
-    const layer = /** @type {CanvasRenderingContext2D} */ (this.#layer.getContext("2d"));
-    layer.setTransform(context.getTransform());
-    layer.imageSmoothingEnabled = context.imageSmoothingEnabled;
+  #drawShapes(result, color, shapes) {
+    const layer = this.#cleanLayer();
     if (result) this.#painter.fill(layer, result, color, 1);
     layer.fillStyle = layer.strokeStyle = color;
     for (const shape of shapes) {
       layer.globalCompositeOperation = shape.isCut ? "destination-out" : "source-over";
       fillShape(layer, shape);
     }
-    context.save();
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.globalAlpha = this.store.get("opacity");
-    context.drawImage(this.#layer, 0, 0);
-    context.restore();
+    this.#drawLayer(this.store.get("opacity"));
   }
 
   /** The polygon that is being clicked, and what the brush covers. */
@@ -234,6 +275,10 @@ export class Stage {
     if (crosshair) drawCrosshair(this.context, this.view.toPane(crosshair.x, crosshair.y));
     if (this.store.get("showTracked")) this.#drawTracked(colors, frame);
     this.#drawTools();
+    for (const one of this.#suggestionsHere.filter(({ isAccepted }) => !isAccepted)) {
+      const at = this.view.toPane(one.center.x, one.center.y);
+      drawNumber(this.context, at, one.number, one.color, one.suggestion_id === this.store.get("suggestedId"));
+    }
     if (this.store.get("showPoints")) {
       this.#drawBoxes(session, colors, frame);
       this.#drawPoints(session, colors, frame);
@@ -301,6 +346,7 @@ export class Stage {
     const shown = [...(entry?.objects.values() ?? [])].filter((result) => result.rle);
     canvas.dataset.frame = String(frame ?? "");
     canvas.dataset.masks = shown.map((result) => result.object_id).join(" ");
+    canvas.dataset.suggestions = this.#suggestionsHere.filter((one) => !one.isAccepted).map((one) => one.number).join(" ");
     canvas.dataset.revision = String(store.get("session")?.revision ?? "");
     canvas.dataset.view = [view.scale, view.offsetX, view.offsetY].join(" ");
   }

@@ -78,6 +78,10 @@ export const INITIAL = {
   shape: null,
   shapes: [],
   radius: null,
+  isFinding: false,
+  suggestions: [],
+  suggestedId: null,
+  proposer: null,
   cursor: null,
   crosshair: null,
   scale: 1,
@@ -85,7 +89,7 @@ export const INITIAL = {
 };
 
 /** @type {(keyof PageState)[]} */
-const SAVED = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope", "radius"];
+const SAVED = ["opacity", "contours", "sideBySide", "showPoints", "showTracked", "scope", "radius", "proposer"];
 
 /**
  * A store with the view as it was left.

@@ -16,6 +16,8 @@
  *   being sent
  * @typedef {{kind: "stroke" | "polygon", xy: [number, number][], radius: number, isCut: boolean, objectId: number | null,
  *   frame: number}} Shape what is drawn on a mask, or cut from it; the radius is a stroke's
+ * @typedef {import("./schema.d.ts").Suggestion & {number: number, frame: number, shape: import("./rle.js").MaskShape,
+ *   center: Position, isAccepted: boolean}} ShownSuggestion an accepted one is drawn until the object's mask is here
  *
  * @typedef {{
  *   session: SessionResponse | null,
@@ -44,6 +46,10 @@
  *   shape: Shape | null,
  *   shapes: Shape[],
  *   radius: number | null,
+ *   isFinding: boolean,
+ *   suggestions: ShownSuggestion[],
+ *   suggestedId: number | null,
+ *   proposer: string | null,
  *   cursor: Position | null,
  *   crosshair: Position | null,
  *   scale: number,

@@ -71,6 +71,14 @@ export class Updates {
     this.#refetch();
   }
 
+  /** When what all edits so far changed is shown: masks that a newer edit has made old are not waited for alone. */
+  async settledShown() {
+    for (let last = null; last !== this.shown; ) {
+      last = this.shown;
+      await last;
+    }
+  }
+
   /** @param {import("./schema.d.ts").ChangedEvent} message */
   #changed({ revision }) {
     if (revision === this.store.get("session")?.revision) return;
