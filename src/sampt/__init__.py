@@ -32,6 +32,7 @@ _WHERE = {
     "SegmentConfig": "sampt.config",
     "Session": "sampt.session.session",
     "Tracks": "sampt.types",
+    "create_proposer": "sampt.proposers.create",
     "create_segmenter": "sampt.segmenters.create",
     "create_tracker": "sampt.trackers.create",
     "open_stream": "sampt.video.streaming",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from sampt.runs.run import run_job as run_job
     from sampt.segmenters.automatic import generate_masks as generate_masks
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
+    from sampt.proposers.create import create_proposer as create_proposer
     from sampt.segmenters.create import create_segmenter as create_segmenter
     from sampt.session.session import Session as Session
     from sampt.trackers.create import create_tracker as create_tracker

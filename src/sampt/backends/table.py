@@ -269,6 +269,8 @@ SEGMENTERS = _by_name(
 
 _U2NET = "Qin et al., U2-Net, Pattern Recognition 2020 (arXiv 2005.09007), its small variant"
 
+_DETECTIONS = "whatever made the file"
+
 PROPOSERS = _by_name(
     BackendSpec(
         "objectness",
@@ -281,6 +283,12 @@ PROPOSERS = _by_name(
         "sampt.proposers.automatic:create",
         ProposerInfo("automatic", _APACHE, None, source=_SAM),
         "the segmenter, prompted with a grid of points",
+    ),
+    BackendSpec(
+        "boxes",
+        "sampt.proposers.boxes:create",
+        ProposerInfo("boxes", _APACHE, None, has_labels=True, needs_argument=True, source=_DETECTIONS),
+        "boxes detected elsewhere, from COCO JSON, MOT text or YOLO: `boxes:FILE`",
     ),
 )
 

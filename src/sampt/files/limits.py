@@ -13,6 +13,8 @@ from typing import Any
 from sampt.errors import LimitError
 
 __all__ = [
+    "MAX_BOXES",
+    "MAX_BOX_BYTES",
     "MAX_CLICKS",
     "MAX_CORNERS",
     "MAX_DOWNLOAD_S",
@@ -26,6 +28,7 @@ __all__ = [
     "MAX_STROKE_RADIUS",
     "MAX_WEIGHTS_BYTES",
     "MIN_DOWNLOAD_BYTES_PER_S",
+    "check_boxes",
     "check_clicks",
     "check_pixels",
     "is_short_of_memory",
@@ -39,6 +42,10 @@ MAX_IMAGE_PIXELS = 1 << 26
 """Of a frame or a mask: 8192 x 8192, twice the pixels of 8K video. A frame then takes 200 MB, a mask 67 MB."""
 MAX_CLICKS = 1 << 16
 """In one query file."""
+MAX_BOXES = 1 << 20
+"""Of a file of detections, and its images: 10 on each frame of an hour, or 100 on each of six minutes."""
+MAX_BOX_BYTES = 128 << 20
+"""Of a file of detections, or of all files of a folder; COCO's take about 120 bytes a box."""
 MAX_CORNERS = 1000
 """Of one polygon."""
 MAX_STROKE_POINTS = 2000
@@ -127,6 +134,16 @@ def check_clicks(count: int, what: str) -> None:
     """
     if count > MAX_CLICKS:
         raise LimitError(f"{what} has {count} clicks; expected at most {MAX_CLICKS}: leave some out, or give a mask.")
+
+
+def check_boxes(count: int, what: str) -> None:
+    """Refuse a file of detections that has too many boxes or images, while it is read.
+
+    Raises:
+        LimitError: there are more than :data:`MAX_BOXES`.
+    """
+    if count > MAX_BOXES:
+        raise LimitError(f"{what} has more than {MAX_BOXES} boxes or images; expected detections on one video: leave some out.")
 
 
 def max_code_chars(size_hw: tuple[int, int]) -> int:

@@ -8,13 +8,11 @@ import numpy as np
 
 from sampt.config import FindConfig
 from sampt.geometry import SizeHW
-from sampt.proposers.base import Proposal
+from sampt.proposers.base import MAX_PROPOSALS, Proposal
 from sampt.types import BoolArray
 
 __all__ = ["MAX_PROPOSALS", "SAME", "choose_new", "distinct", "is_about", "overlap_fractions", "suitable"]
 
-MAX_PROPOSALS = 100
-"""Of a frame, the best ones; thousands of boxes of another program are not compared with each other."""
 SAME = 0.5
 """Two masks of one frame are about the same thing when they have this IoU, or one lies in the other by :data:`INSIDE`."""
 INSIDE = 0.8

@@ -179,6 +179,7 @@ class _Finder:
     ) -> None:
         self._engine, self._find, self._proposer = engine, find, proposer
         self._source_hw = source.size_hw
+        self._num_source_frames = max(source.source_frame(0), source.source_frame(source.num_frames - 1)) + 1
         step = engine.config.reinit.tracker_horizon
         self._step = min(step, find.every) if find.every else step
         self._video = ShotView(CachedVideo(working, self._step + 1))
@@ -236,6 +237,8 @@ class _Finder:
             self._engine.segmenter,
             source_hw=self._source_hw,
             source_idx=self._video.source_frame(frame_idx),
+            source_name=self._video.frame_name(frame_idx) if self._video.has_names else None,
+            num_source_frames=self._num_source_frames,
         )
         priors = {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
         found = self._propagated(view, row, priors)

@@ -21,7 +21,7 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import FrameSource
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["Proposal", "Proposer", "ProposerFrame", "ProposerInfo", "masks_of_boxes", "masks_of_prompts"]
+__all__ = ["MAX_PROPOSALS", "Proposal", "Proposer", "ProposerFrame", "ProposerInfo", "masks_of_boxes", "masks_of_prompts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,8 @@ class ProposerFrame:
         source_hw: size of the video's own frames, where these are smaller (default: the same); files of other programs count
             its pixels.
         source_idx: the frame's number in the video itself, where some are left out (default: ``frame_idx``).
+        source_name: the name of the frame's own image file, without its ending, where it has one.
+        num_source_frames: of the video itself, where it is known.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class ProposerFrame:
         *,
         source_hw: SizeHW | None = None,
         source_idx: int | None = None,
+        source_name: str | None = None,
+        num_source_frames: int | None = None,
     ) -> None:
         self._video = video
         self.frame_idx = frame_idx
@@ -68,6 +72,8 @@ class ProposerFrame:
         self.size_hw: SizeHW = video.size_hw
         self.source_hw: SizeHW = source_hw or video.size_hw
         self.source_idx = frame_idx if source_idx is None else source_idx
+        self.source_name = source_name
+        self.num_source_frames = num_source_frames
 
     @cached_property
     def image(self) -> UInt8Array:
@@ -113,6 +119,8 @@ class Proposer(Protocol):
         ...
 
 
+MAX_PROPOSALS = 100
+"""Of a frame, the best ones; thousands of boxes of another program are neither segmented nor compared with each other."""
 _PARTS = 16
 """Prompts whose full-size logits are in memory together."""
 _NO_POINTS = np.zeros((0, 2), np.float32), np.zeros(0, np.bool_)

@@ -76,6 +76,11 @@ class Video(ABC):
         """The name that files about this frame carry: the image's own stem, else its five-digit number."""
         return f"{frame_idx:05d}"
 
+    @property
+    def has_names(self) -> bool:
+        """Whether frames have names of their own, those of image files; else :meth:`frame_name` is but a number."""
+        return False
+
     def time_s(self, frame_idx: int) -> float:
         """When the frame is shown, in seconds from the first one."""
         return frame_idx / self.fps
@@ -151,6 +156,10 @@ class VideoView(Video):
 
     def frame_name(self, frame_idx: int) -> str:
         return self.video.frame_name(frame_idx)
+
+    @property
+    def has_names(self) -> bool:
+        return self.video.has_names
 
     def time_s(self, frame_idx: int) -> float:
         return self.video.time_s(frame_idx)

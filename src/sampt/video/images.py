@@ -143,6 +143,10 @@ class ImageVideo(Video):
         location = frame_idx - sum(self._count_of[:file])
         return f"{location:05d}" if len(self._paths) == 1 else f"{self._paths[file].stem}-{location:05d}"
 
+    @property
+    def has_names(self) -> bool:
+        return len(self._paths) > 1
+
     def time_s(self, frame_idx: int) -> float:
         return super().time_s(frame_idx) if self._times_s is None else self._times_s[frame_idx]
 
