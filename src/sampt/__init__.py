@@ -56,12 +56,12 @@ if TYPE_CHECKING:
     from sampt.points.parse import read_queries as read_queries
     from sampt.presets import PRESETS as PRESETS
     from sampt.presets import preset as preset
+    from sampt.proposers.create import create_proposer as create_proposer
     from sampt.runs.job import Job as Job
     from sampt.runs.job import RunOptions as RunOptions
     from sampt.runs.run import run_job as run_job
     from sampt.segmenters.automatic import generate_masks as generate_masks
     from sampt.segmenters.cache import CachedSegmenter as CachedSegmenter
-    from sampt.proposers.create import create_proposer as create_proposer
     from sampt.segmenters.create import create_segmenter as create_segmenter
     from sampt.session.session import Session as Session
     from sampt.trackers.create import create_tracker as create_tracker
