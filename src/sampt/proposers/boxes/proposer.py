@@ -36,7 +36,7 @@ class BoxesProposer:
 
         Raises:
             BackendError: the file is of another video: of frames of another size, with boxes outside of this one's, or
-                beyond its end; or which images are these frames cannot be told.
+                beyond its end; or its images cannot be matched to frames.
         """
         self._check_fits(frame)
         image = self._boxes.find_image(frame.source_name, frame.source_idx)

@@ -62,7 +62,7 @@ class FileBoxes:
             frame_idx: its number in the video.
 
         Raises:
-            BackendError: it cannot be told which image is which frame.
+            BackendError: its images cannot be matched to frames.
         """
         if self._goes_by_name(name):
             return self.names.get(name or "")
