@@ -93,7 +93,8 @@ def test_automatic_masks_are_for_data_sets_whose_objects_have_to_be_found(
     location: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = refused(capsys, "run", "davis-2017", "--root", "D", "-o", "out", "--mask-score", "0.5")
-    assert "none is generated; leave --mask-... out" in line
+    assert "No mask is generated on the first frame of davis-2017; leave --mask-... out" in line
+    assert "leave --find... out" in refused(capsys, "run", "davis-2017", "--root", "D", "-o", "out", "--find-every", "5")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sampt.batch.items import BatchItem
 from sampt.batch.remote import RemoteFolder, make_mark
-from sampt.config import SegmentConfig, default_config, flatten_settings, with_settings
+from sampt.config import FindConfig, SegmentConfig, default_config, flatten_settings, with_settings
 from sampt.errors import BatchError, FolderBusyError, SamptError
 from sampt.exporters.base import object_named
 from sampt.runs.backends import Backends, backend_options, make_backends
@@ -42,6 +42,7 @@ class BatchSettings:
         shared_frames: workers that have nothing else to do share a video of so many frames or more by its objects.
         labels: object id -> what it is called, in all videos that say nothing else; an object without one keeps its number.
         classes: all classes in the order of their numbers; left out: the names of each video, by object id.
+        find: which objects are segmented in each that nobody named; None: none.
         upload: address that results are copied to; ``output`` is then only a location to work in. None: they stay there.
     """
 
@@ -51,6 +52,7 @@ class BatchSettings:
     shared_frames: int = 1000
     labels: Mapping[int, str] = field(default_factory=dict)
     classes: Sequence[str] = ()
+    find: FindConfig | None = None
     upload: str | None = None
 
     def check(self) -> None:
@@ -68,6 +70,7 @@ class BatchSettings:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         options = {**dataclasses.asdict(self.options), "formats": list(self.options.formats)}
         values |= {"labels": {str(o): name for o, name in self.labels.items()}, "classes": list(self.classes)}
+        values["find"] = None if self.find is None else dataclasses.asdict(self.find)
         return values | {"output": str(self.output), "config": flatten_settings(self.config), "options": options}
 
     @classmethod
@@ -78,7 +81,11 @@ class BatchSettings:
             flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
         config = with_settings(default_config(), flat)
         options = RunOptions(**{**values["options"], "formats": tuple(values["options"]["formats"])})
-        named = {"labels": {int(o): name for o, name in values["labels"].items()}, "classes": tuple(values["classes"])}
+        find = None if values["find"] is None else dict(values["find"])
+        if find is not None and find["region"] is not None:
+            find["region"] = tuple(find["region"])
+        named: dict[str, Any] = {"labels": {int(o): name for o, name in values["labels"].items()}}
+        named |= {"classes": tuple(values["classes"]), "find": None if find is None else FindConfig(**find)}
         return cls(**{**values, **named, "output": Path(values["output"]), "config": config, "options": options})
 
 
@@ -168,6 +175,7 @@ class Worker:
                 ],
                 "formats": [*options.formats, options.images],
                 "names": [sorted(self._settings.labels.items()), list(self._settings.classes)],
+                "find": None if self._settings.find is None else dataclasses.asdict(self._settings.find),
                 "choices": [options.device, options.runtime, options.precision, options.on_damage],
                 "versions": versions(),
             }
@@ -199,9 +207,9 @@ class Worker:
         config, settings, options = self._config(item), self._settings, self._settings.options
         video, queries = item.load(lambda: self._backends(config, options)[1])
         output = settings.output / item.name
-        frames: dict[str, Any] = {"start": item.start, "stop": item.stop, "stride": item.stride}
-        labels = self._labels(item, queries.object_ids)
-        return Job(video, queries, output, config, options, **frames, labels=labels, classes=settings.classes)
+        more: dict[str, Any] = {"start": item.start, "stop": item.stop, "stride": item.stride}
+        more |= {"labels": self._labels(item, queries.object_ids), "classes": settings.classes}
+        return Job(video, queries, output, config, options, **more, find=settings.find)
 
     def _labels(self, item: BatchItem, object_ids: Sequence[int]) -> dict[int, str]:
         """The names of the item's objects; none where nobody gave any."""

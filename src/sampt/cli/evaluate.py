@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampt.cli.batch import add_output_options, add_worker_options, pool_for, print_report, print_results, settings_from
+from sampt.cli.finding import add_find_options, given_find_settings
 from sampt.cli.settings import (
     add_running_options,
     add_setting_options,
@@ -81,11 +83,11 @@ def _add_datasets(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     description = """\
-Segment the objects of every sequence of a dataset from the masks that its protocol gives, or find them on
-the first frame where none are given. A run that was stopped goes on; a broken sequence is recorded, and the
-others go on (exit status 1). Where a server scores, submission.zip is what it takes. With the presets paper-v1,
-paper-v2 and paper-v2-cotracker3, what the paper set otherwise for a dataset, tracker or segmenter holds, too,
-unless it is given; this is printed, and noted in eval.json."""
+Segment the objects of every sequence of a dataset from the masks that its protocol gives, or find them where
+none are given (UVO, YouTube-VIS, OVIS, davis-...-unsupervised). A run that was stopped goes on; a broken sequence
+is recorded, and the others go on (exit status 1). Where a server scores, submission.zip is what it takes. With
+the presets paper-v1, paper-v2 and paper-v2-cotracker3, what the paper set otherwise for a dataset, tracker or
+segmenter holds, too, unless it is given; this is printed, and noted in eval.json."""
     parser = _action(
         actions, _run, "run", "segment the objects of every sequence of a dataset", description, describe_presets()
     )
@@ -93,7 +95,11 @@ unless it is given; this is printed, and noted in eval.json."""
     _add_dataset_options(parser)
     saved = "what to save; png is needed to score, coco where objects have to be found (default: that)"
     add_output_options(parser, "a folder for every sequence comes here", saved)
-    group = parser.add_argument_group("datasets whose objects have to be found (UVO, YouTube-VIS, OVIS)")
+    add_find_options(parser)
+    group = parser.add_argument_group(
+        "UVO, YouTube-VIS and OVIS by the paper's rule",
+        "its presets, --find-every 0 and these options segment the masks that are generated on the first frame, nothing else",
+    )
     group.add_argument(
         "--mask-score",
         type=finite_number,
@@ -181,6 +187,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from sampt.backends.table import SEGMENTERS
     from sampt.evaluation.datasets import InstanceDataset
+    from sampt.evaluation.finding import choose_finding, finding_config
     from sampt.evaluation.instances.predict import instances_config, predict_instances
     from sampt.evaluation.paper_rules import applied_rules, with_rules
     from sampt.evaluation.predict import predict_dataset, vos_config
@@ -188,33 +195,40 @@ def _run(arguments: argparse.Namespace) -> int:
 
     choice = _choice(arguments)
     dataset = choice.open()
-    finds = isinstance(dataset, InstanceDataset)
+    has_tracks = isinstance(dataset, InstanceDataset)
     num_sequences = len(dataset.videos if isinstance(dataset, InstanceDataset) else dataset.sequences)
     thresholds = {"score_threshold": arguments.mask_score, "stability_threshold": arguments.mask_stability}
     limits = {name: value for name, value in thresholds.items() if value is not None}
-    if limits and not finds:
-        raise EvaluationError(f"The objects of {choice.name} are given, so that none is generated; leave --mask-... out.")
-    arguments.formats = arguments.formats or ("coco" if finds else "png")
+    if limits and not has_tracks:
+        raise EvaluationError(f"No mask is generated on the first frame of {choice.name}; leave --mask-... out.")
+    find = choose_finding(dataset, arguments.preset, given_find_settings(arguments), generates=bool(limits))
+    arguments.formats = arguments.formats or ("coco" if has_tracks else "png")
     given = given_settings(arguments)
     config = config_from(arguments)
     rules = applied_rules(arguments.preset, config, choice.name, given)
     config = with_rules(config, rules, given)
     spec = SEGMENTERS.get(config.segmenter)
     automatic_masks = AutomaticMaskConfig.for_segmenter(spec.info, **limits) if spec else AutomaticMaskConfig(**limits)
-    settings = settings_from(arguments, instances_config(config, given) if finds else vos_config(config))
+    config = instances_config(config, given) if has_tracks else vos_config(config)
+    settings = settings_from(arguments, config if find is None else finding_config(config))
+    settings = replace(settings, find=find)
     if rules and not arguments.quiet:
         print(f"settings of the paper: {'; '.join(map(str, rules))}", file=sys.stderr)  # noqa: T201
     with (
         pool_for(arguments, settings, num_sequences) as pool,
         print_results(num_sequences, "sequences", quiet=arguments.quiet) as on_result,
     ):
-        if finds:
+        if has_tracks:
+            masks = automatic_masks if find is None else None
             report = predict_instances(
-                choice, settings, pool, automatic_masks, rules=rules, retries=arguments.retries, on_result=on_result
+                choice, settings, pool, masks, rules=rules, retries=arguments.retries, on_result=on_result
             )
         else:
             report = predict_dataset(choice, settings, pool, rules=rules, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
+        if find is not None:
+            often = f"on every {find.every} frames" if find.every else "on the first frame"
+            print(f"objects: found by {find.proposer!r} {often}, {find.max_objects} at most", file=sys.stderr)  # noqa: T201
         print_report(report, arguments.output, "sequences")
     return 0 if report.is_complete else _BROKEN
 
@@ -243,6 +257,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
 def _scored_choice(arguments: argparse.Namespace) -> DatasetChoice:
     """What the predictions are of: as the options tell, else as the run does that made them."""
+    from sampt.evaluation.datasets import InstanceDataset
     from sampt.evaluation.predict import DatasetChoice, read_run
 
     run = read_run(arguments.predictions) if arguments.dataset is None else {}
@@ -250,9 +265,10 @@ def _scored_choice(arguments: argparse.Namespace) -> DatasetChoice:
     name, root = arguments.dataset or said.get("name"), arguments.root or said.get("root")
     if name is None or root is None:
         raise EvaluationError(f"{arguments.predictions} does not tell its dataset; give --dataset and --root.")
-    # What is found is found in whole datasets, so that such a run names no sequences of masks.
-    sequences = arguments.sequence or ([] if "automatic_masks" in said else run.get("sequences", []))
-    return DatasetChoice(name, root, arguments.split or said.get("split"), tuple(sequences))
+    choice = DatasetChoice(name, root, arguments.split or said.get("split"))
+    # Tracks are scored in whole datasets, whatever their runs name.
+    has_tracks = not arguments.sequence and isinstance(choice.open(), InstanceDataset)
+    return replace(choice, sequences=() if has_tracks else tuple(arguments.sequence or run.get("sequences", [])))
 
 
 def _sweep(arguments: argparse.Namespace) -> int:

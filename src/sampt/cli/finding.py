@@ -10,7 +10,7 @@ from typing import Any
 from sampt.cli.settings import finite_number, whole_number
 from sampt.config import FindConfig
 
-__all__ = ["add_find_options", "find_from"]
+__all__ = ["add_find_options", "find_from", "given_find_settings"]
 
 _OPTIONS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "proposer": ("--proposer", "NAME", str),
@@ -52,6 +52,12 @@ def find_from(arguments: argparse.Namespace) -> FindConfig | None:
     Raises:
         ConfigError: a value is out of range.
     """
-    given = {item.name: getattr(arguments, f"find:{item.name}") for item in dataclasses.fields(FindConfig)}
-    changed = {name: value for name, value in given.items() if value is not None}
-    return FindConfig(**changed) if changed or arguments.find else None
+    given = given_find_settings(arguments)
+    return None if given is None else FindConfig(**given)
+
+
+def given_find_settings(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Values of fields of :class:`sampt.config.FindConfig` that were given as options; None where none of them was."""
+    values = {item.name: getattr(arguments, f"find:{item.name}") for item in dataclasses.fields(FindConfig)}
+    given = {name: value for name, value in values.items() if value is not None}
+    return given if given or arguments.find else None

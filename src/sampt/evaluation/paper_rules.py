@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from sampt.config import SegmentConfig, with_settings
 
-__all__ = ["PAPER_RULES", "AppliedRule", "PaperRule", "applied_rules", "with_rules"]
+__all__ = ["PAPER_PRESETS", "PAPER_RULES", "AppliedRule", "PaperRule", "applied_rules", "with_rules"]
 
-_PRESETS = ("paper-v1", "paper-v2", "paper-v2-cotracker3")
+PAPER_PRESETS = ("paper-v1", "paper-v2", "paper-v2-cotracker3")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def applied_rules(preset: str, config: SegmentConfig, dataset: str, given: Colle
         dataset: its name.
         given: dotted names of the settings that the user chose; the others are the preset's.
     """
-    if preset not in _PRESETS:
+    if preset not in PAPER_PRESETS:
         return ()
     used = {"tracker": config.tracker, "segmenter": config.segmenter, "dataset": dataset}
     found: dict[str, AppliedRule] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = [
     "RUN_NAME",
     "SUBMISSION_NAME",
     "DatasetChoice",
+    "load_frames",
     "load_sequence",
     "manifests",
     "note_run",
@@ -115,6 +116,14 @@ def load_sequence(name: str, root: str, split: str | None, sequence: str) -> tup
     return found.open(), found.query_masks()
 
 
+def load_frames(name: str, root: str, split: str | None, sequence: str) -> tuple[Video, list[QueryMask]]:
+    """The frames of a sequence whose objects have to be found; likewise."""
+    dataset = opened(name, root, split)
+    assert isinstance(dataset, VosDataset)
+    (found,) = select_sequences(dataset.sequences, [sequence])
+    return found.open(), []
+
+
 def vos_config(config: SegmentConfig) -> SegmentConfig:
     """``config`` with the VOS protocol: no mask before an object's first frame, and there the one that is given."""
     return with_settings(config, {"protocol": "vos"})
@@ -129,30 +138,38 @@ def predict_dataset(
     retries: int = 2,
     on_result: Callable[[ItemResult], None] | None = None,
 ) -> BatchReport:
-    """Segment the objects of every sequence from their given masks; each gets a folder of its name in ``settings.output``.
+    """Segment the objects of every sequence from their given masks, or those that are found; each sequence gets a folder of its
+    name in ``settings.output``.
 
     Args:
         choice: the dataset.
-        settings: of the method, with :func:`vos_config`.
+        settings: of the method, with :func:`vos_config`; where objects have to be found, with what is looked for and
+            :func:`sampt.evaluation.finding.finding_config`.
         pool: the workers, made with the same settings.
         rules: what decided settings besides the preset and the user, to be noted.
         retries, on_result: see :func:`sampt.batch.driver.run_batch`.
 
     Raises:
-        EvaluationError: the dataset is not there, a server scores it and would not take the masks, or the output holds
-            predictions for another one or by other settings.
+        EvaluationError: the dataset is not there, a server scores it and would not take the masks, the output holds
+            predictions for another one or by other settings, or the settings find objects where they are given, or do not
+            where they are not.
     """
-    dataset = choice.open_given()
+    dataset = choice.open_vos()
+    if dataset.finds_objects is (settings.find is None):
+        raise EvaluationError(
+            f"The objects of {dataset.name} {'have to be found' if dataset.finds_objects else 'are given'}; expected settings "
+            f"{'with' if dataset.finds_objects else 'without'} find."
+        )
     if dataset.is_server_scored and ("png" not in settings.options.formats or settings.config.overlapping):
         raise EvaluationError(
             f"{dataset.name} {dataset.split} is scored by a server, which wants label maps; expected png in --formats, and no "
             "--overlapping."
         )
-    facts = choice.facts(dataset)
-    items = [
-        BatchItem(s.name, "", loader=f"{__name__}:{load_sequence.__name__}", arguments={**facts, "sequence": s.name})
-        for s in dataset.sequences
-    ]
+    facts: dict[str, Any] = choice.facts(dataset)
+    loader = f"{__name__}:{(load_frames if dataset.finds_objects else load_sequence).__name__}"
+    items = [BatchItem(s.name, "", loader=loader, arguments={**facts, "sequence": s.name}) for s in dataset.sequences]
+    if settings.find is not None:
+        facts["find"] = asdict(settings.find)
     note_run(settings, facts, [s.name for s in dataset.sequences], rules)
     report = run_batch(items, settings, pool, retries=retries, on_result=on_result)
     if dataset.is_server_scored and report.is_complete:
@@ -177,8 +194,8 @@ def note_run(settings: BatchSettings, facts: dict[str, Any], sequences: list[str
 
 
 def read_run(predictions: Path) -> dict[str, Any]:
-    """What :func:`predict_dataset` noted: "dataset" (name, root, split), "config", "rules" (of the paper, that decided some of
-    it), "sequences"; empty for others' predictions.
+    """What :func:`predict_dataset` noted: "dataset" (name, root, split, how objects are found), "config", "rules" (of the
+    paper, that decided some of it), "sequences"; empty for others' predictions.
 
     Raises:
         EvaluationError: the note is damaged.

@@ -85,8 +85,8 @@ def read_scored(folder: Path, label: str) -> AnyRun:
     choice, scores = read_scores(folder)
     run = read_run(folder)
     config, rules = run.get("config", {}), tuple(run.get("rules", ()))
-    if "automatic_masks" in run.get("dataset", {}):
-        config = {**config, "automatic_masks": run["dataset"]["automatic_masks"]}
+    finding = ("automatic_masks", "find")
+    config = {**config, **{what: facts for what, facts in run.get("dataset", {}).items() if what in finding}}
     caption = [manifest for _, manifest in manifests(folder, scores.names)]
     try:
         licenses = {str(name): str(text) for manifest in caption for name, text in manifest["licenses"].items()}
