@@ -38,7 +38,7 @@ def choose_finding(
         with the paper's presets unless something is given, and with ``{"every": 0}``.
 
     Raises:
-        EvaluationError: the dataset gives its objects, its rules forbid so many, or both ways to find objects are wanted.
+        EvaluationError: the dataset gives its objects, its rules forbid so many, or is to be looked at in two ways at once.
         ConfigError: a value is out of range.
     """
     if isinstance(dataset, InstanceDataset):
