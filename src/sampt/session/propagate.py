@@ -21,7 +21,7 @@ from sampt.session.quality import QualityMeter, ReducedFrames, explain, good_pro
 from sampt.session.rejoining import Rejoining
 from sampt.session.state import SessionState
 from sampt.session.types import FrameUpdate, ObjectResult, PropagationStage, PropagationWatch, Record
-from sampt.session.watched import TOGETHER, Stopped, WatchedSegmenter, WatchedVideo, watched_tracker
+from sampt.session.watched import TOGETHER, Stopped, WatchedSegmenter, WatchedTracker, WatchedVideo
 from sampt.types import FloatArray, FramePoints, IntArray, ObjectState, Points
 from sampt.video.base import SubVideo, Video
 
@@ -150,7 +150,7 @@ class _SpanRun:
             known = (np.array(frame), functools.partial(self._previewer.embedding, self._span.start))
         return dataclasses.replace(
             self._engine,
-            tracker=watched_tracker(self._engine.tracker, self._check),
+            tracker=WatchedTracker(self._engine.tracker, self._check),
             segmenter=WatchedSegmenter(self._engine.segmenter, self._check, known),
             check=lambda: self._check("segmenting"),
             on_masks=self._report_provisional if self._watch.on_provisional is not None else None,

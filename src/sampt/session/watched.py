@@ -9,11 +9,11 @@ import numpy as np
 
 from sampt.segmenters.base import PromptableSegmenter, RefinementPlan, SegmenterView
 from sampt.session.types import PropagationStage
-from sampt.trackers.base import CausalTracker, PointTracker, TrackerInfo, TrackerStream, TrackStep, find_stream
+from sampt.trackers.base import CausalTracker, FrameSource, PointTracker, TrackerInfo, TrackerStream, TrackStep, find_stream
 from sampt.types import FloatArray, MaskPrediction, ObjectPrompt, Points, QueryMask, Tracks, UInt8Array
 from sampt.video.base import Video, VideoView
 
-__all__ = ["TOGETHER", "Stopped", "WatchedSegmenter", "WatchedTracker", "WatchedVideo", "watched_tracker"]
+__all__ = ["TOGETHER", "Stopped", "WatchedSegmenter", "WatchedTracker", "WatchedVideo"]
 
 Check = Callable[[PropagationStage], None]
 """Called before every part of the work with what it is; raises :class:`Stopped`."""
@@ -76,17 +76,13 @@ class WatchedSegmenter(SegmenterView):
             yield prompts[first : first + TOGETHER]
 
 
-def watched_tracker(tracker: PointTracker, check: Check) -> PointTracker:
-    """``tracker``, checked on every frame where it tracks by streams; another one is checked where it reads frames."""
-    if isinstance(tracker, CausalTracker) and type(tracker).track is CausalTracker.track:
-        return WatchedTracker(tracker, check)
-    return _WatchedWhole(tracker, check)
-
-
 class WatchedTracker(CausalTracker):
-    """A tracker by streams."""
+    """``tracker``, checked on every frame where it tracks by streams; another one is checked where it reads frames.
 
-    def __init__(self, tracker: CausalTracker, check: Check) -> None:
+    Its ``stream`` is there where the tracker's is: where ``info.is_causal``.
+    """
+
+    def __init__(self, tracker: PointTracker, check: Check) -> None:
         self._tracker, self._check = tracker, check
 
     @property
@@ -94,7 +90,13 @@ class WatchedTracker(CausalTracker):
         return self._tracker.info
 
     def stream(self) -> TrackerStream:
-        return _WatchedStream(self._tracker.stream(), self._check)
+        return _WatchedStream(find_stream(self._tracker)(), self._check)
+
+    def track(self, video: FrameSource, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
+        if isinstance(self._tracker, CausalTracker) and type(self._tracker).track is CausalTracker.track:
+            return super().track(video, points, query_masks)
+        self._check("tracking")
+        return self._tracker.track(video, points, query_masks)
 
 
 class _WatchedStream(TrackerStream):
@@ -107,22 +109,3 @@ class _WatchedStream(TrackerStream):
 
     def add(self, xy: FloatArray) -> None:
         self._stream.add(xy)
-
-
-class _WatchedWhole:
-    """Any other tracker."""
-
-    def __init__(self, tracker: PointTracker, check: Check) -> None:
-        self._tracker, self._check = tracker, check
-
-    @property
-    def info(self) -> TrackerInfo:
-        return self._tracker.info
-
-    def track(self, video: Any, points: Points, query_masks: Sequence[QueryMask] | None = None) -> Tracks:
-        self._check("tracking")
-        return self._tracker.track(video, points, query_masks)
-
-    def stream(self) -> TrackerStream:
-        """Where ``info.is_causal``."""
-        return _WatchedStream(find_stream(self._tracker)(), self._check)

@@ -45,7 +45,7 @@ function draw({ store, navigator, commands }) {
   const rows = [
     ...points.filter(here).map((point) => pointRow(point, () => commands.deletePoint(point))),
     ...boxes.filter(here).map((box) => createRow("box", boxText(box), "box", () => commands.deleteBox(box))),
-    ...masks.filter(here).map((mask) => createRow("image", mask.is_edited ? "Drawn mask" : "Mask from a file", "mask", () => commands.deleteMask(mask))),
+    ...masks.filter(here).map((mask) => createRow("image", mask.is_edited ? "Drawn mask" : "Given mask", "mask", () => commands.deleteMask(mask))),
     ...absent.filter(here).map((one) => createRow("absent", "Absent from here on", "absence", () => commands.deleteAbsent(one))),
   ];
   byId("input-list").replaceChildren(...rows);

@@ -244,6 +244,7 @@ function showBar({ store, stage, suggestions }) {
   const hadFocus = bar.contains(document.activeElement);
   bar.hidden = !isFinding && !open.length;
   byId("finding").hidden = !isFinding;
+  byId("how").hidden = open.length === 0;
   byId("accept-all-button").hidden = open.length < 2;
   list.replaceChildren(...open.map((one) => createButton(one, suggestions)));
   showSelected(store);
