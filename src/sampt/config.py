@@ -295,7 +295,7 @@ class FindConfig(_Checked):
         "objectness", "what proposes objects, by name (see `sampt backends`), or text:WORDS, or boxes:FILE of another program"
     )
     every: int = _setting(
-        24, "look for objects on every so many frames, and after cuts between shots; 0: on the first frame alone", low=0
+        12, "look for objects on every so many frames, and after cuts between shots; 0: on the first frame alone", low=0
     )
     max_objects: int = _setting(20, "at most so many objects are found, the best ones", low=1)
     min_area: float = _setting(0.002, "smallest object, as a fraction of the frame", low=0, high=1)

@@ -158,6 +158,6 @@ def test_what_is_proposed_once_and_is_there_later_is_dropped() -> None:
         tracker=ExactTracker(scene),
         segmenter=ExactSegmenter(ground),
         config=CONFIG,
-        find=FindConfig(every=6),
+        find=FindConfig(every=3),
     )
     assert len(found.objects) == 2

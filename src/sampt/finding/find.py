@@ -42,6 +42,9 @@ _SURE = 0.5
 _FIRST = 0.8
 """What a proposal counts, for choosing where an object is named, on whose frame nothing was propagated to agree with."""
 
+_OFTEN = 0.34
+"""Fraction of the frames on which an object is there and on which it has to be proposed, too."""
+
 _AGREES = 0.5
 """IoU from which a proposal supports the object that it is about."""
 
@@ -386,5 +389,5 @@ class _Finder:
 
 
 def _is_doubtful(item: _Object) -> bool:
-    """Whether an object was proposed once alone, although it was there on other frames that were looked at."""
-    return item.chances > 1 and len(item.scores) < 2
+    """Whether an object was seldom proposed, although it was there on more of the frames where objects were looked for."""
+    return len(item.scores) < _OFTEN * item.chances
