@@ -17,6 +17,7 @@ from sampt.backends.options import check_device
 from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
 from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
+from sampt.proposers.own_motion import APART, compare_motion, find_own_motion
 from sampt.proposers.regions import find_regions, masks_of_regions
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY
@@ -70,8 +71,10 @@ class ObjectnessProposer:
         logits = self.find_salient(frame.image)
         regions = find_regions(logits, 0.0)
         probability = np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        earlier = frame.neighbour(-APART)
+        own = None if earlier is None else find_own_motion(frame.image, earlier)
         found = [
-            Proposal(mask, _score(mask, region, probability))
+            Proposal(mask, _score(mask, region, probability) * _weigh_motion(own, mask))
             for mask, region in zip(masks_of_regions(frame, regions), regions, strict=True)
             if mask is not None
         ]
@@ -86,6 +89,11 @@ class ObjectnessProposer:
         values = square.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1)
         logits = self.session.run(None, {self._input: np.ascontiguousarray(values, np.float32)})[0][0, 0]
         return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _weigh_motion(own: FloatArray | None, mask: BoolArray) -> float:
+    """What a score counts by how much the mask moves of its own, from a half to 1; where nothing is known of that, the mean."""
+    return 0.75 if own is None else 0.5 + 0.5 * compare_motion(own, mask)
 
 
 def _score(mask: BoolArray, region: BoolArray, probability: FloatArray) -> float:
