@@ -46,7 +46,7 @@ class SavedRun:
         video: the frames of the run. What a video knows of itself is in the folder, but for images and times.
         object_ids: ascending.
         overlapping: masks may overlap.
-        labels: object id -> its name, where the run was given names.
+        labels: object id -> its name, where the run was given names or found objects by name.
         classes: likewise all classes in order.
         mean_scores: object id -> mean predicted IoU; 0 of one that was never prompted. What it was on each frame,
             ``masks.json`` alone tells.
@@ -66,7 +66,8 @@ class SavedRun:
         try:
             self._files = {str(name): folder / str(made) for name, made in manifest["files"].items()}
             self.overlapping = bool(manifest["config"]["overlapping"])
-            self.labels = {int(i): str(name) for i, name in manifest.get("labels", {}).items()}
+            given = {int(i): str(name) for i, name in manifest.get("labels", {}).items()}
+            self.labels = given | {int(o["id"]): str(o["label"]) for o in manifest["objects"] if "label" in o}
             self.classes = tuple(str(name) for name in manifest.get("classes", ()))
             self.mean_scores = {int(item["id"]): float(item["score"] or 0) for item in manifest["objects"]}
             self.video: Video = _RunVideo(manifest, video, self._frame_names)
