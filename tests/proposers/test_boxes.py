@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def propose(given: Path, frame_idx: int, *, name: str | None = None, video: Vide
     return create_proposer(f"boxes:{given}").propose(frame)
 
 
-def check_found(found: list[Proposal], frame_idx: int, expected: list[tuple[int, float, str | None]]) -> None:
+def check_found(found: list[Proposal], frame_idx: int, expected: Sequence[tuple[int, float, str | None]]) -> None:
     """The masks of objects, with scores and labels, in order."""
     assert [(round(p.score, 3), p.label) for p in found] == [(score, label) for _, score, label in expected]
     for proposal, (object_id, _, _) in zip(found, expected, strict=True):
@@ -143,7 +144,7 @@ def test_coordinates_are_those_of_the_videos_own_frames(tmp_path: Path) -> None:
             boxes.extend(p.box_xyxy for p in prompts)
             return []
 
-    frame = ProposerFrame(video, 3, Watching(), source_hw=SCENE.size_hw, source_idx=6)  # type: ignore[arg-type]
+    frame = ProposerFrame(video, 3, Watching(), source_hw=SCENE.size_hw, source_idx=6)
     with pytest.raises(ValueError):  # noqa: PT011  # no prediction comes back
         create_proposer(f"boxes:{file}").propose(frame)
     np.testing.assert_allclose(boxes[0], [max(0, (x - 40) / 2), y / 2, WIDTH / 2 - 1, (y + h) / 2 - 1], atol=1e-4)

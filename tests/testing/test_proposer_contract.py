@@ -18,7 +18,7 @@ from sampt.segmenters.automatic import AutomaticMaskConfig
 from sampt.testing import PROPOSER_CLAUSES, ContractError, check_proposer
 
 
-@pytest.mark.parametrize("name", ["automatic", "objectness"])
+@pytest.mark.parametrize("name", ["automatic", "motion", "motion-causal", "objectness"])
 def test_built_in_proposers_keep_every_clause(name: str) -> None:
     """As they are made but for a setting that costs time and changes nothing of what is promised."""
     proposer = create_proposer(name)

@@ -269,6 +269,7 @@ SEGMENTERS = _by_name(
 
 _U2NET = "Qin et al., U2-Net, Pattern Recognition 2020 (arXiv 2005.09007), its small variant"
 
+_MOTION = "Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV: the flow; what is made of it: ours"
 _DETECTIONS = "whatever made the file"
 
 PROPOSERS = _by_name(
@@ -277,6 +278,18 @@ PROPOSERS = _by_name(
         "sampt.proposers.objectness:create",
         ProposerInfo("objectness", _APACHE, _APACHE, source=_U2NET),
         "what stands out in the frame, by the bundled saliency network",
+    ),
+    BackendSpec(
+        "motion",
+        "sampt.proposers.motion:create",
+        ProposerInfo("motion", _APACHE, None, frames_after=9, source=_MOTION),
+        "what moves against the camera, by dense flow",
+    ),
+    BackendSpec(
+        "motion-causal",
+        "sampt.proposers.motion:create_causal",
+        ProposerInfo("motion-causal", _APACHE, None, source=_MOTION),
+        "the same by earlier frames alone; nothing on the first one",
     ),
     BackendSpec(
         "automatic",

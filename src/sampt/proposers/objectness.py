@@ -1,11 +1,12 @@
 """Proposer ``objectness``: what stands out in a frame, by the bundled saliency network (U2-Net-p, with `nano`'s weights).
 
 The network sees the whole frame, stretched into a square. Connected parts of what it finds are regions; the segmenter makes the
-mask of each. The score says how much of what is salient the mask holds, and nothing of what is not.
+mask of each.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
 from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
 from sampt.proposers.own_motion import APART, compare_motion, find_own_motion
-from sampt.proposers.regions import find_regions, masks_of_regions
+from sampt.proposers.regions import propose_regions
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY
 from sampt.types import BoolArray, FloatArray, UInt8Array
@@ -69,16 +70,11 @@ class ObjectnessProposer:
     def propose(self, frame: ProposerFrame) -> list[Proposal]:
         """See :meth:`sampt.proposers.base.Proposer.propose`."""
         logits = self.find_salient(frame.image)
-        regions = find_regions(logits, 0.0)
-        probability = np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        found = propose_regions(frame, np.asarray(1 / (1 + np.exp(-logits)), np.float32))
         earlier = frame.neighbour(-APART)
         own = None if earlier is None else find_own_motion(frame.image, earlier)
-        found = [
-            Proposal(mask, _score(mask, region, probability) * _weigh_motion(own, mask))
-            for mask, region in zip(masks_of_regions(frame, regions), regions, strict=True)
-            if mask is not None
-        ]
-        return sorted(found, key=lambda proposal: -proposal.score)
+        weighed = [dataclasses.replace(one, score=one.score * _weigh_motion(own, one.mask)) for one in found]
+        return sorted(weighed, key=lambda proposal: -proposal.score)
 
     def find_salient(self, image: UInt8Array) -> FloatArray:
         """(h, w) float32 log odds that something salient is there, of an (h, w, 3) uint8 RGB frame."""
@@ -94,10 +90,3 @@ class ObjectnessProposer:
 def _weigh_motion(own: FloatArray | None, mask: BoolArray) -> float:
     """What a score counts by how much the mask moves of its own, from a half to 1; where nothing is known of that, the mean."""
     return 0.75 if own is None else 0.5 + 0.5 * compare_motion(own, mask)
-
-
-def _score(mask: BoolArray, region: BoolArray, probability: FloatArray) -> float:
-    """How much better what is salient is explained by the mask than by nothing: IoU of mask and map, of the region's part."""
-    around = np.where(region | mask, probability, 0)
-    inside = float(probability[mask].sum())
-    return inside / max(1.0, float(around.sum()) + float((1 - probability[mask]).sum()))

@@ -1,17 +1,18 @@
-"""Regions of a map of the frame, where something stands out, and what the segmenter makes of them."""
+"""Regions of a map of the frame where something stands out, and what the segmenter makes of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from sampt.geometry import find_mask_box
-from sampt.proposers.base import ProposerFrame, masks_of_prompts
+from sampt.proposers.base import Proposal, ProposerFrame, masks_of_prompts
 from sampt.types import BoolArray, FloatArray, ObjectPrompt
 
-__all__ = ["find_regions", "masks_of_regions", "spread_points"]
+__all__ = ["find_regions", "propose_regions", "spread_points"]
 
 _MIN_AREA = 0.0005
 """Of the frame; specks below it are noise of the map."""
@@ -20,6 +21,22 @@ _POINTS = 5
 """Positive points in a region, beside its box."""
 _EDGE = 2.0
 """Pixels that points keep from the border of a region, where it is wide enough: the map is coarse."""
+
+
+def propose_regions(frame: ProposerFrame, probability: FloatArray) -> list[Proposal]:
+    """The segmenter's masks of the regions of a map, best score first.
+
+    Args:
+        frame: the frame.
+        probability: (h, w) that something is there, greater than 0.
+    """
+    regions = find_regions(probability, 0.5)
+    found = [
+        Proposal(mask, _score(mask, region, probability))
+        for mask, region in zip(_masks_of_regions(frame, regions), regions, strict=True)
+        if mask is not None
+    ]
+    return sorted(found, key=lambda proposal: -proposal.score)
 
 
 def find_regions(values: FloatArray, limit: float) -> list[BoolArray]:
@@ -37,7 +54,7 @@ def find_regions(values: FloatArray, limit: float) -> list[BoolArray]:
     return [np.asarray(labels == k) for k in sorted(kept, key=lambda k: -sums[k])[:_MAX_REGIONS]]
 
 
-def masks_of_regions(frame: ProposerFrame, regions: Sequence[BoolArray]) -> list[BoolArray | None]:
+def _masks_of_regions(frame: ProposerFrame, regions: Sequence[BoolArray]) -> list[BoolArray | None]:
     """The segmenter's mask of each region (h, w), prompted with its box and points in it; None where it makes none."""
     prompts = []
     for k, region in enumerate(regions):
@@ -67,3 +84,14 @@ def spread_points(region: BoolArray, count: int) -> FloatArray:
         chosen.append(int(np.argmax(away)))
         away = np.minimum(away, np.linalg.norm(xy - xy[chosen[-1]], axis=1))
     return np.asarray(xy[chosen] + np.array([x0, y0], np.float32))
+
+
+def _score(mask: BoolArray, region: BoolArray, probability: FloatArray) -> float:
+    """Soft IoU of the mask with the map there, times the root of the fraction of all that is salient which the mask holds.
+
+    Without the second factor a speck that is sure comes before the object; with the fraction itself, what agrees badly with the
+    map but covers much of it.
+    """
+    inside = float(probability[mask].sum())
+    missed, beyond = float(probability[region & ~mask].sum()), float((1 - probability[mask]).sum())
+    return inside / (inside + missed + beyond) * math.sqrt(inside / float(probability.sum()))

@@ -16,7 +16,7 @@ from sampt.trackers.base import CausalTracker, TrackerInfo
 from sampt.trackers.chained import ChainedStream, ChainLimits
 from sampt.types import FloatArray, UInt8Array
 
-__all__ = ["DisFlowTracker", "create"]
+__all__ = ["DenseFlow", "DisFlowTracker", "create"]
 
 _LIMITS = ChainLimits(error_side=0.02, error_step=0.25, color=9.0)
 """Chosen on davis2016_train with the default preset (`tools/tune_tracker.py`): a tight forward-backward limit hides points on
@@ -50,7 +50,7 @@ class DisFlowTracker(CausalTracker):
 class _DisFlowStream(ChainedStream):
     def __init__(self, limits: ChainLimits) -> None:
         super().__init__(limits)
-        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = DenseFlow()
         self._grey: np.ndarray | None = None
         self._small = np.zeros((1, 1), np.uint8)
         self._forward: np.ndarray | None = None
@@ -64,15 +64,6 @@ class _DisFlowStream(ChainedStream):
             self._backward = self._flow(small, self._small)
         self._grey, self._small = grey, small
 
-    def _flow(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """(h, w, 2) flow; frames too small for the method's pyramid are enlarged by repeating their border."""
-        height, width = grey.shape
-        pad_h, pad_w = max(0, _MIN_SIDE - height), max(0, _MIN_SIDE - width)
-        if pad_h or pad_w:
-            grey, other = (cv2.copyMakeBorder(g, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE) for g in (grey, other))
-        flow = self._method.calc(grey, other, None)  # type: ignore[call-overload]  # None: no flow to start from
-        return np.asarray(flow)[:height, :width]
-
     def _there_and_back(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._grey is not None
         assert self._forward is not None
@@ -81,6 +72,25 @@ class _DisFlowStream(ChainedStream):
         size_hw, small_hw = self._grey.shape[:2], self._backward.shape[:2]
         scale_xy = np.array([size_hw[1] / small_hw[1], size_hw[0] / small_hw[0]], np.float32)
         return there, there + scale_xy * sample_image(self._backward, rescale_xy(there, size_hw, small_hw))
+
+
+class DenseFlow:
+    """Dense inverse search at its medium setting; of no state."""
+
+    def __init__(self) -> None:
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def __call__(self, grey: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(h, w, 2) float32 flow from one (h, w) uint8 frame to another one.
+
+        Frames too small for the method's pyramid are enlarged by repeating their border.
+        """
+        height, width = grey.shape
+        pad_h, pad_w = max(0, _MIN_SIDE - height), max(0, _MIN_SIDE - width)
+        if pad_h or pad_w:
+            grey, other = (cv2.copyMakeBorder(g, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE) for g in (grey, other))
+        flow = self._method.calc(grey, other, None)  # type: ignore[call-overload]  # None: no flow to start from
+        return np.asarray(flow)[:height, :width]
 
 
 def _halve(grey: np.ndarray) -> np.ndarray:
