@@ -1,7 +1,7 @@
 """Proposer ``objectness``: what stands out in a frame, by the bundled saliency network (U2-Net-p, with `nano`'s weights).
 
 The network sees the whole frame, stretched into a square. Connected parts of what it finds are regions; the segmenter makes the
-mask of each.
+mask of each. What moves against the camera counts for more than what does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sampt.backends.options import check_device
 from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
 from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
-from sampt.proposers.own_motion import APART, compare_motion, find_own_motion
+from sampt.proposers.own_motion import compare_motion, find_own_motion
 from sampt.proposers.regions import propose_regions
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY
@@ -26,6 +26,8 @@ from sampt.types import BoolArray, FloatArray, UInt8Array
 
 __all__ = ["ObjectnessProposer", "create"]
 
+_EARLIER = (-1, -3)
+"""The neighbours that show what moves by itself; none of them later, for streamed frames."""
 _SIDE = 416
 """Pixels of the square, a multiple of 16; chosen on held-out training data (docs/proposers.md)."""
 
@@ -71,8 +73,7 @@ class ObjectnessProposer:
         """See :meth:`sampt.proposers.base.Proposer.propose`."""
         logits = self.find_salient(frame.image)
         found = propose_regions(frame, np.asarray(1 / (1 + np.exp(-logits)), np.float32))
-        earlier = frame.neighbour(-APART)
-        own = None if earlier is None else find_own_motion(frame.image, earlier)
+        own = find_own_motion(frame, _EARLIER)
         weighed = [dataclasses.replace(one, score=one.score * _weigh_motion(own, one.mask)) for one in found]
         return sorted(weighed, key=lambda proposal: -proposal.score)
 

@@ -1,61 +1,79 @@
-"""What moves against the camera, between a frame and one a little earlier.
+"""What moves against the camera, between a frame and some near it.
 
-Optical flow (OpenCV's DIS) tells where every pixel was; one homography, fitted to most of them, is the camera's movement over
-what is still, far away or flat; what is left is a thing's own movement.
+Dense flow (:class:`sampt.trackers.dis_flow.DenseFlow`) leads from the frame to its neighbours. The camera's motion is a
+homography, fitted to the flow so that what moves by itself does not count; what the flow has beyond it is the pixel's own
+motion. It counts as far as all neighbours agree: where the flow to one of them fails, as where that one shows what the frame
+hides, the others show it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from sampt.geometry import size_with_longest_side
+from sampt.geometry import shrink_image
+from sampt.proposers.base import ProposerFrame
+from sampt.trackers.dis_flow import DenseFlow
 from sampt.types import BoolArray, FloatArray, UInt8Array
 
-__all__ = ["APART", "compare_motion", "find_own_motion"]
+__all__ = ["compare_motion", "find_own_motion"]
 
-APART = 2
-"""Frames between the two: at 24 to 30 a second things have moved, and are still what they were."""
-_LONGEST_PX = 416
-_CELL = 2
-_EVERY = 11
-_REACH_PX = 1.0
-_STILL_PX = 1.0
-"""Movements, in pixels of the reduced frame, that are noise."""
-_MIN_SIDE = 32
+_SIDE = 480
+"""Flow is computed on frames of at most so many pixels, which the numbers below count."""
+_SMOOTH = 1.5
+_EVERY = 8
+"""The camera's motion is fitted to the flow of every so many pixels."""
+_REACH_PX = 2.0
+"""Within which flow is the camera's."""
+_STILL_PX = 0.5
+"""Motion, a frame, that is noise."""
 
 
-def find_own_motion(image: UInt8Array, earlier: UInt8Array) -> FloatArray | None:
-    """How far things have moved by themselves.
+def find_own_motion(frame: ProposerFrame, offsets: Sequence[int]) -> FloatArray | None:
+    """How fast things move by themselves.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
-        earlier: an earlier frame of that size.
+        frame: the frame.
+        offsets: of its neighbours, negative ones before it.
 
     Returns:
-        (h', w') float32 pixels of a frame whose longest side is 416, in cells that cover it evenly; None where the frame is too
-        small, or no camera's movement fits.
+        (h', w') float32 pixels a frame, of frames reduced to 480 pixels, in cells that cover the frame evenly; None where
+        there is no such neighbour.
     """
-    size_hw = size_with_longest_side((image.shape[0], image.shape[1]), _LONGEST_PX)
-    if min(size_hw) < _MIN_SIDE:
-        return None
-    now, before = (
-        cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size_hw[::-1], interpolation=cv2.INTER_AREA)
-        for frame in (image, earlier)
-    )
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    moved = np.asarray(flow.calc(now, before, None))[::_CELL, ::_CELL]  # type: ignore[call-overload]
-    rows, columns = moved.shape[:2]
-    y, x = np.mgrid[:rows, :columns].astype(np.float32) * _CELL
-    here = np.stack([x, y], -1).reshape(-1, 2)
-    there = here + moved.reshape(-1, 2)
-    cv2.setRNGSeed(0)  # of RANSAC's draws: equal frames have equal results
-    camera, _ = cv2.findHomography(here[::_EVERY], there[::_EVERY], cv2.RANSAC, _REACH_PX, maxIters=300)
-    if camera is None:
-        return None
-    still = cv2.perspectiveTransform(here[None], camera)[0]
-    own = np.linalg.norm(there - still, axis=1).reshape(rows, columns)
-    return np.asarray(np.where(np.isfinite(own), own, 0), np.float32)
+    grey, flow = _prepare(frame.image), DenseFlow()
+    found = []
+    for offset in offsets:
+        neighbour = frame.neighbour(offset)
+        if neighbour is not None:
+            found.append(_measure(grey, _prepare(neighbour), flow) / abs(offset))
+    return cv2.GaussianBlur(np.minimum.reduce(found), (0, 0), _SMOOTH) if found else None  # type: ignore[return-value]
+
+
+def _measure(grey: UInt8Array, other: UInt8Array, flow: DenseFlow) -> FloatArray:
+    """(h, w) pixels between where the flow and where the camera's motion takes each pixel."""
+    height, width = grey.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    here = np.stack([x, y], -1)
+    there = here + flow(grey, other)
+    sampled = slice(_EVERY // 2, None, _EVERY)
+    camera = _fit_camera(here[sampled, sampled].reshape(-1, 2), there[sampled, sampled].reshape(-1, 2))
+    moved = cv2.perspectiveTransform(here.reshape(1, -1, 2), camera).reshape(there.shape)
+    return np.asarray(np.nan_to_num(np.linalg.norm(there - moved, axis=2), posinf=0), np.float32)
+
+
+def _fit_camera(here: FloatArray, there: FloatArray) -> np.ndarray:
+    """(3, 3) homography that most of the points (n, 2) agree with; no motion where there is nothing to fit it to."""
+    found = cv2.findHomography(here, there, cv2.RANSAC, _REACH_PX)[0] if len(here) >= 4 else None
+    return np.eye(3) if found is None else np.asarray(found)
+
+
+def _prepare(image: UInt8Array) -> UInt8Array:
+    """(h, w) brightness of a frame, reduced."""
+    if max(image.shape[:2]) > _SIDE:
+        image = np.asarray(shrink_image(image, _SIDE), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def compare_motion(own: FloatArray, mask: BoolArray) -> float:
