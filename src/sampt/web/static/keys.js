@@ -242,10 +242,10 @@ function holdSpace(event, { pointer }) {
  * @param {KeyboardEvent} event
  * @param {import("./app.js").App} app
  */
-function takesEnter({ target, shiftKey }, { drawing, suggestions }) {
+function takesEnter({ target, shiftKey, repeat }, { drawing, suggestions }) {
   if (drawing.isPolygonOpen) return true;
   const isOnButton = target instanceof HTMLButtonElement && !(shiftKey && target.classList.contains("suggestion"));
-  return suggestions.open.length > 0 && !isOnButton;
+  return suggestions.open.length > 0 && !isOnButton && !repeat;
 }
 
 /** @param {KeyboardEvent} event */

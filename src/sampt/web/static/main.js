@@ -40,7 +40,7 @@ function makeApp() {
   const updates = new Updates(store, events, masks, navigator);
   const commands = new Commands({ store, masks, navigator, updates });
   const drawing = new Drawing(store, stage, commands);
-  const suggestions = new Suggestions({ store, events, commands, updates });
+  const suggestions = new Suggestions({ store, events, commands, updates, player });
   const pointer = new Pointer({ store, stage, commands, drawing, suggestions });
   const dialogs = { open: () => {}, export: () => {}, help: () => {}, about: () => {} };
   return { store, events, frames, masks, stage, navigator, player, commands, updates, drawing, suggestions, pointer, dialogs };

@@ -25,9 +25,10 @@ export class Suggestions {
   /** @type {Promise<unknown>} */
   #givenUp = Promise.resolve();
 
-  /** @param {Pick<import("./app.js").App, "store" | "events" | "commands" | "updates">} app */
-  constructor({ store, events, commands, updates }) {
+  /** @param {Pick<import("./app.js").App, "store" | "events" | "commands" | "updates" | "player">} app */
+  constructor({ store, events, commands, updates, player }) {
     this.store = store;
+    this.player = player;
     this.commands = commands;
     this.updates = updates;
     events.addEventListener("suggestions", (event) => {
@@ -48,11 +49,13 @@ export class Suggestions {
     return this.open.find((one) => one.suggestion_id === this.store.get("suggestedId")) ?? null;
   }
 
-  /** Look for objects on the shown frame. */
+  /** Look for objects on the frame; it stays, whatever plays or is propagated. */
   async find() {
-    const frame = this.store.get("shownFrame");
-    if (frame === null || frame !== this.store.get("frame")) return;
+    if (!this.store.get("session")) return;
+    this.player.stop();
+    this.commands.stopTracking();
     this.drop();
+    const frame = this.store.get("frame");
     const turn = this.#turn;
     this.#frame = frame;
     this.store.set({ isFinding: true });
@@ -117,7 +120,7 @@ export class Suggestions {
   }
 
   /**
-   * The suggestion at a location, the smallest where several are.
+   * The suggestion at a location, the smallest where several are; accepted ones, too, as long as they are drawn.
    * @param {Position} at in pixels of the video
    */
   at({ x, y }) {
@@ -126,7 +129,7 @@ export class Suggestions {
       const [i, j] = [row - shape.y, column - shape.x];
       return i >= 0 && j >= 0 && i < shape.height && j < shape.width && shape.data[i * shape.width + j] === 1;
     };
-    return this.open.filter(isOn).sort((a, b) => a.shape.area - b.shape.area)[0] ?? null;
+    return this.store.get("suggestions").filter(isOn).sort((a, b) => a.shape.area - b.shape.area)[0] ?? null;
   }
 
   /**
@@ -134,7 +137,7 @@ export class Suggestions {
    * @param {ShownSuggestion | null} [wanted] the selected one when left out
    */
   async accept(wanted = this.selected) {
-    if (!wanted || wanted.isAccepted) return;
+    if (!wanted || !this.open.includes(wanted)) return; // or it is accepted already: by a double click
     const turn = this.#turn;
     const rest = this.open.filter((one) => one !== wanted);
     const accepted = { ...wanted, isAccepted: true };
@@ -215,6 +218,9 @@ export function mountSuggestions(app) {
   byId("accept-all-button").addEventListener("click", () => suggestions.acceptAll());
   byId("drop-suggestions-button").addEventListener("click", () => suggestions.drop());
   const choice = byId("proposer");
+  byId("suggestion-list").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.repeat && event.key === "Enter") event.preventDefault(); // a key that is held accepts one
+  });
   choice.addEventListener("change", () => store.set({ proposer: choice.value }));
   store.watch(["about", "session"], () => showProposers(store));
   store.watch(["proposer"], () => (choice.value = store.get("proposer") ?? choice.value));
