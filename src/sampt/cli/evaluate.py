@@ -34,6 +34,7 @@ __all__ = ["add_command"]
 _EXAMPLES = """\
 examples:
   sampt eval run davis-2017 --root DAVIS --split val -o runs/davis
+  sampt eval run davis-2017-unsupervised --root DAVIS -o runs/found --find-every 12      # nothing is given but frames
   sampt eval score runs/davis                               # of `sampt eval run`: it knows its dataset
   sampt eval score predictions/ --dataset davis-2017 --root DAVIS --split val -o scores.json
   sampt eval report runs/davis runs/other -o report         # report/index.html, report/report.md
