@@ -34,7 +34,7 @@ from sampt.tracks.shots import ShotView
 from sampt.types import BoolArray, FloatArray, FramePoints, ObjectState, Points, QueryMask
 from sampt.video.base import CachedVideo, SubVideo, Video
 
-__all__ = ["FoundObject", "FoundObjects", "find_objects"]
+__all__ = ["Finder", "FoundObject", "FoundObjects", "find_objects", "is_doubtful"]
 
 _SURE = 0.5
 """Probability that a proposal shows an object that was lost, from which it is that object."""
@@ -131,7 +131,7 @@ def find_objects(
     working = working_video(video, config.longest_side)
     nobody = PreparedQueries(Points.concat([]), {})
     prepared = prepare_queries(video, working, known, config, segmenter) if known and known.object_ids else nobody
-    finder = _Finder(Engine(tracker, segmenter, config), video, working, find or FindConfig(), proposer, prepared)
+    finder = Finder(Engine(tracker, segmenter, config), video, working, find or FindConfig(), proposer, prepared)
     return finder.run(on_frame)
 
 
@@ -168,8 +168,17 @@ class _Object:
     chances: int = 0
 
 
-class _Finder:
-    """Goes through the video once."""
+class Finder:
+    """What is known of the objects of a video while it is gone through once.
+
+    Args:
+        engine: backends and settings.
+        source: the video at its own size.
+        working: the same at the size that is worked at; frames are read near the one that is gone to.
+        find: where to search, and what counts.
+        proposer: what proposes objects.
+        known: what the user named.
+    """
 
     def __init__(
         self,
@@ -193,6 +202,7 @@ class _Finder:
             self._recognition = Recognition(self._video, engine.config, uses_prior=uses_prior, check=engine.check)
         self._known = known.points
         self._first_id = self._next_id = max(known.object_ids, default=0) + 1
+        self._max_id: int | None = None
         self._objects: dict[int, _Object] = {}
         self._searched: list[int] = []
 
@@ -233,8 +243,39 @@ class _Finder:
 
     # ---- one frame ---------------------------------------------------------------------------------------------------------
 
-    def _visit(self, frame_idx: int, row: FramePoints | None, *, is_due: bool) -> None:
-        view = ProposerFrame(
+    def _visit(self, frame_idx: int, row: FramePoints | None, *, is_due: bool) -> dict[int, ObjectMask]:
+        """Go to a frame: which objects are there, which are new, and points to go on with.
+
+        Args:
+            frame_idx: of the frame.
+            row: the objects' points there; None where nothing leads there.
+            is_due: whether the proposer is heard.
+
+        Returns:
+            The masks of the objects that are there.
+        """
+        view = self._view(frame_idx)
+        priors = {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
+        shown = self._propagated(view, row, priors)
+        named = self._named_on(view)
+        for object_id, mask in named.items():  # what was found before may be what the user names here
+            for other, there in list(shown.items()):
+                if not self._objects[other].is_named and is_about(mask.mask(view.size_hw), there.mask(view.size_hw)):
+                    del self._objects[other], shown[other]
+            shown[object_id] = mask
+        found = {o: m.mask(view.size_hw) for o, m in shown.items()}
+        self._drop_doubles(found)
+        if is_due:
+            self._searched.append(frame_idx)
+            proposals = distinct(suitable(self._proposer.propose(view), self._find, self._source_hw))
+            for object_id, proposal in self._take(frame_idx, proposals, found, priors).items():
+                whole = dataclasses.replace(ObjectMask.of_given(object_id, proposal.mask), score=proposal.score, is_given=False)
+                shown[object_id] = whole
+        self._renew(frame_idx, view, found)
+        return {o: shown[o] for o in found}
+
+    def _view(self, frame_idx: int) -> ProposerFrame:
+        return ProposerFrame(
             self._video,
             frame_idx,
             self._engine.segmenter,
@@ -243,22 +284,8 @@ class _Finder:
             source_name=self._video.frame_name(frame_idx) if self._video.has_names else None,
             num_source_frames=self._num_source_frames,
         )
-        priors = {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
-        found = self._propagated(view, row, priors)
-        named = self._named_on(view)
-        for object_id, mask in named.items():  # what was found before may be what the user names here
-            for other, other_mask in list(found.items()):
-                if not self._objects[other].is_named and is_about(mask, other_mask):
-                    del self._objects[other], found[other]
-            found[object_id] = mask
-        self._drop_doubles(found)
-        if is_due:
-            self._searched.append(frame_idx)
-            proposals = distinct(suitable(self._proposer.propose(view), self._find, self._source_hw))
-            self._take(frame_idx, proposals, found, priors)
-        self._renew(frame_idx, view, found)
 
-    def _propagated(self, view: ProposerFrame, row: FramePoints | None, priors: dict[int, FloatArray]) -> dict[int, BoolArray]:
+    def _propagated(self, view: ProposerFrame, row: FramePoints | None, priors: dict[int, FloatArray]) -> dict[int, ObjectMask]:
         """The masks of the objects whose points lead here."""
         if row is None or not len(row):
             return {}
@@ -268,16 +295,16 @@ class _Finder:
             prompts = self._recognition.with_priors(prompts, priors)
         if not prompts:
             return {}
-        found = {}
+        found: dict[int, ObjectMask] = {}
         for prediction in self._engine.predict(view.embedding, prompts, view.size_hw):
             judged = prediction
             if self._recognition is not None:
                 judged = self._recognition.judge(view.frame_idx, prediction, priors)
             if judged.mask.state is ObjectState.PRESENT:
-                found[judged.mask.object_id] = judged.mask.mask(view.size_hw)
+                found[judged.mask.object_id] = judged.mask
         return found
 
-    def _named_on(self, view: ProposerFrame) -> dict[int, BoolArray]:
+    def _named_on(self, view: ProposerFrame) -> dict[int, ObjectMask]:
         """The user's objects whose points lie on this frame, by their masks."""
         own = self._known.select(self._known.frame_idx == view.frame_idx)
         if not len(own):
@@ -287,7 +314,7 @@ class _Finder:
                 self._objects[object_id] = _Object(object_id, view.frame_idx, is_named=True)
         prompts = self._engine.prompts(view.frame_idx, FramePoints.of(own), own.object_ids)
         found = self._engine.predict(view.embedding, prompts, view.size_hw) if prompts else []
-        return {p.mask.object_id: p.mask.mask(view.size_hw) for p in found if p.mask.state is ObjectState.PRESENT}
+        return {p.mask.object_id: p.mask for p in found if p.mask.state is ObjectState.PRESENT}
 
     def _drop_doubles(self, found: dict[int, BoolArray]) -> None:
         """Of two objects that have come to be the same one the later goes, never one that the user named."""
@@ -300,8 +327,12 @@ class _Finder:
 
     def _take(
         self, frame_idx: int, proposals: Sequence[Proposal], found: dict[int, BoolArray], priors: dict[int, FloatArray]
-    ) -> None:
-        """Give proposals to the objects that they are about; the others are new objects. ``found`` gets those masks, too."""
+    ) -> dict[int, Proposal]:
+        """Give proposals to the objects that they are about; the others are new objects, or ones that were lost.
+
+        ``found`` gets the masks of these, too; they are returned by their ids.
+        """
+        added: dict[int, Proposal] = {}
         for object_id in found:
             self._objects[object_id].chances += 1
         for proposal in proposals:
@@ -311,12 +342,15 @@ class _Finder:
                 continue
             lost = self._recognised(frame_idx, proposal, [o for o in self._objects if o not in found], priors)
             if lost is None:
+                if self._max_id is not None and self._next_id > self._max_id:
+                    continue
                 lost = self._next_id
                 self._next_id += 1
                 self._objects[lost] = _Object(lost, frame_idx)
-            found[lost] = proposal.mask
+            found[lost], added[lost] = proposal.mask, proposal
             self._note(self._objects[lost], frame_idx, proposal, _FIRST)
             self._objects[lost].chances += 1
+        return added
 
     def _support(self, frame_idx: int, proposal: Proposal, about: dict[int, BoolArray]) -> None:
         """A proposal for an object that is propagated here: they agree, or the proposal is a part, or several things."""
@@ -371,7 +405,7 @@ class _Finder:
 
     def _chosen(self) -> FoundObjects:
         """The objects that more than one glance speaks for, best first."""
-        found = [o for o in self._objects.values() if not o.is_named and o.best is not None and not _is_doubtful(o)]
+        found = [o for o in self._objects.values() if not o.is_named and o.best is not None and not is_doubtful(o)]
         count = max(1, len(self._searched))
         found.sort(key=lambda o: (-sum(o.scores.values()) / count, o.object_id))
         chosen = found[: self._find.max_objects]
@@ -388,6 +422,6 @@ class _Finder:
         return FoundObject(object_id, item.best.frame_idx, mask, score, label, tuple(sorted(item.scores)))
 
 
-def _is_doubtful(item: _Object) -> bool:
+def is_doubtful(item: _Object) -> bool:
     """Whether an object was seldom proposed, although it was there on more of the frames where objects were looked for."""
     return len(item.scores) < _OFTEN * item.chances

@@ -21,7 +21,20 @@ from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import FrameSource
 from sampt.types import BoolArray, FloatArray, MaskPrediction, ObjectPrompt, UInt8Array
 
-__all__ = ["MAX_PROPOSALS", "Proposal", "Proposer", "ProposerFrame", "ProposerInfo", "masks_of_boxes", "masks_of_prompts"]
+__all__ = [
+    "FRAMES_BEFORE",
+    "MAX_PROPOSALS",
+    "Proposal",
+    "Proposer",
+    "ProposerFrame",
+    "ProposerInfo",
+    "masks_of_boxes",
+    "masks_of_prompts",
+]
+
+
+FRAMES_BEFORE = 8
+"""Earlier frames that are there for a proposer in a stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +121,8 @@ class Proposer(Protocol):
         """What may be objects on a frame.
 
         Args:
-            frame: the frame; of its neighbours at most ``info.frames_after`` later ones may be requested.
+            frame: the frame; of its neighbours at most :data:`FRAMES_BEFORE` earlier and ``info.frames_after`` later ones may
+                be requested.
 
         Returns:
             Any number of proposals, best score first; they may overlap. Equal frames give equal proposals.

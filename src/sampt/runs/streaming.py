@@ -8,8 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sampt.errors import ConfigError
+from sampt.finding import find_in_stream, stream_object_ids
 from sampt.pipeline.segment import segment_stream
+from sampt.proposers.base import FRAMES_BEFORE
 from sampt.runs.backends import describe_info, make_backends
+from sampt.runs.finding import make_proposer
 from sampt.runs.folder import RunFolder
 from sampt.runs.job import Job, JobResult, ObjectSummary
 from sampt.runs.manifest import config_digest
@@ -17,6 +20,7 @@ from sampt.runs.outputs import check_outputs, open_outputs
 from sampt.runs.record import build_manifest, collect_licenses, identify
 from sampt.runs.timing import StageClock, TimedSegmenter, TimedTracker
 from sampt.runs.writing import MAX_WAITING, write_all
+from sampt.types import ObjectState
 from sampt.video.streaming import StreamingVideo
 
 __all__ = ["run_streaming"]
@@ -34,13 +38,12 @@ def run_streaming(
     """
     if (job.start, job.stop, job.stride) != (0, None, 1):
         raise ConfigError("Frames of a stream are chosen when it is opened; leave start, stop and stride of the job out.")
-    if job.find is not None:
-        raise ConfigError(
-            "Objects are found in a video that can be read again, not in a stream: name them, or record it first."
-        )
+    if job.find is not None and job.queries.object_ids:
+        raise ConfigError("Of a stream objects are either named or found; leave the queries or --find out.")
     started, clock = time.perf_counter(), StageClock()
-    queries, config, options = job.queries.checked(None, video.size_hw), job.config, job.options
-    object_ids = queries.object_ids
+    config, options = job.config, job.options
+    queries = job.queries if job.find is not None else job.queries.checked(None, video.size_hw)
+    object_ids = queries.object_ids if job.find is None else stream_object_ids(job.find)
     check_outputs(options.formats, object_ids, overlapping=config.overlapping, labels=job.labels, images=options.images)
     named: dict[str, Any] = {
         "labels": job.labels,
@@ -50,11 +53,19 @@ def run_streaming(
     }
     tracker, segmenter = make_backends(config, options, on_weights)
     infos = (describe_info(config, tracker.info), describe_info(config, segmenter.info))
+    finding = None if job.find is None else make_proposer(job.find, options, on_weights)
     identity = identify(job, f"stream {uuid.uuid4().hex}", video.describe_frames(), infos)
+    if finding is not None:
+        identity["find"] = finding.facts()
     folder = RunFolder(job.output, config_digest(identity))
-    video.keep((tracker.info.streaming_latency or 0) + 2 + MAX_WAITING)  # whoever writes a frame requests its time
+    # Whoever writes a frame requests its time; a proposer sees some frames that have been before.
+    video.keep((tracker.info.streaming_latency or 0) + 2 + MAX_WAITING + (FRAMES_BEFORE if job.find is not None else 0))
     parts: dict[str, Any] = {"tracker": TimedTracker(tracker, clock), "segmenter": TimedSegmenter(segmenter, clock)}
-    results = segment_stream(video, queries, config=config, **parts)  # raises here, before a file is touched
+    # Either raises here, before a file is touched.
+    if finding is None:
+        results = segment_stream(video, queries, config=config, **parts)
+    else:
+        results = find_in_stream(video, proposer=finding.proposer, config=config, find=finding.config, **parts)
     summaries = {o: ObjectSummary(o) for o in object_ids}
     report = on_frame or (lambda done, total: None)
     done = 0
@@ -71,6 +82,9 @@ def run_streaming(
         report(0, None)
         write_all(results, video, outputs, summaries, clock, count)
     seconds = time.perf_counter() - started
-    result = JobResult(job.output, outputs.files, video.num_frames, list(summaries.values()), collect_licenses(*infos), seconds)
+    licenses = collect_licenses(*infos, None if finding is None else finding.info)
+    # Numbers that no object was found for are no objects.
+    objects = [item for item in summaries.values() if finding is None or item.last_state is not ObjectState.BEFORE_QUERY]
+    result = JobResult(job.output, outputs.files, video.num_frames, objects, licenses, seconds)
     folder.finish(build_manifest(job, identity, video, result, clock), outputs.files.values())
     return result
