@@ -128,6 +128,20 @@ def test_void_pixels_do_not_count_and_ids_go_up_to_20(tmp_path: Path) -> None:
         score_dataset(open_dataset("davis-2017-unsupervised", tmp_path), tmp_path / "found")
 
 
+def test_masks_in_folders_of_objects_count_unless_they_overlap(tmp_path: Path) -> None:
+    true = np.zeros((3, *SIZE_HW), np.uint8)
+    true[:, 5:15, 5:15], true[:, 5:15, 15:25] = 1, 2
+    root = write_davis(tmp_path, {"clip": true})
+    for found_id, object_id in ((2, 1), (9, 2)):
+        write(root / "found" / "clip" / str(found_id), np.where(true == object_id, 255, 0).astype(np.uint8))
+    dataset = open_dataset("davis-2017-unsupervised", root)
+    (clip,) = score_dataset(dataset, root / "found").sequences
+    assert [(one.found_id, one.j.mean) for one in clip.objects] == [(2, 1), (9, 1)]
+    Image.fromarray(np.where(true[1] > 0, 255, 0).astype(np.uint8)).save(root / "found" / "clip" / "2" / "00001.png")
+    with pytest.raises(EvaluationError, match="On frame 00001 of clip predicted masks overlap; expected masks without overlap"):
+        score_dataset(dataset, root / "found")
+
+
 def test_split_lists_and_folders_are_those_of_the_unsupervised_archives(tmp_path: Path) -> None:
     true = np.zeros((3, *SIZE_HW), np.uint8)
     true[:, 5:15, 5:15], true[1:, 25:30, 25:30] = 1, 2

@@ -285,6 +285,11 @@ def _predicted(
         yield from (((i, None), whole) for i in object_ids)
         return
     found = work.predictions.read_found(frame_idx, size_hw, MAX_PROPOSALS)
+    if len(found) > 1 and (np.sum(list(found.values()), axis=0, dtype=np.uint8) > 1).any():
+        raise EvaluationError(
+            f"On frame {work.predictions.frame_names[frame_idx]} of {work.sequence.name} predicted masks overlap; expected "
+            "masks without overlap, as the rules of this benchmark say: merge them, or run without --overlapping."
+        )
     yield from (((i, k), mask) for i in object_ids for k, mask in ((None, nothing), *found.items()))
 
 
