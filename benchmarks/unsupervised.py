@@ -36,7 +36,7 @@ MAX_FOUND = 5
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A sequence to find objects in; label maps go to ``out/one`` and ``out/best``."""
+    """A sequence to find objects in; label maps go to ``out/one`` and, where there are several objects, ``out/best``."""
 
     sequence: LabelMapSequence
     config: SegmentConfig
@@ -127,7 +127,9 @@ def run(job: Job, method: Method | None = None) -> Outcome:
     video = sequence.open()
     found = method.found(video)
     one = write(method.label_maps(video, found, 1), sequence, job.out / "one")
-    best = write(method.label_maps(video, found), sequence, job.out / "best")
+    best = one
+    if len(found.objects) > 1:
+        best = write(method.label_maps(video, found), sequence, job.out / "best")
     seconds = time.perf_counter() - start_s
     return Outcome(
         score_sequence(one, sequence, "davis-2016-unsupervised"),
