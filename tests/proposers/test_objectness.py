@@ -11,7 +11,7 @@ from sampt.errors import BackendError
 from sampt.finding.choose import overlap_fractions
 from sampt.proposers.base import ProposerFrame
 from sampt.proposers.create import create_proposer
-from sampt.proposers.regions import find_regions, spread_points
+from sampt.proposers.regions import find_regions, spread_points, unite_regions
 from sampt.segmenters.create import create_segmenter
 from sampt.testing import ExactSegmenter, SceneVideo, static_scene
 
@@ -26,15 +26,19 @@ def test_objects_that_stand_out_are_proposed_each_by_itself() -> None:
 
 
 def test_regions_are_what_is_connected_the_weightiest_first_and_no_specks() -> None:
-    values = np.full((40, 60), -1, np.float32)
-    values[5:15, 5:15] = 1.0
-    values[20:26, 30:40] = 4.0
-    values[30, 50] = 9.0
-    first, second = find_regions(values, 0.0)
+    values = np.full((40, 60), 0.1, np.float32)
+    values[5:15, 5:15] = 0.6
+    values[20:26, 30:40] = 0.9
+    values[30, 50] = 1.0
+    first, second = find_regions(values)
     assert first[22, 35]
     assert first.sum() == 60
     assert second[10, 10]
     assert second.sum() == 100
+    nearly = second.copy()
+    nearly[5, 5:15] = False
+    assert unite_regions([first], [nearly, first]) == [first, nearly]
+    assert unite_regions([second], [nearly]) == [second]
 
 
 def test_points_lie_in_the_region_away_from_its_border_and_apart() -> None:

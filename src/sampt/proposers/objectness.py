@@ -1,12 +1,11 @@
 """Proposer ``objectness``: what stands out in a frame, by the bundled saliency network (U2-Net-p, with `nano`'s weights).
 
-The network sees the whole frame, stretched into a square. Connected parts of what it finds are regions; the segmenter makes the
-mask of each. What moves against the camera counts for more than what does not.
+The network sees the whole frame, stretched into a square. Connected parts of what it finds are regions, and those that move
+against the camera; the segmenter makes the mask of each. First comes what is salient and moves.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -18,14 +17,18 @@ from sampt.backends.options import check_device
 from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
 from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
-from sampt.proposers.own_motion import compare_motion, find_own_motion
-from sampt.proposers.regions import propose_regions
+from sampt.proposers.own_motion import estimate_moving, find_own_motion
+from sampt.proposers.regions import find_regions, propose_regions, unite_regions
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY
-from sampt.types import BoolArray, FloatArray, UInt8Array
+from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["ObjectnessProposer", "create"]
 
+_EITHER = 0.2
+"""What being salient or moving counts beside being both."""
+_NOT_KNOWN = 0.5
+"""Whether something moves, where there is no earlier frame."""
 _EARLIER = (-1, -3)
 """The neighbours that show what moves by itself; none of them later, for streamed frames."""
 _SIDE = 416
@@ -71,11 +74,12 @@ class ObjectnessProposer:
 
     def propose(self, frame: ProposerFrame) -> list[Proposal]:
         """See :meth:`sampt.proposers.base.Proposer.propose`."""
-        logits = self.find_salient(frame.image)
-        found = propose_regions(frame, np.asarray(1 / (1 + np.exp(-logits)), np.float32))
-        own = find_own_motion(frame, _EARLIER)
-        weighed = [dataclasses.replace(one, score=one.score * _weigh_motion(own, one.mask)) for one in found]
-        return sorted(weighed, key=lambda proposal: -proposal.score)
+        salient = np.asarray(1 / (1 + np.exp(-self.find_salient(frame.image))), np.float32)
+        regions, own = find_regions(salient), find_own_motion(frame, _EARLIER)
+        if own is None:
+            return propose_regions(frame, regions, _weigh(salient, _NOT_KNOWN))
+        moving = estimate_moving(own, frame.size_hw)
+        return propose_regions(frame, unite_regions(regions, find_regions(moving)), _weigh(salient, moving))
 
     def find_salient(self, image: UInt8Array) -> FloatArray:
         """(h, w) float32 log odds that something salient is there, of an (h, w, 3) uint8 RGB frame."""
@@ -88,6 +92,7 @@ class ObjectnessProposer:
         return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _weigh_motion(own: FloatArray | None, mask: BoolArray) -> float:
-    """What a score counts by how much the mask moves of its own, from a half to 1; where nothing is known of that, the mean."""
-    return 0.75 if own is None else 0.5 + 0.5 * compare_motion(own, mask)
+def _weigh(salient: FloatArray, moving: FloatArray | float) -> FloatArray:
+    """From 0 to 1: what is salient and moves; a little what is one of the two."""
+    both, either = np.minimum(salient, moving), np.maximum(salient, moving)
+    return np.asarray((both + _EITHER * either) / (1 + _EITHER), np.float32)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from sampt.geometry import shrink_image
+from sampt.geometry import SizeHW, shrink_image
 from sampt.proposers.base import ProposerFrame
 from sampt.trackers.dis_flow import DenseFlow
-from sampt.types import BoolArray, FloatArray, UInt8Array
+from sampt.types import FloatArray, UInt8Array
 
-__all__ = ["compare_motion", "find_own_motion"]
+__all__ = ["estimate_moving", "find_own_motion"]
 
+# Chosen on held-out sequences of davis2016_train (docs/proposers.md).
 _SIDE = 480
 """Flow is computed on frames of at most so many pixels, which the numbers below count."""
 _SMOOTH = 1.5
@@ -27,8 +28,10 @@ _EVERY = 8
 """The camera's motion is fitted to the flow of every so many pixels."""
 _REACH_PX = 2.0
 """Within which flow is the camera's."""
-_STILL_PX = 0.5
-"""Motion, a frame, that is noise."""
+_STANDS_OUT = 8.0
+"""Times the median of the frame's pixels: so much own motion is more than noise and parallax."""
+_MIN_PX = 0.5
+"""And so many pixels to the nearest neighbour."""
 
 
 def find_own_motion(frame: ProposerFrame, offsets: Sequence[int]) -> FloatArray | None:
@@ -76,15 +79,13 @@ def _prepare(image: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def compare_motion(own: FloatArray, mask: BoolArray) -> float:
-    """From 0 to 1: how much more of its own a mask moves than what is around it; near 0 where neither does.
+def estimate_moving(own: FloatArray, size_hw: SizeHW, *, distance: int = 1) -> FloatArray:
+    """(h, w) float32 probability that a pixel of a frame of that size moves by itself; above a half it counts.
 
     Args:
         own: of :func:`find_own_motion`.
-        mask: (h, w) bool of the frame.
+        size_hw: of the frame.
+        distance: frames to the nearest neighbour: slower motion counts where that is farther away.
     """
-    inside = cv2.resize(mask.astype(np.float32), own.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
-    if not inside.any() or inside.all():
-        return 0.0
-    moved, around = float(np.median(own[inside])), float(np.median(own[~inside]))
-    return moved / (moved + around + _STILL_PX)
+    ratio = np.square(own / max(_MIN_PX / distance, _STANDS_OUT * float(np.median(own))))
+    return np.asarray(cv2.resize(ratio / (1 + ratio), size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -12,10 +11,12 @@ from sampt.geometry import find_mask_box
 from sampt.proposers.base import Proposal, ProposerFrame, masks_of_prompts
 from sampt.types import BoolArray, FloatArray, ObjectPrompt
 
-__all__ = ["find_regions", "propose_regions", "spread_points"]
+__all__ = ["find_regions", "propose_regions", "spread_points", "unite_regions"]
 
 _MIN_AREA = 0.0005
 """Of the frame; specks below it are noise of the map."""
+_LIMIT = 0.5
+_SAME = 0.8
 _MAX_REGIONS = 20
 _POINTS = 5
 """Positive points in a region, beside its box."""
@@ -23,35 +24,40 @@ _EDGE = 2.0
 """Pixels that points keep from the border of a region, where it is wide enough: the map is coarse."""
 
 
-def propose_regions(frame: ProposerFrame, probability: FloatArray) -> list[Proposal]:
-    """The segmenter's masks of the regions of a map, best score first.
+def propose_regions(frame: ProposerFrame, regions: Sequence[BoolArray], evidence: FloatArray) -> list[Proposal]:
+    """The segmenter's masks of regions, best score first.
 
     Args:
         frame: the frame.
-        probability: (h, w) that something is there, greater than 0.
+        regions: (h, w) each, at least one pixel set.
+        evidence: (h, w) from 0 to 1 that an object is there. A mask's score is its soft IoU with it.
     """
-    regions = find_regions(probability, 0.5)
-    found = [
-        Proposal(mask, _score(mask, region, probability))
-        for mask, region in zip(_masks_of_regions(frame, regions), regions, strict=True)
-        if mask is not None
-    ]
+    total = float(evidence.sum())
+    found = []
+    for mask in _masks_of_regions(frame, regions):
+        if mask is not None:
+            inside = evidence[mask]
+            found.append(Proposal(mask, float(inside.sum()) / max(1e-6, total + float((1 - inside).sum()))))
     return sorted(found, key=lambda proposal: -proposal.score)
 
 
-def find_regions(values: FloatArray, limit: float) -> list[BoolArray]:
-    """Connected parts of the frame where a map exceeds a limit; at most 20, those with the largest sum above it.
-
-    Args:
-        values: (h, w).
-        limit: above it is what stands out.
-    """
-    above = np.asarray(values > limit)
+def find_regions(probability: FloatArray) -> list[BoolArray]:
+    """Connected parts of the frame where a map (h, w) exceeds a half; at most 20, those with the largest sum above it."""
+    above = np.asarray(probability > _LIMIT)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
-    kept = [k for k in range(1, count) if areas[k] >= _MIN_AREA * values.size]
-    sums = np.bincount(labels.ravel(), (np.where(above, values, limit) - limit).ravel(), count)
+    kept = [k for k in range(1, count) if areas[k] >= _MIN_AREA * above.size]
+    sums = np.bincount(labels.ravel(), np.where(above, probability - _LIMIT, 0).ravel(), count)
     return [np.asarray(labels == k) for k in sorted(kept, key=lambda k: -sums[k])[:_MAX_REGIONS]]
+
+
+def unite_regions(regions: Sequence[BoolArray], others: Sequence[BoolArray]) -> list[BoolArray]:
+    """``regions``, and those of ``others`` that are not nearly the same as one of them."""
+
+    def is_same(one: BoolArray, other: BoolArray) -> bool:
+        return np.count_nonzero(one & other) > _SAME * np.count_nonzero(one | other)
+
+    return [*regions, *(other for other in others if not any(is_same(one, other) for one in regions))]
 
 
 def _masks_of_regions(frame: ProposerFrame, regions: Sequence[BoolArray]) -> list[BoolArray | None]:
@@ -84,14 +90,3 @@ def spread_points(region: BoolArray, count: int) -> FloatArray:
         chosen.append(int(np.argmax(away)))
         away = np.minimum(away, np.linalg.norm(xy - xy[chosen[-1]], axis=1))
     return np.asarray(xy[chosen] + np.array([x0, y0], np.float32))
-
-
-def _score(mask: BoolArray, region: BoolArray, probability: FloatArray) -> float:
-    """Soft IoU of the mask with the map there, times the root of the fraction of all that is salient which the mask holds.
-
-    Without the second factor a speck that is sure comes before the object; with the fraction itself, what agrees badly with the
-    map but covers much of it.
-    """
-    inside = float(probability[mask].sum())
-    missed, beyond = float(probability[region & ~mask].sum()), float((1 - probability[mask]).sum())
-    return inside / (inside + missed + beyond) * math.sqrt(inside / float(probability.sum()))
