@@ -55,7 +55,7 @@ def unite_regions(regions: Sequence[BoolArray], others: Sequence[BoolArray]) -> 
     """``regions``, and those of ``others`` that are not nearly the same as one of them."""
 
     def is_same(one: BoolArray, other: BoolArray) -> bool:
-        return np.count_nonzero(one & other) > _SAME * np.count_nonzero(one | other)
+        return bool(np.count_nonzero(one & other) > _SAME * np.count_nonzero(one | other))
 
     return [*regions, *(other for other in others if not any(is_same(one, other) for one in regions))]
 
