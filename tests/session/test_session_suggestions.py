@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +100,23 @@ def test_suggestions_at_another_working_size_come_at_the_videos(make_bench: Any)
     np.testing.assert_array_equal(found.mask, expected)
     session.accept(found)
     assert session.suggest(1, Boxes(bench.scene)) == []
+
+
+def test_boxes_of_another_program_are_matched_by_name_and_labelled(bench: Any) -> None:
+    x0, y0, x1, y1 = (float(v) for v in find_mask_box(bench.scene.masks(7)[1]))  # type: ignore[union-attr]
+    box = {"image_id": 3, "category_id": 1, "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1], "score": 0.75, "id": 1}
+    content = {
+        "images": [{"id": 3, "file_name": "some/folder/0007.png", "width": 96, "height": 64}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "pebble"}],
+    }
+    file = bench.folder / "boxes.json"
+    file.write_text(json.dumps(content))
+    session = bench.create()
+    assert session.suggest(3, f"boxes:{file}") == []
+    (found,) = session.suggest(7, config=FindConfig(proposer=f"boxes:{file}"))
+    np.testing.assert_array_equal(found.mask, bench.scene.masks(7)[1])
+    assert (session.accept(found)[0].name, found.score) == ("pebble", 0.75)
 
 
 class Prompting(ExactProposer):

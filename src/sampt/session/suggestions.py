@@ -130,6 +130,8 @@ class Suggester:
             frame_idx,
             WatchedSegmenter(self._segmenter, check, known),
             source_hw=self._video.size_hw,
+            source_name=self._video.frame_name(frame_idx) if self._video.has_names else None,
+            num_source_frames=self._video.num_frames,
         )
 
 
