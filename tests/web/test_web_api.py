@@ -31,6 +31,10 @@ def test_about_tells_back_ends_exporters_and_limits(browser: TestClient) -> None
         ("segmenter", "exact", "Apache-2.0", None),
     ]
     assert {item["name"]: item["suffix"] for item in body["exporters"]} == {n: e.suffix for n, e in BUILT_IN.items()}
+    proposers = [item["name"] for item in body["proposers"]]
+    assert proposers[0] == "objectness", "what is used where none is named"
+    assert {"automatic", "motion"} < set(proposers)
+    assert "boxes" not in proposers, "it would need a file"
     assert body["token_required"] is False
     assert body["start"] is None
 

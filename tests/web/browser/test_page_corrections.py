@@ -257,3 +257,41 @@ def test_brush_eraser_polygon_and_absence_survive_a_reload(ui: Ui, scene: Any) -
     for _ in range(3):
         page.keyboard.press("Control+z")
     ui.until(lambda: ui.state["masks"] == [])
+
+
+# Previews are requested later and later; then whether a pixel looks another than before, each time the screen is drawn.
+SLOW_PREVIEWS_JS = """
+([x, y]) => {
+  const send = WebSocket.prototype.send;
+  let count = 0;
+  WebSocket.prototype.send = function (text) {
+    if (JSON.parse(text).type === "preview") setTimeout(() => send.call(this, text), 500 * ++count);
+    else send.call(this, text);
+  };
+  const context = document.querySelector("#stage").getContext("2d");
+  const read = () => [...context.getImageData(x, y, 1, 1).data].join();
+  const plain = read();
+  window.seen = [];
+  const look = () => {
+    window.seen.push(read() !== plain);
+    requestAnimationFrame(look);
+  };
+  look();
+}
+"""
+
+
+def test_quick_strokes_stay_drawn_until_the_mask_with_both_is_here(ui: Ui, scene: Any) -> None:
+    page, ui.expected = ui.page, "willReadFrequently"
+    ui.click(*_centre(scene, 1, 0))
+    page.keyboard.press("b")
+    first, second = ui.location_of(20, 4), ui.location_of(60, 4)
+    page.evaluate(SLOW_PREVIEWS_JS, [first["x"], first["y"]])
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    for at in (first, second):
+        page.mouse.click(box["x"] + at["x"], box["y"] + at["y"])
+    ui.until(lambda: bool(_mask(ui, 0)[4, [20, 60]].all()))
+    ui.rest()
+    seen = page.evaluate("window.seen")
+    assert all(seen[seen.index(True) :]), "the first stroke went away meanwhile"

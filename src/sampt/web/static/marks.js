@@ -127,7 +127,10 @@ export function fillShape(context, { kind, xy, radius }) {
   context.beginPath();
   for (const [x, y] of xy) context.lineTo(x + 0.5, y + 0.5);
   if (kind === "polygon") return context.fill("evenodd");
-  if (xy.length === 1) context.lineTo(xy[0][0] + 0.5, xy[0][1] + 0.5); // a point has round ends, too
+  if (xy.length === 1) {
+    context.arc(xy[0][0] + 0.5, xy[0][1] + 0.5, radius, 0, 2 * Math.PI); // a line without length is not drawn
+    return context.fill();
+  }
   context.lineWidth = 2 * radius;
   context.lineCap = context.lineJoin = "round";
   context.stroke();
