@@ -11,7 +11,7 @@ from typing import Any
 
 from sampt.errors import BackendError
 from sampt.files.limits import MAX_BOX_BYTES, parse_json, read_bounded
-from sampt.proposers.boxes.read import BoxRows, FileBoxes
+from sampt.proposers.boxes.rows import BoxRows, FileBoxes
 
 __all__ = ["read_coco"]
 

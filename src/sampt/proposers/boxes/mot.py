@@ -10,7 +10,7 @@ from pathlib import Path
 from sampt.errors import BackendError
 from sampt.files.limits import MAX_BOX_BYTES
 from sampt.files.text import read_text
-from sampt.proposers.boxes.read import BoxRows, FileBoxes
+from sampt.proposers.boxes.rows import BoxRows, FileBoxes
 
 __all__ = ["read_mot"]
 

@@ -10,7 +10,7 @@ from sampt.backends.table import PROPOSERS
 from sampt.errors import BackendError
 from sampt.geometry import SizeHW, rescale_box
 from sampt.proposers.base import MAX_PROPOSALS, Proposal, ProposerFrame, ProposerInfo, masks_of_boxes
-from sampt.proposers.boxes.read import FileBoxes
+from sampt.proposers.boxes.rows import FileBoxes
 from sampt.types import IntArray
 
 __all__ = ["BoxesProposer"]

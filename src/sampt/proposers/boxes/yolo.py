@@ -14,7 +14,7 @@ from pathlib import Path
 from sampt.errors import BackendError, LimitError
 from sampt.files.limits import MAX_BOX_BYTES, MAX_QUERY_BYTES
 from sampt.files.text import read_text
-from sampt.proposers.boxes.read import EXPECTED, BoxRows, FileBoxes
+from sampt.proposers.boxes.rows import EXPECTED, BoxRows, FileBoxes
 
 __all__ = ["read_yolo"]
 
