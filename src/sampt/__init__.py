@@ -15,6 +15,8 @@ switch_off()  # here, because every process that uses sampt comes by before it i
 
 _WHERE = {
     "CachedSegmenter": "sampt.segmenters.cache",
+    "FindConfig": "sampt.config",
+    "FoundObjects": "sampt.finding.find",
     "FrameMasks": "sampt.types",
     "FramePoints": "sampt.types",
     "HiddenBy": "sampt.types",
@@ -35,6 +37,8 @@ _WHERE = {
     "create_proposer": "sampt.proposers.create",
     "create_segmenter": "sampt.segmenters.create",
     "create_tracker": "sampt.trackers.create",
+    "find_in_stream": "sampt.finding.stream",
+    "find_objects": "sampt.finding.find",
     "open_stream": "sampt.video.streaming",
     "open_video": "sampt.video.open",
     "preset": "sampt.presets",
@@ -48,8 +52,12 @@ _WHERE = {
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
+    from sampt.config import FindConfig as FindConfig
     from sampt.config import SegmentConfig as SegmentConfig
     from sampt.errors import SamptError as SamptError
+    from sampt.finding.find import FoundObjects as FoundObjects
+    from sampt.finding.find import find_objects as find_objects
+    from sampt.finding.stream import find_in_stream as find_in_stream
     from sampt.pipeline.queries import Queries as Queries
     from sampt.pipeline.segment import segment_stream as segment_stream
     from sampt.pipeline.segment import segment_video as segment_video

@@ -12,14 +12,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sampt.checks import shape_repr
-from sampt.config import FindConfig, SegmentConfig
+from sampt.config import FindConfig, SegmentConfig, default_config
 from sampt.finding.choose import distinct, is_about, overlap_fractions, suitable
 from sampt.masks.merge import ObjectMask
 from sampt.memory import is_known
+from sampt.pipeline.backends import make_segmenter, make_tracker
 from sampt.pipeline.preparation import PreparedQueries, prepare_queries, working_video
 from sampt.pipeline.propagation import Engine, ObjectPrediction
 from sampt.pipeline.queries import Queries
@@ -27,12 +29,14 @@ from sampt.pipeline.randomness import RngPurpose, rng_for
 from sampt.pipeline.recognition import Recognition
 from sampt.points.sample import sample_object_points
 from sampt.proposers.base import Proposal, Proposer, ProposerFrame
+from sampt.proposers.create import create_proposer
 from sampt.segmenters.base import PromptableSegmenter
 from sampt.trackers.base import PointTracker
 from sampt.tracks.feed import track_whole
 from sampt.tracks.shots import ShotView
 from sampt.types import BoolArray, FloatArray, FramePoints, ObjectState, Points, QueryMask
 from sampt.video.base import CachedVideo, SubVideo, Video
+from sampt.video.open import open_video
 
 __all__ = ["Finder", "FoundObject", "FoundObjects", "find_objects", "is_doubtful"]
 
@@ -102,23 +106,25 @@ def _nothing(done: int, total: int) -> None:
 
 
 def find_objects(
-    video: Video,
+    video: Any,
     *,
-    proposer: Proposer,
-    tracker: PointTracker,
-    segmenter: PromptableSegmenter,
-    config: SegmentConfig,
     find: FindConfig | None = None,
+    config: SegmentConfig | None = None,
+    proposer: Proposer | None = None,
+    tracker: PointTracker | str | None = None,
+    segmenter: PromptableSegmenter | str | None = None,
+    device: str = "auto",
     known: Queries | None = None,
     on_frame: Callable[[int, int], None] = _nothing,
 ) -> FoundObjects:
-    """Find the objects of a video that nobody named.
+    """Find the objects of a video that nobody named; ``queries`` of the result is what :func:`sampt.segment_video` takes.
 
     Args:
-        video: at its own size.
-        proposer: what proposes them.
-        tracker, segmenter, config: as for :func:`sampt.segment_video`, which is to segment them.
-        find: where to look, and what counts.
+        video: a Video, or what :func:`sampt.open_video` takes.
+        find: where to search, and what counts.
+        config, tracker, segmenter: as for :func:`sampt.segment_video`, which is to segment them.
+        proposer: what proposes objects; that of ``find`` when left out.
+        device: where backends given by name run.
         known: objects that are named already; they are not found again.
         on_frame: called with (frames done, frames in all).
 
@@ -128,11 +134,17 @@ def find_objects(
     Raises:
         SamptError: the queries do not fit the video, a frame cannot be read, or a backend fails.
     """
-    working = working_video(video, config.longest_side)
+    source, chosen, wanted = open_video(video), config or default_config(), find or FindConfig()
+    if proposer is None:
+        proposer = create_proposer(wanted.proposer, device=device)
+    if tracker is None or isinstance(tracker, str):
+        tracker = make_tracker(chosen, device, tracker)
+    if segmenter is None or isinstance(segmenter, str):
+        segmenter = make_segmenter(chosen, device, segmenter)
+    working = working_video(source, chosen.longest_side)
     nobody = PreparedQueries(Points.concat([]), {})
-    prepared = prepare_queries(video, working, known, config, segmenter) if known and known.object_ids else nobody
-    finder = Finder(Engine(tracker, segmenter, config), video, working, find or FindConfig(), proposer, prepared)
-    return finder.run(on_frame)
+    prepared = prepare_queries(source, working, known, chosen, segmenter) if known and known.object_ids else nobody
+    return Finder(Engine(tracker, segmenter, chosen), source, working, wanted, proposer, prepared).run(on_frame)
 
 
 @dataclass
