@@ -119,7 +119,8 @@ def test_a_wrong_line_is_an_item_with_an_error_and_alone_it_is_raised(tmp_path: 
     items = read_batch(manifest(tmp_path, {**GOOD, "name": "good"}, *lines))
     number, bad = len(items), items[-1]
     assert [item.error for item in items[:-1]] == [None] * (number - 1)
-    assert bad.name == f"line-{number}"
+    # A line that lacks nothing but an object has its video's name.
+    assert bad.name == ("a" if message == "names no object" else f"line-{number}")
     assert re.search(message.replace("Line 1 of", "Line 2 of"), bad.error or "")
     assert "\n" not in (bad.error or "")
     with pytest.raises(BatchError):
@@ -180,3 +181,18 @@ def test_stacks_and_animations_with_queries_beside_them_are_videos(tmp_path: Pat
         ("a", "a.tif", None),
         ("c", "c.webp", None),
     ]
+
+
+def test_where_objects_are_found_no_queries_need_lie_beside_a_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "b.mp4").write_bytes(b"")
+    (tmp_path / "b.json").write_text("{}")
+    manifest = tmp_path / "videos.jsonl"
+    manifest.write_text('{"video": "a.mp4"}\n{"vide": "b.mp4"}\n')
+    assert [item.error is None for item in read_batch(tmp_path)] == [False, True]
+    assert [(item.error, item.queries is None) for item in read_batch(tmp_path, finds=True)] == [(None, True), (None, False)]
+    found = read_batch(manifest, finds=True)
+    assert found[0].error is None
+    assert "unknown key 'vide'" in (found[1].error or "")
+    with pytest.raises(BatchError, match="or let --find find them"):
+        read_batch(tmp_path / "videos.jsonl")

@@ -151,7 +151,7 @@ class BatchItem:
         return cls(**{**values, **texts, "part": None if part is None else (part[0], part[1])})
 
 
-def read_batch(source: str | Path) -> list[BatchItem]:
+def read_batch(source: str | Path, *, finds: bool = False) -> list[BatchItem]:
     """The items of a batch.
 
     Args:
@@ -161,6 +161,8 @@ def read_batch(source: str | Path) -> list[BatchItem]:
             of its first frame (NAME.png) beside it, where NAME is the video's name with or without its ending. Either may be
             an address that fsspec opens, and so may what a line names. Videos that would have one name are distinguished by
             their endings, then by their folders, then by numbers.
+
+        finds: objects are found, so that none need be named, and no queries need lie beside a video.
 
     Returns:
         The items; a line of another form, a second item of a given name and a video without queries are items with an
@@ -180,6 +182,8 @@ def read_batch(source: str | Path) -> list[BatchItem]:
         raise BatchError(f"There is no file or folder {path}; give a manifest of JSON lines or a folder of videos.")
     if not items:
         raise BatchError(f"{source} names no video; expected at least one.")
+    if finds:  # an item with a video and an error lacks queries, and nothing else
+        items = [dataclasses.replace(item, error=None) if item.video else item for item in items]
     if all(item.error is not None for item in items):
         others = f" The other {len(items) - 1} cannot be done either." if len(items) > 1 else ""
         raise BatchError(f"{items[0].error}{others}")
@@ -272,8 +276,9 @@ def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem
         raise BatchError(f'{where} has no "video"; expected the path of one.')
     for key, (example, parse) in _FORMS.items():
         _check_texts(where, key, values.get(key, []), example, parse)
+    lacks = None
     if not any(values.get(key) for key in (*_TEXTS, "queries", "mask")):
-        raise BatchError(f'{where} names no object; give "points", "boxes", "queries", "mask" or "masks".')
+        lacks = f'{where} names no object; give "points", "boxes", "queries", "mask" or "masks", or let --find find them.'
     masks = [_at_location(text, lambda name: name if is_url(name) else beside(name)) for text in values.get("masks", [])]
     paths = {key: name if is_url(name) else beside(name) for key in _INPUTS if (name := values.get(key))}
     for object_id, label in values.get("labels", {}).items():
@@ -283,7 +288,7 @@ def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem
     name = values.get("name") or _list_names(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
-    return BatchItem.from_json({**values, **paths, "masks": masks, "name": values.get("name") or ""})
+    return BatchItem.from_json({**values, **paths, "masks": masks, "name": values.get("name") or "", "error": lacks})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -355,7 +360,7 @@ def _among(entries: Mapping[str, bool], at: Callable[[str], str], holds_images: 
             continue  # an image like any other
         if found is None:
             *queries, mask = (list(stems)[-1] + suffix for suffix in (*_QUERY_SUFFIXES, _MASK_SUFFIX))
-            error = f"{at(video)} has no queries; expected {', '.join(queries)}, or the mask {mask} beside it."
+            error = f"{at(video)} has no queries; expected {', '.join(queries)}, or the mask {mask} beside it, or --find."
             yield BatchItem("", at(video), error=error)
         elif found.endswith(_MASK_SUFFIX):
             yield BatchItem("", at(video), mask=at(found))

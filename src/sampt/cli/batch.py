@@ -17,6 +17,7 @@ from sampt.batch.local import LocalPool
 from sampt.batch.on_ray import RayPool
 from sampt.batch.remote import RemoteFolder, is_url
 from sampt.batch.work import BatchSettings, ItemResult
+from sampt.cli.finding import add_find_options, find_from
 from sampt.cli.labels import add_image_option, add_label_options
 from sampt.cli.segment import describe_formats, parse_formats
 from sampt.cli.settings import (
@@ -56,6 +57,7 @@ examples:
   sampt batch videos.jsonl -o results
   sampt batch folder/ -o results --workers 8          # folder/a.mp4 with folder/a.json, or a mask folder/a.png
   sampt batch videos.jsonl -o results --formats yolo-seg --images jpg --labels 1=dog,2=cat
+  sampt batch folder/ -o results --find                 # objects that nobody named; no queries need lie beside
   sampt batch videos.jsonl -o results --workers 2 --device cuda:0,cuda:1
   sampt batch videos.jsonl -o /shared/results --ray      # on a Ray cluster
   sampt batch s3://bucket/videos.jsonl -o s3://bucket/results    # with sampt[remote] and s3fs
@@ -77,6 +79,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("source", metavar="MANIFEST|FOLDER", help="JSON lines, or a folder of videos with their queries")
     help_text = "a folder for every video comes here; also an address such as s3://bucket/results (sampt[remote])"
     add_output_options(parser, help_text, describe_formats(), ",".join(DEFAULT_FORMATS), kind=str)
+    add_find_options(parser)
     add_damage_option(parser)
     add_worker_options(parser)
     add_setting_options(parser)
@@ -132,8 +135,9 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     with _open_output(arguments.output) as (folder, upload):
         shown, arguments.output = arguments.output, folder
-        settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload)
-        items = read_batch(arguments.source)
+        find = find_from(arguments)
+        settings = dataclasses.replace(settings_from(arguments, config_from(arguments)), upload=upload, find=find)
+        items = read_batch(arguments.source, finds=find is not None)
         with (
             pool_for(arguments, settings, len(items)) as pool,
             print_results(len(items), "videos", quiet=arguments.quiet) as on_result,
