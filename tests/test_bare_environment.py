@@ -87,10 +87,11 @@ from sampt.segmenters.create import create_segmenter
 from sampt.trackers.create import create_tracker
 for kind, create in (("tracker", create_tracker), ("segmenter", create_segmenter), ("proposer", create_proposer)):
     for facts in describe_backends(kind):
-        if facts.name in ("tracks", "boxes", "text"):
-            continue  # made of a file, or of words
+        if facts.name in ("tracks", "boxes"):
+            continue  # made of a file
         try:
-            made = create(facts.name, **({} if facts.missing is None else {"weights": None}))
+            words = ":dog" if facts.name.startswith("text") else ""
+            made = create(facts.name + words, **({} if facts.missing is None else {"weights": None}))
         except BackendError as error:
             assert f"pip install 'sampt[{facts.missing}]'" in str(error).replace("--upgrade ", ""), (facts.name, str(error))
         else:

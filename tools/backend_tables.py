@@ -1,4 +1,4 @@
-"""The tables of backends in docs/trackers.md and docs/segmenters.md, made from sampt/backends/table.py.
+"""The tables of backends in docs/trackers.md, docs/segmenters.md and docs/proposers.md, made from sampt/backends/table.py.
 
 python -m tools.backend_tables            writes them
 python -m tools.backend_tables --check    says whether they are up to date, and exits with 1 when they are not
@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sampt.backends.spec import BackendSpec, Info, SegmenterInfo, TrackerInfo
-from sampt.backends.table import SEGMENTERS, TRACKERS
-from sampt.config import SegmentConfig
+from sampt.backends.spec import BackendSpec, Info, ProposerInfo, SegmenterInfo, TrackerInfo
+from sampt.backends.table import PROPOSERS, SEGMENTERS, TRACKERS
+from sampt.config import FindConfig, SegmentConfig
 from sampt.weights.sources import describe_bytes, find_source
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a table is not up to date")
     options = parser.parse_args(arguments)
     stale = []
-    for name, table in (("trackers.md", tracker_table()), ("segmenters.md", segmenter_table())):
+    tables = {"trackers.md": tracker_table(), "segmenters.md": segmenter_table(), "proposers.md": proposer_table()}
+    for name, table in tables.items():
         text = (DOCS / name).read_text(encoding="utf-8")
         wanted = with_table(text, table)
         if text != wanted and options.check:
@@ -74,6 +75,19 @@ def segmenter_table() -> str:
     return _table(head, rows)
 
 
+def proposer_table() -> str:
+    """All proposers, likewise."""
+    head = ("proposer", "finds", "of", "code", "weights", "later frames", "says what things are", "install")
+    default = FindConfig().proposer
+    return _table(head, (_proposer_row(spec, default) for spec in PROPOSERS.values()))
+
+
+def _proposer_row(spec: BackendSpec[ProposerInfo], default: str) -> Sequence[str]:
+    info = spec.info
+    after = f"{info.frames_after}" if info.frames_after else "no"
+    return *_first_cells(spec, default), after, "yes" if info.has_labels else "no", _install(spec)
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("|  |", "| |")
@@ -94,7 +108,7 @@ def _ahead(info: TrackerInfo) -> str:
 
 
 def _first_cells(spec: BackendSpec[Info], default: str) -> Sequence[str]:
-    info: TrackerInfo | SegmenterInfo = spec.info
+    info: TrackerInfo | SegmenterInfo | ProposerInfo = spec.info
     name = f"`{spec.name}`" + (" (default)" if spec.name == default else "")
     return name, spec.method, info.source, info.license_code, _weights(spec)
 

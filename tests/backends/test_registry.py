@@ -217,7 +217,7 @@ def _check_said(kind: str, name: str, info: Any) -> None:
 
 
 def test_licenses_of_weights_are_those_of_the_checkpoints() -> None:
-    specs = BUILT_IN["tracker"] | BUILT_IN["segmenter"]
+    specs = BUILT_IN["tracker"] | BUILT_IN["segmenter"] | {s.name: s for s in PROPOSERS.values() if s.weights}
     found = {s.backend: s.license_weights for s in SOURCES.values() if s.backend in specs and s.backend != "lightglue"}
     assert len(found) > 20
     assert {name: specs[name].info.license_weights for name in found} == found
@@ -226,7 +226,9 @@ def test_licenses_of_weights_are_those_of_the_checkpoints() -> None:
 
 
 def test_checkpoints_are_those_that_are_known_for_a_back_end() -> None:
-    for spec in (*BUILT_IN["tracker"].values(), *BUILT_IN["segmenter"].values()):
+    for spec in (*BUILT_IN["tracker"].values(), *BUILT_IN["segmenter"].values(), *PROPOSERS.values()):
+        if spec.name == "text-sam3":
+            continue  # whose weights are those of the segmenter
         assert spec.weights == tuple(source.name for source in SOURCES.values() if source.backend == spec.name)
 
 

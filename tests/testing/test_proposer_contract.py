@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,3 +134,11 @@ def test_incomplete_info_is_caught() -> None:
 def test_every_clause_is_broken_above() -> None:
     marks = test_a_broken_proposer_breaks_its_clause.pytestmark
     assert {case[1] for case in marks[0].args[1]} | {"info_is_complete"} == {name for name, _ in PROPOSER_CLAUSES}
+
+
+def test_the_proposer_of_the_contributors_guide_keeps_every_clause() -> None:
+    guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, rest = guide.partition("<!-- tested by tests/testing/test_proposer_contract.py -->\n```python\n")
+    program: dict[str, Any] = {}
+    exec(rest.partition("```")[0], program)
+    check_proposer(program["create"])

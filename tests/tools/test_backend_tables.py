@@ -1,4 +1,4 @@
-"""The tables of docs/trackers.md and docs/segmenters.md say what the table of backends says."""
+"""The tables of docs/trackers.md, docs/segmenters.md and docs/proposers.md say what the table of backends says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sampt.backends.registry import available
 from tools import backend_tables
-from tools.backend_tables import BEGIN, DOCS, END, main, segmenter_table, tracker_table, with_table
+from tools.backend_tables import BEGIN, DOCS, END, main, proposer_table, segmenter_table, tracker_table, with_table
 
 
 def test_documents_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,18 +19,18 @@ def test_a_stale_document_is_reported_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(backend_tables, "DOCS", tmp_path)
-    for name in ("trackers.md", "segmenters.md"):
+    for name in ("trackers.md", "segmenters.md", "proposers.md"):
         text = (DOCS / name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(text.replace("| `nano`", "| `mano`"), encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("| `nano`", "| `mano`").replace("| `motion`", "| `notion`"), encoding="utf-8")
     assert main(["--check"]) == 1
-    assert "docs/trackers.md, docs/segmenters.md: not what the table says" in capsys.readouterr().err
+    assert "docs/trackers.md, docs/segmenters.md, docs/proposers.md: not what the table says" in capsys.readouterr().err
     assert main([]) == 0
     assert main(["--check"]) == 0
     assert "| `nano` (default) |" in (tmp_path / "trackers.md").read_text(encoding="utf-8")
 
 
 def test_every_back_end_has_a_row() -> None:
-    for kind, table in (("tracker", tracker_table()), ("segmenter", segmenter_table())):
+    for kind, table in (("tracker", tracker_table()), ("segmenter", segmenter_table()), ("proposer", proposer_table())):
         names = [line.split("`")[1] for line in table.splitlines()[2:]]
         assert sorted(names) == list(available(kind))
 

@@ -156,7 +156,7 @@ def test_a_tar_whose_header_claims_gigabytes_is_not_read_into_memory(server: Any
 
 
 def test_the_table_has_what_a_back_end_can_load() -> None:
-    backends = {*available("tracker"), *available("segmenter")}
+    backends = {*available("tracker"), *available("segmenter"), *available("proposer")}
     assert [source.name for source in SOURCES.values() if source.backend not in backends] == []
 
 

@@ -1,7 +1,8 @@
 """The backends that come with sampt, as data: nothing is imported or made to say what there is, of whom, under which licence.
 
 Most backends take their ``info`` from here. A test holds the rest against what each backend says of itself, and the tables of
-docs/trackers.md and docs/segmenters.md, which ``tools/backend_tables.py`` makes, against this one. The order is the tables'.
+docs/trackers.md, docs/segmenters.md and docs/proposers.md, which ``tools/backend_tables.py`` makes, against this one. The order
+is the tables'.
 """
 
 from __future__ import annotations
@@ -61,6 +62,14 @@ def _nano(name: str, source: str) -> SegmenterInfo:
         mask_thresholds=(0.5, 0.8),
         source=source,
     )
+
+
+def _text(
+    name: str, function: str, method: str, source: str, weights: tuple[str, ...], license: str = _APACHE
+) -> BackendSpec[ProposerInfo]:
+    """A proposer of what words name."""
+    info = ProposerInfo(name, _APACHE, license, has_labels=True, needs_argument=True, source=source)
+    return BackendSpec(name, f"sampt.proposers.text:{function}", info, method, "sam", weights)
 
 
 def _by_name(*specs: BackendSpec[Info]) -> dict[str, BackendSpec[Info]]:
@@ -222,6 +231,7 @@ _MOBILE_SAM = "Zhang et al., Faster Segment Anything (arXiv 2306.14289)"
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643)"
 _HQ_SAM = "Ke et al., Segment Anything in High Quality, NeurIPS 2023 (arXiv 2306.01567)"
 _EDGETAM = "Zhou et al., EdgeTAM: On-Device Track Anything Model, CVPR 2025 (arXiv 2501.07256)"
+_SAM3_LICENSE = "SAM License (Meta)"
 _SAM3 = "Carion et al., SAM 3: Segment Anything with Concepts (arXiv 2511.16719)"
 _SAM2 = "Ravi et al., SAM 2: Segment Anything in Images and Videos, ICLR 2025 (arXiv 2408.00714)"
 
@@ -262,7 +272,7 @@ SEGMENTERS = _by_name(
         "sam3:create",
         "ViT-L encoder; single frames; finds what words name",
         _SAM3,
-        "SAM License (Meta)",
+        _SAM3_LICENSE,
         ("sam3", "sam3-tokenizer"),
     ),
 )
@@ -270,6 +280,8 @@ SEGMENTERS = _by_name(
 _U2NET = "Qin et al., U2-Net, Pattern Recognition 2020 (arXiv 2005.09007), its small variant"
 
 _MOTION = "Kroeger et al., ECCV 2016 (arXiv 1603.03590), by OpenCV: the flow; what is made of it: ours"
+_OWLV2 = "Minderer et al., OWLv2, NeurIPS 2023 (arXiv 2306.09683)"
+_GROUNDING_DINO = "Liu et al., Grounding DINO, ECCV 2024 (arXiv 2303.05499)"
 _DETECTIONS = "whatever made the file"
 
 PROPOSERS = _by_name(
@@ -277,7 +289,7 @@ PROPOSERS = _by_name(
         "objectness",
         "sampt.proposers.objectness:create",
         ProposerInfo("objectness", _APACHE, _APACHE, source=_U2NET),
-        "what stands out in the frame, by the bundled saliency network",
+        "what stands out or moves, by the bundled saliency network and dense flow to earlier frames",
     ),
     BackendSpec(
         "motion",
@@ -297,6 +309,15 @@ PROPOSERS = _by_name(
         ProposerInfo("automatic", _APACHE, None, source=_SAM),
         "the segmenter, prompted with a grid of points",
     ),
+    _text("text", "create", "what words name, by OWLv2: `text:a dog,a ball`", _OWLV2, ("owlv2", "owlv2-vocab", "owlv2-merges")),
+    _text(
+        "text-grounding-dino",
+        "create_grounding_dino",
+        "the same by Grounding DINO, tiny",
+        _GROUNDING_DINO,
+        ("grounding-dino", "grounding-dino-vocab"),
+    ),
+    _text("text-sam3", "create_sam3", "the same by SAM 3, with its masks", _SAM3, ("sam3", "sam3-tokenizer"), _SAM3_LICENSE),
     BackendSpec(
         "boxes",
         "sampt.proposers.boxes:create",

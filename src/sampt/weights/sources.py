@@ -133,6 +133,11 @@ def hub_sources(hub_id: str) -> tuple[WeightsSource, ...]:
     )
 
 
+def hub_file_source(hub_id: str, file: str) -> WeightsSource:
+    """One file of the repository OWNER/NAME on the Hugging Face hub, beside its weights."""
+    return replace(hub_sources(hub_id)[0], file=f"hub--{hub_id.replace('/', '--')}--{file}", url=_hub(hub_id, file))
+
+
 def default_source(backend: str) -> WeightsSource:
     """The checkpoint that the backend ``backend`` loads when it is created with its default weights.
 
@@ -202,6 +207,18 @@ def _sam3() -> tuple[WeightsSource, WeightsSource]:
     )
     words = _hub(repository, "tokenizer.json")
     return model, replace(model, name="sam3-tokenizer", file="sam3-tokenizer.json", url=words, num_bytes=None)
+
+
+def _text(name: str, backend: str, repository: str, num_bytes: int, words: tuple[str, ...]) -> tuple[WeightsSource, ...]:
+    """A detector of what words name, and the numbers of words."""
+    model = replace(_from_hub(name, repository, num_bytes), backend=backend)
+    others = (
+        replace(
+            model, name=f"{name}-{file.partition('.')[0]}", file=f"{name}-{file}", url=_hub(repository, file), num_bytes=None
+        )
+        for file in words
+    )
+    return model, *others
 
 
 def _deepmind(name: str, path: str, num_bytes: int | None = None, folder: str = _DEEPMIND) -> WeightsSource:
@@ -275,6 +292,9 @@ _TABLE = (
     _from_hub("sam2.1-base-plus", "facebook/sam2.1-hiera-base-plus", 323_000_000),
     _from_hub("sam2.1-large", "facebook/sam2.1-hiera-large", 898_000_000),
     *_sam3(),  # likewise
+    # The sizes of these two follow from the numbers of parameters.
+    *_text("owlv2", "text", "google/owlv2-base-patch16-ensemble", 620_000_000, ("vocab.json", "merges.txt")),
+    *_text("grounding-dino", "text-grounding-dino", "IDEA-Research/grounding-dino-tiny", 689_000_000, ("vocab.txt",)),
     _cotracker_v1(),  # its size follows from the number of parameters
     _cotracker("offline"),
     _cotracker("online"),
