@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from sampt.exporters.base import object_named
 from sampt.finding import FoundObjects, find_objects
 from sampt.pipeline.queries import Queries
 from sampt.proposers.base import Proposer, ProposerInfo
-from sampt.proposers.create import create_proposer
+from sampt.proposers.create import create_proposer, split_name
 from sampt.runs.backends import Backends
 from sampt.runs.job import Job, RunOptions
 from sampt.video.base import Video
@@ -40,8 +42,22 @@ class Finding:
         return self.proposer.info
 
     def facts(self) -> dict[str, Any]:
-        """For the identity of a run."""
-        return {**dataclasses.asdict(self.config), "proposer_info": dataclasses.asdict(self.info)}
+        """For the identity of a run: with what lies in a file that the proposer reads, and not where it lies."""
+        name, argument = split_name(self.config.proposer)
+        path = None if argument is None else Path(argument)
+        facts = {**dataclasses.asdict(self.config), "proposer_info": dataclasses.asdict(self.info)}
+        if path is None or not path.exists():
+            return facts
+        return {**facts, "proposer": name, "proposer_sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 (hex) of a file, or of the files of a folder with their names."""
+    total = sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        total.update(f"{file.relative_to(path)}:{file.stat().st_size}:".encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
 
 
 def make_proposer(find: FindConfig, options: RunOptions, on_weights: Callable[[str], None] | None = None) -> Finding:
@@ -50,7 +66,7 @@ def make_proposer(find: FindConfig, options: RunOptions, on_weights: Callable[[s
     Raises:
         BackendError: it is unknown, or cannot be made.
     """
-    name = find.proposer.partition(":")[0]
+    name, _ = split_name(find.proposer)
     text = describe_source(name, "default")
     if text is not None and on_weights is not None:
         on_weights(f"proposer {name!r} {text}")
