@@ -118,6 +118,8 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
     for item in result.objects:
         name = "" if item.label is None else f" ({_shown(item.label)})"
         console.print(f"  object {item.object_id}{name}: {_describe(item, result.num_frames)}")
+    if result.num_left_out:
+        console.print(f"  {_count(result.num_left_out, 'more object')} found and left out; --find-max takes more")
     if not result.objects:
         console.print("  nothing was found that may be an object; name objects by --points, or try another --proposer")
     console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licenses.items())))

@@ -135,6 +135,7 @@ class JobResult:
         seconds: wall time of the run.
         was_complete: True when the folder already held this very run, so that nothing was done.
         num_resumed: frames that an interrupted run had already segmented.
+        num_left_out: objects that were found beyond the most that were wanted.
     """
 
     output: Path
@@ -145,3 +146,4 @@ class JobResult:
     seconds: float
     was_complete: bool = False
     num_resumed: int = 0
+    num_left_out: int = 0
