@@ -96,7 +96,7 @@ def run_job(
             write_all(results, cached, outputs, summaries, clock, lambda done: report(done, video.num_frames))
     infos = run.infos if run.finding is None else (*run.infos, run.finding.info)
     seconds, licenses, objects = time.perf_counter() - started, collect_licenses(*infos), list(summaries.values())
-    counts = {"num_resumed": num_resumed, "num_left_out": 0 if found is None else found.num_left_out}
+    counts: dict[str, Any] = {"num_resumed": num_resumed, "num_left_out": 0 if found is None else found.num_left_out}
     result = JobResult(job.output, outputs.files, video.num_frames, objects, licenses, seconds, **counts)
     manifest = build_manifest(job, run.identity, video, result, clock)
     if found is not None:
