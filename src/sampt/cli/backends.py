@@ -18,7 +18,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "backends",
         help="list trackers, segmenters and proposers with their licences",
-        description="List the trackers, segmenters and proposers that --tracker, --segmenter and --find take, with their "
+        description="List the trackers, segmenters and proposers that --tracker, --segmenter and --proposer take, with their "
         "licences, and what has to be installed for them.",
     )
     parser.set_defaults(run=_run)
