@@ -41,7 +41,7 @@ class Method:
 
     @cached_property
     def proposer(self) -> Proposer:
-        return create_proposer(self.find.proposer)
+        return create_proposer(self.find.proposer, weights=self.find.proposer_weights)
 
     def found(self, video: Video) -> FoundObjects:
         return find_objects(

@@ -294,6 +294,7 @@ class FindConfig(_Checked):
     proposer: str = _setting(
         "objectness", "what proposes objects, by name (see `sampt backends`), or text:WORDS, or boxes:FILE of another program"
     )
+    proposer_weights: str = _setting("default", f"weights of the proposer: {_WEIGHTS}")
     every: int = _setting(
         12, "look for objects on every so many frames, and after cuts between shots; 0: on the first frame alone", low=0
     )

@@ -14,6 +14,7 @@ __all__ = ["add_find_options", "find_from", "given_find_settings"]
 
 _OPTIONS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     "proposer": ("--proposer", "NAME", str),
+    "proposer_weights": ("--proposer-weights", "NAME", str),
     "every": ("--find-every", "N", whole_number),
     "max_objects": ("--find-max", "N", whole_number),
     "min_area": ("--find-min-area", "X", finite_number),

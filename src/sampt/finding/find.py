@@ -136,7 +136,7 @@ def find_objects(
     """
     source, chosen, wanted = open_video(video), config or default_config(), find or FindConfig()
     if proposer is None:
-        proposer = create_proposer(wanted.proposer, device=device)
+        proposer = create_proposer(wanted.proposer, weights=wanted.proposer_weights, device=device)
     if tracker is None or isinstance(tracker, str):
         tracker = make_tracker(chosen, device, tracker)
     if segmenter is None or isinstance(segmenter, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ from sampt.proposers.create import create_proposer, split_name
 from sampt.runs.backends import Backends
 from sampt.runs.job import Job, RunOptions
 from sampt.video.base import Video
-from sampt.weights import describe_source
+from sampt.weights import describe_source, weights_identity
 
 __all__ = ["Finding", "describe_found", "find_for", "make_proposer"]
 
@@ -43,12 +44,18 @@ class Finding:
 
     def facts(self) -> dict[str, Any]:
         """For the identity of a run: with what lies in a file that the proposer reads, and not where it lies."""
-        name, argument = split_name(self.config.proposer)
-        path = None if argument is None else Path(argument)
+        name, _ = split_name(self.config.proposer)
         facts = {**dataclasses.asdict(self.config), "proposer_info": dataclasses.asdict(self.info)}
-        if path is None or not path.exists():
-            return facts
-        return {**facts, "proposer": name, "proposer_sha256": _digest(path)}
+        facts["proposer_weights"] = weights_identity(name, self.config.proposer_weights)
+        digest = _digest_of_argument(self.config.proposer)
+        return facts if digest is None else {**facts, "proposer": name, "proposer_sha256": digest}
+
+
+def _digest_of_argument(proposer: str) -> str | None:
+    """SHA-256 (hex) of what lies in the file or folder that a proposer's name ends with; None where it ends with none."""
+    argument = split_name(proposer)[1]
+    path = None if argument is None else Path(argument)
+    return None if path is None or not path.exists() else _digest(path)
 
 
 def _digest(path: Path) -> str:
@@ -67,10 +74,17 @@ def make_proposer(find: FindConfig, options: RunOptions, on_weights: Callable[[s
         BackendError: it is unknown, or cannot be made.
     """
     name, _ = split_name(find.proposer)
-    text = describe_source(name, "default")
+    text = describe_source(name, find.proposer_weights)
     if text is not None and on_weights is not None:
         on_weights(f"proposer {name!r} {text}")
-    return Finding(create_proposer(find.proposer, device=options.device), find)
+    digest = _digest_of_argument(find.proposer)
+    return Finding(_made(find.proposer, find.proposer_weights, options.device, digest), find)
+
+
+@functools.lru_cache(maxsize=1)
+def _made(name: str, weights: str, device: str, _: str | None) -> Proposer:
+    """The proposer, once for all videos of a batch; made anew when its file holds something else."""
+    return create_proposer(name, weights=weights, device=device)
 
 
 def find_for(
