@@ -154,6 +154,7 @@ def test_played_backends_compute_and_give_what_the_scene_shows_at_any_size() -> 
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # of PyTorch's compiler, about itself
 def test_all_sections_run_on_the_cpu(tmp_path: Path) -> None:
     status, report = run(tmp_path, "--minutes", "30")
     assert status == 0
