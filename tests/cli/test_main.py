@@ -39,7 +39,10 @@ def test_help_shows_every_setting_with_its_default(call: Any, monkeypatch: pytes
     monkeypatch.setenv("COLUMNS", "200")
     text = call("segment", "--help").out
     assert len(re.findall("^  --", text, re.MULTILINE)) >= len(setting_fields())
-    assert "usage: sampt segment VIDEO (--points ... | --box ... | --queries FILE | --mask PNG | --find) [-o DIR] [options]" in text
+    assert (
+        "usage: sampt segment VIDEO (--points ... | --box ... | --queries FILE | --mask PNG | --find) [-o DIR] [options]"
+        in text
+    )
     rounds = PRESETS["default"].prompting.refinement_steps
     assert f"refinement steps: with the box and logits of the step before (default: {rounds})" in text
     assert "sample points again from the predicted masks (default: on)" in text
