@@ -48,8 +48,10 @@ def test_detections_of_another_program_become_objects_with_their_names(media: An
     classes = {c["name"] for c in json.loads((output / "coco-instances.json").read_text())["categories"]}
     assert "fish" in classes
     assert call(*named, "--formats", "png,coco-instances").err.startswith("Already complete")
-    few = call("segment", media.path("clip.mp4"), *kit.fast, *named[-4:-2], "--find-max", "1", "-o", tmp_path / "few")
-    assert "  1 more object found and left out; --find-max takes more" in few.err.splitlines()
+    one = ("--find-max", "1", "--labels", "1=cod,7=none", "-o", tmp_path / "few")
+    few = call("segment", media.path("clip.mp4"), *kit.fast, *named[-4:-2], *one).err.splitlines()
+    assert "  1 more object found and left out; --find-max takes more" in few
+    assert few[1].startswith("  object 1 (cod): mask on ")
     boxes_file(tmp_path, box_of(cool), name="shark")  # the same file, and another run
     assert "with other settings or input" in call(*named, "--formats", "png,coco-instances").err
 

@@ -112,7 +112,7 @@ def find_for(
         on_frame=on_frame,
     )
     everyone = Queries(queries.points, (*queries.masks, *found.queries.masks), queries.boxes)
-    labels = {**job.labels, **found.labels}
+    labels = {**found.labels, **job.labels}
     if labels:
         labels = {o: labels.get(o) or object_named(o).name for o in everyone.object_ids}
     return dataclasses.replace(job, labels=labels), everyone, found

@@ -62,7 +62,8 @@ class Job:
         output: folder of the results.
         config: settings of the method; the preset ``default`` when left out, of a stream without re-initialisation.
         options: how it is run.
-        labels: object id -> what it is called in formats that have names or classes; of all objects, or none.
+        labels: object id -> what it is called in formats that have names or classes; of all objects, or none. Where objects are
+            found, of any ids: found objects have the proposer's words where these say nothing.
         classes: all classes in the order of their numbers; left out: the names, by object id.
         find: which objects are segmented that nobody named; None: none.
         start, stop, stride: frames start, start + stride, ... before stop are worked on; None: to the end. Of a stream all

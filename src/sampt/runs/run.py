@@ -243,7 +243,8 @@ def prepare_run(
 
 def _check_before(job: Job, video: Video, object_ids: Sequence[int]) -> None:
     """All else that can be known to fail before a file is touched and before any work is done."""
-    more: dict[str, Any] = {"labels": job.labels, "images": job.options.images}
+    # Which objects will be found nobody knows yet; they may have labels, too.
+    more: dict[str, Any] = {"labels": None if job.find is not None else job.labels, "images": job.options.images}
     check_outputs(job.options.formats, object_ids, overlapping=job.config.overlapping, **more)
     video.check_complete(video.num_frames)
     if isinstance(job.video, (str, Path)) and not isinstance(video, VideoFile):
