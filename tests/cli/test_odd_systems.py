@@ -118,7 +118,8 @@ def test_an_error_cannot_write_to_the_terminal(media: Any, kit: Any, call: Any, 
 def test_an_address_space_too_small_for_a_thread_is_one_line(source: str, media: Any, kit: Any, tmp_path: Path) -> None:
     """All is imported, and then there is room for no stack of a thread."""
     before = (
-        "import resource, sampt.runs.run, sampt.cli.segment, sampt.segmenters.grabcut, sampt.trackers.lucas_kanade\n"
+        "import resource, numpy, sampt.runs.run, sampt.cli.segment, sampt.segmenters.grabcut, sampt.trackers.lucas_kanade\n"
+        "numpy.ones((512, 512)) @ numpy.ones((512, 512))  # OpenBLAS gets its memory now: without it ends the process itself\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 20), -1))"
     )

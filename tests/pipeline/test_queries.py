@@ -89,5 +89,6 @@ def test_purposes_keep_their_numbers() -> None:
         "PROMPT": 3,
         "REINIT": 4,
         "SIMULATED_PERSON": 5,
+        "FIND": 6,
     }
     assert rng_for(72, RngPurpose.REINIT, 1, 9).integers(1 << 62) == np.random.default_rng([72, 4, 1, 9]).integers(1 << 62)
