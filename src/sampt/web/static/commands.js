@@ -71,10 +71,12 @@ export class Commands {
    */
   async #sendUntilReached(send, find) {
     for (let isFirst = true; ; isFirst = false) {
+      // Before, too: a response that says the session is not open may come when it is open again.
+      const wasOnline = this.store.get("isOnline");
       try {
         return (isFirst ? null : find(await api.session())) ?? (await send());
       } catch (error) {
-        const isLost = error instanceof ApiError && (error.status === 0 || (error.status === 404 && !this.store.get("isOnline")));
+        const isLost = error instanceof ApiError && (error.status === 0 || (error.status === 404 && !(wasOnline && this.store.get("isOnline"))));
         if (!isLost) throw error;
       }
       await new Promise((resolve) => {
