@@ -4,6 +4,8 @@ import { POINT_RADIUS } from "./marks.js";
 
 const STILL_PX = 4;
 const LONG_PRESS_MS = 550;
+const DOUBLE_CLICK_MS = 500; // as desktops have it
+const DOUBLE_CLICK_PX = 8;
 const WHEEL_STEP = 0.0015;
 const MAX_WHEEL = 800; // browsers join quick turns to one
 
@@ -21,6 +23,8 @@ export class Pointer {
   #timer = 0;
   /** The suggestion under the pointer. @type {import("./types.js").ShownSuggestion | null} */
   #suggestion = null;
+  /** The last press that accepted a suggestion. @type {{timeStamp: number, at: Position} | null} */
+  #accepted = null;
   isSpaceHeld = false;
   /** Whether a drag happened while the space bar was held, which then is no command to play. */
   hasPannedWithSpace = false;
@@ -95,6 +99,7 @@ export class Pointer {
     if (isPlain && hit?.kind === "point" && this.#isOwn(hit.point)) {
       return { kind: "point", point: hit.point, ...base };
     }
+    if (isPlain && this.#isSecondOfDouble(event, position)) return { kind: "done", ...base };
     const suggestion = isPlain ? this.#suggestionAt(position) : null;
     if (suggestion) return { kind: "suggestion", suggestion, ...base };
     if (isPlain && tool === "box") return { kind: "box", ...base };
@@ -108,6 +113,17 @@ export class Pointer {
    */
   #isOwn({ object_id: objectId }) {
     return objectId === this.commands.targetId && this.commands.isEditable(objectId);
+  }
+
+  /**
+   * Whether a press is the second one of a double click that has accepted a suggestion, which may be gone by now.
+   * @param {PointerEvent} event
+   * @param {Position} position
+   */
+  #isSecondOfDouble(event, position) {
+    if (!this.#accepted) return false;
+    const { timeStamp, at } = this.#accepted;
+    return event.timeStamp - timeStamp < DOUBLE_CLICK_MS && Math.hypot(position.x - at.x, position.y - at.y) < DOUBLE_CLICK_PX;
   }
 
   /**
@@ -187,7 +203,10 @@ export class Pointer {
     this.#dress();
     if (gesture.kind === "press") this.#click(gesture);
     else if (gesture.kind === "point" && gesture.point) this.#drop(gesture.point, Boolean(gesture.hasMoved));
-    else if (gesture.kind === "suggestion") this.suggestions.accept(gesture.suggestion);
+    else if (gesture.kind === "suggestion") {
+      this.#accepted = { timeStamp: event.timeStamp, at: position };
+      this.suggestions.accept(gesture.suggestion);
+    }
     else if (gesture.kind === "box") this.#endBox(gesture, position);
     else if (gesture.kind === "stroke") this.drawing.endStroke(this.stage.view.toImage(position.x, position.y));
     else if (gesture.kind === "corner") this.drawing.addCorner(this.stage.view.toImage(position.x, position.y), !gesture.isPositive);
