@@ -11,7 +11,7 @@ from sampt.finding import FoundObjects, find_objects
 from sampt.pipeline.queries import Queries
 from sampt.pipeline.segment import segment_video
 from sampt.presets import preset
-from sampt.proposers.base import Proposal, ProposerFrame, ProposerInfo
+from sampt.proposers.base import Proposal, Proposer, ProposerFrame, ProposerInfo
 from sampt.testing import (
     ExactProposer,
     ExactSegmenter,
@@ -23,19 +23,29 @@ from sampt.testing import (
     leave_and_return_scene,
     slow_scene,
 )
+from sampt.testing.fakes import KnownClip
 from sampt.types import Points
 from sampt.video.array import ArrayVideo
+from sampt.video.base import Video
 
 CONFIG = with_settings(preset("default"), {"prompting.refinement_steps": 0})
 
 
-def find_in(scene: Scene, find: FindConfig | None = None, known: Queries | None = None, **named: object) -> FoundObjects:
-    """What is found of a scene by backends that know it."""
+def find_in(
+    scene: Scene,
+    find: FindConfig | None = None,
+    known: Queries | None = None,
+    *,
+    proposer: Proposer | None = None,
+    clip: KnownClip | None = None,
+    video: Video | None = None,
+) -> FoundObjects:
+    """What is found of a scene by backends that know it, or, of ``clip`` or ``video``, what these show instead."""
     return find_objects(
-        SceneVideo(scene),
-        proposer=named.get("proposer") or ExactProposer(scene, min_pixels=60),  # type: ignore[arg-type]
+        video or SceneVideo(scene),
+        proposer=proposer or ExactProposer(clip or scene, min_pixels=60),
         tracker=ExactTracker(scene),
-        segmenter=ExactSegmenter(scene),
+        segmenter=ExactSegmenter(clip or scene),
         config=CONFIG,
         find=find or FindConfig(every=6),
         known=known,
@@ -95,14 +105,7 @@ def test_a_cut_is_searched_and_ends_what_was_there() -> None:
         + [np.concatenate([nothing, nothing, other.masks(i)]) for i in range(8)]
     )
     clip = RecordedClip(frames, masks)
-    found = find_objects(
-        ArrayVideo(frames),
-        proposer=ExactProposer(clip),
-        tracker=ExactTracker(one),
-        segmenter=ExactSegmenter(clip),
-        config=CONFIG,
-        find=FindConfig(every=20),
-    )
+    found = find_in(one, FindConfig(every=20), clip=clip, video=ArrayVideo(frames))
     assert 8 in found.searched
     assert len(found.objects) == 3
 
@@ -152,12 +155,5 @@ def test_what_is_proposed_once_and_is_there_later_is_dropped() -> None:
         np.stack([scene.frame(i) for i in range(14)]),
         np.stack([np.concatenate([scene.masks(i), ~scene.masks(i).any(0, keepdims=True)]) for i in range(14)]),
     )
-    found = find_objects(
-        SceneVideo(scene),
-        proposer=Noisy(scene),
-        tracker=ExactTracker(scene),
-        segmenter=ExactSegmenter(ground),
-        config=CONFIG,
-        find=FindConfig(every=3),
-    )
+    found = find_in(scene, FindConfig(every=3), proposer=Noisy(scene), clip=ground)
     assert len(found.objects) == 2

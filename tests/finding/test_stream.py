@@ -11,6 +11,7 @@ from sampt.config import FindConfig, default_config, with_settings
 from sampt.errors import BackendError, ConfigError
 from sampt.evaluation.vos.jf import jaccard
 from sampt.finding import find_in_stream
+from sampt.proposers.base import Proposal, ProposerFrame
 from sampt.testing import ExactProposer, ExactSegmenter, ExactStreamTracker, ExactTracker, Scene, exchange_scene, slow_scene
 from sampt.types import FrameMasks, ObjectState
 
@@ -45,6 +46,29 @@ def test_objects_are_found_as_they_come_and_keep_their_ids() -> None:
 def test_no_more_objects_than_are_wanted() -> None:
     results = found_in(slow_scene(8), FindConfig(every=3, max_objects=1))
     assert all(r.masks.shape[0] == 1 and r.masks.any() for r in results)
+
+
+def test_points_are_renewed_more_often_than_the_proposer_is_heard() -> None:
+    scene = slow_scene(29)
+    proposer, heard = ExactProposer(scene), []
+
+    class Heard:
+        info = proposer.info
+
+        def propose(self, frame: ProposerFrame) -> list[Proposal]:
+            heard.append(frame.frame_idx)
+            return proposer.propose(frame)
+
+    results = find_in_stream(
+        (scene.frame(i) for i in range(29)),
+        proposer=Heard(),
+        tracker=ExactStreamTracker(scene),
+        segmenter=ExactSegmenter(scene),
+        config=CONFIG,
+        find=FindConfig(every=27, max_objects=2),  # points are at most 24 frames old
+    )
+    assert all(frame.masks.any((1, 2)).all() for frame in results)
+    assert heard == [0, 27]
 
 
 def test_what_does_not_fit_a_stream_is_refused_at_once() -> None:

@@ -203,7 +203,8 @@ class Finder:
     ) -> None:
         self._engine, self._find, self._proposer = engine, find, proposer
         self._source_hw = source.size_hw
-        self._num_source_frames = max(source.source_frame(0), source.source_frame(source.num_frames - 1)) + 1
+        ends = () if source.is_streaming else (source.source_frame(0), source.source_frame(source.num_frames - 1))
+        self._num_source_frames = max(ends) + 1 if ends else None
         step = engine.config.reinit.tracker_horizon
         self._step = min(step, find.every) if find.every else step
         self._video = ShotView(CachedVideo(working, self._step + 1))
@@ -267,7 +268,7 @@ class Finder:
             The masks of the objects that are there.
         """
         view = self._view(frame_idx)
-        priors = {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
+        priors = self._priors(frame_idx)
         shown = self._propagated(view, row, priors)
         named = self._named_on(view)
         for object_id, mask in named.items():  # what was found before may be what the user names here
@@ -296,6 +297,10 @@ class Finder:
             source_name=self._video.frame_name(frame_idx) if self._video.has_names else None,
             num_source_frames=self._num_source_frames,
         )
+
+    def _priors(self, frame_idx: int) -> dict[int, FloatArray]:
+        """Where the objects may be by the object memory, where it is on."""
+        return {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
 
     def _propagated(self, view: ProposerFrame, row: FramePoints | None, priors: dict[int, FloatArray]) -> dict[int, ObjectMask]:
         """The masks of the objects whose points lead here."""
@@ -372,8 +377,8 @@ class Finder:
 
     def _note(self, item: _Object, frame_idx: int, proposal: Proposal, agreement: float) -> None:
         """A proposal is about an object; it may be named there."""
-        if frame_idx in item.scores and item.scores[frame_idx] >= proposal.score:
-            return
+        if frame_idx in item.scores:
+            return  # a better one was first
         item.scores[frame_idx] = proposal.score
         if proposal.label is not None:
             item.labels[proposal.label] = item.labels.get(proposal.label, 0.0) + proposal.score
@@ -406,9 +411,7 @@ class Finder:
             rng = rng_for(self._engine.config.seed, RngPurpose.FIND, object_id, frame_idx)
             item.points = sample_object_points(mask, view.image, object_id, frame_idx, sampling, rng)
         if self._recognition is not None:
-            fresh = {
-                o: m for o, m in found.items() if self._objects[o].born == frame_idx or frame_idx in self._objects[o].scores
-            }
+            fresh = {o: m for o, m in found.items() if frame_idx in (self._objects[o].born, *self._objects[o].scores)}
             self._recognition.learn(frame_idx, fresh)
             self._recognition.forget(frame_idx)
         self._video.forget(frame_idx)
@@ -418,8 +421,7 @@ class Finder:
     def _chosen(self) -> FoundObjects:
         """The objects that more than one glance speaks for, best first."""
         found = [o for o in self._objects.values() if not o.is_named and o.best is not None and not is_doubtful(o)]
-        count = max(1, len(self._searched))
-        found.sort(key=lambda o: (-sum(o.scores.values()) / count, o.object_id))
+        found.sort(key=lambda o: (-sum(o.scores.values()), o.object_id))
         chosen = found[: self._find.max_objects]
         objects = tuple(self._finished(self._first_id + k, item) for k, item in enumerate(chosen))
         return FoundObjects(objects, tuple(self._searched), len(found) - len(chosen))

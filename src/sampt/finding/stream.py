@@ -8,7 +8,6 @@ the number under which it was met.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -22,7 +21,7 @@ from sampt.pipeline.preparation import PreparedQueries, working_video
 from sampt.pipeline.propagation import Engine
 from sampt.proposers.base import FRAMES_BEFORE, Proposer
 from sampt.segmenters.base import PromptableSegmenter
-from sampt.trackers.base import PointTracker, find_stream
+from sampt.trackers.base import PointTracker, start_streaming
 from sampt.tracks.filters import PointFilter
 from sampt.types import FrameMasks, FramePoints, HiddenBy, ObjectState, Points, UInt8Array
 from sampt.video.streaming import StreamFrame, StreamingVideo
@@ -92,7 +91,6 @@ class _StreamRun(Finder):
     def __init__(self, engine: Engine, video: StreamingVideo, find: FindConfig, proposer: Proposer) -> None:
         working = working_video(video, engine.config.longest_side)
         super().__init__(engine, video, working, find, proposer, PreparedQueries(Points.concat([]), {}))
-        self._num_source_frames = sys.maxsize
         self._stream = video
         self._ids = stream_object_ids(find)
         self._max_id = self._ids[-1]
@@ -100,17 +98,18 @@ class _StreamRun(Finder):
 
     def frames(self) -> Iterator[FrameMasks]:
         """The results."""
-        due = 0
+        searched = renewed = 0
         for frame_idx, _ in enumerate(self._stream):
             self._engine.check()
             frame = self._video.read(frame_idx, frame_idx + 1)[0]
             is_cut = frame_idx > 0 and self._video.shot_end(frame_idx - 1, frame_idx + 1) == frame_idx
             row = None if is_cut or self._tracks is None else self._tracks.push(frame, frame_idx)
-            is_due = is_cut or (frame_idx >= due and (self._find.every > 0 or frame_idx == 0))
+            is_due = is_cut or frame_idx == 0 or (self._find.every > 0 and frame_idx - searched >= self._find.every)
+            searched = frame_idx if is_due else searched
             # Points wear out: where the proposer is not heard for long, they are renewed all the same.
-            if is_due or frame_idx >= due:
+            if is_due or frame_idx - renewed >= self._step:
                 shown = self._visit(frame_idx, row, is_due=is_due)
-                due = frame_idx + self._step
+                renewed = frame_idx
                 self._drop_doubtful(shown)
                 self._start(frame, frame_idx)
             else:
@@ -125,8 +124,7 @@ class _StreamRun(Finder):
 
     def _between(self, frame_idx: int, row: FramePoints | None) -> dict[int, ObjectMask]:
         """The masks on a frame on which nothing is searched for."""
-        priors = {} if self._recognition is None else self._recognition.priors(frame_idx, list(self._objects))
-        shown = self._propagated(self._view(frame_idx), row, priors)
+        shown = self._propagated(self._view(frame_idx), row, self._priors(frame_idx))
         if self._recognition is not None:
             self._recognition.forget(frame_idx)
         return shown
@@ -158,15 +156,14 @@ class _Tracks:
     def __init__(self, engine: Engine, config: TrackingConfig, points: Points, frame: UInt8Array, frame_idx: int) -> None:
         self._points = points
         self._ids = np.arange(len(points))
-        self._stream = find_stream(engine.tracker)()
-        self._stream.push(frame)
-        self._stream.add(points.xy)
+        self._tracks = start_streaming(engine.tracker, points.with_frames(np.zeros(len(points), np.int64)))
+        self._tracks.push(frame[None])
         self._filter = PointFilter(config, points, (frame.shape[0], frame.shape[1]))
         self._filter.apply(frame, frame_idx, self._ids, points.xy, np.zeros(len(points), np.uint8))
 
     def push(self, frame: UInt8Array, frame_idx: int) -> FramePoints:
         """Where they are on the next frame."""
-        step = self._stream.push(frame)
+        (step,) = self._tracks.push(frame[None])
         codes = np.where(step.visible, HiddenBy.NONE, HiddenBy.TRACKER).astype(np.uint8)
         codes = self._filter.apply(frame, frame_idx, self._ids, step.xy, codes)
         return FramePoints(self._ids, self._points.object_id, self._points.is_positive, step.xy, step.confidence, codes)
