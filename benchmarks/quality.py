@@ -99,18 +99,23 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="folder of the split (default: in ../shared)")
     parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these")
+    add_method_arguments(parser)
+    parser.add_argument("--clicks", type=int, default=0, help="start from so many clicks an object, not from its mask")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out flow alone")
+    return parser.parse_args()
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """What :func:`make_config` reads, how many sequences at a time, and where label maps and figures go."""
     parser.add_argument("--preset", default="default")
     parser.add_argument("--tracker", help="instead of the preset's")
     parser.add_argument("--segmenter", help="instead of the preset's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.positive_points=64; repeatable"
     )
-    parser.add_argument("--clicks", type=int, default=0, help="start from so many clicks an object, not from its mask")
     parser.add_argument("--workers", type=int, default=1, help="sequences at a time; more than one: one OpenCV thread each")
-    parser.add_argument("--no-baseline", action="store_true", help="leave out flow alone")
     parser.add_argument("--out", type=Path, help="keep the label maps here")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    return parser.parse_args()
 
 
 def load_sequences(args: argparse.Namespace) -> list[LabelMapSequence]:

@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 
 from benchmarks.finding import Method, add_find_arguments, find_config
-from benchmarks.quality import SHARED, load_sequences, make_config, write
+from benchmarks.quality import SHARED, add_method_arguments, load_sequences, make_config, write
 from sampt.config import FindConfig, SegmentConfig, with_settings
 from sampt.errors import SamptError
 from sampt.evaluation import LabelMapSequence, Scores, SequenceScore, score_sequence
@@ -86,15 +86,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help=f"folder of the sequences (default: in {SHARED})")
     parser.add_argument("--sequences", nargs="+", default=[], metavar="NAME", help="only these")
     add_find_arguments(parser)
-    parser.add_argument("--preset", default="default")
-    parser.add_argument("--tracker", help="instead of the preset's")
-    parser.add_argument("--segmenter", help="instead of the preset's")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. sampling.positive_points=64; repeatable"
-    )
-    parser.add_argument("--workers", type=int, default=1, help="sequences at a time; more than one: one OpenCV thread each")
-    parser.add_argument("--out", type=Path, help="keep the label maps here")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    add_method_arguments(parser)
     return parser.parse_args(arguments)
 
 

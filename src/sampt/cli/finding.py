@@ -12,15 +12,6 @@ from sampt.config import FindConfig
 
 __all__ = ["add_find_options", "find_from", "given_find_settings"]
 
-_OPTIONS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
-    "proposer": ("--proposer", "NAME", str),
-    "proposer_weights": ("--proposer-weights", "NAME", str),
-    "every": ("--find-every", "N", whole_number),
-    "max_objects": ("--find-max", "N", whole_number),
-    "min_area": ("--find-min-area", "X", finite_number),
-    "min_score": ("--find-min-score", "X", finite_number),
-}
-
 
 def _box(text: str) -> tuple[float, ...]:
     """For argparse: four numbers."""
@@ -33,7 +24,15 @@ def _box(text: str) -> tuple[float, ...]:
     return numbers
 
 
-_OPTIONS["region"] = ("--find-region", "X0,Y0,X1,Y1", _box)
+_OPTIONS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+    "proposer": ("--proposer", "NAME", str),
+    "proposer_weights": ("--proposer-weights", "NAME", str),
+    "every": ("--find-every", "N", whole_number),
+    "max_objects": ("--find-max", "N", whole_number),
+    "min_area": ("--find-min-area", "X", finite_number),
+    "min_score": ("--find-min-score", "X", finite_number),
+    "region": ("--find-region", "X0,Y0,X1,Y1", _box),
+}
 
 
 def add_find_options(parser: argparse.ArgumentParser) -> None:

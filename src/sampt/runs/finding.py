@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sampt.proposers.create import create_proposer, split_name
 from sampt.runs.backends import Backends
 from sampt.runs.job import Job, RunOptions
 from sampt.video.base import Video
+from sampt.video.digest import compute_digest_of_files
 from sampt.weights import describe_source, weights_identity
 
 __all__ = ["Finding", "describe_found", "find_for", "make_proposer"]
@@ -52,19 +52,12 @@ class Finding:
 
 
 def _digest_of_argument(proposer: str) -> str | None:
-    """SHA-256 (hex) of what lies in the file or folder that a proposer's name ends with; None where it ends with none."""
+    """Of the file, or the files of the folder, that a proposer's name ends with; None where it ends with none."""
     argument = split_name(proposer)[1]
     path = None if argument is None else Path(argument)
-    return None if path is None or not path.exists() else _digest(path)
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 (hex) of a file, or of the files of a folder with their names."""
-    total = sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        total.update(f"{file.relative_to(path)}:{file.stat().st_size}:".encode())
-        total.update(file.read_bytes())
-    return total.hexdigest()
+    if path is None or not path.exists():
+        return None
+    return compute_digest_of_files(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])
 
 
 def make_proposer(find: FindConfig, options: RunOptions, on_weights: Callable[[str], None] | None = None) -> Finding:

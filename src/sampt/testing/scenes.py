@@ -161,7 +161,7 @@ def alike_crossing_scene(
 
 
 def exchange_scene(num_frames: int = 48, size_hw: tuple[int, int] = _LARGER, *, seed: int = 12, shaded: bool = True) -> Scene:
-    """Object 1 leaves the frame on one side while object 2, which ramps alike, enters on the other and stays."""
+    """Object 1 leaves the frame on one side while object 2, which looks alike, enters on the other and stays."""
     rng = np.random.default_rng(seed)
     colors, ground = _colors(rng)
     h, w = size_hw

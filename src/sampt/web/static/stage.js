@@ -16,6 +16,8 @@ export class Stage {
   #painter = new Painter();
   /** A mask with what is being drawn on it, or cut from it. */
   #layer = document.createElement("canvas");
+  /** @type {CanvasPattern | null} */
+  #stripes = null;
   #isDue = false;
   #size = { width: 1, height: 1 };
   /** @type {ImageBitmap | null} */
@@ -207,7 +209,7 @@ export class Stage {
     }
     layer.setTransform(1, 0, 0, 1, 0, 0);
     layer.globalCompositeOperation = "destination-in";
-    layer.fillStyle = makeStripes(layer);
+    layer.fillStyle = this.#stripes ??= makeStripes(layer);
     layer.fillRect(0, 0, this.#layer.width, this.#layer.height);
     this.#drawLayer(1);
   }
