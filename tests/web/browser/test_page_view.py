@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -39,9 +40,16 @@ def _shown_centres(ui: Any) -> npt.NDArray[np.float64]:
     """(2, 2) centres of the squares in CSS pixels of the canvas, from an image of it."""
     ui.page.mouse.move(5, 5)
     ui.page.evaluate("for (const one of document.querySelectorAll('#hint, .readout')) one.style.visibility = 'hidden'")
-    image = Image.open(BytesIO(ui.page.locator("#stage").screenshot()))
-    bright = np.asarray(image.convert("L"), np.float64)
-    bright[bright < 60] = 0
+    bright = np.zeros(0)
+
+    def only_squares() -> bool:
+        """A point or a mask that was undone is drawn until the next paint, which may be late on a busy machine."""
+        nonlocal bright
+        image = Image.open(BytesIO(ui.page.locator("#stage").screenshot()))
+        bright = np.asarray(image.convert("L"), np.float64) * (np.asarray(image.convert("L")) >= 60)
+        return cv2.connectedComponents((bright > 0).astype(np.uint8))[0] == 1 + len(SQUARES)
+
+    ui.until(only_squares)
     rows, columns = np.nonzero(bright)
     # The squares lie on a diagonal: the line across it between them parts them.
     middle = (rows + columns).min() + np.ptp(rows + columns) / 2
