@@ -1,12 +1,14 @@
 """Tracker ``nano``: the bundled network behind our interface.
 
-A frame is brought to one size, encoded once, and all points take one step on it. What a point carries is fixed: a stream needs
-the same memory on its last frame as on its first.
+A frame is brought to two sizes, each encoded once. All points take one step on the smaller image and are looked at again in the
+larger one. It is encoded as a whole: features of a part depend on where it ends, and a track would depend on which other points
+there are. What a point carries is fixed: a stream needs the same memory on its last frame as on its first.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -21,6 +23,9 @@ from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["NanoTracker", "NanoTrackerSettings"]
 
+LARGER = 1.25
+"""Points are looked at again in an image that is so many times as large, or larger."""
+
 
 @dataclass(frozen=True)
 class NanoTrackerSettings:
@@ -28,16 +33,18 @@ class NanoTrackerSettings:
 
     Attributes:
         longest_side: of the image that the network sees, pixels.
+        refined_side: of the larger one that points are looked at again in, at most the frame's own; 0: they are not.
         visible: least confidence of a visible point.
         points_together: points that take a step at once; each needs some 150 kB in between.
         cache_bytes: room for features of frames, for streams that look at the same ones: another direction, the next window of
-            re-initialisation; 1.5 MB a frame of 16:9, 2.5 MB a square one.
+            re-initialisation; 1.5 MB a frame of 16:9 and 5.4 MB its larger image, a square one 2.5 and 9.6 MB.
     """
 
     longest_side: int = 320
+    refined_side: int = 640
     visible: float = 0.2
     points_together: int = 640
-    cache_bytes: int = 64 << 20
+    cache_bytes: int = 128 << 20
 
 
 class NanoTracker(CausalTracker):
@@ -61,19 +68,45 @@ class _Encoder:
 
     def __init__(self, runtime: Runtime, settings: NanoTrackerSettings) -> None:
         self._runtime = runtime
-        self._settings = settings
         self._cache: LruCache[bytes, Features] = LruCache(settings.cache_bytes)
 
-    def encode(self, frame: UInt8Array) -> tuple[Features, SizeHW]:
-        """Features of a frame, and the size of the image that they are of."""
-        size_hw = network_size((frame.shape[0], frame.shape[1]), self._settings.longest_side)
+    def encode(self, frame: UInt8Array, size_hw: SizeHW) -> Features:
+        """Features of a frame (h, w, 3) that is brought to ``size_hw``."""
         image = resized(frame, size_hw)
         key = hashlib.blake2b(image.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
         features = self._cache.get(key)
         if features is None:
             features = self._runtime.encode(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
             self._cache.put(key, features, sum(maps.nbytes for maps in features))
-        return features, size_hw
+        return features
+
+
+class _Level:
+    """Points in one image of the two; they do not see each other, so that they may go in parts: all but the last are full.
+
+    Attributes:
+        size_hw: of the image.
+        features: of the last frame.
+        states: of the points, in the order of adding.
+    """
+
+    def __init__(self, size_hw: SizeHW) -> None:
+        self.size_hw = size_hw
+        self.features: Features = (None, None)
+        self.states: list[PointState] = []
+
+    def add(self, runtime: Runtime, xy: FloatArray, together: int) -> None:
+        """(n, 2) points of the last frame, in pixels of the image."""
+        room = together - self.states[-1].xy.shape[1] if self.states else 0
+        while len(xy):
+            size = room or together
+            more = runtime.begin(self.features, xy[:size])
+            if room:
+                self.states[-1] = runtime.join(self.states[-1], more)
+            else:
+                self.states.append(more)
+            room = 0
+            xy = xy[size:]
 
 
 class _NanoStream(TrackerStream):
@@ -81,39 +114,52 @@ class _NanoStream(TrackerStream):
         self._runtime = runtime
         self._encoder = encoder
         self._settings = settings
-        self._size_hw: SizeHW = (1, 1)
-        self._network_hw: SizeHW = (STRIDE, STRIDE)
-        self._features: Features | None = None
-        self._states: list[PointState] = []
-        """Points do not see each other, so that they may go in parts; all but the last are full."""
+        self._size_hw: SizeHW = (0, 0)
+        self._level = _Level((STRIDE, STRIDE))
+        self._refined: _Level | None = None
 
     def push(self, frame: UInt8Array) -> TrackStep:
-        self._size_hw = (frame.shape[0], frame.shape[1])
-        self._features, self._network_hw = self._encoder.encode(frame)
-        if not self._states:
+        size_hw = (frame.shape[0], frame.shape[1])
+        if size_hw != self._size_hw:  # with the first frame; all have one size
+            self._size_hw = size_hw
+            self._level = _Level(network_size(size_hw, self._settings.longest_side))
+            refined_hw = refined_size(size_hw, self._settings)
+            self._refined = _Level(refined_hw) if refined_hw else None
+        for level in self._levels:
+            level.features = self._encoder.encode(frame, level.size_hw)
+        runtime, level = self._runtime, self._level
+        if not level.states:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))
-        self._states = [self._runtime.step(self._features, state) for state in self._states]
-        locations, certainty = zip(*map(self._runtime.where, self._states), strict=True)
-        xy, confidence = rescale_xy(np.concatenate(locations), self._network_hw, self._size_hw), np.concatenate(certainty)
-        confidence = np.where(inside_frame(xy, self._size_hw), confidence, 0).astype(np.float32)
-        return TrackStep(clip_xy(xy, self._size_hw), confidence >= self._settings.visible, confidence)
+        level.states = [runtime.step(level.features, state) for state in level.states]
+        locations, certainty = zip(*map(runtime.where, level.states), strict=True)
+        if self._refined:
+            xy = rescale_xy(np.concatenate(self._refine(self._refined, locations, certainty)), self._refined.size_hw, size_hw)
+        else:
+            xy = rescale_xy(np.concatenate(locations), level.size_hw, size_hw)
+        confidence = np.where(inside_frame(xy, size_hw), np.concatenate(certainty), 0).astype(np.float32)
+        return TrackStep(clip_xy(xy, size_hw), confidence >= self._settings.visible, confidence)
 
     def add(self, xy: FloatArray) -> None:
-        if not len(xy):
-            return
-        assert self._features is not None, "points are added on the frame pushed last"
-        locations = rescale_xy(xy, self._size_hw, self._network_hw)
-        full = self._settings.points_together
-        room = full - self._states[-1].xy.shape[1] if self._states else 0
-        while len(locations):
-            size = room or full
-            more = self._runtime.begin(self._features, locations[:size])
-            if room:
-                self._states[-1] = self._runtime.join(self._states[-1], more)
-            else:
-                self._states.append(more)
-            room = 0
-            locations = locations[size:]
+        assert self._size_hw[0], "points are added on the frame pushed last"
+        for level in self._levels:
+            level.add(self._runtime, rescale_xy(xy, self._size_hw, level.size_hw), self._settings.points_together)
+
+    @property
+    def _levels(self) -> tuple[_Level, ...]:
+        return (self._level, self._refined) if self._refined else (self._level,)
+
+    def _refine(self, refined: _Level, locations: Sequence[FloatArray], certainty: Sequence[FloatArray]) -> list[FloatArray]:
+        """Where the second look sees points, in pixels of its image, part by part."""
+        given = [rescale_xy(xy, self._level.size_hw, refined.size_hw) for xy in locations]
+        parts = zip(refined.states, given, certainty, strict=True)
+        refined.states = [self._runtime.refine(refined.features, state, xy, seen) for state, xy, seen in parts]
+        return [self._runtime.where(state)[0] for state in refined.states]
+
+
+def refined_size(size_hw: SizeHW, settings: NanoTrackerSettings) -> SizeHW | None:
+    """The size of the larger image of frames of ``size_hw``; None where it would be little larger than the other one."""
+    side = min(settings.refined_side, max(size_hw))
+    return network_size(size_hw, side) if side >= LARGER * settings.longest_side else None
 
 
 def network_size(size_hw: SizeHW, longest_side: int) -> SizeHW:

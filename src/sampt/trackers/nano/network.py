@@ -278,7 +278,7 @@ class NanoTrackerRefinement(_Look):
         """One frame on.
 
         Args:
-            fine, coarse: features of the larger image, or of a part of it, as the encoder gives them.
+            fine, coarse: features of the larger image, as the encoder gives them.
             state: of the refinement; positions are pixels of that image.
             given: (b, n, 2) where the step says that the points are, in the same pixels.
             seen: (b, n) how sure it is.

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sampt.backends.onnx_files import check_inputs, open_session
-from sampt.trackers.nano.runtime import FILES, HIDDEN, Features, PointState
+from sampt.trackers.nano.runtime import FILES, HIDDEN, INT8_ENCODER, Features, PointState
 from sampt.types import FloatArray
 
 __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """The three files of a folder."""
+    """The files of a folder."""
 
     device = "cpu"
 
     def __init__(self, folder: Path) -> None:
-        self._encoder, self._begin, self._step = (open_session(folder / name, "nano") for name in FILES)
+        names = (INT8_ENCODER, *FILES[1:])
+        self._encoder, self._begin, self._step, self._refinement = (open_session(folder / name, "nano") for name in names)
         check_inputs(self._step, ["fine", "coarse", *PointState._fields], "nano", "step.onnx")
+        check_inputs(
+            self._refinement, ["fine", "coarse", *PointState._fields, "given", "given_seen"], "nano", "refinement.onnx"
+        )
 
     def encode(self, image: FloatArray) -> Features:
         fine, coarse = self._encoder.run(None, {"picture": image})
@@ -37,9 +43,18 @@ class OnnxRuntime:
         return PointState(*(np.concatenate(pair, 1) for pair in zip(state, more, strict=True)))
 
     def step(self, features: Features, state: PointState) -> PointState:
-        feeds = {"fine": features[0], "coarse": features[1], **state._asdict()}
-        xy, velocity, seen, memory, recent_fine, recent_coarse = self._step.run(None, feeds)
-        return PointState(xy, velocity, seen, memory, state.first_fine, state.first_coarse, recent_fine, recent_coarse)
+        return _after(state, self._step.run(None, {"fine": features[0], "coarse": features[1], **state._asdict()}))
+
+    def refine(self, features: Features, refined: PointState, given: FloatArray, seen: FloatArray) -> PointState:
+        feeds = {"fine": features[0], "coarse": features[1], **refined._asdict()}
+        feeds |= {"given": np.asarray(given, np.float32)[None], "given_seen": np.asarray(seen, np.float32)[None]}
+        return _after(refined, self._refinement.run(None, feeds))
 
     def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:
         return state.xy[0], state.seen[0]
+
+
+def _after(state: PointState, outputs: Sequence[Any]) -> PointState:
+    """The state that a graph gives, with what never changes of the one before."""
+    xy, velocity, seen, memory, recent_fine, recent_coarse = outputs
+    return PointState(xy, velocity, seen, memory, state.first_fine, state.first_coarse, recent_fine, recent_coarse)

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 from sampt.types import FloatArray
 
-__all__ = ["FILES", "HIDDEN", "STRIDE", "Features", "PointState", "Runtime"]
+__all__ = ["FILES", "HIDDEN", "INT8_ENCODER", "STRIDE", "Features", "PointState", "Runtime"]
 
-FILES = ("encoder.onnx", "begin.onnx", "step.onnx")
+FILES = ("encoder.onnx", "begin.onnx", "step.onnx", "refinement.onnx")
+INT8_ENCODER = "encoder-int8.onnx"
+"""Made of ``encoder.onnx``, which PyTorch reads; ONNX Runtime runs this one, in a third of the time."""
 STRIDE = 16
 """Sides of an image are multiples of this."""
 HIDDEN = 128
@@ -60,6 +62,17 @@ class Runtime(Protocol):
 
     def step(self, features: Features, state: PointState) -> PointState:
         """The points on the next image."""
+        ...
+
+    def refine(self, features: Features, refined: PointState, given: FloatArray, seen: FloatArray) -> PointState:
+        """The points of the refinement on the next larger image.
+
+        Args:
+            features: of that image.
+            refined: their state before; positions are pixels of that image.
+            given: (n, 2) where the step says that they are, in the same pixels.
+            seen: (n,) its confidence.
+        """
         ...
 
     def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:

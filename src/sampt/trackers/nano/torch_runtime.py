@@ -15,7 +15,7 @@ from sampt.types import FloatArray
 __all__ = ["PARTS", "TorchRuntime"]
 
 
-PARTS = ("encoder", "step")
+PARTS = ("encoder", "step", "refinement")
 
 
 class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
@@ -40,6 +40,12 @@ class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
     @torch.inference_mode()
     def step(self, features: Features, state: PointState) -> PointState:
         after, _ = self._network.step(*features, state)
+        return PointState(*after)
+
+    @torch.inference_mode()
+    def refine(self, features: Features, refined: PointState, given: FloatArray, seen: FloatArray) -> PointState:
+        at, sure = (torch.from_numpy(np.asarray(a, np.float32))[None].to(self._device) for a in (given, seen))
+        after, _ = self._network.refinement(*features, refined, at, sure)
         return PointState(*after)
 
     def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:
