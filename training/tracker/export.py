@@ -5,7 +5,7 @@
 
 ``encoder.onnx``, ``begin.onnx`` (what a new point looks like; no weights) and ``step.onnx`` hold the folded network,
 ``refinement.onnx`` its second look, which is trained for them; every parameter keeps its name, so that PyTorch loads its
-weights from the same files.
+weights from the same files. After a new encoder run ``training.tracker.quantize``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sampt.trackers.nano.network import NanoTrackerNetwork, NanoTrackerRefinement, NanoTrackerStep
-from sampt.trackers.nano.runtime import PointState
+from sampt.trackers.nano.runtime import INT8_ENCODER, PointState
 from training.onnx_export import write_onnx
 
 _MAPS = {"fine": {2: "h_fine", 3: "w_fine"}, "coarse": {2: "h_coarse", 3: "w_coarse"}}
@@ -55,10 +55,7 @@ def load_weights(path: Path) -> NanoTrackerNetwork:
     """The folded network from ``weights.pt``, or the averaged one of a ``checkpoint.pt``."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     network = NanoTrackerNetwork()
-    state = state.get("average", state)
-    # The refinement is trained for itself, and has a file for itself.
-    state |= {name: value for name, value in network.state_dict().items() if name.startswith("refinement.")}
-    network.load_state_dict(state)
+    network.load_state_dict(state.get("average", state))
     return network.fold()
 
 
@@ -72,8 +69,9 @@ def load_refinement(path: Path) -> NanoTrackerRefinement:
 
 @torch.no_grad()
 def export(network: NanoTrackerNetwork, out: Path) -> None:
-    """Write the files of encoder and step, checked, each complete or not at all."""
+    """Write the files of encoder and step, checked, each complete or not at all; one in integers of another encoder goes."""
     out.mkdir(parents=True, exist_ok=True)
+    (out / INT8_ENCODER).unlink(missing_ok=True)
     image, xy = _example()
     fine, coarse = network.encoder(image)
     maps = _MAPS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sampt.backends.onnx_files import choose_runtime, find_folder
 from sampt.trackers.nano.adapter import NanoTracker, NanoTrackerSettings
-from sampt.trackers.nano.runtime import FILES, INT8_ENCODER, Runtime
+from sampt.trackers.nano.runtime import FILES, Runtime
 
 __all__ = ["BUNDLED_WEIGHTS", "NanoTracker", "NanoTrackerSettings", "create"]
 
@@ -19,7 +19,7 @@ def create(*, weights: str | None = "default", device: str = "auto") -> NanoTrac
     Weights of one's own are a folder as ``training/tracker/export.py`` writes it. "auto" and "cpu" run ONNX Runtime; random
     weights and any other device need PyTorch.
     """
-    folder = find_folder(weights, BUNDLED_WEIGHTS, (*FILES, INT8_ENCODER), "nano", "training/tracker/export.py")
+    folder = find_folder(weights, BUNDLED_WEIGHTS, FILES, "nano", "training/tracker/export.py")
     return NanoTracker(choose_runtime(folder, device, _onnx, _torch))
 
 

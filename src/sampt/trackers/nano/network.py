@@ -22,7 +22,7 @@ from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
 from sampt.checks import shape_repr
 from sampt.trackers.nano.runtime import HIDDEN, PointState
 
-__all__ = ["COARSE", "LookDetails", "NanoTrackerNetwork", "StepDetails"]
+__all__ = ["COARSE", "LookDetails", "NanoTrackerNetwork", "NanoTrackerRefinement", "RefinedTrackerNetwork", "StepDetails"]
 
 FINE, COARSE = 4, 8
 """Pixels to a cell of the two feature maps."""
@@ -297,12 +297,19 @@ class NanoTrackerRefinement(_Look):
 
 
 class NanoTrackerNetwork(FoldingNetwork):
-    """Encoder, step and refinement."""
+    """Encoder and step, which are trained together."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = NanoTrackerEncoder()
         self.step = NanoTrackerStep()
+
+
+class RefinedTrackerNetwork(NanoTrackerNetwork):
+    """With the refinement, which is trained for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.refinement = NanoTrackerRefinement()
 
 

@@ -16,12 +16,18 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime:
-    """The files of a folder."""
+    """The files of a folder.
+
+    Args:
+        folder: holds :data:`FILES`, and :data:`INT8_ENCODER` where it was made.
+        integers: False to encode in single precision all the same, as PyTorch does.
+    """
 
     device = "cpu"
 
-    def __init__(self, folder: Path) -> None:
-        names = (INT8_ENCODER, *FILES[1:])
+    def __init__(self, folder: Path, *, integers: bool = True) -> None:
+        encoder = INT8_ENCODER if integers and (folder / INT8_ENCODER).exists() else FILES[0]
+        names = (encoder, *FILES[1:])
         self._encoder, self._begin, self._step, self._refinement = (open_session(folder / name, "nano") for name in names)
         check_inputs(self._step, ["fine", "coarse", *PointState._fields], "nano", "step.onnx")
         check_inputs(

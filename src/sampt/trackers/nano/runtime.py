@@ -10,7 +10,7 @@ __all__ = ["FILES", "HIDDEN", "INT8_ENCODER", "STRIDE", "Features", "PointState"
 
 FILES = ("encoder.onnx", "begin.onnx", "step.onnx", "refinement.onnx")
 INT8_ENCODER = "encoder-int8.onnx"
-"""Made of ``encoder.onnx``, which PyTorch reads; ONNX Runtime runs this one, in a third of the time."""
+"""Made of ``encoder.onnx``, which PyTorch reads; where it is there ONNX Runtime runs this one, in a third of the time."""
 STRIDE = 16
 """Sides of an image are multiples of this."""
 HIDDEN = 128

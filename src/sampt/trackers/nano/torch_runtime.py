@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sampt.backends.folded import FoldedRuntime
-from sampt.trackers.nano.network import NanoTrackerNetwork
+from sampt.trackers.nano.network import RefinedTrackerNetwork
 from sampt.trackers.nano.runtime import Features, PointState
 from sampt.types import FloatArray
 
@@ -18,11 +18,11 @@ __all__ = ["PARTS", "TorchRuntime"]
 PARTS = ("encoder", "step", "refinement")
 
 
-class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
+class TorchRuntime(FoldedRuntime[RefinedTrackerNetwork]):
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        super().__init__(NanoTrackerNetwork, folder, PARTS, device)
+        super().__init__(RefinedTrackerNetwork, folder, PARTS, device)
 
     @torch.inference_mode()
     def encode(self, image: FloatArray) -> Features:
