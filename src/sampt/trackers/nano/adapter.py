@@ -23,7 +23,7 @@ from sampt.types import FloatArray, UInt8Array
 
 __all__ = ["NanoTracker", "NanoTrackerSettings"]
 
-LARGER = 1.25
+LARGER = 1.4
 """Points are looked at again in an image that is so many times as large, or larger."""
 
 
