@@ -25,7 +25,7 @@ from sampt.trackers.nano.network import (  # noqa: E402
     REACH,
     REFINED_PX,
     SUPPORT,
-    RefinedTrackerNetwork,
+    NanoTrackerNetwork,
     _bells,
     _cells,
     _compare,
@@ -34,37 +34,35 @@ from sampt.trackers.nano.network import (  # noqa: E402
 from sampt.trackers.nano.onnx_runtime import OnnxRuntime  # noqa: E402
 from sampt.trackers.nano.runtime import FILES, PointState  # noqa: E402
 from sampt.trackers.nano.torch_runtime import TorchRuntime  # noqa: E402
-from training.tracker.export import export, export_refinement  # noqa: E402
+from training.tracker.export import export  # noqa: E402
 
 
-def random_network() -> RefinedTrackerNetwork:
+def random_network() -> NanoTrackerNetwork:
     """Not folded; its normalisation does something, and points are sure enough to learn what they look like."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = RefinedTrackerNetwork().eval()
+        network = NanoTrackerNetwork().eval()
         for part in network.modules():
             if isinstance(part, ConvNorm):
                 assert isinstance(part.norm, torch.nn.BatchNorm2d)
                 part.norm.running_mean.normal_(0, 0.1)
                 part.norm.running_var.uniform_(0.5, 1.5)
         with torch.no_grad():
-            for part in (network.step, network.refinement):
-                part.out[2].bias[2:] = 2.0
-                part.out[2].weight *= 4
+            network.step.out[2].bias[2:] = 2.0
+            network.step.out[2].weight *= 4
     return network
 
 
 @pytest.fixture(scope="module")
-def network() -> RefinedTrackerNetwork:
+def network() -> NanoTrackerNetwork:
     torch.set_num_threads(1)
     return random_network().fold()
 
 
 @pytest.fixture(scope="module")
-def folder(network: RefinedTrackerNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(network: NanoTrackerNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("nano")
     export(network, out)
-    export_refinement(network.refinement, out)
     return out
 
 
@@ -163,7 +161,7 @@ def distinct(h: int, w: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def test_on_the_same_frame_the_match_is_the_points_own_location(network: RefinedTrackerNetwork) -> None:
+def test_on_the_same_frame_the_match_is_the_points_own_location(network: NanoTrackerNetwork) -> None:
     fine, coarse = distinct(8, 12)
     xy = uniform(1, 200, 2) * torch.tensor([95.0, 63.0])
     state = network.step.begin(fine, coarse, xy)
@@ -183,7 +181,7 @@ def test_on_the_same_frame_the_match_is_the_points_own_location(network: Refined
 
 
 @torch.no_grad()
-def test_cells_beyond_the_border_do_not_pull_the_location_of_a_match(network: RefinedTrackerNetwork) -> None:
+def test_cells_beyond_the_border_do_not_pull_the_location_of_a_match(network: NanoTrackerNetwork) -> None:
     fine, coarse = distinct(8, 12)
     flat = coarse.mean((2, 3), keepdim=True).expand_as(coarse)  # every cell matches alike, the corner a little better
     corner = flat.clone()
@@ -196,7 +194,7 @@ def test_cells_beyond_the_border_do_not_pull_the_location_of_a_match(network: Re
 
 
 @torch.no_grad()
-def test_the_match_follows_a_moved_frame_however_far(network: RefinedTrackerNetwork) -> None:
+def test_the_match_follows_a_moved_frame_however_far(network: NanoTrackerNetwork) -> None:
     fine, coarse = distinct(8, 12)
     xy = torch.tensor([[[19.5, 11.5], [27.5, 35.5]]])
     state = network.step.begin(fine, coarse, xy)
@@ -208,7 +206,7 @@ def test_the_match_follows_a_moved_frame_however_far(network: RefinedTrackerNetw
 
 
 @torch.no_grad()
-def run_steps(network: RefinedTrackerNetwork, images: Tensor, xy: Tensor) -> PointState:
+def run_steps(network: NanoTrackerNetwork, images: Tensor, xy: Tensor) -> PointState:
     """(b, t, 3, h, w) and (b, n, 2) -> the state after the last image."""
     fine, coarse = (f.unflatten(0, images.shape[:2]) for f in network.encoder(images.flatten(0, 1)))
     state = network.step.begin(fine[:, 0], coarse[:, 0], xy)
@@ -218,12 +216,12 @@ def run_steps(network: RefinedTrackerNetwork, images: Tensor, xy: Tensor) -> Poi
 
 
 @torch.no_grad()
-def run_refinement(network: RefinedTrackerNetwork, images: Tensor, xy: Tensor, off_px: float = 3.0) -> PointState:
+def run_refinement(network: NanoTrackerNetwork, images: Tensor, xy: Tensor, off_px: float = 3.0) -> PointState:
     """The same of the refinement, when the step is off by so many pixels."""
     fine, coarse = (f.unflatten(0, images.shape[:2]) for f in network.encoder(images.flatten(0, 1)))
-    state = network.refinement.begin(fine[:, 0], coarse[:, 0], xy)
+    state = network.step.begin(fine[:, 0], coarse[:, 0], xy)
     for k in range(1, images.shape[1]):
-        state, _ = network.refinement(fine[:, k], coarse[:, k], state, xy + off_px, torch.full(xy.shape[:2], 0.8))
+        state = network.step.refine(fine[:, k], coarse[:, k], state, xy + off_px, torch.full(xy.shape[:2], 0.8))
     return state
 
 
@@ -236,7 +234,7 @@ def assert_same(got: PointState, expected: PointState) -> None:
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=2e-3 if name in ("xy", "velocity") else 1e-4)
 
 
-def test_points_do_not_know_of_each_other_nor_of_their_order(network: RefinedTrackerNetwork) -> None:
+def test_points_do_not_know_of_each_other_nor_of_their_order(network: NanoTrackerNetwork) -> None:
     images = as_images(clouds(4, (64, 96)))
     xy = uniform(1, 12, 2) * torch.tensor([95.0, 63.0])
     whole = run_steps(network, images, xy)
@@ -246,31 +244,31 @@ def test_points_do_not_know_of_each_other_nor_of_their_order(network: RefinedTra
     assert_same(run_steps(network, images, xy[:, 7:8]), PointState(*(part[:, 7:8] for part in whole)))
 
 
-def test_refined_points_do_not_know_of_each_other(network: RefinedTrackerNetwork) -> None:
+def test_refined_points_do_not_know_of_each_other(network: NanoTrackerNetwork) -> None:
     images = as_images(clouds(4, (64, 96)))
     xy = uniform(1, 12, 2) * torch.tensor([95.0, 63.0])
     whole = run_refinement(network, images, xy)
     assert_same(run_refinement(network, images, xy[:, 7:8]), PointState(*(part[:, 7:8] for part in whole)))
 
 
-def test_the_refinement_leaves_a_point_where_the_step_says_when_it_is_unsure_or_far_off(network: RefinedTrackerNetwork) -> None:
+def test_the_refinement_leaves_a_point_where_the_step_says_when_it_is_unsure_or_far_off(network: NanoTrackerNetwork) -> None:
     images, xy = as_images(clouds(2, (64, 96))), uniform(1, 12, 2) * torch.tensor([95.0, 63.0])
     unsure = copy.deepcopy(network)
     with torch.no_grad():
-        unsure.refinement.out[2].bias[3] = -20.0
+        unsure.step.out[2].bias[3] = -20.0
     state = run_refinement(unsure, images, xy)
     assert torch.equal(state.xy, xy + 3)
     assert (state.seen == 0).all()
     far = copy.deepcopy(network)
     with torch.no_grad():
-        far.refinement.out[2].bias[:2] = 2 * REFINED_PX / FINE
+        far.step.out[2].bias[:2] = 2 * REFINED_PX / FINE
     assert torch.equal(run_refinement(far, images, xy).xy, xy + 3)
     moved = run_refinement(network, images, xy)
     assert (moved.xy != xy + 3).any()
     assert ((moved.xy - xy - 3).norm(dim=-1) < REFINED_PX).all()
 
 
-def test_clips_of_a_batch_do_not_know_of_each_other(network: RefinedTrackerNetwork) -> None:
+def test_clips_of_a_batch_do_not_know_of_each_other(network: NanoTrackerNetwork) -> None:
     frames = clouds(4, (64, 96))
     images = torch.cat([as_images(frames), as_images(frames[::-1, :, ::-1].copy())])
     xy = uniform(2, 6, 2) * torch.tensor([95.0, 63.0])
@@ -280,12 +278,12 @@ def test_clips_of_a_batch_do_not_know_of_each_other(network: RefinedTrackerNetwo
         assert_same(alone, PointState(*(part[k : k + 1] for part in both)))
 
 
-def test_folding_keeps_what_the_network_computes(network: RefinedTrackerNetwork) -> None:
+def test_folding_keeps_what_the_network_computes(network: NanoTrackerNetwork) -> None:
     images, xy = as_images(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
     assert_same(run_steps(network, images, xy), run_steps(random_network(), images, xy))
 
 
-def test_a_point_given_twice_is_one_point(network: RefinedTrackerNetwork) -> None:
+def test_a_point_given_twice_is_one_point(network: NanoTrackerNetwork) -> None:
     images, xy = as_images(clouds(3, (64, 96))), torch.tensor([[[30.0, 20.0], [60.0, 40.0], [30.0, 20.0]]])
     state = run_steps(network, images, xy)
     torch.testing.assert_close(state.xy[:, 0], state.xy[:, 2])
@@ -298,7 +296,7 @@ def trackers(folder: Path) -> tuple[NanoTracker, NanoTracker]:
     return NanoTracker(OnnxRuntime(folder)), NanoTracker(TorchRuntime(folder, "cpu"))
 
 
-def test_the_exported_files_hold_the_networks_weights(network: RefinedTrackerNetwork, folder: Path) -> None:
+def test_the_exported_files_hold_the_networks_weights(network: NanoTrackerNetwork, folder: Path) -> None:
     images, xy = as_images(clouds(3, (64, 96))), uniform(1, 5, 2) * 60
     loaded = TorchRuntime(folder, "cpu")._network
     assert_same(run_steps(loaded, images, xy), run_steps(network, images, xy))

@@ -18,6 +18,7 @@ from torch import Generator, Tensor  # noqa: E402
 from sampt.backends.folded import load_folded  # noqa: E402
 from sampt.trackers.nano import BUNDLED_WEIGHTS  # noqa: E402
 from sampt.trackers.nano.network import NanoTrackerNetwork  # noqa: E402
+from sampt.trackers.nano.torch_runtime import PARTS  # noqa: E402
 from training.data import Store  # noqa: E402
 from training.tracker.real import RealMaker, TrackedClip, _flow_agrees, _mask_agrees, track_clips  # noqa: E402
 from training.tracker.scenes import SceneMaker  # noqa: E402
@@ -112,7 +113,7 @@ def test_points_outside_the_window_are_hidden(settings: dict[str, Any], smooth_s
 def test_followed_points_are_where_the_object_went(data: Path, settings: dict[str, Any]) -> None:
     settings["data"]["held_out"] = ["held"]
     settings["real"] |= {"every": {"davis2016_train": 4}, "ends": 2}
-    network = load_folded(NanoTrackerNetwork, BUNDLED_WEIGHTS, ("encoder", "step"))
+    network = load_folded(NanoTrackerNetwork, BUNDLED_WEIGHTS, PARTS)
     # The objects of the made data move by 10 pixels a frame; their texture does not, so give them one that does.
     textured = data.parent / "textured" / "davis2016_train"
     textured.mkdir(parents=True, exist_ok=True)

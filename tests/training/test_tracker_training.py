@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 
 from training.data import Store  # noqa: E402
 from training.tracker.real import TrackedClip  # noqa: E402
-from training.tracker.refine import RefinementTrainer  # noqa: E402
 from training.tracker.scenes import SceneMaker  # noqa: E402
 from training.tracker.train import Pool, Trainer, _Clip, _match_loss  # noqa: E402
 
@@ -226,43 +225,3 @@ def test_every_weight_is_learned(data: Path, tiny: dict[str, Any], tmp_path: Pat
     idle = [name for name, p in trainer.network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # Normalisation takes away what the biases of the convolutions before it add.
     assert [name for name in idle if not name.endswith("conv.bias")] == []
-
-
-# ---- the refinement ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def refining(tiny: dict[str, Any]) -> dict[str, Any]:
-    own = tomllib.loads(CONFIG.with_name("refine.toml").read_text())
-    own["data"]["held_out"] = ["held"]
-    own["points"] |= tiny["points"]
-    own["pool"] |= tiny["pool"] | {"together": 1}
-    own["train"] |= {"steps": 6, "warmup": 1}
-    own["train"]["stages"] = [{"clips": 1, "frames": 3, "made_frames": 4, "size_hw": [64, 96], "fraction": 1.0}]
-    return own
-
-
-def test_the_refinement_learns_and_what_it_refines_does_not(data: Path, refining: dict[str, Any], tmp_path: Path) -> None:
-    trainer = RefinementTrainer(refining, data, tmp_path, "cpu")
-    copied = trainer.tracker.step.state_dict()
-    assert all(torch.equal(value, copied[name]) for name, value in trainer.network.state_dict().items())
-    before = {name: value.clone() for name, value in trainer.tracker.state_dict().items()}
-    logged = trainer.one()
-    assert np.isfinite(logged["loss"])
-    assert {"given_4px", "taken_4px", "place"} <= set(logged)
-    assert all(torch.equal(value, before[name]) for name, value in trainer.tracker.state_dict().items())
-    moved = [name for name, value in trainer.network.state_dict().items() if not torch.equal(value, copied[name])]
-    assert moved == list(trainer.network.state_dict())
-
-
-def test_the_step_sees_the_points_of_a_smaller_image(data: Path, refining: dict[str, Any], tmp_path: Path) -> None:
-    """On a clip that does not move they are where they were, in pixels of the larger image."""
-    trainer = RefinementTrainer(refining, data, tmp_path, "cpu")
-    frames = trainer.batch().frames[:, :1].expand(-1, 3, -1, -1, -1)
-    xy = torch.tensor([[[20.0, 24.0], [61.0, 40.0], [70.0, 12.0]]])
-    (fine, coarse), given, seen = trainer.tracked(frames, xy)
-    assert fine.shape == (1, 3, 64, 16, 24)
-    assert coarse.shape == (1, 3, 128, 8, 12)
-    assert torch.equal(given[0], xy)
-    assert (given[1] - xy).norm(dim=-1).median() < 4
-    assert seen[1].shape == (1, 3)

@@ -38,6 +38,8 @@ from training.tracker.layers import (
 from training.tracker.motion import MotionDraws
 
 Settings = dict[str, Any]
+_TEXTURE = 192
+"""Side of the squares that objects are cut into, pixels."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +199,12 @@ class SceneMaker(MotionDraws):
         ids = self.store.labels[regions.labels[region], y0:y1, x0:x1].long()
         both = torch.cat([image, regions.table[region][ids].unsqueeze(0).float()]).unsqueeze(0)
         longest = max(y1 - y0, x1 - x0)
-        texture = self.settings["objects"]["texture"]
-        scale = min(1.0, side_px / longest, texture / longest)
-        shape = [max(4, min(texture, round(side * scale))) for side in (y1 - y0, x1 - x0)]
+        scale = min(1.0, side_px / longest, _TEXTURE / longest)
+        shape = [max(4, min(_TEXTURE, round(side * scale))) for side in (y1 - y0, x1 - x0)]
         both = F.interpolate(both, shape, mode="bilinear", antialias=True, align_corners=False)[0]
         both[3] = F.avg_pool2d(both[3:], 3, 1, 1, count_include_pad=True)[0]
-        top, left = (texture - shape[0]) // 2, (texture - shape[1]) // 2
-        square = F.pad(both, (left, texture - shape[1] - left, top, texture - shape[0] - top))
+        top, left = (_TEXTURE - shape[0]) // 2, (_TEXTURE - shape[1]) // 2
+        square = F.pad(both, (left, _TEXTURE - shape[1] - left, top, _TEXTURE - shape[0] - top))
         return square, torch.full((2,), max(shape) / 2, device=self.device)
 
     def _replace_some(self, texture: Tensor, probability: float) -> Tensor:
@@ -292,18 +293,11 @@ class SceneMaker(MotionDraws):
 def held_out_clips(data: Path, frames: int, count: int, seed: int) -> Iterator[HeldOutClip]:
     """Clips of images that training never saw: 64 points each, 256 x 160 pixels, drawn one by one from ``seed``."""
     settings = tomllib.loads((Path(__file__).parent / "config.toml").read_text(encoding="utf-8"))
-    return held_out_scenes(data, settings, frames, count, seed, (160, 256))
-
-
-def held_out_scenes(
-    data: Path, settings: Settings, frames: int, count: int, seed: int, size_hw: tuple[int, int]
-) -> Iterator[HeldOutClip]:
-    """The same of another size and by other settings."""
     d = settings["data"]
     store = load_store(data, lambda path: is_held_out(path, d["held_out"]), d["canvas"], d["smallest"], d["largest"], "cpu")
     maker = SceneMaker(store, settings, torch.Generator().manual_seed(seed))
     for _ in range(count):
-        clips = maker.batch(1, frames, size_hw, 96)
+        clips = maker.batch(1, frames, (160, 256), 96)
         keep = torch.nonzero(clips.usable[0])[:64, 0]
         images = (clips.frames[0].permute(0, 2, 3, 1) * 255).round().byte().numpy()
         xy, visible = clips.xy[0][:, keep].numpy(), clips.visible[0][:, keep].numpy()

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sampt.evaluation import mean_tap_vid, tap_vid_score
-from sampt.trackers.nano.network import COARSE, LookDetails, NanoTrackerNetwork, StepDetails
+from sampt.trackers.nano.network import COARSE, NanoTrackerNetwork, StepDetails
 from training.data import is_held_out, load_store
 from training.run import Run, command_line
 from training.tracker.real import RealMaker, TrackedClip, track_clips
@@ -116,7 +116,7 @@ class Trainer(Run):
     average: NanoTrackerNetwork
 
     def __init__(self, settings: dict[str, Any], data: Path, out: Path, device: str) -> None:
-        super().__init__(self.make, settings, out, device)
+        super().__init__(NanoTrackerNetwork, settings, out, device)
         d = settings["data"]
         store = load_store(
             data, lambda path: not is_held_out(path, d["held_out"]), d["canvas"], d["smallest"], d["largest"], device
@@ -125,10 +125,6 @@ class Trainer(Run):
         self.pool = Pool(SceneMaker(store, settings, self.rng), settings)
         self._real: Pool | None = None
         self._clips: list[HeldOutClip] = []
-
-    def make(self) -> nn.Module:
-        """What is trained."""
-        return NanoTrackerNetwork()
 
     def stage(self) -> dict[str, Any]:
         """The stage that this step belongs to."""
@@ -186,33 +182,25 @@ class Trainer(Run):
         return loss, b, {name.strip("_"): value.detach() for name, value in sums.items()}
 
     def _losses(self, details: StepDetails, xy: Tensor, visible: Tensor, known: Tensor, size: torch.Size) -> dict[str, Tensor]:
-        seen = (visible & known).float()
-        counted = seen.sum().clamp(min=1)
-        losses = {
-            "match": (_match_loss(details.match, xy, size) * seen).sum() / counted,
-            "likeness": (_match_loss(_LIKENESS_SCALE * details.likeness, xy, size) * seen).sum() / counted,
-        }
-        with torch.no_grad():
-            found = (details.look.starts[:, :, 1] - xy).norm(dim=-1)
-            losses["_found_8px"] = ((found < 8) * seen).sum() / counted
-        return losses | self.look_losses(details.look, xy, visible, known, size)
-
-    def look_losses(self, look: LookDetails, xy: Tensor, visible: Tensor, known: Tensor, size: torch.Size) -> dict[str, Tensor]:
-        """Of the estimates of one frame; ``size`` is that of the coarse map."""
         s = self.settings["loss"]
         seen, judged = (visible & known).float(), known.float()
         counted = seen.sum().clamp(min=1)
         estimates = {
             "look": (
-                look.starts,
-                *look.estimates,
+                details.starts,
+                *details.estimates,
                 xy.unsqueeze(2).expand(-1, -1, 2, -1),
                 seen.unsqueeze(2).expand(-1, -1, 2),
                 judged.unsqueeze(2).expand(-1, -1, 2),
             ),
-            "place": (None, *look.final, xy, seen, judged),
+            "place": (None, *details.final, xy, seen, judged),
         }
-        losses = {"visible": xy.new_zeros(()), "certain": xy.new_zeros(())}
+        losses = {
+            "match": (_match_loss(details.match, xy, size) * seen).sum() / counted,
+            "likeness": (_match_loss(_LIKENESS_SCALE * details.likeness, xy, size) * seen).sum() / counted,
+            "visible": xy.new_zeros(()),
+            "certain": xy.new_zeros(()),
+        }
         for name, (start, location, visible_logit, certain_logit, gt_xy, there, counts) in estimates.items():
             error = (location - gt_xy).square().sum(-1).add(1e-4).sqrt()
             extent = torch.tensor([size[1] * COARSE - 1.0, size[0] * COARSE - 1.0], device=xy.device)
@@ -227,9 +215,11 @@ class Trainer(Run):
             bce = F.binary_cross_entropy_with_logits(certain_logit, near, reduction="none")
             losses["certain"] = losses["certain"] + (bce * weight).sum() / weight.sum().clamp(min=1) / 2
         with torch.no_grad():
-            error = (look.final[0] - xy).norm(dim=-1)
+            error = (details.final[0] - xy).norm(dim=-1)
             losses["_within_4px"] = ((error < 4) * seen).sum() / counted
-            right = ((look.final[1] > 0) == visible).float()
+            found = (details.starts[:, :, 1] - xy).norm(dim=-1)
+            losses["_found_8px"] = ((found < 8) * seen).sum() / counted
+            right = ((details.final[1] > 0) == visible).float()
             losses["_seen_right"] = (right * judged).sum() / judged.sum().clamp(min=1)
         return losses
 

@@ -4,8 +4,9 @@ A recipe of the field, scaled down and made recurrent. As in TAP-Net and TAPIR (
 a point's feature is matched against the whole frame, so that it is found wherever it comes back. As in RAFT, CoTracker3 and
 LocoTrack (Cho et al., arXiv 2407.15420) the correlation of two neighbourhoods, the template's and the frame's, tells how to
 move a location. Two locations are looked at: where the point was a frame ago, and the best match; the better one goes on. What
-carries over from frame to frame is a fixed state for each point, so that the tracker streams. A second look, in a larger image
-of what is about the points, says where they are to a few pixels of the video (as PIPs and CoTracker go from coarse to fine).
+carries over from frame to frame is a fixed state for each point, so that the tracker streams.
+
+The same comparison, with the same weights, finds the points again in a larger image (:meth:`NanoTrackerStep.refine`).
 
 Positions are pixels of the network's image, (0, 0) at the centre of the top-left pixel. Batches are b clips of n points.
 """
@@ -22,7 +23,7 @@ from sampt.backends.blocks import ConvNorm, FoldingNetwork, Residual
 from sampt.checks import shape_repr
 from sampt.trackers.nano.runtime import HIDDEN, PointState
 
-__all__ = ["COARSE", "LookDetails", "NanoTrackerNetwork", "NanoTrackerRefinement", "RefinedTrackerNetwork", "StepDetails"]
+__all__ = ["COARSE", "NanoTrackerNetwork", "StepDetails"]
 
 FINE, COARSE = 4, 8
 """Pixels to a cell of the two feature maps."""
@@ -38,43 +39,30 @@ _OUTSIDE_PX = 16.0
 _LEARN = 0.2
 """How fast the recent template follows what a confident point looks like."""
 _SURE = 0.6
-_HINTS = 14
-"""Numbers beside the comparison: see :meth:`_Look._estimate`."""
 REFINED_PX = 24.0
 """The refinement moves a point by less than so many pixels of the larger image."""
 _REFINED = 0.5
 """Least confidence with which it does."""
-
-
-class LookDetails(NamedTuple):
-    """What training looks at beside the state.
-
-    Attributes:
-        starts: (b, n, 2, 2) the two locations looked at for every point: where it was, and where else it may be.
-        estimates: position (b, n, 2, 2), visibility and certainty logits (b, n, 2) after a look at each.
-        final: position (b, n, 2), visibility and certainty logits (b, n) after the second comparison at the better one.
-    """
-
-    starts: Tensor
-    estimates: tuple[Tensor, Tensor, Tensor]
-    final: tuple[Tensor, Tensor, Tensor]
-
-    def __repr__(self) -> str:
-        return shape_repr(self)
+_HINTS = 14
+"""Numbers beside the comparison: see :meth:`NanoTrackerStep._estimate`."""
 
 
 class StepDetails(NamedTuple):
-    """What training looks at beside the state and the looks.
+    """What training looks at beside the state.
 
     Attributes:
         match: (b, n, cells) logits of the match over the coarse map.
         likeness: (b, n, cells) cosine with the query template alone.
-        look: at where the point was, and at the match.
+        starts: (b, n, 2, 2) the two locations looked at for every point: where it was, and the match.
+        estimates: position (b, n, 2, 2), visibility and certainty logits (b, n, 2) after a look at each.
+        final: position (b, n, 2), visibility and certainty logits (b, n) after the second comparison at the better one.
     """
 
     match: Tensor
     likeness: Tensor
-    look: LookDetails
+    starts: Tensor
+    estimates: tuple[Tensor, Tensor, Tensor]
+    final: tuple[Tensor, Tensor, Tensor]
 
     def __repr__(self) -> str:
         return shape_repr(self)
@@ -120,11 +108,14 @@ class _Recur(nn.Module):
         return memory + update * (new - memory)
 
 
-class _Look(nn.Module):
-    """Points, and what is known of them, compared with a frame about two locations each."""
+class NanoTrackerStep(nn.Module):
+    """Points, and what is known of them, onto the next frame."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.match = nn.Parameter(torch.tensor([12.0, 8.0, 1.0, 1.0]))
+        """What counts in the match over the frame: likeness to the query template and to the recent one, being near the last
+        location of a point that was seen there, being not too far from it."""
         pairs = 2 * SUPPORT * SUPPORT * REACH * REACH
         self.look_fine = nn.Linear(pairs, 128)
         self.look_coarse = nn.Linear(pairs, 128)
@@ -139,13 +130,42 @@ class _Look(nn.Module):
         seen = torch.ones_like(xy[..., 0])
         return PointState(xy, torch.zeros_like(xy), seen, hidden, first_fine, first_coarse, first_fine, first_coarse)
 
+    def forward(self, fine: Tensor, coarse: Tensor, state: PointState) -> tuple[PointState, StepDetails]:
+        """One frame on: features as the encoder gives them, (b, c, h, w)."""
+        likeness, match, found, strength = self._global(coarse, state)
+        starts, estimates, final, hidden = self._look(fine, coarse, state, found, strength)
+        after = self._after(fine, coarse, state, final[0].detach(), _confidence(final), hidden)
+        return after, StepDetails(match, likeness, starts, estimates, final)
+
+    def refine(self, fine: Tensor, coarse: Tensor, state: PointState, given: Tensor, given_seen: Tensor) -> PointState:
+        """One frame on in a larger image, where a step in a smaller one has found the points.
+
+        Looked at are where a point was there a frame ago and where the step says that it is. Where it is not sure, or far from
+        that, the step's word holds.
+
+        Args:
+            fine, coarse: features of the larger image.
+            state: the points in it; templates and memory are its own.
+            given: (b, n, 2) where the step says that they are, in pixels of the larger image.
+            given_seen: (b, n) its confidence.
+        """
+        middle = SUPPORT * SUPPORT // 2
+        there = _cells(coarse, torch.floor((given + 0.5) / COARSE), 1)[:, :, 0]
+        templates = (state.first_coarse[:, :, middle], state.recent_coarse[:, :, middle])
+        strength = torch.stack([*((template * there).sum(2).float() for template in templates), given_seen], 2)
+        _, _, final, hidden = self._look(fine, coarse, state, given, strength)
+        sure = _confidence(final)
+        taken = ((final[0] - given).square().sum(-1) < REFINED_PX**2) & (sure >= _REFINED)
+        xy = torch.where(taken.unsqueeze(-1), final[0], given)
+        return self._after(fine, coarse, state, xy, sure * taken.to(sure.dtype), hidden)
+
     def _look(
         self, fine: Tensor, coarse: Tensor, state: PointState, found: Tensor, strength: Tensor
-    ) -> tuple[LookDetails, Tensor]:
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor], Tensor]:
         """Look at where points were and at (b, n, 2) ``found`` locations, then once more at the better one.
 
         Returns:
-            What came of it, and the memory (b, n, h) after it.
+            Starts, estimates and what is final, as in :class:`StepDetails`, and the memory (b, n, h).
         """
         templates = (
             torch.cat([state.first_fine, state.recent_fine], 2).transpose(2, 3),
@@ -158,14 +178,45 @@ class _Look(nn.Module):
         location = torch.where(better, estimates[0][:, :, 1:], estimates[0][:, :, :1]).detach()
         hidden = torch.where(better, hidden[:, :, 1:], hidden[:, :, :1])
         (xy, visible, certain), hidden = self._estimate((fine, coarse), templates, state, location, hidden, hints)
-        return LookDetails(starts, estimates, (xy[:, :, 0], visible[:, :, 0], certain[:, :, 0])), hidden[:, :, 0]
+        return starts, estimates, (xy[:, :, 0], visible[:, :, 0], certain[:, :, 0]), hidden[:, :, 0]
 
     def _after(self, fine: Tensor, coarse: Tensor, state: PointState, xy: Tensor, seen: Tensor, hidden: Tensor) -> PointState:
-        """What is carried on from (b, n, 2) locations with (b, n) confidence."""
+        """What is carried on of points at (b, n, 2) locations with (b, n) confidence."""
         learn = (_LEARN * (seen > _SURE).to(fine.dtype)).unsqueeze(-1).unsqueeze(-1)
         recent_fine = state.recent_fine + learn * (_template(fine, xy, FINE) - state.recent_fine)
         recent_coarse = state.recent_coarse + learn * (_template(coarse, xy, COARSE) - state.recent_coarse)
         return PointState(xy, xy - state.xy, seen, hidden, state.first_fine, state.first_coarse, recent_fine, recent_coarse)
+
+    def _global(self, coarse: Tensor, state: PointState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Over the whole frame: likeness to the query template, match, the best location, and how well it matches (b, n, 3)."""
+        h, w = coarse.shape[2:]
+        middle = SUPPORT * SUPPORT // 2
+        cells = coarse.flatten(2)
+        first, recent = state.first_coarse[:, :, middle], state.recent_coarse[:, :, middle]
+        cell = (state.xy + 0.5) / COARSE - 0.5
+        # One product for both templates, one for both bells: maps of all points are what costs here.
+        match = (self.match[0] * first + self.match[1] * recent) @ cells
+        heights = torch.stack([self.match[2] * state.seen, self.match[3].expand_as(state.seen)], 2)
+        match = match.float() + _bells(cell, h, w, (1.5, 6.0), heights)
+        best = match.argmax(2, keepdim=True)
+        top = torch.gather(match, 2, best)
+        fraction = 1 / torch.exp(match - top).sum(2, keepdim=True)
+        clip = torch.arange(coarse.shape[0], device=coarse.device).view(-1, 1) * (h * w)
+        there = torch.index_select(cells.transpose(1, 2).flatten(0, 1), 0, (best[..., 0] + clip).flatten()).view_as(first)
+        like = [(template * there).sum(2, keepdim=True).float() for template in (first, recent)]
+        strength = torch.cat([*like, fraction], 2)
+        # The location is averaged over the cells about the best one.
+        column, row = best % w, torch.div(best, w, rounding_mode="floor")
+        steps = torch.arange(-_AROUND, _AROUND + 1, device=coarse.device)
+        columns, rows = (column + steps).clamp(0, w - 1), (row + steps).clamp(0, h - 1)
+        index = (rows.unsqueeze(3) * w + columns.unsqueeze(2)).flatten(2)
+        # Cells beyond the border do not count.
+        there = (rows == row + steps).unsqueeze(3) & (columns == column + steps).unsqueeze(2)
+        weight = torch.exp(torch.gather(match, 2, index) - top) * there.flatten(2).float()
+        x = (weight * (index % w)).sum(2) / weight.sum(2)
+        y = (weight * torch.div(index, w, rounding_mode="floor")).sum(2) / weight.sum(2)
+        found = (torch.stack([x, y], 2) + 0.5) * COARSE - 0.5
+        return first @ cells, match, found.detach(), strength.detach()  # the first one for training alone
 
     def _estimate(
         self,
@@ -217,100 +268,13 @@ class _Look(nn.Module):
         return (location, out[..., 2], out[..., 3]), hidden
 
 
-class NanoTrackerStep(_Look):
-    """Points, and what is known of them, onto the next frame."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.match = nn.Parameter(torch.tensor([12.0, 8.0, 1.0, 1.0]))
-        """What counts in the match over the frame: likeness to the query template and to the recent one, being near the last
-        location of a point that was seen there, being not too far from it."""
-
-    def forward(self, fine: Tensor, coarse: Tensor, state: PointState) -> tuple[PointState, StepDetails]:
-        """One frame on: features as the encoder gives them, (b, c, h, w)."""
-        likeness, match, found, strength = self._global(coarse, state)
-        look, hidden = self._look(fine, coarse, state, found, strength)
-        after = self._after(fine, coarse, state, look.final[0].detach(), _confidence(look.final), hidden)
-        return after, StepDetails(match, likeness, look)
-
-    def _global(self, coarse: Tensor, state: PointState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Over the whole frame: likeness to the query template, match, the best location, and how well it matches (b, n, 3)."""
-        h, w = coarse.shape[2:]
-        middle = SUPPORT * SUPPORT // 2
-        cells = coarse.flatten(2)
-        first, recent = state.first_coarse[:, :, middle], state.recent_coarse[:, :, middle]
-        cell = (state.xy + 0.5) / COARSE - 0.5
-        # One product for both templates, one for both bells: maps of all points are what costs here.
-        match = (self.match[0] * first + self.match[1] * recent) @ cells
-        heights = torch.stack([self.match[2] * state.seen, self.match[3].expand_as(state.seen)], 2)
-        match = match.float() + _bells(cell, h, w, (1.5, 6.0), heights)
-        best = match.argmax(2, keepdim=True)
-        top = torch.gather(match, 2, best)
-        fraction = 1 / torch.exp(match - top).sum(2, keepdim=True)
-        clip = torch.arange(coarse.shape[0], device=coarse.device).view(-1, 1) * (h * w)
-        there = torch.index_select(cells.transpose(1, 2).flatten(0, 1), 0, (best[..., 0] + clip).flatten()).view_as(first)
-        like = [(template * there).sum(2, keepdim=True).float() for template in (first, recent)]
-        strength = torch.cat([*like, fraction], 2)
-        # The location is averaged over the cells about the best one.
-        column, row = best % w, torch.div(best, w, rounding_mode="floor")
-        steps = torch.arange(-_AROUND, _AROUND + 1, device=coarse.device)
-        columns, rows = (column + steps).clamp(0, w - 1), (row + steps).clamp(0, h - 1)
-        index = (rows.unsqueeze(3) * w + columns.unsqueeze(2)).flatten(2)
-        # Cells beyond the border do not count.
-        there = (rows == row + steps).unsqueeze(3) & (columns == column + steps).unsqueeze(2)
-        weight = torch.exp(torch.gather(match, 2, index) - top) * there.flatten(2).float()
-        x = (weight * (index % w)).sum(2) / weight.sum(2)
-        y = (weight * torch.div(index, w, rounding_mode="floor")).sum(2) / weight.sum(2)
-        found = (torch.stack([x, y], 2) + 0.5) * COARSE - 0.5
-        return first @ cells, match, found.detach(), strength.detach()  # the first one for training alone
-
-
-class NanoTrackerRefinement(_Look):
-    """Points that the step has found in a small image, found again in a larger one.
-
-    It has templates and memory of its own, of the larger image, and looks at where it saw the point a frame ago and where the
-    step says that it is. Where that is far apart, or it is not sure, the step's word holds.
-    """
-
-    def forward(
-        self, fine: Tensor, coarse: Tensor, state: PointState, given: Tensor, seen: Tensor
-    ) -> tuple[PointState, LookDetails]:
-        """One frame on.
-
-        Args:
-            fine, coarse: features of the larger image, as the encoder gives them.
-            state: of the refinement; positions are pixels of that image.
-            given: (b, n, 2) where the step says that the points are, in the same pixels.
-            seen: (b, n) how sure it is.
-        """
-        h, w = coarse.shape[2:]
-        middle = SUPPORT * SUPPORT // 2
-        limit = torch.stack([given.new_ones(()) * (w - 1), given.new_ones(()) * (h - 1)])
-        cell = torch.minimum(torch.floor((given + 0.5) / COARSE).clamp(min=0), limit)
-        there = _cells(coarse, cell, 1)[:, :, 0]
-        like = [(t[:, :, middle] * there).sum(2, keepdim=True).float() for t in (state.first_coarse, state.recent_coarse)]
-        look, hidden = self._look(fine, coarse, state, given, torch.cat([*like, seen.unsqueeze(-1)], 2).detach())
-        xy, sure = look.final[0].detach(), _confidence(look.final)
-        taken = ((xy - given).square().sum(-1) < REFINED_PX**2) & (sure >= _REFINED)
-        xy = torch.where(taken.unsqueeze(-1), xy, given)
-        return self._after(fine, coarse, state, xy, sure * taken.to(sure.dtype), hidden), look
-
-
 class NanoTrackerNetwork(FoldingNetwork):
-    """Encoder and step, which are trained together."""
+    """Encoder and step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = NanoTrackerEncoder()
         self.step = NanoTrackerStep()
-
-
-class RefinedTrackerNetwork(NanoTrackerNetwork):
-    """With the refinement, which is trained for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refinement = NanoTrackerRefinement()
 
 
 def _confidence(final: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 
 from sampt.backends.folded import FoldedRuntime
-from sampt.trackers.nano.network import RefinedTrackerNetwork
+from sampt.trackers.nano.network import NanoTrackerNetwork
 from sampt.trackers.nano.runtime import Features, PointState
 from sampt.types import FloatArray
 
 __all__ = ["PARTS", "TorchRuntime"]
 
 
-PARTS = ("encoder", "step", "refinement")
+PARTS = ("encoder", "step")
 
 
-class TorchRuntime(FoldedRuntime[RefinedTrackerNetwork]):
+class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
     """The network on a PyTorch device."""
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        super().__init__(RefinedTrackerNetwork, folder, PARTS, device)
+        super().__init__(NanoTrackerNetwork, folder, PARTS, device)
 
     @torch.inference_mode()
     def encode(self, image: FloatArray) -> Features:
@@ -45,8 +45,7 @@ class TorchRuntime(FoldedRuntime[RefinedTrackerNetwork]):
     @torch.inference_mode()
     def refine(self, features: Features, refined: PointState, given: FloatArray, seen: FloatArray) -> PointState:
         at, sure = (torch.from_numpy(np.asarray(a, np.float32))[None].to(self._device) for a in (given, seen))
-        after, _ = self._network.refinement(*features, refined, at, sure)
-        return PointState(*after)
+        return self._network.step.refine(*features, refined, at, sure)
 
     def where(self, state: PointState) -> tuple[FloatArray, FloatArray]:
         return np.asarray(state.xy[0].cpu().numpy()), np.asarray(state.seen[0].cpu().numpy())
