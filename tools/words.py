@@ -100,7 +100,7 @@ ALLOWED = (
     ("src/sampt/trackers/nano/onnx_runtime.py", "picture", "a name in the weights"),
     ("benchmarks/speed.py", "picture", "a name in the weights"),
     ("training/*/export.py", "picture", "a name in the weights"),
-    ("training/segmenter/quantize.py", "picture", "a name in the weights"),
+    ("training/quantization.py", "picture", "a name in the weights"),
     ("training/segmenter/train.py", "picture", "a name in the weights"),
     ("training/data.py", "walk", "os"),
     ("training/segmenter/README.md", "legs", "a flamingo's and a horse's"),

@@ -3,7 +3,7 @@
     python -m training.tracker.export --weights training-runs/tracker/weights.pt
 
 ``encoder.onnx``, ``begin.onnx`` (what a new point looks like; no weights) and ``step.onnx`` hold the folded network,
-``refinement.onnx`` the step's weights once more, in the graph of the second look; every parameter keeps its name, so that
+``refinement.onnx`` the step's weights once more, in the graph of the refinement; every parameter keeps its name, so that
 PyTorch loads its weights from the same files. After a new encoder run ``training.tracker.quantize``.
 """
 
@@ -51,7 +51,7 @@ class _Step(nn.Module):
 
 
 class _Refinement(_Step):
-    """The step's second look, likewise; the last two tensors are what the step gave."""
+    """The step's refinement of points, likewise; the last two tensors are what the step gave."""
 
     def _add_parameters(self, step: NanoTrackerStep) -> None:
         """It matches nothing."""

@@ -149,7 +149,7 @@ class _NanoStream(TrackerStream):
         return (self._level, self._refined) if self._refined else (self._level,)
 
     def _refine(self, refined: _Level, locations: Sequence[FloatArray], certainty: Sequence[FloatArray]) -> list[FloatArray]:
-        """Where the second look sees points, in pixels of its image, part by part."""
+        """Where the refinement sees points, in pixels of its image, part by part."""
         given = [rescale_xy(xy, self._level.size_hw, refined.size_hw) for xy in locations]
         parts = zip(refined.states, given, certainty, strict=True)
         refined.states = [self._runtime.refine(refined.features, state, xy, seen) for state, xy, seen in parts]

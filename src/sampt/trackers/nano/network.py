@@ -133,7 +133,7 @@ class NanoTrackerStep(nn.Module):
     def forward(self, fine: Tensor, coarse: Tensor, state: PointState) -> tuple[PointState, StepDetails]:
         """One frame on: features as the encoder gives them, (b, c, h, w)."""
         likeness, match, found, strength = self._global(coarse, state)
-        starts, estimates, final, hidden = self._look(fine, coarse, state, found, strength)
+        starts, estimates, final, hidden = self._compare_at(fine, coarse, state, found, strength)
         after = self._after(fine, coarse, state, final[0].detach(), _confidence(final), hidden)
         return after, StepDetails(match, likeness, starts, estimates, final)
 
@@ -153,16 +153,16 @@ class NanoTrackerStep(nn.Module):
         there = _cells(coarse, torch.floor((given + 0.5) / COARSE), 1)[:, :, 0]
         templates = (state.first_coarse[:, :, middle], state.recent_coarse[:, :, middle])
         strength = torch.stack([*((template * there).sum(2).float() for template in templates), given_seen], 2)
-        _, _, final, hidden = self._look(fine, coarse, state, given, strength)
+        _, _, final, hidden = self._compare_at(fine, coarse, state, given, strength)
         sure = _confidence(final)
         taken = ((final[0] - given).square().sum(-1) < REFINED_PX**2) & (sure >= _REFINED)
         xy = torch.where(taken.unsqueeze(-1), final[0], given)
         return self._after(fine, coarse, state, xy, sure * taken.to(sure.dtype), hidden)
 
-    def _look(
+    def _compare_at(
         self, fine: Tensor, coarse: Tensor, state: PointState, found: Tensor, strength: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Look at where points were and at (b, n, 2) ``found`` locations, then once more at the better one.
+        """Compare where points were and (b, n, 2) ``found`` locations, then once more the better one.
 
         Returns:
             Starts, estimates and what is final, as in :class:`StepDetails`, and the memory (b, n, h).
