@@ -14,6 +14,7 @@ from PIL import Image
 from sampt.batch.items import BatchItem, read_batch
 from sampt.batch.work import BatchSettings, Worker
 from sampt.errors import BatchError
+from sampt.files.names import fold_name, portable_name
 
 
 def manifest(folder: Path, *lines: Any) -> Path:
@@ -161,6 +162,26 @@ def test_videos_of_one_stem_get_folders_of_their_own(tmp_path: Path) -> None:
     assert names == ["x-a.mp4", "y-a.mp4", "y-a.mov-2", "y-a.mov-3", "x-f", "y-f", names[6], names[7], "y-a.mov"]
     assert names[6] != names[7]
     assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_no_two_videos_share_a_folder_where_names_differ_by_case_alone(tmp_path: Path) -> None:
+    """Nor has a folder a name that Windows does not take."""
+    names = ["A.mp4", "a.mp4", "cafe\u0301.mp4", "caf\u00e9.mov", "CON.mp4", "x:y.mp4", "dots..mp4", "a.mp4-2"]
+    file = tmp_path / "list.jsonl"
+    file.write_text(
+        "".join(json.dumps({"video": f"in{i}/{name}", "points": ["1,0,1,1"]}) + "\n" for i, name in enumerate(names))
+    )
+    found = [item.name for item in read_batch(file)]
+    assert len({fold_name(name) for name in found}) == len(names)
+    assert [portable_name(name) for name in found] == found
+    assert found[:2] == ["in0-A.mp4", "in1-a.mp4"]
+    assert found[4:7] == ["CON_", "x_y", "dots_"]
+    lines = [{"video": "a.mp4", "name": name, "points": ["1,0,1,1"]} for name in ("Clip", "clip", "nul.1", "other")]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second, third, last = read_batch(file)
+    assert (first.name, first.error, last.name, last.error) == ("Clip", None, "other", None)
+    assert "has the name 'clip' of an earlier line" in str(second.error)
+    assert "'nul.1', which Windows does not take; expected one such as 'nul_.1'" in str(third.error)
 
 
 def test_a_video_without_queries_is_recorded_while_the_others_go_on(tmp_path: Path) -> None:

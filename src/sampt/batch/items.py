@@ -19,7 +19,7 @@ from sampt.errors import BatchError, SamptError, did_you_mean
 from sampt.exporters.labels import is_label
 from sampt.files.limits import MAX_LIST_BYTES, parse_json
 from sampt.files.listing import is_leftover
-from sampt.files.names import real_path
+from sampt.files.names import fold_name, portable_name, real_path
 from sampt.files.text import read_text
 from sampt.pipeline.queries import Queries, parse_queries
 from sampt.points.parse import parse_boxes, parse_click, parse_mask_location
@@ -191,19 +191,22 @@ def read_batch(source: str | Path, *, finds: bool = False) -> list[BatchItem]:
 
 
 def _distinct(items: list[BatchItem]) -> list[BatchItem]:
-    """The items with a name each: a given name stays, one made from the video gets longer until no other item has it."""
+    """The items with a name each: a given name stays, one made from the video gets longer until no other item has it.
+
+    Names that differ by upper and lower case are one folder on Windows and macOS, and so they are here.
+    """
     forms = [(item.name,) * 3 if item.name else _list_names(item.video) for item in items]
     names = [form[0] for form in forms]
     for level in (1, 2):
-        counts = Counter(names)
-        names = [form[level] if counts[name] > 1 else name for form, name in zip(forms, names, strict=True)]
-    taken = {item.name for item in items}
+        counts = Counter(map(fold_name, names))
+        names = [form[level] if counts[fold_name(name)] > 1 else name for form, name in zip(forms, names, strict=True)]
+    taken = {fold_name(item.name) for item in items}
     for i, item in enumerate(items):
         number, name = 1, names[i]
-        while not item.name and names[i] in taken:
+        while not item.name and fold_name(names[i]) in taken:
             number += 1
             names[i] = f"{name}-{number}"
-        taken.add(names[i])
+        taken.add(fold_name(names[i]))
     return [dataclasses.replace(item, name=name) for item, name in zip(items, names, strict=True)]
 
 
@@ -220,7 +223,7 @@ def _list_names(video: str) -> tuple[str, str, str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"\s+", "_", name)
+    return portable_name(re.sub(r"\s+", "_", name))
 
 
 def _in_manifest(path: Path) -> Iterator[BatchItem]:
@@ -249,12 +252,12 @@ def _list_items(text: str, path: str, beside: Callable[[str], str]) -> Iterator[
         where = f"Line {number} of {path}"
         try:
             item = _make_item(line, where, beside)
-            if item.name in given:
+            if fold_name(item.name) in given:
                 raise BatchError(f'{where} has the name {item.name!r} of an earlier line; give it another "name".')
         except BatchError as error:
             yield BatchItem(f"line-{number}", "", error=str(error))
             continue
-        given |= {item.name} - {""}
+        given |= {fold_name(item.name)} - {""}
         yield item
 
 
@@ -288,6 +291,9 @@ def _make_item(line: str, where: str, beside: Callable[[str], str]) -> BatchItem
     name = values.get("name") or _list_names(values["video"])[0]
     if not _NAME.fullmatch(name):
         raise BatchError(f"{where} has the name {name!r}; expected the name of a folder: no space, slash, or dot at its start.")
+    if portable_name(name) != name:
+        expected = f"expected one such as {portable_name(name)!r}"
+        raise BatchError(f"{where} has the name {name!r}, which Windows does not take; {expected}.")
     return BatchItem.from_json({**values, **paths, "masks": masks, "name": values.get("name") or "", "error": lacks})
 
 

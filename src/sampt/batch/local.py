@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import json
 import os
-import selectors
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -22,6 +23,9 @@ from sampt.batch.work import BatchSettings, ItemResult
 __all__ = ["LocalPool"]
 
 _ENDED_S = 10.0
+_LISTENED_S = 1.0
+_HEEDED_S = 0.5
+"""Windows heeds Ctrl-C when a wait ends, not while it lasts."""
 
 
 class LocalPool:
@@ -42,7 +46,8 @@ class LocalPool:
         self._settings = settings
         self._threads = threads or max(1, num_cores() // num_workers)
         self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._selector = selectors.DefaultSelector()
+        self._listeners: dict[int, threading.Thread] = {}
+        self._lines: queue.SimpleQueue[tuple[int, subprocess.Popen[str], str]] = queue.SimpleQueue()
 
     def give(self, worker: int, item: BatchItem, num_free: int = 1) -> None:
         """Let a worker that has nothing to do, 0 to ``num_workers - 1``, do ``item``, which ``num_free`` could share."""
@@ -50,18 +55,20 @@ class LocalPool:
         process = self._processes.get(worker) or self._start_worker(worker)
         try:
             self._send(process, task)
-        except BrokenPipeError:  # it died while it had nothing to do
+        except OSError:  # it died while it had nothing to do
             self._drop(worker)
             self._send(self._start_worker(worker), task)
 
     def wait(self) -> list[WorkerReply]:
         """The workers that have ended their items since the last call, at least one, each with its result or None: it died."""
         replies: list[WorkerReply] = []
-        for key, _ in self._selector.select():
-            worker: int = key.data
-            stdout = self._processes[worker].stdout
-            assert stdout is not None
-            line = stdout.readline()
+        while not replies or not self._lines.empty():
+            try:
+                worker, process, line = self._lines.get(timeout=_HEEDED_S)
+            except queue.Empty:
+                continue
+            if self._processes.get(worker) is not process:
+                continue  # it was dropped
             if line.endswith("\n"):
                 replies.append((worker, ItemResult(**json.loads(line))))
             else:
@@ -89,13 +96,17 @@ class LocalPool:
                 [sys.executable, "-m", "sampt.batch.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
                 env={**os.environ, "OMP_NUM_THREADS": str(self._threads)},
-                start_new_session=True,  # Ctrl-C is the driver's, which ends the workers
+                # Ctrl-C is the driver's, which ends the workers.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
             self._processes[worker] = process
-        assert process.stdout is not None
-        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+            # Windows waits for no pipes, so that each has a thread that does.
+            listener = threading.Thread(target=self._listen, args=(worker, process), daemon=True)
+            self._listeners[worker] = listener
+            listener.start()
         self._send(process, values)
         return process
 
@@ -104,19 +115,28 @@ class LocalPool:
         process.stdin.write(as_line(value))
         process.stdin.flush()
 
+    def _listen(self, worker: int, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                self._lines.put((worker, process, line))
+        finally:
+            self._lines.put((worker, process, ""))
+
     def _drop(self, worker: int) -> None:
-        process = self._processes.pop(worker)
+        process, listener = self._processes.pop(worker), self._listeners.pop(worker)
         assert process.stdout is not None
         assert process.stdin is not None
-        self._selector.unregister(process.stdout)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             process.stdin.close()
-        process.stdout.close()
         try:
             process.wait(_ENDED_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        listener.join(_LISTENED_S)
+        if not listener.is_alive():  # else a process of the worker's own holds the other end
+            process.stdout.close()
 
 
 @contextlib.contextmanager

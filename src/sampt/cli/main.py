@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import logging
 import re
@@ -74,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Pillow's warning of a large image; our own limit is below and ends in one line.
     warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a path is printed as it is, whatever its bytes
+        # A path is printed as it is, whatever its bytes. Windows' code pages lack most letters: those come as escapes.
+        is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
     try:
         # Imports are in here too: they take long enough to be interrupted.
         from sampt.backends.opencv import check_opencv

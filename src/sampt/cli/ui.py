@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import os
 import secrets
 import socket
 import threading
@@ -186,7 +187,10 @@ def _bound(host: str, port: int | None) -> socket.socket:
         raise ConfigError(f"--host is {host!r}, which is no address of this machine; use 127.0.0.1 or 0.0.0.0.") from None
     for tried in (_PORT, 0) if port is None else (port,):
         bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "nt":  # where SO_REUSEADDR lets two servers have one port
+            bound.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", ~socket.SO_REUSEADDR), 1)
+        else:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((address[0], tried, *address[2:]))
             bound.listen(128)

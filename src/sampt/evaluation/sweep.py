@@ -21,7 +21,7 @@ from sampt.evaluation.vos.results import Scores
 from sampt.evaluation.vos.score import score_dataset
 from sampt.files.atomic import write_atomic
 from sampt.files.limits import parse_json
-from sampt.files.names import markdown_cell
+from sampt.files.names import fold_name, markdown_cell, portable_name
 from sampt.files.text import read_text
 from sampt.presets import preset
 
@@ -121,7 +121,7 @@ def _configs(path: Path, values: Mapping[str, Any]) -> dict[str, _Ruled]:
         for combination in itertools.product(*grid.values()):
             changes = dict(zip(grid, combination, strict=True))
             found[" ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items()) or "base"] = changes
-    folders = {_find_folder(name): name for name in found}
+    folders = {fold_name(_find_folder(name)): name for name in found}
     if len(folders) < len(found) or not folders.keys().isdisjoint(("", ".", "..")):
         describe = ", ".join(map(repr, found))
         raise EvaluationError(
@@ -181,7 +181,8 @@ def run_sweep(
 
 
 def _find_folder(name: str) -> str:
-    return name.replace("/", "_").replace(" ", "_")
+    plain = name.replace("/", "_").replace(" ", "_")
+    return plain if plain in (".", "..") else portable_name(plain)
 
 
 def _check(name: str, seed: int, report: BatchReport) -> None:

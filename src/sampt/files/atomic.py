@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST_ON_WINDOWS = 259
+"""Characters of a path, where its registry does not allow more."""
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_A_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
@@ -39,6 +41,11 @@ def output_errors(path: Path) -> Iterator[None]:
             advice = "expected room on the disk; free some or choose another output folder"
         elif error.errno in _FORBIDDEN:
             advice = "expected a location that may be written; change its permissions or choose another output folder"
+        elif len(os.path.abspath(path)) > _LONGEST_ON_WINDOWS and os.name == "nt":
+            advice = (
+                f"expected a path of at most {_LONGEST_ON_WINDOWS} characters; choose an output folder with a shorter path, "
+                "or allow long paths (docs/install.md, Windows)"
+            )
         elif error.errno in _NOT_A_FOLDER:
             advice = "expected files where files go and folders where folders go; choose another output folder"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import secrets
@@ -31,6 +32,8 @@ _DRAIN_S = 30.0
 _MAX_OF_A_NAME = 100
 _MIN_IDLE_S = 60.0
 """A session without a page may be closed for another one after that time."""
+_QUERY_LIMITED_INFORMATION, _ACCESS_DENIED, _STILL_ACTIVE = 0x1000, 5, 259
+"""Of Windows' OpenProcess and GetExitCodeProcess."""
 
 
 class ProjectTakenError(HTTPException):
@@ -330,6 +333,8 @@ def _is_about(project: Path, video: Path, *, is_beside: bool) -> bool:
 
 
 def _is_alive(process_id: int) -> bool:
+    if os.name == "nt":
+        return process_id != os.getpid() and _is_alive_on_windows(process_id)
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
@@ -337,6 +342,21 @@ def _is_alive(process_id: int) -> bool:
     except OSError:
         return True
     return process_id != os.getpid()
+
+
+def _is_alive_on_windows(process_id: int) -> bool:
+    """By its handle; ``os.kill`` would send it a Ctrl-C."""
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel.OpenProcess(_QUERY_LIMITED_INFORMATION, False, process_id)
+    if not handle:
+        return bool(ctypes.get_last_error() == _ACCESS_DENIED)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        status = ctypes.c_ulong()
+        is_known = kernel.GetExitCodeProcess(ctypes.c_void_p(handle), ctypes.byref(status))
+        return not is_known or status.value == _STILL_ACTIVE
+    finally:
+        kernel.CloseHandle(ctypes.c_void_p(handle))
 
 
 def _quietly(act: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ import anyio.to_thread
 from starlette.exceptions import HTTPException
 
 from sampt.errors import VideoError
+from sampt.files.names import portable_name
 from sampt.video.file import VideoFile
 from sampt.video.open import VIDEO_SUFFIXES, open_video
 from sampt.web.disk import check_free
@@ -124,7 +125,7 @@ def _inspect(path: Path) -> None:
 
 def _check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
-    is_plain = name.isprintable() and not any(c in name for c in '/\\:*?"<>|') and name == name.strip() and name[:1] not in ".-"
+    is_plain = name.isprintable() and name == portable_name(name.strip()) and name[:1] not in ".-"
     if not is_plain or not 0 < len(name.encode("utf-8", "replace")) <= _LONGEST_NAME_BYTES:
         raise HTTPException(400, f"A file cannot be stored as {name[:100]!r}; expected a plain file name such as clip.mp4.")
     if not name.lower().endswith(VIDEO_SUFFIXES):

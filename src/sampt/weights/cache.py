@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from sampt.errors import BackendError
 from sampt.files.limits import parse_json
+from sampt.files.locking import try_lock
 from sampt.files.names import real_path
 from sampt.weights.hub import found_in_hub
 from sampt.weights.sources import WeightsSource, describe_bytes
@@ -209,32 +209,12 @@ def locked(name: str) -> Iterator[None]:
     with file:
         is_waiting = False
         with disk_errors(folder, name):
-            while not _try_lock(file.fileno()):
+            while not try_lock(file.fileno()):
                 if not is_waiting:
                     logger.warning("waiting for another process that is working on %s", name)
                 is_waiting = True
                 time.sleep(_POLL_S)
         yield  # closing the file unlocks it
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _no_room(folder: Path, what: str, needed: int | None, free: int) -> str:

@@ -20,6 +20,7 @@ from sampt.errors import EvaluationError
 from sampt.evaluation.datasets import InstanceDataset
 from sampt.evaluation.instances.metrics import InstanceScores, evaluate_tracks, read_instance_results
 from sampt.evaluation.instances.tracks import Code, Track, Tracks, read_tracks, spacetime_iou
+from sampt.files.names import portable_name
 
 __all__ = ["FOUND_IOU", "RESULTS_NAME", "ScoredInstances", "TrackMatch", "VideoMatches", "score_instances", "video_folder"]
 
@@ -147,7 +148,7 @@ class ScoredInstances:
 
 def video_folder(video_id: int, name: str) -> str:
     """Name of a video's folder in predictions of sampt; names alone may be alike."""
-    return f"{video_id}-{name.replace('/', '_')}"
+    return portable_name(f"{video_id}-{name}")
 
 
 def score_instances(dataset: InstanceDataset, predictions: Path, *, use_categories: bool) -> ScoredInstances:
