@@ -7,7 +7,7 @@ PARSERS := .venv-parsers
 unexport PYTHONDONTWRITEBYTECODE
 NODE_TOOLS := node_modules/.package-lock.json
 
-.PHONY: demo test checks test-slow test-installs coverage lint types layers page page-types pytest parsers clean
+.PHONY: demo test checks test-slow test-installs smoke coverage lint words types layers page page-types public pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
@@ -24,9 +24,16 @@ checks: $(VENV)/.installed-dev parsers types page layers lint
 test-installs:
 	$(PYTHON) tools/try_installs.py
 
+# The wheel and the source distribution, each in a bare environment, by the demo.
+smoke:
+	$(PYTHON) tools/smoke.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks tools training
 	$(BIN)/ruff format --check src tests benchmarks tools training
+
+words: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.words
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
@@ -39,6 +46,10 @@ page: $(VENV)/.installed-dev $(NODE_TOOLS)
 	$(BIN)/python tools/page_types.py --check
 	npm run --silent types
 	npm run --silent lint
+
+# Versions in step; workflows, forms, citation and containers by what checks each. `make pytest` runs it, too.
+public: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q tests/tools/test_public.py tests/tools/test_version.py
 
 # Writes those types anew after a change of src/sampt/web/schemas.
 page-types: $(VENV)/.installed-dev
