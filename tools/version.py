@@ -109,8 +109,8 @@ def find_notes(root: Path) -> str:
     text = _read(root, "CHANGELOG.md")
     found = {match[1]: match for match in _HEADING.finditer(text)}
     match = found.get(read_version(root)) or found[_UNRELEASED]
-    following = _HEADING.search(text, match.end())
-    return text[match.end() : following.start() if following else len(text)].strip()
+    next_heading = _HEADING.search(text, match.end())
+    return text[match.end() : next_heading.start() if next_heading else len(text)].strip()
 
 
 def write_version(root: Path, version: str, date: str) -> None:
