@@ -29,8 +29,8 @@ smoke:
 	$(PYTHON) tools/smoke.py
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests benchmarks tools training
-	$(BIN)/ruff format --check src tests benchmarks tools training
+	$(BIN)/ruff check src tests benchmarks tools training examples
+	$(BIN)/ruff format --check src tests benchmarks tools training examples
 
 words: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.words

@@ -1,6 +1,6 @@
 """Finds words that stand for something that docs/glossary.md has another word for, and says which.
 
-    python -m tools.words                     # src, docs, README, CONTRIBUTING, benchmarks, tools, training
+    python -m tools.words                     # src, docs, README, CONTRIBUTING, benchmarks, tools, training, examples
     python -m tools.words src/sampt/cli       # some files or folders
 
 A word is looked for in names (``needs_look`` and ``needsLook`` have the part "look") and in prose: comments, docstrings,
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-WHERE = ("src", "docs", "README.md", "CONTRIBUTING.md", "benchmarks", "tools", "training")
+WHERE = ("src", "docs", "README.md", "CONTRIBUTING.md", "benchmarks", "tools", "training", "examples")
 NOT_YET = ("tools/words.py",)
 """This file has to name the rivals."""
 SUFFIXES = (".py", ".js", ".html", ".css", ".md")
