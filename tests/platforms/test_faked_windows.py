@@ -36,7 +36,7 @@ from sampt.testing import ExactSegmenter, ExactTracker
 from sampt.testing.fakes import ExactStreamTracker
 from sampt.testing.scenes import SceneVideo, slow_scene
 from sampt.types import QueryMask
-from sampt.web import browsers
+from sampt.web import browsers, tasks
 
 if sys.platform != "linux":
     pytest.skip(
@@ -179,6 +179,16 @@ def test_what_a_code_page_lacks_is_printed_as_escapes(monkeypatch: pytest.Monkey
     assert main(["backends"]) == 0
     sys.stdout.flush()
     assert written.getvalue() == "größe/\\u65e5\\u672c.mp4".encode("cp1252") + os.linesep.encode()
+
+
+def test_results_are_named_as_windows_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[Job] = []
+    monkeypatch.setattr("sampt.cli.segment.run_with_progress", lambda job, name, quiet: jobs.append(job))
+    for video in ("nul.mp4", "a:b..mp4"):
+        assert main(["segment", video, "--points", "1,0,1,1"]) == 0
+    assert [job.output for job in jobs] == [Path("sampt-output", "nul_"), Path("sampt-output", "a_b_")]
+    session: Any = SimpleNamespace(video=SimpleNamespace(label="con.mp4"))
+    assert tasks._stem(session) == "con_"
 
 
 def test_two_servers_do_not_have_one_port(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,16 +61,19 @@ POSIX |= {
 }
 
 
-def uses(tree: ast.AST, guarded: bool = False) -> Iterator[tuple[str, bool]]:
+def uses(tree: ast.AST) -> Iterator[tuple[str, bool]]:
     """Modules and attributes that a file uses, and whether a ``try`` or a function stands around them."""
-    for node in ast.iter_child_nodes(tree):
+    waiting = [(tree, False)]
+    while waiting:
+        node, guarded = waiting.pop()
         if isinstance(node, ast.Import):
             yield from ((alias.name, guarded) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield str(node.module), guarded
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield f"{node.value.id}.{node.attr}", guarded
-        yield from uses(node, guarded or isinstance(node, ast.Try | ast.FunctionDef))
+        guarded = guarded or isinstance(node, ast.Try | ast.FunctionDef)
+        waiting += [(below, guarded) for below in ast.iter_child_nodes(node)]
 
 
 def test_what_some_systems_lack_is_used_where_it_is_guarded() -> None:

@@ -22,7 +22,7 @@ from sampt.cli.streaming import run_streaming_with_progress
 from sampt.errors import ConfigError, QueryError
 from sampt.exporters.labels import parse_classes, parse_labels
 from sampt.exporters.registry import exporter_names
-from sampt.files.names import real_path
+from sampt.files.names import portable_name, real_path
 from sampt.pipeline.queries import Queries, parse_queries
 from sampt.points.parse import parse_mask_location
 from sampt.runs.job import Job, RunOptions
@@ -133,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
     job = Job(
         video=arguments.video.rstrip("/") or arguments.video,
         queries=_queries(arguments),
-        output=arguments.output or Path("sampt-output") / _choose_name(arguments.video),
+        output=arguments.output or Path("sampt-output") / portable_name(_choose_name(arguments.video)),
         config=config_from(arguments),
         options=RunOptions(
             formats=parse_formats(arguments.formats),

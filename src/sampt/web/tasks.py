@@ -17,6 +17,7 @@ from sampt.config import FindConfig
 from sampt.errors import OutputError, SamptError
 from sampt.exporters.base import ExportObject, ImageFormat
 from sampt.exporters.registry import export, find_exporter
+from sampt.files.names import portable_name
 from sampt.proposers.base import Proposer
 from sampt.session.session import Session
 from sampt.session.suggestions import Suggestion
@@ -364,4 +365,5 @@ class ExportTask(_Task):
 
 def _stem(session: Session) -> str:
     """A short, harmless name for files about the session's video."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(session.video.label).stem)[:80].strip("-.") or "video"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(session.video.label).stem)[:80].strip("-.")
+    return portable_name(plain) or "video"
