@@ -1,4 +1,4 @@
-"""What README.md and CONTRIBUTING.md tell a newcomer to type works as it stands."""
+"""What README.md, docs/command-line.md and CONTRIBUTING.md tell a newcomer to type works as it stands."""
 
 import json
 import re
@@ -47,8 +47,9 @@ def workplace(tmp_path_factory):
 
 
 def segment_commands() -> list[str]:
-    lines = [line for block in blocks("README.md", "sh") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("sampt segment")]
+    found = blocks("README.md", "sh") + blocks("docs/command-line.md", "sh")
+    lines = [line for block in found for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith("sampt segment")))
 
 
 def shortened(arguments):
