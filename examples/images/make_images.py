@@ -179,14 +179,13 @@ def method_passes(clips: Clips) -> np.ndarray:
 
 
 def method_refinement(clips: Clips) -> np.ndarray:
-    """The same prompt with the box and the logits of the step before, again and again."""
-    name, frame_idx = "libby", 12
-    frame, prompt = tracked_prompt(clips, name, frame_idx, 8, 1)
-    gt = clips.gt(name, frame_idx)
+    """One click, then the same prompt with the box and the logits of the step before, again and again."""
+    frame, gt = clips.davis("horsejump-high", range(1)).read(0, 1)[0], clips.gt("horsejump-high", 0)
+    prompt = sampt.ObjectPrompt(1, np.array(HORSE_CLICKS[2:], np.float32), np.ones(1, np.bool_))
     panels = []
     for steps in (0, 1, 3, 12):
-        found = prompted(frame, prompt, True, steps)
-        panel = Panel(frame).mask(found.logits > 0).box(found.box_xyxy).points(prompt.xy, prompt.is_positive, radius=4)
+        found = prompted(frame, prompt, False, steps)
+        panel = Panel(frame).mask(found.logits > 0).box(found.box_xyxy).points(prompt.xy, prompt.is_positive, radius=5)
         panels.append((panel, f"{steps} refinement step{'s' * (steps != 1)}: {iou_text(found, gt)}"))
     return sheet(panels)
 
