@@ -7,7 +7,7 @@ PARSERS := .venv-parsers
 unexport PYTHONDONTWRITEBYTECODE
 NODE_TOOLS := node_modules/.package-lock.json
 
-.PHONY: demo test checks test-slow test-installs smoke coverage lint words types layers page page-types public pytest parsers clean
+.PHONY: demo test checks test-slow test-installs smoke coverage lint words types layers page page-types docs public pytest parsers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sampt demo
@@ -18,7 +18,7 @@ test:
 	$(MAKE) --no-print-directory pytest
 
 # The order is the one in which they are begun.
-checks: $(VENV)/.installed-dev parsers types page layers lint
+checks: $(VENV)/.installed-dev parsers types page docs layers lint
 
 # Throw-away environments: the lowest versions that pyproject.toml admits, and the newest ones on each Python at hand.
 test-installs:
@@ -57,6 +57,10 @@ public: $(VENV)/.installed-dev
 page-types: $(VENV)/.installed-dev
 	$(BIN)/python tools/page_types.py
 
+# The documentation site, without network: site/index.html.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.docs_site
+
 pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations 40 --ignore tests/batch/test_on_ray.py
 	# It starts clusters and kills parts of them, and wants the machine for itself.
@@ -76,7 +80,7 @@ parsers: $(PARSERS)/.installed
 	SAMPT_PARSERS=1 $(PARSERS)/bin/python -m pytest -W default -p no:cacheprovider tests/exporters -k foreign
 
 clean:
-	rm -rf $(VENV) $(PARSERS) node_modules .coverage sampt-demo sampt-output build dist
+	rm -rf $(VENV) $(PARSERS) node_modules .coverage sampt-demo sampt-output build dist site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

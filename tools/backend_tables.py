@@ -1,4 +1,4 @@
-"""The tables of backends in docs/trackers.md, docs/segmenters.md and docs/proposers.md, made from sampt/backends/table.py.
+"""The tables of docs/trackers.md, segmenters.md, proposers.md and models.md, made from sampt/backends/table.py and presets.py.
 
 python -m tools.backend_tables            writes them
 python -m tools.backend_tables --check    says whether they are up to date, and exits with 1 when they are not
@@ -15,6 +15,7 @@ from pathlib import Path
 from sampt.backends.spec import BackendSpec, Info, ProposerInfo, SegmenterInfo, TrackerInfo
 from sampt.backends.table import PROPOSERS, SEGMENTERS, TRACKERS
 from sampt.config import FindConfig, SegmentConfig
+from sampt.presets import PRESET_SUMMARIES, PRESETS
 from sampt.weights.sources import describe_bytes, find_source
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     stale = []
     tables = {"trackers.md": tracker_table(), "segmenters.md": segmenter_table(), "proposers.md": proposer_table()}
+    tables["models.md"] = preset_table()
     for name, table in tables.items():
         text = (DOCS / name).read_text(encoding="utf-8")
         wanted = with_table(text, table)
@@ -80,6 +82,30 @@ def proposer_table() -> str:
     head = ("proposer", "finds", "of", "code", "weights", "later frames", "says what things are", "install")
     default = FindConfig().proposer
     return _table(head, (_proposer_row(spec, default) for spec in PROPOSERS.values()))
+
+
+def preset_table() -> str:
+    """All presets: what they are made of, under which licences, and what has to be fetched for them."""
+    head = ("preset", "what it is", "tracker", "segmenter", "licences of the weights", "to download", "install")
+    return _table(head, map(_preset_row, PRESETS))
+
+
+def _preset_row(name: str) -> Sequence[str]:
+    config = PRESETS[name]
+    specs: tuple[BackendSpec[TrackerInfo], BackendSpec[SegmenterInfo]] = TRACKERS[config.tracker], SEGMENTERS[config.segmenter]
+    licenses = dict.fromkeys(spec.info.license_weights or "none" for spec in specs)
+    sizes = [find_source(weights).num_bytes for spec in specs for weights in spec.weights]
+    size = describe_bytes(None if None in sizes else sum(filter(None, sizes))) if sizes else "nothing"
+    install = next((_install(spec) for spec in reversed(specs) if spec.extra), "")
+    return (
+        f"`{name}`",
+        PRESET_SUMMARIES[name],
+        f"`{config.tracker}`",
+        f"`{config.segmenter}`",
+        ", ".join(licenses),
+        size,
+        install,
+    )
 
 
 def _proposer_row(spec: BackendSpec[ProposerInfo], default: str) -> Sequence[str]:

@@ -1,0 +1,1 @@
+"""The documentation site, made from docs/, the README files beside the code, docstrings and the command line's parsers."""
