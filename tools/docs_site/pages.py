@@ -27,6 +27,7 @@ _ELSEWHERE = {
     "THIRD_PARTY.md": "third-party.md",
     "LICENSE": None,
     "docs/decisions/README.md": "decisions/index.md",
+    "docs/images/README.md": "credits.md",
     "training/segmenter/README.md": "cards/nano-segmenter.md",
     "training/tracker/README.md": "cards/nano-tracker.md",
 }
@@ -175,6 +176,7 @@ def _navigation(folder: Path, pages: Mapping[str, str], reference: Mapping[str, 
                 {"Changelog": "changelog.md"},
                 {"Third parties": "third-party.md"},
                 {"How to cite": "cite.md"},
+                {"Images and credits": "credits.md"},
             ]
         },
     ]
