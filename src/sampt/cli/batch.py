@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -144,7 +145,9 @@ def _run(arguments: argparse.Namespace) -> int:
         ):
             report = run_batch(items, settings, pool, retries=arguments.retries, on_result=on_result)
     if not arguments.quiet:
-        print_report(report, shown, "videos")
+        done = next((r.name for r in report.results if r.error is None), None)
+        exported = done is not None and "://" not in str(shown)
+        print_report(report, shown, "videos", f"sampt export {shlex.quote(f'{shown}/{done}')} cvat" if exported else None)
     return 0 if report.is_complete else _BROKEN
 
 
@@ -229,12 +232,13 @@ def print_results(total: int, unit: str, *, quiet: bool) -> Iterator[Callable[[I
         yield show
 
 
-def print_report(report: BatchReport, output: Path | str, unit: str) -> None:
-    """The counts, and a line for each item that has no results."""
+def print_report(report: BatchReport, output: Path | str, unit: str, next_command: str | None) -> None:
+    """The counts, a line for each item that has no results, and the command to try next, if there is one."""
     frames = sum(r.num_frames for r in report.results if r.status == "done")
     lines = [
         f"{report.count('done')} {unit} ({frames} frames) in {report.seconds:.1f} s, {report.count('was done')} done before, "
         f"{report.count('failed', 'broke down')} without results; all in {output}"
     ]
     lines += [f"  {r.name}: {r.error}" for r in report.results if r.error is not None]
+    lines += [f"next: {next_command}"] if next_command else []
     print("\n".join(lines), file=sys.stderr)  # noqa: T201

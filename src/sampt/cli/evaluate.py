@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -230,7 +231,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if find is not None:
             often = f"on every {find.every} frames" if find.every else "on the first frame"
             print(f"objects: found by {find.proposer!r} {often}, {find.max_objects} at most", file=sys.stderr)  # noqa: T201
-        print_report(report, arguments.output, "sequences")
+        is_sent = (Path(arguments.output) / "submission.zip").exists()  # a server scores
+        score = None if is_sent else f"sampt eval score {shlex.quote(str(arguments.output))}"
+        print_report(report, arguments.output, "sequences", score)
     return 0 if report.is_complete else _BROKEN
 
 

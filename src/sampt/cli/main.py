@@ -56,12 +56,12 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from sampt.cli import backends, batch, demo, doctor, evaluate, export, segment, ui, weights
+    from sampt.cli import backends, batch, completion, demo, doctor, evaluate, export, segment, ui, weights
 
     parser = _Parser(prog="sampt", description="Click an object in one frame; get its mask in every frame.")
     parser.add_argument("--version", action="version", version=f"sampt {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
-    for module in (segment, ui, export, batch, evaluate, demo, doctor, backends, weights):
+    for module in (segment, ui, export, batch, evaluate, demo, doctor, backends, weights, completion):
         command = module.add_command(commands)
         command.set_defaults(parser=command)
     return parser

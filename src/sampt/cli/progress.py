@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,7 +27,7 @@ from sampt.runs.job import JobResult, ObjectSummary
 from sampt.runs.record import peak_memory_bytes
 from sampt.types import ObjectState
 
-__all__ = ["bytes_bar", "progress_bar", "show_summary"]
+__all__ = ["bytes_bar", "progress_bar", "show_next", "show_summary"]
 
 _REASONS = {
     ObjectState.NO_VISIBLE_POINT: "none of its points is visible; click it on a later frame too",
@@ -36,6 +38,10 @@ _REASONS = {
     ObjectState.EMPTY: "the segmenter finds nothing at its points",
     ObjectState.GIVEN_ABSENT: "you said that it is not there",
 }
+
+
+_LOST = (ObjectState.NO_VISIBLE_POINT, ObjectState.LOW_SCORE, ObjectState.RETIRED, ObjectState.EMPTY)
+"""A click brings the object back, if it is there."""
 
 
 class _Speed(ProgressColumn):
@@ -124,6 +130,34 @@ def show_summary(result: JobResult, *, quiet: bool) -> None:
         console.print("  nothing was found that may be an object; name objects by --points, or try another --proposer")
     console.print("licences: " + _shown("; ".join(f"{name}: {text}" for name, text in result.licenses.items())))
     console.print(f"results in {_shown(str(result.output))}: " + ", ".join(_shown(path.name) for path in result.files.values()))
+
+
+def show_next(video: object, result: JobResult) -> None:
+    """Which commands to try next: how to correct what was lost, and what takes the masks elsewhere.
+
+    Args:
+        video: what was worked on; only a file or a folder can be opened again.
+        result: of the run.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    lost = [item.object_id for item in result.objects if item.last_state in _LOST]
+    commands = []
+    if isinstance(video, str | Path) and Path(video).exists():
+        purpose = f"click {_listed(lost)} again where it was lost" if lost else "correct any frame in the page"
+        commands.append((f"sampt ui {_quoted(video)}", purpose))
+    if result.objects and {"png", "coco"} & result.files.keys():
+        commands.append((f"sampt export {_quoted(result.output)} cvat", "or coco-instances, yolo-seg, ... for other programs"))
+    for i, (command, purpose) in enumerate(commands):
+        console.print(f"{'next:' if i == 0 else '     '} [bold]{_shown(command)}[/]   # {purpose}")
+
+
+def _quoted(path: str | Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _listed(ids: Sequence[int]) -> str:
+    few = ", ".join(map(str, ids[:5]))
+    return f"object {few}" if len(ids) == 1 else f"objects {few}{', ...' if len(ids) > 5 else ''}"
 
 
 def _describe(item: ObjectSummary, num_frames: int) -> str:

@@ -14,11 +14,11 @@ __all__ = ["print_note", "run_with_progress"]
 
 
 def run_with_progress(job: Job, label: str, *, quiet: bool) -> JobResult:
-    """Run ``job``: a line a backend about the weights it loads, bars for downloads and frames, a summary; or nothing of it."""
+    """Run ``job``: a line a backend about its weights, bars for downloads and frames, a summary, what to try next; or nothing."""
     if quiet:
         with downloads_shown_by(_unseen):
             return run_job(job)
-    from sampt.cli.progress import bytes_bar, progress_bar, show_summary  # Rich, which takes a while to import
+    from sampt.cli.progress import bytes_bar, progress_bar, show_next, show_summary  # Rich, which takes a while to import
 
     def show(source: WeightsSource) -> AbstractContextManager[Progress]:
         return bytes_bar(source.name, quiet=False)
@@ -33,6 +33,7 @@ def run_with_progress(job: Job, label: str, *, quiet: bool) -> JobResult:
 
         result = run_job(job, on_frame, print_note, on_find=on_find)
     show_summary(result, quiet=False)
+    show_next(job.video, result)
     return result
 
 
