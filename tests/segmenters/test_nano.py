@@ -436,7 +436,7 @@ def test_a_dark_picture_is_as_salient_as_a_bright_one() -> None:
     bright[:, :, :48] = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 80)) / 127.5 - 1
     bright[0, 0, 0, 0] = 1.0
     dark = np.where(bright == 0, 0, (bright + 1) * 0.25 - 1).astype(np.float32)
-    overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 48.0), 48)
+    overlay = lay_over(np.zeros((1, 2)), np.full((1, 2), 40.0), 40)
     for a, b in zip(*(runtime.find_salient(x, overlay)[0] for x in (bright, dark)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
 

@@ -64,7 +64,7 @@ _SALIENT_STRIDES = ((4, 2), (4, 4), (8, 8), (16, 16))
 
 def saliency_side(side: int) -> int:
     """Pixels of the image that the saliency network sees for a window of ``side`` pixels: it needs more than the decoder."""
-    return STRIDE * round(1.6 * side / STRIDE)
+    return STRIDE * round(2.0 * side / STRIDE)
 
 
 def lay_over(low: Positions, high: Positions, side: int) -> list[tuple[FloatArray, FloatArray]]:
