@@ -14,7 +14,7 @@ __all__ = ["print_note", "run_with_progress"]
 
 
 def run_with_progress(job: Job, label: str, *, quiet: bool) -> JobResult:
-    """Run ``job``: a line a backend about its weights, bars for downloads and frames, a summary, what to try next; or nothing."""
+    """Run ``job``: a line a backend about its weights, bars for downloads and frames, a summary, what to try next; or not."""
     if quiet:
         with downloads_shown_by(_unseen):
             return run_job(job)
