@@ -27,8 +27,9 @@ def test_commands_of_the_pages_are_read_by_the_parser_and_programs_compile() -> 
     lines = [(name, line.split(" | ")[-1]) for name, block in code("sh") for line in block.splitlines()]
     commands = [(name, shlex.split(line, comments=True)) for name, line in lines if line.startswith("sampt ")]
     assert len(commands) > 25
+    parser = build_parser()
     for name, (_, *arguments) in commands:
-        assert build_parser().parse_args(arguments).command, f"{name}: {arguments}"
+        assert parser.parse_args(arguments).command, f"{name}: {arguments}"
     programs = code("python")
     assert len(programs) > 8
     for name, block in programs:
