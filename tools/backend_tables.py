@@ -86,7 +86,7 @@ def proposer_table() -> str:
 
 def preset_table() -> str:
     """All presets: what they are made of, under which licences, and what has to be fetched for them."""
-    head = ("preset", "what it is", "tracker", "segmenter", "licences of the weights", "to download", "install")
+    head = ("preset", "tracker", "segmenter", "licences of the weights", "download", "install", "what it is")
     return _table(head, map(_preset_row, PRESETS))
 
 

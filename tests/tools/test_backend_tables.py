@@ -59,9 +59,9 @@ def test_what_a_row_says() -> None:
 def test_what_a_preset_needs() -> None:
     rows = {line.split("`")[1]: [cell.strip() for cell in line.split("|")] for line in preset_table().splitlines()[2:]}
     assert list(rows) == list(PRESETS)
-    assert rows["default"][3:8] == ["`nano`", "`nano`", "Apache-2.0", "nothing", ""]
-    assert rows["classical"][5:7] == ["none", "nothing"]
-    assert rows["paper-v2"][5:8] == ["CC-BY-NC-4.0, Apache-2.0", "2.7 GB", "`sampt[sam]`"]
+    assert rows["default"][2:7] == ["`nano`", "`nano`", "Apache-2.0", "nothing", ""]
+    assert rows["classical"][4:6] == ["none", "nothing"]
+    assert rows["paper-v2"][4:7] == ["CC-BY-NC-4.0, Apache-2.0", "2.7 GB", "`sampt[sam]`"]
 
 
 def test_a_document_has_one_location_for_its_table() -> None:

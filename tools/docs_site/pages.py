@@ -183,7 +183,9 @@ def _navigation(folder: Path, pages: Mapping[str, str], reference: Mapping[str, 
     ]
     missing = sorted(set(pages.values()) - set(_pages_of(navigation)))
     if missing:
-        raise ValueError(f"No entry of the navigation in tools/docs_site/pages.py leads to {', '.join(missing)}.")
+        raise ValueError(
+            f"The navigation leads nowhere to {', '.join(missing)}; add it to _navigation in tools/docs_site/pages.py."
+        )
     return navigation
 
 
