@@ -192,7 +192,7 @@ def method_refinement(clips: Clips) -> np.ndarray:
 
 def method_reinitialisation(clips: Clips) -> np.ndarray:
     """New points from the predicted mask at the end of a window, and what becomes of a clip without them."""
-    name, stop, late = "bmx-trees", 46, 45
+    name, stop, late = "libby", 38, 37
     video = clips.davis(name, range(stop))
     given = sampt.QueryMask(1, 0, clips.gt(name, 0))
     on = sampt.SegmentConfig()
