@@ -97,15 +97,8 @@ def _preset_row(name: str) -> Sequence[str]:
     sizes = [find_source(weights).num_bytes for spec in specs for weights in spec.weights]
     size = describe_bytes(None if None in sizes else sum(filter(None, sizes))) if sizes else "nothing"
     install = next((_install(spec) for spec in reversed(specs) if spec.extra), "")
-    return (
-        f"`{name}`",
-        PRESET_SUMMARIES[name],
-        f"`{config.tracker}`",
-        f"`{config.segmenter}`",
-        ", ".join(licenses),
-        size,
-        install,
-    )
+    backends = f"`{config.tracker}`", f"`{config.segmenter}`"
+    return f"`{name}`", *backends, ", ".join(licenses), size, install, PRESET_SUMMARIES[name]
 
 
 def _proposer_row(spec: BackendSpec[ProposerInfo], default: str) -> Sequence[str]:
