@@ -87,7 +87,7 @@ def test_pytorch_computes_what_onnx_runtime_computes() -> None:
     two = track_stream(frames, points, NanoTracker(TorchRuntime(BUNDLED_WEIGHTS, "cpu")))
     assert np.abs(one.xy - two.xy).max() < 0.02
     assert np.abs(one.confidence - two.confidence).max() < 1e-3
-    quick = track_stream(frames, points)  # in integers
+    quick = track_stream(frames, points)  # the larger image in integers
     both = one.visible & quick.visible
     assert (one.visible == quick.visible).mean() > 0.95
     assert np.median(np.linalg.norm(one.xy - quick.xy, axis=2)[both]) < 0.3
@@ -110,9 +110,9 @@ def test_points_are_where_they_are_to_a_pixel_of_a_large_frame() -> None:
 class Counting(OnnxRuntime):
     encoded = 0
 
-    def encode(self, image: FloatArray) -> Any:
+    def encode(self, image: FloatArray, *, larger: bool = False) -> Any:
         self.encoded += 1
-        return super().encode(image)
+        return super().encode(image, larger=larger)
 
 
 def test_a_frame_is_encoded_once_for_all_streams_that_see_it() -> None:

@@ -1,4 +1,4 @@
-"""Make the tracker's encoder that computes in 8-bit integers: what the CPU runs, in a third of the time.
+"""Make the tracker's encoder that computes in 8-bit integers: what the CPU runs on the larger image, in a third of the time.
 
     python -m training.tracker.quantize --data ../shared/training
 

@@ -35,11 +35,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(arguments: argparse.Namespace) -> int:
     import shtab
 
-    from sampt.cli.main import build_parser
-
-    parser = build_parser()
-    _offer_names(parser)
-    print(shtab.complete(parser, arguments.shell))  # noqa: T201
+    _offer_names(arguments.whole)
+    print(shtab.complete(arguments.whole, arguments.shell))  # noqa: T201
     return 0
 
 

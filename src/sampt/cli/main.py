@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
     for module in (segment, ui, export, batch, evaluate, demo, doctor, backends, weights, completion):
         command = module.add_command(commands)
-        command.set_defaults(parser=command)
+        command.set_defaults(parser=command, whole=parser)
     return parser
 
 

@@ -70,13 +70,14 @@ class _Encoder:
         self._runtime = runtime
         self._cache: LruCache[bytes, Features] = LruCache(settings.cache_bytes)
 
-    def encode(self, frame: UInt8Array, size_hw: SizeHW) -> Features:
-        """Features of a frame (h, w, 3) that is brought to ``size_hw``."""
+    def encode(self, frame: UInt8Array, size_hw: SizeHW, *, larger: bool) -> Features:
+        """Features of a frame (h, w, 3) that is brought to ``size_hw``; ``larger``: for the refinement."""
         image = resized(frame, size_hw)
         key = hashlib.blake2b(image.tobytes(), digest_size=16, salt=b"%dx%d" % size_hw).digest()
         features = self._cache.get(key)
         if features is None:
-            features = self._runtime.encode(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
+            scaled = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1
+            features = self._runtime.encode(scaled, larger=larger)
             self._cache.put(key, features, sum(maps.nbytes for maps in features))
         return features
 
@@ -126,7 +127,7 @@ class _NanoStream(TrackerStream):
             refined_hw = refined_size(size_hw, self._settings)
             self._refined = _Level(refined_hw) if refined_hw else None
         for level in self._levels:
-            level.features = self._encoder.encode(frame, level.size_hw)
+            level.features = self._encoder.encode(frame, level.size_hw, larger=level is self._refined)
         runtime, level = self._runtime, self._level
         if not level.states:
             return TrackStep(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.float32))

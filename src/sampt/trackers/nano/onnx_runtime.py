@@ -20,22 +20,24 @@ class OnnxRuntime:
 
     Args:
         folder: holds :data:`FILES`, and :data:`INT8_ENCODER` where it was made.
-        integers: False to encode in single precision all the same, as PyTorch does.
+        integers: False to encode the larger image in single precision all the same, as PyTorch does. The smaller one, by
+            which points are called visible, always is: in integers a point may be seen in another shot.
     """
 
     device = "cpu"
 
     def __init__(self, folder: Path, *, integers: bool = True) -> None:
-        encoder = INT8_ENCODER if integers and (folder / INT8_ENCODER).exists() else FILES[0]
-        names = (encoder, *FILES[1:])
-        self._encoder, self._begin, self._step, self._refinement = (open_session(folder / name, "nano") for name in names)
+        self._encoder, self._begin, self._step, self._refinement = (open_session(folder / name, "nano") for name in FILES)
+        has_integers = integers and (folder / INT8_ENCODER).exists()
+        self._larger_encoder = open_session(folder / INT8_ENCODER, "nano") if has_integers else self._encoder
         check_inputs(self._step, ["fine", "coarse", *PointState._fields], "nano", "step.onnx")
         check_inputs(
             self._refinement, ["fine", "coarse", *PointState._fields, "given", "given_seen"], "nano", "refinement.onnx"
         )
 
-    def encode(self, image: FloatArray) -> Features:
-        fine, coarse = self._encoder.run(None, {"picture": image})
+    def encode(self, image: FloatArray, *, larger: bool = False) -> Features:
+        encoder = self._larger_encoder if larger else self._encoder
+        fine, coarse = encoder.run(None, {"picture": image})
         return fine, coarse
 
     def begin(self, features: Features, xy: FloatArray) -> PointState:

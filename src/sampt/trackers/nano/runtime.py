@@ -10,7 +10,8 @@ __all__ = ["FILES", "HIDDEN", "INT8_ENCODER", "STRIDE", "Features", "PointState"
 
 FILES = ("encoder.onnx", "begin.onnx", "step.onnx", "refinement.onnx")
 INT8_ENCODER = "encoder-int8.onnx"
-"""Made of ``encoder.onnx``, which PyTorch reads; where it is there ONNX Runtime runs this one, in a third of the time."""
+"""Made of ``encoder.onnx``, which PyTorch reads; where it is there ONNX Runtime runs this one on the larger image, in a third
+of the time."""
 STRIDE = 16
 """Sides of an image are multiples of this."""
 HIDDEN = 128
@@ -48,8 +49,8 @@ class Runtime(Protocol):
     @property
     def device(self) -> str: ...
 
-    def encode(self, image: FloatArray) -> Features:
-        """Features of a (1, 3, h, w) image in [-1, 1], h and w multiples of :data:`STRIDE`."""
+    def encode(self, image: FloatArray, *, larger: bool = False) -> Features:
+        """Features of a (1, 3, h, w) image in [-1, 1], h and w multiples of :data:`STRIDE`; ``larger``: for the refinement."""
         ...
 
     def begin(self, features: Features, xy: FloatArray) -> PointState:

@@ -25,7 +25,7 @@ class TorchRuntime(FoldedRuntime[NanoTrackerNetwork]):
         super().__init__(NanoTrackerNetwork, folder, PARTS, device)
 
     @torch.inference_mode()
-    def encode(self, image: FloatArray) -> Features:
+    def encode(self, image: FloatArray, *, larger: bool = False) -> Features:
         fine, coarse = self._network.encoder(torch.from_numpy(image).to(self._device))
         return fine, coarse
 
