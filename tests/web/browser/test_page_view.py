@@ -219,6 +219,7 @@ def test_a_video_is_uploaded_and_opened(new_ui: Callable[..., Any], bees: str, s
     ui = new_ui()
     ui.page.goto(ui.address)
     dialog = ui.page.get_by_role("dialog", name="Open a video")
+    expect(dialog).to_be_visible()  # until then the page's program may not have begun to listen
     wrong = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no video"}
     ui.page.get_by_label("Video to upload").set_input_files(wrong)
     expect(dialog.get_by_role("alert")).to_contain_text("notes.txt is not a video that can be uploaded")
