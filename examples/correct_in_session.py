@@ -3,7 +3,7 @@
     python examples/correct_in_session.py sampt-demo/clip.mp4 clip.sampt --click 0,150,180 --correct 20,190,175
 
 --click and --correct are FRAME,X,Y. A correction may be negative: FRAME,X,Y,- takes that part off the mask.
-`sampt ui clip.sampt` goes on with the project.
+`sampt ui --project clip.sampt` goes on with the project.
 """
 
 import argparse

@@ -6,6 +6,7 @@ saturate, compute the same.
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +65,34 @@ def quantize(source: Path, out: Path, images: Sequence[np.ndarray], left_out: Ca
             raise SystemExit(f"{output.name} differs by {error:.3f} from single precision; expected at most {MAX_ERROR}.")
     os.replace(partial, out)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+def as_view(image: np.ndarray) -> np.ndarray:
+    """(1, 3, h, w) in [-1, 1] of an (h, w, 3) image of 0 to 255."""
+    return (image.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None].copy()
+
+
+def command_line(
+    description: str | None,
+    folder: Path,
+    names: tuple[str, str],
+    images: Callable[[Path], Sequence[np.ndarray]],
+    left_out: Callable[[onnx.GraphProto], list[str]],
+) -> None:
+    """Read the command line and :func:`quantize`.
+
+    Args:
+        description: shown by ``--help``.
+        folder: of the files, when none is given.
+        names: of the file, and of the new one.
+        images: makes them of the folder of training data.
+        left_out: as there.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, default=folder, help=f"where {names[0]} lies")
+    args = parser.parse_args()
+    quantize(args.folder / names[0], args.folder / names[1], images(args.data), left_out)
 
 
 def before_first_convolution(graph: onnx.GraphProto) -> list[str]:

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from pymdownx.slugs import slugify
 
-_LINK = re.compile(r"(?<!`)\[[^\[\]]*(?:\[[^\]]*\][^\[\]]*)?\]\(\s*<?([^)\s>]+)>?[^)]*\)")
-_FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!`)\[[^\[\]]*(?:\[[^\]]*\][^\[\]]*)?\]\(\s*<?([^)\s>]+)>?[^)]*\)")
+FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _LOADED = {("script", "src"), ("img", "src"), ("source", "src"), ("video", "src"), ("iframe", "src"), ("object", "data")}
@@ -100,12 +100,12 @@ def check_markdown(path: Path) -> list[str]:
 
 def markdown_links(text: str) -> list[str]:
     """The addresses of the links and images of a Markdown text, without those in code."""
-    return [found[1] for found in _LINK.finditer(_CODE.sub("", _FENCE.sub("", text)))]
+    return [found[1] for found in LINK.finditer(_CODE.sub("", FENCE.sub("", text)))]
 
 
 def markdown_anchors(path: Path) -> set[str]:
     """The anchors of a Markdown file's headings, as GitHub makes them."""
-    text = _FENCE.sub("", path.read_text(encoding="utf-8"))
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
     slug, found = slugify(case="lower"), set()
     for heading in _HEADING.findall(text):
         anchor = slug(re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading), "-")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import sampt
 
 from .command_line import command_line_page
-from .links import _FENCE, _LINK
+from .links import FENCE, LINK
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -113,9 +113,9 @@ def with_links(text: str, source: str, pages: Mapping[str, str]) -> str:
         return found[0][: start - found.start()] + new + found[0][end - found.start() :]
 
     made, position = [], 0
-    for fence in [*_FENCE.finditer(text), None]:
+    for fence in [*FENCE.finditer(text), None]:
         stop = fence.start() if fence else len(text)
-        made += [_LINK.sub(renew, text[position:stop]), fence[0] if fence else ""]
+        made += [LINK.sub(renew, text[position:stop]), fence[0] if fence else ""]
         position = fence.end() if fence else stop
     return "".join(made)
 

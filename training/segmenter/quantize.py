@@ -8,7 +8,6 @@ training images (BSDS500 and the challenge's first frames, held-out ones left ou
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from pathlib import Path
 
@@ -18,37 +17,28 @@ import numpy as np
 from sampt.segmenters.nano import BUNDLED_WEIGHTS
 from sampt.segmenters.nano.runtime import INT8_SALIENCY, saliency_side
 from training.data import THINGS, parse_sequence
-from training.quantization import JUDGED, before_first_convolution, quantize
+from training.quantization import JUDGED, as_view, before_first_convolution, command_line
 
 COUNT = 96
 SEED = 3
 
 
-def crops(data: Path, held_out: set[str]) -> list[np.ndarray]:
+def crops(data: Path) -> list[np.ndarray]:
     """(1, 3, s, s) views in [-1, 1]: parts of photos, stretched into squares as the segmenter stretches them."""
+    held_out = tomllib.loads(Path(__file__).with_name("config.toml").read_text(encoding="utf-8"))["data"]["held_out_things"]
     paths = [p for p in sorted((data / THINGS).glob("*.jpg")) if parse_sequence(p) not in held_out]
     paths += sorted((data / "bsds500").glob("*.jpg"))
     rng = np.random.default_rng(SEED)
     side = saliency_side(160)
     out = []
-    for k in rng.permutation(len(paths))[: 2 * COUNT]:
+    for k in rng.permutation(len(paths))[: COUNT + JUDGED]:
         image = cv2.cvtColor(cv2.imread(str(paths[k])), cv2.COLOR_BGR2RGB)
         size = (rng.uniform(0.4, 1.0, 2) * image.shape[:2]).astype(int)
         y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(image.shape[:2], size, strict=True))
         part = cv2.resize(image[y : y + size[0], x : x + size[1]], (side, side), interpolation=cv2.INTER_AREA)
-        out.append((part.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None].copy())
+        out.append(as_view(part))
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, default=BUNDLED_WEIGHTS, help="where saliency.onnx lies")
-    args = parser.parse_args()
-    held_out = tomllib.loads(Path(__file__).with_name("config.toml").read_text(encoding="utf-8"))["data"]["held_out_things"]
-    images = crops(args.data, set(held_out))[: COUNT + JUDGED]
-    quantize(args.folder / "saliency.onnx", args.folder / INT8_SALIENCY, images, before_first_convolution)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, BUNDLED_WEIGHTS, ("saliency.onnx", INT8_SALIENCY), crops, before_first_convolution)

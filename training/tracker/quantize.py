@@ -8,7 +8,6 @@ Ranges of the activations are averages over frames of training sequences, whole 
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from pathlib import Path
 
@@ -18,15 +17,16 @@ import numpy as np
 from sampt.trackers.nano import BUNDLED_WEIGHTS
 from sampt.trackers.nano.runtime import INT8_ENCODER
 from training.data import FULL
-from training.quantization import JUDGED, after_last_convolutions, quantize
+from training.quantization import JUDGED, after_last_convolutions, as_view, command_line
 
 COUNT = 128
 SEED = 3
 SIZE_HW = (176, 320)
 
 
-def frames(data: Path, held_out: set[str]) -> list[np.ndarray]:
+def frames(data: Path) -> list[np.ndarray]:
     """(1, 3, h, w) views in [-1, 1]: frames as the step sees them, and parts as the refinement does."""
+    held_out = tomllib.loads(Path(__file__).with_name("config.toml").read_text(encoding="utf-8"))["data"]["held_out"]
     folders = [f for f in sorted((data / FULL).iterdir()) if f.is_dir() and f.name not in held_out]
     paths = [path for folder in folders for path in sorted(folder.glob("*.jpg"))]
     rng = np.random.default_rng(SEED)
@@ -37,20 +37,9 @@ def frames(data: Path, held_out: set[str]) -> list[np.ndarray]:
         if rng.random() < 0.5:
             y, x = (int(rng.integers(0, max(1, n - m + 1))) for n, m in zip(image.shape[:2], SIZE_HW, strict=True))
             image = image[y : y + h, x : x + w]
-        view = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 127.5 - 1
-        out.append(view.transpose(2, 0, 1)[None].copy())
+        out.append(as_view(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)))
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, default=BUNDLED_WEIGHTS, help="where encoder.onnx lies")
-    args = parser.parse_args()
-    held_out = tomllib.loads(Path(__file__).with_name("config.toml").read_text(encoding="utf-8"))["data"]["held_out"]
-    images = frames(args.data, set(held_out))
-    quantize(args.folder / "encoder.onnx", args.folder / INT8_ENCODER, images, after_last_convolutions)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, BUNDLED_WEIGHTS, ("encoder.onnx", INT8_ENCODER), frames, after_last_convolutions)

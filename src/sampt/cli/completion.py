@@ -45,11 +45,11 @@ def _offer_names(parser: argparse.ArgumentParser) -> None:
     import shtab
 
     names = {name: sorted(choices) for name, choices in _names().items()}
-    for command, action in _actions(parser):
+    for action in _actions(parser):
         last = action.dest.replace(":", ".").rpartition(".")[2]
         if action.choices is not None or action.nargs == 0:
             continue
-        if last in names and not (last == "kind" and command != "export"):
+        if last in names:
             action.choices = names[last]
         else:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -73,11 +73,11 @@ def _names() -> dict[str, Iterable[str]]:
     }
 
 
-def _actions(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, argparse.Action]]:
-    """Every argument with the name of its command."""
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Every argument of every command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for name, below in action.choices.items():
-                yield from _actions(below, name)
+            for command in action.choices.values():
+                yield from _actions(command)
         else:
-            yield command, action
+            yield action

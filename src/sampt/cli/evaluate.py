@@ -192,7 +192,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from sampt.evaluation.finding import choose_finding, finding_config
     from sampt.evaluation.instances.predict import instances_config, predict_instances
     from sampt.evaluation.paper_rules import applied_rules, with_rules
-    from sampt.evaluation.predict import predict_dataset, vos_config
+    from sampt.evaluation.predict import SUBMISSION_NAME, predict_dataset, vos_config
     from sampt.segmenters.automatic import AutomaticMaskConfig
 
     choice = _choice(arguments)
@@ -231,7 +231,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if find is not None:
             often = f"on every {find.every} frames" if find.every else "on the first frame"
             print(f"objects: found by {find.proposer!r} {often}, {find.max_objects} at most", file=sys.stderr)  # noqa: T201
-        is_sent = (Path(arguments.output) / "submission.zip").exists()  # a server scores
+        is_sent = (Path(arguments.output) / SUBMISSION_NAME).exists()  # a server scores
         score = None if is_sent else f"sampt eval score {shlex.quote(str(arguments.output))}"
         print_report(report, arguments.output, "sequences", score)
     return 0 if report.is_complete else _BROKEN

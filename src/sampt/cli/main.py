@@ -60,10 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = _Parser(prog="sampt", description="Click an object in one frame; get its mask in every frame.")
     parser.add_argument("--version", action="version", version=f"sampt {__version__}")
+    parser.set_defaults(whole=parser)
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
     for module in (segment, ui, export, batch, evaluate, demo, doctor, backends, weights, completion):
         command = module.add_command(commands)
-        command.set_defaults(parser=command, whole=parser)
+        command.set_defaults(parser=command)
     return parser
 
 
